@@ -1,0 +1,1 @@
+"""What speaks our users' protocol: paths, JSON, headers, status codes."""

@@ -1,0 +1,173 @@
+"""A batch: what the user asked for and how far it is. The status moves only along the table in this module."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Status(StrEnum):
+    """The eight statuses of the contract (spec: state machine). Nothing else is ever shown."""
+
+    VALIDATING = "validating"
+    FAILED = "failed"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+class Event(StrEnum):
+    """What moves a batch from one status to the next."""
+
+    REJECTED = "rejected"
+    ENQUEUED = "enqueued"
+    EXHAUSTED = "exhausted"
+    WINDOW_ELAPSED = "window_elapsed"
+    CANCEL_REQUESTED = "cancel_requested"
+    PUBLISHED = "published"
+    PUBLISHED_EXPIRED = "published_expired"
+    PUBLISHED_CANCELLED = "published_cancelled"
+
+
+NEXT: dict[Status, dict[Event, Status]] = {
+    Status.VALIDATING: {
+        Event.REJECTED: Status.FAILED,
+        Event.ENQUEUED: Status.IN_PROGRESS,
+        Event.WINDOW_ELAPSED: Status.FINALIZING,
+        Event.CANCEL_REQUESTED: Status.CANCELLING,
+    },
+    Status.IN_PROGRESS: {
+        Event.EXHAUSTED: Status.FINALIZING,
+        Event.WINDOW_ELAPSED: Status.FINALIZING,
+        Event.CANCEL_REQUESTED: Status.CANCELLING,
+    },
+    Status.FINALIZING: {
+        Event.PUBLISHED: Status.COMPLETED,
+        Event.PUBLISHED_EXPIRED: Status.EXPIRED,
+        Event.CANCEL_REQUESTED: Status.CANCELLING,
+    },
+    Status.CANCELLING: {Event.PUBLISHED_CANCELLED: Status.CANCELLED},
+    Status.FAILED: {},
+    Status.COMPLETED: {},
+    Status.EXPIRED: {},
+    Status.CANCELLED: {},
+}
+
+TERMINAL = frozenset(status for status, events in NEXT.items() if not events)
+
+# The moment that is set on entering a status. Entering `validating` is `created_at`.
+MOMENT: dict[Status, str] = {
+    Status.FAILED: "failed_at",
+    Status.IN_PROGRESS: "in_progress_at",
+    Status.FINALIZING: "finalizing_at",
+    Status.COMPLETED: "completed_at",
+    Status.EXPIRED: "expired_at",
+    Status.CANCELLING: "cancelling_at",
+    Status.CANCELLED: "cancelled_at",
+}
+
+
+def can(status: Status, event: Event) -> bool:
+    """Whether `event` moves a batch that is in `status`."""
+    return event in NEXT[status]
+
+
+class EmptyFiles(StrEnum):
+    """What becomes of a results file that would have no line: Azure makes it with zero bytes, OpenAI leaves the id null."""
+
+    CREATE = "create"
+    OMIT = "omit"
+
+
+class WindowElapsed(StrEnum):
+    """What happens when the completion window is over: Azure runs on until cancelled, OpenAI expires the batch."""
+
+    CONTINUE = "continue"
+    EXPIRE = "expire"
+
+
+class Policies(Struct, frozen=True, kw_only=True):
+    """How one batch is to be treated. Decided at the door from the caller's dialect, stored on the batch, obeyed inside."""
+
+    empty_files: EmptyFiles = EmptyFiles.CREATE
+    window_elapsed: WindowElapsed = WindowElapsed.CONTINUE
+    # Names of validation errors and the strictness of urls differ per family; see core/validation.py.
+    validation: str = "azure"
+    # Seconds that a results file lives after its creation; None keeps it until it is deleted.
+    output_expires_seconds: int | None = None
+    output_filename: str = "{id}_results.jsonl"
+    error_filename: str = "{id}_errors.jsonl"
+
+
+class RequestCounts(Struct, frozen=True, kw_only=True):
+    """`total` accepted lines, of which `completed` went to the output file and `failed` were answered with an error.
+
+    Lines that never ran (cancelled, expired) are in the error file but not in `failed` (recorded behaviour, spec 4.3).
+    """
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens that the backends reported, summed over completed requests."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class BatchError(Struct, frozen=True, kw_only=True):
+    """One entry of `errors.data`: why the input was refused. `line` counts from 1 and is None for the whole file."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """What the user asked for and how far it is. Moments are whole seconds since 1970 in UTC."""
+
+    id: str
+    input_file_id: str
+    input_blob: str
+    endpoint: str
+    completion_window: str
+    status: Status
+    created_at: int
+    expires_at: int
+    policies: Policies
+    deployment: str | None = None
+    model: str | None = None
+    metadata: dict[str, str] | None = None
+    enqueued_tokens: int = 0
+    counts: RequestCounts = RequestCounts()
+    usage: Usage = Usage()
+    errors: list[BatchError] | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    in_progress_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the batch has ended. A terminal batch never changes."""
+        return self.status in TERMINAL

@@ -1,0 +1,125 @@
+"""Everything that can go wrong, as one tree. Comes before every other module and imports none of them.
+
+    SlackwaterError
+    ├── UserError                 the caller can put it right; the message says how
+    │   ├── InvalidRequest        a parameter is missing, of the wrong type, or out of range
+    │   ├── PayloadTooLarge       a body is over its limit
+    │   ├── NotFound              no such file, batch or path
+    │   ├── Conflict              the object's state forbids it (cancel of a completed batch)
+    │   ├── Unauthorized          no key, or not one of ours
+    │   └── TokenLimitExceeded    the deployment has no room for this batch's enqueued tokens
+    ├── BackendError              one call to one backend brought no HTTP answer
+    │   ├── BackendUnreachable    no connection
+    │   ├── BackendTimeout        connect, first byte or total time is over
+    │   └── BackendReplyBroken    half a body, not HTTP, or over the size limit
+    ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
+    ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
+    └── ConfigError               the configuration is wrong; carries every fault, one line each
+
+The class carries the public `code`; the message states facts the user can act on. `api/wire.py` alone maps these to HTTP.
+"""
+
+
+class SlackwaterError(Exception):
+    """Base of every error that Slackwater raises on purpose."""
+
+    code: str = "internal_failure"
+
+
+class UserError(SlackwaterError):
+    """Something the caller can put right. `param` names the offending parameter, where there is one."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(UserError):
+    """A parameter is missing, of the wrong type, or out of range."""
+
+    code = "invalid_value"
+
+
+class PayloadTooLarge(UserError):
+    """A body is larger than its limit allows."""
+
+    code = "payload_too_large"
+
+
+class NotFound(UserError):
+    """There is no such file, batch or path (or it belongs to someone else: the answer is the same)."""
+
+    code = "not_found"
+
+
+class Conflict(UserError):
+    """The object's state forbids the operation, and trying again will not help."""
+
+    code = "conflict"
+
+
+class Unauthorized(UserError):
+    """No credentials, or not ones of ours."""
+
+    code = "unauthorized"
+
+
+class TokenLimitExceeded(UserError):
+    """The deployment has no room for this batch's enqueued tokens."""
+
+    code = "token_limit_exceeded"
+
+
+class BackendError(SlackwaterError):
+    """One call to one backend brought no HTTP answer. `sent` says whether the request may have reached it."""
+
+    code = "backend_error"
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class BackendUnreachable(BackendError):
+    """No connection: refused, unknown host, TLS failure."""
+
+    code = "backend_unreachable"
+
+
+class BackendTimeout(BackendError):
+    """The time to connect, to the first byte, or for the whole answer is over."""
+
+    code = "backend_timeout"
+
+
+class BackendReplyBroken(BackendError):
+    """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit."""
+
+    code = "backend_reply_broken"
+
+
+class StorageFull(SlackwaterError):
+    """The disk has no room. The work pauses and is tried again; nothing that was journaled is lost."""
+
+    code = "storage_full"
+
+
+class DataDirectoryError(SlackwaterError):
+    """The data directory cannot be used: another process has it, or a newer version wrote it."""
+
+    code = "data_directory"
+
+
+class ConfigError(SlackwaterError):
+    """The configuration is wrong. `faults` has one line per fault, each saying what to do."""
+
+    code = "config"
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
