@@ -107,6 +107,10 @@ class BlobStore(Protocol):
         """A blocking reader from the start of a blob, for work that runs in an Offload. The store itself is picklable."""
         ...
 
+    async def names(self, prefix: str) -> list[str]:
+        """The next parts of the keys below a prefix that ends in `/`, like a directory listing."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
         ...
@@ -278,9 +282,7 @@ class Ledger(Protocol):
         ...
 
     async def unfinished_shards(self, batch_id: str) -> list[UnfinishedShard]: ...
-    async def publish_files(
-        self, batch_id: str, *, output: File | None, error: File | None, now: int
-    ) -> Batch | None:
+    async def publish_files(self, batch_id: str, *, output: File | None, error: File | None, now: int) -> Batch | None:
         """Files, ids, status, and tokens back, in one transaction. None if somebody else has ended the batch."""
         ...
 

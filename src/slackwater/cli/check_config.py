@@ -1,0 +1,26 @@
+"""`slackwater check-config`: what is wrong with a configuration, a line per fault."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from slackwater.config import load
+from slackwater.core.errors import ConfigError
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+def command(file: Path) -> None:
+    """Check the configuration FILE and say what is wrong with it, one line per fault.
+
+    Exit code 0: it can be served. 2: it cannot.
+    """
+    try:
+        config = load(file)
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(fault, err=True)
+        sys.exit(2)
+    names = ", ".join(f"{d.name} ({len(d.backends)} backend{'s' * (len(d.backends) > 1)})" for d in config.deployments)
+    click.echo(f"{file}: fine. Deployments: {names}.")

@@ -1,0 +1,288 @@
+"""What an operator can choose, one struct per section and a sentence per field. Read once, validated once, faults all at once.
+
+Nothing else reads the environment. Secrets are named by the environment variable that holds them, never written here.
+"""
+
+import difflib
+import os
+import tomllib
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from slackwater.core.errors import ConfigError
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """`[server]`: where the service listens and keeps its data."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs at least one API key."""
+    port: int = 8080
+    """TCP port; 0 takes a free one and says which."""
+    data: str = "slackwater-data"
+    """Directory for the ledger and the files; made when it is missing, used by one server at a time."""
+    api_key_envs: list[str] = msgspec.field(default_factory=list)
+    """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
+    lenient_api_version: bool = False
+    """Accept any `api-version` that looks like a date, also ones that Azure never had."""
+
+
+class LimitsConfig(Struct, frozen=True, kw_only=True):
+    """`[limits]`: what users may send. The defaults are Azure's."""
+
+    upload_bytes: int = 200 << 20
+    """Largest upload in bytes."""
+    requests_per_file: int = 100_000
+    """Most requests in one input file."""
+    validation_errors: int = 100
+    """How many faults of one input file are listed with their line numbers."""
+
+
+class WorkerConfig(Struct, frozen=True, kw_only=True):
+    """`[worker]`: how results are made durable and how work ends."""
+
+    commit_seconds: float = 0.2
+    """How long a result may wait for its fsync: what a crash costs at most, besides the calls in flight."""
+    grace_seconds: float = 20.0
+    """How long a stop waits for calls in flight."""
+    in_flight_bytes: int = 32 << 20
+    """Bodies of requests in flight per deployment; bounds memory when lines are large."""
+
+
+class EchoConfig(Struct, frozen=True, kw_only=True):
+    """`echo = { ... }` of a backend: the built-in backend instead of a URL, for demos, tests and load."""
+
+    latency_seconds: float = 0.0
+    """How long each answer takes."""
+    error_rate: float = 0.0
+    """Share of calls answered with status 500, from 0 to 1."""
+    busy_rate: float = 0.0
+    """Share of calls answered with status 429, from 0 to 1."""
+    hang_rate: float = 0.0
+    """Share of calls that never answer, from 0 to 1."""
+
+
+class BackendConfig(Struct, frozen=True, kw_only=True):
+    """`[[deployments.backends]]`: one server that answers for a deployment."""
+
+    url: str | None = None
+    """Base URL up to where `/chat/completions` follows, such as `http://127.0.0.1:8000/v1`."""
+    echo: EchoConfig | None = None
+    """The built-in backend, instead of a URL."""
+    model: str | None = None
+    """The model name that this server knows; by default what the user wrote into `model`."""
+    api_key_env: str | None = None
+    """Environment variable that holds this server's API key."""
+    api_key_header: str | None = None
+    """`authorization` (as a bearer token) or `api-key`; by default `api-key` for Azure hosts."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """More headers for every request. Not for secrets."""
+    concurrency: int = 32
+    """Requests in flight at once."""
+    connect_seconds: float = 10.0
+    """Time to open a connection."""
+    first_byte_seconds: float = 600.0
+    """Time to the first byte of the answer; long, because an engine answers when all tokens are there."""
+    total_seconds: float = 1800.0
+    """Time for the whole answer."""
+    attempts: int = 5
+    """Calls that one request may use up before its failure is written down. Waiting for a busy server is not counted."""
+
+
+class DeploymentConfig(Struct, frozen=True, kw_only=True):
+    """`[[deployments]]`: a name that users put into `model`."""
+
+    name: str
+    """What the user writes into `model`."""
+    model: str = ""
+    """The model behind it, for people to read; by default the deployment's name."""
+    backends: list[BackendConfig] = msgspec.field(default_factory=list)
+    """Servers that answer; each takes as much as it can."""
+    enqueued_token_limit: int | None = None
+    """Most enqueued tokens over all batches that have not ended; batches beyond it wait."""
+    tokenizer: str = "o200k_base"
+    """Encoding that enqueued tokens are counted with: `o200k_base` or `cl100k_base`."""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything, checked."""
+
+    server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    worker: WorkerConfig = WorkerConfig()
+    deployments: tuple[DeploymentConfig, ...] = ()
+    api_keys: tuple[str, ...] = ()
+    backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
+    """Values of the environment variables that backends name."""
+
+
+DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+S = TypeVar("S", bound=Struct)
+
+
+def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+    """Reads and checks a TOML file; without one, the defaults with the demo deployment. Raises ConfigError with every fault."""
+    environ = os.environ if environ is None else environ
+    if path is None:
+        return Config(deployments=(DEMO_DEPLOYMENT,))
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: is not valid TOML: {error}"]) from error
+    faults: list[str] = []
+    config = _read(raw, environ, faults)
+    if faults or config is None:
+        raise ConfigError([f"{path}: {fault}" for fault in faults])
+    return config
+
+
+def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str]) -> Config | None:
+    raw = dict(raw)
+    server = _section(raw.pop("server", {}), ServerConfig, "[server]", faults)
+    limits = _section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
+    worker = _section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
+    deployments = _deployments(raw.pop("deployments", []), faults)
+    for name in raw:
+        faults.append(f"{name}: unknown section{_suggest(name, ('server', 'limits', 'worker', 'deployments'))}")
+    if server is None or limits is None or worker is None or faults:
+        return None
+    config = Config(server=server, limits=limits, worker=worker, deployments=tuple(deployments))
+    api_keys = [_secret(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
+    backend_keys = {
+        backend.api_key_env: _secret(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
+        for deployment in deployments
+        for backend in deployment.backends
+        if backend.api_key_env is not None
+    }
+    _check(config, faults)
+    return msgspec.structs.replace(config, api_keys=tuple(api_keys), backend_keys=backend_keys)
+
+
+def _deployments(raw: object, faults: list[str]) -> list[DeploymentConfig]:
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        faults.append("deployments: must be written as [[deployments]] sections")
+        return []
+    deployments = []
+    for number, entry in enumerate(raw, 1):
+        where = f"deployment '{entry['name']}'" if isinstance(entry.get("name"), str) else f"deployment {number}"
+        backends = entry.get("backends", [])
+        if not isinstance(backends, list) or not all(isinstance(backend, dict) for backend in backends):
+            faults.append(f"{where}: backends must be written as [[deployments.backends]] sections")
+            continue
+        read = []
+        for index, backend in enumerate(backends, 1):
+            there = f"{where} backend {index}"
+            backend = dict(backend)
+            echo = backend.pop("echo", None)
+            if echo is not None:
+                _section(echo, EchoConfig, f"{there} echo", faults)
+            struct = _section(backend, BackendConfig, there, faults)
+            if struct is not None:
+                if echo is not None and isinstance(echo, dict):
+                    known = {field: echo[field] for field in EchoConfig.__struct_fields__ if field in echo}
+                    try:
+                        struct = msgspec.structs.replace(struct, echo=msgspec.convert(known, EchoConfig))
+                    except msgspec.ValidationError:
+                        continue
+                read.append(struct)
+        rest = {key: value for key, value in entry.items() if key != "backends"}
+        deployment = _section(rest, DeploymentConfig, where, faults)
+        if deployment is not None:
+            deployments.append(
+                msgspec.structs.replace(deployment, backends=read, model=deployment.model or deployment.name)
+            )
+    return deployments
+
+
+def _section(raw: object, kind: type[S], where: str, faults: list[str]) -> S | None:
+    """One struct out of one table, with a fault per wrong field instead of only the first."""
+    if not isinstance(raw, dict):
+        faults.append(f"{where}: must be a table of settings")
+        return None
+    before = len(faults)
+    values: dict[str, Any] = {}
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for name, value in raw.items():
+        if name not in fields:
+            faults.append(f"{where}: unknown setting '{name}'{_suggest(name, fields)}")
+            continue
+        try:
+            values[name] = msgspec.convert(value, fields[name].type)
+        except msgspec.ValidationError as error:
+            text = str(error).split(" - at")[0]
+            faults.append(f"{where}: {name}: {text[0].lower()}{text[1:]}")
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            faults.append(f"{where}: {name} is missing: {name} = ...")
+    return kind(**values) if len(faults) == before else None
+
+
+def _suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str]) -> str:
+    value = environ.get(name, "")
+    if not value:
+        faults.append(f"{where}: the environment variable {name} is not set; set it to the key before starting")
+    return value
+
+
+def _check(config: Config, faults: list[str]) -> None:
+    """Rules between fields."""
+    server = config.server
+    if not 0 <= server.port <= 65535:
+        faults.append(f"[server]: port {server.port} is not between 0 and 65535")
+    if server.host not in LOOPBACK and not server.api_key_envs:
+        faults.append(
+            f"[server]: host {server.host} is open to others, but no API key is configured; "
+            'set api_key_envs = ["SLACKWATER_API_KEY"], or listen on 127.0.0.1'
+        )
+    for section, struct in (("[limits]", config.limits), ("[worker]", config.worker)):
+        for name in struct.__struct_fields__:
+            if getattr(struct, name) < 0:
+                faults.append(f"{section}: {name} must not be negative")
+    if not config.deployments:
+        faults.append(
+            "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
+        )
+    seen: set[str] = set()
+    for deployment in config.deployments:
+        where = f"deployment '{deployment.name}'"
+        if deployment.name in seen:
+            faults.append(f"{where}: the name is used twice; names must be unique")
+        seen.add(deployment.name)
+        if not deployment.backends:
+            faults.append(f"{where}: has no backend; add a [[deployments.backends]] section with a url")
+        if deployment.tokenizer not in ("o200k_base", "cl100k_base"):
+            faults.append(f"{where}: tokenizer must be 'o200k_base' or 'cl100k_base'")
+        for index, backend in enumerate(deployment.backends, 1):
+            _check_backend(backend, f"{where} backend {index}", faults)
+
+
+def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> None:
+    if (backend.url is None) == (backend.echo is None):
+        faults.append(f"{where}: needs either a url or echo = {{}}, not both and not none")
+    if backend.url is not None:
+        parts = urllib.parse.urlsplit(backend.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            faults.append(f"{where}: url '{backend.url}' must look like http://host:port/v1")
+    if backend.api_key_header not in (None, "authorization", "api-key"):
+        faults.append(f"{where}: api_key_header must be 'authorization' or 'api-key'")
+    if not 1 <= backend.concurrency <= 10_000:
+        faults.append(f"{where}: concurrency must be between 1 and 10000")
+    if backend.attempts < 1:
+        faults.append(f"{where}: attempts must be at least 1")
+    for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
+        if getattr(backend, name) <= 0:
+            faults.append(f"{where}: {name} must be more than 0")

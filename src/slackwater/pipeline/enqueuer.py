@@ -1,0 +1,30 @@
+"""Lets validated batches start when their tokens fit the deployment. Before: validator. After: scheduler."""
+
+from collections.abc import Callable
+
+from slackwater.core.quota import admit
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import Clock, Ledger
+from slackwater.telemetry import event
+
+
+class Enqueuer:
+    """Starts what fits, oldest first."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, *, limit_of: Callable[[str], int | None]) -> None:
+        """`limit_of` says how many enqueued tokens a deployment may hold; None is no limit."""
+        self._ledger = ledger
+        self._clock = clock
+        self._limit_of = limit_of
+
+    async def step(self) -> Pace:
+        """Starts every waiting batch that fits now."""
+        pace = Pace.IDLE
+        for waiting in await self._ledger.waiting():
+            admitted = admit(waiting.batches, limit=self._limit_of(waiting.deployment), held=waiting.held)
+            if admitted:
+                await self._ledger.enqueue([batch.id for batch in admitted], now=int(self._clock.now()))
+                for batch in admitted:
+                    event("batch_enqueued", batch=batch.id, deployment=waiting.deployment, tokens=batch.enqueued_tokens)
+                pace = Pace.BUSY
+        return pace

@@ -1,0 +1,134 @@
+"""Makes the two files of a batch that has nothing left to run, and publishes them with its last status.
+
+The output file is the journaled lines, copied range by range without passing through memory; lines that never ran get a
+coded error line here. Files are durable before the one transaction that names them; a crash in between repeats the work
+under the same keys. Before: worker. After: download.
+"""
+
+import io
+from collections.abc import Callable
+
+from slackwater.core.batch import Batch, EmptyFiles, Status
+from slackwater.core.file import File, Purpose
+from slackwater.core.lines import BATCH_CANCELLED, BATCH_EXPIRED, LineWriter, read_input_line
+from slackwater.core.validation import is_blank
+from slackwater.pipeline.feed import shard_digest
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, UnfinishedShard
+from slackwater.telemetry import event
+
+
+class Finalizer:
+    """Ends one batch per step."""
+
+    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, new_file_id: Callable[[], str]) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._new_file_id = new_file_id
+
+    async def step(self) -> Pace:
+        """Publishes the oldest batch that is through."""
+        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()))
+        if batch is None:
+            return Pace.IDLE
+        output, error = await self._write_files(batch) if batch.counts.total else (None, None)
+        ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=int(self._clock.now()))
+        if ended is not None:
+            event(
+                "batch_ended",
+                batch=batch.id,
+                status=ended.status.value,
+                completed=ended.counts.completed,
+                failed=ended.counts.failed,
+                total=ended.counts.total,
+            )
+        await self._clean(batch)
+        return Pace.BUSY
+
+    async def _write_files(self, batch: Batch) -> tuple[File | None, File | None]:
+        output = await self._blobs.create(f"results/{batch.id}/output.jsonl")
+        error = await self._blobs.create(f"results/{batch.id}/errors.jsonl")
+        try:
+            await self._copy_segments(batch.id, output, error)
+            for shard in await self._ledger.unfinished_shards(batch.id):
+                await self._write_never_run(batch, shard, error)
+            return (
+                await self._publish(batch, output, f"results/{batch.id}/output.jsonl", batch.policies.output_filename),
+                await self._publish(batch, error, f"results/{batch.id}/errors.jsonl", batch.policies.error_filename),
+            )
+        finally:
+            await output.discard()
+            await error.discard()
+
+    async def _copy_segments(self, batch_id: str, output: BlobWriter, error: BlobWriter) -> None:
+        copies = (_Copy(output), _Copy(error))
+        after = 0
+        while page := await self._ledger.segments(batch_id, after=after):
+            for sequence, segment in page:
+                after = sequence
+                await copies[0].add(segment.output)
+                await copies[1].add(segment.error)
+        for copy in copies:
+            await copy.flush()
+
+    async def _write_never_run(self, batch: Batch, shard: UnfinishedShard, error: BlobWriter) -> None:
+        code, message = BATCH_CANCELLED if batch.status is Status.CANCELLING else BATCH_EXPIRED
+        data = await self._blobs.read(BlobRange(key=batch.input_blob, offset=shard.offset, length=shard.length))
+        writer = LineWriter(shard_digest(batch.id, shard.index))
+        texts = []
+        line = 0
+        for text in io.BytesIO(data):
+            if is_blank(text):
+                continue
+            if not (line >> 3 < len(shard.done) and shard.done[line >> 3] >> (line & 7) & 1):
+                custom_id = read_input_line(text).custom_id
+                texts.append(writer.unanswered(line, custom_id, code=code, message=message))
+            line += 1
+        await error.write(b"".join(texts))
+
+    async def _publish(self, batch: Batch, writer: BlobWriter, key: str, filename: str) -> File | None:
+        size = writer.size
+        if size == 0 and batch.policies.empty_files is EmptyFiles.OMIT:
+            return None
+        await writer.publish()
+        created_at = int(self._clock.now())
+        lifetime = batch.policies.output_expires_seconds
+        return File(
+            id=self._new_file_id(),
+            filename=filename.format(id=batch.id),
+            purpose=Purpose.BATCH_OUTPUT,
+            size=size,
+            created_at=created_at,
+            blob=key,
+            expires_at=None if lifetime is None else created_at + lifetime,
+        )
+
+    async def _clean(self, batch: Batch) -> None:
+        """Removes what only the running batch needed. A crash before this leaves rubbish for the janitor, nothing else."""
+        await self._blobs.delete(f"logs/{batch.id}/")
+        if not await self._ledger.blob_in_use(batch.input_blob):
+            await self._blobs.delete(batch.input_blob)
+
+
+class _Copy:
+    """Copies ranges into a writer, joining those that lie side by side."""
+
+    def __init__(self, writer: BlobWriter) -> None:
+        self._writer = writer
+        self._range: BlobRange | None = None
+
+    async def add(self, more: BlobRange | None) -> None:
+        last = self._range
+        if more is None:
+            return
+        if last is not None and last.key == more.key and last.offset + last.length == more.offset:
+            self._range = BlobRange(key=last.key, offset=last.offset, length=last.length + more.length)
+            return
+        await self.flush()
+        self._range = more
+
+    async def flush(self) -> None:
+        if self._range is not None:
+            await self._writer.copy(self._range)
+            self._range = None

@@ -1,0 +1,98 @@
+"""Runs every stage: step, pace, back-off, shutdown. The only place of the pipeline that waits for time to pass.
+
+A stage's `step()` does one unit of work and says how it went. After work there may be more: step again at once. After
+nothing, wait for a hint or for the idle time. After an error, back off; the ledger still knows what is to be done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from slackwater.core.errors import StorageFull
+from slackwater.ports import Clock
+from slackwater.telemetry import event
+
+BACK_OFF_FIRST = 0.2
+BACK_OFF_MAX = 10.0
+
+
+class Pace(Enum):
+    """How a step went."""
+
+    BUSY = "busy"
+    IDLE = "idle"
+
+
+class Hint:
+    """Says that something may have changed. Waiting for it is an optimisation: the ledger is the truth, and idle steps look."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Wakes everybody who waits. Must be called on the event loop."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait(self, clock: Clock, seconds: float) -> None:
+        """Returns at the next hint, or after `seconds`."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        sleeping = asyncio.ensure_future(clock.sleep(seconds))
+        try:
+            await asyncio.wait((waiter, sleeping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiters.discard(waiter)
+            sleeping.cancel()
+
+
+class Loop:
+    """One stage, repeated."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[Pace]],
+        *,
+        clock: Clock,
+        hint: Hint,
+        idle_seconds: float,
+        every: bool = False,
+    ) -> None:
+        """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short."""
+        self.name = name
+        self._step = step
+        self._clock = clock
+        self._hint = hint
+        self._idle_seconds = idle_seconds
+        self._every = every
+
+    async def run(self) -> None:
+        """Repeats until cancelled."""
+        back_off = BACK_OFF_FIRST
+        while True:
+            try:
+                pace = await self._step()
+            except StorageFull as error:
+                event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
+                await self._clock.sleep(back_off)
+                back_off = min(BACK_OFF_MAX, back_off * 2)
+                continue
+            except Exception as error:
+                event("stage_failed", level=logging.ERROR, stage=self.name, retry_in=back_off, error=repr(error))
+                logging.getLogger("slackwater").debug("stage %s", self.name, exc_info=True)
+                await self._clock.sleep(back_off)
+                back_off = min(BACK_OFF_MAX, back_off * 2)
+                continue
+            back_off = BACK_OFF_FIRST
+            if self._every:
+                await self._clock.sleep(self._idle_seconds)
+            elif pace is Pace.BUSY:
+                self._hint.notify()
+                # A stage that always has work must still let the others run.
+                await asyncio.sleep(0)
+            else:
+                await self._hint.wait(self._clock, self._idle_seconds)

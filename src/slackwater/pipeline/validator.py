@@ -1,0 +1,86 @@
+"""Reads an input file once and makes either shards and a token count of it, or a list of everything that is wrong.
+
+The reading runs in an Offload, so a long file stalls neither the API nor dispatch, and needs no worker. Before: admission.
+After: enqueuer.
+"""
+
+from collections.abc import Callable, Iterable
+
+from slackwater.core.batch import Batch
+from slackwater.core.deployment import Deployment
+from slackwater.core.quota import over_limit
+from slackwater.core.tokens import TokenCounter
+from slackwater.core.validation import Rules
+from slackwater.pipeline.input_scan import scan_input
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import BlobStore, Clock, Ledger, Offload
+from slackwater.telemetry import event
+
+
+class Validator:
+    """Validates one waiting batch per step."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        offload: Offload,
+        *,
+        deployments: Callable[[], Iterable[Deployment]],
+        counter: TokenCounter | None,
+        accept_any: str | None = None,
+        lines_max: int = 100_000,
+        errors_max: int = 100,
+    ) -> None:
+        """`accept_any` takes every model name and sends all to that one deployment (the command line without a server)."""
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._offload = offload
+        self._deployments = deployments
+        self._counter = counter
+        self._accept_any = accept_any
+        self._lines_max = lines_max
+        self._errors_max = errors_max
+
+    async def step(self) -> Pace:
+        """Validates the oldest batch that waits for it."""
+        batch = await self._ledger.next_to_validate()
+        if batch is None:
+            return Pace.IDLE
+        deployments = {deployment.name: deployment for deployment in self._deployments()}
+        scan = await self._offload.run(
+            scan_input, self._blobs, batch.input_blob, self._rules(batch, deployments), self._counter
+        )
+        if scan.errors:
+            await self._ledger.reject_batch(batch.id, errors=scan.errors, now=int(self._clock.now()))
+            event("batch_rejected", batch=batch.id, errors=scan.error_count, first=scan.errors[0].code)
+            return Pace.BUSY
+        name = self._accept_any or scan.deployment
+        assert name is not None, "a file without errors names a model"
+        error = over_limit(scan.tokens, limit=deployments[name].enqueued_token_limit, deployment=name)
+        if error is not None:
+            await self._ledger.reject_batch(batch.id, errors=[error], now=int(self._clock.now()))
+            event("batch_rejected", batch=batch.id, errors=1, first=error.code)
+            return Pace.BUSY
+        # False: the batch was cancelled meanwhile, and there is nothing to do.
+        if await self._ledger.accept_batch(
+            batch.id,
+            deployment=name,
+            endpoint=scan.endpoint,
+            total=scan.total,
+            tokens=scan.tokens,
+            shards=scan.shards,
+        ):
+            event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
+        return Pace.BUSY
+
+    def _rules(self, batch: Batch, deployments: dict[str, Deployment]) -> Rules:
+        return Rules(
+            family=batch.policies.validation,
+            endpoint=batch.endpoint,
+            deployments=None if self._accept_any else frozenset(deployments),
+            lines_max=self._lines_max,
+            errors_max=self._errors_max,
+        )

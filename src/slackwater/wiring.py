@@ -1,0 +1,231 @@
+"""Puts everything together: configuration in, a service out. The only module that knows every room.
+
+Order of a start: lock the directory, open the ledger, give back what dead workers held, then run the stages. Order of a
+stop: no new claims, a bounded time for what is in flight, journal, give the shards back, close.
+"""
+
+import asyncio
+import contextlib
+import random
+import urllib.parse
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from slackwater.adapters.data_directory import DataDirectory
+from slackwater.adapters.disk_blobs import DiskBlobs
+from slackwater.adapters.echo_backend import EchoBackend
+from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.config import BackendConfig, Config, DeploymentConfig
+from slackwater.core.deployment import BackendRef, Deployment
+from slackwater.core.pacing import Breaker, RetryPolicy
+from slackwater.core.tokens import TokenCounter
+from slackwater.pipeline.dispatcher import Dispatcher
+from slackwater.pipeline.enqueuer import Enqueuer
+from slackwater.pipeline.finalizer import Finalizer
+from slackwater.pipeline.janitor import Janitor
+from slackwater.pipeline.loops import Hint, Loop
+from slackwater.pipeline.scheduler import Scheduler
+from slackwater.pipeline.validator import Validator
+from slackwater.pipeline.worker import Worker, WorkerSettings
+from slackwater.ports import Backend, BlobStore, Clock, Ledger, Offload
+
+
+def new_output_file_id() -> str:
+    """An id as Azure gives output files: `file-` and a dashed uuid (spec 2.1)."""
+    return f"file-{uuid.uuid4()}"
+
+
+class Service:
+    """The stages of the pipeline over one ledger and one blob store, running or not."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        offload: Offload,
+        deployments: Sequence[Deployment],
+        backends: Callable[[Deployment], Sequence[Dispatcher]],
+        counter: TokenCounter | None,
+        settings: WorkerSettings,
+        accept_any: str | None = None,
+        lines_max: int = 100_000,
+        errors_max: int = 100,
+        new_file_id: Callable[[], str] = new_output_file_id,
+        incarnation: str | None = None,
+    ) -> None:
+        """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start."""
+        self.ledger = ledger
+        self.blobs = blobs
+        self.clock = clock
+        self.deployments = deployments
+        self.hint = Hint()
+        incarnation = incarnation or uuid.uuid4().hex[:12]
+        by_name = {deployment.name: deployment for deployment in deployments}
+        self.validator = Validator(
+            ledger,
+            blobs,
+            clock,
+            offload,
+            deployments=lambda: deployments,
+            counter=counter,
+            accept_any=accept_any,
+            lines_max=lines_max,
+            errors_max=errors_max,
+        )
+        self.enqueuer = Enqueuer(
+            ledger,
+            clock,
+            limit_of=lambda name: by_name[name].enqueued_token_limit if name in by_name else None,
+        )
+        self.scheduler = Scheduler(ledger)
+        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
+        self.janitor = Janitor(ledger, blobs, clock)
+        self.workers = [
+            Worker(
+                deployment.name,
+                backends(deployment),
+                owner=f"{incarnation}-{number}",
+                ledger=ledger,
+                blobs=blobs,
+                clock=clock,
+                hint=self.hint,
+                settings=settings,
+            )
+            for number, deployment in enumerate(deployments)
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def loops(self) -> list[Loop]:
+        """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
+        clock, hint = self.clock, self.hint
+        stages = [
+            Loop("validate", self.validator.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("enqueue", self.enqueuer.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("schedule", self.scheduler.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("finalize", self.finalizer.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("janitor", self.janitor.step, clock=clock, hint=hint, idle_seconds=5.0, every=True),
+        ]
+        return stages + [loop for worker in self.workers for loop in worker.loops()]
+
+    async def start(self) -> None:
+        """Recovers what an earlier incarnation left, then lets everything run."""
+        await self.janitor.start()
+        for worker in self.workers:
+            worker.start()
+        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops()]
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls to backends are out."""
+        return sum(worker.in_flight for worker in self.workers)
+
+    async def stop(self) -> None:
+        """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
+
+
+def deployment_record(config: DeploymentConfig) -> Deployment:
+    """What the pipeline needs to know of a configured deployment."""
+    return Deployment(
+        name=config.name,
+        model=config.model,
+        backends=tuple(
+            BackendRef(name=backend.url or "built-in", concurrency=backend.concurrency, model=backend.model)
+            for backend in config.backends
+        ),
+        enqueued_token_limit=config.enqueued_token_limit,
+        tokenizer=config.tokenizer,
+    )
+
+
+def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
+    """The client for one configured backend."""
+    if config.echo is not None:
+        echo = config.echo
+        return EchoBackend(
+            clock=clock,
+            latency_seconds=echo.latency_seconds,
+            error_rate=echo.error_rate,
+            busy_rate=echo.busy_rate,
+            hang_rate=echo.hang_rate,
+        )
+    assert config.url is not None, "a checked backend has a url or is the built-in one"
+    headers = dict(config.headers)
+    if key:
+        host = urllib.parse.urlsplit(config.url).hostname or ""
+        azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+        if (config.api_key_header or ("api-key" if azure else "authorization")) == "api-key":
+            headers["api-key"] = key
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+    return HttpBackend(
+        config.url,
+        headers=headers,
+        timeouts=Timeouts(
+            connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
+        ),
+        connections_max=config.concurrency,
+    )
+
+
+def dispatchers_of(config: DeploymentConfig, keys: dict[str, str], clock: Clock) -> list[Dispatcher]:
+    """One dispatcher per backend of a deployment."""
+    return [
+        Dispatcher(
+            backend.url or "built-in",
+            backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock),
+            concurrency=backend.concurrency,
+            model=backend.model,
+            retry=RetryPolicy(attempts_max=backend.attempts),
+            breaker=Breaker(),
+            clock=clock,
+            chance=random.random,
+        )
+        for backend in config.backends
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    config: Config,
+    directory: Path,
+    *,
+    offload: Offload,
+    counter: TokenCounter | None,
+    accept_any: str | None = None,
+) -> AsyncIterator[Service]:
+    """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError."""
+    clock = SystemClock()
+    with DataDirectory.open(directory) as data:
+        ledger = SqlLedger.open(data.ledger_path)
+        try:
+            blobs = DiskBlobs(data.blobs_path)
+            by_name = {deployment.name: deployment for deployment in config.deployments}
+            yield Service(
+                ledger=ledger,
+                blobs=blobs,
+                clock=clock,
+                offload=offload,
+                deployments=[deployment_record(deployment) for deployment in config.deployments],
+                backends=lambda deployment: dispatchers_of(by_name[deployment.name], config.backend_keys, clock),
+                counter=counter,
+                settings=WorkerSettings(
+                    commit_seconds=config.worker.commit_seconds,
+                    grace_seconds=config.worker.grace_seconds,
+                    in_flight_bytes=config.worker.in_flight_bytes,
+                ),
+                accept_any=accept_any,
+                lines_max=config.limits.requests_per_file,
+                errors_max=config.limits.validation_errors,
+            )
+        finally:
+            await ledger.close()
