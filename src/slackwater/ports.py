@@ -261,7 +261,10 @@ class Ledger(Protocol):
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
     ) -> list[tuple[str, int]]:
-        """Records results and renews the leases; returns the (batch, index) whose epoch is no longer ours: nothing of those counts."""
+        """Records results and renews the leases of their shards.
+
+        Returns the (batch, index) whose epoch is no longer ours: nothing of those counts.
+        """
         ...
 
     async def finish_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:

@@ -209,6 +209,7 @@ async def open_service(
         ledger = SqlLedger.open(data.ledger_path)
         try:
             blobs = DiskBlobs(data.blobs_path)
+            await blobs.sweep_parts()
             by_name = {deployment.name: deployment for deployment in config.deployments}
             yield Service(
                 ledger=ledger,

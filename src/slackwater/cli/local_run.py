@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from slackwater.adapters.process_offload import InlineOffload
 from slackwater.cli.progress import Progress
 from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
 from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, Status
@@ -54,13 +55,6 @@ class Job(Struct, frozen=True, kw_only=True):
         )
 
 
-class Inline:
-    """Does the work right here: nothing else is waiting while a run validates its only file."""
-
-    async def run(self, function: Callable[..., object], *args: object) -> object:
-        return function(*args)
-
-
 class InputChanged(UserError):
     """The input is not the one that the interrupted run was about."""
 
@@ -86,7 +80,7 @@ async def run(job: Job, *, show: Callable[[Progress], None], resumed: Callable[[
             config.limits, requests_per_file=job.requests_max or 2**62, validation_errors=ERRORS_MAX
         ),
     )
-    async with open_service(config, job.state, offload=Inline(), counter=None, accept_any=DEPLOYMENT) as service:
+    async with open_service(config, job.state, offload=InlineOffload(), counter=None, accept_any=DEPLOYMENT) as service:
         batch = await service.ledger.batch(BATCH_ID)
         if batch is None:
             batch = await _begin(service, job)

@@ -45,7 +45,7 @@ SHOWN_ERRORS = 20
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 def command(
-    input: Path,  # noqa: A002 - the name of the argument in the help
+    input: Path,
     output: Path,
     errors: Path | None,
     backend: str,

@@ -14,11 +14,13 @@ import click
 import msgspec
 import uvicorn
 import uvloop
+from starlette.applications import Starlette
 
 from slackwater import __version__
 from slackwater.adapters.process_offload import ProcessOffload
 from slackwater.adapters.tiktoken_counter import TiktokenCounter
-from slackwater.api.app import ApiSettings, build_app
+from slackwater.api.app import build_app
+from slackwater.api.context import ApiSettings
 from slackwater.config import LOOPBACK, Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError
 from slackwater.pipeline.admission import Admission
@@ -141,7 +143,7 @@ async def _serve(config: Config, directory: Path, listener: socket.socket, *, de
         click.echo("stopped; the same command continues where this ended", err=True)
 
 
-def _app(config: Config, service: Service) -> object:
+def _app(config: Config, service: Service) -> Starlette:
     intake = Intake(service.ledger, service.blobs, service.clock, upload_bytes_max=config.limits.upload_bytes)
     admission = Admission(service.ledger, service.clock, wake=service.hint.notify)
     return build_app(

@@ -6,7 +6,7 @@ After: enqueuer.
 
 from collections.abc import Callable, Iterable
 
-from slackwater.core.batch import Batch
+from slackwater.core.batch import Batch, BatchError
 from slackwater.core.deployment import Deployment
 from slackwater.core.quota import over_limit
 from slackwater.core.tokens import TokenCounter
@@ -50,9 +50,16 @@ class Validator:
         if batch is None:
             return Pace.IDLE
         deployments = {deployment.name: deployment for deployment in self._deployments()}
-        scan = await self._offload.run(
-            scan_input, self._blobs, batch.input_blob, self._rules(batch, deployments), self._counter
-        )
+        try:
+            scan = await self._offload.run(
+                scan_input, self._blobs, batch.input_blob, self._rules(batch, deployments), self._counter
+            )
+        except FileNotFoundError:
+            # Deleted between the look at the file and the creation of the batch.
+            message = f"The input file '{batch.input_file_id}' has been deleted. Upload it again."
+            gone = BatchError(code="invalid_request", message=message)
+            await self._ledger.reject_batch(batch.id, errors=[gone], now=int(self._clock.now()))
+            return Pace.BUSY
         if scan.errors:
             await self._ledger.reject_batch(batch.id, errors=scan.errors, now=int(self._clock.now()))
             event("batch_rejected", batch=batch.id, errors=scan.error_count, first=scan.errors[0].code)

@@ -152,7 +152,7 @@ class Worker:
             finally:
                 lease.in_flight.discard(task)
                 feed.give_back(item)
-            if type(outcome) is Result:
+            if isinstance(outcome, Result):
                 if lease.cause is not Cause.FENCED:
                     self._keep(lease, outcome)
             elif lease.cause is None:

@@ -1,0 +1,68 @@
+"""The directory that one Slackwater owns at a time: a lock, the ledger's file, and the blobs.
+
+The lock is the kernel's, on an open file: a process that is killed lets go of it, and nothing has to be cleaned up.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from slackwater.core.errors import DataDirectoryError
+
+
+class DataDirectory:
+    """An opened data directory; ours until it is closed or the process ends."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> "DataDirectory":
+        """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(path / "slackwater.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DataDirectoryError(f"{path} is not a directory; name another one for the data") from error
+        except OSError as error:
+            raise DataDirectoryError(
+                f"data directory {path} cannot be used: {error.strerror}; correct its permissions, or name another one"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(lock)
+            raise DataDirectoryError(
+                f"data directory {path} is in use by another slackwater (process {owner}): stop it first, "
+                "or give this one its own directory"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return cls(path, lock)
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite database."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def blobs_path(self) -> Path:
+        """The root of the blobs."""
+        return self.path / "blobs"
+
+    def close(self) -> None:
+        """Lets go of the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> "DataDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+-- Every statement of the ledger, under the name of the method that uses it. Policy is not here: it comes in as a
+-- parameter (a status, a rank, a limit, a moment).
+
+-- name: add_file!
+-- A file is visible from here on; its blob is durable already.
+INSERT INTO file (id, filename, purpose, size, created_at, expires_at, status, status_details, blob)
+VALUES (:id, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob);
+
+-- name: file
+SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file WHERE id = :id;
+
+-- name: file_seq
+SELECT seq FROM file WHERE id = :id;
+
+-- name: files_descending
+-- A page of files, newest first; `before` is the cursor.
+SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE seq < :before AND (:purpose IS NULL OR purpose = :purpose) ORDER BY seq DESC LIMIT :limit;
+
+-- name: files_ascending
+SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE seq > :after AND (:purpose IS NULL OR purpose = :purpose) ORDER BY seq LIMIT :limit;
+
+-- name: delete_file
+DELETE FROM file WHERE id = :id
+RETURNING id, filename, purpose, size, created_at, blob, expires_at, status, status_details;
+
+-- name: blob_in_use
+-- Bytes are needed while a file names them, or a batch that has not ended reads them.
+SELECT EXISTS (SELECT 1 FROM file WHERE blob = :key)
+    OR EXISTS (SELECT 1 FROM batch WHERE input_blob = :key AND stage != 'ended');
+
+-- name: expired_files
+SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
+
+-- name: add_batch!
+INSERT INTO batch (id, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
+                   expires, policies, metadata, total)
+VALUES (:id, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
+        :expires, :policies, :metadata, :total);
+
+-- name: batch
+SELECT * FROM batch WHERE id = :id;
+
+-- name: batch_by_seq
+SELECT * FROM batch WHERE seq = :seq;
+
+-- name: batches
+-- A page of batches, newest first; `before` is the cursor.
+SELECT * FROM batch WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: next_to_validate
+SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT 1;
+
+-- name: accept_batch!
+UPDATE batch SET stage = 'waiting', deployment = :deployment, dispatch_endpoint = :endpoint, total = :total,
+                 enqueued_tokens = :tokens
+WHERE id = :id AND stage = 'new' AND status = :validating;
+
+-- name: add_shard!
+INSERT INTO shard (batch_seq, idx, deployment, offset_, length, lines, tokens, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
+
+-- name: reject_batch!
+UPDATE batch SET stage = 'ended', status = :failed, failed_at = :now, errors = :errors
+WHERE id = :id AND stage = 'new' AND status = :validating;
+
+-- name: waiting
+SELECT * FROM batch WHERE stage = 'waiting' AND status = :validating ORDER BY seq LIMIT 100;
+
+-- name: held
+-- Tokens held by a deployment's batches that were let in and have not ended.
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('running', 'ending');
+
+-- name: enqueued_tokens
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
+
+-- name: enqueue!
+UPDATE batch SET stage = 'running', status = :in_progress, in_progress_at = :now
+WHERE id = :id AND stage = 'waiting' AND status = :validating;
+
+-- name: unranked
+SELECT DISTINCT batch.id, batch.deployment,
+       (SELECT COUNT(*) FROM shard AS all_of WHERE all_of.batch_seq = batch.seq) AS shards
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.rank IS NULL AND batch.stage = 'running';
+
+-- name: virtual_time
+-- The rank being served: that of the next shard to be claimed, else of the newest claimed one.
+SELECT COALESCE(
+    (SELECT MIN(rank) FROM shard WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL),
+    (SELECT MAX(rank) FROM shard WHERE deployment = :deployment AND state = 'running'),
+    0.0);
+
+-- name: rank_shard!
+UPDATE shard SET rank = ? WHERE batch_seq = ? AND idx = ?;
+
+-- name: claim_shard
+-- The lowest rank of a deployment goes to the caller, under a new epoch.
+UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+WHERE (batch_seq, idx) = (
+    SELECT batch_seq, idx FROM shard
+    WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL
+    ORDER BY rank, batch_seq, idx LIMIT 1)
+RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment;
+
+-- name: renew_leases!
+UPDATE shard SET lease_until = :lease_until WHERE owner = :owner AND state = 'running';
+
+-- name: leases
+SELECT batch.id, shard.idx, shard.epoch, batch.status != :in_progress
+FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE shard.owner = :owner AND shard.state = 'running';
+
+-- name: held_shard
+-- The shard, where this epoch may write to it.
+SELECT shard.batch_seq, shard.done, shard.lines FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
+
+-- name: mark_done!
+UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: add_results!
+UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
+                 input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
+                 output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
+                 model = COALESCE(model, :model)
+WHERE seq = :batch_seq;
+
+-- name: last_segment
+SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length FROM segment
+WHERE batch_seq = :batch_seq AND idx = :idx AND epoch = :epoch ORDER BY seq DESC LIMIT 1;
+
+-- name: add_segment!
+INSERT INTO segment (batch_seq, idx, epoch, output_key, output_offset, output_length, error_key, error_offset, error_length)
+VALUES (:batch_seq, :idx, :epoch, :output_key, :output_offset, :output_length, :error_key, :error_offset, :error_length);
+
+-- name: extend_segment!
+UPDATE segment SET output_key = :output_key, output_offset = :output_offset, output_length = :output_length,
+                   error_key = :error_key, error_offset = :error_offset, error_length = :error_length
+WHERE seq = :seq;
+
+-- name: set_shard_state!
+UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: shard_batch_status
+SELECT shard.batch_seq, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
+
+-- name: segments
+SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,
+       error_length
+FROM segment JOIN batch ON batch.seq = segment.batch_seq
+WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
+
+-- name: move_batch!
+-- A new status; the column of its moment is filled in by the caller.
+UPDATE batch SET status = :status, stage = :stage WHERE seq = :seq;
+
+-- name: stop_shards!
+UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
+
+-- name: exhausted
+-- A batch whose every shard is done.
+SELECT * FROM batch WHERE stage = 'running' AND status = :in_progress
+AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state != 'done')
+ORDER BY seq LIMIT 1;
+
+-- name: ending
+-- A batch that is ending and has no shard in anybody's hands.
+SELECT * FROM batch WHERE stage = 'ending'
+AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'running')
+ORDER BY seq LIMIT 1;
+
+-- name: unfinished_shards
+SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.state != 'done' ORDER BY shard.idx;
+
+-- name: set_files!
+UPDATE batch SET output_file_id = :output, error_file_id = :error WHERE seq = :seq;
+
+-- name: forget_shards!
+DELETE FROM shard WHERE batch_seq = :seq;
+
+-- name: forget_segments!
+DELETE FROM segment WHERE batch_seq = :seq;
+
+-- name: lost_leases
+-- Shards whose lease is over, or whose owner is known to be dead.
+SELECT shard.batch_seq, shard.idx, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.state = 'running' AND (shard.lease_until < :now OR (:survivor IS NOT NULL AND shard.owner != :survivor));
+
+-- name: elapsed
+SELECT * FROM batch WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
+ORDER BY seq LIMIT 100;

@@ -1,0 +1,272 @@
+"""The Ledger on SQL: files and batches here, the work on shards in sql_work.py. One method is one transaction.
+
+The text of every statement is in queries.sql; which status follows which comes from core/batch.py.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import aiosql
+
+from slackwater.adapters.sql_rows import batch_record, batch_row, file_record, file_row, text_of
+from slackwater.adapters.sql_work import SqlWork
+from slackwater.adapters.sqlite import Database
+from slackwater.core.batch import MOMENT, NEXT, Batch, BatchError, Event, Status, can
+from slackwater.core.errors import InvalidRequest
+from slackwater.core.file import File, Purpose
+from slackwater.ports import NewShard, OpenBatch, Waiting
+
+QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
+LAST = 2**62
+
+
+class SqlLedger(SqlWork):
+    """Durable facts in a SQLite database."""
+
+    @classmethod
+    def open(cls, path: Path | str, *, inline: bool = False) -> "SqlLedger":
+        """Opens or makes the database. `inline` runs everything on the caller's thread (simulation, `:memory:`).
+
+        Raises DataDirectoryError where a newer version has been.
+        """
+        return cls(Database(path, inline=inline or str(path) == ":memory:"), QUERIES)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    # Files
+
+    async def add_file(self, file: File) -> None:
+        await self._write(lambda db: self._run(db, "add_file", file_row(file)))
+
+    async def file(self, file_id: str) -> File | None:
+        row = self._one(self._reader, "file", {"id": file_id})
+        return None if row is None else file_record(row)
+
+    async def files(self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool) -> list[File]:
+        db = self._reader
+        cursor = None
+        if after is not None:
+            row = self._one(db, "file_seq", {"id": after})
+            if row is None:
+                raise InvalidRequest(f"after: there is no file '{after}'", param="after")
+            cursor = row["seq"]
+        wanted = {"purpose": None if purpose is None else purpose.value, "limit": limit}
+        if descending:
+            rows = self._all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
+        else:
+            rows = self._all(db, "files_ascending", wanted | {"after": -1 if cursor is None else cursor})
+        return [file_record(row) for row in rows]
+
+    async def delete_file(self, file_id: str) -> File | None:
+        row = await self._write(lambda db: self._one(db, "delete_file", {"id": file_id}))
+        return None if row is None else file_record(row)
+
+    async def blob_in_use(self, key: str) -> bool:
+        row = await self._database.read(lambda db: self._one(db, "blob_in_use", {"key": key}))
+        return bool(row is not None and row[0])
+
+    async def expired_files(self, *, now: int, limit: int) -> list[File]:
+        rows = await self._database.read(lambda db: self._all(db, "expired_files", {"now": now, "limit": limit}))
+        return [file_record(row) for row in rows]
+
+    # Batches
+
+    async def add_batch(self, batch: Batch) -> None:
+        await self._write(lambda db: self._run(db, "add_batch", batch_row(batch)))
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        row = self._one(self._reader, "batch", {"id": batch_id})
+        return None if row is None else batch_record(row)
+
+    async def batches(self, *, after: str | None, limit: int) -> list[Batch]:
+        before = LAST
+        if after is not None:
+            row = self._one(self._reader, "batch", {"id": after})
+            if row is None:
+                raise InvalidRequest(f"after: there is no batch '{after}'", param="after")
+            before = row["seq"]
+        rows = self._all(self._reader, "batches", {"before": before, "limit": limit})
+        return [batch_record(row) for row in rows]
+
+    async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
+        def work(db: sqlite3.Connection) -> Batch | None:
+            row = self._one(db, "batch", {"id": batch_id})
+            if row is None:
+                return None
+            if can(Status(row["status"]), Event.CANCEL_REQUESTED):
+                self._move(db, row, Event.CANCEL_REQUESTED, now=now, stage="ending")
+                row = self._one(db, "batch", {"id": batch_id})
+                assert row is not None, "the row was there in this transaction"
+            return batch_record(row)
+
+        return await self._write(work)
+
+    def _move(self, db: sqlite3.Connection, row: sqlite3.Row, event: Event, *, now: int, stage: str) -> None:
+        """The next status by the table, its moment, and an end to queued shards where the batch is ending."""
+        status = NEXT[Status(row["status"])][event]
+        self._run(db, "move_batch", {"seq": row["seq"], "status": status.value, "stage": stage})
+        moment = MOMENT[status]
+        # The name comes from a table of ours, never from a user.
+        db.execute(f"UPDATE batch SET {moment} = ? WHERE seq = ?", (now, row["seq"]))  # noqa: S608
+        if stage == "ending":
+            self._run(db, "stop_shards", {"seq": row["seq"]})
+
+    # Validation
+
+    async def next_to_validate(self, *, skip: Iterable[str] = ()) -> Batch | None:
+        row = await self._database.read(
+            lambda db: self._one(db, "next_to_validate", {"validating": Status.VALIDATING.value})
+        )
+        return None if row is None or row["id"] in set(skip) else batch_record(row)
+
+    async def accept_batch(
+        self, batch_id: str, *, deployment: str, endpoint: str, total: int, tokens: int, shards: Sequence[NewShard]
+    ) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            row = self._one(db, "batch", {"id": batch_id})
+            if row is None or not self._run(
+                db,
+                "accept_batch",
+                {
+                    "id": batch_id,
+                    "deployment": deployment,
+                    "endpoint": endpoint,
+                    "total": total,
+                    "tokens": tokens,
+                    "validating": Status.VALIDATING.value,
+                },
+            ):
+                return False
+            db.executemany(
+                self._sql("add_shard"),
+                [
+                    (row["seq"], index, deployment, shard.offset, shard.length, shard.lines, shard.tokens)
+                    for index, shard in enumerate(shards)
+                ],
+            )
+            return True
+
+        return await self._write(work)
+
+    async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
+        values = {
+            "id": batch_id,
+            "errors": text_of(list(errors)),
+            "now": now,
+            "failed": Status.FAILED.value,
+            "validating": Status.VALIDATING.value,
+        }
+        return bool(await self._write(lambda db: self._run(db, "reject_batch", values)))
+
+    # Quota
+
+    async def waiting(self) -> list[Waiting]:
+        def work(db: sqlite3.Connection) -> list[Waiting]:
+            by_deployment: dict[str, list[Batch]] = {}
+            for row in self._all(db, "waiting", {"validating": Status.VALIDATING.value}):
+                by_deployment.setdefault(row["deployment"], []).append(batch_record(row))
+            return [
+                Waiting(deployment=name, batches=batches, held=self._number(db, "held", {"deployment": name}))
+                for name, batches in by_deployment.items()
+            ]
+
+        return await self._database.read(work)
+
+    async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None:
+        statuses = {"in_progress": Status.IN_PROGRESS.value, "validating": Status.VALIDATING.value, "now": now}
+
+        def work(db: sqlite3.Connection) -> None:
+            for batch_id in batch_ids:
+                self._run(db, "enqueue", statuses | {"id": batch_id})
+
+        await self._write(work)
+
+    async def enqueued_tokens(self, deployment: str) -> int:
+        return self._number(self._reader, "enqueued_tokens", {"deployment": deployment})
+
+    # Scheduling
+
+    async def unranked(self) -> list[OpenBatch]:
+        def work(db: sqlite3.Connection) -> list[OpenBatch]:
+            return [
+                OpenBatch(
+                    batch_id=row["id"],
+                    deployment=row["deployment"],
+                    shards=row["shards"],
+                    virtual_time=float(self._number(db, "virtual_time", {"deployment": row["deployment"]})),
+                )
+                for row in self._all(db, "unranked", {})
+            ]
+
+        return await self._database.read(work)
+
+    async def rank_shards(self, batch_id: str, ranks: Sequence[float]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            row = self._one(db, "batch", {"id": batch_id})
+            if row is not None:
+                db.executemany(self._sql("rank_shard"), [(rank, row["seq"], index) for index, rank in enumerate(ranks)])
+
+        await self._write(work)
+
+    # Ending
+
+    async def begin_finalizing(self, *, now: int) -> Batch | None:
+        in_progress = {"in_progress": Status.IN_PROGRESS.value}
+
+        def look(db: sqlite3.Connection) -> bool:
+            return self._one(db, "exhausted", in_progress) is not None or self._one(db, "ending", {}) is not None
+
+        # Looked at without a write transaction first: most steps find nothing.
+        if not await self._database.read(look):
+            return None
+
+        def work(db: sqlite3.Connection) -> Batch | None:
+            row = self._one(db, "exhausted", in_progress)
+            if row is not None:
+                self._move(db, row, Event.EXHAUSTED, now=now, stage="ending")
+                row = self._one(db, "batch", {"id": row["id"]})
+            else:
+                row = self._one(db, "ending", {})
+            return None if row is None else batch_record(row)
+
+        return await self._write(work)
+
+    async def publish_files(self, batch_id: str, *, output: File | None, error: File | None, now: int) -> Batch | None:
+        def work(db: sqlite3.Connection) -> Batch | None:
+            row = self._one(db, "batch", {"id": batch_id})
+            if row is None or row["stage"] != "ending":
+                return None
+            for file in (output, error):
+                if file is not None:
+                    self._run(db, "add_file", file_row(file))
+            ids = {"output": output.id if output else None, "error": error.id if error else None}
+            self._run(db, "set_files", ids | {"seq": row["seq"]})
+            status = Status(row["status"])
+            if status is Status.CANCELLING:
+                event = Event.PUBLISHED_CANCELLED
+            else:
+                # A batch that ends with lines that never ran, and was not cancelled, ran out of time.
+                unfinished = self._all(db, "unfinished_shards", {"id": batch_id})
+                never_ran = unfinished or row["total"] == 0
+                event = Event.PUBLISHED_EXPIRED if never_ran else Event.PUBLISHED
+            self._move(db, row, event, now=now, stage="ended")
+            self._run(db, "forget_shards", {"seq": row["seq"]})
+            self._run(db, "forget_segments", {"seq": row["seq"]})
+            ended = self._one(db, "batch", {"id": batch_id})
+            return None if ended is None else batch_record(ended)
+
+        return await self._write(work)
+
+    async def elapse_windows(self, *, now: int) -> list[str]:
+        if not await self._database.read(lambda db: self._all(db, "elapsed", {"now": now})):
+            return []
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = self._all(db, "elapsed", {"now": now})
+            for row in rows:
+                self._move(db, row, Event.WINDOW_ELAPSED, now=now, stage="ending")
+            return [row["id"] for row in rows]
+
+        return await self._write(work)
