@@ -22,11 +22,12 @@ REQUIRED_KEY = {
 }
 BOM = b"\xef\xbb\xbf"
 SHOWN_MAX = 60
+ID_KEPT_MAX = 64
 
 
 def is_blank(line: bytes) -> bool:
     """Whether a line of an input file is no request: blank lines count for line numbers and for nothing else."""
-    return not line.strip()
+    return not line or line.isspace()
 
 
 def normalised(url: str) -> str:
@@ -92,7 +93,8 @@ class InputChecker:
         self._errors: list[BatchError] = []
         self._error_count = 0
         self._number = 0
-        self._ids: set[bytes] = set()
+        self._ids: set[str | bytes] = set()
+        self._lines_max = rules.lines_max
         self._model: str | None = None
         self._url: str | None = None
         self._endpoint = normalised(rules.endpoint)
@@ -100,14 +102,17 @@ class InputChecker:
         self._bom = False
         self.total = 0
 
-    def feed(self, line: bytes) -> None:
-        """Checks the next line of the file, with or without its line end. Blank lines belong here, too."""
+    def feed(self, line: bytes) -> bool:
+        """Checks the next line of the file, with or without its line end; False if it is blank and no request."""
         self._number += 1
-        if not line or line.isspace():
-            return
+        if is_blank(line):
+            return False
         self.total += 1
-        if self.total > self._rules.lines_max:
-            return
+        if self.total <= self._lines_max:
+            self._check(line)
+        return True
+
+    def _check(self, line: bytes) -> None:
         if self._number == 1 and line.startswith(BOM):
             self._bom = True
             self._fault("invalid_json_line", BOM_MESSAGE if self._azure else NOT_JSON)
@@ -134,20 +139,23 @@ class InputChecker:
             self._fault("invalid_request", "The custom_id must not be empty.", param="custom_id")
             return
         payload = getattr(body, self._key)
-        if payload is UNSET or not self._accept_payload(payload):
+        if payload is UNSET or not self._accept_payload(view := memoryview(payload)):
             self._missing(f"body.{self._key}", self._key)
             return
-        digest = blake2b(read.custom_id.encode(), digest_size=16).digest()
-        if digest in self._ids:
+        # Short ids are kept as they are; a digest bounds what long ones can take.
+        key: str | bytes = read.custom_id
+        if len(key) > ID_KEPT_MAX:
+            key = blake2b(read.custom_id.encode(), digest_size=16).digest()
+        if key in self._ids:
             self._fault(
                 "duplicate_custom_id",
                 f"The custom_id {_shown(read.custom_id)} is used by an earlier line; every request needs its own.",
                 param="custom_id",
             )
             return
-        self._ids.add(digest)
+        self._ids.add(key)
         if self._sample is not None:
-            self._sample.offer(self.total, payload)
+            self._sample.offer(self.total, view)
 
     def finish(self) -> Verdict:
         """What holds for the file as a whole."""
@@ -221,9 +229,9 @@ class InputChecker:
             self._fault("mismatched_model", message, param="body.model")
         return False
 
-    def _accept_payload(self, payload: Raw) -> bool:
+    def _accept_payload(self, payload: memoryview) -> bool:
         # The start is enough, and copying the rest would be the dearest step of all.
-        start = bytes(memoryview(payload)[:64])
+        start = bytes(payload[:64])
         if self._key == "messages":
             return start.startswith(b"[") and not start[1:].lstrip().startswith(b"]")
         return start != b"null"

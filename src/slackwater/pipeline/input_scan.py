@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import BatchError
 from slackwater.core.tokens import TextSample, TokenCounter
-from slackwater.core.validation import InputChecker, Rules, is_blank
+from slackwater.core.validation import InputChecker, Rules
 from slackwater.ports import BlobStore, NewShard
 
 SHARD_LINES_MAX = 1000
@@ -42,14 +42,12 @@ def scan_input(
     start = position = lines = 0
     with blobs.reader(key) as file:
         for line in file:
-            checker.feed(line)
             size = len(line)
             if lines and (lines >= shard_lines_max or position + size - start > shard_bytes_max):
                 cuts.append((start, position - start, lines))
                 start, lines = position, 0
             position += size
-            if not is_blank(line):
-                lines += 1
+            lines += checker.feed(line)
     if lines:
         cuts.append((start, position - start, lines))
     verdict = checker.finish()
