@@ -17,7 +17,7 @@ from typing import TypeVar
 from slackwater.core.errors import SlackwaterError
 
 T = TypeVar("T")
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
 
