@@ -66,7 +66,9 @@ def main() -> None:
             marks = []
 
             def mark(what: str) -> None:
-                marks.append((what, f"{(sampler.rss - idle_rss) / 2**20:.1f}", f"{(sampler.pss - idle_pss) / 2**20:.1f}"))
+                marks.append(
+                    (what, f"{(sampler.rss - idle_rss) / 2**20:.1f}", f"{(sampler.pss - idle_pss) / 2**20:.1f}")
+                )
 
             file_id = server.upload(source)
             mark("uploaded")

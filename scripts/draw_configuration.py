@@ -40,7 +40,9 @@ def page() -> str:
     parts = [HEAD]
     for struct in SECTIONS:
         title, _, purpose = inspect.cleandoc(struct.__doc__ or "").partition(": ")
-        parts.append(f"\n## {title}\n\n{purpose[0].upper()}{purpose[1:]}\n\n| setting | default | meaning |\n|---|---|---|\n")
+        parts.append(
+            f"\n## {title}\n\n{purpose[0].upper()}{purpose[1:]}\n\n| setting | default | meaning |\n|---|---|---|\n"
+        )
         meaning = sentences(struct)
         for field in msgspec.structs.fields(struct):
             default = "required" if field.required else default_of(field)

@@ -26,6 +26,7 @@ from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.enqueuer import Enqueuer
 from slackwater.pipeline.finalizer import Finalizer
+from slackwater.pipeline.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.janitor import Janitor
 from slackwater.pipeline.loops import Hint, Loop
 from slackwater.pipeline.scheduler import Scheduler
@@ -56,6 +57,7 @@ class Service:
         accept_any: str | None = None,
         lines_max: int = 100_000,
         errors_max: int = 100,
+        shard_lines_max: int = SHARD_LINES_MAX,
         new_file_id: Callable[[], str] = new_output_file_id,
         incarnation: str | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Service:
             accept_any=accept_any,
             lines_max=lines_max,
             errors_max=errors_max,
+            shard_lines_max=shard_lines_max,
         )
         self.enqueuer = Enqueuer(
             ledger,

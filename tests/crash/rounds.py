@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=20_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="slackwater-crash-") as scratch:
-        report = kill_rounds(Path(scratch), rounds=arguments.rounds, seed=arguments.seed, lines=arguments.lines, tell=True)
+        report = kill_rounds(
+            Path(scratch), rounds=arguments.rounds, seed=arguments.seed, lines=arguments.lines, tell=True
+        )
     print(json.dumps({name: getattr(report, name) for name in report.__struct_fields__}, indent=2))
     sys.exit(0 if report.sound() and report.recovery_max < 2.0 else 1)
 
@@ -90,14 +92,18 @@ def kill_rounds(scratch: Path, *, rounds: int, seed: int, lines: int, tell: bool
                     before = server.batch(batch_id)["request_counts"]
                     allowed = kill_and_count(server, backend, prefix)
                     report.rounds += 1
-                    asked = {text: len(times) for text, times in backend.received.items() if text.startswith(prefix + " ")}
+                    asked = {
+                        text: len(times) for text, times in backend.received.copy().items() if text.startswith(prefix + " ")
+                    }
                     server = Server(config, scratch / "data", scratch / "server.log")
                     took = wait_for_progress(server, batch_id, server.started, before["completed"])
                     if took is not None:
                         recoveries.append(took)
                     note_resent(report, backend, asked, allowed)
                     if tell and report.rounds % 10 == 0:
-                        print(f"round {report.rounds}: worst recovery {max(recoveries, default=0):.2f} s", file=sys.stderr)
+                        print(
+                            f"round {report.rounds}: worst recovery {max(recoveries, default=0):.2f} s", file=sys.stderr
+                        )
                 batch = server.batch(batch_id)
                 if report.rounds >= rounds:
                     while batch["status"] != "completed":
@@ -138,16 +144,14 @@ def kill_and_count(server: Server, backend: CountingBackend, prefix: str) -> int
     server.kill()
     in_flight = backend.in_flight
     answered = sum(
-        1
-        for text, times in list(backend.answered.items())
-        if text.startswith(prefix + " ") and times[-1] >= young
+        1 for text, times in backend.answered.copy().items() if text.startswith(prefix + " ") and times[-1] >= young
     )
     return in_flight + answered
 
 
 def note_resent(report: Report, backend: CountingBackend, asked: dict[str, int], allowed: int) -> None:
     """Counts the requests that came again after the restart; late repeats are counted at the next restart."""
-    resent = sum(1 for text, times in list(backend.received.items()) if text in asked and len(times) > asked[text])
+    resent = sum(1 for text, times in backend.received.copy().items() if text in asked and len(times) > asked[text])
     report.resent += resent
     report.resent_allowed += allowed
     report.worst_excess = max(report.worst_excess, resent - allowed)

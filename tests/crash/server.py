@@ -18,7 +18,18 @@ class Server:
         self.started = time.monotonic()
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "slackwater", "serve", "--config", str(config), "--data", str(data), "--port", "0"],
+                [
+                    sys.executable,
+                    "-m",
+                    "slackwater",
+                    "serve",
+                    "--config",
+                    str(config),
+                    "--data",
+                    str(data),
+                    "--port",
+                    "0",
+                ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -50,10 +61,14 @@ class Server:
         """Uploads an input file and returns its id."""
         mark = "crash-test-boundary"
         body = (
-            f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/json\r\n\r\n"
-        ).encode() + data + f"\r\n--{mark}--\r\n".encode()
+            (
+                f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+                f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+                "Content-Type: application/json\r\n\r\n"
+            ).encode()
+            + data
+            + f"\r\n--{mark}--\r\n".encode()
+        )
         file_id: str = self.call("POST", "/files", body, Content_Type=f"multipart/form-data; boundary={mark}")["id"]
         return file_id
 

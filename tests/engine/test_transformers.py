@@ -35,10 +35,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert process.poll() is None, f"the engine ended: {Path(log.name).read_text()[-2000:]}"
             assert time.monotonic() < deadline, "the engine answers within three minutes"
             try:
-                body = json.dumps({"model": os.environ["ENGINE_MODEL"], "max_tokens": 2, "messages": [MESSAGE]}).encode()
-                request = urllib.request.Request(
-                    f"{url}/chat/completions", body, {"Content-Type": "application/json"}
-                )
+                body = json.dumps(
+                    {"model": os.environ["ENGINE_MODEL"], "max_tokens": 2, "messages": [MESSAGE]}
+                ).encode()
+                request = urllib.request.Request(f"{url}/chat/completions", body, {"Content-Type": "application/json"})
                 urllib.request.urlopen(request, timeout=60).read()
                 break
             except OSError:

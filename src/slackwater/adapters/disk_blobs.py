@@ -7,6 +7,7 @@ the rename, and the directory after it.
 import asyncio
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from io import FileIO
@@ -118,11 +119,14 @@ class DiskBlobs:
             raise
 
     async def create(self, key: str) -> "DiskWriter":
-        return DiskWriter(self, self.path(key), await self.run(self._start, self.path(key)))
+        path = self.path(key)
+        # A name of its own: two who make the same blob at once must not write into one file.
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
+        return DiskWriter(self, path, part, await self.run(self._start, part))
 
-    def _start(self, path: Path) -> int:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return self.disk.open(path.with_name(path.name + PART), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    def _start(self, part: Path) -> int:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        return self.disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     async def open_log(self, key: str) -> "DiskLog":
         path = self.path(key)
@@ -187,10 +191,10 @@ class DiskBlobs:
 class DiskWriter:
     """A new blob under its temporary name. Small writes are collected, so that a thread is asked once a mebibyte."""
 
-    def __init__(self, blobs: DiskBlobs, path: Path, fd: int) -> None:
+    def __init__(self, blobs: DiskBlobs, path: Path, part: Path, fd: int) -> None:
         self._blobs = blobs
         self._path = path
-        self._part = path.with_name(path.name + PART)
+        self._part = part
         self._fd: int | None = fd
         self._collected: list[bytes] = []
         self._collected_bytes = 0

@@ -11,7 +11,7 @@ from slackwater.core.deployment import Deployment
 from slackwater.core.quota import over_limit
 from slackwater.core.tokens import TokenCounter
 from slackwater.core.validation import Rules
-from slackwater.pipeline.input_scan import scan_input
+from slackwater.pipeline.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger, Offload
 from slackwater.telemetry import event
@@ -32,6 +32,7 @@ class Validator:
         accept_any: str | None = None,
         lines_max: int = 100_000,
         errors_max: int = 100,
+        shard_lines_max: int = SHARD_LINES_MAX,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server)."""
         self._ledger = ledger
@@ -43,6 +44,7 @@ class Validator:
         self._accept_any = accept_any
         self._lines_max = lines_max
         self._errors_max = errors_max
+        self._shard_lines_max = shard_lines_max
 
     async def step(self) -> Pace:
         """Validates the oldest batch that waits for it."""
@@ -52,7 +54,12 @@ class Validator:
         deployments = {deployment.name: deployment for deployment in self._deployments()}
         try:
             scan = await self._offload.run(
-                scan_input, self._blobs, batch.input_blob, self._rules(batch, deployments), self._counter
+                scan_input,
+                self._blobs,
+                batch.input_blob,
+                self._rules(batch, deployments),
+                self._counter,
+                self._shard_lines_max,
             )
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.

@@ -1,0 +1,156 @@
+"""What must always hold, looked at while the world runs and once more when it has come to rest."""
+
+import json
+from typing import Any
+
+from slackwater.adapters.disk_blobs import DiskBlobs
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
+from slackwater.core.lines import BATCH_CANCELLED, BATCH_EXPIRED
+from slackwater.ports import Segment
+
+
+class Violation(AssertionError):
+    """Something happened that must never happen."""
+
+
+def must(condition: object, what: str) -> None:
+    """Raises Violation unless the condition holds."""
+    if not condition:
+        raise Violation(what)
+
+
+class Checks:
+    """Knows what was asked for, and watches what passes through the doors."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self._expected: dict[str, int] = {}
+        self._first_line: dict[tuple[str, int], int] = {}
+        self._journaled: dict[str, str] = {}
+        self._ended: dict[str, Batch] = {}
+        self.violations: list[str] = []
+        self.sent = 0
+
+    def expect(self, batch: Batch, lines: int) -> None:
+        """A batch was asked for; `lines` is 0 where its file is invalid."""
+        self._expected[batch.id] = lines
+
+    def note(self, what: str) -> None:
+        """A violation in a place from where an exception would not reach the test."""
+        self.violations.append(what)
+
+    # While it runs
+
+    def ledger_was_called(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        if name == "accept_batch" and result:
+            line = 0
+            for index, shard in enumerate(named["shards"]):
+                self._first_line[arguments[0], index] = line
+                line += shard.lines
+        elif name == "commit_segments":
+            refused = set(result)
+            for segment in arguments[0]:
+                if (segment.batch_id, segment.index) not in refused:
+                    self._journal(segment)
+        elif name == "publish_files" and result is not None:
+            if result.id in self._ended:
+                self.note(f"{result.id} ended twice")
+            self._ended[result.id] = result
+        elif name == "reject_batch" and result:
+            self._ended[arguments[0]] = _now(self._ledger, arguments[0])
+
+    def _journal(self, segment: Segment) -> None:
+        for line in range(len(segment.done) * 8):
+            if segment.done[line >> 3] >> (line & 7) & 1:
+                text = f"{segment.batch_id}/{self._first_line[segment.batch_id, segment.index] + line}"
+                if text in self._journaled:
+                    self.note(f"{text} was journaled twice")
+                self._journaled[text] = segment.batch_id
+
+    def request_was_sent(self, text: str, owner: str) -> None:
+        """A line that is journaled may only be sent by somebody who has been written off and does not know it."""
+        self.sent += 1
+        if text not in self._journaled:
+            return
+        batch_id, line = text.split("/")
+        index = max(i for (batch, i), first in self._first_line.items() if batch == batch_id and first <= int(line))
+        row = self._ledger._reader.execute(
+            "SELECT owner FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
+            (batch_id, index),
+        ).fetchone()
+        if row is not None and row[0] is not None and row[0].startswith(owner + "-"):
+            self.note(f"{text} is journaled and was sent again by the owner of its shard")
+
+    # At rest
+
+    async def at_rest(self, blobs: DiskBlobs) -> None:
+        """Every batch has ended, and its files are right."""
+        must(not self.violations, "; ".join(self.violations[:3]))
+        held = 0
+        for batch_id, lines in self._expected.items():
+            batch = _now(self._ledger, batch_id)
+            must(batch.status in TERMINAL, f"{batch_id} has not ended: {batch.status}")
+            must(self._ended.get(batch_id) in (None, batch), f"{batch_id} changed after its end")
+            held += 0 if batch.terminal else batch.enqueued_tokens
+            if lines == 0:
+                allowed = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+                must(batch.status in allowed, f"{batch_id} has an invalid file and is {batch.status}")
+            else:
+                must(batch.status is not Status.FAILED, f"{batch_id} is valid and failed: {batch.errors}")
+                await self._files(batch, lines, blobs)
+        must(await self._ledger.enqueued_tokens("sim") == held, "tokens are held for batches that have ended")
+        for table in ("shard", "segment"):
+            left = self._ledger._reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            must(left == 0, f"{left} rows of {table} are left")
+
+    async def _files(self, batch: Batch, lines: int, blobs: DiskBlobs) -> None:
+        output = await self._lines(batch, batch.output_file_id, blobs)
+        errors = await self._lines(batch, batch.error_file_id, blobs)
+        counts = batch.counts
+        if counts.total == 0:
+            must(batch.status is not Status.COMPLETED, f"{batch.id} completed without a line")
+            must(not output and not errors, f"{batch.id} never ran and has lines")
+            return
+        names = sorted(line["custom_id"] for line in output + errors)
+        wanted = sorted(f"{batch.id}-{number}" for number in range(lines))
+        must(names == wanted, f"{batch.id}: {len(names)} lines of {lines}, {len(set(names))} different ones")
+        must(len({line["id"] for line in output + errors}) == lines, f"{batch.id}: ids of lines are not unique")
+        must(counts.total == lines and counts.completed == len(output), f"{batch.id}: counts {counts}")
+        codes = {BATCH_CANCELLED[0], BATCH_EXPIRED[0]}
+        never_ran = [line for line in errors if line["error"] and line["error"]["code"] in codes]
+        must(counts.failed == len(errors) - len(never_ran), f"{batch.id}: counts {counts}, {len(errors)} error lines")
+        code = {Status.CANCELLED: BATCH_CANCELLED[0], Status.EXPIRED: BATCH_EXPIRED[0]}.get(batch.status)
+        must(all(line["error"]["code"] == code for line in never_ran), f"{batch.id}: wrong code on what never ran")
+        must(batch.status is not Status.COMPLETED or not never_ran, f"{batch.id} completed with lines that never ran")
+        if batch.policies.empty_files is EmptyFiles.CREATE:
+            must(batch.output_file_id and batch.error_file_id, f"{batch.id}: a file is missing")
+        moments = [batch.created_at, batch.in_progress_at, batch.finalizing_at, batch.completed_at or batch.expired_at]
+        known = [moment for moment in moments if moment is not None]
+        must(known == sorted(known), f"{batch.id}: its moments go back: {known}")
+
+    async def _lines(self, batch: Batch, file_id: str | None, blobs: DiskBlobs) -> list[dict[str, Any]]:
+        if file_id is None:
+            return []
+        file = await self._ledger.file(file_id)
+        assert file is not None
+        data = b"".join([piece async for piece in blobs.stream(file.blob)])
+        must(len(data) == file.size, f"{batch.id}: {file.filename} has {len(data)} bytes, its row says {file.size}")
+        must(not data or data.endswith(b"\n"), f"{batch.id}: {file.filename} ends inside a line")
+        try:
+            lines: list[dict[str, Any]] = [json.loads(line) for line in data.splitlines()]
+        except ValueError as error:
+            raise Violation(f"{batch.id}: {file.filename} has a torn line: {error}") from error
+        for line in lines:
+            if line["response"] and line["response"]["status_code"] == 200:
+                text = line["custom_id"].replace("-", "/")
+                must(line["response"]["body"]["echo"] == text, f"{batch.id}: {text} has the answer of another line")
+        return lines
+
+
+def _now(ledger: SqlLedger, batch_id: str) -> Batch:
+    from slackwater.adapters.sql_rows import batch_record
+
+    row = ledger._one(ledger._reader, "batch", {"id": batch_id})
+    assert row is not None
+    return batch_record(row)
