@@ -93,7 +93,9 @@ def kill_rounds(scratch: Path, *, rounds: int, seed: int, lines: int, tell: bool
                     allowed = kill_and_count(server, backend, prefix)
                     report.rounds += 1
                     asked = {
-                        text: len(times) for text, times in backend.received.copy().items() if text.startswith(prefix + " ")
+                        text: len(times)
+                        for text, times in backend.received.copy().items()
+                        if text.startswith(prefix + " ")
                     }
                     server = Server(config, scratch / "data", scratch / "server.log")
                     took = wait_for_progress(server, batch_id, server.started, before["completed"])

@@ -64,7 +64,10 @@ class Incarnation:
         """Starts the service; it runs until this life ends."""
         world = self.world
         deployment = Deployment(
-            name=DEPLOYMENT, model="m", backends=(BackendRef(name="b", concurrency=CONCURRENCY),), enqueued_token_limit=800
+            name=DEPLOYMENT,
+            model="m",
+            backends=(BackendRef(name="b", concurrency=CONCURRENCY),),
+            enqueued_token_limit=800,
         )
         self.service = Service(
             ledger=GatedLedger(world.ledger, self),  # type: ignore[arg-type]

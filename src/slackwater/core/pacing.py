@@ -89,6 +89,10 @@ class Breaker:
         self._probing = True
         return 0.0
 
+    def ready(self, now: float) -> bool:
+        """Whether `wait` would answer 0. Changes nothing."""
+        return self._until == 0.0 or (now >= self._until and not self._probing)
+
     def abandon(self) -> None:
         """The caller that held the probe did not call after all; somebody else may."""
         self._probing = False

@@ -40,6 +40,11 @@ class Gate:
         """Whether calls may go out without waiting."""
         return self.breaker.closed
 
+    @property
+    def admits(self) -> bool:
+        """Whether somebody who came now would be let through at once, if only as the probe."""
+        return self.breaker.closed or self.breaker.ready(self._clock.monotonic())
+
     async def enter(self) -> None:
         """Returns when the caller may send: at once, or as the probe."""
         while (wait := self.breaker.wait(self._clock.monotonic())) != 0.0:

@@ -8,13 +8,22 @@ import asyncio
 import heapq
 import io
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from hashlib import blake2b
+from typing import Protocol
 
 from slackwater.core.lines import LineWriter, read_input_line
 from slackwater.core.request import Request
 from slackwater.core.validation import is_blank
 from slackwater.ports import Clock, Shard
+
+
+class Door(Protocol):
+    """What the feed needs to know of a backend's gate."""
+
+    @property
+    def admits(self) -> bool: ...
 
 
 class Cause(Enum):
@@ -112,7 +121,7 @@ class Feed:
         self._leases: deque[Lease] = deque()
         self._parked: list[tuple[float, int, Item]] = []
         self._sequence = 0
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._idle: deque[tuple[asyncio.Future[None], Door]] = deque()
         self._low: asyncio.Event = asyncio.Event()
         self._low.set()
         self.closed = False
@@ -143,6 +152,9 @@ class Feed:
             item = self._take_fresh()
         if item is not None:
             self._bytes += len(item.request.body)
+            if self._idle:
+                # There may be more: each lane that finds something calls the next.
+                self._wake_admitted(1)
         return item
 
     def _take_parked(self) -> Item | None:
@@ -190,18 +202,37 @@ class Feed:
         lease.parked = 0
 
     def wake(self, lanes: int) -> None:
-        """Lets up to `lanes` idle lanes look again."""
-        idle = self._idle
-        while lanes > 0 and idle:
-            waiter = idle.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                lanes -= 1
+        """Lets up to `lanes` idle lanes look again: those whose backend takes requests. If none does, one lane goes to its
+        gate and waits there, so that somebody is there when it opens."""
+        if not self._wake_admitted(lanes) and lanes > 0:
+            self._wake_some(1, lambda gate: True)
 
-    async def idle(self) -> None:
-        """Returns when there may be something to take."""
+    def pass_on(self) -> None:
+        """A lane was woken and cannot send after all: another backend's lane may."""
+        self._wake_admitted(1)
+
+    def _wake_admitted(self, lanes: int) -> int:
+        return self._wake_some(lanes, lambda gate: gate.admits)
+
+    def _wake_some(self, lanes: int, fits: Callable[[Door], bool]) -> int:
+        idle, woken = self._idle, 0
+        for _ in range(len(idle)):
+            if woken >= lanes:
+                break
+            waiter, gate = idle.popleft()
+            if waiter.done():
+                continue
+            if fits(gate):
+                waiter.set_result(None)
+                woken += 1
+            else:
+                idle.append((waiter, gate))
+        return woken
+
+    async def idle(self, gate: Door) -> None:
+        """Returns when there may be something to take for a lane behind this gate."""
         waiter = asyncio.get_running_loop().create_future()
-        self._idle.append(waiter)
+        self._idle.append((waiter, gate))
         await waiter
 
     def resume(self) -> None:

@@ -2,7 +2,7 @@
 
 The output file is the journaled lines, copied range by range without passing through memory; lines that never ran get a
 coded error line here. Files are durable before the one transaction that names them; a crash in between repeats the work
-under the same keys. Before: worker. After: download.
+under new keys. Before: worker. After: download.
 """
 
 import io
@@ -34,28 +34,34 @@ class Finalizer:
             return Pace.IDLE
         output, error = await self._write_files(batch) if batch.counts.total else (None, None)
         ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=int(self._clock.now()))
-        if ended is not None:
-            event(
-                "batch_ended",
-                batch=batch.id,
-                status=ended.status.value,
-                completed=ended.counts.completed,
-                failed=ended.counts.failed,
-                total=ended.counts.total,
-            )
-        await self._clean(batch)
+        mine = {file.blob for file in (output, error) if file is not None}
+        if ended is None:
+            # Somebody else has ended it, and perhaps removed what we read from: only theirs count.
+            for key in mine:
+                await self._blobs.delete(key)
+            return Pace.BUSY
+        event(
+            "batch_ended",
+            batch=batch.id,
+            status=ended.status.value,
+            completed=ended.counts.completed,
+            failed=ended.counts.failed,
+            total=ended.counts.total,
+        )
+        await self._clean(batch, keep=mine)
         return Pace.BUSY
 
     async def _write_files(self, batch: Batch) -> tuple[File | None, File | None]:
-        output = await self._blobs.create(f"results/{batch.id}/output.jsonl")
-        error = await self._blobs.create(f"results/{batch.id}/errors.jsonl")
+        # Each attempt has keys of its own: a late one must not overwrite what an earlier one has published.
+        keys = [(file_id := self._new_file_id(), f"results/{batch.id}/{file_id}") for _ in range(2)]
+        output, error = await self._blobs.create(keys[0][1]), await self._blobs.create(keys[1][1])
         try:
             await self._copy_segments(batch.id, output, error)
             for shard in await self._ledger.unfinished_shards(batch.id):
                 await self._write_never_run(batch, shard, error)
             return (
-                await self._publish(batch, output, f"results/{batch.id}/output.jsonl", batch.policies.output_filename),
-                await self._publish(batch, error, f"results/{batch.id}/errors.jsonl", batch.policies.error_filename),
+                await self._publish(batch, output, *keys[0], filename=batch.policies.output_filename),
+                await self._publish(batch, error, *keys[1], filename=batch.policies.error_filename),
             )
         finally:
             await output.discard()
@@ -87,7 +93,7 @@ class Finalizer:
             line += 1
         await error.write(b"".join(texts))
 
-    async def _publish(self, batch: Batch, writer: BlobWriter, key: str, filename: str) -> File | None:
+    async def _publish(self, batch: Batch, writer: BlobWriter, file_id: str, key: str, *, filename: str) -> File | None:
         size = writer.size
         if size == 0 and batch.policies.empty_files is EmptyFiles.OMIT:
             return None
@@ -95,7 +101,7 @@ class Finalizer:
         created_at = int(self._clock.now())
         lifetime = batch.policies.output_expires_seconds
         return File(
-            id=self._new_file_id(),
+            id=file_id,
             filename=filename.format(id=batch.id),
             purpose=Purpose.BATCH_OUTPUT,
             size=size,
@@ -104,8 +110,11 @@ class Finalizer:
             expires_at=None if lifetime is None else created_at + lifetime,
         )
 
-    async def _clean(self, batch: Batch) -> None:
-        """Removes what only the running batch needed. A crash before this leaves rubbish for the janitor, nothing else."""
+    async def _clean(self, batch: Batch, *, keep: set[str]) -> None:
+        """Removes what only the running batch needed, and what interrupted attempts to end it have left."""
+        for name in await self._blobs.names(f"results/{batch.id}/"):
+            if (key := f"results/{batch.id}/{name}") not in keep:
+                await self._blobs.delete(key)
         await self._blobs.delete(f"logs/{batch.id}/")
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)

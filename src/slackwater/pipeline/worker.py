@@ -123,10 +123,9 @@ class Worker:
                     # This lane came in as the probe and has nothing to send: somebody else may.
                     gate.breaker.abandon()
                     gate.changed()
-                await feed.idle()
-                if not gate.open:
-                    # The hint was for a lane that can send.
-                    feed.wake(1)
+                await feed.idle(gate)
+                if not gate.admits:
+                    feed.pass_on()
                 continue
             lease = item.lease
             lease.in_flight.add(task)
