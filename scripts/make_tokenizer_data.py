@@ -1,12 +1,13 @@
 """Packs tiktoken's rank files for shipping: `make_tokenizer_data.py DIRECTORY_WITH_TIKTOKEN_CACHE_FILES`.
 
 The files are those that tiktoken itself downloads, under its cache names; their hashes are checked against the ones that
-tiktoken checks. Packed: the splitting pattern behind its length in two bytes, then the token bytes in rank order, each
-behind its length in one byte, all compressed. Loading that is several times faster than decoding base64 line by line.
+tiktoken checks. The PyPI wheel of litellm has both: `pip download --no-deps litellm`, then unzip
+`litellm/litellm_core_utils/tokenizers/*`. What is packed, and how, is in `slackwater.adapters.tiktoken_counter`.
 """
 
 import base64
 import hashlib
+import struct
 import sys
 import zlib
 from pathlib import Path
@@ -26,22 +27,42 @@ FILES = {
 }
 
 
+def pattern_of(encoding: str) -> str:
+    """The splitting pattern, from tiktoken's code; its loader of ranks, which would go to the network, is left out."""
+    encodings.load_tiktoken_bpe = lambda *_, **__: {b"": 0}
+    pattern: str = encodings.ENCODING_CONSTRUCTORS[encoding]()["pat_str"]
+    return pattern
+
+
+def pack(tokens: list[bytes], pattern: str) -> bytes:
+    """The tokens in rank order, as the counter reads them."""
+    # Tokens that white space divides, or that have nothing else: the counter cannot tell cheaply whether they occur.
+    spaced = [rank for rank, token in enumerate(tokens) if len(token.split()) != 1]
+    text = pattern.encode()
+    return b"".join(
+        (
+            struct.pack("<III", len(text), len(tokens), len(spaced)),
+            text,
+            struct.pack(f"<{len(spaced)}I", *spaced),
+            bytes(map(len, tokens)),
+            *tokens,
+        )
+    )
+
+
 def main() -> None:
     source = Path(sys.argv[1])
     for encoding, (name, sha256) in FILES.items():
         data = (source / name).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == sha256, f"{name} is not the file that tiktoken expects"
-        # The pattern is in tiktoken's code; its loader of ranks is the only part that would go to the network.
-        encodings.load_tiktoken_bpe = lambda *_, **__: {b"": 0}
-        pattern = encodings.ENCODING_CONSTRUCTORS[encoding]()["pat_str"].encode()
-        packed = bytearray(len(pattern).to_bytes(2, "big") + pattern)
-        for expected, line in enumerate(data.splitlines()):
-            token, rank = line.split()
-            assert int(rank) == expected, "ranks are dense and in order"
-            text = base64.b64decode(token)
-            packed += bytes([len(text)]) + text
+        if hashlib.sha256(data).hexdigest() != sha256:
+            sys.exit(f"{name} is not the file that tiktoken expects")
+        lines = [line.split() for line in data.splitlines()]
+        # Ranks are dense and in order, so they need not be stored.
+        assert [int(rank) for _, rank in lines] == list(range(len(lines)))
         target = TARGET / f"{encoding}.z"
-        target.write_bytes(zlib.compress(bytes(packed), 9))
+        target.write_bytes(
+            zlib.compress(pack([base64.b64decode(token) for token, _ in lines], pattern_of(encoding)), 9)
+        )
         print(f"{target.name}: {target.stat().st_size:,} bytes")
 
 

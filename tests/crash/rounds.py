@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.crash.counting_backend import CountingBackend
-from tests.crash.server import Server
+from tests.server import Server
 
 COMMIT_SECONDS = 0.2
 # A commit takes a moment itself (two fsyncs), and answers travel for a moment before they are counted as come.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.server import Server
+from tests.server import Server
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 REQUESTS = 200

@@ -1,112 +1,58 @@
 """Blobs as files below one directory. A new blob has a temporary name until its bytes are on disk; a log only grows.
 
 Waiting for the disk happens on threads. What `publish` and `append` returned survives a power cut: data is synced before
-the rename, and the directory after it.
+the rename, and the directories that lead to the name after it.
 """
 
 import asyncio
-import errno
+import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from slackwater.core.errors import StorageFull
+from slackwater.adapters.disk import Disk as Disk
+from slackwater.adapters.disk import Threads, storage_full, write_all
 from slackwater.ports import BlobRange
 
 T = TypeVar("T")
-Run = Callable[..., Awaitable[T]]
 
 # Bytes that a writer collects before it goes to a thread, and the size of the pieces of a stream.
 PIECE = 1 << 20
-# Most buffers of one writev; Linux allows 1024.
-BUFFERS_MAX = 1024
+# Bytes that one thread copies before a cancelled caller is heard: some ten milliseconds.
+COPY_PIECE = 32 << 20
 PART = ".part"
 
 
-class Disk:
-    """The system calls that matter for durability. A simulation overrides them to lose power or to run out of room."""
-
-    def open(self, path: Path, flags: int) -> int:
-        return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-    def write(self, fd: int, buffers: Sequence[bytes]) -> int:
-        return os.writev(fd, buffers)
-
-    def copy(self, source: int, offset: int, target: int, length: int) -> int:
-        try:
-            return os.copy_file_range(source, target, length, offset)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            return os.write(target, os.pread(source, min(length, PIECE), offset))
-
-    def sync(self, fd: int) -> None:
-        os.fdatasync(fd)
-
-    def truncate(self, fd: int, length: int) -> None:
-        os.ftruncate(fd, length)
-
-    def rename(self, source: Path, target: Path) -> None:
-        os.replace(source, target)
-
-    def sync_directory(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def remove(self, path: Path) -> None:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _full(error: OSError, root: Path) -> StorageFull:
-    return StorageFull(f"no room for {root}: {error.strerror}; free some disk space")
-
-
-def _no_room(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _write_all(disk: Disk, fd: int, buffers: Sequence[bytes]) -> None:
-    """Writes every byte, however little each call takes."""
-    for start in range(0, len(buffers), BUFFERS_MAX):
-        left = list(buffers[start : start + BUFFERS_MAX])
-        expected = sum(map(len, left))
-        while expected:
-            written = disk.write(fd, left)
-            expected -= written
-            while left and written >= len(left[0]):
-                written -= len(left.pop(0))
-            if written:
-                left[0] = left[0][written:]
-
-
 class DiskBlobs:
-    """The BlobStore of one machine."""
+    """The BlobStore of one machine. A blob that is not there is a FileNotFoundError."""
 
-    def __init__(self, root: Path, *, run: Run[object] | None = None, disk: Disk | None = None) -> None:
-        """`run(function, *arguments)` runs what waits for the disk; the default is a thread."""
+    def __init__(
+        self, root: Path, *, run: Callable[..., Awaitable[object]] | None = None, disk: Disk | None = None
+    ) -> None:
+        """`run(function, *arguments)` runs what waits for the disk; the default is a thread.
+
+        It may not raise while the function is still running.
+        """
         self.root = root
-        self._run: Callable[..., Awaitable[object]] = run or asyncio.to_thread
+        self._run: Callable[..., Awaitable[object]] = run or Threads()
         self.disk = disk or Disk()
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not root.is_dir():
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.disk.sync_directory(root.parent)
 
     def __reduce__(self) -> tuple[type["DiskBlobs"], tuple[Path]]:
         # Another process gets its own threads and the real disk.
         return DiskBlobs, (self.root,)
 
     def path(self, key: str) -> Path:
-        """Where a key lies. Keys are made by us; this is the second lock on the door."""
-        parts = key.rstrip("/").split("/")
-        assert all(part not in ("", ".", "..") and "\0" not in part for part in parts), f"not a key: {key!r}"
+        """Where a key lies. Keys are made by us; this is the second lock on the door. Raises ValueError."""
+        parts = key.removesuffix("/").split("/")
+        if any(part in ("", ".", "..") or "\0" in part or part.endswith(PART) for part in parts):
+            raise ValueError(f"not a key: {key!r}")
         return self.root.joinpath(*parts)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
@@ -114,41 +60,59 @@ class DiskBlobs:
         try:
             return await self._run(function, *arguments)  # type: ignore[return-value]
         except OSError as error:
-            if _no_room(error):
-                raise _full(error, self.root) from error
-            raise
+            full = storage_full(error, self.root)
+            if full is None:
+                raise
+            raise full from error
+
+    def sync_name(self, path: Path) -> None:
+        """Makes the name of a blob durable. Its directories may be as new as it is."""
+        while path != self.root:
+            path = path.parent
+            self.disk.sync_directory(path)
 
     async def create(self, key: str) -> "DiskWriter":
-        path = self.path(key)
-        # A name of its own: two who make the same blob at once must not write into one file.
-        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
-        return DiskWriter(self, path, part, await self.run(self._start, part))
-
-    def _start(self, part: Path) -> int:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        return self.disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        """Starts a blob under a temporary name. Raises StorageFull."""
+        writer = DiskWriter(self, self.path(key))
+        try:
+            await self.run(writer.start)
+        except BaseException:
+            await writer.discard()
+            raise
+        return writer
 
     async def open_log(self, key: str) -> "DiskLog":
-        path = self.path(key)
-
-        def start() -> int:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return self.disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-
-        return DiskLog(self, key, path, await self.run(start))
+        """Starts a log. Raises StorageFull, and FileExistsError where the key has been used."""
+        log = DiskLog(self, key)
+        try:
+            await self.run(log.start)
+        except BaseException:
+            await log.close()
+            raise
+        return log
 
     async def read(self, source: BlobRange) -> bytes:
+        """The bytes of a range; fewer only where the blob ends."""
+
         def work() -> bytes:
-            with open(self.path(source.key), "rb", buffering=0) as file:
+            # Buffered, because only that reads on after a short read; large reads bypass the buffer.
+            with open(self.path(source.key), "rb") as file:
                 file.seek(source.offset)
                 return file.read(source.length)
 
         return await self.run(work)
 
     async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        file = await self.run(self._open, self.path(key))
+        """The bytes of a blob in pieces of at most PIECE; what is deleted meanwhile is still read to its end."""
+        path = self.path(key)
+
+        def start() -> FileIO:
+            file = FileIO(path)
+            file.seek(offset)
+            return file
+
+        file = await self.run(start)
         try:
-            await self.run(file.seek, offset)
             left = length
             while left is None or left > 0:
                 piece = await self.run(file.read, PIECE if left is None else min(PIECE, left))
@@ -159,10 +123,8 @@ class DiskBlobs:
         finally:
             file.close()
 
-    def _open(self, path: Path) -> FileIO:
-        return FileIO(path)
-
     def reader(self, key: str) -> BinaryIO:
+        """A blocking reader from the start of a blob, with a small buffer."""
         return open(self.path(key), "rb", buffering=1 << 18)
 
     async def size(self, key: str) -> int:
@@ -170,11 +132,20 @@ class DiskBlobs:
         return (await self.run(os.stat, self.path(key))).st_size
 
     async def names(self, prefix: str) -> list[str]:
-        path = self.path(prefix)
-        return await self.run(lambda: sorted(os.listdir(path)) if path.is_dir() else [])
+        """The next parts of the keys below `prefix`, sorted; what is not published is not there."""
+
+        def work() -> list[str]:
+            try:
+                return sorted(name for name in os.listdir(self.path(prefix)) if not name.endswith(PART))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+        return await self.run(work)
 
     async def delete(self, key: str) -> None:
-        await self.run(self.disk.remove, self.path(key))
+        """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
+        remove = self.disk.remove_tree if key.endswith("/") else self.disk.remove
+        await self.run(remove, self.path(key))
 
     async def sweep_parts(self) -> int:
         """Removes what a crash left half written; returns how many. Only for a store that nobody writes to yet."""
@@ -189,18 +160,38 @@ class DiskBlobs:
 
 
 class DiskWriter:
-    """A new blob under its temporary name. Small writes are collected, so that a thread is asked once a mebibyte."""
+    """A new blob under its temporary name. Small writes are collected, so that a thread is asked once a mebibyte.
 
-    def __init__(self, blobs: DiskBlobs, path: Path, part: Path, fd: int) -> None:
+    After a failure the file's content is unknown, and a second sync may claim what the first one lost: it can then only
+    be discarded.
+    """
+
+    def __init__(self, blobs: DiskBlobs, path: Path) -> None:
         self._blobs = blobs
         self._path = path
-        self._part = part
-        self._fd: int | None = fd
+        # A name of its own: two who make the same blob at once must not write into one file.
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
+        self._fd: int | None = None
+        self._sound = True
         self._collected: list[bytes] = []
         self._collected_bytes = 0
         self.size = 0
 
+    def start(self) -> None:
+        """Makes the file. Runs where waiting is allowed."""
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = self._blobs.disk.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+
+    async def _step(self, function: Callable[[int], None]) -> None:
+        """Runs one step of the file's life with its descriptor."""
+        assert self._fd is not None, "a blob that has ended takes nothing more"
+        assert self._sound, "a blob that has failed can only be discarded"
+        self._sound = False
+        await self._blobs.run(function, self._fd)
+        self._sound = True
+
     async def write(self, data: bytes) -> None:
+        """Adds bytes; they reach the file a mebibyte at a time."""
         self._collected.append(bytes(data))
         self._collected_bytes += len(data)
         self.size += len(data)
@@ -210,81 +201,96 @@ class DiskWriter:
     async def _flush(self) -> None:
         collected, self._collected, self._collected_bytes = self._collected, [], 0
         if collected:
-            assert self._fd is not None, "write after the end"
-            await self._blobs.run(_write_all, self._blobs.disk, self._fd, collected)
+            await self._step(lambda fd: write_all(self._blobs.disk, fd, collected))
 
     async def copy(self, source: BlobRange) -> None:
+        """Adds a range of another blob. Raises OSError where that blob ends too soon."""
         await self._flush()
-        target, disk = self._fd, self._blobs.disk
-        assert target is not None, "copy after the end"
-
-        def work() -> None:
-            with open(self._blobs.path(source.key), "rb", buffering=0) as file:
-                offset, left = source.offset, source.length
-                while left:
-                    copied = disk.copy(file.fileno(), offset, target, left)
-                    if not copied:
-                        raise OSError(f"{source.key} ends before byte {offset + left}")
-                    offset += copied
-                    left -= copied
-
-        await self._blobs.run(work)
+        end = source.offset + source.length
+        for start in range(source.offset, end, COPY_PIECE):
+            await self._step(partial(self._copy, source.key, start, min(start + COPY_PIECE, end)))
         self.size += source.length
 
+    def _copy(self, key: str, offset: int, end: int, target: int) -> None:
+        with FileIO(self._blobs.path(key)) as file:
+            while offset < end:
+                copied = self._blobs.disk.copy(file.fileno(), offset, target, end - offset)
+                if not copied:
+                    raise OSError(f"{key} ends at byte {offset}, and byte {end} was asked for")
+                offset += copied
+
     async def publish(self) -> None:
+        """Data first, then the name, then the directories that lead to it."""
         await self._flush()
-        fd, disk = self._fd, self._blobs.disk
-        assert fd is not None, "published twice"
 
-        def work() -> None:
-            disk.sync(fd)
-            os.close(fd)
+        def work(fd: int) -> None:
+            self._blobs.disk.sync(fd)
+            self._blobs.disk.rename(self._part, self._path)
+            self._blobs.sync_name(self._path)
             self._fd = None
-            disk.rename(self._part, self._path)
-            disk.sync_directory(self._path.parent)
+            os.close(fd)
 
-        await self._blobs.run(work)
+        await self._step(work)
 
     async def discard(self) -> None:
+        """Removes the temporary file. Harmless after `publish`, and when repeated."""
         self._collected.clear()
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
             await self._blobs.run(self._blobs.disk.remove, self._part)
 
 
 class DiskLog:
     """A growing file. Bytes after `_durable` do not count: a failed append cuts them off before the next one."""
 
-    def __init__(self, blobs: DiskBlobs, key: str, path: Path, fd: int) -> None:
+    def __init__(self, blobs: DiskBlobs, key: str) -> None:
         self._blobs = blobs
         self._key = key
-        self._path = path
-        self._fd = fd
+        self._path = blobs.path(key)
+        self._fd: int | None = None
         self._durable = 0
-        self._dirty = False
+        self._ragged = False
         self._named = False
         self._one_at_a_time = asyncio.Lock()
 
-    async def append(self, data: Sequence[bytes]) -> BlobRange:
-        async with self._one_at_a_time:
-            length = sum(map(len, data))
-            await self._blobs.run(self._append, data, length)
-            offset, self._durable = self._durable, self._durable + length
-            return BlobRange(key=self._key, offset=offset, length=length)
+    def start(self) -> None:
+        """Makes the file. Runs where waiting is allowed."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = self._blobs.disk.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
 
-    def _append(self, data: Sequence[bytes], length: int) -> None:
+    async def append(self, data: Sequence[bytes]) -> BlobRange:
+        """Writes all parts with one call and one sync. A full disk gets back at once what did not fit whole."""
+        async with self._one_at_a_time:
+            return await self._blobs.run(self._append, data)
+
+    def _append(self, data: Sequence[bytes]) -> BlobRange:
+        assert self._fd is not None, "append after close"
         disk = self._blobs.disk
-        if self._dirty:
+        # Cancelled or not, the thread that writes also moves the end: the two never disagree.
+        if self._ragged:
             disk.truncate(self._fd, self._durable)
-        self._dirty = True
-        _write_all(disk, self._fd, data)
-        disk.sync(self._fd)
-        if not self._named:
-            disk.sync_directory(self._path.parent)
-            disk.sync_directory(self._path.parent.parent)
-            self._named = True
-        self._dirty = False
+        self._ragged = True
+        try:
+            write_all(disk, self._fd, data)
+            disk.sync(self._fd)
+            if not self._named:
+                self._blobs.sync_name(self._path)
+                self._named = True
+        except OSError:
+            # What was written takes room that others may need now. Where even this fails, the next append tries again.
+            with contextlib.suppress(OSError):
+                disk.truncate(self._fd, self._durable)
+                self._ragged = False
+            raise
+        self._ragged = False
+        written = BlobRange(key=self._key, offset=self._durable, length=sum(map(len, data)))
+        self._durable += written.length
+        return written
 
     async def close(self) -> None:
-        os.close(self._fd)
+        """Closes the file, after an append that is under way. May be repeated."""
+        async with self._one_at_a_time:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None

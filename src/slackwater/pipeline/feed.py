@@ -61,7 +61,8 @@ class Lease:
         self._next = 0
         self.cause: Cause | None = None
         self.exhausted = False
-        self.in_flight: set[asyncio.Task[None]] = set()
+        # Calls that are out, in the order in which they began.
+        self.in_flight: dict[asyncio.Task[None], None] = {}
         self.parked = 0
         self.unjournaled = 0
         self.committed = sum(byte.bit_count() for byte in shard.done)

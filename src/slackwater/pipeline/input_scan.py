@@ -1,13 +1,13 @@
 """Reads an input file once, from the first byte to the last: checks each line, cuts shards, and weighs the whole.
 
-Runs as one call in an Offload, because it keeps a core busy: about a second for 200 MB. Memory is the ids seen so far (a
-digest each), a bounded sample, and a line.
+Runs as one call in an Offload, because it keeps a core busy: well under a second for 200 MB. Memory is the ids seen so far,
+a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 """
 
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
-from slackwater.core.tokens import TextSample, TokenCounter
+from slackwater.core.tokens import TokenCounter, TokenSample, shares
 from slackwater.core.validation import InputChecker, Rules
 from slackwater.ports import BlobStore, NewShard
 
@@ -27,48 +27,72 @@ class Scan(Struct, frozen=True, kw_only=True):
     shards: list[NewShard]
 
 
+class ShardCutter:
+    """Cuts requests into runs of bounded lines and bytes; a longer line is a run of its own.
+
+    A run begins and ends with a request. Blank lines lie inside runs or between them, and count only as bytes.
+    """
+
+    def __init__(self, lines_max: int, bytes_max: int) -> None:
+        self._lines_max = lines_max
+        self._bytes_max = bytes_max
+        self._start = self._end = self._lines = 0
+        self.cuts: list[tuple[int, int, int]] = []
+        """Offset, bytes and requests of each run."""
+
+    def add(self, start: int, end: int) -> None:
+        """Adds the request that lies in these bytes of the file."""
+        if self._lines and (self._lines >= self._lines_max or end - self._start > self._bytes_max):
+            self.finish()
+        if not self._lines:
+            self._start = start
+        self._end = end
+        self._lines += 1
+
+    def finish(self) -> None:
+        """Ends the run, if there is one."""
+        if self._lines:
+            self.cuts.append((self._start, self._end - self._start, self._lines))
+            self._lines = 0
+
+
 def scan_input(
     blobs: BlobStore,
     key: str,
     rules: Rules,
     counter: TokenCounter | None,
+    *,
     shard_lines_max: int = SHARD_LINES_MAX,
     shard_bytes_max: int = SHARD_BYTES_MAX,
 ) -> Scan:
     """Checks the file `key` against the rules. Without a counter, tokens are estimated from bytes."""
-    sample = TextSample()
-    checker = InputChecker(rules, sample)
-    cuts: list[tuple[int, int, int]] = []
-    start = position = lines = 0
+    sample = TokenSample()
+    checker = InputChecker(rules)
+    cutter = ShardCutter(shard_lines_max, shard_bytes_max)
+    position = 0
     with blobs.reader(key) as file:
         for line in file:
-            size = len(line)
-            if lines and (lines >= shard_lines_max or position + size - start > shard_bytes_max):
-                cuts.append((start, position - start, lines))
-                start, lines = position, 0
-            position += size
-            lines += checker.feed(line)
-    if lines:
-        cuts.append((start, position - start, lines))
+            start, position = position, position + len(line)
+            if checker.feed(line):
+                cutter.add(start, position)
+                if checker.faultless:
+                    sample.offer(line)
+    cutter.finish()
     verdict = checker.finish()
-    if verdict.errors:
-        return _scan(verdict.errors, verdict.error_count, verdict.total, verdict.model, verdict.endpoint)
-    # The ids are not needed any more, and the tokenizer needs room.
+    # The ids are not needed any more, and the tokenizer needs the room.
     del checker
-    weight = sample.weigh(counter)
+    cuts = [] if verdict.errors else cutter.cuts
+    tokens = 0 if verdict.errors else sample.tokens(counter)
+    weights = shares(tokens, [length for _, length, _ in cuts])
     return Scan(
-        errors=[],
-        error_count=0,
+        errors=verdict.errors,
+        error_count=verdict.error_count,
         total=verdict.total,
-        tokens=weight.tokens,
-        deployment=verdict.model,
+        tokens=tokens,
+        deployment=verdict.deployment,
         endpoint=verdict.endpoint,
         shards=[
-            NewShard(offset=offset, length=length, lines=count, tokens=round(weight.tokens * length / position))
-            for offset, length, count in cuts
+            NewShard(offset=offset, length=length, lines=lines, tokens=weight)
+            for (offset, length, lines), weight in zip(cuts, weights, strict=True)
         ],
     )
-
-
-def _scan(errors: list[BatchError], count: int, total: int, model: str | None, endpoint: str) -> Scan:
-    return Scan(errors=errors, error_count=count, total=total, tokens=0, deployment=model, endpoint=endpoint, shards=[])

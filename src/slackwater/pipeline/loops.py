@@ -28,7 +28,8 @@ class Hint:
     """Says that something may have changed. Waiting for it is an optimisation: the ledger is the truth, and idle steps look."""
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        # A dict for its order: whoever waits longest is woken first, and a simulation can be replayed.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def notify(self) -> None:
         """Wakes everybody who waits. Must be called on the event loop."""
@@ -40,12 +41,12 @@ class Hint:
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Returns at the next hint, or after `seconds`."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         sleeping = asyncio.ensure_future(clock.sleep(seconds))
         try:
             await asyncio.wait((waiter, sleeping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
             sleeping.cancel()
 
 

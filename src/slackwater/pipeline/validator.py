@@ -5,6 +5,7 @@ After: enqueuer.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from slackwater.core.batch import Batch, BatchError
 from slackwater.core.deployment import Deployment
@@ -54,12 +55,11 @@ class Validator:
         deployments = {deployment.name: deployment for deployment in self._deployments()}
         try:
             scan = await self._offload.run(
-                scan_input,
+                partial(scan_input, shard_lines_max=self._shard_lines_max),
                 self._blobs,
                 batch.input_blob,
                 self._rules(batch, deployments),
                 self._counter,
-                self._shard_lines_max,
             )
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.

@@ -128,7 +128,7 @@ class Worker:
                     feed.pass_on()
                 continue
             lease = item.lease
-            lease.in_flight.add(task)
+            lease.in_flight[task] = None
             try:
                 outcome = await dispatcher.attempt(
                     lease.path, item.request, attempts=item.attempts + 1, writer=lease.writer
@@ -149,7 +149,7 @@ class Worker:
                 )
                 outcome = Result(item.request.line, Outcome.FAILED, text)
             finally:
-                lease.in_flight.discard(task)
+                del lease.in_flight[task]
                 feed.give_back(item)
             if isinstance(outcome, Result):
                 if lease.cause is not Cause.FENCED:

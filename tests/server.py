@@ -16,6 +16,7 @@ class Server:
 
     def __init__(self, config: Path, data: Path, log: Path) -> None:
         self.started = time.monotonic()
+        self.data = data
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [

@@ -1,0 +1,72 @@
+"""What runs in the worker process of a ProcessOffload: pickled calls come on standard input, answers go to standard output.
+
+Started by its path, so it imports nothing of Slackwater before a call needs it. It ends when its input does, even in the
+middle of a call: so it dies with a parent that was killed. A message is its length in eight bytes, then a pickle.
+"""
+
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from typing import BinaryIO
+
+
+def read_message(source: BinaryIO) -> bytes | None:
+    """The next message, or None where the stream ended before or inside it."""
+    header = source.read(8)
+    length = int.from_bytes(header, "little")
+    message = source.read(length) if len(header) == 8 else b""
+    return message if len(header) == 8 and len(message) == length else None
+
+
+def write_message(target: BinaryIO, message: bytes) -> None:
+    """Sends one message."""
+    target.write(len(message).to_bytes(8, "little"))
+    target.write(message)
+    target.flush()
+
+
+def _take_calls(source: BinaryIO, calls: "queue.SimpleQueue[bytes]") -> None:
+    """Runs on a thread of its own, so that the end of the input is seen while a call is running."""
+    while (message := read_message(source)) is not None:
+        calls.put(message)
+    os._exit(0)
+
+
+def _outcome(call: bytes) -> bytes:
+    """(True, what was returned) or (False, what was raised)."""
+    try:
+        function, arguments = pickle.loads(call)  # noqa: S301 - from the parent process, over a pipe of ours
+        return pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:
+        # The parent shows its own stack; this is the one that says where it went wrong.
+        trace = f"In the worker process:\n{traceback.format_exc()}"
+        try:
+            # Some exceptions can be written but not read; and an exit is not the parent's.
+            assert isinstance(error, Exception), "not for the parent"
+            error.add_note(trace)
+            answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+            pickle.loads(answer)  # noqa: S301
+        except Exception:
+            return pickle.dumps((False, RuntimeError(trace)))
+        return answer
+
+
+def main() -> None:
+    """Answers calls until the input ends. The first message is the module search path of the parent."""
+    source = os.fdopen(os.dup(0), "rb")
+    target = os.fdopen(os.dup(1), "wb")
+    # A call that reads or prints must not do so on the pipes.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    sys.path[:] = pickle.loads(read_message(source) or b"")  # noqa: S301
+    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_take_calls, args=(source, calls), daemon=True).start()
+    while True:
+        write_message(target, _outcome(calls.get()))
+
+
+if __name__ == "__main__":
+    main()

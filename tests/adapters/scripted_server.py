@@ -1,0 +1,75 @@
+"""A server that does what a test says, byte by byte, and remembers what it was sent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+Script = Callable[["Peer"], Awaitable[None]]
+
+
+class Peer:
+    """One connection as the server sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.closed = asyncio.Event()
+
+    async def request(self) -> tuple[bytes, bytes]:
+        """The next request: its head and its body. Raises IncompleteReadError where the client has gone."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return head, await self.reader.readexactly(length)
+
+    async def answer(self, body: bytes, *, status: str = "200 OK", headers: str = "") -> None:
+        """A well-formed answer."""
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+        await self.send(head.encode() + body)
+
+    async def send(self, data: bytes) -> None:
+        """Any bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def close(self) -> None:
+        """Ends the connection properly."""
+        self.writer.close()
+
+
+class ScriptedServer:
+    """`async with ScriptedServer(script) as server:`; the script runs once per connection."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.peers: list[Peer] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "ScriptedServer":
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer)
+        self.peers.append(peer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._script(peer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            # The client has gone, or the test is over: either way this connection has nothing more to say.
+            pass
+        finally:
+            self._tasks.discard(task)
+            peer.closed.set()
+            writer.close()

@@ -1,0 +1,119 @@
+"""What a scan of a stored file gives: shards that hold each request once, tokens that add up, or errors and no shards."""
+
+import io
+import json
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slackwater.adapters.disk_blobs import DiskBlobs
+from slackwater.adapters.tiktoken_counter import TiktokenCounter
+from slackwater.core.tokens import TokenCounter
+from slackwater.core.validation import Rules, is_blank
+from slackwater.pipeline.input_scan import Scan, scan_input
+
+RULES = Rules(family="azure", endpoint="/chat/completions", deployments=frozenset({"model"}))
+
+
+def request_line(name: str, text: str = "Hello") -> bytes:
+    """A valid request."""
+    body = {"model": "model", "messages": [{"role": "user", "content": text}]}
+    return json.dumps({"custom_id": name, "method": "POST", "url": "/chat/completions", "body": body}).encode()
+
+
+def scan(data: bytes, counter: TokenCounter | None = None, **more: int) -> Scan:
+    """Stores a file and scans it."""
+    with TemporaryDirectory() as directory:
+        (Path(directory) / "input").write_bytes(data)
+        return scan_input(DiskBlobs(Path(directory)), "input", RULES, counter, **more)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 600)), max_size=30),
+    st.sampled_from([b"\n", b"\r\n", b" \n"]),
+    st.booleans(),
+    st.integers(1, 6),
+    st.integers(1, 2000),
+)
+def test_shards_hold_each_request_once(
+    rows: list[int | None], end: bytes, ends: bool, lines_max: int, bytes_max: int
+) -> None:
+    """Shards are runs of whole lines in file order, within both bounds or one request long, with every request in one."""
+    texts = [b" " if size is None else request_line(f"r{at}", "x" * size) for at, size in enumerate(rows)]
+    data = end.join(texts) + end * ends
+    found = scan(data, shard_lines_max=lines_max, shard_bytes_max=bytes_max)
+    requests = [text for text in io.BytesIO(data) if not is_blank(text)]
+    if not requests:
+        assert [error.code for error in found.errors] == ["empty_file"]
+        assert found.shards == []
+        return
+    assert found.errors == []
+    assert found.total == len(requests)
+    held: list[bytes] = []
+    position = 0
+    for shard in found.shards:
+        assert shard.offset >= position
+        assert is_blank(data[position : shard.offset])
+        position = shard.offset + shard.length
+        lines = [text for text in io.BytesIO(data[shard.offset : position]) if not is_blank(text)]
+        assert len(lines) == shard.lines <= lines_max
+        assert shard.length <= bytes_max or shard.lines == 1
+        held += lines
+    assert held == requests
+    assert is_blank(data[position:])
+    assert sum(shard.tokens for shard in found.shards) == found.tokens
+
+
+def test_shards_are_as_full_as_they_may_be() -> None:
+    """A shard ends only where the next request would pass a bound."""
+    data = b"\n".join(request_line(f"{number:04}") for number in range(2500))
+    assert [shard.lines for shard in scan(data).shards] == [1000, 1000, 500]
+    size = len(request_line("0000")) + 1
+    assert [shard.lines for shard in scan(data, shard_bytes_max=10 * size).shards] == [10] * 250
+
+
+def test_a_long_line_is_a_shard_of_its_own() -> None:
+    """One line over the bound neither takes others with it nor is divided."""
+    lines = [request_line("a"), request_line("b", "x" * (2 << 20)), request_line("c")]
+    shards = scan(b"\n".join(lines)).shards
+    assert [shard.lines for shard in shards] == [1, 1, 1]
+    assert [shard.length for shard in shards] == [len(lines[0]) + 1, len(lines[1]) + 1, len(lines[2])]
+
+
+def test_blank_lines_make_no_shard_long() -> None:
+    """Megabytes of blank lines around requests belong to no shard."""
+    blank = b"\n" * (3 << 20)
+    shards = scan(blank + request_line("a") + b"\n" + blank + request_line("b") + b"\n" + blank).shards
+    assert [(shard.lines, shard.length) for shard in shards] == [(1, len(request_line("a")) + 1)] * 2
+
+
+def test_one_wrong_line_leaves_no_shard() -> None:
+    """A file with an error has errors only: nothing of it may run."""
+    found = scan(b"\n".join([request_line("a"), b"{", request_line("c")]))
+    assert [(error.code, error.line) for error in found.errors] == [("invalid_json_line", 2)]
+    assert (found.shards, found.tokens, found.total, found.error_count) == ([], 0, 3, 1)
+
+
+def test_deployment_endpoint_and_tokens() -> None:
+    """A scan says what the batch runs on, and weighs it exactly where the file is small."""
+    found = scan(request_line("a", "hello world"), TiktokenCounter("o200k_base"))
+    assert (found.deployment, found.endpoint, found.tokens) == ("model", "/chat/completions", 2 + 4)
+
+
+@pytest.mark.parametrize("family", ["azure", "openai"])
+def test_a_scan_travels_between_processes(tmp_path: Path, family: str) -> None:
+    """The function, what it is given and what it gives can be sent to another process, and mean the same there."""
+    (tmp_path / "input").write_bytes(request_line("a") + b"\n{")
+    blobs, counter = DiskBlobs(tmp_path), TiktokenCounter("cl100k_base")
+    rules = Rules(family=family, endpoint="/chat/completions", deployments=None)
+
+    here = scan_input(blobs, "input", rules, counter)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(scan_input, blobs, "input", rules, counter).result(timeout=60) == here
+    assert pickle.loads(pickle.dumps(here)) == here

@@ -1,0 +1,80 @@
+"""200 seeds of the production pipeline under faults, and proof that the checks would see it if it were broken."""
+
+import pytest
+
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.ports import Segment, Shard
+from tests.simulation.checks import Violation
+from tests.simulation.play import play
+from tests.simulation.virtual import Stuck
+from tests.simulation.world import World
+
+
+@pytest.mark.parametrize("first", range(0, 200, 10))
+def test_seeds(first: int) -> None:
+    """Under faults nothing wrong is ever seen, and in the calm after them every batch ends."""
+    for seed in range(first, first + 10):
+        play(seed)
+
+
+def test_a_seed_decides_everything() -> None:
+    """The same seed sends the same requests and ends at the same moment."""
+    first, second = play(11), play(11)
+    assert (first.checks.sent, first.loop.time()) == (second.checks.sent, second.loop.time())
+
+
+class NoEpochCheck(SqlLedger):
+    """A ledger that believes every worker, also one whose lease is over."""
+
+    def _sql(self, name: str) -> str:
+        text = super()._sql(name)
+        return text.replace("AND shard.epoch = :epoch AND shard.state = 'running'", "AND :epoch = :epoch")
+
+
+class Forgetful(SqlLedger):
+    """A ledger that hands out shards as if nothing of them were journaled."""
+
+    async def claim_shard(self, *arguments: object, **named: object) -> Shard | None:
+        shard = await super().claim_shard(*arguments, **named)  # type: ignore[arg-type]
+        if shard is None:
+            return None
+        return Shard(**{name: getattr(shard, name) for name in shard.__struct_fields__} | {"done": b""})
+
+
+class Unfenced(NoEpochCheck):
+    """No epoch check, and no look at what is journaled either: only the files can tell."""
+
+    def _commit(self, db: object, segment: Segment, *, lease_until: float) -> bool:
+        db.execute("UPDATE shard SET done = X''")  # type: ignore[attr-defined]
+        return super()._commit(db, segment, lease_until=lease_until)  # type: ignore[arg-type]
+
+
+def found(ledger_class: type[SqlLedger], seeds: range) -> str | None:
+    """The first violation that these seeds see."""
+    for seed in seeds:
+        try:
+            play(seed, ledger_class=ledger_class)
+        except (Violation, Stuck) as violation:
+            return str(violation)
+    return None
+
+
+@pytest.mark.parametrize("ledger_class", [NoEpochCheck, Forgetful, Unfenced])
+def test_planted_bugs_of_the_ledger_are_found(ledger_class: type[SqlLedger]) -> None:
+    """A missing epoch check and forgotten lines are seen within a few dozen seeds."""
+    assert found(ledger_class, range(60)) is not None
+
+
+def dishonest(world: World) -> None:
+    """A disk that says it has synced, and has not."""
+    world.disk.honest = False
+
+
+def test_a_lying_disk_is_found() -> None:
+    """Results that were called durable before they were are missed after a power cut."""
+    for seed in range(60):
+        try:
+            play(seed, prepare=dishonest)
+        except (Violation, Stuck):
+            return
+    pytest.fail("60 seeds with a disk that never syncs, and nobody noticed")
