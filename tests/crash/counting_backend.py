@@ -14,11 +14,13 @@ from collections import defaultdict
 class CountingBackend:
     """`with CountingBackend(latency=0.05) as backend:` serves on `backend.url` until the end of the block."""
 
-    def __init__(self, *, latency: float) -> None:
+    def __init__(self, *, latency: float, port: int = 0) -> None:
         self._latency = latency
+        self._port = port
         self.received: dict[str, list[float]] = defaultdict(list)
         self.answered: dict[str, list[float]] = defaultdict(list)
         self.in_flight = 0
+        self._writers: list[asyncio.StreamWriter] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -37,13 +39,16 @@ class CountingBackend:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port, backlog=1024)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         self._ready.set()
         async with server:
             await self._stop.wait()
+        for writer in self._writers:
+            writer.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

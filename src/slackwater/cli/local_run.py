@@ -171,6 +171,12 @@ async def _watch(service: Service, show: Callable[[Progress], None]) -> Batch:
         await service.hint.wait(service.clock, 0.2)
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 async def _hand_over(service: Service, job: Job, batch: Batch) -> None:
     """Gives the results their final names. Repeated after a crash, it finds what is left to do."""
     for file_id, target in ((batch.output_file_id, job.output), (batch.error_file_id, job.errors)):
@@ -181,6 +187,8 @@ async def _hand_over(service: Service, job: Job, batch: Batch) -> None:
         source = job.state / "blobs" / file.blob
         if not source.exists():
             continue
+        # Blobs are for us alone; results are the user's, like any file that a command writes.
+        source.chmod(0o666 & ~_umask())
         try:
             os.replace(source, target)
         except OSError:
