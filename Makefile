@@ -22,7 +22,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 	$(BIN)/slackwater demo examples/questions.jsonl
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not engine"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
