@@ -1,4 +1,4 @@
-"""What one request costs, from the command line to the final files, beside a floor and two peers: `python benchmarks/dispatch.py`.
+"""What one request costs, from command line to final files, beside a floor and two peers: `python benchmarks/dispatch.py`.
 
 Interleaved rounds; the mock backend on core 0, each contender with all its processes on core 1; medians. CPU is user and
 system time of the whole process tree, start-up included.

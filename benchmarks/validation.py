@@ -1,4 +1,4 @@
-"""What validating 100,000 lines / 200 MB costs beside one typed msgspec pass over the same file: `python benchmarks/validation.py`.
+"""What validating 100,000 lines / 200 MB costs beside one typed msgspec pass over it: `python benchmarks/validation.py`.
 
 Each variant runs in a fresh process, interleaved, medians. CPU counts from after the imports; memory is the growth of the
 peak over what the process had then. The product's pass includes all rules, duplicate ids, shards and the token count.

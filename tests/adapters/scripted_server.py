@@ -1,6 +1,7 @@
 """A server that does what a test says, byte by byte, and remembers what it was sent."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -33,6 +34,10 @@ class Peer:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def stay_silent(self) -> None:
+        """Neither reads nor answers until the test is over."""
+        await asyncio.Event().wait()
+
     def close(self) -> None:
         """Ends the connection properly."""
         self.writer.close()
@@ -41,15 +46,16 @@ class Peer:
 class ScriptedServer:
     """`async with ScriptedServer(script) as server:`; the script runs once per connection."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self._script = script
+        self._tls = tls
         self.peers: list[Peer] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "ScriptedServer":
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,6 +63,10 @@ class ScriptedServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stop_listening(self) -> None:
+        """Refuses new connections; those that are open stay."""
+        self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer)

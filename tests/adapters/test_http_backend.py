@@ -226,7 +226,9 @@ def test_surplus_bytes_end_the_connection(run: Callable[..., T]) -> None:
     async def work() -> None:
         async def script(peer: Peer) -> None:
             await peer.request()
-            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
+            await peer.send(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"
+            )
             await peer.request()
 
         async with ScriptedServer(script) as server:

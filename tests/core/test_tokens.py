@@ -115,20 +115,29 @@ def test_long_lines_are_held_as_excerpts() -> None:
     assert sample.tokens(WordCounter()) == pytest.approx(300 * 20_000, rel=0.01)
 
 
-def test_images_do_not_drown_text() -> None:
-    """Base64 of any size is no text: the estimate of a file with images keeps its size out."""
-    chance = random.Random(5)
-    lines, exact = [], 0
-    for _ in range(2000):
-        words = chance.randrange(20, 200)
-        parts: list[dict[str, object]] = [{"type": "text", "text": "a " * words}]
-        exact += words + MESSAGE_TOKENS
-        if chance.random() < 0.5:
-            data = "A" * chance.randrange(16_000, 60_000)
-            parts.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
-            exact += IMAGE_TOKENS
-        lines.append(line(messages=[{"role": "user", "content": parts}]))
-    assert weigh(lines, WordCounter()) == pytest.approx(exact, rel=0.15)
+def test_the_order_of_lines_hides_nothing() -> None:
+    """A file that begins unlike the rest of it is weighed as a whole, not by its beginning."""
+    lines = [line(input="a" * 120)] * 5_000 + [line(input="a " * 60)] * 15_000
+    assert weigh(lines, WordCounter()) == pytest.approx(5_000 + 15_000 * 60, rel=0.08)
+
+
+def test_the_size_of_images_changes_nothing() -> None:
+    """Base64 is no text: a file weighs the same however large its images are, and about the exact count."""
+    weights = []
+    for size in (20_000, 40_000):
+        chance = random.Random(5)
+        sample, exact = TokenSample(), 0
+        for _ in range(1500):
+            words = chance.randrange(1_000, 3_000)
+            parts: list[dict[str, object]] = [{"type": "text", "text": "a " * words}]
+            exact += words + MESSAGE_TOKENS
+            if chance.random() < 0.5:
+                parts.append({"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * size}})
+                exact += IMAGE_TOKENS
+            sample.offer(line(messages=[{"role": "user", "content": parts}]))
+        weights.append(sample.tokens(WordCounter()))
+        assert weights[-1] == pytest.approx(exact, rel=0.05)
+    assert weights[0] == pytest.approx(weights[1], rel=0.02)
 
 
 @pytest.mark.parametrize(

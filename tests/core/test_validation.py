@@ -221,9 +221,11 @@ def test_utf8_is_strict(where: str) -> None:
     filler = "x" if where == "short" else "\u00e9" * (3 << 20)
     good = line(body=body(messages=[{"role": "user", "content": filler + "@@"}]))
     raw = json.dumps(json.loads(good), ensure_ascii=False).encode()
-    assert check(raw.replace(b"@@", "\U0001f30a".encode())).errors == []
+    first = line(custom_id="first")
+    assert check(first + raw.replace(b"@@", "\U0001f30a".encode())).errors == []
     for wrong in (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf"):
-        assert check(raw.replace(b"@@", wrong)).errors[0].code == "invalid_json_line"
+        errors = check(first + raw.replace(b"@@", wrong)).errors
+        assert [(error.code, error.line) for error in errors] == [("invalid_json_line", 2)]
 
 
 def test_duplicate_keys_last_wins() -> None:
@@ -307,12 +309,70 @@ def test_messages_never_quote_prompts_or_long_values() -> None:
         ("/openai/v1/chat/completions/", "/chat/completions"),
         ("/v1/openai/embeddings", "/embeddings"),
         ("/chat/completions", "/chat/completions"),
+        ("/v1/v1/x", "/v1/x"),
+        ("/openai/openai/x", "/openai/x"),
         ("/", "/"),
     ],
 )
 def test_urls_are_compared_without_version(url: str, expected: str) -> None:
     """One leading /openai, one leading /v1 and a slash at the end mean nothing."""
     assert normalised(url) == expected
+
+
+class LongWay(InputChecker):
+    """A checker that explains every line, as it otherwise explains only the wrong and the first."""
+
+    def _fits(self, line: bytes) -> bool:
+        return False
+
+
+# One change each to a line that is fine, in all the ways that a rule looks at.
+CHANGES: list[dict[str, object]] = [
+    {},
+    {"custom_id": None},
+    {"custom_id": ""},
+    {"custom_id": 1},
+    {"custom_id": "\u00e9" * 40},
+    {"method": "GET"},
+    {"method": None},
+    {"url": "/v1/chat/completions"},
+    {"url": "/responses"},
+    {"url": None},
+    {"extra": [1]},
+    {"body": None},
+    {"body": "x"},
+    *({"body": body(stream=stream)} for stream in (True, False, "yes", 0)),
+    *({"body": body(model=model)} for model in (None, "", "other", 5)),
+    *({"body": body(messages=messages)} for messages in (None, [], "x", {}, 0, [[]])),
+]
+
+
+@pytest.mark.parametrize("family", ["azure", "openai"])
+@given(rows=st.lists(st.tuples(st.sampled_from(CHANGES), st.sampled_from("abcdef")), max_size=8))
+def test_the_short_way_never_differs_from_the_long_way(family: str, rows: list[tuple[dict[str, object], str]]) -> None:
+    """What decides quickly that a line is fine agrees with what explains what is wrong with it."""
+    rules = Rules(family=family, endpoint="/chat/completions", deployments=frozenset({DEPLOYMENT}))
+    short, long = InputChecker(rules), LongWay(rules)
+    for changes, name in rows:
+        text = line(**({"custom_id": name} | changes))
+        short.feed(text)
+        long.feed(text)
+        assert short.faultless is long.faultless
+    assert short.finish() == long.finish()
+
+
+@pytest.mark.parametrize("family", ["azure", "openai"])
+@pytest.mark.parametrize("changes", CHANGES)
+def test_a_rule_holds_on_every_line(changes: dict[str, object], family: str) -> None:
+    """What is refused on the first line is refused, in the same words, on a later one."""
+    data = line(**({"custom_id": "b"} | changes))
+    alone = check(data, family=family, deployments=None).errors
+    later = check(line() + data, family=family, deployments=None).errors
+    if not alone:
+        # Only the model and the choice between chat and responses depend on what came before.
+        assert {error.code for error in later} <= {"model_mismatch", "mismatched_model", "url_mismatch"}
+        return
+    assert [(error.code, error.param, error.line) for error in later] == [(alone[0].code, alone[0].param, 2)]
 
 
 PIECES = [

@@ -76,6 +76,7 @@ def test_shards_are_as_full_as_they_may_be() -> None:
     assert [shard.lines for shard in scan(data).shards] == [1000, 1000, 500]
     size = len(request_line("0000")) + 1
     assert [shard.lines for shard in scan(data, shard_bytes_max=10 * size).shards] == [10] * 250
+    assert [shard.lines for shard in scan(data, shard_bytes_max=10 * size - 1).shards[:-1]] == [9] * 277
 
 
 def test_a_long_line_is_a_shard_of_its_own() -> None:

@@ -20,7 +20,7 @@ def play(
     seed: int, *, ledger_class: type[SqlLedger] = SqlLedger, prepare: Callable[[World], None] | None = None
 ) -> World:
     """Runs the seed; raises Violation with the command that replays it. `prepare` may plant a bug."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(prefix="slackwater-sim-", dir=memory if memory.is_dir() else None))
     world = World(seed, root, ledger_class=ledger_class)
     if prepare is not None:

@@ -4,7 +4,6 @@ import asyncio
 import selectors
 from typing import Any
 
-
 TURNS_MAX = 20_000
 
 

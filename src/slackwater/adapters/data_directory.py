@@ -3,12 +3,20 @@
 The lock is the kernel's, on an open file: a process that is killed lets go of it, and nothing has to be cleaned up.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
 from slackwater.core.errors import DataDirectoryError
+
+
+def _unusable(path: Path, error: OSError) -> DataDirectoryError:
+    return DataDirectoryError(
+        f"data directory {path} cannot be used: {error.strerror}; correct its permissions, or name another one"
+    )
 
 
 class DataDirectory:
@@ -27,20 +35,25 @@ class DataDirectory:
         except (FileExistsError, NotADirectoryError) as error:
             raise DataDirectoryError(f"{path} is not a directory; name another one for the data") from error
         except OSError as error:
-            raise DataDirectoryError(
-                f"data directory {path} cannot be used: {error.strerror}; correct its permissions, or name another one"
-            ) from error
+            raise _unusable(path, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except BlockingIOError as error:
             owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(lock)
             raise DataDirectoryError(
-                f"data directory {path} is in use by another slackwater (process {owner}): stop it first, "
-                "or give this one its own directory"
+                f"data directory {path} is in use by another slackwater (pid {owner}): stop it first, "
+                "or give this one its own --data directory"
             ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            raise _unusable(path, error) from error
+        # The lock is what counts. The pid is for the reader of the message above, and a full disk may have no room for it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return cls(path, lock)
 
     @property

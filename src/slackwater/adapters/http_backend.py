@@ -4,21 +4,29 @@ The client is made for one thing: many small JSON calls to few servers, at the l
 library: docs/decisions/http-client.md.
 """
 
-import email.utils
+import re
 import ssl
-import time
 import urllib.parse
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from slackwater import __version__
-from slackwater.adapters.http_connection import Answer
 from slackwater.adapters.http_pool import Pool, Timeouts
 from slackwater.core.request import Reply
 
-RETRY_AFTER_MAX = 3600.0
+# Far above any chat answer; a large batch of embeddings has some 30 MiB. What it bounds is our memory.
 REPLY_BYTES_MAX = 64 << 20
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+# RFC 9110: what a name may be made of, and what a value may not hold.
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# What frames a message is the client's own business; a second one of these would let a request be read as two.
+OURS = frozenset(
+    {"connection", "content-length", "content-type", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+# More paths than any API has. A caller with more of them is served, only a little slower.
+HEADS_MAX = 64
 
 
 class HttpBackend:
@@ -32,29 +40,27 @@ class HttpBackend:
         timeouts: Timeouts | None = None,
         reply_bytes_max: int = REPLY_BYTES_MAX,
         connections_max: int = 1024,
-        keep_alive_seconds: float = 30.0,
+        keep_alive_seconds: float = 15.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`headers` go with every call. `tls` replaces the default context, which verifies certificates. Raises ValueError."""
-        parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the URL must look like http://host:port/v1")
-        if not base_url.isascii() or any(character.isspace() for character in base_url):
-            raise ValueError("the URL must be ASCII without spaces")
-        for name, value in headers.items():
-            if any(character in name + value for character in "\r\n\0"):
-                raise ValueError(f"header {name!r} has a line break in it")
-        secure = parts.scheme == "https"
-        self._path = parts.path.rstrip("/")
-        self._query = f"?{parts.query}" if parts.query else ""
-        common = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": f"slackwater/{__version__}"}
-        common |= {"Accept": "application/json", "Accept-Encoding": "identity"} | dict(headers)
-        self._common = "".join(f"{name}: {value}\r\n" for name, value in common.items())
+        """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
+        verifies certificates. More calls than `connections_max` wait their turn. Raises ValueError with what to correct.
+        """
+        url = _parse(base_url)
+        secure = url.scheme == "https"
+        if secure and tls is None:
+            tls = ssl.create_default_context()
+            tls.set_alpn_protocols(["http/1.1"])
+        port = url.port or (443 if secure else 80)
+        host = url.hostname or ""
+        self._path = url.path.rstrip("/")
+        self._query = url.query
+        self._common = _header_lines(url.netloc.rstrip(":"), headers)
         self._heads: dict[str, bytes] = {}
         self._pool = Pool(
-            parts.hostname,
-            parts.port or (443 if secure else 80),
-            tls=(tls or ssl.create_default_context()) if secure else None,
+            host,
+            port,
+            tls=tls if secure else None,
             timeouts=timeouts or Timeouts(),
             reply_bytes_max=reply_bytes_max,
             connections_max=connections_max,
@@ -62,51 +68,69 @@ class HttpBackend:
         )
 
     async def send(self, path: str, body: bytes) -> Reply:
-        """One POST of JSON. Raises BackendError where there is no whole answer."""
+        """One POST of JSON. Redirects and errors are replies like any other; BackendError means there is no whole answer."""
         head = self._heads.get(path)
         if head is None:
-            head = self._heads[path] = (
-                f"POST {self._path}{path}{self._query} HTTP/1.1\r\n{self._common}"
-                "Content-Type: application/json\r\nContent-Length: "
-            ).encode("latin-1")
-        return _reply(await self._pool.call(head + b"%d\r\n\r\n" % len(body), body))
+            head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
+            if len(self._heads) < HEADS_MAX:
+                self._heads[path] = head
+        return await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
 
     async def get(self, path: str) -> Reply:
         """One GET, for asking a server what it has."""
-        head = f"GET {self._path}{path}{self._query} HTTP/1.1\r\n{self._common}\r\n".encode("latin-1")
-        return _reply(await self._pool.call(head, b""))
+        return await self._pool.call(self._head("GET", path, "\r\n"), b"")
 
     async def close(self) -> None:
-        """Closes idle connections."""
+        """Closes idle connections. Calls under way go on; new ones are refused."""
         await self._pool.close()
 
+    def _head(self, method: str, path: str, last: str) -> bytes:
+        """The head up to its own headers, then `last`."""
+        if not path.startswith("/") or not _printable(path) or "#" in path:
+            raise ValueError(f"the path {path!r} must look like /chat/completions")
+        target = self._path + path
+        if self._query:
+            target += ("&" if "?" in path else "?") + self._query
+        return f"{method} {target} HTTP/1.1\r\n{self._common}{last}".encode("latin-1")
 
-def _reply(answer: Answer) -> Reply:
-    if answer.retry_after is None and answer.retry_after_ms is None:
-        return Reply(answer.status, answer.body)
-    return Reply(answer.status, answer.body, _seconds(answer))
 
-
-def _seconds(answer: Answer) -> float | None:
-    """When to come again, in seconds. Milliseconds win, as in the OpenAI clients; what cannot be read counts as nothing."""
-    if answer.retry_after_ms is not None:
-        try:
-            return _bounded(float(answer.retry_after_ms) / 1000)
-        except ValueError:
-            pass
-    if answer.retry_after is None:
-        return None
+def _parse(base_url: str) -> urllib.parse.SplitResult:
+    """The parts of a usable URL. Raises ValueError, without repeating what may be a password."""
+    if not _printable(base_url):
+        raise ValueError("the URL must be ASCII without spaces; percent-encode the rest")
     try:
-        return _bounded(float(answer.retry_after))
-    except ValueError:
-        pass
-    try:
-        moment = email.utils.parsedate_to_datetime(answer.retry_after.decode("latin-1"))
-        return _bounded(max(0.0, moment.timestamp() - time.time()))
-    except (ValueError, TypeError, OverflowError):
-        return None
+        url = urllib.parse.urlsplit(base_url)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"the URL must look like http://host:port/v1: {error}") from error
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+        raise ValueError("the URL must look like http://host:port/v1")
+    if "@" in url.netloc:
+        raise ValueError("the URL must not hold a user or password; send credentials as a header")
+    if "#" in base_url:
+        raise ValueError("the URL must not hold a fragment ('#'); servers never see it")
+    return url
 
 
-def _bounded(seconds: float) -> float | None:
-    # The comparison is false for NaN as well.
-    return min(seconds, RETRY_AFTER_MAX) if seconds >= 0 else None
+def _header_lines(host: str, headers: Mapping[str, str]) -> str:
+    """The header lines of every request, ours first. Raises ValueError."""
+    merged = {
+        "host": ("Host", host),
+        "user-agent": ("User-Agent", f"slackwater/{__version__}"),
+        "accept": ("Accept", "application/json"),
+        "accept-encoding": ("Accept-Encoding", "identity"),
+    }
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if name.lower() in OURS:
+            raise ValueError(f"header {name} is set by the client and cannot be replaced")
+        # The value is not repeated: it is often a key.
+        if not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"header {name} has a line break or another character that HTTP does not allow")
+        merged[name.lower()] = (name, value.strip())
+    return "".join(f"{name}: {value}\r\n" for name, value in merged.values())
+
+
+def _printable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

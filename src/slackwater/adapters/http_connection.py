@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_reply_bytes_max",
         "_reusable",
+        "_status",
         "answering",
         "future",
         "idle_since",
@@ -85,7 +86,7 @@ class Connection(asyncio.Protocol):
         self.started = self.idle_since = 0.0
         self.used = self.answering = False
         self._fault: str | None = None
-        self._overhead = 0
+        self._overhead = self._status = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -97,14 +98,14 @@ class Connection(asyncio.Protocol):
     # The call
 
     def send(self, head: bytes, body: bytes, future: asyncio.Future[Outcome], now: float) -> None:
-        """Sends one request. `head` ends where the length of the body follows; `now` is the loop's time."""
+        """Sends one request. `now` is the loop's time."""
         self.future = future
         self.started = now
         self.answering = False
         if len(body) < GLUE_BYTES_MAX:
-            self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+            self.transport.write(head + body)
         else:
-            self.transport.writelines((b"%b%d\r\n\r\n" % (head, len(body)), body))
+            self.transport.writelines((head, body))
 
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
@@ -124,6 +125,8 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are transports without the base class.
         self.transport = cast(asyncio.Transport, transport)
         raw = transport.get_extra_info("socket")
+        if raw is None:
+            return
         try:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option in KEEPALIVE:
@@ -138,25 +141,21 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self.answering = True
-        body_before = self._body
-        length_before = len(body_before) if body_before is not None else 0
+        # A piece of body sets this back to 0.
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
-                self.fail(BackendReplyBroken(self._fault or f"the answer is not HTTP: {error}"))
+                upgrade = isinstance(error, httptools.HttpParserUpgrade)
+                text = "the server changes to another protocol" if upgrade else f"the answer is not HTTP: {error}"
+                self.fail(BackendReplyBroken(self._fault or text))
                 return
             # The answer is whole, and what follows it is garbage.
             self._reusable = False
         if self._complete:
             self._finish()
-            return
-        body = self._body
-        if body is not None and len(body) > length_before:
-            self._overhead = 0
-            return
-        self._overhead += len(data)
-        if self._overhead > OVERHEAD_BYTES_MAX:
+        elif self._overhead > OVERHEAD_BYTES_MAX:
             self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
 
     def eof_received(self) -> None:
@@ -174,21 +173,21 @@ class Connection(asyncio.Protocol):
             self._gone(self)
         elif self._head_complete and not self._bounded and error is None:
             # HTTP/1.0 style: the end of the connection is the end of the body.
+            self._status = self._parser.get_status_code()
             self._finish()
         elif self.answering:
             length = 0 if self._body is None else len(self._body)
             what = f"after {length} bytes of body" if self._head_complete else "inside the head"
             self.fail(BackendReplyBroken(f"the connection was closed inside the answer, {what}"))
-        elif self.used and (age := asyncio.get_running_loop().time() - self.started) < STALE_SECONDS:
+        elif self.used and asyncio.get_running_loop().time() - self.started < STALE_SECONDS:
             self.fail(None)
         else:
-            waited = f" for {age:.0f} s" if self.used else ""
-            self.fail(BackendReplyBroken(f"the connection was closed before an answer came{waited}"))
+            self.fail(BackendReplyBroken("the connection was closed before an answer came"))
 
     # httptools' side
 
     def on_message_begin(self) -> None:
-        if self._complete and self.future is not None and self.answering:
+        if self._complete:
             raise _Surplus
         self._reset()
 
@@ -213,6 +212,7 @@ class Connection(asyncio.Protocol):
                 raise BackendReplyBroken(self._fault)
 
     def on_body(self, data: bytes) -> None:
+        self._overhead = 0
         body = self._body
         if body is None:
             # Most answers come in one piece, which is then the body, without a copy.
@@ -227,7 +227,8 @@ class Connection(asyncio.Protocol):
             raise BackendReplyBroken(self._fault)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
             # An interim answer (100, 103): the real one follows.
             self._head_complete = False
             return
@@ -238,9 +239,9 @@ class Connection(asyncio.Protocol):
         """The answer is whole: lets go of the connection, then wakes the caller."""
         future = self.future
         assert future is not None, "only an answer that somebody waits for is finished"
-        status = self._parser.get_status_code()
+        status, noted = self._status, self._noted
         body, self._body = self._body, None
-        noted = self._noted
+        self._complete = False
         outcome: Outcome
         if noted is None and type(body) is bytes:
             outcome = Reply(status, body)

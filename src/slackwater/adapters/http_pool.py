@@ -1,21 +1,34 @@
-"""The connections to one server: kept alive, bounded, and watched by one timer instead of one per call."""
+"""The connections to one server: kept alive, bounded, and watched by one timer instead of one per call.
+
+Before: the backend, which knows what to send. After: the connections. What must hold: every open or opening connection
+holds one of `connections_max` slots, and while calls wait for one, no slot and no connection is idle.
+"""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import deque
 
 from msgspec import Struct
 
-from slackwater.adapters.http_connection import Answer, Connection, Stale
-from slackwater.core.errors import BackendTimeout, BackendUnreachable
+from slackwater.adapters.http_connection import Connection, Outcome
+from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
+from slackwater.core.request import Reply
 
 # How often deadlines are looked at. A call may overrun its time by this much.
 SWEEP_SECONDS = 0.25
+# How long `close` waits for sockets to say goodbye; only TLS takes more than a turn of the loop.
+GOODBYE_SECONDS = 1.0
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Seconds. `connect` is short because a connection is made or it is not; `first_byte` is long because an engine answers
-    when its last token is there; `total` bounds one call whatever happens."""
+    """How long one call may take, in seconds. Waiting for a turn in a full pool is not counted: the server knows nothing of it.
+
+    `connect` covers name, TCP and TLS, and is short, because a connection is made soon or never. `first_byte` runs from
+    sending, and is long, because an engine answers only when its last token is there, and a busy one queues before that.
+    `total` runs from sending to the last byte: it bounds an answer that drips.
+    """
 
     connect: float = 10.0
     first_byte: float = 600.0
@@ -23,7 +36,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
 
 class Pool:
-    """At most `connections_max` connections; the warmest is used first, and idle ones are closed after a while."""
+    """At most `connections_max` connections; the warmest is used first, and those idle for `keep_alive_seconds` are closed."""
 
     def __init__(
         self,
@@ -36,138 +49,201 @@ class Pool:
         connections_max: int,
         keep_alive_seconds: float,
     ) -> None:
-        self.reply_bytes_max = reply_bytes_max
         self._host = host
         self._port = port
         self._tls = tls
         self._timeouts = timeouts
+        self._reply_bytes_max = reply_bytes_max
         self._connections_max = connections_max
         self._keep_alive_seconds = keep_alive_seconds
-        self._sweep_seconds = min(SWEEP_SECONDS, min(timeouts.first_byte, timeouts.total) / 4)
+        self._sweep_seconds = min(SWEEP_SECONDS, timeouts.first_byte / 4, timeouts.total / 4)
+        # Every connection that holds a slot; slots that are still connecting are only counted.
+        self._connections: set[Connection] = set()
+        self._slots_taken = 0
+        # Oldest first; the newest is taken first.
         self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
-        self._open = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        # Each is given a connection, or None: a slot to open one in.
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def call(self, head: bytes, body: bytes) -> Answer:
-        """One request over one connection. Raises BackendError; cancelling closes the connection."""
+    async def call(self, head: bytes, body: bytes) -> Reply:
+        """One request over one connection.
+
+        Raises BackendError; cancelling closes the connection. A kept connection that turns out to be closed is replaced,
+        once, by a fresh one: nothing was answered, and servers close idle connections when they like.
+        """
         loop = asyncio.get_running_loop()
-        fresh_only = False
+        connection = self._idle.pop() if self._idle else await self._acquire(loop)
+        if connection.transport.is_closing():
+            connection = await self._replace(loop, connection)
         while True:
-            connection = self._take_idle() if not fresh_only else None
-            if connection is None:
-                connection = await self._connect(loop)
-            future: asyncio.Future[Answer] = loop.create_future()
-            self._busy.add(connection)
-            connection.call(head, body, future, loop.time())
+            future: asyncio.Future[Outcome] = loop.create_future()
+            connection.send(head, body, future, loop.time())
             if self._timer is None:
                 self._timer = loop.call_later(self._sweep_seconds, self._sweep, loop)
             try:
-                return await future
-            except Stale:
-                # Once more over a new connection: nothing was read, so nothing was answered.
-                fresh_only = True
+                outcome = await future
             except asyncio.CancelledError:
-                connection.fail(Stale())
+                # The answer may have come in the same moment: then the connection is idle, or carries another call.
+                if connection.future is future:
+                    connection.fail(None)
                 raise
-            finally:
-                self._busy.discard(connection)
+            if type(outcome) is Reply:
+                return outcome
+            if isinstance(outcome, BackendError):
+                raise outcome
+            try:
+                connection = await self._fresh(loop)
+            except BackendError as error:
+                # The first connection may have carried the request to the server after all.
+                error.sent = True
+                raise
 
-    def _take_idle(self) -> Connection | None:
-        idle = self._idle
-        while idle:
-            connection = idle.pop()
-            transport = connection.transport
-            if transport is not None and not transport.is_closing():
-                return connection
-        return None
+    async def close(self) -> None:
+        """Closes idle connections and refuses new calls; calls under way go on."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        farewells = []
+        for connection in [connection for connection in self._connections if connection.future is None]:
+            connection.lost = loop.create_future()
+            farewells.append(connection.lost)
+            connection.abort()
+        if farewells:
+            # Without this the loop may end before the sockets do, which Python reports as a leak.
+            await asyncio.wait(farewells, timeout=GOODBYE_SECONDS)
+        if self._timer is not None and not self._connections:
+            self._timer.cancel()
+            self._timer = None
+
+    # Slots
+
+    async def _acquire(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        """A connection that may be used at once: a kept one if it comes free first."""
+        if self._closed:
+            raise BackendUnreachable("this client is closed", sent=False)
+        if self._slots_taken < self._connections_max:
+            self._slots_taken += 1
+        else:
+            given = await self._turn(loop)
+            if given is not None:
+                return given
+        return await self._connect(loop)
+
+    async def _fresh(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        """A new connection, in the slot of a kept one if there is no other."""
+        if self._slots_taken < self._connections_max:
+            self._slots_taken += 1
+            return await self._connect(loop)
+        kept = self._idle.pop() if self._idle else await self._turn(loop)
+        return await (self._connect(loop) if kept is None else self._replace(loop, kept))
+
+    async def _replace(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> Connection:
+        """A new connection in the slot of this one."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            connection.abort()
+            return await self._connect(loop)
+        return await self._acquire(loop)
+
+    async def _turn(self, loop: asyncio.AbstractEventLoop) -> Connection | None:
+        """Waits, first come, first served, for a connection or (None) for a slot."""
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # What was given in the same moment goes to the next in line.
+            if waiter.done() and not waiter.cancelled():
+                given = waiter.result()
+                if given is None:
+                    self._free_slot()
+                else:
+                    self._idled(given)
+            raise
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        while self._open >= self._connections_max:
-            waiter = loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake()
-                raise
-            if (connection := self._take_idle()) is not None:
-                return connection
-        self._open += 1
-        made = False
+        """Opens a connection in a slot that the caller holds. The slot is free again if that fails."""
+        where = f"{self._host}:{self._port}"
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port, ssl=self._tls
-                )
-            made = True
-            return connection
+            async with asyncio.timeout(self._timeouts.connect) as limit:
+                _, connection = await loop.create_connection(self._new, self._host, self._port, ssl=self._tls)
         except TimeoutError as error:
-            raise BackendTimeout(
-                f"no connection to {self._host}:{self._port} within {self._timeouts.connect:g} s", sent=False
-            ) from error
-        except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or str(error)
-            raise BackendUnreachable(f"no connection to {self._host}:{self._port}: {reason}", sent=False) from error
-        finally:
-            if not made:
-                self._open -= 1
-                self._wake()
+            self._free_slot()
+            if limit.expired():
+                text = f"no connection to {where} within {self._timeouts.connect:g} s (connect)"
+                raise BackendTimeout(text, sent=False) from error
+            raise BackendUnreachable(f"no connection to {where}: {_reason(error)}", sent=False) from error
+        except (OSError, UnicodeError) as error:
+            self._free_slot()
+            raise BackendUnreachable(f"no connection to {where}: {_reason(error)}", sent=False) from error
+        except BaseException:
+            self._free_slot()
+            raise
+        self._connections.add(connection)
+        return connection
 
-    def _wake(self) -> None:
+    def _new(self) -> Connection:
+        return Connection(reply_bytes_max=self._reply_bytes_max, idle=self._idled, gone=self._gone)
+
+    def _free_slot(self) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
+        self._slots_taken -= 1
 
     # What connections tell
 
-    def idle(self, connection: Connection) -> None:
-        """A call is over and the connection may carry another."""
-        connection.idle_since = connection.started
+    def _idled(self, connection: Connection) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        if self._closed:
+            connection.abort()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
-        if self._waiters:
-            self._wake()
 
-    def gone(self, connection: Connection) -> None:
-        """A connection has ended."""
-        self._open -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._wake()
+    def _gone(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.discard(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._free_slot()
+
+    # Time
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ends calls whose time is over, closes connections that were idle for long, and comes again while there are any."""
+        """Ends calls whose time is over and connections that were idle for long; comes again while there are any."""
         now = loop.time()
         timeouts = self._timeouts
-        for connection in list(self._busy):
+        for connection in list(self._connections):
+            if connection.future is None:
+                continue
             age = now - connection.started
             if age > timeouts.total:
-                connection.fail(BackendTimeout(f"no whole answer within {timeouts.total:g} s"))
-            elif age > timeouts.first_byte and not connection.answer_begun:
-                connection.fail(BackendTimeout(f"no answer within {timeouts.first_byte:g} s"))
-        # The oldest lie at the front, because the newest is taken first.
-        while self._idle and now - self._idle[0].idle_since > self._keep_alive_seconds:
-            old = self._idle.pop(0)
-            if old.transport is not None:
-                old.transport.close()
-        self._timer = None
-        if not self._closed and (self._busy or self._idle):
-            self._timer = loop.call_later(self._sweep_seconds, self._sweep, loop)
+                connection.fail(BackendTimeout(f"no whole answer within {timeouts.total:g} s (total)"))
+            elif age > timeouts.first_byte and not connection.answering:
+                connection.fail(BackendTimeout(f"no answer within {timeouts.first_byte:g} s (first byte)"))
+        horizon = now - self._keep_alive_seconds
+        for connection in [connection for connection in self._idle if connection.idle_since < horizon]:
+            connection.abort()
+        again = bool(self._connections)
+        self._timer = loop.call_later(self._sweep_seconds, self._sweep, loop) if again else None
 
-    async def close(self) -> None:
-        """Closes idle connections; calls under way go on."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for connection in self._idle:
-            if connection.transport is not None:
-                connection.transport.close()
-        self._idle.clear()
-        # One turn of the loop lets the transports say goodbye.
-        await asyncio.sleep(0)
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in the words of the system, without the numbers and addresses around them."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

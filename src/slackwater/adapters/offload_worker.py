@@ -4,6 +4,7 @@ Started by its path, so it imports nothing of Slackwater before a call needs it.
 middle of a call: so it dies with a parent that was killed. A message is its length in eight bytes, then a pickle.
 """
 
+import contextlib
 import os
 import pickle
 import queue
@@ -43,15 +44,14 @@ def _outcome(call: bytes) -> bytes:
     except BaseException as error:
         # The parent shows its own stack; this is the one that says where it went wrong.
         trace = f"In the worker process:\n{traceback.format_exc()}"
-        try:
-            # Some exceptions can be written but not read; and an exit is not the parent's.
-            assert isinstance(error, Exception), "not for the parent"
-            error.add_note(trace)
-            answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
-            pickle.loads(answer)  # noqa: S301
-        except Exception:
-            return pickle.dumps((False, RuntimeError(trace)))
-        return answer
+        error.add_note(trace)
+        # An exit is not the parent's exit; and some exceptions can be written but not read.
+        if isinstance(error, Exception):
+            with contextlib.suppress(Exception):
+                answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+                pickle.loads(answer)  # noqa: S301
+                return answer
+        return pickle.dumps((False, RuntimeError(trace)))
 
 
 def main() -> None:

@@ -45,20 +45,23 @@ class ProcessOffload:
         async with self._one_at_a_time:
             if self._ending is not None:
                 self._ending.cancel()
-            status = 0
-            for _ in range(2):
-                # Blocks for a millisecond or two. The worker's start-up happens in the worker.
-                worker = self._worker = self._worker or _Worker()
-                answer = await self._answer(worker, call)
-                if answer is not None:
+            try:
+                status = 0
+                for _ in range(2):
+                    # Blocks for less than a millisecond: what a worker does to start, it does in its own time.
+                    worker = self._worker = self._worker or _Worker()
+                    answer = await self._answer(worker, call)
+                    if answer is not None:
+                        succeeded, value = answer
+                        if succeeded:
+                            result: T = value
+                            return result
+                        raise value
+                    self._worker = None
+                    status = await asyncio.to_thread(worker.end)
+            finally:
+                if self._worker is not None:
                     self._ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire)
-                    succeeded, value = answer
-                    if succeeded:
-                        result: T = value
-                        return result
-                    raise value
-                self._worker = None
-                status = await asyncio.to_thread(worker.end)
         name = getattr(function, "__qualname__", repr(function))
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise SlackwaterError(

@@ -5,13 +5,16 @@ import time
 
 
 class SystemClock:
-    """The machine's time."""
+    """The machine's time, and the event loop's waiting."""
 
     def now(self) -> float:
+        """Seconds since 1970, UTC. Follows corrections of the machine's clock."""
         return time.time()
 
     def monotonic(self) -> float:
+        """Seconds since some moment, for durations."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Returns after at least `seconds`."""
         await asyncio.sleep(seconds)

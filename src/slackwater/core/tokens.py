@@ -64,7 +64,7 @@ class _Reading:
     def cut(self, place: int, bytes_max: int) -> None:
         """Keeps an excerpt of about `bytes_max` bytes of UTF-8, from anywhere: texts often begin alike."""
         whole = "".join(self.texts)
-        size = len(whole.encode())
+        size = _utf8_bytes(whole)
         if size <= bytes_max:
             return
         length = max(1, len(whole) * bytes_max // size)
@@ -74,7 +74,7 @@ class _Reading:
 
     def size(self) -> int:
         """Bytes of its texts in UTF-8."""
-        return sum(len(text.encode()) for text in self.texts)
+        return sum(map(_utf8_bytes, self.texts))
 
 
 class TokenSample:
@@ -149,6 +149,11 @@ def base64_bytes(line: bytes) -> int:
         found += end - position
         position = line.find(b";base64,", end)
     return found
+
+
+def _utf8_bytes(text: str) -> int:
+    # The copy that encoding makes is spared where it can be: a text may be as large as the file.
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _mark(place: int, *, salt: int) -> int:

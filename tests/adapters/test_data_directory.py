@@ -1,0 +1,140 @@
+"""The data directory: one owner at a time, whose death frees it, and errors that say what to do."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from slackwater.adapters.data_directory import DataDirectory
+from slackwater.core.errors import DataDirectoryError
+
+HOLDER = """
+    import sys
+    from pathlib import Path
+    from slackwater.adapters.data_directory import DataDirectory
+    held = DataDirectory.open(Path(sys.argv[1]))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> "subprocess.Popen[str]":
+    """Another process that has opened the directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDER), str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_new_directory_is_ours_alone(tmp_path: Path) -> None:
+    """The directory is made, with those above it, and nobody else may look into it."""
+    path = tmp_path / "deep" / "data"
+    with DataDirectory.open(path) as data:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert data.ledger_path.parent == data.blobs_path.parent == path
+        assert data.ledger_path != data.blobs_path
+
+
+def test_a_second_opener_is_told_who_has_it(tmp_path: Path) -> None:
+    """While another process has the directory, opening fails with one line that names it and says what to do."""
+    process = holder(tmp_path)
+    with process, pytest.raises(DataDirectoryError) as caught:
+        DataDirectory.open(tmp_path)
+    assert str(caught.value) == (
+        f"data directory {tmp_path} is in use by another slackwater (pid {process.pid}): "
+        "stop it first, or give this one its own --data directory"
+    )
+
+
+def test_the_same_process_cannot_open_it_twice(tmp_path: Path) -> None:
+    """The lock is per opener, and closing gives it back; closing twice closes nobody else's file."""
+    data = DataDirectory.open(tmp_path)
+    with pytest.raises(DataDirectoryError, match=f"pid {os.getpid()}"):
+        DataDirectory.open(tmp_path)
+    data.close()
+    with DataDirectory.open(tmp_path):
+        data.close()
+        with pytest.raises(DataDirectoryError):
+            DataDirectory.open(tmp_path)
+
+
+def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
+    """After kill -9 the next start needs no cleaning up."""
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait(20)
+        DataDirectory.open(tmp_path).close()
+
+
+def test_children_do_not_keep_the_lock(tmp_path: Path) -> None:
+    """A child process that outlives the owner does not hold the directory."""
+    data = DataDirectory.open(tmp_path)
+    script = "print('runs', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"runs\n"
+        data.close()
+        DataDirectory.open(tmp_path).close()
+        child.communicate(b"\n", timeout=20)
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_a_file_in_its_place(tmp_path: Path, below: str) -> None:
+    """A path that is a file, or leads through one, is refused in words."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataDirectoryError, match="is not a directory"):
+        DataDirectory.open(tmp_path / "file" / below)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["closed/data", "closed"])
+@pytest.mark.parametrize("locked_before", [False, True])
+def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
+    """Where we may not write, opening says so at once, also if an old lock file could still be opened."""
+    script = """
+        import os, sys
+        from pathlib import Path
+        from slackwater.adapters.data_directory import DataDirectory
+        from slackwater.core.errors import DataDirectoryError
+        if os.geteuid() == 0:
+            # Permissions do not bind root; the directory is handed over first.
+            os.setuid(65534)
+        os.chdir(sys.argv[1])
+        try:
+            DataDirectory.open(Path(sys.argv[2]))
+        except DataDirectoryError as error:
+            print(error)
+    """
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    lock = closed / "slackwater.lock"
+    if locked_before:
+        lock.touch(0o666)
+        lock.chmod(0o666)
+    closed.chmod(0o555)
+    try:
+        for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            directory.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), place],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    finally:
+        closed.chmod(0o755)
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"data directory {place} cannot be used: Permission denied; correct its permissions, or name another one\n"
+    )

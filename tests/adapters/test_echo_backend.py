@@ -1,0 +1,267 @@
+"""The built-in backend: shapes that OpenAI's own client reads, answers that repeat, and trouble in the asked measure."""
+
+import asyncio
+import contextlib
+import json
+import math
+import socket
+import threading
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import openai
+import pytest
+import uvicorn
+
+from slackwater.adapters.echo_answers import example_of
+from slackwater.adapters.echo_backend import EchoBackend
+from slackwater.adapters.echo_server import echo_app
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.core.request import Reply
+
+T = TypeVar("T")
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello there"}]}
+
+
+class RecordingClock(SystemClock):
+    """A clock that does not wait, and remembers for how long it was asked to."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(work, 30))
+
+
+def send(path: str, request: Any) -> Reply:
+    """One call to a fresh backend."""
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    return run(EchoBackend(clock=SystemClock()).send(path, body))
+
+
+def answer(path: str, request: Any) -> Any:
+    reply = send(path, request)
+    assert reply.status == 200, reply.body
+    return json.loads(reply.body)
+
+
+def test_the_same_request_has_the_same_answer() -> None:
+    """Answers and ids follow from the request alone."""
+    first, again = send("/chat/completions", CHAT), send("/chat/completions", CHAT)
+    other = send("/chat/completions", CHAT | {"user": "x"})
+    assert first == again
+    assert json.loads(first.body)["id"] != json.loads(other.body)["id"]
+
+
+def test_chat_echoes_what_the_user_said_last() -> None:
+    """The last user message comes back, also from content parts, with a word on who answers; tokens are words."""
+    messages = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "first"},
+        {"role": "user", "content": [{"type": "text", "text": "and second"}, {"type": "image_url", "image_url": {}}]},
+        {"role": "assistant", "content": None},
+    ]
+    chat = answer("/chat/completions", CHAT | {"messages": messages})
+    text = chat["choices"][0]["message"]["content"]
+    assert text.startswith("Echo of: and second\n")
+    assert "built-in backend" in text
+    usage = chat["usage"]
+    assert usage["prompt_tokens"] == 6
+    assert usage["completion_tokens"] == len(text.split())
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["name", "count", "ratio", "sure", "color", "tags", "next", "always"],
+    "properties": {
+        "name": {"type": "string"},
+        "count": {"type": "integer", "minimum": 3},
+        "ratio": {"type": "number"},
+        "sure": {"type": "boolean"},
+        "color": {"enum": ["red", "green"]},
+        "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}, "minItems": 2},
+        "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+        "always": {"const": 7},
+        "optional": {"type": "string"},
+    },
+    "$defs": {"tag": {"type": ["string", "null"]}},
+}
+FITTING = {
+    "name": "echo",
+    "count": 3,
+    "ratio": 0,
+    "sure": True,
+    "color": "red",
+    "tags": ["echo", "echo"],
+    "next": None,
+    "always": 7,
+}
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+def test_a_schema_is_answered_with_a_fitting_value(path: str) -> None:
+    """Structured outputs: the text is JSON of the asked shape, in chat and in responses, which nest the schema differently."""
+    if path == "/responses":
+        answered = answer(path, {"input": "x", "text": {"format": {"type": "json_schema", "schema": SCHEMA}}})
+        text = answered["output"][0]["content"][0]["text"]
+    else:
+        response_format = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
+        text = answer(path, CHAT | {"response_format": response_format})["choices"][0]["message"]["content"]
+    assert json.loads(text) == FITTING
+
+
+def test_a_schema_without_an_end_is_refused() -> None:
+    """A schema that always needs itself has no value: 400, and the backend lives."""
+    endless = {"type": "object", "required": ["next"], "properties": {"next": {"$ref": "#"}}}
+    with pytest.raises(RecursionError):
+        example_of(endless)
+    response_format = {"type": "json_schema", "json_schema": {"schema": endless}}
+    assert send("/chat/completions", CHAT | {"response_format": response_format}).status == 400
+
+
+def test_embeddings_are_unit_vectors_that_follow_the_text() -> None:
+    """One vector of length one per input, of the asked dimensions; the same text has the same vector."""
+    data = answer("/embeddings", {"input": ["a", "b", "a"], "dimensions": 40})["data"]
+    vectors = [entry["embedding"] for entry in data]
+    assert [entry["index"] for entry in data] == [0, 1, 2]
+    assert [len(vector) for vector in vectors] == [40, 40, 40]
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert all(math.isclose(math.hypot(*vector), 1.0) for vector in vectors)
+    assert len(answer("/embeddings", {"input": "a"})["data"][0]["embedding"]) == 16
+    assert len(answer("/embeddings", {"input": [1, 2, 3]})["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/chat/completions", b"{not json", 400, "invalid_json"),
+        ("/chat/completions", b"[]", 400, "invalid_type"),
+        ("/chat/completions", b"[" * 5000, 400, "invalid_json"),
+        ("/chat/completions", b"{}", 400, "missing_required_parameter"),
+        ("/chat/completions", b'{"messages": []}', 400, "invalid_type"),
+        ("/chat/completions", b'{"messages": "hello"}', 400, "invalid_type"),
+        ("/completions", b"{}", 400, "missing_required_parameter"),
+        ("/embeddings", b'{"input": "x", "dimensions": "many"}', 400, "invalid_type"),
+        ("/embeddings", b'{"input": "x", "dimensions": 1000000000}', 400, "invalid_type"),
+        ("/embeddings", b'{"input": []}', 400, "invalid_type"),
+        ("/responses", b'{"input": 3}', 400, "invalid_type"),
+        ("/moderations", b"{}", 400, "missing_required_parameter"),
+        ("/nothing", b"{}", 404, "unknown_url"),
+    ],
+)
+def test_errors_have_openai_s_envelope(path: str, body: bytes, status: int, code: str) -> None:
+    """What is wrong with a request comes back as a 4xx in the envelope that clients read, never as an exception."""
+    reply = send(path, body)
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["type"]) == (status, code, "invalid_request_error")
+    assert error["message"].endswith(".")
+
+
+def statuses(seed: int, **rates: float) -> list[tuple[int, float | None]]:
+    """What 400 different requests are answered, each sent twice."""
+    backend = EchoBackend(clock=SystemClock(), seed=seed, retry_after=2.5, **rates)
+
+    async def work() -> list[tuple[int, float | None]]:
+        bodies = [json.dumps(CHAT | {"user": str(number)}).encode() for number in range(400)]
+        replies = [await backend.send("/chat/completions", body) for body in bodies * 2]
+        return [(reply.status, reply.retry_after) for reply in replies]
+
+    return run(work())
+
+
+def test_trouble_comes_in_the_asked_measure_and_repeats_with_its_seed() -> None:
+    """Shares of 500 and 429 are about those asked for, only a 429 says when to return, and a seed decides which."""
+    drawn = statuses(1, error_rate=0.2, busy_rate=0.3)
+    counts = Counter(drawn)
+    assert set(counts) == {(200, None), (500, None), (429, 2.5)}
+    # Five standard deviations of 800 draws.
+    assert abs(counts[500, None] - 160) < 57
+    assert abs(counts[429, 2.5] - 240) < 65
+    assert drawn == statuses(1, error_rate=0.2, busy_rate=0.3)
+    assert drawn != statuses(2, error_rate=0.2, busy_rate=0.3)
+
+
+def test_a_repeated_request_draws_again() -> None:
+    """A retry is not doomed to the fate of the first attempt."""
+    drawn = statuses(1, error_rate=0.5)
+    assert drawn[:400] != drawn[400:]
+
+
+def test_a_hanging_call_ends_when_it_is_cancelled() -> None:
+    """With a hang rate of one no call is ever answered, and a timeout gets out."""
+
+    async def work() -> None:
+        backend = EchoBackend(clock=SystemClock(), hang_rate=1.0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(backend.send("/chat/completions", b"{}"), 0.01)
+
+    run(work())
+
+
+def test_latency_is_waited_for_on_the_clock() -> None:
+    """Latency and jitter go through the Clock port, so that virtual time can carry them; jitter repeats with its seed."""
+
+    async def work() -> list[float]:
+        clock = RecordingClock()
+        backend = EchoBackend(clock=clock, latency_seconds=60.0, jitter_seconds=30.0)
+        for number in range(50):
+            await backend.send("/chat/completions", json.dumps(CHAT | {"user": str(number)}).encode())
+        return clock.waits
+
+    waits = run(work())
+    assert len(waits) == 50
+    assert 60.0 <= min(waits) < 65.0
+    assert 85.0 < max(waits) <= 90.0
+    assert waits == run(work())
+
+
+@contextlib.contextmanager
+def served(backend: EchoBackend) -> Iterator[str]:
+    """The backend over HTTP on loopback; gives its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(echo_app(backend), log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            # The listener takes connections already; they are answered as soon as the server runs.
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_openai_s_client_understands_every_answer() -> None:
+    """Served over HTTP, each endpoint is read by OpenAI's own client, embeddings in its base64 too."""
+    with (
+        served(EchoBackend(clock=SystemClock())) as url,
+        openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=20) as client,
+    ):
+        assert [model.id for model in client.models.list()] == ["echo"]
+        chat = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+        assert (chat.choices[0].message.content or "").startswith("Echo of: hi")
+        assert client.completions.create(model="m", prompt=["a", "b"]).choices[1].index == 1
+        assert client.responses.create(model="m", input="hi").output_text.startswith("Echo of: hi")
+        assert client.moderations.create(input=["a", "b"]).results[1].flagged is False
+        base64 = client.embeddings.create(model="m", input="a").data[0].embedding
+        plain = client.embeddings.create(model="m", input="a", encoding_format="float").data[0].embedding
+        assert base64 == pytest.approx(plain, abs=1e-6)
+        with pytest.raises(openai.NotFoundError):
+            client.post("/nothing", body={}, cast_to=object)
+
+
+def test_busy_over_http_says_when_to_return() -> None:
+    """A 429 carries Retry-After in seconds."""
+    with (
+        served(EchoBackend(clock=SystemClock(), busy_rate=1.0, retry_after=1.5)) as url,
+        openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=20) as client,
+    ):
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+        assert caught.value.response.headers["retry-after"] == "1.5"

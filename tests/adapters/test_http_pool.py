@@ -1,0 +1,374 @@
+"""The pool over real sockets: turns, kept connections, deadlines, cancelling, TLS, and what is left behind (nothing)."""
+
+import asyncio
+import contextlib
+import gc
+import random
+import ssl
+import subprocess
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.http_pool import Timeouts
+from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
+from slackwater.core.request import Reply
+from tests.adapters.conftest import Run
+from tests.adapters.scripted_server import Peer, Script, ScriptedServer
+
+# Long enough for a loaded machine; only a failing test waits for it.
+PATIENCE = 10.0
+
+
+async def echo(peer: Peer) -> None:
+    """Answers every request with its own body."""
+    while True:
+        _, body = await peer.request()
+        await peer.answer(body)
+
+
+async def with_server(
+    script: Script, test: Callable[[ScriptedServer, HttpBackend], Awaitable[None]], **options: object
+) -> None:
+    """Runs a test with a server and a client of it."""
+    async with ScriptedServer(script) as server:
+        backend = HttpBackend(server.url, **options)  # type: ignore[arg-type]
+        try:
+            await test(server, backend)
+        finally:
+            await backend.close()
+
+
+async def turns() -> None:
+    """Lets everything run that is ready to run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_turns_are_first_come_first_served(run: Run[None]) -> None:
+    """Where calls outnumber connections they are served in the order they came, and cancelled ones are passed over."""
+    served: list[bytes] = []
+    gate = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            served.append(body)
+            await gate.wait()
+            await peer.answer(body)
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        calls = [asyncio.create_task(backend.send("/x", b"%d" % number)) for number in range(10)]
+        await turns()
+        for number in (4, 7):
+            calls[number].cancel()
+        gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        expected = [b"%d" % number for number in range(10) if number not in (4, 7)]
+        assert served == expected
+        assert [outcome.body for outcome in outcomes if isinstance(outcome, Reply)] == expected
+        assert len(server.peers) == 1
+
+    run(with_server(script, test, connections_max=1))
+
+
+def test_a_turn_that_comes_while_its_call_is_cancelled_is_passed_on(run: Run[None]) -> None:
+    """A connection that is handed to a call in the moment that the call is cancelled goes to the next one in line."""
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        for broken in (False, True):
+            first = asyncio.create_task(backend.send("/x", b"close" if broken else b"first"))
+            await turns()
+            second = asyncio.create_task(backend.send("/x", b"second"))
+            third = asyncio.create_task(backend.send("/x", b"third"))
+            await turns()
+            # Runs as soon as the first call is over: its connection, or its slot, was given to the second call just now.
+            first.add_done_callback(lambda _, second=second: second.cancel())
+            await first
+            assert (await third).body == b"third"
+            await asyncio.gather(second, return_exceptions=True)
+            assert (await backend.send("/x", b"after")).body == b"after"
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            await peer.answer(body, headers="Connection: close\r\n" if body == b"close" else "")
+
+    run(with_server(script, test, connections_max=1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cancelling_at_any_moment_harms_nobody_else(run: Run[None], seed: int) -> None:
+    """Calls are cancelled before, while and just after they are answered; every other call gets its own answer."""
+    chance = random.Random(seed)
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        calls = {number: asyncio.create_task(backend.send("/x", b"%d" % number)) for number in range(200)}
+        doomed = set(chance.sample(range(200), 100))
+        for number in sorted(doomed):
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+            calls[number].cancel()
+        for number in calls.keys() - doomed:
+            assert (await calls[number]).body == b"%d" % number
+        for number in doomed:
+            with contextlib.suppress(asyncio.CancelledError):
+                assert (await calls[number]).body == b"%d" % number
+
+    run(with_server(echo, test, connections_max=2))
+
+
+def test_kept_connections_are_closed_after_a_while(run: Run[None]) -> None:
+    """An idle connection is closed when its time is over, and the next call opens another."""
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        assert (await backend.send("/x", b"1")).body == b"1"
+        await asyncio.wait_for(server.peers[0].closed.wait(), PATIENCE)
+        assert (await backend.send("/x", b"2")).body == b"2"
+        assert len(server.peers) == 2
+
+    run(with_server(echo, test, keep_alive_seconds=0.01))
+
+
+def test_the_warmest_connection_is_used_first(run: Run[None]) -> None:
+    """Calls one after another stay on one connection, so that those of a busier time can go."""
+    together = asyncio.Barrier(5)
+    used: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await together.wait()
+        await peer.answer(b"{}")
+        while True:
+            await peer.request()
+            used.append(peer)
+            await peer.answer(b"{}")
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        await asyncio.gather(*(backend.send("/x", b"1") for _ in range(5)))
+        for _ in range(5):
+            await backend.send("/x", b"2")
+        assert used == [used[0]] * 5
+
+    run(with_server(script, test))
+
+
+def test_bytes_that_nobody_asked_for_end_an_idle_connection(run: Run[None]) -> None:
+    """Some servers say 408 and close when a connection is idle; that is not the answer to the next call."""
+
+    async def script(peer: Peer) -> None:
+        _, body = await peer.request()
+        await peer.answer(body)
+        if body == b"1":
+            await peer.answer(b"too slow", status="408 Request Timeout")
+        await peer.reader.read()
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        assert (await backend.send("/x", b"1")).body == b"1"
+        await asyncio.wait_for(server.peers[0].closed.wait(), PATIENCE)
+        assert (await backend.send("/x", b"2")).body == b"2"
+
+    run(with_server(script, test))
+
+
+def test_nothing_is_sent_twice_after_a_byte_was_read(run: Run[None]) -> None:
+    """A kept connection that breaks inside the answer is an error: the server has done the work."""
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        _, body = await peer.request()
+        await peer.answer(body)
+        seen.append((await peer.request())[1])
+        await peer.send(b"H")
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        await backend.send("/x", b"1")
+        with pytest.raises(BackendReplyBroken, match="inside the head"):
+            await backend.send("/x", b"2")
+        assert seen == [b"2"]
+
+    run(with_server(script, test))
+
+
+def test_nothing_is_sent_twice_over_a_fresh_connection(run: Run[None]) -> None:
+    """A server that takes a request and closes a new connection has refused it; it is not asked again."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        with pytest.raises(BackendReplyBroken, match="before an answer came"):
+            await backend.send("/x", b"1")
+        assert len(server.peers) == 1
+
+    run(with_server(script, test))
+
+
+def test_a_server_that_dies_over_a_request_may_have_seen_it(run: Run[None]) -> None:
+    """Closed on a kept connection, then refused on a new one: the error admits that the request may have been sent."""
+
+    async def work() -> None:
+        async def script(peer: Peer) -> None:
+            _, body = await peer.request()
+            await peer.answer(body)
+            await peer.request()
+            server.stop_listening()
+
+        async with ScriptedServer(script) as server:
+            backend = HttpBackend(server.url)
+            await backend.send("/x", b"1")
+            with pytest.raises(BackendUnreachable, match="refused") as caught:
+                await backend.send("/x", b"2")
+            assert caught.value.sent
+            await backend.close()
+
+    run(work())
+
+
+def test_an_early_answer_to_a_large_request(run: Run[None]) -> None:
+    """A server may answer before it has read everything. The answer counts; the connection is not used again."""
+    body = b"x" * 8_000_000
+
+    async def script(peer: Peer) -> None:
+        head = await peer.reader.readuntil(b"\r\n\r\n")
+        if b"Content-Length: 8000000" in head:
+            await peer.answer(b"no", status="413 Content Too Large")
+            await peer.stay_silent()
+        await peer.answer(await peer.reader.readexactly(1))
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        assert await backend.send("/x", body) == Reply(413, b"no")
+        assert (await backend.send("/x", b"2")).body == b"2"
+        assert len(server.peers) == 2
+
+    run(with_server(script, test))
+
+
+def test_a_connection_that_is_never_made(run: Run[None]) -> None:
+    """The time to connect includes TLS: whoever accepts and says nothing is given up, and nothing was sent."""
+
+    async def script(peer: Peer) -> None:
+        await peer.stay_silent()
+
+    async def work() -> None:
+        async with ScriptedServer(script) as server:
+            backend = HttpBackend(server.url.replace("http:", "https:"), timeouts=Timeouts(connect=0.1))
+            with pytest.raises(BackendTimeout, match=r"no connection to 127\.0\.0\.1:\d+ within 0\.1 s") as caught:
+                await backend.send("/x", b"{}")
+            assert not caught.value.sent
+            await backend.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("host", ["name.invalid", "a" * 70 + ".example"])
+def test_names_that_do_not_exist(run: Run[None], host: str) -> None:
+    """An unknown or impossible name is an unreachable backend."""
+
+    async def work() -> None:
+        backend = HttpBackend(f"http://{host}/v1")
+        with pytest.raises(BackendUnreachable, match="no connection to") as caught:
+            await backend.send("/x", b"{}")
+        assert not caught.value.sent
+        await backend.close()
+
+    run(work())
+
+
+def test_a_closed_client_refuses_but_finishes(run: Run[None]) -> None:
+    """`close` ends idle connections and refuses new calls; the calls under way are answered, and then nothing is open."""
+    gate = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            if body == b"slow":
+                await gate.wait()
+            await peer.answer(body)
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        slow = asyncio.create_task(backend.send("/x", b"slow"))
+        await backend.send("/x", b"fast")
+        await backend.close()
+        await backend.close()
+        with pytest.raises(BackendUnreachable, match="closed"):
+            await backend.send("/x", b"late")
+        gate.set()
+        assert (await slow).body == b"slow"
+        for peer in server.peers:
+            await asyncio.wait_for(peer.closed.wait(), PATIENCE)
+
+    run(with_server(script, test))
+
+
+def test_nothing_is_left_behind(run: Run[None]) -> None:
+    """Cancelled calls, cancelled turns and a cancelled close leave no warning about tasks, futures or sockets."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            if body == b"hang":
+                await peer.stay_silent()
+            await peer.answer(body)
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        calls = [asyncio.create_task(backend.send("/x", b"hang")) for _ in range(6)]
+        await turns()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await backend.send("/x", b"{}")
+        closing = asyncio.create_task(backend.close())
+        await asyncio.sleep(0)
+        assert closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        calls.clear()
+        # What is not told when an object dies is not told at all.
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run(with_server(script, test, connections_max=3))
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for 127.0.0.1 that nobody else vouches for, in one file."""
+    folder = tmp_path_factory.mktemp("tls")
+    file = folder / "both.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    options = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
+    try:
+        subprocess.run([*command.split(), *options], cwd=folder, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    file.write_bytes((folder / "key.pem").read_bytes() + (folder / "certificate.pem").read_bytes())
+    return file
+
+
+def test_tls(run: Run[None], certificate: Path) -> None:
+    """Certificates are verified unless the caller brings a context that trusts them; then all is as without TLS."""
+
+    async def work() -> None:
+        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        serving.load_cert_chain(certificate)
+        trusting = ssl.create_default_context(cafile=certificate)
+        body = b"x" * 3_000_000
+        async with ScriptedServer(echo, tls=serving) as server:
+            strict, trusted = HttpBackend(server.url), HttpBackend(server.url, tls=trusting)
+            with pytest.raises(BackendUnreachable, match="certificate is not accepted") as caught:
+                await strict.send("/x", b"{}")
+            assert not caught.value.sent
+            for sent in (b"{}", body, b"{}"):
+                assert (await trusted.send("/x", sent)).body == sent
+            # The refused connection, and the one that served three calls.
+            assert len([peer for peer in server.peers if not peer.closed.is_set()]) == 1
+            await strict.close()
+            await trusted.close()
+
+    run(work())

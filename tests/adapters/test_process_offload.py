@@ -1,0 +1,276 @@
+"""The worker process: it answers, it ends when it should, it dies with its parent, and it inherits nothing."""
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import uvloop
+
+from slackwater.adapters.process_offload import InlineOffload, ProcessOffload
+from slackwater.core.errors import InvalidRequest, SlackwaterError
+from slackwater.ports import Offload
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T], *, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(asyncio.wait_for(work, 30))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: it exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def ended(pid: int) -> None:
+    """Waits until a process is gone."""
+    while alive(pid):
+        await asyncio.sleep(0.002)
+
+
+# What is run in the worker. All of it is importable there.
+
+
+def announce_and_hang(path: str) -> None:
+    """Says that it runs, then never returns."""
+    Path(path).write_text(str(os.getpid()))
+    while True:
+        time.sleep(60)
+
+
+def die(path: str, times: int, number: int) -> str:
+    """Ends its process, as an OOM killer would, the first `times` times it is called."""
+    count = len(os.listdir(path))
+    if count < times:
+        Path(path, str(count)).touch()
+        os.kill(os.getpid(), number)
+    return f"lived after {count}"
+
+
+def refuse() -> None:
+    raise InvalidRequest("no such thing", param="colour")
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+class Unreadable(Exception):
+    """Can be pickled, but not unpickled."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def raise_unreadable() -> None:
+    raise Unreadable(1, 2)
+
+
+def talk() -> tuple[str, str]:
+    """Uses the standard streams, which must not disturb the conversation."""
+    print("printed")
+    os.write(1, b"written\n")
+    return "read", sys.stdin.read()
+
+
+def sockets() -> list[str]:
+    """The open sockets of this process."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            pass
+    return [link for link in links if link.startswith("socket:")]
+
+
+@pytest.mark.parametrize("offload", [ProcessOffload(), InlineOffload()], ids=["process", "inline"])
+def test_the_result_and_the_error_come_back(offload: Offload) -> None:
+    """What a call returns is returned, what it raises is raised, with its attributes."""
+
+    async def work() -> None:
+        assert await offload.run(sorted, [3, 1, 2]) == [1, 2, 3]
+        assert len(await offload.run(bytes, 3_000_000)) == 3_000_000
+        assert await offload.run(len, b"x" * 3_000_000) == 3_000_000
+        with pytest.raises(InvalidRequest, match="no such thing") as caught:
+            await offload.run(refuse)
+        assert caught.value.param == "colour"
+        if isinstance(offload, ProcessOffload):
+            assert "in refuse" in "".join(caught.value.__notes__)
+            await offload.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_it_runs_in_one_other_process(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Work runs elsewhere, one piece after another in one process, whichever event loop waits for it."""
+
+    async def work() -> None:
+        offload = ProcessOffload()
+        pids = set(await asyncio.gather(*(offload.run(os.getpid) for _ in range(5))))
+        assert pids == {offload.pid} != {os.getpid()}
+        await offload.close()
+        assert offload.pid is None
+        assert not alive(pids.pop())
+
+    run(work(), loop=loop)
+
+
+@pytest.mark.parametrize("function", [leave, raise_unreadable])
+def test_strange_errors_come_back_in_words(function: Callable[[], None]) -> None:
+    """An exit is not the parent's, and an exception that cannot travel is told; the worker goes on."""
+
+    async def work() -> None:
+        offload = ProcessOffload()
+        pid = await offload.run(os.getpid)
+        with pytest.raises(RuntimeError, match=f"in {function.__name__}"):
+            await offload.run(function)
+        assert await offload.run(os.getpid) == pid
+        await offload.close()
+
+    run(work())
+
+
+def test_a_call_may_use_the_standard_streams(capfd: pytest.CaptureFixture[str]) -> None:
+    """Prints go to standard error, reads find nothing, and the answer still arrives."""
+
+    async def work() -> None:
+        offload = ProcessOffload()
+        assert await offload.run(talk) == ("read", "")
+        await offload.close()
+
+    run(work())
+    assert capfd.readouterr().out == ""
+
+
+def test_a_worker_that_dies_is_replaced_once(tmp_path: Path) -> None:
+    """One kill, as by the OOM killer, goes unnoticed; a second one is a SlackwaterError; the next call runs again."""
+
+    async def work() -> None:
+        offload = ProcessOffload()
+        (tmp_path / "once").mkdir()
+        assert await offload.run(die, str(tmp_path / "once"), 1, signal.SIGKILL) == "lived after 1"
+        (tmp_path / "twice").mkdir()
+        with pytest.raises(SlackwaterError, match=r"die ended twice .* signal 9; is the machine out of memory"):
+            await offload.run(die, str(tmp_path / "twice"), 2, signal.SIGKILL)
+        assert await offload.run(die, str(tmp_path / "twice"), 2, signal.SIGKILL) == "lived after 2"
+        await offload.close()
+
+    run(work())
+
+
+def test_a_worker_that_died_idle_is_replaced(tmp_path: Path) -> None:
+    """A worker that is killed between two calls costs nothing but its start."""
+
+    async def work() -> None:
+        offload = ProcessOffload(idle_seconds=60)
+        pid = await offload.run(os.getpid)
+        os.kill(pid, signal.SIGKILL)
+        assert await offload.run(os.getpid) != pid
+        await offload.close()
+
+    run(work())
+
+
+def test_cancelling_ends_the_work(tmp_path: Path) -> None:
+    """Cancelling the caller kills the worker in the middle of its work; the next call has a new one."""
+
+    async def work() -> None:
+        offload = ProcessOffload()
+        told = tmp_path / "told"
+        call = asyncio.create_task(offload.run(announce_and_hang, str(told)))
+        while not (told.exists() and told.read_text()):
+            await asyncio.sleep(0.002)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await ended(int(told.read_text()))
+        assert await offload.run(os.getpid) != int(told.read_text())
+        await offload.close()
+
+    run(work())
+
+
+def test_an_idle_worker_ends(tmp_path: Path) -> None:
+    """A worker without work gives its memory back after a while and leaves no zombie; the next call starts another."""
+
+    async def work() -> None:
+        offload = ProcessOffload(idle_seconds=0.05)
+        pid = await offload.run(os.getpid)
+        await ended(pid)
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.002)
+        assert offload.pid is None
+        assert await offload.run(os.getpid) != pid
+        await offload.close()
+
+    run(work())
+
+
+def test_it_inherits_no_socket() -> None:
+    """A worker holds no listening socket, even one that was made inheritable: a restart can bind its port again."""
+
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.set_inheritable(True)
+            offload = ProcessOffload()
+            assert await offload.run(sockets) == []
+            await offload.close()
+
+    run(work())
+
+
+PARENT = """
+    import asyncio, sys
+    from slackwater.adapters.process_offload import ProcessOffload
+    from tests.adapters.test_process_offload import announce_and_hang
+
+    async def main():
+        await ProcessOffload().run(announce_and_hang, sys.argv[1])
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_it_dies_with_its_parent(tmp_path: Path, number: int) -> None:
+    """A parent that is killed, or stopped by Ctrl-C, in the middle of a call takes the worker along.
+
+    Ctrl-C goes to the whole foreground group of a terminal; the worker is not in it and prints no traceback.
+    """
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    reader = os.open(told, os.O_RDONLY | os.O_NONBLOCK)
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PARENT), str(told)],
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as parent:
+        assert select.select([reader], [], [], 20)[0]
+        worker = int(os.read(reader, 32))
+        os.close(reader)
+        assert alive(worker)
+        os.killpg(parent.pid, number)
+        # Standard error is the worker's too: it ends when both have ended.
+        errors = parent.communicate(timeout=20)[1]
+    run(ended(worker))
+    assert errors == ""

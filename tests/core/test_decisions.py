@@ -1,0 +1,65 @@
+"""Quota, scheduling and the table of statuses."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slackwater.core.batch import MOMENT, NEXT, TERMINAL, Batch, Event, Policies, Status, can
+from slackwater.core.quota import admit, over_limit, shorten
+from slackwater.core.scheduling import rank_shards
+
+
+def batch(tokens: int) -> Batch:
+    """A waiting batch of so many tokens."""
+    return Batch(
+        id=f"batch-{tokens}",
+        input_file_id="f",
+        input_blob="b",
+        endpoint="/chat/completions",
+        completion_window="24h",
+        status=Status.VALIDATING,
+        created_at=0,
+        expires_at=1,
+        policies=Policies(),
+        enqueued_tokens=tokens,
+    )
+
+
+@given(st.lists(st.integers(0, 100)), st.integers(0, 300), st.integers(0, 300))
+def test_admission_is_first_come_first_served(tokens: list[int], limit: int, held: int) -> None:
+    """A prefix of those who wait is let in, never over the limit, and never one fewer than fit."""
+    waiting = [batch(count) for count in tokens]
+    admitted = admit(waiting, limit=limit, held=held)
+    assert admitted == waiting[: len(admitted)]
+    total = held + sum(each.enqueued_tokens for each in admitted)
+    assert total <= limit or not admitted
+    if len(admitted) < len(waiting):
+        assert total + waiting[len(admitted)].enqueued_tokens > limit
+
+
+def test_without_a_limit_everybody_starts() -> None:
+    """None is no limit."""
+    assert len(admit([batch(10**12)] * 3, limit=None, held=10**12)) == 3
+
+
+def test_a_batch_that_can_never_start_is_told_so() -> None:
+    """It alone weighs more than the deployment may hold; the message has the contract's words and the way out."""
+    assert over_limit(10, limit=10, deployment="d") is None
+    error = over_limit(1_500_000, limit=30_000, deployment="d")
+    assert error is not None
+    assert error.code == "token_limit_exceeded"
+    assert "limit of 30K for the deployment 'd'" in error.message
+    assert [shorten(n) for n in (7, 30_000, 1_500_000, 5_000_000_000)] == ["7", "30K", "1.5M", "5B"]
+
+
+def test_ranks_start_where_the_deployment_is() -> None:
+    """A batch that arrives takes turns with those that run: its first shard is next, its others follow one by one."""
+    assert rank_shards(3, virtual_time=7.0) == [7.0, 8.0, 9.0]
+
+
+def test_the_table_of_statuses_is_closed() -> None:
+    """Every status has a row, every row leads to a status with a moment, and what has ended stays."""
+    assert set(NEXT) == set(Status)
+    assert {status for row in NEXT.values() for status in row.values()} <= set(MOMENT)
+    assert {Status.FAILED, Status.COMPLETED, Status.EXPIRED, Status.CANCELLED} == TERMINAL
+    assert not any(can(status, event) for status in TERMINAL for event in Event)
+    assert all(can(status, Event.CANCEL_REQUESTED) for status in ("validating", "in_progress", "finalizing"))  # type: ignore[arg-type]

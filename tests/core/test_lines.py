@@ -1,0 +1,109 @@
+"""The text of result lines: bytes are kept, lines are lines, and every one is JSON."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slackwater.core.batch import Usage
+from slackwater.core.lines import (
+    LineWriter,
+    error_body,
+    is_object,
+    one_line,
+    read_answer,
+    read_input_line,
+    with_model,
+)
+
+WRITER = LineWriter("0123456789abcdef0123456789abcdef")
+
+
+@given(st.text(max_size=50), st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=5))
+def test_an_answered_line(custom_id: str, body: dict[str, object]) -> None:
+    """The line is JSON with the contract's keys, and the body's bytes are in it as they came."""
+    text = json.dumps(body, indent=1).encode()
+    custom_id = custom_id.encode("utf-8", "ignore").decode()
+    line = WRITER.answered(7, custom_id, status=200, body=one_line(text))
+    read = json.loads(line)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert read["custom_id"] == custom_id
+    assert read["response"]["body"] == body
+    assert list(read) == ["id", "custom_id", "response", "error"]
+    assert list(read["response"]) == ["status_code", "request_id", "body"]
+
+
+def test_numbers_and_order_are_kept() -> None:
+    """Numbers too large for any parser, and the order of keys, survive."""
+    body = b'{"z":1.10,"a":123456789012345678901234567890,"z2":1e400}'
+    assert body in WRITER.answered(0, "x", status=200, body=one_line(body))
+    assert with_model(b'{"n":1.10,"model":"a","big":123456789012345678901234567890}', b'"b"') == (
+        b'{"n":1.10,"model":"b","big":123456789012345678901234567890}'
+    )
+
+
+def test_ids_are_unique_and_the_same_again() -> None:
+    """A repeated request keeps its ids; another line, or another shard, has others."""
+    ids = {json.loads(WRITER.answered(line, "x", status=200, body=b"{}"))["id"] for line in range(500)}
+    assert len(ids) == 500
+    first = json.loads(WRITER.answered(3, "x", status=200, body=b"{}"))
+    assert first == json.loads(WRITER.answered(3, "x", status=200, body=b"{}"))
+    assert [len(part) for part in first["response"]["request_id"].split("-")] == [8, 4, 4, 4, 12]
+    assert first["id"] not in {json.loads(LineWriter("f" * 32).answered(3, "x", status=200, body=b"{}"))["id"]}
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ('{"prompt_tokens":3,"completion_tokens":4}', Usage(input_tokens=3, output_tokens=4)),
+        (
+            '{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2},'
+            '"completion_tokens_details":{"reasoning_tokens":1}}',
+            Usage(input_tokens=3, cached_tokens=2, output_tokens=4, reasoning_tokens=1),
+        ),
+        (
+            '{"input_tokens":5,"output_tokens":6,"input_tokens_details":{"cached_tokens":1}}',
+            Usage(input_tokens=5, cached_tokens=1, output_tokens=6),
+        ),
+        ('{"prompt_tokens":9,"total_tokens":9}', Usage(input_tokens=9)),
+        ("null", None),
+    ],
+)
+def test_usage_is_read_in_every_shape(usage: str, expected: Usage | None) -> None:
+    """Chat, completions, responses and embeddings name their tokens differently."""
+    assert read_answer(f'{{"usage":{usage},"model":"m"}}'.encode()) == (expected, "m")
+
+
+@pytest.mark.parametrize("body", [b'{"usage":"many"}', b'{"model":5}', b'{"usage":{"prompt_tokens":"3"}}'])
+def test_unexpected_types_do_not_make_an_answer_worthless(body: bytes) -> None:
+    """An object with an odd usage is still an answer."""
+    assert read_answer(body) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[1]", b'"x"', b"null", b'{"a":', b'{"a":"\xff"}', b'{"a":' + b"[" * 5000]
+)
+def test_what_is_no_json_object_is_no_answer(body: bytes) -> None:
+    """HTML, other JSON, half JSON, wrong UTF-8 and bottomless nesting are told apart from an answer."""
+    assert read_answer(body) is None
+    assert not is_object(body)
+
+
+def test_error_bodies_are_json_whatever_came() -> None:
+    """A proxy's HTML is wrapped; an object stays as it came."""
+    assert error_body(b'{"error": {"message": "x"}}', 400) == b'{"error": {"message": "x"}}'
+    assert json.loads(error_body(b"<html>\xff</html>", 502))["error"]["code"] == "502"
+
+
+def test_lines_that_never_ran() -> None:
+    """No response, and a code that says why."""
+    line = json.loads(WRITER.unanswered(1, "a", code="batch_cancelled", message="m"))
+    assert (line["response"], line["error"]) == (None, {"code": "batch_cancelled", "message": "m"})
+
+
+def test_reading_an_input_line() -> None:
+    """Only the id and the body matter; the body's bytes are the user's."""
+    line = read_input_line(b'{"custom_id":"\\u00e4","method":"POST","url":"/x","body":{"model": "m" }}\n')
+    assert (line.custom_id, bytes(line.body)) == ("ä", b'{"model": "m" }')

@@ -1,0 +1,29 @@
+"""Pages that are drawn from the code are what the code would draw today, and the rooms import as they may."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slackwater.cli.demo import questions
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("script", ["draw_states.py", "draw_configuration.py"])
+def test_drawn_pages_have_not_drifted(script: str) -> None:
+    """Run the script without --check to draw the page again."""
+    assert subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"]).returncode == 0
+
+
+def test_import_contracts() -> None:
+    """The arrows of docs/architecture.md hold."""
+    lint = Path(sys.executable).parent / "lint-imports"
+    checked = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_example_is_what_the_demo_asks() -> None:
+    """examples/questions.jsonl and the demo's own questions are the same."""
+    assert (ROOT / "examples" / "questions.jsonl").read_text("utf-8") == questions()
