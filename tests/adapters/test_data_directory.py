@@ -107,10 +107,10 @@ def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
         from pathlib import Path
         from slackwater.adapters.data_directory import DataDirectory
         from slackwater.core.errors import DataDirectoryError
-        if os.geteuid() == 0:
-            # Permissions do not bind root; the directory is handed over first.
-            os.setuid(65534)
+        # First, because the way to here may be closed to others; and permissions do not bind root.
         os.chdir(sys.argv[1])
+        if os.geteuid() == 0:
+            os.setuid(65534)
         try:
             DataDirectory.open(Path(sys.argv[2]))
         except DataDirectoryError as error:
@@ -124,8 +124,7 @@ def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
         lock.chmod(0o666)
     closed.chmod(0o555)
     try:
-        for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            directory.chmod(0o755)
+        tmp_path.chmod(0o755)
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), place],
             capture_output=True,

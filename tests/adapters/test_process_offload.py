@@ -52,6 +52,11 @@ def announce_and_hang(path: str) -> None:
         time.sleep(60)
 
 
+def announce(path: str) -> None:
+    """Says that it ran."""
+    Path(path).write_text(str(os.getpid()))
+
+
 def die(path: str, times: int, number: int) -> str:
     """Ends its process, as an OOM killer would, the first `times` times it is called."""
     count = len(os.listdir(path))
@@ -191,7 +196,7 @@ def test_cancelling_ends_the_work(tmp_path: Path) -> None:
     """Cancelling the caller kills the worker in the middle of its work; the next call has a new one."""
 
     async def work() -> None:
-        offload = ProcessOffload()
+        offload = ProcessOffload(idle_seconds=60)
         told = tmp_path / "told"
         call = asyncio.create_task(offload.run(announce_and_hang, str(told)))
         while not (told.exists() and told.read_text()):
@@ -238,10 +243,12 @@ def test_it_inherits_no_socket() -> None:
 PARENT = """
     import asyncio, sys
     from slackwater.adapters.process_offload import ProcessOffload
-    from tests.adapters.test_process_offload import announce_and_hang
+    from tests.adapters import test_process_offload
 
     async def main():
-        await ProcessOffload().run(announce_and_hang, sys.argv[1])
+        offload = ProcessOffload(idle_seconds=60)
+        await offload.run(getattr(test_process_offload, sys.argv[1]), sys.argv[2])
+        await asyncio.Event().wait()
 
     try:
         asyncio.run(main())
@@ -250,17 +257,18 @@ PARENT = """
 """
 
 
+@pytest.mark.parametrize("function", [announce, announce_and_hang])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_it_dies_with_its_parent(tmp_path: Path, number: int) -> None:
-    """A parent that is killed, or stopped by Ctrl-C, in the middle of a call takes the worker along.
+def test_it_dies_with_its_parent(tmp_path: Path, number: int, function: Callable[[str], None]) -> None:
+    """A parent that is killed, or stopped by Ctrl-C, takes the worker along, idle or in the middle of a call.
 
-    Ctrl-C goes to the whole foreground group of a terminal; the worker is not in it and prints no traceback.
+    Ctrl-C goes to the whole foreground group of a terminal; the worker is not in it, so it prints no traceback.
     """
     told = tmp_path / "told"
     os.mkfifo(told)
     reader = os.open(told, os.O_RDONLY | os.O_NONBLOCK)
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PARENT), str(told)],
+        [sys.executable, "-c", textwrap.dedent(PARENT), function.__name__, str(told)],
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
@@ -269,6 +277,7 @@ def test_it_dies_with_its_parent(tmp_path: Path, number: int) -> None:
         worker = int(os.read(reader, 32))
         os.close(reader)
         assert alive(worker)
+        assert os.getpgid(worker) != parent.pid
         os.killpg(parent.pid, number)
         # Standard error is the worker's too: it ends when both have ended.
         errors = parent.communicate(timeout=20)[1]

@@ -128,7 +128,7 @@ def test_the_size_of_images_changes_nothing() -> None:
         chance = random.Random(5)
         sample, exact = TokenSample(), 0
         for _ in range(1500):
-            words = chance.randrange(1_000, 3_000)
+            words = chance.randrange(50, 400)
             parts: list[dict[str, object]] = [{"type": "text", "text": "a " * words}]
             exact += words + MESSAGE_TOKENS
             if chance.random() < 0.5:
@@ -136,8 +136,8 @@ def test_the_size_of_images_changes_nothing() -> None:
                 exact += IMAGE_TOKENS
             sample.offer(line(messages=[{"role": "user", "content": parts}]))
         weights.append(sample.tokens(WordCounter()))
-        assert weights[-1] == pytest.approx(exact, rel=0.05)
-    assert weights[0] == pytest.approx(weights[1], rel=0.02)
+        assert weights[-1] == pytest.approx(exact, rel=0.1)
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize(

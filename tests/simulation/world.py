@@ -67,7 +67,7 @@ class Incarnation:
             name=DEPLOYMENT,
             model="m",
             backends=(BackendRef(name="b", concurrency=CONCURRENCY),),
-            enqueued_token_limit=800,
+            enqueued_token_limit=3000,
         )
         self.service = Service(
             ledger=GatedLedger(world.ledger, self),  # type: ignore[arg-type]

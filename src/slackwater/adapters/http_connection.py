@@ -247,6 +247,9 @@ class Connection(asyncio.Protocol):
             outcome = Reply(status, body)
         else:
             outcome = _reply(status, bytes(body or b""), noted or {}, self._reply_bytes_max)
+            if not isinstance(outcome, Reply):
+                # Who sends what we must refuse is not trusted with another call on this connection.
+                self._reusable = False
         self.future = None
         # What the peer did not want to read (an early 413) must not be taken for the start of the next request.
         if self._reusable and not self.transport.get_write_buffer_size():
