@@ -3,7 +3,7 @@
 Whoever implements a port passes that port's contract tests (tests/adapters/*_contract.py).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import BinaryIO, Protocol, TypeVar
 
 from msgspec import Struct
@@ -235,7 +235,10 @@ class Ledger(Protocol):
         ...
 
     # Validation
-    async def next_to_validate(self, *, skip: Iterable[str] = ()) -> Batch | None: ...
+    async def next_to_validate(self, *, skip: Collection[str] = ()) -> Batch | None:
+        """The oldest batch that is to be validated and not in `skip`."""
+        ...
+
     async def accept_batch(
         self, batch_id: str, *, deployment: str, endpoint: str, total: int, tokens: int, shards: Sequence[NewShard]
     ) -> bool:
@@ -280,8 +283,11 @@ class Ledger(Protocol):
         ...
 
     # Finalizing
-    async def begin_finalizing(self, *, now: int) -> Batch | None:
-        """The next batch that has nothing left to run: `finalizing` (all lines done, or its window elapsed) or `cancelling`."""
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+        """The next batch, not in `skip`, that has nothing left to run.
+
+        It is `finalizing` (all lines are done, or its window elapsed) or `cancelling`.
+        """
         ...
 
     async def unfinished_shards(self, batch_id: str) -> list[UnfinishedShard]: ...

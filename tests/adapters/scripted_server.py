@@ -4,6 +4,8 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
+from slackwater.adapters.http_backend import HttpBackend
+
 Script = Callable[["Peer"], Awaitable[None]]
 
 
@@ -83,3 +85,28 @@ class ScriptedServer:
             self._tasks.discard(task)
             peer.closed.set()
             writer.close()
+
+
+async def echo(peer: Peer) -> None:
+    """The script of a server that answers every request with its own body."""
+    while True:
+        _, body = await peer.request()
+        await peer.answer(body)
+
+
+async def with_server(
+    script: Script, test: Callable[[ScriptedServer, HttpBackend], Awaitable[None]], **options: object
+) -> None:
+    """Runs a test with a server and a client of it, which is made with `options` and closed in the end."""
+    async with ScriptedServer(script) as server:
+        backend = HttpBackend(server.url, **options)  # type: ignore[arg-type]
+        try:
+            await test(server, backend)
+        finally:
+            await backend.close()
+
+
+async def turns() -> None:
+    """Lets everything run that is ready to run."""
+    for _ in range(20):
+        await asyncio.sleep(0)

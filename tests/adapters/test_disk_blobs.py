@@ -328,6 +328,16 @@ def test_a_key_is_a_log_once(tmp_path: Path) -> None:
     run(tmp_path, Disk(), test)
 
 
+def test_no_key_looks_like_a_half_written_blob(tmp_path: Path) -> None:
+    """A key with the temporary ending would be swept away at the next start, so there is none."""
+
+    async def test(store: DiskBlobs) -> None:
+        with pytest.raises(ValueError, match="not a key"):
+            await store.create("files/a.part")
+
+    run(tmp_path, Disk(), test)
+
+
 def test_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
     """Half-written blobs of an earlier life go at the start; published blobs and logs stay. Later lives can go on."""
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import gzip
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
-import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,37 +14,10 @@ from slackwater.adapters.http_backend import HttpBackend
 from slackwater.adapters.http_pool import Timeouts
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.request import Reply
-from tests.adapters.scripted_server import Peer, ScriptedServer
+from tests.adapters.scripted_server import Peer, ScriptedServer, echo
 
 T = TypeVar("T")
 SHORT = Timeouts(connect=2.0, first_byte=0.2, total=0.4)
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[T]], T]:
-    """Runs a coroutine on either loop; whatever the loop complains about fails the test."""
-
-    def runner(work: Awaitable[T]) -> T:
-        complaints: list[object] = []
-
-        async def main() -> T:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-            return await asyncio.wait_for(work, 20)
-
-        factory = uvloop.new_event_loop if request.param == "uvloop" else None
-        with asyncio.Runner(loop_factory=factory) as loop:
-            result = loop.run(main())
-        assert complaints == []
-        return result
-
-    return runner
-
-
-async def echo(peer: Peer) -> None:
-    """Answers every request with its own body."""
-    while True:
-        _, body = await peer.request()
-        await peer.answer(body)
 
 
 async def one(script: Callable[[Peer], Awaitable[None]], body: bytes = b"{}", **options: object) -> Reply:
@@ -331,21 +304,8 @@ def test_how_an_answer_is_cut_means_nothing(cuts: list[int]) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         edges = [0, *sorted(cuts), len(ANSWER)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             await peer.send(ANSWER[start:end])
             await asyncio.sleep(0)
 
     assert asyncio.run(one(script)) == Reply(200, b'{"a":1,"b":2}', 2.0)
-
-
-@pytest.mark.parametrize("url", ["ftp://x/v1", "127.0.0.1:8000", "http://", "http://a b/v1"])
-def test_urls_that_cannot_be(url: str) -> None:
-    """A URL that cannot be called is refused when it is given."""
-    with pytest.raises(ValueError, match="URL"):
-        HttpBackend(url)
-
-
-def test_headers_cannot_be_smuggled() -> None:
-    """A line break in a header is refused."""
-    with pytest.raises(ValueError, match="line break"):
-        HttpBackend("http://x/v1", headers={"A": "b\r\nC: d"})

@@ -140,6 +140,16 @@ def test_an_answer_without_a_length_ends_with_its_connection(loop: asyncio.Abstr
         assert caller.idle == []
 
 
+def test_an_interim_answer_is_not_the_answer(loop: asyncio.AbstractEventLoop) -> None:
+    """A connection that ends after `100 Continue` has not answered, although nothing of a body is missing."""
+    caller = Caller(loop)
+    future: asyncio.Future[Outcome] = loop.create_future()
+    caller.connection.send(b"POST ", b"{}", future, 0.0)
+    caller.connection.data_received(b"HTTP/1.1 100 Continue\r\n\r\n")
+    caller.connection.connection_lost(None)
+    assert isinstance(future.result(), BackendReplyBroken)
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
@@ -162,6 +172,7 @@ def test_answers_that_are_refused(loop: asyncio.AbstractEventLoop, answer: bytes
     outcome = caller.call([answer])
     assert isinstance(outcome, BackendReplyBroken)
     assert text in str(outcome)
+    assert caller.wire.aborted
 
 
 @pytest.mark.parametrize(

@@ -273,13 +273,16 @@ def test_it_dies_with_its_parent(tmp_path: Path, number: int, function: Callable
         text=True,
         process_group=0,
     ) as parent:
-        assert select.select([reader], [], [], 20)[0]
-        worker = int(os.read(reader, 32))
-        os.close(reader)
-        assert alive(worker)
-        assert os.getpgid(worker) != parent.pid
-        os.killpg(parent.pid, number)
-        # Standard error is the worker's too: it ends when both have ended.
-        errors = parent.communicate(timeout=20)[1]
+        try:
+            assert select.select([reader], [], [], 20)[0]
+            worker = int(os.read(reader, 32))
+            os.close(reader)
+            assert alive(worker)
+            assert os.getpgid(worker) != parent.pid
+            os.killpg(parent.pid, number)
+            # Standard error is the worker's too: it ends when both have ended.
+            errors = parent.communicate(timeout=20)[1]
+        finally:
+            parent.kill()
     run(ended(worker))
     assert errors == ""

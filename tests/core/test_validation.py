@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slackwater.core.validation import BOM, InputChecker, Rules, Verdict, is_blank, normalised
@@ -348,6 +348,8 @@ CHANGES: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("family", ["azure", "openai"])
+# No deadlines: that a shared machine is slow is no failure.
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.sampled_from(CHANGES), st.sampled_from("abcdef")), max_size=8))
 def test_the_short_way_never_differs_from_the_long_way(family: str, rows: list[tuple[dict[str, object], str]]) -> None:
     """What decides quickly that a line is fine agrees with what explains what is wrong with it."""
@@ -390,6 +392,7 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.binary(max_size=400), st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)),
     st.sampled_from(["azure", "openai"]),
@@ -410,6 +413,7 @@ def test_anything_is_answered(data: bytes, family: str, errors_max: int) -> None
             assert is_blank(text) or json.loads(text)["method"] == "POST"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

@@ -51,7 +51,7 @@ SELECT * FROM batch WHERE seq = :seq;
 SELECT * FROM batch WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
 
 -- name: next_to_validate
-SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT 1;
+SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT :limit;
 
 -- name: accept_batch!
 UPDATE batch SET stage = 'waiting', deployment = :deployment, dispatch_endpoint = :endpoint, total = :total,
@@ -163,16 +163,16 @@ UPDATE batch SET status = :status, stage = :stage WHERE seq = :seq;
 UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
 
 -- name: exhausted
--- A batch whose every shard is done.
+-- Batches whose every shard is done.
 SELECT * FROM batch WHERE stage = 'running' AND status = :in_progress
 AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state != 'done')
-ORDER BY seq LIMIT 1;
+ORDER BY seq LIMIT :limit;
 
 -- name: ending
--- A batch that is ending and has no shard in anybody's hands.
+-- Batches that are ending and have no shard in anybody's hands.
 SELECT * FROM batch WHERE stage = 'ending'
 AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'running')
-ORDER BY seq LIMIT 1;
+ORDER BY seq LIMIT :limit;
 
 -- name: unfinished_shards
 SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done

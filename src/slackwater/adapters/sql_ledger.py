@@ -4,7 +4,7 @@ The text of every statement is in queries.sql; which status follows which comes 
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import aiosql
@@ -19,6 +19,11 @@ from slackwater.ports import NewShard, OpenBatch, Waiting
 
 QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
 LAST = 2**62
+
+
+def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
+    """The first row of a batch that is not to be skipped."""
+    return next((row for row in rows if row["id"] not in skip), None)
 
 
 class SqlLedger(SqlWork):
@@ -115,11 +120,10 @@ class SqlLedger(SqlWork):
 
     # Validation
 
-    async def next_to_validate(self, *, skip: Iterable[str] = ()) -> Batch | None:
-        row = await self._database.read(
-            lambda db: self._one(db, "next_to_validate", {"validating": Status.VALIDATING.value})
-        )
-        return None if row is None or row["id"] in set(skip) else batch_record(row)
+    async def next_to_validate(self, *, skip: Collection[str] = ()) -> Batch | None:
+        values = {"validating": Status.VALIDATING.value, "limit": len(skip) + 1}
+        row = _first(await self._database.read(lambda db: self._all(db, "next_to_validate", values)), skip)
+        return None if row is None else batch_record(row)
 
     async def accept_batch(
         self, batch_id: str, *, deployment: str, endpoint: str, total: int, tokens: int, shards: Sequence[NewShard]
@@ -212,24 +216,22 @@ class SqlLedger(SqlWork):
 
     # Ending
 
-    async def begin_finalizing(self, *, now: int) -> Batch | None:
-        in_progress = {"in_progress": Status.IN_PROGRESS.value}
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+        values = {"in_progress": Status.IN_PROGRESS.value, "limit": len(skip) + 1}
 
-        def look(db: sqlite3.Connection) -> bool:
-            return self._one(db, "exhausted", in_progress) is not None or self._one(db, "ending", {}) is not None
+        def look(db: sqlite3.Connection) -> tuple[sqlite3.Row | None, sqlite3.Row | None]:
+            return _first(self._all(db, "exhausted", values), skip), _first(self._all(db, "ending", values), skip)
 
         # Looked at without a write transaction first: most steps find nothing.
-        if not await self._database.read(look):
+        if not any(await self._database.read(look)):
             return None
 
         def work(db: sqlite3.Connection) -> Batch | None:
-            row = self._one(db, "exhausted", in_progress)
-            if row is not None:
-                self._move(db, row, Event.EXHAUSTED, now=now, stage="ending")
-                row = self._one(db, "batch", {"id": row["id"]})
-            else:
-                row = self._one(db, "ending", {})
-            return None if row is None else batch_record(row)
+            exhausted, ending = look(db)
+            if exhausted is not None:
+                self._move(db, exhausted, Event.EXHAUSTED, now=now, stage="ending")
+                ending = self._one(db, "batch", {"id": exhausted["id"]})
+            return None if ending is None else batch_record(ending)
 
         return await self._write(work)
 

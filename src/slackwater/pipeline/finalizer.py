@@ -26,13 +26,21 @@ class Finalizer:
         self._blobs = blobs
         self._clock = clock
         self._new_file_id = new_file_id
+        self._stumbled: set[str] = set()
 
     async def step(self) -> Pace:
         """Publishes the oldest batch that is through."""
-        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()))
+        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled)
         if batch is None:
+            # Those that could not be ended are tried again when nobody else waits.
+            self._stumbled.clear()
             return Pace.IDLE
-        output, error = await self._write_files(batch) if batch.counts.total else (None, None)
+        try:
+            output, error = await self._write_files(batch) if batch.counts.total else (None, None)
+        except Exception:
+            # One batch whose bytes cannot be read must not keep the others from ending.
+            self._stumbled.add(batch.id)
+            raise
         ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=int(self._clock.now()))
         mine = {file.blob for file in (output, error) if file is not None}
         if ended is None:

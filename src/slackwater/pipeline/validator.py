@@ -4,6 +4,7 @@ The reading runs in an Offload, so a long file stalls neither the API nor dispat
 After: enqueuer.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -16,6 +17,9 @@ from slackwater.pipeline.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger, Offload
 from slackwater.telemetry import event
+
+# How often a scan may fail for reasons that are not the file's (its process died, the disk failed) before the batch does.
+STUMBLES_MAX = 3
 
 
 class Validator:
@@ -46,10 +50,12 @@ class Validator:
         self._lines_max = lines_max
         self._errors_max = errors_max
         self._shard_lines_max = shard_lines_max
+        self._stumbles: dict[str, int] = {}
 
     async def step(self) -> Pace:
         """Validates the oldest batch that waits for it."""
-        batch = await self._ledger.next_to_validate()
+        # A file that the scan stumbled over waits until the others are through.
+        batch = await self._ledger.next_to_validate(skip=self._stumbles) or await self._ledger.next_to_validate()
         if batch is None:
             return Pace.IDLE
         deployments = {deployment.name: deployment for deployment in self._deployments()}
@@ -63,10 +69,18 @@ class Validator:
             )
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.
-            message = f"The input file '{batch.input_file_id}' has been deleted. Upload it again."
-            gone = BatchError(code="invalid_request", message=message)
-            await self._ledger.reject_batch(batch.id, errors=[gone], now=int(self._clock.now()))
+            await self._give_up(batch, f"The input file '{batch.input_file_id}' has been deleted. Upload it again.")
             return Pace.BUSY
+        except Exception as fault:
+            stumbles = self._stumbles[batch.id] = self._stumbles.get(batch.id, 0) + 1
+            event("scan_failed", level=logging.ERROR, batch=batch.id, time=stumbles, error=repr(fault))
+            if stumbles >= STUMBLES_MAX:
+                await self._give_up(
+                    batch, "The input file could not be validated because of a fault in the batch service."
+                )
+                return Pace.BUSY
+            return Pace.IDLE
+        self._stumbles.pop(batch.id, None)
         if scan.errors:
             await self._ledger.reject_batch(batch.id, errors=scan.errors, now=int(self._clock.now()))
             event("batch_rejected", batch=batch.id, errors=scan.error_count, first=scan.errors[0].code)
@@ -89,6 +103,12 @@ class Validator:
         ):
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
         return Pace.BUSY
+
+    async def _give_up(self, batch: Batch, message: str) -> None:
+        self._stumbles.pop(batch.id, None)
+        error = BatchError(code="invalid_request", message=message)
+        await self._ledger.reject_batch(batch.id, errors=[error], now=int(self._clock.now()))
+        event("batch_rejected", batch=batch.id, errors=1, first=error.code)
 
     def _rules(self, batch: Batch, deployments: dict[str, Deployment]) -> Rules:
         return Rules(

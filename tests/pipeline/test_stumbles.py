@@ -1,0 +1,135 @@
+"""One batch that cannot be worked on must not keep the others from going their way."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from slackwater.adapters.disk_blobs import DiskBlobs
+from slackwater.adapters.process_offload import InlineOffload
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.core.batch import Status
+from slackwater.core.deployment import BackendRef, Deployment
+from slackwater.core.errors import SlackwaterError
+from slackwater.pipeline.finalizer import Finalizer
+from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.validator import STUMBLES_MAX, Validator
+from slackwater.ports import BlobRange, NewShard
+from tests.adapters.ledger_contract import batch, claimed, segment, started
+
+T = TypeVar("T")
+DEPLOYMENT = Deployment(name="d", model="d", backends=(BackendRef(name="b", concurrency=1),))
+
+
+class DyingOffload(InlineOffload):
+    """Its process dies over one file."""
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        if args[1] == "files/0":
+            raise SlackwaterError("the worker process ended twice")
+        return await super().run(function, *args)
+
+
+async def upload(blobs: DiskBlobs, number: int) -> None:
+    """A file of one valid request."""
+    body = {"model": "d", "messages": [{"role": "user", "content": "x"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    writer = await blobs.create(f"files/{number}")
+    await writer.write(json.dumps(line).encode())
+    await writer.publish()
+
+
+def test_a_file_that_kills_its_scan_waits_and_then_fails(tmp_path: Path) -> None:
+    """Others are validated in between, and after a few tries the batch fails with a word about why."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path)
+        for number in range(3):
+            await upload(blobs, number)
+            await ledger.add_batch(batch(number))
+        validator = Validator(
+            ledger, blobs, SystemClock(), DyingOffload(), deployments=lambda: [DEPLOYMENT], counter=None
+        )
+        for _ in range(STUMBLES_MAX + 2):
+            await validator.step()
+        poison = await ledger.batch("batch-0")
+        assert poison is not None
+        assert poison.errors is not None
+        assert poison.status is Status.FAILED
+        assert "fault in the batch service" in poison.errors[0].message
+        (waiting,) = await ledger.waiting()
+        assert [each.id for each in waiting.batches] == ["batch-1", "batch-2"]
+        assert await validator.step() is Pace.IDLE
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_deleted_input_fails_the_batch(tmp_path: Path) -> None:
+    """Bytes that went between the look at the file and the creation of the batch: the batch says so."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(":memory:")
+        await ledger.add_batch(batch())
+        validator = Validator(
+            ledger, DiskBlobs(tmp_path), SystemClock(), InlineOffload(), deployments=lambda: [DEPLOYMENT], counter=None
+        )
+        await validator.step()
+        failed = await ledger.batch("batch-0")
+        assert failed is not None
+        assert failed.errors is not None
+        assert "has been deleted" in failed.errors[0].message
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_batch_whose_bytes_are_gone_does_not_stop_the_others(tmp_path: Path) -> None:
+    """The finalizer passes over it, ends the others, and comes back to it."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path)
+        for number in range(2):
+            await started(ledger, number, shards=(1,))
+            shard = await claimed(ledger)
+            where = await (await blobs.open_log(f"logs/{shard.batch_id}/w.output")).append([b"x" * 9 + b"\n"])
+            if number == 0:
+                where = BlobRange(key="logs/nowhere/w.output", offset=0, length=10)
+            await ledger.commit_segments([segment(shard, 0, key=where.key)], now=1, lease_seconds=9)
+            await ledger.finish_shard(shard.batch_id, 0, epoch=1)
+        finalizer = Finalizer(ledger, blobs, SystemClock(), new_file_id=iter(f"file-{n}" for n in range(9)).__next__)
+        stumbles = 0
+        for _ in range(3):
+            try:
+                await finalizer.step()
+            except FileNotFoundError:
+                stumbles += 1
+        lost, ended = await ledger.batch("batch-0"), await ledger.batch("batch-1")
+        assert lost is not None
+        assert ended is not None
+        assert stumbles >= 1
+        assert (lost.status, ended.status) == (Status.FINALIZING, Status.COMPLETED)
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_shards_of_validation_are_what_the_worker_reads(tmp_path: Path) -> None:
+    """Accepted shards tile the file's requests."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path)
+        await upload(blobs, 0)
+        await ledger.add_batch(batch())
+        validator = Validator(
+            ledger, blobs, SystemClock(), InlineOffload(), deployments=lambda: [DEPLOYMENT], counter=None
+        )
+        assert await validator.step() is Pace.BUSY
+        (shard,) = await ledger.unfinished_shards("batch-0")
+        assert shard.lines == NewShard(offset=0, length=shard.length, lines=1, tokens=0).lines
+        assert len(await blobs.read(BlobRange(key="files/0", offset=0, length=10_000))) == shard.length
+        await ledger.close()
+
+    asyncio.run(story())
