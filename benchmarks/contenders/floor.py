@@ -77,9 +77,11 @@ class Log:
         self.commit()
 
     def commit(self):
-        lines, self.lines = self.lines, []
-        if lines:
-            os.write(self.file, b"".join(lines))
+        # Taken in place: swapping the list could lose a line that is being appended to the old one.
+        count = len(self.lines)
+        if count:
+            os.write(self.file, b"".join(self.lines[:count]))
+            del self.lines[:count]
             os.fdatasync(self.file)
 
     def close(self):

@@ -59,6 +59,8 @@ class EchoConfig(Struct, frozen=True, kw_only=True):
 
     latency_seconds: float = 0.0
     """How long each answer takes."""
+    jitter_seconds: float = 0.0
+    """Up to so much longer, drawn per call."""
     error_rate: float = 0.0
     """Share of calls answered with status 500, from 0 to 1."""
     busy_rate: float = 0.0

@@ -157,6 +157,7 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
         return EchoBackend(
             clock=clock,
             latency_seconds=echo.latency_seconds,
+            jitter_seconds=echo.jitter_seconds,
             error_rate=echo.error_rate,
             busy_rate=echo.busy_rate,
             hang_rate=echo.hang_rate,

@@ -1,5 +1,6 @@
 """Batches: create, get, list, cancel (spec section 3), and the results of a batch while it runs (ours)."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -133,37 +134,54 @@ async def cancel(request: Request) -> Response:
 async def results(request: Request) -> Response:
     """The lines of a batch that are journaled so far, of both files, as JSON Lines (an extension of ours).
 
-    `after` is what the header `slackwater-results-cursor` of an earlier answer said; lines from there on are sent. The
-    order is that of completion. Once the batch has ended, its files have everything.
+    `after` is what the header `slackwater-results-cursor` of an earlier answer said: only lines that came since are sent,
+    each once. The order is that of completion. Once the batch has ended, its files have everything.
     """
     context = context_of(request)
     batch = await _find(context, request.path_params["batch_id"])
-    after = query_integer(request, "after", default=0, least=0, most=2**53)
+    seen = _read_cursor(request.query_params.get("after", ""))
     if batch.terminal:
         raise NotFound(f"The batch has ended as '{batch.status.value}'; download its output file and its error file.")
-    ranges, cursor = await _ranges_after(context, batch.id, after)
-    headers = {"slackwater-results-cursor": str(cursor)}
+    ranges = await _ranges_since(context, batch.id, seen)
+    headers = {"slackwater-results-cursor": _write_cursor(seen)}
     return StreamingResponse(_read(context, ranges), 200, headers, "application/jsonl")
 
 
-async def _ranges_after(context: Context, batch_id: str, after: int) -> tuple[list[BlobRange], int]:
-    """The ranges behind the first `after` bytes of what is journaled, and how many bytes there are now.
+async def _ranges_since(context: Context, batch_id: str, seen: dict[str, int]) -> list[BlobRange]:
+    """The ranges that were committed behind the offsets in `seen`, which is brought up to date.
 
-    Segments are kept in commit order and only the last one of a shard may grow, so the position of a byte could move only
-    within shards that run at the same moment; a reader that wants every line once compares custom_ids.
+    A log only grows, and its ranges are committed in the order in which they were appended, so one offset per log says all.
     """
     ranges: list[BlobRange] = []
-    position = sequence = 0
+    ends = dict(seen)
+    sequence = 0
     while page := await context.ledger.segments(batch_id, after=sequence):
         for sequence, segment in page:  # noqa: B007 - the last one is the cursor of the next page
             for part in (segment.output, segment.error):
                 if part is None:
                     continue
-                skipped = min(max(after - position, 0), part.length)
-                position += part.length
-                if skipped < part.length:
-                    ranges.append(BlobRange(key=part.key, offset=part.offset + skipped, length=part.length - skipped))
-    return ranges, position
+                name = part.key.rpartition("/")[2]
+                start, end = max(part.offset, seen.get(name, 0)), part.offset + part.length
+                if start < end:
+                    ranges.append(BlobRange(key=part.key, offset=start, length=end - start))
+                    ends[name] = max(ends.get(name, 0), end)
+    seen.update(ends)
+    return ranges
+
+
+def _write_cursor(seen: dict[str, int]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(seen)).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> dict[str, int]:
+    if not text:
+        return {}
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=dict[str, int])
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InvalidRequest(
+            "'after' must be the slackwater-results-cursor of an earlier answer, or absent.", param="after"
+        ) from error
 
 
 async def _read(context: Context, ranges: list[BlobRange]) -> AsyncIterator[bytes]:
