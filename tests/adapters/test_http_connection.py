@@ -140,6 +140,24 @@ def test_an_answer_without_a_length_ends_with_its_connection(loop: asyncio.Abstr
         assert caller.idle == []
 
 
+@pytest.mark.parametrize(("answer", "reply"), FRAMED)
+def test_the_end_of_a_kept_connection_is_not_an_answer(
+    loop: asyncio.AbstractEventLoop, answer: bytes, reply: Reply
+) -> None:
+    """Whatever was answered before, also without a length: a connection that ends now has not answered this call."""
+
+    async def work() -> Outcome:
+        caller = Caller(loop)
+        assert caller.call([answer]) == reply
+        future: asyncio.Future[Outcome] = loop.create_future()
+        caller.connection.send(b"POST ", b"{}", future, asyncio.get_running_loop().time())
+        caller.connection.connection_lost(None)
+        return future.result()
+
+    # None: stale, the call may go over another connection.
+    assert asyncio.run(work()) is None
+
+
 def test_an_interim_answer_is_not_the_answer(loop: asyncio.AbstractEventLoop) -> None:
     """A connection that ends after `100 Continue` has not answered, although nothing of a body is missing."""
     caller = Caller(loop)

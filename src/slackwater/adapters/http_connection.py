@@ -241,7 +241,8 @@ class Connection(asyncio.Protocol):
         assert future is not None, "only an answer that somebody waits for is finished"
         status, noted = self._status, self._noted
         body, self._body = self._body, None
-        self._complete = False
+        # Else the end of this connection would look like the end of the next answer.
+        self._complete = self._head_complete = False
         outcome: Outcome
         if noted is None and type(body) is bytes:
             outcome = Reply(status, body)
