@@ -17,6 +17,7 @@ from slackwater.cli.engines import Engine, find_engine, models_at
 from slackwater.cli.progress import Progress, progress_bar
 
 DEPLOYMENT = "demo-batch"
+ANSWER_SHOWN = 80
 QUESTIONS = (
     "When was Microsoft founded?",
     "When was the first XBOX released?",
@@ -66,13 +67,13 @@ def command(file: Path | None, backend: str | None, keep: Path | None) -> None:
     if file is None:
         file = results / "questions.jsonl"
         file.write_text(questions(), "utf-8")
-    deployment = _deployment(file)
+    deployment, endpoint = _asked_for(file)
     _say_who_answers(engine)
     with tempfile.TemporaryDirectory(prefix="slackwater-demo-") as scratch:
         server, url = _start_server(Path(scratch), deployment, engine)
         try:
             client = openai.AzureOpenAI(azure_endpoint=url, api_key="any-key", api_version="2024-10-21")
-            batch = _walk_through(client, file)
+            batch = _walk_through(client, file, endpoint)
             paths = _download(client, batch, results)
         finally:
             server.send_signal(signal.SIGTERM)
@@ -103,18 +104,21 @@ def _say_who_answers(engine: Engine | None) -> None:
         click.echo("No engine answers on the usual ports of this machine, so the built-in backend does.")
         click.echo("It is no model: it repeats the question. Start an engine, or give --backend URL, for real answers.")
     else:
-        click.echo(f"Found {engine.usual} at {engine.url}; using its model {engine.models[0]}.")
+        click.echo(f"Using {engine.usual} at {engine.url} with its model {engine.models[0]}.")
 
 
-def _deployment(file: Path) -> str:
-    """The name that the file's lines ask for; the server of the demo serves exactly that one."""
+def _asked_for(file: Path) -> tuple[str, str]:
+    """The model and the url of the file's first line: the demo serves exactly that deployment, and creates that batch."""
+    model, url = DEPLOYMENT, "/chat/completions"
     try:
         with file.open("rb") as lines:
             first = json.loads(next(line for line in lines if line.strip()))
-        name = first["body"]["model"]
-        return name if isinstance(name, str) and name else DEPLOYMENT
+        url = str(first["url"])
+        model = str(first["body"]["model"]) or model
     except (StopIteration, ValueError, KeyError, TypeError):
-        return DEPLOYMENT
+        # The server will say what is wrong with the file, with line numbers.
+        return model, url
+    return model, url
 
 
 def _start_server(scratch: Path, deployment: str, engine: Engine | None) -> tuple[subprocess.Popen[str], str]:
@@ -146,12 +150,12 @@ def _start_server(scratch: Path, deployment: str, engine: Engine | None) -> tupl
     return server, url or ""
 
 
-def _walk_through(client: Any, file: Path) -> Any:
+def _walk_through(client: Any, file: Path, endpoint: str) -> Any:
     """The seed's steps, with the client as its users write it."""
     with file.open("rb") as data:
         uploaded = client.files.create(file=data, purpose="batch")
     click.echo(f"Uploaded {file.name}: {uploaded.id}, {uploaded.bytes:,} bytes")
-    batch = client.batches.create(input_file_id=uploaded.id, endpoint="/chat/completions", completion_window="24h")
+    batch = client.batches.create(input_file_id=uploaded.id, endpoint=endpoint, completion_window="24h")
     click.echo(f"Created {batch.id}: {batch.status}")
     with progress_bar(file.name) as show:
         while batch.status not in ("completed", "failed", "cancelled", "expired"):
@@ -189,7 +193,12 @@ def _table(output: Path) -> None:
     for row in rows[:15]:
         body = row["response"]["body"]
         tokens = str((body.get("usage") or {}).get("total_tokens", ""))
-        table.add_row(row["custom_id"], str(row["response"]["status_code"]), _answer(body)[:100], tokens)
+        table.add_row(
+            row["custom_id"],
+            str(row["response"]["status_code"]),
+            " ".join(_answer(body).split())[:ANSWER_SHOWN],
+            tokens,
+        )
     Console().print(table)
     if len(rows) > 15:
         click.echo(f"... and {len(rows) - 15:,} more")

@@ -19,7 +19,7 @@ WELL_KNOWN = {
 
 
 class Engine(Struct, frozen=True, kw_only=True):
-    """Somebody who answered: the usual owner of the port, the base URL, and the models it names."""
+    """Somebody who answered: what to call it, its base URL, and the models it names."""
 
     usual: str
     url: str
@@ -54,5 +54,5 @@ async def find_engine() -> Engine | None:
     found = await asyncio.gather(*(models_at(url) for url in urls.values()))
     for (usual, url), models in zip(urls.items(), found, strict=True):
         if models:
-            return Engine(usual=usual, url=url, models=models)
+            return Engine(usual=f"what answers on the port of {usual}", url=url, models=models)
     return None

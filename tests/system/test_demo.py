@@ -1,0 +1,56 @@
+"""`slackwater demo`: the first thing that a new user runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.crash.counting_backend import CountingBackend
+
+DEMO = [sys.executable, "-m", "slackwater", "demo"]
+
+
+def test_the_demo_with_an_engine(tmp_path: Path) -> None:
+    """With a URL it says which engine answers, goes the whole road, and leaves both files where it says."""
+    with CountingBackend(latency=0.0) as backend:
+        done = subprocess.run(
+            [*DEMO, "--backend", backend.url], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert len(backend.received) == 12
+    assert done.returncode == 0, done.stderr
+    assert f"at {backend.url} with its model counting" in done.stdout
+    assert "12 of 12 answered" in done.stdout
+    output = (tmp_path / "slackwater-demo" / "output.jsonl").read_bytes().splitlines()
+    assert len({json.loads(line)["custom_id"] for line in output}) == 12
+    assert (tmp_path / "slackwater-demo" / "error.jsonl").read_bytes() == b""
+
+
+def test_the_demo_with_a_file_of_ones_own(tmp_path: Path) -> None:
+    """The file's own model name and endpoint are served, whatever they are."""
+    body = {"model": "whatever-you-call-it", "messages": [{"role": "user", "content": "Hello?"}]}
+    line = {"custom_id": "mine", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    with CountingBackend(latency=0.0) as backend:
+        command = [*DEMO, "mine.jsonl", "--backend", backend.url]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 answered" in done.stdout
+
+
+def test_the_demo_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    """A bad line is shown with its number, and the exit code is 1."""
+    (tmp_path / "bad.jsonl").write_text("{broken\n")
+    with CountingBackend(latency=0.0) as backend:
+        command = [*DEMO, "bad.jsonl", "--backend", backend.url]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "line 1: invalid_json_line" in done.stdout
+
+
+def test_a_url_without_an_engine(tmp_path: Path) -> None:
+    """One line that says what to look at."""
+    done = subprocess.run(
+        [*DEMO, "--backend", "http://127.0.0.1:9/v1"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Is the engine running" in done.stderr
