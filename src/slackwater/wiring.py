@@ -21,6 +21,7 @@ from slackwater.adapters.sql_ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import BackendConfig, Config, DeploymentConfig
 from slackwater.core.deployment import BackendRef, Deployment
+from slackwater.core.errors import ConfigError
 from slackwater.core.pacing import Breaker, RetryPolicy
 from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.dispatcher import Dispatcher
@@ -151,7 +152,7 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
 
 
 def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
-    """The client for one configured backend."""
+    """The client for one configured backend. Raises ConfigError."""
     if config.echo is not None:
         echo = config.echo
         return EchoBackend(
@@ -171,14 +172,30 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
             headers["api-key"] = key
         else:
             headers["Authorization"] = f"Bearer {key}"
-    return HttpBackend(
-        config.url,
-        headers=headers,
-        timeouts=Timeouts(
-            connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
-        ),
-        connections_max=config.concurrency,
-    )
+    try:
+        return HttpBackend(
+            config.url,
+            headers=headers,
+            timeouts=Timeouts(
+                connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
+            ),
+            connections_max=config.concurrency,
+        )
+    except ValueError as error:
+        raise ConfigError([f"backend {config.url}: {error}"]) from error
+
+
+def check_backends(config: Config) -> None:
+    """Makes every backend's client once, without a call. Raises ConfigError with what they refuse, such as a header."""
+    faults: list[str] = []
+    for deployment in config.deployments:
+        for backend in deployment.backends:
+            try:
+                backend_of(backend, key=config.backend_keys.get(backend.api_key_env or ""), clock=SystemClock())
+            except ConfigError as error:
+                faults += [f"deployment '{deployment.name}': {fault}" for fault in error.faults]
+    if faults:
+        raise ConfigError(faults)
 
 
 def dispatchers_of(config: DeploymentConfig, keys: dict[str, str], clock: Clock) -> list[Dispatcher]:

@@ -71,6 +71,17 @@ def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
     assert "SURELY_NOT_SET is not set" in served.stderr
 
 
+def test_what_a_client_refuses_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    """A header with a line break, or credentials in a URL: said in words by serve and by check-config."""
+    text = DEMO + 'url = "http://127.0.0.1:9/v1"\nheaders = { X-Team = "a\\nb" }\n'
+    (tmp_path / "slackwater.toml").write_text(text)
+    for command in (("check-config", "slackwater.toml"), ("serve", "--config", "slackwater.toml", "--port", "0")):
+        refused = slackwater(*command, cwd=tmp_path)
+        assert refused.returncode == 2, refused.stderr
+        assert "deployment 'crash': backend http://127.0.0.1:9/v1" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
 def test_no_key_means_loopback_only(tmp_path: Path) -> None:
     """An open address without a key is refused before anything is opened."""
     refused = slackwater("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path)

@@ -7,6 +7,7 @@ import click
 
 from slackwater.config import load
 from slackwater.core.errors import ConfigError
+from slackwater.wiring import check_backends
 
 
 @click.command("check-config")
@@ -18,6 +19,7 @@ def command(file: Path) -> None:
     """
     try:
         config = load(file)
+        check_backends(config)
     except ConfigError as error:
         for fault in error.faults:
             click.echo(fault, err=True)

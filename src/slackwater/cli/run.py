@@ -16,7 +16,7 @@ from slackwater.cli.local_run import Job, run
 from slackwater.cli.progress import duration, progress_bar
 from slackwater.config import BackendConfig
 from slackwater.core.batch import Batch, Status
-from slackwater.core.errors import BackendError, DataDirectoryError, UserError
+from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, UserError
 from slackwater.telemetry import counters
 
 ALL_DONE, SOME_FAILED, USAGE, INVALID_INPUT, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -101,8 +101,12 @@ def command(
         _fail(error.message, USAGE)
     except DataDirectoryError as error:
         _fail(str(error), USAGE)
+    except ConfigError as error:
+        _fail(f"--backend: {error}", USAGE)
     except ValueError as error:
         _fail(f"--backend {backend}: {error}", USAGE)
+    except asyncio.CancelledError:
+        _fail("interrupted before anything was sent; run the same command to continue", INTERRUPTED)
     sys.exit(_conclude(job, batch, interrupted=interrupted, quiet=quiet))
 
 

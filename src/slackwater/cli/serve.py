@@ -25,7 +25,7 @@ from slackwater.config import LOOPBACK, Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError
 from slackwater.pipeline.admission import Admission
 from slackwater.pipeline.intake import Intake
-from slackwater.wiring import Service, open_service
+from slackwater.wiring import Service, check_backends, open_service
 
 
 @click.command("serve")
@@ -52,6 +52,7 @@ def command(config_path: Path | None, data: Path | None, host: str | None, port:
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         config = load(config_path)
+        check_backends(config)
     except ConfigError as error:
         for fault in error.faults:
             click.echo(f"error: {fault}", err=True)
