@@ -9,7 +9,7 @@ import contextlib
 import random
 import urllib.parse
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from slackwater.adapters.data_directory import DataDirectory
@@ -53,7 +53,7 @@ class Service:
         offload: Offload,
         deployments: Sequence[Deployment],
         backends: Callable[[Deployment], Sequence[Dispatcher]],
-        counter: TokenCounter | None,
+        counter: TokenCounter | Mapping[str, TokenCounter] | None,
         settings: WorkerSettings,
         accept_any: str | None = None,
         lines_max: int = 100_000,
@@ -221,7 +221,7 @@ async def open_service(
     directory: Path,
     *,
     offload: Offload,
-    counter: TokenCounter | None,
+    counter: TokenCounter | Mapping[str, TokenCounter] | None,
     accept_any: str | None = None,
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -111,6 +111,36 @@ def test_a_batch_whose_bytes_are_gone_does_not_stop_the_others(tmp_path: Path) -
         assert ended is not None
         assert stumbles >= 1
         assert (lost.status, ended.status) == (Status.FINALIZING, Status.COMPLETED)
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+class Fixed:
+    """Counts every text as so many tokens."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [self.tokens] * len(texts)
+
+
+def test_each_deployment_has_its_own_tokenizer(tmp_path: Path) -> None:
+    """The file's own deployment decides what its tokens are counted with."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path)
+        await upload(blobs, 0)
+        await ledger.add_batch(batch())
+        counters = {"other": Fixed(7), "d": Fixed(1000)}
+        validator = Validator(
+            ledger, blobs, SystemClock(), InlineOffload(), deployments=lambda: [DEPLOYMENT], counter=counters
+        )
+        await validator.step()
+        accepted = await ledger.batch("batch-0")
+        assert accepted is not None
+        assert 1000 <= accepted.enqueued_tokens < 1100
         await ledger.close()
 
     asyncio.run(story())

@@ -102,8 +102,8 @@ class _Server(uvicorn.Server):
 
 async def _serve(config: Config, directory: Path, listener: socket.socket, *, demo: bool) -> None:
     offload = ProcessOffload()
-    tokenizer = config.deployments[0].tokenizer
-    async with open_service(config, directory, offload=offload, counter=TiktokenCounter(tokenizer)) as service:
+    counters = {deployment.name: TiktokenCounter(deployment.tokenizer) for deployment in config.deployments}
+    async with open_service(config, directory, offload=offload, counter=counters) as service:
         app = _app(config, service)
         http = _Server(
             uvicorn.Config(

@@ -4,6 +4,8 @@ Runs as one call in an Offload, because it keeps a core busy: well under a secon
 a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 """
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
@@ -60,12 +62,13 @@ def scan_input(
     blobs: BlobStore,
     key: str,
     rules: Rules,
-    counter: TokenCounter | None,
+    counter: TokenCounter | Mapping[str, TokenCounter] | None,
     *,
     shard_lines_max: int = SHARD_LINES_MAX,
     shard_bytes_max: int = SHARD_BYTES_MAX,
 ) -> Scan:
-    """Checks the file `key` against the rules. Without a counter, tokens are estimated from bytes."""
+    """Checks the file `key` against the rules. `counter` is one for all, or one per deployment; without any, tokens are
+    estimated from bytes."""
     sample = TokenSample()
     checker = InputChecker(rules)
     cutter = ShardCutter(shard_lines_max, shard_bytes_max)
@@ -82,6 +85,8 @@ def scan_input(
     # The ids are not needed any more, and the tokenizer needs the room.
     del checker
     cuts = [] if verdict.errors else cutter.cuts
+    if isinstance(counter, Mapping):
+        counter = counter.get(verdict.deployment or "")
     tokens = 0 if verdict.errors else sample.tokens(counter)
     weights = shares(tokens, [length for _, length, _ in cuts])
     return Scan(

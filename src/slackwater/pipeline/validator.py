@@ -5,7 +5,7 @@ After: enqueuer.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from slackwater.core.batch import Batch, BatchError
@@ -33,7 +33,7 @@ class Validator:
         offload: Offload,
         *,
         deployments: Callable[[], Iterable[Deployment]],
-        counter: TokenCounter | None,
+        counter: TokenCounter | Mapping[str, TokenCounter] | None,
         accept_any: str | None = None,
         lines_max: int = 100_000,
         errors_max: int = 100,
