@@ -65,7 +65,11 @@ def main() -> None:
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_take_calls, args=(source, calls), daemon=True).start()
     while True:
-        write_message(target, _outcome(calls.get()))
+        try:
+            write_message(target, _outcome(calls.get()))
+        except BrokenPipeError:
+            # The parent has gone between its question and this answer. There is nobody to complain to.
+            os._exit(0)
 
 
 if __name__ == "__main__":
