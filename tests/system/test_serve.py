@@ -161,6 +161,25 @@ def test_a_full_disk_pauses_and_goes_on(tmp_path: Path) -> None:
         server.kill()
 
 
+def test_stopping_on_a_full_disk_is_gentle_too(tmp_path: Path) -> None:
+    """The server ends properly, and what could not be written is asked for again by the next start."""
+    with CountingBackend(latency=0.02) as backend:
+        server = serve(tmp_path, f'url = "{backend.url}"\nconcurrency = 8\n')
+        batch_id = server.create_batch(server.upload("in.jsonl", input_lines("full", 1_000)))
+        while server.batch(batch_id)["request_counts"]["completed"] < 100:
+            time.sleep(0.01)
+        # Room enough for the server's log, and for no more results.
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+        while "storage_full" not in (tmp_path / "server.log").read_text():
+            time.sleep(0.01)
+        assert server.terminate() == 0
+        assert "Traceback" not in (tmp_path / "server.log").read_text()
+        server = serve(tmp_path, f'url = "{backend.url}"\nconcurrency = 8\n')
+        batch = wait(server, batch_id, "completed")
+        assert batch["request_counts"] == {"total": 1000, "completed": 1000, "failed": 0}
+        server.kill()
+
+
 def test_an_engine_that_restarts_costs_no_line(tmp_path: Path) -> None:
     """The engine is away for a while in the middle of a batch: the batch waits for it and fails no request."""
     with CountingBackend(latency=0.02) as backend:

@@ -207,7 +207,7 @@ class Worker:
             state = states.get((shard.batch_id, shard.index, shard.epoch))
             if state is None or not state.mine:
                 # It may have been finished while we asked.
-                if lease in self._leases:
+                if lease in self._leases and not lease.complete:
                     self._abort(lease, Cause.FENCED)
             elif state.stop:
                 self._abort(lease, Cause.STOPPED)
@@ -237,7 +237,11 @@ class Worker:
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        await self._journal.commit()
-        await self._settle()
+        try:
+            await self._journal.commit()
+            await self._settle()
+        except Exception as error:
+            # A stop is a stop. What is not journaled is asked for again by the next start, which also frees the leases.
+            event("stopped_unjournaled", level=logging.ERROR, deployment=self.deployment, reason=error)
         for dispatcher in self._dispatchers:
             await dispatcher.close()
