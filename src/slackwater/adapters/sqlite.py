@@ -1,7 +1,8 @@
 """A SQLite database opened the way the ledger needs it: durable commits, one writer thread, and a reader on the event loop.
 
 Readers of a WAL database never wait for the writer, and a point read costs about a dozen microseconds, so short reads run
-where they are asked; a write waits for fsync and runs on the writer's thread.
+where they are asked; a write waits for fsync and runs on the writer's thread. A search, which may look at many rows,
+runs on a thread of its own and has a bound: it holds up neither the event loop nor the writer.
 """
 
 import asyncio
@@ -18,6 +19,15 @@ from slackwater.core.errors import DataDirectoryError, StorageFull
 T = TypeVar("T")
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
 SCHEMA_VERSION = len(MIGRATIONS)
+# What one statement of a search may cost, in instructions of SQLite's machine: about ten for each row that is looked at and
+# passed over, and some 70 million in a second. A count and not a time, so that a search has the same outcome every time.
+SEARCH_STEPS = 50_000_000
+# The bound is looked at so many times before it is reached.
+SEARCH_LOOKS = 100
+
+
+class SearchTooLong(Exception):
+    """A search would look at more rows than its bound allows. It has changed nothing."""
 
 
 def connect(path: Path | str) -> sqlite3.Connection:
@@ -73,14 +83,17 @@ def _no_space(error: BaseException) -> bool:
 
 
 class Database:
-    """One writer thread with its connection, and one connection for short reads on the event loop."""
+    """One writer thread with its connection, one connection for short reads on the event loop, one thread for searches."""
 
-    def __init__(self, path: Path | str, *, inline: bool) -> None:
+    def __init__(self, path: Path | str, *, inline: bool, search_steps: int = SEARCH_STEPS) -> None:
         """`inline` does everything on the calling thread with one connection, for simulation and memory databases."""
         self._writer = connect(path)
         migrate(self._writer, path)
         self.reader = self._writer if inline else connect(path)
+        self._searcher = self._writer if inline else connect(path)
+        self._search_steps = search_steps
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._search_thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` in one transaction. Its outcome is known: a cancelled caller waits until the transaction has ended."""
@@ -98,8 +111,37 @@ class Database:
             return work(self._writer)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._writer)
 
+    async def search(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
+        if self._search_thread is None:
+            return self._search(work)
+        return await asyncio.get_running_loop().run_in_executor(self._search_thread, self._search, work)
+
+    def _search(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db, looks = self._searcher, 0
+
+        def over() -> bool:
+            nonlocal looks
+            looks += 1
+            return looks > SEARCH_LOOKS
+
+        db.execute("BEGIN")
+        db.set_progress_handler(over, max(1, self._search_steps // SEARCH_LOOKS))
+        try:
+            return work(db)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise SearchTooLong(f"more than {self._search_steps:,} steps") from error
+            raise
+        finally:
+            db.set_progress_handler(None, 0)
+            db.execute("ROLLBACK")
+
     async def close(self) -> None:
         """Waits for the writer and closes everything."""
+        if self._search_thread is not None:
+            await asyncio.get_running_loop().run_in_executor(self._search_thread, self._searcher.close)
+            self._search_thread.shutdown()
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.close)
             self._thread.shutdown()
