@@ -48,11 +48,12 @@ def child(variant: str, path: Path) -> None:
     """Runs one variant and prints what it cost."""
     from slackwater.adapters.disk_blobs import DiskBlobs
     from slackwater.adapters.tiktoken_counter import TiktokenCounter
-    from slackwater.core.validation import Rules
+    from slackwater.core.deployment import Capabilities
+    from slackwater.core.line_judge import Rules
     from slackwater.pipeline.input_scan import scan_input
 
     blobs = DiskBlobs(path.parent)
-    rules = Rules(family="azure", endpoint="/chat/completions", deployments=frozenset({"bench"}))
+    rules = Rules(family="azure", endpoint="/chat/completions", deployments={"bench": Capabilities()})
     counter = TiktokenCounter("o200k_base") if variant == "scan with tokens" else None
     rss = resident()
     started = time.process_time()

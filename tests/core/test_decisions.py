@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.batch import MOMENT, NEXT, TERMINAL, Batch, Event, Policies, Status, can
-from slackwater.core.quota import admit, over_limit, shorten
+from slackwater.core.deployment import Deployment, WhenFull
+from slackwater.core.quota import admit, refusal, shorten
 from slackwater.core.scheduling import rank_shards
 
 
@@ -41,13 +42,35 @@ def test_without_a_limit_everybody_starts() -> None:
     assert len(admit([batch(10**12)] * 3, limit=None, held=10**12)) == 3
 
 
-def test_a_batch_that_can_never_start_is_told_so() -> None:
-    """It alone weighs more than the deployment may hold; the message has the contract's words and the way out."""
-    assert over_limit(10, limit=10, deployment="d") is None
-    error = over_limit(1_500_000, limit=30_000, deployment="d")
+def deployment(limit: int | None, when_full: WhenFull = WhenFull.FAIL) -> Deployment:
+    """A deployment with this limit."""
+    return Deployment(name="d", model="m", backends=(), enqueued_token_limit=limit, when_full=when_full)
+
+
+def test_a_batch_that_finds_no_room_is_refused() -> None:
+    """The words are those of the caller's family (spec 5.1, 5.2); what fits to the last token is let in."""
+    assert refusal(10, deployment=deployment(10), held=0, family="azure") is None
+    assert refusal(10**9, deployment=deployment(None), held=10**9, family="azure") is None
+    error = refusal(20, deployment=deployment(30_000), held=29_990, family="azure")
     assert error is not None
-    assert error.code == "token_limit_exceeded"
+    assert (error.code, error.line) == ("token_limit_exceeded", None)
+    assert error.message == (
+        "The number of enqueued tokens has surpassed the configured limit of 30K for the deployment 'd'. Please either "
+        "increase the limit or try again once the current jobs have finished."
+    )
+    error = refusal(20, deployment=deployment(2_000_000), held=1_999_990, family="openai")
+    assert error is not None
+    assert error.message.startswith("Enqueued token limit reached for d. Limit: 2,000,000 enqueued tokens.")
+
+
+def test_a_batch_that_may_wait_is_not_refused() -> None:
+    """Where batches wait for their turn, only one that could never start is refused, and told why."""
+    queue = deployment(30_000, WhenFull.QUEUE)
+    assert refusal(20, deployment=queue, held=29_990, family="azure") is None
+    error = refusal(1_500_000, deployment=queue, held=0, family="azure")
+    assert error is not None
     assert "limit of 30K for the deployment 'd'" in error.message
+    assert "about 1.5M tokens" in error.message
     assert [shorten(n) for n in (7, 30_000, 1_500_000, 5_000_000_000)] == ["7", "30K", "1.5M", "5B"]
 
 

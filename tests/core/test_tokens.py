@@ -12,6 +12,7 @@ from slackwater.adapters.tiktoken_counter import TiktokenCounter, _encoder
 from slackwater.core.tokens import (
     HELD_BYTES_MAX,
     IMAGE_TOKENS,
+    LOW_IMAGE_TOKENS,
     MESSAGE_TOKENS,
     SAMPLE_LINES,
     TokenCounter,
@@ -51,6 +52,7 @@ def weigh(lines: Sequence[bytes], counter: TokenCounter | None) -> int:
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A b" * 5000}}
+LOW_IMAGE = {"type": "image_url", "image_url": {"url": "x y", "detail": "low"}}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,15 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A
         ({"messages": [{"role": "assistant", "content": None, "refusal": "a b"}]}, 2 + MESSAGE_TOKENS),
         ({"messages": [{"role": "user", "content": "a"}], "tools": [{"description": "b c"}]}, 3 + MESSAGE_TOKENS),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x y"}]}]}, 4 + IMAGE_TOKENS),
+        (
+            {"messages": [{"role": "user", "content": [LOW_IMAGE, IMAGE]}]},
+            LOW_IMAGE_TOKENS + IMAGE_TOKENS + MESSAGE_TOKENS,
+        ),
+        ({"messages": [{"content": [{"type": "image_url", "image_url": "x y"}, {"image_url": {}}]}]}, 2 * IMAGE_TOKENS),
+        ({"input": [{"type": "input_image", "image_url": "x y", "detail": "low"}]}, LOW_IMAGE_TOKENS),
+        ({"input": [{"type": "input_image", "file_id": "x y", "detail": "auto"}]}, IMAGE_TOKENS),
+        ({"input": [{"type": "computer_call_output", "output": {"image_url": "x y"}}]}, IMAGE_TOKENS),
+        ({"input": [{"type": "text", "text": "a image_url", "image_url": None}, {"type": [], "text": "b"}]}, 3),
         ({"input": "a b", "instructions": "c d e"}, 5),
         ({"input": ["a b", "c"]}, 3),
         ({"input": [[1, 2, 3], [4, 5]]}, 5),
@@ -72,6 +83,14 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A
 def test_what_counts(body: dict[str, object], tokens: int) -> None:
     """Text of messages, prompts, inputs and tools counts, token ids count each, images weigh the same, syntax is free."""
     assert weigh([line(**body)], WordCounter()) == tokens
+
+
+@pytest.mark.parametrize("value", ["1e999", "9" * 5000, "[" * 800 + "]" * 800], ids=["float", "integer", "depth"])
+@pytest.mark.parametrize("counter", [None, WordCounter()])
+def test_what_python_cannot_read_weighs_something(value: str, counter: TokenCounter | None) -> None:
+    """Numbers without bounds and nesting without end are JSON, and may be an engine's business: the line counts as text."""
+    text = line(messages=[{"role": "user", "content": "@"}]).replace(b'"@"', value.encode())
+    assert weigh([text], counter) > 0
 
 
 def test_escapes_weigh_what_they_mean() -> None:
