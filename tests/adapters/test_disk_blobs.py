@@ -66,6 +66,11 @@ class FaultyDisk(Disk):
         self._step("write")
         return super().write(fd, buffers)
 
+    def begin_sync(self, fd: int, offset: int, length: int) -> None:
+        assert os.fstat(fd).st_size >= offset + length
+        self._step("begin_sync", f"{offset}+{length}")
+        super().begin_sync(fd, offset, length)
+
     def sync(self, fd: int) -> None:
         self._step("sync")
         super().sync(fd)
@@ -108,6 +113,47 @@ def test_publish_syncs_data_before_the_name_and_every_directory_after_it(tmp_pat
     run(tmp_path, disk, test)
     names = ["sync_directory deep", "sync_directory files", "sync_directory blobs"]
     assert disk.steps == ["open", "write", "sync", "rename", *names]
+
+
+def test_the_disk_works_while_a_blob_is_written(tmp_path: Path) -> None:
+    """Written or copied, all but the last few mebibytes are on their way to the disk before `publish` waits for it."""
+    disk = FaultyDisk()
+    piece = LONG[: 1 << 20]
+
+    async def test(store: DiskBlobs) -> None:
+        writer = await store.create("files/a")
+        for _ in range(20):
+            await writer.write(piece)
+        begun = [step for step in disk.steps if step.startswith("begin")]
+        assert begun == [f"begin_sync {start << 20}+{8 << 20}" for start in (0, 8)]
+        assert disk.steps.index(begun[1]) == disk.steps.index(begun[0]) + 9
+        await writer.publish()
+        disk.steps.clear()
+        writer = await store.create("files/b")
+        await writer.write(b"<")
+        await writer.copy(BlobRange(key="files/a", offset=0, length=20 << 20))
+        begun = [step for step in disk.steps if step.startswith("begin")]
+        assert begun[0].startswith("begin_sync 0+")
+        assert sum(int(step.partition("+")[2]) for step in begun) > 12 << 20
+        await writer.publish()
+        assert await content(store, "files/b") == b"<" + piece * 20
+
+    run(tmp_path, disk, test)
+
+
+def test_crumbs_do_not_pile_up(tmp_path: Path) -> None:
+    """However small the pieces are that somebody sends, only a bounded number of them waits in memory."""
+    disk = FaultyDisk()
+
+    async def test(store: DiskBlobs) -> None:
+        writer = await store.create("files/a")
+        for _ in range(5000):
+            await writer.write(b"xy")
+        assert disk.steps.count("write") == 4
+        await writer.publish()
+        assert await content(store, "files/a") == b"xy" * 5000
+
+    run(tmp_path, disk, test)
 
 
 def test_append_is_one_write_and_one_sync(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,8 @@ BUFFERS_MAX = 1024
 COPY_BUFFER = 1 << 20
 # Disk operations at once. More only queue up in the kernel; fewer let one slow fsync hold up a download.
 THREADS = 8
+# From linux/fs.h: start writing, wait for nothing.
+SYNC_FILE_RANGE_WRITE = 2
 
 REMEDIES = {
     errno.ENOSPC: "free some space on that disk",
@@ -51,6 +55,15 @@ class Disk:
                 if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                     raise
         return os.write(target, os.pread(source, min(length, COPY_BUFFER), offset))
+
+    def begin_sync(self, fd: int, offset: int, length: int) -> None:
+        """Asks the kernel to start bringing bytes to the disk, so that less is left for `sync`. It promises nothing.
+
+        What goes wrong is not heard here: the kernel keeps a failed write for the next sync of the same descriptor.
+        """
+        begin = _sync_file_range()
+        if begin is not None:
+            begin(fd, offset, length, SYNC_FILE_RANGE_WRITE)
 
     def sync(self, fd: int) -> None:
         """Returns once the bytes of a file, and its length, are on the disk."""
@@ -86,6 +99,15 @@ class Disk:
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
                     raise
+
+
+@functools.cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """The C library's function of that name; None where there is none, which only costs time."""
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return function
 
 
 def write_all(disk: Disk, fd: int, buffers: Sequence[bytes]) -> None:

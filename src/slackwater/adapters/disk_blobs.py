@@ -4,8 +4,6 @@ Waiting for the disk happens on threads. What `publish` and `append` returned su
 the rename, and the directories that lead to the name after it.
 """
 
-import asyncio
-import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,8 +12,9 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from slackwater.adapters.disk import BUFFERS_MAX, Threads, storage_full, write_all
 from slackwater.adapters.disk import Disk as Disk
-from slackwater.adapters.disk import Threads, storage_full, write_all
+from slackwater.adapters.disk_log import DiskLog
 from slackwater.ports import BlobRange
 
 T = TypeVar("T")
@@ -24,6 +23,9 @@ T = TypeVar("T")
 PIECE = 1 << 20
 # Bytes that one thread copies before a cancelled caller is heard: some ten milliseconds.
 COPY_PIECE = 32 << 20
+# Bytes of a new blob that wait in the page cache before the disk is asked to begin. The sync in `publish` then has at
+# most these left: an upload takes as long as its bytes or the disk, not as long as both.
+SYNC_AHEAD = 8 << 20
 PART = ".part"
 
 
@@ -162,6 +164,8 @@ class DiskBlobs:
 class DiskWriter:
     """A new blob under its temporary name. Small writes are collected, so that a thread is asked once a mebibyte.
 
+    The disk begins to work while the bytes still come.
+
     After a failure the file's content is unknown, and a second sync may claim what the first one lost: it can then only
     be discarded.
     """
@@ -175,6 +179,8 @@ class DiskWriter:
         self._sound = True
         self._collected: list[bytes] = []
         self._collected_bytes = 0
+        self._written = 0
+        self._sync_begun = 0
         self.size = 0
 
     def start(self) -> None:
@@ -191,17 +197,27 @@ class DiskWriter:
         self._sound = True
 
     async def write(self, data: bytes) -> None:
-        """Adds bytes; they reach the file a mebibyte at a time."""
+        """Adds bytes; they reach the file a mebibyte at a time, or earlier where they come in crumbs."""
         self._collected.append(bytes(data))
         self._collected_bytes += len(data)
         self.size += len(data)
-        if self._collected_bytes >= PIECE:
+        if self._collected_bytes >= PIECE or len(self._collected) >= BUFFERS_MAX:
             await self._flush()
 
     async def _flush(self) -> None:
         collected, self._collected, self._collected_bytes = self._collected, [], 0
         if collected:
-            await self._step(lambda fd: write_all(self._blobs.disk, fd, collected))
+            await self._step(partial(self._write, collected))
+
+    def _write(self, data: Sequence[bytes], fd: int) -> None:
+        write_all(self._blobs.disk, fd, data)
+        self._sync_ahead(fd, sum(map(len, data)))
+
+    def _sync_ahead(self, fd: int, written: int) -> None:
+        self._written += written
+        if self._written - self._sync_begun >= SYNC_AHEAD:
+            self._blobs.disk.begin_sync(fd, self._sync_begun, self._written - self._sync_begun)
+            self._sync_begun = self._written
 
     async def copy(self, source: BlobRange) -> None:
         """Adds a range of another blob. Raises OSError where that blob ends too soon."""
@@ -218,6 +234,7 @@ class DiskWriter:
                 if not copied:
                     raise OSError(f"{key} ends at byte {offset}, and byte {end} was asked for")
                 offset += copied
+                self._sync_ahead(target, copied)
 
     async def publish(self) -> None:
         """Data first, then the name, then the directories that lead to it."""
@@ -239,58 +256,3 @@ class DiskWriter:
         if fd is not None:
             os.close(fd)
             await self._blobs.run(self._blobs.disk.remove, self._part)
-
-
-class DiskLog:
-    """A growing file. Bytes after `_durable` do not count: a failed append cuts them off before the next one."""
-
-    def __init__(self, blobs: DiskBlobs, key: str) -> None:
-        self._blobs = blobs
-        self._key = key
-        self._path = blobs.path(key)
-        self._fd: int | None = None
-        self._durable = 0
-        self._ragged = False
-        self._named = False
-        self._one_at_a_time = asyncio.Lock()
-
-    def start(self) -> None:
-        """Makes the file. Runs where waiting is allowed."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = self._blobs.disk.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-
-    async def append(self, data: Sequence[bytes]) -> BlobRange:
-        """Writes all parts with one call and one sync. A full disk gets back at once what did not fit whole."""
-        async with self._one_at_a_time:
-            return await self._blobs.run(self._append, data)
-
-    def _append(self, data: Sequence[bytes]) -> BlobRange:
-        assert self._fd is not None, "append after close"
-        disk = self._blobs.disk
-        # Cancelled or not, the thread that writes also moves the end: the two never disagree.
-        if self._ragged:
-            disk.truncate(self._fd, self._durable)
-        self._ragged = True
-        try:
-            write_all(disk, self._fd, data)
-            disk.sync(self._fd)
-            if not self._named:
-                self._blobs.sync_name(self._path)
-                self._named = True
-        except OSError:
-            # What was written takes room that others may need now. Where even this fails, the next append tries again.
-            with contextlib.suppress(OSError):
-                disk.truncate(self._fd, self._durable)
-                self._ragged = False
-            raise
-        self._ragged = False
-        written = BlobRange(key=self._key, offset=self._durable, length=sum(map(len, data)))
-        self._durable += written.length
-        return written
-
-    async def close(self) -> None:
-        """Closes the file, after an append that is under way. May be repeated."""
-        async with self._one_at_a_time:
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from email.message import Message
 from typing import TYPE_CHECKING
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
@@ -51,6 +51,7 @@ class _Reader:
         self.ended = False
         self._file_field = file_field
         self._part = _Part()
+        self._parts = 0
         self._header_name = b""
         self._header_value = b""
 
@@ -67,6 +68,10 @@ class _Reader:
         }
 
     def _begin(self) -> None:
+        self._parts += 1
+        # The fields and one file. Parts are counted, not names: each costs far more time than its bytes.
+        if self._parts > FIELDS_MAX + 1:
+            raise InvalidRequest(f"There are more than {FIELDS_MAX} fields in this upload.")
         self._part = _Part()
 
     def _field(self, data: bytes, start: int, end: int) -> None:
@@ -93,16 +98,18 @@ class _Reader:
         disposition = dict(part.headers).get("content-disposition", "")
         message = Message()
         message["content-disposition"] = disposition
-        # The standard library reads quoted, unquoted and RFC 5987 names alike.
-        part.name = _text(message.get_param("name", "", "content-disposition"))
-        filename = message.get_filename()
-        part.filename = None if filename is None else filename
+        try:
+            # The standard library reads quoted, unquoted and RFC 5987 names alike; what it cannot read, it stumbles over.
+            part.name = _text(message.get_param("name", "", "content-disposition"))
+            part.filename = message.get_filename()
+        except (ValueError, TypeError, LookupError) as error:
+            raise InvalidRequest(
+                "The name in a part's Content-Disposition cannot be read; send it as UTF-8."
+            ) from error
         if part.name == self._file_field:
             if self.form.filename is not None:
                 raise InvalidRequest("There are two files in this upload; send one at a time.", param=part.name)
             self.form.filename = part.filename or "file"
-        elif len(self.form.fields) >= FIELDS_MAX:
-            raise InvalidRequest(f"There are more than {FIELDS_MAX} fields in this upload.")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -134,9 +141,7 @@ async def read_form(request: Request, *, file_field: str, write: Callable[[bytes
     """Reads the body to its end, passing the file's bytes to `write`. Raises InvalidRequest for what is not multipart."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise InvalidRequest(
-            "Upload the file as multipart/form-data, with the fields 'purpose' and 'file'.", param="file"
-        )
+        raise InvalidRequest(f"Send the bytes as multipart/form-data, in the field '{file_field}'.", param=file_field)
     reader = _Reader(file_field)
     try:
         parser = MultipartParser(options[b"boundary"], reader.callbacks())
@@ -146,10 +151,10 @@ async def read_form(request: Request, *, file_field: str, write: Callable[[bytes
                 await write(piece)
             reader.file_data.clear()
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise InvalidRequest(f"The multipart body is malformed: {error}.") from error
     if not reader.ended:
-        raise InvalidRequest("The upload ended before its last boundary; send it again.", param="file")
+        raise InvalidRequest("The upload ended before its last boundary; send it again.", param=file_field)
     return reader.form
 
 

@@ -1,0 +1,96 @@
+"""Downloads: every byte, any range, and what a client may ask about a file without taking it."""
+
+import contextlib
+import http.client
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+# Longer than two pieces of a stream, and not a multiple of one.
+LONG = b"".join(b'{"line": %d}\n' % number for number in range(170_000))
+
+
+@pytest.fixture(scope="module")
+def path(server: Server) -> str:
+    """Where the content of a long file is."""
+    assert 2 << 20 < len(LONG) < 3_000_000
+    mark = b"--mark\r\nContent-Disposition: form-data; name="
+    body = (
+        mark + b'"purpose"\r\n\r\nuser_data\r\n' + mark + b'"file"; filename="x"\r\n\r\n' + LONG + b"\r\n--mark--\r\n"
+    )
+    status, _, answer = call(server, "POST", "/v1/files", body, {"Content-Type": "multipart/form-data; boundary=mark"})
+    assert status == 200, answer
+    return f"/v1/files/{json.loads(answer)['id']}/content"
+
+
+def call(
+    server: Server, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request; status, headers with lower-case names, body."""
+    connection = http.client.HTTPConnection(server.address, timeout=20)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.contract("A.18")
+def test_every_byte_comes_down(server: Server, path: str) -> None:
+    """What went up comes down, with its length announced."""
+    status, headers, data = call(server, "GET", path)
+    assert (status, headers["content-length"]) == (200, str(len(LONG)))
+    assert data == LONG
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (5, 2_000_000), (1_048_575, 1_048_577), (2_200_000, len(LONG) - 1)])
+def test_any_range_comes_down(server: Server, path: str, start: int, end: int) -> None:
+    """A range gives exactly its bytes, wherever it lies among the pieces that are read."""
+    status, headers, data = call(server, "GET", path, headers={"Range": f"bytes={start}-{end}"})
+    assert (status, headers["content-range"]) == (206, f"bytes {start}-{end}/{len(LONG)}")
+    assert data == LONG[start : end + 1]
+
+
+@pytest.mark.parametrize("given", ["bytes=" + "9" * 5000 + "-", "bytes=-" + "9" * 5000, "bytes=-", "bytes=0-1,5-6"])
+def test_a_range_without_sense_is_ignored(server: Server, path: str, given: str) -> None:
+    """What is no single range, or has numbers that no file has, gets the whole file."""
+    status, _, data = call(server, "GET", path, headers={"Range": given})
+    assert (status, len(data)) == (200, len(LONG))
+
+
+def test_head_tells_the_size(server: Server, path: str) -> None:
+    """HEAD answers as GET would, without the bytes, and its connection goes on."""
+    connection = http.client.HTTPConnection(server.address, timeout=20)
+    for given, status, length in ((None, 200, len(LONG)), ("bytes=1-4", 206, 4), (f"bytes={len(LONG)}-", 416, 0)):
+        connection.request("HEAD", path, headers={"Range": given} if given else {})
+        answer = connection.getresponse()
+        assert (answer.status, int(answer.headers["content-length"]), answer.read()) == (status, length, b"")
+    connection.close()
+
+
+def test_a_client_that_leaves_takes_nothing_with_it(server: Server, path: str) -> None:
+    """A download that is broken off closes its file, and the next one is whole."""
+    for _ in range(20):
+        connection = http.client.HTTPConnection(server.address, timeout=20)
+        connection.request("GET", path)
+        assert connection.getresponse().read(1000) == LONG[:1000]
+        connection.close()
+    deadline = time.monotonic() + 20
+    while any("/files/file-" in name for name in open_files(server.process.pid)):
+        assert time.monotonic() < deadline, "a broken download holds its file"
+        assert call(server, "GET", "/healthz")[0] == 200
+    assert call(server, "GET", path)[2] == LONG
+
+
+def open_files(pid: int) -> list[str]:
+    """The names of what a process has open; a descriptor that is just being closed has none."""
+    names = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            names.append(str(link.readlink()))
+    return names
