@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs openai for Node as tests/clients/node/package-lock.json pins it, walks a server with it, and moves 200 MB through
+# the Python client. The package asks for Node.js 22; what is used of it here works with 20, too.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+for tool in node npm; do
+  command -v "$tool" > /dev/null || { echo "error: $tool is needed; install Node.js 20 or newer, with npm" >&2; exit 1; }
+done
+node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+  || { echo "error: Node.js 20 or newer is needed; this is $(node --version)" >&2; exit 1; }
+(cd tests/clients/node && npm ci --loglevel=error)
+.venv/bin/python -m pytest -m clients tests/clients -rP "$@"
