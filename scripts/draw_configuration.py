@@ -14,6 +14,7 @@ SECTIONS = (
     config.ServerConfig,
     config.LimitsConfig,
     config.WorkerConfig,
+    config.ImportsConfig,
     config.DeploymentConfig,
     config.BackendConfig,
     config.EchoConfig,

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from slackwater.core.deployment import WhenFull
+from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.errors import ConfigError
+from slackwater.core.imports import fault_of_host
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -36,9 +39,17 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """`[limits]`: what users may send. The defaults are Azure's."""
 
     upload_bytes: int = 200 << 20
-    """Largest upload in bytes."""
+    """Largest upload in bytes: in one piece, or in parts with the purpose `batch`. 0 is no limit."""
+    upload_parts_bytes: int = 8 << 30
+    """Largest upload in parts with any other purpose, in bytes; 0 is no limit."""
+    lasting_files: int = 500
+    """Most uploaded files that live until they are deleted; 0 is no limit. Results of batches do not count."""
+    expiring_files: int = 10_000
+    """Most uploaded files that have an expiry; 0 is no limit."""
     requests_per_file: int = 100_000
-    """Most requests in one input file."""
+    """Most requests in one input file; 0 is no limit."""
+    embedding_inputs: int = 50_000
+    """Most texts that one input file may ask embeddings for, over all its requests; 0 is no limit."""
     validation_errors: int = 100
     """How many faults of one input file are listed with their line numbers."""
 
@@ -52,6 +63,25 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """How long a stop waits for calls in flight."""
     in_flight_bytes: int = 32 << 20
     """Bodies of requests in flight per deployment; bounds memory when lines are large."""
+
+
+class ImportsConfig(Struct, frozen=True, kw_only=True):
+    """`[imports]`: files that are fetched from a URL which a user names, instead of being uploaded."""
+
+    enabled: bool = False
+    """Whether this service fetches at all. Needs `hosts`."""
+    hosts: list[str] = msgspec.field(default_factory=list)
+    """Where files may come from: names such as `store.example.com`, `*.blob.core.windows.net` or `store.local:9000`."""
+    allow_http: bool = False
+    """Also fetch over plain http, where others can read along."""
+    allow_private_addresses: bool = False
+    """Also fetch from private and loopback addresses, for a store inside the house. Metadata addresses stay refused."""
+    bytes_max: int = 0
+    """Largest file in bytes; 0 is the same as for uploads."""
+    timeout_seconds: float = 600.0
+    """Time for the whole download."""
+    connect_seconds: float = 10.0
+    """Time to open a connection, the resolution of the name included."""
 
 
 class EchoConfig(Struct, frozen=True, kw_only=True):
@@ -96,6 +126,9 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Calls that one request may use up before its failure is written down. Waiting for a busy server is not counted."""
 
 
+ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
+
+
 class DeploymentConfig(Struct, frozen=True, kw_only=True):
     """`[[deployments]]`: a name that users put into `model`."""
 
@@ -106,7 +139,14 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
     backends: list[BackendConfig] = msgspec.field(default_factory=list)
     """Servers that answer; each takes as much as it can."""
     enqueued_token_limit: int | None = None
-    """Most enqueued tokens over all batches that have not ended; batches beyond it wait."""
+    """Most enqueued tokens over all batches that have not ended."""
+    when_full: WhenFull = WhenFull.FAIL
+    """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
+`queue` lets it wait for its turn."""
+    endpoints: list[str] = msgspec.field(default_factory=lambda: list(ENDPOINTS))
+    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`."""
+    images: bool = True
+    """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
     """Encoding that enqueued tokens are counted with: `o200k_base` or `cl100k_base`."""
 
@@ -117,6 +157,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: ServerConfig = ServerConfig()
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
+    imports: ImportsConfig = ImportsConfig()
     deployments: tuple[DeploymentConfig, ...] = ()
     api_keys: tuple[str, ...] = ()
     backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
@@ -152,12 +193,14 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str]) ->
     server = _section(raw.pop("server", {}), ServerConfig, "[server]", faults)
     limits = _section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
     worker = _section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
+    imports = _section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
     deployments = _deployments(raw.pop("deployments", []), faults)
     for name in raw:
-        faults.append(f"{name}: unknown section{_suggest(name, ('server', 'limits', 'worker', 'deployments'))}")
-    if server is None or limits is None or worker is None or faults:
+        known = ("server", "limits", "worker", "imports", "deployments")
+        faults.append(f"{name}: unknown section{_suggest(name, known)}")
+    if server is None or limits is None or worker is None or imports is None or faults:
         return None
-    config = Config(server=server, limits=limits, worker=worker, deployments=tuple(deployments))
+    config = Config(server=server, limits=limits, worker=worker, imports=imports, deployments=tuple(deployments))
     api_keys = [_secret(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
     backend_keys = {
         backend.api_key_env: _secret(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
@@ -254,6 +297,7 @@ def _check(config: Config, faults: list[str]) -> None:
         for name in struct.__struct_fields__:
             if getattr(struct, name) < 0:
                 faults.append(f"{section}: {name} must not be negative")
+    _check_imports(config.imports, faults)
     if not config.deployments:
         faults.append(
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
@@ -264,12 +308,40 @@ def _check(config: Config, faults: list[str]) -> None:
         if deployment.name in seen:
             faults.append(f"{where}: the name is used twice; names must be unique")
         seen.add(deployment.name)
+        offered = [endpoint_of(name) for name in deployment.endpoints]
+        if not offered:
+            faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for all")
+        for name, endpoint in zip(deployment.endpoints, offered, strict=True):
+            if endpoint not in REQUIRED_KEY:
+                faults.append(f"{where}: there is no endpoint '{name}'{_suggest(endpoint[1:], ENDPOINTS)}")
         if not deployment.backends:
             faults.append(f"{where}: has no backend; add a [[deployments.backends]] section with a url")
         if deployment.tokenizer not in ("o200k_base", "cl100k_base"):
             faults.append(f"{where}: tokenizer must be 'o200k_base' or 'cl100k_base'")
         for index, backend in enumerate(deployment.backends, 1):
             _check_backend(backend, f"{where} backend {index}", faults)
+
+
+def endpoint_of(name: str) -> str:
+    """An endpoint as validation knows it, `/chat/completions`, from any spelling: with `/v1`, or without a first slash."""
+    return normalised(f"/{name.strip('/')}")
+
+
+def _check_imports(imports: ImportsConfig, faults: list[str]) -> None:
+    if imports.enabled and not imports.hosts:
+        faults.append(
+            "[imports]: enabled, but no host is allowed; name those that files may come from, such as "
+            'hosts = ["myaccount.blob.core.windows.net"]'
+        )
+    for host in imports.hosts:
+        fault = fault_of_host(host)
+        if fault is not None:
+            faults.append(f"[imports]: hosts: '{host}' {fault}")
+    if imports.bytes_max < 0:
+        faults.append("[imports]: bytes_max must not be negative")
+    for name in ("timeout_seconds", "connect_seconds"):
+        if getattr(imports, name) <= 0:
+            faults.append(f"[imports]: {name} must be more than 0")
 
 
 def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> None:

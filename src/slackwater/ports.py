@@ -3,16 +3,19 @@
 Whoever implements a port passes that port's contract tests (tests/adapters/*_contract.py).
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import BinaryIO, Protocol, TypeVar
 
 from msgspec import Struct
 
 from slackwater.core.batch import Batch, BatchError, RequestCounts, Usage
-from slackwater.core.file import File, Purpose
+from slackwater.core.file import File, FileLimits, FileStatus, Purpose
+from slackwater.core.listing import EVERY_BATCH, BatchQuery
 from slackwater.core.request import Reply
+from slackwater.core.upload import Upload, UploadPart
 
 T = TypeVar("T")
+NO_LIMITS = FileLimits()
 
 
 class Clock(Protocol):
@@ -132,6 +135,40 @@ class Backend(Protocol):
         ...
 
 
+class Fetcher(Protocol):
+    """Fetches what a URL of a user's choice leads to, within what the operator allows."""
+
+    def check(self, url: str) -> str:
+        """The host of a URL, for the log: the URL itself may carry a secret.
+
+        Raises InvalidRequest for what is no URL, and ImportRefused for one that is not to be fetched from.
+        """
+        ...
+
+    async def fetch(self, url: str, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hands all bytes to `write`, in pieces of bounded size. Returns once everything has come.
+
+        Raises what `check` raises, ImportRefused for an address, and FetchFailed. What `write` raises passes through.
+        """
+        ...
+
+
+class PendingImport(Struct, frozen=True, kw_only=True):
+    """A file that is still to be fetched. `tries` is how many have failed."""
+
+    file: File
+    url: str
+    tries: int
+    check_first_line: bool
+
+
+class IdempotencyKey(Struct, frozen=True, kw_only=True):
+    """A name that a caller gave to one create, and a digest of what was asked for under it."""
+
+    key: str
+    digest: str
+
+
 class NewShard(Struct, frozen=True, kw_only=True):
     """A run of input lines that validation cut: where it lies in the input and how much it weighs."""
 
@@ -211,11 +248,20 @@ class Ledger(Protocol):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files
-    async def add_file(self, file: File) -> None: ...
+    async def add_file(self, file: File, *, limits: FileLimits = NO_LIMITS) -> None:
+        """Shows a file. Raises QuotaExceeded where that would be one too many of its kind."""
+        ...
+
     async def file(self, file_id: str) -> File | None: ...
     async def files(
-        self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool
-    ) -> list[File]: ...
+        self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool, now: int
+    ) -> list[File]:
+        """A page of the files that have not expired, behind the file `after`, which may have been deleted lately.
+
+        Raises InvalidRequest where there never was such a file.
+        """
+        ...
+
     async def delete_file(self, file_id: str) -> File | None:
         """Forgets a file and returns it; its bytes may go once `blob_in_use` is false."""
         ...
@@ -226,10 +272,91 @@ class Ledger(Protocol):
 
     async def expired_files(self, *, now: int, limit: int) -> list[File]: ...
 
+    # Uploads
+    async def add_upload(self, upload: Upload) -> None: ...
+    async def upload(self, upload_id: str) -> Upload | None: ...
+    async def add_upload_part(self, part: UploadPart, *, now: int, parts_max: int, bytes_max: int) -> bool:
+        """Records a part whose bytes are durable.
+
+        False if the upload takes none: it is unknown, has ended or expired, or would have more parts or bytes than that.
+        """
+        ...
+
+    async def upload_parts(self, upload_id: str) -> list[UploadPart]: ...
+    async def has_upload_part(self, part_id: str) -> bool: ...
+    async def complete_upload(
+        self, upload_id: str, *, file: File, completed_with: str, now: int, limits: FileLimits = NO_LIMITS
+    ) -> bool:
+        """The file becomes visible and the upload `completed`, in one transaction. False if it has ended before.
+
+        Raises QuotaExceeded where the file would be one too many; the upload stays `pending`.
+        """
+        ...
+
+    async def cancel_upload(self, upload_id: str, *, now: int) -> Upload | None:
+        """Ends the upload as `cancelled` unless it has ended or expired, and returns what it is now; None if unknown."""
+        ...
+
+    async def expire_uploads(self, *, now: int, limit: int) -> list[str]:
+        """Ends uploads whose time is over; returns their ids."""
+        ...
+
+    async def uploads_to_empty(self, *, limit: int) -> list[str]:
+        """Uploads that have ended and still have parts, whose bytes nobody needs any more."""
+        ...
+
+    async def forget_upload_parts(self, upload_id: str) -> None:
+        """The parts of an upload that has ended are gone, their bytes before them."""
+        ...
+
+    async def forget_uploads(self, *, ended_before: int, limit: int) -> int:
+        """Forgets uploads without parts that ended at that moment or earlier; returns how many."""
+        ...
+
+    # Imports
+    async def add_import(
+        self, file: File, *, url: str, check_first_line: bool, pending_max: int, limits: FileLimits = NO_LIMITS
+    ) -> None:
+        """Shows a `pending` file and keeps what is to be fetched for it, in one transaction.
+
+        Raises QuotaExceeded where the file would be one too many of its kind, or `pending_max` imports are waiting.
+        """
+        ...
+
+    async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
+        """The oldest file that may be fetched now and whose id is not in `skip`."""
+        ...
+
+    async def postpone_import(self, file_id: str, *, tries: int, not_before: float) -> bool:
+        """So many tries have failed; the next one is not before that moment. False if the file has been deleted."""
+        ...
+
+    async def finish_import(
+        self, file_id: str, *, status: FileStatus, size: int = 0, status_details: str | None = None
+    ) -> bool:
+        """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted."""
+        ...
+
     # Batches
-    async def add_batch(self, batch: Batch) -> None: ...
+    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+        """Adds a batch and returns it; or, where the key has been used for the same order, the batch that it made.
+
+        Raises Conflict where the key has been used for another order.
+        """
+        ...
+
+    async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
+        """The batch that was made under this key. Raises Conflict where it was another order's."""
+        ...
+
     async def batch(self, batch_id: str) -> Batch | None: ...
-    async def batches(self, *, after: str | None, limit: int) -> list[Batch]: ...
+    async def batches(self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int) -> list[Batch]:
+        """The next batches in the order of `query`, behind the batch `after`, whether that one matches or not.
+
+        Raises InvalidRequest where `after` is unknown, or where too many batches would have to be looked at.
+        """
+        ...
+
     async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
         """Moves the batch to `cancelling` if its status allows that, and returns what it is now; None if unknown."""
         ...
@@ -250,7 +377,13 @@ class Ledger(Protocol):
     # Quota
     async def waiting(self) -> list[Waiting]: ...
     async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None: ...
-    async def enqueued_tokens(self, deployment: str) -> int: ...
+    async def enqueued_tokens(self, deployment: str) -> int:
+        """Tokens of all batches of a deployment that have not ended; before validation, their estimate."""
+        ...
+
+    async def counted_tokens(self, deployment: str) -> int:
+        """The same without those that are not validated yet."""
+        ...
 
     # Scheduling
     async def unranked(self) -> list[OpenBatch]: ...

@@ -19,21 +19,28 @@ from slackwater.adapters.http_backend import HttpBackend
 from slackwater.adapters.http_pool import Timeouts
 from slackwater.adapters.sql_ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.config import BackendConfig, Config, DeploymentConfig
-from slackwater.core.deployment import BackendRef, Deployment
+from slackwater.config import BackendConfig, Config, DeploymentConfig, endpoint_of
+from slackwater.core.deployment import BackendRef, Capabilities, Deployment
 from slackwater.core.errors import ConfigError
+from slackwater.core.file import FileLimits
+from slackwater.core.imports import Origins
 from slackwater.core.pacing import Breaker, RetryPolicy
 from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.enqueuer import Enqueuer
 from slackwater.pipeline.finalizer import Finalizer
+from slackwater.pipeline.importer import Importer
 from slackwater.pipeline.input_scan import SHARD_LINES_MAX
-from slackwater.pipeline.janitor import Janitor
+from slackwater.pipeline.intake import new_file_id as new_upload_file_id
+from slackwater.pipeline.janitor import Janitor, UploadJanitor
 from slackwater.pipeline.loops import Hint, Loop
 from slackwater.pipeline.scheduler import Scheduler
 from slackwater.pipeline.validator import Validator
 from slackwater.pipeline.worker import Worker, WorkerSettings
-from slackwater.ports import Backend, BlobStore, Clock, Ledger, Offload
+from slackwater.ports import NO_LIMITS, Backend, BlobStore, Clock, Fetcher, Ledger, Offload
+
+# Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
+IMPORTS_AT_ONCE = 4
 
 
 def new_output_file_id() -> str:
@@ -57,17 +64,26 @@ class Service:
         settings: WorkerSettings,
         accept_any: str | None = None,
         lines_max: int = 100_000,
+        embedding_inputs_max: int = 50_000,
         errors_max: int = 100,
         shard_lines_max: int = SHARD_LINES_MAX,
         new_file_id: Callable[[], str] = new_output_file_id,
         incarnation: str | None = None,
+        fetcher: Fetcher | None = None,
+        file_limits: FileLimits = NO_LIMITS,
     ) -> None:
-        """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start."""
+        """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start.
+
+        Without a `fetcher`, nothing is imported from URLs.
+        """
         self.ledger = ledger
         self.blobs = blobs
         self.clock = clock
         self.deployments = deployments
         self.hint = Hint()
+        # One of its own: uploads end seldom, and batches call theirs all the time.
+        self.upload_hint = Hint()
+        self.import_hint = Hint()
         incarnation = incarnation or uuid.uuid4().hex[:12]
         by_name = {deployment.name: deployment for deployment in deployments}
         self.validator = Validator(
@@ -79,6 +95,7 @@ class Service:
             counter=counter,
             accept_any=accept_any,
             lines_max=lines_max,
+            embedding_inputs_max=embedding_inputs_max,
             errors_max=errors_max,
             shard_lines_max=shard_lines_max,
         )
@@ -90,6 +107,18 @@ class Service:
         self.scheduler = Scheduler(ledger)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
         self.janitor = Janitor(ledger, blobs, clock)
+        self.upload_janitor = UploadJanitor(ledger, blobs, clock)
+        self._importing = IMPORTS_AT_ONCE if fetcher else 1
+        self.importer = Importer(
+            ledger,
+            blobs,
+            clock,
+            fetcher=fetcher,
+            new_id=new_upload_file_id,
+            wake=self.import_hint.notify,
+            limits=file_limits,
+            chance=random.random,
+        )
         self.workers = [
             Worker(
                 deployment.name,
@@ -114,12 +143,18 @@ class Service:
             Loop("schedule", self.scheduler.step, clock=clock, hint=hint, idle_seconds=1.0),
             Loop("finalize", self.finalizer.step, clock=clock, hint=hint, idle_seconds=1.0),
             Loop("janitor", self.janitor.step, clock=clock, hint=hint, idle_seconds=5.0, every=True),
+            Loop("uploads", self.upload_janitor.step, clock=clock, hint=self.upload_hint, idle_seconds=5.0),
+        ]
+        stages += [
+            Loop(f"import-{number}", self.importer.step, clock=clock, hint=self.import_hint, idle_seconds=1.0)
+            for number in range(self._importing)
         ]
         return stages + [loop for worker in self.workers for loop in worker.loops()]
 
     async def start(self) -> None:
         """Recovers what an earlier incarnation left, then lets everything run."""
         await self.janitor.start()
+        await self.upload_janitor.start()
         for worker in self.workers:
             worker.start()
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops()]
@@ -147,7 +182,11 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
             for backend in config.backends
         ),
         enqueued_token_limit=config.enqueued_token_limit,
+        when_full=config.when_full,
         tokenizer=config.tokenizer,
+        capabilities=Capabilities(
+            endpoints=tuple(endpoint_of(name) for name in config.endpoints), images=config.images
+        ),
     )
 
 
@@ -215,6 +254,26 @@ def dispatchers_of(config: DeploymentConfig, keys: dict[str, str], clock: Clock)
     ]
 
 
+def fetcher_of(config: Config) -> Fetcher | None:
+    """Who fetches files from URLs; None where that is turned off."""
+    imports = config.imports
+    if not imports.enabled:
+        return None
+    # Only a service that imports pays for the library and the list of certificates.
+    from slackwater.adapters.httpcore_fetcher import HttpcoreFetcher
+
+    return HttpcoreFetcher(
+        Origins(
+            hosts=tuple(imports.hosts),
+            allow_http=imports.allow_http,
+            allow_private_addresses=imports.allow_private_addresses,
+        ),
+        bytes_max=imports.bytes_max or config.limits.upload_bytes,
+        connect_seconds=imports.connect_seconds,
+        total_seconds=imports.timeout_seconds,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_service(
     config: Config,
@@ -223,6 +282,7 @@ async def open_service(
     offload: Offload,
     counter: TokenCounter | Mapping[str, TokenCounter] | None,
     accept_any: str | None = None,
+    fetcher: Fetcher | None = None,
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError."""
     clock = SystemClock()
@@ -247,7 +307,10 @@ async def open_service(
                 ),
                 accept_any=accept_any,
                 lines_max=config.limits.requests_per_file,
+                embedding_inputs_max=config.limits.embedding_inputs,
                 errors_max=config.limits.validation_errors,
+                fetcher=fetcher,
+                file_limits=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
             )
         finally:
             await ledger.close()

@@ -34,6 +34,14 @@ def content(client: Any, file_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
 
+@pytest.mark.contract(
+    "A.8",
+    "A.11",
+    "A POST /files",
+    "A POST /batches",
+    "A GET /batches/{batch_id}",
+    "A GET /files/{file_id}/content",
+)
 def test_the_seed_walk_through(azure: openai.AzureOpenAI) -> None:
     """Upload, create, poll, download with AzureOpenAI: the seed's page, step by step."""
     file = azure.files.create(file=("test.jsonl", lines(3)), purpose="batch")
@@ -53,6 +61,13 @@ def test_the_seed_walk_through(azure: openai.AzureOpenAI) -> None:
     assert batch.usage.total_tokens > 0
 
 
+@pytest.mark.contract(
+    "A.11",
+    "VO POST /files",
+    "VO POST /batches",
+    "VO GET /batches/{batch_id}",
+    "VO GET /files/{file_id}/content",
+)
 def test_openai_families(plain: openai.OpenAI) -> None:
     """The OpenAI client does the same under /v1 and /openai/v1; an error file without lines is not made."""
     file = plain.files.create(file=("requests.jsonl", lines(5, url="/v1/chat/completions")), purpose="batch")
@@ -82,6 +97,7 @@ def test_other_endpoints(server: Server, endpoint: str, body: dict[str, Any]) ->
     assert content(client, batch.output_file_id)[0]["response"]["body"]["usage"]
 
 
+@pytest.mark.contract("A.13")
 def test_failed_lines_are_in_the_error_file(azure: openai.AzureOpenAI) -> None:
     """A request that the backend refuses is in the error file with its real status and body, and counted as failed."""
     bad = {"custom_id": "bad", "method": "POST", "url": "/chat/completions"}
@@ -95,6 +111,7 @@ def test_failed_lines_are_in_the_error_file(azure: openai.AzureOpenAI) -> None:
     assert "message" in line["response"]["body"]["error"]
 
 
+@pytest.mark.contract("A.14")
 def test_invalid_files_fail_with_every_line(azure: openai.AzureOpenAI) -> None:
     """Every bad line is listed with its number, and nothing is sent."""
     data = lines(2) + b"\n{broken\n" + lines(1, url="/embeddings").replace(b"task-0", b"x")
@@ -119,6 +136,7 @@ def test_a_file_over_the_token_limit_fails(azure: openai.AzureOpenAI) -> None:
     assert "100K" in batch.errors.data[0].message
 
 
+@pytest.mark.contract("A.12", "A.16", "A POST /batches/{batch_id}/cancel")
 def test_cancel_keeps_what_is_done(azure: openai.AzureOpenAI) -> None:
     """A cancelled batch has its finished lines in the output file and a coded line for each that never ran."""
     file = azure.files.create(file=("in.jsonl", lines(200, model="slow-batch")), purpose="batch")
@@ -151,6 +169,7 @@ def test_cancel_aborts_hanging_calls_within_a_second(azure: openai.AzureOpenAI) 
     assert batch.cancelled_at - batch.cancelling_at <= 2
 
 
+@pytest.mark.contract("A.16", "A POST /batches/{batch_id}/cancel")
 def test_cancelling_a_completed_batch_is_a_conflict(azure: openai.AzureOpenAI) -> None:
     """409, with a word to the client not to try again."""
     file = azure.files.create(file=("in.jsonl", lines(1)), purpose="batch")
@@ -161,6 +180,7 @@ def test_cancelling_a_completed_batch_is_a_conflict(azure: openai.AzureOpenAI) -
     assert caught.value.response.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.contract("A.7", "VO GET /files", "VO GET /batches")
 def test_paging_over_several_pages_ends(plain: openai.OpenAI) -> None:
     """The client's own iteration sees every file and every batch once, newest first."""
     file = plain.files.create(file=("in.jsonl", lines(1, url="/v1/chat/completions")), purpose="batch")
@@ -176,6 +196,7 @@ def test_paging_over_several_pages_ends(plain: openai.OpenAI) -> None:
     assert len(files) == len(set(files))
 
 
+@pytest.mark.contract("A.6", "AO DELETE /files/{file_id}")
 def test_deleting_a_file(server: Server, azure: openai.AzureOpenAI) -> None:
     """Azure says `deleted: false` the second time, OpenAI says that there is none."""
     file = azure.files.create(file=("in.jsonl", lines(1)), purpose="batch")

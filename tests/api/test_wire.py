@@ -40,6 +40,7 @@ PURPOSE = ('form-data; name="purpose"', b"batch")
 FILE = ('form-data; name="file"; filename="x.jsonl"', b"{}\n")
 
 
+@pytest.mark.contract("A.3")
 def test_missing_api_version_is_the_recorded_404(server: Server) -> None:
     """Byte for byte what Azure answers, for a missing and for an unknown version."""
     recorded = (SAMPLES / "azure" / "error_404_resource_not_found.raw.json").read_bytes()
@@ -50,6 +51,7 @@ def test_missing_api_version_is_the_recorded_404(server: Server) -> None:
 
 
 @pytest.mark.parametrize("parts", [(PURPOSE, FILE), (FILE, PURPOSE)])
+@pytest.mark.contract("A.4", "A.5", "A POST /files")
 def test_parts_come_in_either_order(server: Server, parts: Any) -> None:
     """The file may come before the purpose; 201 with a Location and the versions."""
     body, headers = form(*parts)
@@ -64,6 +66,7 @@ def test_parts_come_in_either_order(server: Server, parts: Any) -> None:
         assert type(file[key]) is type(value), key
 
 
+@pytest.mark.contract("A.4", "A POST /files")
 def test_unquoted_and_encoded_names(server: Server) -> None:
     """.NET writes unquoted parameters and an RFC 5987 name."""
     body, headers = form(
@@ -82,6 +85,7 @@ def test_unquoted_and_encoded_names(server: Server) -> None:
         {"expires_after": b'{"anchor":"created_at","seconds":7200}'},
     ],
 )
+@pytest.mark.contract("A.4", "A POST /files")
 def test_expiry_in_every_spelling(server: Server, fields: dict[str, bytes]) -> None:
     """All three encodings of an expiry are read."""
     more = [(f'form-data; name="{name}"', value) for name, value in fields.items()]
@@ -117,10 +121,10 @@ def parts_left(server: Server) -> list[Path]:
 
 
 def test_an_upload_over_the_limit_is_refused_while_it_comes(server: Server) -> None:
-    """413 as soon as the limit is passed; nothing of it stays."""
+    """400, as both vendors say it, as soon as the limit is passed; nothing of it stays."""
     body, headers = form(PURPOSE, ('form-data; name="file"; filename="x.jsonl"', b"x" * 4_000_000))
     status, _, data = call(server, "POST", AZURE, body, headers)
-    assert status == 413
+    assert status == 400
     assert "3,000,000" in json.loads(data)["error"]["message"]
     assert parts_left(server) == []
 
@@ -175,6 +179,7 @@ def test_ranges(server: Server) -> None:
         assert call(server, "GET", path, headers={"Range": given})[::2] == (status, content)
 
 
+@pytest.mark.contract("A.1")
 def test_a_slash_at_the_end_means_nothing(server: Server) -> None:
     """No redirect, the same answer."""
     for path in ("/openai/files/?api-version=2024-10-21", "/v1/files/", "/openai/v1/batches/"):
@@ -197,6 +202,7 @@ def test_a_slash_at_the_end_means_nothing(server: Server) -> None:
     ],
 )
 @pytest.mark.parametrize("family", ["/v1", "/openai/v1"])
+@pytest.mark.contract("VO POST /batches")
 def test_create_names_the_wrong_parameter(server: Server, family: str, change: dict[str, Any], param: str) -> None:
     """Every wrong parameter of create is named at once, in an envelope with all four keys."""
     body = {"input_file_id": "x", "endpoint": "/v1/chat/completions", "completion_window": "24h"} | change
@@ -213,6 +219,7 @@ def test_json_bodies_are_bounded_and_checked(server: Server) -> None:
         assert call(server, "POST", "/v1/batches", body)[0] == status
 
 
+@pytest.mark.contract("A.1", "A POST /deployments/{deployment}/batches")
 def test_the_alias_of_openai_node(server: Server) -> None:
     """POST /openai/deployments/{deployment}/batches creates a batch."""
     body, headers = form(PURPOSE, FILE)

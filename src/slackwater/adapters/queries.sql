@@ -10,16 +10,32 @@ VALUES (:id, :filename, :purpose, :size, :created_at, :expires_at, :status, :sta
 SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file WHERE id = :id;
 
 -- name: file_seq
-SELECT seq FROM file WHERE id = :id;
+-- Also of a file that has been deleted a short while ago.
+SELECT seq FROM file WHERE id = :id UNION ALL SELECT seq FROM deleted_file WHERE id = :id LIMIT 1;
 
 -- name: files_descending
 -- A page of files, newest first; `before` is the cursor.
 SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
-WHERE seq < :before AND (:purpose IS NULL OR purpose = :purpose) ORDER BY seq DESC LIMIT :limit;
+WHERE seq < :before AND (:purpose IS NULL OR purpose = :purpose) AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY seq DESC LIMIT :limit;
 
 -- name: files_ascending
 SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
-WHERE seq > :after AND (:purpose IS NULL OR purpose = :purpose) ORDER BY seq LIMIT :limit;
+WHERE seq > :after AND (:purpose IS NULL OR purpose = :purpose) AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY seq LIMIT :limit;
+
+-- name: lasting_files
+-- Uploads that live until they are deleted. Results of batches do not count.
+SELECT COUNT(*) FROM file WHERE expires_at IS NULL AND purpose != 'batch_output';
+
+-- name: expiring_files
+SELECT COUNT(*) FROM file WHERE expires_at IS NOT NULL AND purpose != 'batch_output';
+
+-- name: remember_deleted!
+INSERT INTO deleted_file (id, seq) SELECT id, seq FROM file WHERE id = :id;
+
+-- name: forget_deleted!
+DELETE FROM deleted_file WHERE number <= (SELECT MAX(number) FROM deleted_file) - :kept;
 
 -- name: delete_file
 DELETE FROM file WHERE id = :id
@@ -36,9 +52,12 @@ WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :l
 
 -- name: add_batch!
 INSERT INTO batch (id, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
-                   expires, policies, metadata, total)
+                   expires, policies, metadata, total, deployment, enqueued_tokens, idempotency_key, idempotency_digest)
 VALUES (:id, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
-        :expires, :policies, :metadata, :total);
+        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :idempotency_key, :idempotency_digest);
+
+-- name: batch_of_key
+SELECT * FROM batch WHERE idempotency_key = :key;
 
 -- name: batch
 SELECT * FROM batch WHERE id = :id;
@@ -47,8 +66,8 @@ SELECT * FROM batch WHERE id = :id;
 SELECT * FROM batch WHERE seq = :seq;
 
 -- name: batches
--- A page of batches, newest first; `before` is the cursor.
-SELECT * FROM batch WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
+-- The rows of a page; sql_listing.py has found which ones, and knows their order.
+SELECT * FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: next_to_validate
 SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT :limit;
@@ -74,9 +93,14 @@ SELECT * FROM batch WHERE stage = 'waiting' AND status = :validating ORDER BY se
 SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
 WHERE deployment = :deployment AND stage IN ('running', 'ending');
 
--- name: enqueued_tokens
+-- name: counted_tokens
 SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
 WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
+
+-- name: enqueued_tokens
+-- Also those of batches that are not validated yet: what was estimated for them when they were made.
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
 
 -- name: enqueue!
 UPDATE batch SET stage = 'running', status = :in_progress, in_progress_at = :now
@@ -196,3 +220,75 @@ WHERE shard.state = 'running' AND (shard.lease_until < :now OR (:survivor IS NOT
 -- name: elapsed
 SELECT * FROM batch WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
 ORDER BY seq LIMIT 100;
+
+-- Uploads: files that come in parts.
+
+-- name: add_upload!
+INSERT INTO upload (id, filename, purpose, size, mime_type, status, created_at, expires_at, file_lifetime_seconds)
+VALUES (:id, :filename, :purpose, :size, :mime_type, :status, :created_at, :expires_at, :file_lifetime_seconds);
+
+-- name: upload
+SELECT * FROM upload WHERE id = :id;
+
+-- name: count_upload_part!
+-- Makes room for one more part, where the upload still takes any and its bounds allow it.
+UPDATE upload SET parts = parts + 1, part_bytes = part_bytes + :size
+WHERE id = :upload_id AND ended_at IS NULL AND expires_at > :now
+AND parts < :parts_max AND part_bytes + :size <= :bytes_max;
+
+-- name: add_upload_part!
+INSERT INTO upload_part (id, upload_id, block_id, size, created_at, blob)
+VALUES (:id, :upload_id, :block_id, :size, :created_at, :blob);
+
+-- name: has_upload_part
+SELECT EXISTS (SELECT 1 FROM upload_part WHERE id = :id);
+
+-- name: upload_parts
+SELECT id, upload_id, block_id, size, created_at, blob FROM upload_part WHERE upload_id = :id;
+
+-- name: end_upload!
+-- An end is final: nothing leaves it.
+UPDATE upload SET status = :status, ended_at = :now, file_id = :file_id, completed_with = :completed_with
+WHERE id = :id AND ended_at IS NULL;
+
+-- name: uploads_to_expire
+SELECT id FROM upload WHERE ended_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
+
+-- name: uploads_to_empty
+-- Uploads that have ended and still have bytes.
+SELECT id FROM upload WHERE ended_at IS NOT NULL AND parts > 0 ORDER BY ended_at LIMIT :limit;
+
+-- name: forget_upload_parts!
+DELETE FROM upload_part WHERE upload_id = :id;
+
+-- name: empty_upload!
+UPDATE upload SET parts = 0, part_bytes = 0 WHERE id = :id;
+
+-- name: forget_uploads!
+DELETE FROM upload WHERE id IN (
+    SELECT id FROM upload WHERE ended_at IS NOT NULL AND parts = 0 AND ended_at <= :ended_before
+    ORDER BY ended_at LIMIT :limit);
+
+-- Imports: files that are still to be fetched.
+
+-- name: pending_imports
+SELECT COUNT(*) FROM import;
+
+-- name: add_import!
+INSERT INTO import (file_id, url, check_line) VALUES (:file_id, :url, :check_line);
+
+-- name: next_import
+-- The oldest files that are to be fetched now.
+SELECT file.id, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
+FROM import JOIN file ON file.id = import.file_id
+WHERE not_before <= :now ORDER BY file.seq LIMIT :limit;
+
+-- name: postpone_import!
+UPDATE import SET tries = :tries, not_before = :not_before WHERE file_id = :file_id;
+
+-- name: forget_import!
+DELETE FROM import WHERE file_id = :file_id;
+
+-- name: fill_file!
+-- An import has ended: the file has its bytes, or will never have any.
+UPDATE file SET status = :status, size = :size, status_details = :status_details WHERE id = :id;

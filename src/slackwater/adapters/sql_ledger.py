@@ -1,4 +1,5 @@
-"""The Ledger on SQL: files and batches here, the work on shards in sql_work.py. One method is one transaction.
+"""The Ledger on SQL: files and batches here, shards in sql_work.py, uploads in sql_uploads.py, lists of batches in
+sql_lists.py. One method, one transaction.
 
 The text of every statement is in queries.sql; which status follows which comes from core/batch.py.
 """
@@ -9,16 +10,20 @@ from pathlib import Path
 
 import aiosql
 
+from slackwater.adapters.sql_imports import SqlImports
+from slackwater.adapters.sql_lists import SqlLists
 from slackwater.adapters.sql_rows import batch_record, batch_row, file_record, file_row, text_of
-from slackwater.adapters.sql_work import SqlWork
-from slackwater.adapters.sqlite import Database
+from slackwater.adapters.sql_uploads import SqlUploads
+from slackwater.adapters.sqlite import SEARCH_STEPS, Database
 from slackwater.core.batch import MOMENT, NEXT, Batch, BatchError, Event, Status, can
-from slackwater.core.errors import InvalidRequest
-from slackwater.core.file import File, Purpose
-from slackwater.ports import NewShard, OpenBatch, Waiting
+from slackwater.core.errors import Conflict, InvalidRequest
+from slackwater.core.file import File, FileLimits, Purpose
+from slackwater.ports import NO_LIMITS, IdempotencyKey, NewShard, OpenBatch, Waiting
 
 QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
 LAST = 2**62
+# As many as a list may have: whoever walks through one and deletes everything never loses the way.
+DELETED_KEPT = 20_000
 
 
 def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
@@ -26,30 +31,33 @@ def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None
     return next((row for row in rows if row["id"] not in skip), None)
 
 
-class SqlLedger(SqlWork):
+class SqlLedger(SqlUploads, SqlImports, SqlLists):
     """Durable facts in a SQLite database."""
 
     @classmethod
-    def open(cls, path: Path | str, *, inline: bool = False) -> "SqlLedger":
+    def open(cls, path: Path | str, *, inline: bool = False, search_steps: int = SEARCH_STEPS) -> "SqlLedger":
         """Opens or makes the database. `inline` runs everything on the caller's thread (simulation, `:memory:`).
 
         Raises DataDirectoryError where a newer version has been.
         """
-        return cls(Database(path, inline=inline or str(path) == ":memory:"), QUERIES)
+        inline = inline or str(path) == ":memory:"
+        return cls(Database(path, inline=inline, search_steps=search_steps), QUERIES)
 
     async def close(self) -> None:
         await self._database.close()
 
     # Files
 
-    async def add_file(self, file: File) -> None:
-        await self._write(lambda db: self._run(db, "add_file", file_row(file)))
+    async def add_file(self, file: File, *, limits: FileLimits = NO_LIMITS) -> None:
+        await self._write(lambda db: self._add_file(db, file, limits))
 
     async def file(self, file_id: str) -> File | None:
         row = self._one(self._reader, "file", {"id": file_id})
         return None if row is None else file_record(row)
 
-    async def files(self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool) -> list[File]:
+    async def files(
+        self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool, now: int
+    ) -> list[File]:
         db = self._reader
         cursor = None
         if after is not None:
@@ -57,7 +65,7 @@ class SqlLedger(SqlWork):
             if row is None:
                 raise InvalidRequest(f"after: there is no file '{after}'", param="after")
             cursor = row["seq"]
-        wanted = {"purpose": None if purpose is None else purpose.value, "limit": limit}
+        wanted = {"purpose": None if purpose is None else purpose.value, "limit": limit, "now": now}
         if descending:
             rows = self._all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
         else:
@@ -65,7 +73,12 @@ class SqlLedger(SqlWork):
         return [file_record(row) for row in rows]
 
     async def delete_file(self, file_id: str) -> File | None:
-        row = await self._write(lambda db: self._one(db, "delete_file", {"id": file_id}))
+        def work(db: sqlite3.Connection) -> sqlite3.Row | None:
+            self._run(db, "remember_deleted", {"id": file_id})
+            self._run(db, "forget_deleted", {"kept": DELETED_KEPT})
+            return self._one(db, "delete_file", {"id": file_id})
+
+        row = await self._write(work)
         return None if row is None else file_record(row)
 
     async def blob_in_use(self, key: str) -> bool:
@@ -78,22 +91,33 @@ class SqlLedger(SqlWork):
 
     # Batches
 
-    async def add_batch(self, batch: Batch) -> None:
-        await self._write(lambda db: self._run(db, "add_batch", batch_row(batch)))
+    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+        def work(db: sqlite3.Connection) -> Batch:
+            earlier = None if key is None else self._batch_of_key(db, key)
+            if earlier is not None:
+                return earlier
+            self._run(db, "add_batch", batch_row(batch, key))
+            return batch
+
+        return await self._write(work)
+
+    async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
+        return self._batch_of_key(self._reader, key)
+
+    def _batch_of_key(self, db: sqlite3.Connection, key: IdempotencyKey) -> Batch | None:
+        row = self._one(db, "batch_of_key", {"key": key.key})
+        if row is None:
+            return None
+        if row["idempotency_digest"] != key.digest:
+            raise Conflict(
+                f"The idempotency key '{key.key[:80]}' was used for another request (batch {row['id']}). "
+                "Use a new key for a new request."
+            )
+        return batch_record(row)
 
     async def batch(self, batch_id: str) -> Batch | None:
         row = self._one(self._reader, "batch", {"id": batch_id})
         return None if row is None else batch_record(row)
-
-    async def batches(self, *, after: str | None, limit: int) -> list[Batch]:
-        before = LAST
-        if after is not None:
-            row = self._one(self._reader, "batch", {"id": after})
-            if row is None:
-                raise InvalidRequest(f"after: there is no batch '{after}'", param="after")
-            before = row["seq"]
-        rows = self._all(self._reader, "batches", {"before": before, "limit": limit})
-        return [batch_record(row) for row in rows]
 
     async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
         def work(db: sqlite3.Connection) -> Batch | None:
@@ -189,6 +213,9 @@ class SqlLedger(SqlWork):
 
     async def enqueued_tokens(self, deployment: str) -> int:
         return self._number(self._reader, "enqueued_tokens", {"deployment": deployment})
+
+    async def counted_tokens(self, deployment: str) -> int:
+        return self._number(self._reader, "counted_tokens", {"deployment": deployment})
 
     # Scheduling
 

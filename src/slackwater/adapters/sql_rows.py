@@ -7,7 +7,8 @@ import msgspec
 
 from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, Usage, WindowElapsed
 from slackwater.core.file import File, FileStatus, Purpose
-from slackwater.ports import BlobRange
+from slackwater.core.upload import Upload, UploadPart, UploadStatus
+from slackwater.ports import BlobRange, IdempotencyKey
 
 _policies = msgspec.json.Decoder(Policies)
 _metadata = msgspec.json.Decoder(dict[str, str])
@@ -48,7 +49,35 @@ def file_record(row: sqlite3.Row) -> File:
     )
 
 
-def batch_row(batch: Batch) -> dict[str, Any]:
+def upload_row(upload: Upload) -> dict[str, Any]:
+    """The columns of an upload."""
+    return msgspec.structs.asdict(upload) | {"purpose": upload.purpose.value, "status": upload.status.value}
+
+
+def upload_record(row: sqlite3.Row) -> Upload:
+    """The upload of a row."""
+    return Upload(
+        id=row["id"],
+        filename=row["filename"],
+        purpose=Purpose(row["purpose"]),
+        size=row["size"],
+        mime_type=row["mime_type"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        status=UploadStatus(row["status"]),
+        file_lifetime_seconds=row["file_lifetime_seconds"],
+        file_id=row["file_id"],
+        completed_with=row["completed_with"],
+        ended_at=row["ended_at"],
+    )
+
+
+def part_record(row: sqlite3.Row) -> UploadPart:
+    """The part of a row."""
+    return UploadPart(**{name: row[name] for name in UploadPart.__struct_fields__})
+
+
+def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]:
     """The columns of a new batch."""
     return {
         "id": batch.id,
@@ -63,6 +92,10 @@ def batch_row(batch: Batch) -> dict[str, Any]:
         "policies": text_of(batch.policies),
         "metadata": None if batch.metadata is None else text_of(batch.metadata),
         "total": batch.counts.total,
+        "deployment": batch.deployment,
+        "enqueued_tokens": batch.enqueued_tokens,
+        "idempotency_key": None if key is None else key.key,
+        "idempotency_digest": None if key is None else key.digest,
     }
 
 

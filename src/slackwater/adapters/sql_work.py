@@ -4,9 +4,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from slackwater.adapters.sql_rows import joined, range_record, range_row
+from slackwater.adapters.sql_rows import file_row, joined, range_record, range_row
 from slackwater.adapters.sqlite import Database
 from slackwater.core.batch import RequestCounts, Status, Usage
+from slackwater.core.errors import QuotaExceeded
+from slackwater.core.file import File, FileLimits, Purpose
 from slackwater.ports import LeaseState, Segment, Shard, UnfinishedShard
 
 T = TypeVar("T")
@@ -46,6 +48,18 @@ class SqlWork:
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._database.write(work)
+
+    def _add_file(self, db: sqlite3.Connection, file: File, limits: FileLimits) -> None:
+        """Adds a file's row, where its kind has room. Part of a transaction, so two at once cannot both be the last."""
+        if file.purpose is not Purpose.BATCH_OUTPUT:
+            name, most, kind, advice = (
+                ("lasting_files", limits.lasting, "without expiry", "Delete files, or give them an expiry.")
+                if file.expires_at is None
+                else ("expiring_files", limits.expiring, "with expiry", "Delete files, or wait until some expire.")
+            )
+            if most and self._number(db, name, {}) >= most:
+                raise QuotaExceeded(f"The quota for files {kind} is reached. The maximum is {most}. {advice}")
+        self._run(db, "add_file", file_row(file))
 
     async def claim_shard(
         self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float

@@ -1,8 +1,8 @@
 """The HTTP application: the same routes under three prefixes, and what every answer has in common."""
 
+import functools
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -12,90 +12,77 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slackwater.api import batches, files, wire
+from slackwater.api import objects, wire
 from slackwater.api.auth import authorize
-from slackwater.api.context import ApiSettings, Context, context_of
-from slackwater.api.dialects import AZURE, DIALECTS, Dialect, dialect_of
-from slackwater.core.deployment import Deployment
+from slackwater.api.context import Context, context_of
+from slackwater.api.dialects import API_VERSIONS, AZURE, DIALECTS, Dialect, dialect_of
+from slackwater.api.openapi import document
+from slackwater.api.operations import OPERATIONS, Handler
 from slackwater.core.errors import SlackwaterError, Unauthorized
-from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.intake import Intake
-from slackwater.ports import BlobStore, Clock, Ledger
 
 log = logging.getLogger("slackwater")
-Handler = Callable[[Request], Awaitable[Response]]
+VERSIONS = ",".join(API_VERSIONS)
 
 
-def build_app(
-    *,
-    ledger: Ledger,
-    blobs: BlobStore,
-    clock: Clock,
-    intake: Intake,
-    admission: Admission,
-    deployments: Callable[[], Sequence[Deployment]],
-    settings: ApiSettings,
-) -> Starlette:
+def build_app(context: Context) -> Starlette:
     """The application over these doors."""
-    app = Starlette(routes=[Route("/healthz", _health), *(route for d in DIALECTS for route in _routes(d))])
+    routes = [Route("/healthz", _health), Route("/openapi.json", _openapi)]
+    app = Starlette(routes=[*routes, *(route for dialect in DIALECTS for route in _routes(dialect))])
     app.router.redirect_slashes = False
-    app.state.context = Context(
-        ledger=ledger,
-        blobs=blobs,
-        clock=clock,
-        intake=intake,
-        admission=admission,
-        deployments=deployments,
-        settings=settings,
-    )
+    app.state.context = context
     app.add_middleware(_Common)
     app.add_exception_handler(HTTPException, _http_error)
     return app
 
 
 def _routes(dialect: Dialect) -> list[Route]:
-    prefix = dialect.prefix
-    table: list[tuple[str, str, Handler]] = [
-        ("POST", "/files", files.upload),
-        ("GET", "/files", files.list_files),
-        ("GET", "/files/{file_id}", files.get_file),
-        ("DELETE", "/files/{file_id}", files.delete_file),
-        ("GET", "/files/{file_id}/content", files.content),
-        ("POST", "/batches", batches.create),
-        ("GET", "/batches", batches.list_batches),
-        ("GET", "/batches/{batch_id}", batches.get_batch),
-        ("POST", "/batches/{batch_id}/cancel", batches.cancel),
-        ("GET", "/batches/{batch_id}/results", batches.results),
-        ("GET", "/models", _models),
+    return [
+        Route(
+            dialect.prefix + operation.path,
+            _guarded(dialect, operation.handler, files=operation.tag == "Files"),
+            methods=[operation.method],
+        )
+        for operation in OPERATIONS
+        if operation.served_by(dialect)
     ]
-    if dialect.dated:
-        # openai-node's AzureOpenAI puts its deployment into this one path (spec 1.1).
-        table.append(("POST", "/deployments/{deployment}/batches", batches.create))
-    return [Route(prefix + path, _guarded(dialect, handler), methods=[method]) for method, path, handler in table]
 
 
-def _guarded(dialect: Dialect, handler: Handler) -> Handler:
+def _guarded(dialect: Dialect, handler: Handler, *, files: bool) -> Handler:
     """A handler behind its family's door: version, key, and errors in the family's words."""
 
     async def guarded(request: Request) -> Response:
         request.state.dialect = dialect
-        settings = context_of(request).settings
+        clock = context_of(request).clock
+        begun = clock.monotonic()
         try:
-            version = request.query_params.get("api-version")
-            if not dialect.knows_version(version, lenient=settings.lenient_api_version):
-                if dialect.dated:
-                    return wire.not_found_anywhere(dialect)
-                return wire.envelope(400, message="API version not supported", code="BadRequest")
-            authorize(request, settings.api_keys)
-            return await handler(request)
+            response = await answer(request)
         except Unauthorized as error:
             await _drain(request)
-            return wire.error_response(dialect, error)
+            response = wire.error_response(dialect, error, files=files)
         except SlackwaterError as error:
-            return wire.error_response(dialect, error)
+            response = wire.error_response(dialect, error, files=files)
         except Exception:
             log.exception("request_failed id=%s %s %s", request.scope["request_id"], request.method, request.url.path)
-            return wire.error_response(dialect, SlackwaterError())
+            response = wire.error_response(dialect, SlackwaterError(), files=files)
+        if response.media_type == "application/json":
+            response.headers["Content-Type"] = dialect.json_type
+        if dialect.openai_headers:
+            response.headers["openai-version"] = "2020-10-01"
+            response.headers["openai-processing-ms"] = str(round(1000 * (clock.monotonic() - begun)))
+        if files and dialect.dated:
+            response.headers["api-supported-versions"] = VERSIONS
+        return response
+
+    async def answer(request: Request) -> Response:
+        settings = context_of(request).settings
+        if not dialect.knows_version(request.query_params.get("api-version"), lenient=settings.lenient_api_version):
+            if dialect.dated:
+                return wire.not_found_anywhere(dialect)
+            return wire.envelope(
+                400, message="API version not supported. Leave it out, or use 'v1'.", code="BadRequest"
+            )
+        authorize(request, settings.api_keys)
+        return await handler(request)
 
     return guarded
 
@@ -106,17 +93,16 @@ async def _drain(request: Request) -> None:
 
 
 async def _health(request: Request) -> Response:
-    return wire.json_response({"status": "ok"})
+    return wire.json_response(objects.Health())
 
 
-async def _models(request: Request) -> Response:
-    """The names that `model` may have here."""
-    created = 1_700_000_000
-    data = [
-        {"id": deployment.name, "object": "model", "created": created, "owned_by": "slackwater"}
-        for deployment in context_of(request).deployments()
-    ]
-    return wire.json_response({"object": "list", "data": data})
+async def _openapi(request: Request) -> Response:
+    return Response(_document(), media_type="application/json")
+
+
+@functools.cache
+def _document() -> bytes:
+    return wire.encode(document())
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -125,8 +111,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
     dialect = dialect_of(request.url.path)
     if error.status_code == 404:
         return wire.not_found_anywhere(dialect)
-    kind = (dialect or AZURE).codes.kind
-    return wire.envelope(error.status_code, message=error.detail, code=None, kind=kind, headers=error.headers)
+    message, headers = error.detail, dict(error.headers or {})
+    if error.status_code == 405:
+        methods = headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+        message = f"{request.method} is not possible here. Possible are {methods}."
+    return wire.envelope(
+        error.status_code, message=message, code=None, kind=(dialect or AZURE).codes.kind, headers=headers
+    )
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What can be done at a path. Each of its methods is a route of its own."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 class _Common:
@@ -149,6 +147,7 @@ class _Common:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = headers["apim-request-id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
                 if echoed is not None:
                     headers["x-ms-client-request-id"] = echoed.decode("latin-1")
                 if scope.get("close_connection"):

@@ -24,4 +24,4 @@ def authorize(request: Request, keys: tuple[str, ...]) -> None:
     # Every key is compared, whichever fits, so that the time says nothing.
     matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
     if not any(matches):
-        raise Unauthorized(REFUSED)
+        raise Unauthorized(REFUSED, given=bool(given))

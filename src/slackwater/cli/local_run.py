@@ -77,7 +77,7 @@ async def run(job: Job, *, show: Callable[[Progress], None], resumed: Callable[[
     config = msgspec.structs.replace(
         config,
         limits=msgspec.structs.replace(
-            config.limits, requests_per_file=job.requests_max or 2**62, validation_errors=ERRORS_MAX
+            config.limits, requests_per_file=job.requests_max, embedding_inputs=0, validation_errors=ERRORS_MAX
         ),
     )
     async with open_service(config, job.state, offload=InlineOffload(), counter=None, accept_any=DEPLOYMENT) as service:

@@ -14,18 +14,21 @@ import click
 import msgspec
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 
 from slackwater import __version__
 from slackwater.adapters.process_offload import ProcessOffload
 from slackwater.adapters.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
-from slackwater.api.context import ApiSettings
+from slackwater.api.context import ApiSettings, Context
 from slackwater.config import LOOPBACK, Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError
+from slackwater.core.file import FileLimits, Purpose
 from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.intake import Intake
-from slackwater.wiring import Service, check_backends, open_service
+from slackwater.pipeline.intake import Intake, new_file_id
+from slackwater.pipeline.retries import Retries
+from slackwater.pipeline.uploads import Uploads
+from slackwater.ports import Offload
+from slackwater.wiring import Service, check_backends, fetcher_of, open_service
 
 
 @click.command("serve")
@@ -103,8 +106,9 @@ class _Server(uvicorn.Server):
 async def _serve(config: Config, directory: Path, listener: socket.socket, *, demo: bool) -> None:
     offload = ProcessOffload()
     counters = {deployment.name: TiktokenCounter(deployment.tokenizer) for deployment in config.deployments}
-    async with open_service(config, directory, offload=offload, counter=counters) as service:
-        app = _app(config, service)
+    fetcher = fetcher_of(config)
+    async with open_service(config, directory, offload=offload, counter=counters, fetcher=fetcher) as service:
+        app = build_app(_context(config, service, offload))
         http = _Server(
             uvicorn.Config(
                 app,
@@ -144,21 +148,29 @@ async def _serve(config: Config, directory: Path, listener: socket.socket, *, de
         click.echo("stopped; the same command continues where this ended", err=True)
 
 
-def _app(config: Config, service: Service) -> Starlette:
-    intake = Intake(service.ledger, service.blobs, service.clock, upload_bytes_max=config.limits.upload_bytes)
-    admission = Admission(service.ledger, service.clock, wake=service.hint.notify)
-    return build_app(
-        ledger=service.ledger,
-        blobs=service.blobs,
-        clock=service.clock,
-        intake=intake,
-        admission=admission,
-        deployments=lambda: service.deployments,
-        settings=ApiSettings(
-            upload_bytes_max=config.limits.upload_bytes,
-            api_keys=config.api_keys,
-            lenient_api_version=config.server.lenient_api_version,
+def _context(config: Config, service: Service, offload: Offload) -> Context:
+    """What the API needs of a service."""
+    ledger, blobs, clock, limits = service.ledger, service.blobs, service.clock, config.limits
+    file_limits = FileLimits(lasting=limits.lasting_files, expiring=limits.expiring_files)
+    return Context(
+        ledger=ledger,
+        blobs=blobs,
+        clock=clock,
+        intake=Intake(ledger, blobs, clock, upload_bytes_max=limits.upload_bytes, limits=file_limits),
+        admission=Admission(ledger, blobs, clock, wake=service.hint.notify, deployments=lambda: service.deployments),
+        uploads=Uploads(
+            ledger,
+            blobs,
+            clock,
+            bytes_max=lambda purpose: limits.upload_bytes if purpose is Purpose.BATCH else limits.upload_parts_bytes,
+            limits=file_limits,
+            new_file_id=new_file_id,
+            wake=service.upload_hint.notify,
         ),
+        importer=service.importer,
+        retries=Retries(ledger, blobs, clock, offload, new_file_id=new_file_id),
+        deployments=lambda: service.deployments,
+        settings=ApiSettings(api_keys=config.api_keys, lenient_api_version=config.server.lenient_api_version),
     )
 
 

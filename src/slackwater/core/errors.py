@@ -3,15 +3,22 @@
     SlackwaterError
     ├── UserError                 the caller can put it right; the message says how
     │   ├── InvalidRequest        a parameter is missing, of the wrong type, or out of range
-    │   ├── PayloadTooLarge       a body is over its limit
+    │   │   └── InputFileMissing  the file that a batch is to be made of is not there
+    │   ├── PayloadTooLarge       a JSON body is over its limit
+    │   ├── FileTooLarge          an uploaded file is over its limit
+    │   ├── FileRefused           an uploaded file has the wrong name, purpose or first line
+    │   ├── QuotaExceeded         there are as many files as there may be
     │   ├── NotFound              no such file, batch or path
     │   ├── Conflict              the object's state forbids it (cancel of a completed batch)
     │   ├── Unauthorized          no key, or not one of ours
+    │   ├── Forbidden             the operator has not turned it on
+    │   │   └── ImportRefused     a URL that this service does not fetch from
     │   └── TokenLimitExceeded    the deployment has no room for this batch's enqueued tokens
     ├── BackendError              one call to one backend brought no HTTP answer
     │   ├── BackendUnreachable    no connection
     │   ├── BackendTimeout        connect, first byte or total time is over
     │   └── BackendReplyBroken    half a body, not HTTP, or over the size limit
+    ├── FetchFailed               a file could not be fetched from its URL
     ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
     └── ConfigError               the configuration is wrong; carries every fault, one line each
@@ -45,10 +52,32 @@ class InvalidRequest(UserError):
     code = "invalid_value"
 
 
+class InputFileMissing(InvalidRequest):
+    """The file that a batch is to be made of does not exist, or is not the caller's."""
+
+
 class PayloadTooLarge(UserError):
-    """A body is larger than its limit allows."""
+    """A JSON body is larger than any request needs."""
 
     code = "payload_too_large"
+
+
+class FileTooLarge(UserError):
+    """An uploaded file is larger than its limit allows."""
+
+    code = "file_too_large"
+
+
+class FileRefused(UserError):
+    """An uploaded file cannot be what its purpose says: its name, its purpose, or its first line."""
+
+    code = "file_refused"
+
+
+class QuotaExceeded(UserError):
+    """There are as many files as there may be."""
+
+    code = "quota_exceeded"
 
 
 class NotFound(UserError):
@@ -67,6 +96,21 @@ class Unauthorized(UserError):
     """No credentials, or not ones of ours."""
 
     code = "unauthorized"
+
+    def __init__(self, message: str, *, given: bool) -> None:
+        """`given`: whether there were any credentials."""
+        super().__init__(message)
+        self.given = given
+
+
+class Forbidden(UserError):
+    """What the operator has not turned on. The message names the setting."""
+
+    code = "forbidden"
+
+
+class ImportRefused(Forbidden):
+    """A URL whose scheme, host or address is not one that this service fetches from."""
 
 
 class TokenLimitExceeded(UserError):
@@ -101,6 +145,17 @@ class BackendReplyBroken(BackendError):
     """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit."""
 
     code = "backend_reply_broken"
+
+
+class FetchFailed(SlackwaterError):
+    """A file could not be fetched from its URL. `again` says whether another try may bring it."""
+
+    code = "fetch_failed"
+
+    def __init__(self, message: str, *, again: bool) -> None:
+        super().__init__(message)
+        self.message = message
+        self.again = again
 
 
 class StorageFull(SlackwaterError):

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+FILENAME_MAX = 512
+
 
 class Purpose(StrEnum):
     """Why a file exists. Users upload `batch`; finished batches make `batch_output`. The rest is kept but not interpreted."""
@@ -11,7 +13,9 @@ class Purpose(StrEnum):
     BATCH = "batch"
     BATCH_OUTPUT = "batch_output"
     FINE_TUNE = "fine-tune"
+    FINE_TUNE_RESULTS = "fine-tune-results"
     ASSISTANTS = "assistants"
+    ASSISTANTS_OUTPUT = "assistants_output"
     USER_DATA = "user_data"
     EVALS = "evals"
     VISION = "vision"
@@ -37,3 +41,12 @@ class File(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     status: FileStatus = FileStatus.PROCESSED
     status_details: str | None = None
+
+
+class FileLimits(Struct, frozen=True, kw_only=True):
+    """How many uploaded files there may be at once; 0 is no limit. Results of batches do not count (spec 6.1)."""
+
+    lasting: int = 0
+    """Files that live until they are deleted."""
+    expiring: int = 0
+    """Files that go by themselves."""

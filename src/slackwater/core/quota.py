@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from slackwater.core.batch import Batch, BatchError
+from slackwater.core.deployment import Deployment, WhenFull
 
 
 def admit(waiting: Iterable[Batch], *, limit: int | None, held: int) -> list[Batch]:
@@ -16,18 +17,47 @@ def admit(waiting: Iterable[Batch], *, limit: int | None, held: int) -> list[Bat
     return admitted
 
 
-def over_limit(tokens: int, *, limit: int | None, deployment: str) -> BatchError | None:
-    """The error of a batch that could never start, because it alone weighs more than the deployment may hold.
+def fits(tokens: int, *, limit: int | None, held: int) -> bool:
+    """Whether so many more tokens fit beside those that are held."""
+    return limit is None or held + tokens <= limit
 
-    The text is the recorded one of the contract (spec 5.1) with the advice that fits: waiting would not help here.
+
+def refusal(tokens: int, *, deployment: Deployment, held: int, family: str) -> BatchError | None:
+    """The error of a validated batch that may not start: there is no room now, or there never will be.
+
+    A batch that may wait is refused only where it alone weighs more than the deployment may hold.
     """
-    if limit is None or tokens <= limit:
+    limit = deployment.enqueued_token_limit
+    waits = deployment.when_full is WhenFull.QUEUE
+    if fits(tokens, limit=limit, held=0 if waits else held):
         return None
-    message = (
-        f"The number of enqueued tokens has surpassed the configured limit of {shorten(limit)} for the deployment "
-        f"'{deployment}'. This file alone has about {shorten(tokens)} tokens: either increase the limit or split the file."
-    )
+    assert limit is not None, "what has no limit fits"
+    if tokens > limit:
+        message = (
+            f"{_surpassed(limit, deployment.name)} This file alone has about {shorten(tokens)} tokens: either increase the "
+            "limit or split the file."
+        )
+    elif family == "openai":
+        message = (
+            f"Enqueued token limit reached for {deployment.name}. Limit: {limit:,} enqueued tokens. Please try again once "
+            "some in_progress batches have been completed."
+        )
+    else:
+        message = limit_reached(limit, deployment=deployment.name)
     return BatchError(code="token_limit_exceeded", message=message)
+
+
+def limit_reached(limit: int | None, *, deployment: str) -> str:
+    """The recorded words of the contract (spec 5.1)."""
+    assert limit is not None, "what has no limit is never reached"
+    return f"{_surpassed(limit, deployment)} Please either increase the limit or try again once the current jobs have finished."
+
+
+def _surpassed(limit: int, deployment: str) -> str:
+    return (
+        f"The number of enqueued tokens has surpassed the configured limit of {shorten(limit)} for the deployment "
+        f"'{deployment}'."
+    )
 
 
 def shorten(count: int) -> str:

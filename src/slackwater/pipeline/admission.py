@@ -3,15 +3,18 @@
 What can be said at once is said at once: parameters and the input file's existence. The file's content is for the validator.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
 from slackwater.core.batch import TERMINAL, Batch, Policies, Status
-from slackwater.core.errors import Conflict, InvalidRequest, NotFound
-from slackwater.core.file import FileStatus, Purpose
-from slackwater.core.validation import REQUIRED_KEY, normalised
-from slackwater.ports import Clock, Ledger
+from slackwater.core.deployment import Deployment, WhenFull
+from slackwater.core.endpoints import NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
+from slackwater.core.errors import Conflict, InputFileMissing, InvalidRequest, NotFound, TokenLimitExceeded
+from slackwater.core.file import File, FileStatus, Purpose
+from slackwater.core.peek import HEAD_BYTES, Peek, peek
+from slackwater.core.quota import fits, limit_reached
+from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
 from slackwater.telemetry import event
 
 WINDOW = "24h"
@@ -27,25 +30,85 @@ class Order(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, str] | None = None
 
 
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A batch that was made now, or `repeated`: by an earlier create under the same key."""
+
+    batch: Batch
+    repeated: bool = False
+
+
 class Admission:
     """Lets batches in, and lets them be cancelled."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, *, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        wake: Callable[[], None],
+        deployments: Callable[[], Iterable[Deployment]],
+    ) -> None:
         """`wake` hints that there is something to do."""
         self._ledger = ledger
+        self._blobs = blobs
         self._clock = clock
         self._wake = wake
+        self._deployments = deployments
 
-    async def create(self, order: Order, *, batch_id: str, endpoint: str, policies: Policies) -> Batch:
+    async def create(
+        self,
+        order: Order,
+        *,
+        batch_id: str,
+        endpoint: str,
+        policies: Policies,
+        fail_fast: bool = False,
+        key: IdempotencyKey | None = None,
+    ) -> Admitted:
         """A new batch, `validating`. `endpoint` is how the caller's family writes it back.
 
-        Raises InvalidRequest (window, endpoint, purpose or status of the file) and NotFound (no such file).
+        With `fail_fast`, a batch whose estimated tokens find no room is refused now, and not when it is validated.
+        Raises InvalidRequest (window, endpoint, file), TokenLimitExceeded, and Conflict (the key was another order's).
         """
+        if key is not None and (earlier := await self._ledger.batch_of_key(key)) is not None:
+            return Admitted(batch=earlier, repeated=True)
+        self._check(order)
+        file = await self._input_file(order.input_file_id)
+        look = await self._peek(file, fail_fast=fail_fast)
+        now = int(self._clock.now())
+        batch = await self._ledger.add_batch(
+            Batch(
+                id=batch_id,
+                input_file_id=file.id,
+                input_blob=file.blob,
+                endpoint=endpoint,
+                completion_window=WINDOW,
+                status=Status.VALIDATING,
+                created_at=now,
+                expires_at=now + WINDOW_SECONDS,
+                policies=policies,
+                deployment=look.deployment,
+                enqueued_tokens=look.tokens or 0,
+                metadata=None if order.metadata is None else dict(order.metadata),
+            ),
+            key=key,
+        )
+        if batch.id != batch_id:
+            # Two creates under one key came at once, and the other was first.
+            return Admitted(batch=batch, repeated=True)
+        event("batch_created", batch=batch.id, file=file.id, endpoint=batch.endpoint)
+        self._wake()
+        return Admitted(batch=batch)
+
+    def _check(self, order: Order) -> None:
         if order.completion_window != WINDOW:
             raise InvalidRequest(
                 f"Invalid value: '{order.completion_window[:60]}'. The completion_window must be '{WINDOW}'.",
                 param="completion_window",
             )
+        if of_assistants(order.endpoint):
+            raise InvalidRequest(NO_ASSISTANTS, param="endpoint")
         if normalised(order.endpoint) not in REQUIRED_KEY:
             raise InvalidRequest(
                 f"Invalid value: '{order.endpoint[:60]}'. Supported values are: "
@@ -53,11 +116,12 @@ class Admission:
                 + ".",
                 param="endpoint",
             )
-        now = int(self._clock.now())
-        file = await self._ledger.file(order.input_file_id)
-        if file is None or (file.expires_at is not None and file.expires_at <= now):
-            raise NotFound(
-                f"There is no file '{order.input_file_id[:80]}'. Upload it first, with purpose 'batch'.",
+
+    async def _input_file(self, file_id: str) -> File:
+        file = await self._ledger.file(file_id)
+        if file is None or (file.expires_at is not None and file.expires_at <= self._clock.now()):
+            raise InputFileMissing(
+                f"Cannot find file '{file_id[:80]}', or it belongs to someone else. Upload it first, with the purpose 'batch'.",
                 param="input_file_id",
             )
         if file.purpose is not Purpose.BATCH:
@@ -66,25 +130,27 @@ class Admission:
                 param="input_file_id",
             )
         if file.status is not FileStatus.PROCESSED:
-            raise InvalidRequest(
-                f"The file is '{file.status.value}'; wait until it is 'processed'.", param="input_file_id"
-            )
-        batch = Batch(
-            id=batch_id,
-            input_file_id=file.id,
-            input_blob=file.blob,
-            endpoint=endpoint,
-            completion_window=WINDOW,
-            status=Status.VALIDATING,
-            created_at=now,
-            expires_at=now + WINDOW_SECONDS,
-            policies=policies,
-            metadata=None if order.metadata is None else dict(order.metadata),
-        )
-        await self._ledger.add_batch(batch)
-        event("batch_created", batch=batch.id, file=file.id, endpoint=batch.endpoint)
-        self._wake()
-        return batch
+            advice = "wait until it is 'processed'" if file.status is FileStatus.PENDING else "upload it again"
+            raise InvalidRequest(f"The file is '{file.status.value}'; {advice}.", param="input_file_id")
+        return file
+
+    async def _peek(self, file: File, *, fail_fast: bool) -> Peek:
+        """Which deployment the file is for, and about what it weighs; nothing where there is no such deployment."""
+        try:
+            head = await self._blobs.read(BlobRange(key=file.blob, offset=0, length=HEAD_BYTES))
+        except FileNotFoundError as error:
+            raise InputFileMissing(
+                f"The file '{file.id}' has just been deleted. Upload it again.", param="input_file_id"
+            ) from error
+        look = peek(head, size=file.size)
+        deployment = next((each for each in self._deployments() if each.name == look.deployment), None)
+        if deployment is None:
+            return Peek()
+        if fail_fast and look.tokens is not None and deployment.when_full is WhenFull.FAIL:
+            held = await self._ledger.enqueued_tokens(deployment.name)
+            if not fits(look.tokens, limit=deployment.enqueued_token_limit, held=held):
+                raise TokenLimitExceeded(limit_reached(deployment.enqueued_token_limit, deployment=deployment.name))
+        return look
 
     async def cancel(self, batch_id: str) -> Batch:
         """The batch, `cancelling` or already `cancelled`. Raises NotFound, and Conflict where it has ended otherwise."""

@@ -6,12 +6,11 @@ The file's bytes are durable before the row that shows it; what is not finished 
 import uuid
 from collections.abc import Callable
 
-from slackwater.core.errors import InvalidRequest, PayloadTooLarge
-from slackwater.core.file import File, Purpose
+from slackwater.core.errors import FileTooLarge, InvalidRequest, QuotaExceeded
+from slackwater.core.file import FILENAME_MAX, File, FileLimits, Purpose
+from slackwater.core.peek import HEAD_BYTES
 from slackwater.ports import BlobStore, BlobWriter, Clock, Ledger
 from slackwater.telemetry import event
-
-FILENAME_MAX = 512
 
 
 def new_file_id() -> str:
@@ -19,22 +18,30 @@ def new_file_id() -> str:
     return f"file-{uuid.uuid4().hex}"
 
 
-class Upload:
+class IncomingFile:
     """One file on its way in. End it with `finish` or `discard`."""
 
     def __init__(self, intake: "Intake", file_id: str, writer: BlobWriter) -> None:
         self._intake = intake
         self._file_id = file_id
         self._writer = writer
+        self.head = b""
+        """The first bytes, for whoever wants to look at them; at most HEAD_BYTES."""
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._writer.size
 
     async def write(self, data: bytes) -> None:
-        """Adds bytes. Raises PayloadTooLarge as soon as there are too many, and StorageFull."""
+        """Adds bytes. Raises FileTooLarge as soon as there are too many, and StorageFull."""
         limit = self._intake.upload_bytes_max
         if limit and self._writer.size + len(data) > limit:
-            raise PayloadTooLarge(
-                f"The file is larger than the {limit:,} bytes that this service accepts. Split it into several files.",
-                param="file",
+            raise FileTooLarge(
+                f"File is too large. This service accepts up to {limit:,} bytes; split it into several files."
             )
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
         await self._writer.write(data)
 
     async def finish(self, *, purpose: Purpose, filename: str, expires_seconds: int | None) -> File:
@@ -58,24 +65,26 @@ class Intake:
         clock: Clock,
         *,
         upload_bytes_max: int,
+        limits: FileLimits | None = None,
         new_id: Callable[[], str] = new_file_id,
     ) -> None:
         """`upload_bytes_max` of 0 is no limit."""
         self.upload_bytes_max = upload_bytes_max
+        self.limits = limits or FileLimits()
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
         self._new_id = new_id
 
-    async def begin(self) -> Upload:
+    async def begin(self) -> IncomingFile:
         """Starts an upload."""
         file_id = self._new_id()
-        return Upload(self, file_id, await self._blobs.create(f"files/{file_id}"))
+        return IncomingFile(self, file_id, await self._blobs.create(f"files/{file_id}"))
 
     async def keep(
         self, file_id: str, writer: BlobWriter, *, purpose: Purpose, filename: str, expires_seconds: int | None
     ) -> File:
-        """Blob first, then the row that names it."""
+        """Blob first, then the row that names it. Raises QuotaExceeded; then nothing stays."""
         if len(filename) > FILENAME_MAX:
             raise InvalidRequest(f"The file name is longer than {FILENAME_MAX} characters.", param="file")
         await writer.publish()
@@ -89,7 +98,11 @@ class Intake:
             blob=f"files/{file_id}",
             expires_at=None if expires_seconds is None else now + expires_seconds,
         )
-        await self._ledger.add_file(file)
+        try:
+            await self._ledger.add_file(file, limits=self.limits)
+        except QuotaExceeded:
+            await self._blobs.delete(file.blob)
+            raise
         event("file_uploaded", file=file.id, bytes=file.size, purpose=purpose.value)
         return file
 

@@ -1,4 +1,4 @@
-"""Keeps house: leases of the dead go back to the queue, windows elapse, expired files and left-over bytes go.
+"""Keeps house: leases of the dead go back to the queue, windows elapse, expired files and left-over bytes go, and uploads end.
 
 Everything here may be done twice, or by two at once, without harm.
 """
@@ -6,6 +6,9 @@ Everything here may be done twice, or by two at once, without harm.
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger
 from slackwater.telemetry import event
+
+# An upload that has ended is kept so long: a client whose answer was lost may ask again, and hears how it ended.
+UPLOAD_KEPT_SECONDS = 86_400
 
 
 class Janitor:
@@ -25,6 +28,11 @@ class Janitor:
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
                 await self._blobs.delete(f"logs/{batch_id}/")
+        for file_id in await self._blobs.names("files/"):
+            # Bytes without a row: the service ended between the two, on the way in or on the way out.
+            if not await self._ledger.blob_in_use(key := f"files/{file_id}"):
+                await self._blobs.delete(key)
+                event("file_swept", file=file_id)
 
     async def step(self) -> Pace:
         """One round of housekeeping."""
@@ -42,3 +50,33 @@ class Janitor:
             if not await self._ledger.blob_in_use(file.blob):
                 await self._blobs.delete(file.blob)
         return Pace.BUSY if released or elapsed or expired else Pace.IDLE
+
+
+class UploadJanitor:
+    """Ends uploads whose time is over, removes the parts of those that have ended, and in the end forgets them."""
+
+    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+
+    async def start(self) -> None:
+        """After a restart: parts without a row go. They were written when the service ended; nobody was told of them."""
+        for part_id in await self._blobs.names("uploads/"):
+            if not await self._ledger.has_upload_part(part_id):
+                await self._blobs.delete(f"uploads/{part_id}")
+                event("upload_part_swept", part=part_id)
+
+    async def step(self) -> Pace:
+        """One round: the bytes of parts go before their rows, so that none is left that nobody knows of."""
+        now = int(self._clock.now())
+        expired = await self._ledger.expire_uploads(now=now, limit=100)
+        for upload_id in expired:
+            event("upload_expired", upload=upload_id)
+        emptied = await self._ledger.uploads_to_empty(limit=10)
+        for upload_id in emptied:
+            for part in await self._ledger.upload_parts(upload_id):
+                await self._blobs.delete(part.blob)
+            await self._ledger.forget_upload_parts(upload_id)
+        forgotten = await self._ledger.forget_uploads(ended_before=now - UPLOAD_KEPT_SECONDS, limit=100)
+        return Pace.BUSY if expired or emptied or forgotten else Pace.IDLE

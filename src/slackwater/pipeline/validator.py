@@ -10,9 +10,9 @@ from functools import partial
 
 from slackwater.core.batch import Batch, BatchError
 from slackwater.core.deployment import Deployment
-from slackwater.core.quota import over_limit
+from slackwater.core.line_judge import Rules
+from slackwater.core.quota import refusal
 from slackwater.core.tokens import TokenCounter
-from slackwater.core.validation import Rules
 from slackwater.pipeline.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger, Offload
@@ -36,6 +36,7 @@ class Validator:
         counter: TokenCounter | Mapping[str, TokenCounter] | None,
         accept_any: str | None = None,
         lines_max: int = 100_000,
+        embedding_inputs_max: int = 50_000,
         errors_max: int = 100,
         shard_lines_max: int = SHARD_LINES_MAX,
     ) -> None:
@@ -48,6 +49,7 @@ class Validator:
         self._counter = counter
         self._accept_any = accept_any
         self._lines_max = lines_max
+        self._embedding_inputs_max = embedding_inputs_max
         self._errors_max = errors_max
         self._shard_lines_max = shard_lines_max
         self._stumbles: dict[str, int] = {}
@@ -82,15 +84,15 @@ class Validator:
             return Pace.IDLE
         self._stumbles.pop(batch.id, None)
         if scan.errors:
-            await self._ledger.reject_batch(batch.id, errors=scan.errors, now=int(self._clock.now()))
-            event("batch_rejected", batch=batch.id, errors=scan.error_count, first=scan.errors[0].code)
+            await self._reject(batch, scan.errors, count=scan.error_count)
             return Pace.BUSY
         name = self._accept_any or scan.deployment
         assert name is not None, "a file without errors names a model"
-        error = over_limit(scan.tokens, limit=deployments[name].enqueued_token_limit, deployment=name)
+        # Estimates of those that come after it must not keep it out.
+        held = await self._ledger.counted_tokens(name)
+        error = refusal(scan.tokens, deployment=deployments[name], held=held, family=batch.policies.validation)
         if error is not None:
-            await self._ledger.reject_batch(batch.id, errors=[error], now=int(self._clock.now()))
-            event("batch_rejected", batch=batch.id, errors=1, first=error.code)
+            await self._reject(batch, [error], count=1)
             return Pace.BUSY
         # False: the batch was cancelled meanwhile, and there is nothing to do.
         if await self._ledger.accept_batch(
@@ -106,15 +108,21 @@ class Validator:
 
     async def _give_up(self, batch: Batch, message: str) -> None:
         self._stumbles.pop(batch.id, None)
-        error = BatchError(code="invalid_request", message=message)
-        await self._ledger.reject_batch(batch.id, errors=[error], now=int(self._clock.now()))
-        event("batch_rejected", batch=batch.id, errors=1, first=error.code)
+        await self._reject(batch, [BatchError(code="invalid_request", message=message)], count=1)
+
+    async def _reject(self, batch: Batch, errors: list[BatchError], *, count: int) -> None:
+        """The batch fails, and with it go the bytes of an input file that was deleted meanwhile."""
+        await self._ledger.reject_batch(batch.id, errors=errors, now=int(self._clock.now()))
+        event("batch_rejected", batch=batch.id, errors=count, first=errors[0].code)
+        if not await self._ledger.blob_in_use(batch.input_blob):
+            await self._blobs.delete(batch.input_blob)
 
     def _rules(self, batch: Batch, deployments: dict[str, Deployment]) -> Rules:
         return Rules(
             family=batch.policies.validation,
             endpoint=batch.endpoint,
-            deployments=None if self._accept_any else frozenset(deployments),
+            deployments=None if self._accept_any else {name: each.capabilities for name, each in deployments.items()},
             lines_max=self._lines_max,
+            embedding_inputs_max=self._embedding_inputs_max,
             errors_max=self._errors_max,
         )

@@ -1,0 +1,202 @@
+"""Writes docs/compatibility.md from the tests that carry the `contract` marker and from docs/compatibility.toml.
+
+A test says what it proves: `@pytest.mark.contract("A.3", "AV GET /files")` is point 3 of the contract's Appendix A and an
+operation in two families. What the page claims must be shown: an operation that works, a difference and a point each need
+a test, and what the service does not have needs a reason. `draw_compatibility.py --check` fails where something is missing.
+"""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI
+from slackwater.api.operations import OPERATIONS
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "compatibility.md"
+FACTS = ROOT / "docs" / "compatibility.toml"
+FAMILIES = {"A": AZURE, "V": AZURE_V1, "O": OPENAI}
+HEAD = """# Compatibility
+
+What of the Batch APIs of Azure OpenAI and OpenAI works here, operation by operation, and which tests show it. Families of
+clients: **A** is Azure with dated versions (`/openai/...?api-version=`), **V** Azure v1 (`/openai/v1`), **O** OpenAI (`/v1`).
+Every recording of the two services in `tests/samples` is replayed, and Microsoft's own description of the operations is held
+against the answers. This page is drawn by `scripts/draw_compatibility.py` from the tests and from `compatibility.toml`.
+"""
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation of the contract, and the families whose vendors have it."""
+
+    path: str
+    does: str
+    families: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Where we are not like the vendor, and the test that shows how we are."""
+
+    path: str
+    families: str
+    says: str
+    shown_by: str
+
+
+class NotOffered(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is not, and why."""
+
+    path: str
+    families: str
+    why: str
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of Appendix A."""
+
+    number: int
+    says: str
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """docs/compatibility.toml."""
+
+    operations: list[Listed]
+    differences: list[Difference]
+    not_offered: list[NotOffered]
+    points: list[Point]
+
+
+def tests() -> dict[str, list[str]]:
+    """Every test by its id, with what it is marked to prove."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                found[f"{path.relative_to(ROOT).as_posix()}::{node.name}"] = list(_proved(node.decorator_list))
+    return found
+
+
+def _proved(decorators: list[ast.expr]) -> Iterator[str]:
+    for decorator in decorators:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.contract":
+            yield from (ast.literal_eval(argument) for argument in decorator.args)
+
+
+class Page:
+    """The page, and what is wrong with its claims."""
+
+    def __init__(self) -> None:
+        self._facts = msgspec.convert(tomllib.loads(FACTS.read_text("utf-8")), Facts)
+        self._tests = tests()
+        self.faults = list(self._look())
+
+    def _proving(self, family: str, path: str) -> list[str]:
+        """Tests that are marked with an operation in a family."""
+        return [
+            test
+            for test, proved in self._tests.items()
+            for families, _, operation in [each.partition(" ") for each in proved]
+            if operation == path and family in families
+        ]
+
+    def _of_point(self, number: int) -> list[str]:
+        return [test for test, proved in self._tests.items() if f"A.{number}" in proved]
+
+    def _marked(self, facts: list[Any], family: str, path: str) -> list[int]:
+        """Numbers, from 1, of the differences or the missing things that an operation has in a family."""
+        return [number for number, fact in enumerate(facts, 1) if fact.path == path and family in fact.families]
+
+    def _look(self) -> Iterator[str]:
+        """What is claimed and not shown, or shown and not known."""
+        known = {listed.path for listed in self._facts.operations}
+        for listed in self._facts.operations:
+            for family in listed.families:
+                missing = bool(self._marked(self._facts.not_offered, family, listed.path))
+                if missing == _served(family, listed.path):
+                    yield f"{family} {listed.path}: " + (
+                        "listed as not offered, but served" if missing else "not served"
+                    )
+                if not missing and not self._proving(family, listed.path):
+                    yield f"{family} {listed.path}: no test is marked with it"
+        for difference in self._facts.differences:
+            if difference.shown_by not in self._tests:
+                yield f"{difference.path}: there is no test {difference.shown_by} that shows the difference"
+        for point in self._facts.points:
+            if not self._of_point(point.number):
+                yield f"A.{point.number}: no test is marked with it"
+        for path in [fact.path for fact in self._facts.differences] + [fact.path for fact in self._facts.not_offered]:
+            if path not in known:
+                yield f"{path}: no operation of the contract"
+        numbers = {f"A.{point.number}" for point in self._facts.points}
+        for test, proved in self._tests.items():
+            for each in proved:
+                families, _, path = each.partition(" ")
+                if each not in numbers and not (path in known and set(families) <= set(FAMILIES)):
+                    yield f"{test}: the marker '{each}' is no point and no operation"
+
+    def text(self) -> str:
+        """The whole page."""
+        facts = self._facts
+        parts = [HEAD, "\n## Operations\n\n| operation | | A | V | O | tests |\n|---|---|---|---|---|---|\n"]
+        for listed in facts.operations:
+            cells = [self._cell(family, listed) for family in FAMILIES]
+            proving = [test for family in FAMILIES for test in self._proving(family, listed.path)]
+            row = [f"`{listed.path}`", listed.does, *cells, _links(proving)]
+            parts.append("| " + " | ".join(row) + " |\n")
+        parts.append("\n“Also” is an operation that the vendor does not have, or does not document, in that family.\n")
+        parts.append("\n## What differs\n\n")
+        for number, difference in enumerate(facts.differences, 1):
+            shown = _links([difference.shown_by])
+            families = ", ".join(difference.families)
+            parts.append(f"{number}. `{difference.path}` ({families}): {difference.says} {shown}\n")
+        parts.append("\n## What is not offered\n\n")
+        for missing in facts.not_offered:
+            parts.append(f"- `{missing.path}` ({', '.join(missing.families)}): {missing.why}\n")
+        parts.append("\n## Appendix A of the contract\n\n| | point | tests |\n|---|---|---|\n")
+        for point in facts.points:
+            parts.append(f"| {point.number} | {point.says} | {_links(self._of_point(point.number))} |\n")
+        return "".join(parts)
+
+    def _cell(self, family: str, listed: Listed) -> str:
+        if family not in listed.families:
+            return "also" if _served(family, listed.path) else "–"
+        if self._marked(self._facts.not_offered, family, listed.path):
+            return "not offered"
+        numbers = self._marked(self._facts.differences, family, listed.path)
+        return "differs: " + ", ".join(map(str, numbers)) if numbers else "works"
+
+
+def _served(family: str, path: str) -> bool:
+    return any(
+        f"{operation.method} {operation.path.replace(':path}', '}')}" == path and operation.served_by(FAMILIES[family])
+        for operation in OPERATIONS
+    )
+
+
+def _links(proving: list[str]) -> str:
+    """Links to tests, each once."""
+    split = [test.partition("::") for test in dict.fromkeys(proving)]
+    return ", ".join(f"[{name.removeprefix('test_')}](../{path})" for path, _, name in split)
+
+
+def main() -> None:
+    """Draws the page, or checks it."""
+    page = Page()
+    for fault in page.faults:
+        print(fault, file=sys.stderr)
+    if "--check" in sys.argv:
+        drifted = not PAGE.exists() or PAGE.read_text("utf-8") != page.text()
+        if drifted:
+            print("docs/compatibility.md is not what this script draws; run it without --check", file=sys.stderr)
+        sys.exit(bool(page.faults) or drifted)
+    PAGE.write_text(page.text(), "utf-8")
+    sys.exit(bool(page.faults))
+
+
+if __name__ == "__main__":
+    main()

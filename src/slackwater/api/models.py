@@ -1,0 +1,73 @@
+"""What `model` may be: the deployments, in the three shapes that clients know (spec 9.3)."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slackwater.api import objects, wire
+from slackwater.api.context import context_of, dialect_of
+from slackwater.core.deployment import Deployment
+from slackwater.core.errors import NotFound
+
+OWNER = "slackwater"
+# Deployments are written in a configuration that has no dates. Clients show these two; nothing depends on them.
+CREATED = 1_700_000_000
+NEVER = 4_102_444_800
+
+
+def _openai(deployment: Deployment) -> Struct:
+    return objects.ModelObject(id=deployment.name, created=CREATED, owned_by=OWNER)
+
+
+def _azure(deployment: Deployment) -> Struct:
+    offered = deployment.capabilities.endpoints
+    return objects.AzureModel(
+        id=deployment.name,
+        created_at=CREATED,
+        model=deployment.model,
+        capabilities=objects.ModelCapabilities(
+            fine_tune=False,
+            inference=True,
+            completion="/completions" in offered,
+            chat_completion="/chat/completions" in offered,
+            embeddings="/embeddings" in offered,
+        ),
+        deprecation=objects.ModelDeprecation(inference=NEVER),
+    )
+
+
+def _shape(request: Request) -> Callable[[Deployment], Struct]:
+    return _azure if dialect_of(request).dated else _openai
+
+
+async def list_models(request: Request) -> Response:
+    """Every deployment."""
+    data = [_shape(request)(deployment) for deployment in context_of(request).deployments()]
+    return wire.json_response({"object": "list", "data": data})
+
+
+async def get_model(request: Request) -> Response:
+    """One deployment."""
+    name = request.path_params["model"]
+    for deployment in context_of(request).deployments():
+        if deployment.name == name:
+            return wire.json_response(_shape(request)(deployment))
+    raise NotFound(f"The model '{name[:80]}' does not exist here. GET models lists those that do.", param="model")
+
+
+async def legacy_deployments(request: Request) -> Response:
+    """Every deployment, as tools of the year 2022 ask for them."""
+    data = [
+        objects.LegacyDeployment(
+            id=deployment.name,
+            model=deployment.model,
+            owner=OWNER,
+            scale_settings=objects.ScaleSettings(capacity=deployment.slots),
+            created_at=CREATED,
+            updated_at=CREATED,
+        )
+        for deployment in context_of(request).deployments()
+    ]
+    return wire.json_response(objects.LegacyDeploymentList(data=data))
