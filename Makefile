@@ -1,11 +1,11 @@
 # Everything a developer types. Each target makes the virtual environment first if it is missing; nothing else is needed
-# than Python 3.11 or newer, git and make.
+# than Python 3.11 or newer, git, make, and curl for the tests (test-clients needs Node.js and npm, too).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-crash test-engine bench clean
+.PHONY: help install demo test lint types test-clients test-description test-fuzz test-crash test-engine bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -22,7 +22,8 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 	$(BIN)/slackwater demo examples/questions.jsonl
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
-	$(BIN)/python -m pytest -n auto -m "not engine"
+	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
+	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -31,6 +32,18 @@ lint: $(VENV)/installed ## Check style and the rooms' import contracts
 
 types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
+
+test-clients: $(VENV)/installed ## Walk a server with openai for Node, and move 200 MB (installs openai with npm)
+	tests/clients/run.sh
+
+DESCRIPTIONS ?= descriptions
+test-description: $(VENV)/installed ## Hold a server against Microsoft's own description (DESCRIPTIONS=folder)
+	@ls $(DESCRIPTIONS)/2024-10-21.* $(DESCRIPTIONS)/2024-10-01-preview.* > /dev/null 2>&1 || { echo "error: put azureopenai.yaml of both versions from github.com/Azure/azure-rest-api-specs (specification/cognitiveservices/data-plane/AzureOpenAI/authoring/stable/2024-10-21 and preview/2024-10-01-preview) as 2024-10-21.yaml and 2024-10-01-preview.yaml into a folder, and name it: make test-description DESCRIPTIONS=folder"; exit 1; }
+	SLACKWATER_DESCRIPTIONS=$(DESCRIPTIONS) $(BIN)/python -m pytest -m description tests/contract
+
+test-fuzz: $(VENV)/installed ## Send 20,000 generated requests and 5,000 generated input files to a server (about half an hour)
+	$(BIN)/python -m tests.fuzz.api --requests 20000
+	$(BIN)/python -m tests.fuzz.input_files --count 5000
 
 test-crash: $(VENV)/installed ## Kill a running server 200 times (about 15 minutes)
 	$(BIN)/python -m tests.crash.rounds --rounds 200

@@ -1,7 +1,8 @@
-"""How long a poll waits while a batch runs at full speed and 200 MB validate: `python benchmarks/latency.py`.
+"""How long a poll waits while others keep the server busy: `python benchmarks/latency.py`.
 
 `GET` of one batch, one call after another over one kept connection, 100 times a second, from another process than the
-server's. The batch runs against the mock backend at no latency; meanwhile large files are validated again and again.
+server's. First beside somebody who sends 200 MB up and takes them down again, without a pause; then beside a batch that
+runs against the mock backend at no latency, while large files are validated again and again.
 """
 
 import http.client
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from harness import big_input, chat_input, mock_backend, table
 from service import Service, service
+from transfer import download, multipart, peer_of, upload
 
 SECONDS = 10.0
 
@@ -47,6 +49,7 @@ def main() -> None:
             timer = threading.Timer(SECONDS / 3, ended.set)
             timer.start()
             rows.append(row("idle", poll(server, f"/batches/{small}", ended)))
+            rows.append(row("200 MB go up and come down", beside_transfers(server, big, Path(scratch), small)))
             file_id = server.upload(big)
             running = server.create(file_id)
             while server.call("GET", f"/batches/{running}")["status"] == "validating":
@@ -69,6 +72,25 @@ def main() -> None:
             rows.append(row("one batch at full speed, another validating", poll(server, f"/batches/{running}", ended)))
             loading.join()
     print(table(("condition", "polls", "p50 ms", "p99 ms (under 20)", "max ms (under 50)"), rows))
+
+
+def beside_transfers(server: Service, source: Path, scratch: Path, batch_id: str) -> list[float]:
+    """Milliseconds of polls while one client sends a file and takes it back, again and again."""
+    body, peer, ended = multipart(source, scratch / "body"), peer_of(server), threading.Event()
+
+    def load() -> None:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            file_id = upload(peer, body)
+            download(peer, f"/v1/files/{file_id}/content", source.stat().st_size)
+            server.call("DELETE", f"/files/{file_id}")
+        ended.set()
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    times = poll(server, f"/batches/{batch_id}", ended)
+    loading.join()
+    return times
 
 
 def done(server: Service, batch_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the structs of config.py, so that the page cannot drift: `draw_configuration.py`."""
+"""Writes docs/configuration.md from the structs of config/sections.py, so that the page cannot drift: `draw_configuration.py`."""
 
 import ast
 import inspect

@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from typing import Any
 class Server:
     """One incarnation on a data directory. `kill()` is kill -9."""
 
-    def __init__(self, config: Path, data: Path, log: Path) -> None:
+    def __init__(self, config: Path, data: Path, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.started = time.monotonic()
         self.data = data
         with log.open("ab") as errors:
@@ -34,6 +36,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env=os.environ | (environment or {}),
             )
         assert self.process.stdout is not None
         greeting = self.process.stdout.readline()

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from slackwater.config import load
+from slackwater.core.deployment import Capabilities
 from slackwater.core.errors import ConfigError
+from slackwater.wiring import deployment_record
 
 GOOD = """
 [server]
@@ -42,6 +44,20 @@ def test_a_good_configuration(tmp_path: Path) -> None:
     assert deployment.backends[1].echo.latency_seconds == 0.5
 
 
+def test_what_a_deployment_offers(tmp_path: Path) -> None:
+    """All endpoints and images, unless the configuration says otherwise; endpoints may be spelled as urls."""
+    for spelled in ('["embeddings", "chat/completions"]', '["/v1/embeddings", "/openai/v1/chat/completions/"]'):
+        (tmp_path / "c.toml").write_text(
+            GOOD.replace("enqueued_token_limit = 1000", f"endpoints = {spelled}\nimages = false")
+        )
+        (deployment,) = load(tmp_path / "c.toml", {"ENGINE_KEY": "secret"}).deployments
+        assert deployment_record(deployment).capabilities == Capabilities(
+            endpoints=("/embeddings", "/chat/completions"), images=False
+        )
+    (deployment,) = load(None).deployments
+    assert deployment_record(deployment).capabilities == Capabilities()
+
+
 def test_without_a_file_there_is_the_demo_deployment() -> None:
     """Loopback, any key, one deployment on the built-in backend."""
     config = load(None)
@@ -71,6 +87,22 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
         (("port = 9000", "port = 99999"), "between 0 and 65535"),
         (("enqueued_token_limit = 1000", 'tokenizer = "gpt2"'), "o200k_base"),
         (("[server]", "[worker]\ncommit_seconds = -1\n[server]"), "must not be negative"),
+        (("[server]", "[imports]\nenabled = true\n[server]"), "no host is allowed"),
+        (("[server]", '[imports]\nhosts = ["https://a.example"]\n[server]'), "'https://a.example' must be a host"),
+        (("[server]", '[imports]\nhosts = ["*"]\n[server]'), "'*' must be a host"),
+        (("[server]", "[imports]\nbytes_max = -1\n[server]"), "bytes_max must not be negative"),
+        (("[server]", "[imports]\ntimeout_seconds = 0\n[server]"), "timeout_seconds must be more than 0"),
+        (("[server]", "[limits]\nembedding_inputs = -1\n[server]"), "must not be negative"),
+        (("enqueued_token_limit = 1000", "endpoints = []"), "endpoints is empty"),
+        (
+            ("enqueued_token_limit = 1000", 'endpoints = ["embedding"]'),
+            "no endpoint 'embedding'; did you mean 'embeddings'",
+        ),
+        (
+            ("enqueued_token_limit = 1000", 'endpoints = ["/v1/images/generations"]'),
+            "no endpoint '/v1/images/generations'",
+        ),
+        (("enqueued_token_limit = 1000", "images = 1"), "images: expected"),
     ],
 )
 def test_relations_are_checked(tmp_path: Path, change: tuple[str, str], word: str) -> None:

@@ -107,3 +107,10 @@ def test_reading_an_input_line() -> None:
     """Only the id and the body matter; the body's bytes are the user's."""
     line = read_input_line(b'{"custom_id":"\\u00e4","method":"POST","url":"/x","body":{"model": "m" }}\n')
     assert (line.custom_id, bytes(line.body)) == ("ä", b'{"model": "m" }')
+
+
+@pytest.mark.parametrize("other", ["5", "null", "[]", '"b"'])
+def test_of_a_repeated_key_the_last_counts(other: str) -> None:
+    """Validation takes the last of two custom_ids or bodies, whatever the first is; so must who sends the request."""
+    line = read_input_line(f'{{"custom_id": {other}, "body": {other}, "custom_id": "a", "body": {{"x": 1}}}}'.encode())
+    assert (line.custom_id, bytes(line.body)) == ("a", b'{"x": 1}')

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 
 from slackwater.adapters.disk_blobs import DiskBlobs
 from slackwater.adapters.tiktoken_counter import TiktokenCounter
+from slackwater.core.deployment import Capabilities
+from slackwater.core.line_judge import Rules
+from slackwater.core.lines import read_input_line
 from slackwater.core.tokens import TokenCounter
-from slackwater.core.validation import Rules, is_blank
+from slackwater.core.validation import is_blank
 from slackwater.pipeline.input_scan import Scan, scan_input
 
-RULES = Rules(family="azure", endpoint="/chat/completions", deployments=frozenset({"model"}))
+RULES = Rules(family="azure", endpoint="/chat/completions", deployments={"model": Capabilities()})
 
 
 def request_line(name: str, text: str = "Hello") -> bytes:
@@ -101,6 +105,31 @@ def test_one_wrong_line_leaves_no_shard() -> None:
     found = scan(b"\n".join([request_line("a"), b"{", request_line("c")]))
     assert [(error.code, error.line) for error in found.errors] == [("invalid_json_line", 2)]
     assert (found.shards, found.tokens, found.total, found.error_count) == ([], 0, 3, 1)
+
+
+def test_nesting_leaves_room_for_who_reads_the_line_later() -> None:
+    """A line that is nested as deeply as is accepted can be read from further down the stack, where workers stand."""
+
+    def nested(levels: int) -> bytes:
+        return request_line("a").replace(
+            b'"model": "model"', b'"model": "model", "x": ' + b"[" * levels + b"]" * levels
+        )
+
+    # A search by halves: Pythons differ in what they follow.
+    accepted, refused = 1, 200_000
+    while refused - accepted > 1:
+        middle = (accepted + refused) // 2
+        if scan(nested(middle)).errors:
+            refused = middle
+        else:
+            accepted = middle
+
+    def read_from_below(levels: int) -> str:
+        return partial(read_from_below, levels - 1)() if levels else read_input_line(nested(accepted)).custom_id
+
+    assert accepted > 500
+    assert [error.code for error in scan(nested(refused)).errors] == ["invalid_json_line"]
+    assert read_from_below(50) == "a"
 
 
 def test_deployment_endpoint_and_tokens() -> None:

@@ -15,7 +15,7 @@ from slackwater.adapters.disk_blobs import DiskBlobs
 from slackwater.adapters.process_offload import InlineOffload
 from slackwater.adapters.sql_ledger import SqlLedger
 from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, WindowElapsed
-from slackwater.core.deployment import BackendRef, Deployment
+from slackwater.core.deployment import BackendRef, Deployment, WhenFull
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.pacing import Breaker, RetryPolicy
 from slackwater.core.request import Reply
@@ -68,6 +68,7 @@ class Incarnation:
             model="m",
             backends=(BackendRef(name="b", concurrency=CONCURRENCY),),
             enqueued_token_limit=3000,
+            when_full=WhenFull.QUEUE,
         )
         self.service = Service(
             ledger=GatedLedger(world.ledger, self),  # type: ignore[arg-type]

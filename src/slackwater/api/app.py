@@ -17,7 +17,8 @@ from slackwater.api.auth import authorize
 from slackwater.api.context import Context, context_of
 from slackwater.api.dialects import API_VERSIONS, AZURE, DIALECTS, Dialect, dialect_of
 from slackwater.api.openapi import document
-from slackwater.api.operations import OPERATIONS, Handler
+from slackwater.api.operation import Handler
+from slackwater.api.operations import OPERATIONS
 from slackwater.core.errors import SlackwaterError, Unauthorized
 
 log = logging.getLogger("slackwater")

@@ -12,7 +12,8 @@ from slackwater import __version__
 from slackwater.api import objects
 from slackwater.api.dialects import AZURE, AZURE_V1, DIALECTS, OPENAI, Dialect
 from slackwater.api.examples import EXAMPLES
-from slackwater.api.operations import OPERATIONS, Operation, Parameter
+from slackwater.api.operation import Operation, Parameter
+from slackwater.api.operations import OPERATIONS
 
 TITLES = {AZURE.name: "Azure", AZURE_V1.name: "Azure v1", OPENAI.name: "OpenAI"}
 REASONS = {
@@ -131,8 +132,8 @@ def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:
         errors.add(404)
     for error in sorted(errors):
         answers[str(error)] = {"description": REASONS[error], "content": _content(objects.ErrorBody)}
-    if dialect.dated:
-        # An unknown api-version is answered with the recorded bytes, which have fewer keys.
+    if dialect.codes.bare_not_found and "404" in answers:
+        # An unknown api-version, or a path that no route takes, is answered with the recorded bytes, which have fewer keys.
         kinds = [objects.ErrorBody, objects.ResourceNotFound]
         schema = {"anyOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]}
         answers["404"]["content"] = {"application/json": {"schema": schema}}

@@ -3,57 +3,15 @@
 A path here comes after the prefix of a family (api/dialects.py). Parameters in a path are strings.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
-
 from slackwater.api import batches, download, extensions, files, imports, models, objects, uploads
-from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI, Dialect
+from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI
+from slackwater.api.operation import Operation, Parameter
 
-Handler = Callable[[Request], Awaitable[Response]]
 JSON_LINES = "application/jsonl"
 OCTETS = "application/octet-stream"
-EVERY = (AZURE.name, AZURE_V1.name, OPENAI.name)
 NOT_DATED = (AZURE_V1.name, OPENAI.name)
-
-
-class Parameter(Struct, frozen=True, kw_only=True):
-    """A parameter in the query or in a header."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    place: str = "query"
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """One operation. What it answers is a type of api/objects.py, or a media type where it is no JSON."""
-
-    method: str
-    path: str
-    handler: Handler
-    name: str
-    tag: str
-    summary: str
-    answer: type[Struct] | str
-    status: int | None = 200
-    """None: that of a new file in the caller's family."""
-    body: type[Struct] | None = None
-    body_optional: bool = False
-    form: dict[str, Any] | None = None
-    """The schema of a multipart body."""
-    parameters: tuple[Parameter, ...] = ()
-    answer_headers: tuple[str, ...] = ()
-    errors: tuple[int, ...] = ()
-    """Besides 401, and 404 for an api-version that is not known."""
-    families: tuple[str, ...] = EVERY
-
-    def served_by(self, dialect: Dialect) -> bool:
-        """Whether a family has it."""
-        return dialect.name in self.families
 
 
 def _text(name: str, description: str, **schema: Any) -> Parameter:

@@ -1,7 +1,4 @@
-"""What an operator can choose, one struct per section and a sentence per field. Read once, validated once, faults all at once.
-
-Nothing else reads the environment. Secrets are named by the environment variable that holds them, never written here.
-"""
+"""Reads a configuration once and checks it once, relations between fields included. Every fault is found, a line each."""
 
 import difflib
 import os
@@ -14,157 +11,22 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.deployment import WhenFull
+from slackwater.config.sections import (
+    DEMO_DEPLOYMENT,
+    ENDPOINTS,
+    BackendConfig,
+    Config,
+    DeploymentConfig,
+    EchoConfig,
+    ImportsConfig,
+    LimitsConfig,
+    ServerConfig,
+    WorkerConfig,
+)
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.errors import ConfigError
 from slackwater.core.imports import fault_of_host
 
-
-class ServerConfig(Struct, frozen=True, kw_only=True):
-    """`[server]`: where the service listens and keeps its data."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on. Anything but loopback needs at least one API key."""
-    port: int = 8080
-    """TCP port; 0 takes a free one and says which."""
-    data: str = "slackwater-data"
-    """Directory for the ledger and the files; made when it is missing, used by one server at a time."""
-    api_key_envs: list[str] = msgspec.field(default_factory=list)
-    """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
-    lenient_api_version: bool = False
-    """Accept any `api-version` that looks like a date, also ones that Azure never had."""
-
-
-class LimitsConfig(Struct, frozen=True, kw_only=True):
-    """`[limits]`: what users may send. The defaults are Azure's."""
-
-    upload_bytes: int = 200 << 20
-    """Largest upload in bytes: in one piece, or in parts with the purpose `batch`. 0 is no limit."""
-    upload_parts_bytes: int = 8 << 30
-    """Largest upload in parts with any other purpose, in bytes; 0 is no limit."""
-    lasting_files: int = 500
-    """Most uploaded files that live until they are deleted; 0 is no limit. Results of batches do not count."""
-    expiring_files: int = 10_000
-    """Most uploaded files that have an expiry; 0 is no limit."""
-    requests_per_file: int = 100_000
-    """Most requests in one input file; 0 is no limit."""
-    embedding_inputs: int = 50_000
-    """Most texts that one input file may ask embeddings for, over all its requests; 0 is no limit."""
-    validation_errors: int = 100
-    """How many faults of one input file are listed with their line numbers."""
-
-
-class WorkerConfig(Struct, frozen=True, kw_only=True):
-    """`[worker]`: how results are made durable and how work ends."""
-
-    commit_seconds: float = 0.2
-    """How long a result may wait for its fsync: what a crash costs at most, besides the calls in flight."""
-    grace_seconds: float = 20.0
-    """How long a stop waits for calls in flight."""
-    in_flight_bytes: int = 32 << 20
-    """Bodies of requests in flight per deployment; bounds memory when lines are large."""
-
-
-class ImportsConfig(Struct, frozen=True, kw_only=True):
-    """`[imports]`: files that are fetched from a URL which a user names, instead of being uploaded."""
-
-    enabled: bool = False
-    """Whether this service fetches at all. Needs `hosts`."""
-    hosts: list[str] = msgspec.field(default_factory=list)
-    """Where files may come from: names such as `store.example.com`, `*.blob.core.windows.net` or `store.local:9000`."""
-    allow_http: bool = False
-    """Also fetch over plain http, where others can read along."""
-    allow_private_addresses: bool = False
-    """Also fetch from private and loopback addresses, for a store inside the house. Metadata addresses stay refused."""
-    bytes_max: int = 0
-    """Largest file in bytes; 0 is the same as for uploads."""
-    timeout_seconds: float = 600.0
-    """Time for the whole download."""
-    connect_seconds: float = 10.0
-    """Time to open a connection, the resolution of the name included."""
-
-
-class EchoConfig(Struct, frozen=True, kw_only=True):
-    """`echo = { ... }` of a backend: the built-in backend instead of a URL, for demos, tests and load."""
-
-    latency_seconds: float = 0.0
-    """How long each answer takes."""
-    jitter_seconds: float = 0.0
-    """Up to so much longer, drawn per call."""
-    error_rate: float = 0.0
-    """Share of calls answered with status 500, from 0 to 1."""
-    busy_rate: float = 0.0
-    """Share of calls answered with status 429, from 0 to 1."""
-    hang_rate: float = 0.0
-    """Share of calls that never answer, from 0 to 1."""
-
-
-class BackendConfig(Struct, frozen=True, kw_only=True):
-    """`[[deployments.backends]]`: one server that answers for a deployment."""
-
-    url: str | None = None
-    """Base URL up to where `/chat/completions` follows, such as `http://127.0.0.1:8000/v1`."""
-    echo: EchoConfig | None = None
-    """The built-in backend, instead of a URL."""
-    model: str | None = None
-    """The model name that this server knows; by default what the user wrote into `model`."""
-    api_key_env: str | None = None
-    """Environment variable that holds this server's API key."""
-    api_key_header: str | None = None
-    """`authorization` (as a bearer token) or `api-key`; by default `api-key` for Azure hosts."""
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-    """More headers for every request. Not for secrets."""
-    concurrency: int = 32
-    """Requests in flight at once."""
-    connect_seconds: float = 10.0
-    """Time to open a connection."""
-    first_byte_seconds: float = 600.0
-    """Time to the first byte of the answer; long, because an engine answers when all tokens are there."""
-    total_seconds: float = 1800.0
-    """Time for the whole answer."""
-    attempts: int = 5
-    """Calls that one request may use up before its failure is written down. Waiting for a busy server is not counted."""
-
-
-ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
-
-
-class DeploymentConfig(Struct, frozen=True, kw_only=True):
-    """`[[deployments]]`: a name that users put into `model`."""
-
-    name: str
-    """What the user writes into `model`."""
-    model: str = ""
-    """The model behind it, for people to read; by default the deployment's name."""
-    backends: list[BackendConfig] = msgspec.field(default_factory=list)
-    """Servers that answer; each takes as much as it can."""
-    enqueued_token_limit: int | None = None
-    """Most enqueued tokens over all batches that have not ended."""
-    when_full: WhenFull = WhenFull.FAIL
-    """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
-`queue` lets it wait for its turn."""
-    endpoints: list[str] = msgspec.field(default_factory=lambda: list(ENDPOINTS))
-    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`."""
-    images: bool = True
-    """False for a text-only model: lines with images are refused at validation."""
-    tokenizer: str = "o200k_base"
-    """Encoding that enqueued tokens are counted with: `o200k_base` or `cl100k_base`."""
-
-
-class Config(Struct, frozen=True, kw_only=True):
-    """Everything, checked."""
-
-    server: ServerConfig = ServerConfig()
-    limits: LimitsConfig = LimitsConfig()
-    worker: WorkerConfig = WorkerConfig()
-    imports: ImportsConfig = ImportsConfig()
-    deployments: tuple[DeploymentConfig, ...] = ()
-    api_keys: tuple[str, ...] = ()
-    backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
-    """Values of the environment variables that backends name."""
-
-
-DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 S = TypeVar("S", bound=Struct)

@@ -1,0 +1,49 @@
+"""What an operation is: everything that its route and its page in the API document need to know."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI, Dialect
+
+Handler = Callable[[Request], Awaitable[Response]]
+EVERY = (AZURE.name, AZURE_V1.name, OPENAI.name)
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """A parameter in the query or in a header."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    place: str = "query"
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One operation. What it answers is a type of api/objects.py, or a media type where it is no JSON."""
+
+    method: str
+    path: str
+    handler: Handler
+    name: str
+    tag: str
+    summary: str
+    answer: type[Struct] | str
+    status: int | None = 200
+    """None: that of a new file in the caller's family."""
+    body: type[Struct] | None = None
+    body_optional: bool = False
+    form: dict[str, Any] | None = None
+    """The schema of a multipart body."""
+    parameters: tuple[Parameter, ...] = ()
+    answer_headers: tuple[str, ...] = ()
+    errors: tuple[int, ...] = ()
+    """Besides 401, and 404 for an api-version that is not known."""
+    families: tuple[str, ...] = EVERY
+
+    def served_by(self, dialect: Dialect) -> bool:
+        """Whether a family has it."""
+        return dialect.name in self.families

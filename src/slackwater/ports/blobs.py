@@ -1,0 +1,83 @@
+"""Where bytes live: blobs that are written once, and logs that grow."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+
+
+class BlobRange(Struct, frozen=True, kw_only=True):
+    """Some bytes of a blob."""
+
+    key: str
+    offset: int
+    length: int
+
+
+class BlobLog(Protocol):
+    """A blob that grows. What `append` returned survives a crash; what it did not return may or may not be there."""
+
+    async def append(self, data: Sequence[bytes]) -> BlobRange:
+        """Writes the parts one after another and returns where they lie, once they are durable.
+
+        Raises StorageFull where there is no room; nothing of `data` counts then, and append may be called again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of the blob. It stays readable."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """A new blob being written. Nobody sees it before `publish`; `discard` leaves nothing behind."""
+
+    size: int
+
+    async def write(self, data: bytes) -> None:
+        """Adds bytes. Raises StorageFull."""
+        ...
+
+    async def copy(self, source: BlobRange) -> None:
+        """Adds a range of another blob without carrying it through memory. Raises StorageFull."""
+        ...
+
+    async def publish(self) -> None:
+        """Makes the blob durable, then visible under its key."""
+        ...
+
+    async def discard(self) -> None:
+        """Removes what was written. Harmless after `publish`."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes under keys (`files/...`, `batches/...`). Keys are ours, never a user's text."""
+
+    async def create(self, key: str) -> BlobWriter:
+        """Starts a new blob, replacing one of the same key when it is published."""
+        ...
+
+    async def open_log(self, key: str) -> BlobLog:
+        """Starts a new growing blob. The key must not have been used before."""
+        ...
+
+    async def read(self, source: BlobRange) -> bytes:
+        """The bytes of a range; fewer only where the blob ends."""
+        ...
+
+    def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a blob in pieces of bounded size."""
+        ...
+
+    def reader(self, key: str) -> BinaryIO:
+        """A blocking reader from the start of a blob, for work that runs in an Offload. The store itself is picklable."""
+        ...
+
+    async def names(self, prefix: str) -> list[str]:
+        """The next parts of the keys below a prefix that ends in `/`, like a directory listing."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
+        ...

@@ -1,0 +1,98 @@
+"""What goes into the ledger and comes out of it, besides the records of core."""
+
+from msgspec import Struct
+
+from slackwater.core.batch import Batch, RequestCounts, Usage
+from slackwater.core.file import File
+from slackwater.ports.blobs import BlobRange
+
+
+class PendingImport(Struct, frozen=True, kw_only=True):
+    """A file that is still to be fetched. `tries` is how many have failed."""
+
+    file: File
+    url: str
+    tries: int
+    check_first_line: bool
+
+
+class IdempotencyKey(Struct, frozen=True, kw_only=True):
+    """A name that a caller gave to one create, and a digest of what was asked for under it."""
+
+    key: str
+    digest: str
+
+
+class NewShard(Struct, frozen=True, kw_only=True):
+    """A run of input lines that validation cut: where it lies in the input and how much it weighs."""
+
+    offset: int
+    length: int
+    lines: int
+    tokens: int
+
+
+class Shard(Struct, frozen=True, kw_only=True):
+    """A shard that somebody leased. `done` has a bit per line that is journaled; `epoch` is the right to write."""
+
+    batch_id: str
+    index: int
+    epoch: int
+    offset: int
+    length: int
+    lines: int
+    done: bytes
+    input_blob: str
+    endpoint: str
+    deployment: str
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """Results of one shard that became durable together: ranges in the batch's output log and error log."""
+
+    batch_id: str
+    index: int
+    epoch: int
+    output: BlobRange | None
+    error: BlobRange | None
+    done: bytes
+    counts: RequestCounts
+    usage: Usage
+    model: str | None = None
+
+
+class LeaseState(Struct, frozen=True, kw_only=True):
+    """What the ledger says of a leased shard: whether it is still ours, and the status of its batch."""
+
+    batch_id: str
+    index: int
+    epoch: int
+    mine: bool
+    stop: bool
+
+
+class UnfinishedShard(Struct, frozen=True, kw_only=True):
+    """A shard with lines that never ran, as the finalizer needs it to write their error lines."""
+
+    index: int
+    offset: int
+    length: int
+    lines: int
+    done: bytes
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """The validated batches of a deployment that wait for room, oldest first, and the tokens that others hold."""
+
+    deployment: str
+    batches: list[Batch]
+    held: int
+
+
+class OpenBatch(Struct, frozen=True, kw_only=True):
+    """A batch whose shards have no rank yet, as the scheduler sees it."""
+
+    batch_id: str
+    deployment: str
+    shards: int
+    virtual_time: float
