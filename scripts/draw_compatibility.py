@@ -26,7 +26,8 @@ HEAD = """# Compatibility
 What of the Batch APIs of Azure OpenAI and OpenAI works here, operation by operation, and which tests show it. Families of
 clients: **A** is Azure with dated versions (`/openai/...?api-version=`), **V** Azure v1 (`/openai/v1`), **O** OpenAI (`/v1`).
 Every recording of the two services in `tests/samples` is replayed, and `make test-description` holds the answers against
-Microsoft's own description of the operations. This page is drawn by `scripts/draw_compatibility.py` from the tests and from `compatibility.toml`.
+Microsoft's own description of the operations.
+This page is drawn by `scripts/draw_compatibility.py` from the tests and from `compatibility.toml`.
 """
 
 

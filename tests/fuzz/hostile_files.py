@@ -54,6 +54,11 @@ TEXTS = (
     "a\nb",
     "x" * 3000,
 )
+WRONG_BYTES = (
+    *(b"\x00", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xef\xbb\xbf", b"\x1b[2J"),
+    *(b"\n", b"\r", b'"', b"\\", b"}", b"["),
+)
+WHOLE_LINES = (b"null", b"[]", b"{}", b'""', b"1", b"{" * 3000, b"[" * 100_000, b'"')
 BLANKS = (b"", b"", b" ", b"\t", b"\r", b" \x0b\x0c ")
 
 
@@ -219,13 +224,7 @@ def _other(chance: random.Random, row: Any) -> Any:
 
 
 ROW_SPOILERS: tuple[Callable[[random.Random, Any], Any], ...] = (
-    _replace,
-    _replace,
-    _remove,
-    _repeat_key,
-    _nest,
-    _other,
-    _other,
+    *(_replace, _replace, _remove, _repeat_key, _nest, _other, _other),
 )
 
 
@@ -239,22 +238,7 @@ def _cut(chance: random.Random, text: bytes) -> bytes:
 def _insert(chance: random.Random, text: bytes) -> bytes:
     """Puts bytes that no line should have into some place."""
     place = chance.randrange(len(text) + 1)
-    wrong = (
-        b"\x00",
-        b"\xff",
-        b"\xc3",
-        b"\xed\xa0\x80",
-        b"\xc0\xaf",
-        b"\xef\xbb\xbf",
-        b"\n",
-        b"\r",
-        b'"',
-        b"\\",
-        b"}",
-        b"[",
-        b"\x1b[2J",
-    )
-    return text[:place] + chance.choice((*wrong, chance.choice(FRAGMENTS).encode())) + text[place:]
+    return text[:place] + chance.choice((*WRONG_BYTES, chance.choice(FRAGMENTS).encode())) + text[place:]
 
 
 def _escape(chance: random.Random, text: bytes) -> bytes:
@@ -265,21 +249,7 @@ def _escape(chance: random.Random, text: bytes) -> bytes:
 
 def _whole(chance: random.Random, text: bytes) -> bytes:
     """Is something else altogether."""
-    return chance.choice(
-        (
-            b"null",
-            b"[]",
-            b"{}",
-            b'""',
-            b"1",
-            b"{" * 3000,
-            b"[" * 100_000,
-            b'"',
-            text + text,
-            text + b" x",
-            b"\x1f\x8b\x08" + text,
-        )
-    )
+    return chance.choice((*WHOLE_LINES, text + text, text + b" x", b"\x1f\x8b\x08" + text))
 
 
 def _pad(chance: random.Random, text: bytes) -> bytes:
