@@ -87,6 +87,19 @@ def test_lines_that_never_ran_are_tried_again(call: Caller) -> None:
     call("POST", f"/batches/{again['id']}/cancel")
 
 
+def test_lines_written_in_an_unusual_way_are_found(call: Caller) -> None:
+    """Of a repeated key the last counts, as in validation; blank lines and line ends do not matter."""
+    line = chat(1, model="broken-batch").decode().replace('{"custom_id"', '{"custom_id": 5, "custom_id"')
+    data = "".join(line.replace("task-0", f"task-{number}") + " \r\n" for number in range(40)).encode()
+    first = call.ended(call.create(data).json["id"])
+    failed = ids(call.lines(first["error_file_id"]))
+    second = call("POST", f"/batches/{first['id']}/retry").json
+    assert (
+        ids([json.loads(line) for line in call("GET", f"/files/{second['input_file_id']}/content").body.splitlines()])
+        == failed
+    )
+
+
 def test_a_batch_that_failed_validation_is_tried_as_it_is(call: Caller) -> None:
     """Nothing of it ran: the new batch has the same file (the deployment may be there by now)."""
     first = call.ended(call.create(chat(2, model="nobody")).json["id"])

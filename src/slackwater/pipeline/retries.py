@@ -12,6 +12,7 @@ from msgspec import Struct
 from slackwater.core.batch import Batch, Status
 from slackwater.core.errors import Conflict, QuotaExceeded
 from slackwater.core.file import File, FileLimits, Purpose
+from slackwater.core.lines import read_input_line
 from slackwater.core.validation import is_blank
 from slackwater.ports import BlobRange, BlobStore, Clock, Ledger, Offload
 from slackwater.telemetry import event
@@ -23,6 +24,8 @@ GONE = (
 
 
 class _Id(Struct):
+    """A line of a results file."""
+
     custom_id: str
 
 
@@ -113,7 +116,7 @@ def pick_lines(blobs: BlobStore, input_key: str, results_key: str, named: bool) 
     with blobs.reader(input_key) as lines:
         for line in lines:
             start, position = position, position + len(line)
-            if is_blank(line) or (_decode(line).custom_id in ids) is not named:
+            if is_blank(line) or (read_input_line(line).custom_id in ids) is not named:
                 continue
             if runs and sum(runs[-1]) == start:
                 runs[-1] = (runs[-1][0], runs[-1][1] + len(line))
