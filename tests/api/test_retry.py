@@ -66,7 +66,7 @@ def test_the_failed_lines_are_tried_again(call: Caller) -> None:
     assert second["metadata"] == {"team": "tides", "retry_of": first["id"]}
     assert second["input_file_id"] != first["input_file_id"]
     sent = call("GET", f"/files/{second['input_file_id']}/content").body
-    assert ids([json.loads(line) for line in sent.splitlines()]) == failed
+    assert ids(call.lines(second["input_file_id"])) == failed
     assert set(sent.splitlines()) <= set(chat(40, model="broken-batch").splitlines())
     ended = call.ended(second["id"])
     assert ended["request_counts"]["total"] == len(failed)
