@@ -1,0 +1,340 @@
+"""A deployment with a content filter: what is sent, what is written, and what happens while the classifier is down."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from slackwater.core.blocklists import Blocklists
+from slackwater.core.content_filter import Blocklist, Category, Policy, Severities, Severity
+from slackwater.core.errors import BackendUnreachable, ClassifierFailed
+from slackwater.core.lines import LineWriter
+from slackwater.core.pacing import Breaker, RetryPolicy
+from slackwater.core.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.content_filter import ContentFilter
+from slackwater.pipeline.dispatcher import Retry
+from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
+from tests.simulation.virtual import VirtualClock, VirtualLoop
+
+WRITER = LineWriter("0" * 32)
+SAFE = dict.fromkeys(Category, Severity.SAFE)
+CHAT = "/chat/completions"
+DOWN = ClassifierFailed("nobody there", busy=True)
+BROKEN = ClassifierFailed("status 500")
+
+
+def chat(text: str) -> Request:
+    """A request that says this."""
+    return Request(0, "a", json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode())
+
+
+def reply(*texts: str) -> Reply:
+    """An answer with these choices."""
+    choices = [{"index": n, "finish_reason": "stop", "message": {"content": text}} for n, text in enumerate(texts)]
+    return Reply(200, json.dumps({"model": "m", "choices": choices, "usage": {"prompt_tokens": 3}}).encode())
+
+
+class Model:
+    """A backend that answers so, and counts its calls."""
+
+    def __init__(self, *answers: Reply | Exception) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    async def send(self, path: str, body: bytes) -> Reply:
+        self.calls += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Judge:
+    """A classifier that finds the word `violent` violent; its first calls end in `trouble`."""
+
+    def __init__(self, *trouble: Exception) -> None:
+        self.trouble = list(trouble)
+        self.asked: list[tuple[str, str | None]] = []
+
+    async def classify(self, prompt: str, completion: str | None = None) -> Severities:
+        self.asked.append((prompt, completion))
+        if self.trouble:
+            raise self.trouble.pop(0)
+        bad = "violent" in (prompt if completion is None else completion)
+        return SAFE | {Category.VIOLENCE: Severity.HIGH} if bad else SAFE
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class House:
+    """A filtered dispatcher with everything around it, in virtual time."""
+
+    def __init__(self, loop: VirtualLoop, model: Model, judge: Judge | None = None, **policy: Any) -> None:
+        clock = VirtualClock(loop)
+        self.filter = ContentFilter(
+            Policy(name="strict", thresholds={}, **policy),
+            blocklists=Blocklists([Blocklist(name="fish", terms=("bluefin",))]),
+            classifier=judge,
+            retry=RetryPolicy(attempts_max=3),
+            breaker=Breaker(threshold=10, open_first=2.0),
+            clock=clock,
+            chance=lambda: 0.5,
+        )
+        self.dispatcher = FilteredDispatcher(
+            "b",
+            model,
+            content_filter=self.filter,
+            concurrency=2,
+            model=None,
+            retry=RetryPolicy(attempts_max=3),
+            breaker=Breaker(open_first=2.0),
+            clock=clock,
+            chance=lambda: 0.5,
+        )
+
+    async def attempt(self, request: Request, path: str = CHAT) -> Result | Retry:
+        """One attempt, the first."""
+        return await self.dispatcher.attempt(path, request, attempts=1, writer=WRITER)
+
+
+def played(story: Callable[[VirtualLoop], Awaitable[None]]) -> None:
+    """Runs a story in virtual time."""
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(asyncio.wait_for(story(loop), 1000))
+    finally:
+        loop.close()
+
+
+def line(outcome: Result | Retry) -> Any:
+    """The line of a result."""
+    assert isinstance(outcome, Result)
+    return json.loads(outcome.text)
+
+
+@pytest.mark.parametrize(("text", "category"), [("a BLUEFIN", "custom_blocklists"), ("a violent text", "violence")])
+def test_a_blocked_prompt_is_not_sent(text: str, category: str) -> None:
+    """It fails with the documented 400, and costs no call to the backend."""
+
+    async def story(loop: VirtualLoop) -> None:
+        model = Model(reply("never"))
+        outcome = await House(loop, model, Judge()).attempt(chat(text))
+        assert isinstance(outcome, Result)
+        assert (outcome.outcome, model.calls) == (Outcome.FAILED, 0)
+        written = line(outcome)
+        assert (written["response"]["status_code"], written["error"]) == (400, None)
+        error = written["response"]["body"]["error"]
+        assert (error["code"], error["status"]) == ("content_filter", 400)
+        assert error["innererror"]["content_filter_result"][category]["filtered"] is True
+
+    played(story)
+
+
+def test_a_passing_request_is_annotated() -> None:
+    """Prompt and completions are looked at; usage and model are counted as ever."""
+
+    async def story(loop: VirtualLoop) -> None:
+        judge = Judge()
+        outcome = await House(loop, Model(reply("one", "two")), judge).attempt(chat("hello"))
+        assert isinstance(outcome, Result)
+        assert (outcome.outcome, outcome.model) == (Outcome.COMPLETED, "m")
+        assert outcome.usage is not None
+        body = line(outcome)["response"]["body"]
+        assert body["prompt_filter_results"][0]["content_filter_results"]["violence"]["severity"] == "safe"
+        assert [choice["content_filter_results"]["hate"]["filtered"] for choice in body["choices"]] == [False, False]
+        assert judge.asked == [("hello", None), ("hello", "one"), ("hello", "two")]
+
+    played(story)
+
+
+def test_a_blocked_completion() -> None:
+    """It is an answer, with success, whose finish reason says why it is empty; its neighbour stays."""
+
+    async def story(loop: VirtualLoop) -> None:
+        outcome = await House(loop, Model(reply("about bluefin", "fine")), Judge()).attempt(chat("hello"))
+        assert isinstance(outcome, Result)
+        assert outcome.outcome is Outcome.COMPLETED
+        assert b"bluefin" not in outcome.text
+        choices = line(outcome)["response"]["body"]["choices"]
+        assert [choice["finish_reason"] for choice in choices] == ["content_filter", "stop"]
+
+    played(story)
+
+
+def test_only_what_the_policy_names_is_looked_at() -> None:
+    """A policy for completions lets prompts pass, and one for prompts lets completions pass, without a word on them."""
+
+    async def story(loop: VirtualLoop) -> None:
+        outcome = await House(loop, Model(reply("bluefin")), prompts=False).attempt(chat("bluefin"))
+        body = line(outcome)["response"]["body"]
+        assert "prompt_filter_results" not in body
+        assert body["choices"][0]["finish_reason"] == "content_filter"
+        outcome = await House(loop, Model(reply("bluefin")), completions=False).attempt(chat("hello"))
+        body = line(outcome)["response"]["body"]
+        assert "content_filter_results" not in body["choices"][0]
+        assert body["choices"][0]["message"]["content"] == "bluefin"
+
+    played(story)
+
+
+def test_errors_of_the_backend_are_as_ever() -> None:
+    """Refusals are written, and trouble is tried again, with the prompt's judgement kept for the next attempt."""
+
+    async def story(loop: VirtualLoop) -> None:
+        judge = Judge()
+        gone = BackendUnreachable("refused", sent=False)
+        house = House(loop, Model(Reply(429, b"{}", 1.0), gone, reply("one")), judge)
+        assert isinstance(await house.attempt(chat("hello")), Retry)
+        assert isinstance(await house.attempt(chat("hello")), Retry)
+        assert isinstance(await house.attempt(chat("hello")), Result)
+        assert judge.asked == [("hello", None), ("hello", "one")]
+        outcome = await House(loop, Model(Reply(404, b'{"error":{}}'))).attempt(chat("hello"))
+        assert line(outcome)["response"]["status_code"] == 404
+
+    played(story)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"choices":null}', b'{"choices":[{}]}', b"{}"])
+def test_an_answer_that_cannot_be_looked_at_does_not_pass(answer: bytes) -> None:
+    """It counts as a broken answer, and is tried again."""
+
+    async def story(loop: VirtualLoop) -> None:
+        assert isinstance(await House(loop, Model(Reply(200, answer))).attempt(chat("hello")), Retry)
+
+    played(story)
+
+
+def test_token_ids_do_not_slip_through() -> None:
+    """A prompt without a text to look at is refused, and the message says what to send instead."""
+
+    async def story(loop: VirtualLoop) -> None:
+        model = Model(reply("never"))
+        request = Request(0, "a", b'{"model":"m","prompt":[1,2,3]}')
+        error = line(await House(loop, model).attempt(request, "/completions"))["response"]["body"]["error"]
+        assert (error["code"], model.calls) == ("content_filter_needs_text", 0)
+
+    played(story)
+
+
+def test_moderations_and_embeddings() -> None:
+    """Moderations are left alone; embeddings are looked at before they are asked for, and their answer is untouched."""
+
+    async def story(loop: VirtualLoop) -> None:
+        body = b'{"model":"m","input":"bluefin"}'
+        answer = Reply(200, b'{"data":[{"embedding":[0.10]}]}')
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body), "/moderations")
+        assert line(outcome)["response"]["status_code"] == 200
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body), "/embeddings")
+        assert line(outcome)["response"]["status_code"] == 400
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", b'{"input":["eel"]}'), "/embeddings")
+        assert isinstance(outcome, Result)
+        assert b'"embedding":[0.10]' in outcome.text
+
+    played(story)
+
+
+def test_open_while_the_classifier_is_down() -> None:
+    """Texts pass, and the annotation says that nobody judged them; only one call in a while finds out if it is back."""
+
+    async def story(loop: VirtualLoop) -> None:
+        judge = Judge(DOWN)
+        house = House(loop, Model(reply("one")), judge, fails_open=True)
+        body = line(await house.attempt(chat("violent")))["response"]["body"]
+        said = body["prompt_filter_results"][0]["content_filter_results"]
+        assert said["error"]["code"] == "content_filter_error"
+        assert "violence" not in said
+        assert body["choices"][0]["content_filter_results"]["error"]["code"] == "content_filter_error"
+        assert len(judge.asked) == 1
+        # Blocklists need nobody.
+        assert line(await house.attempt(chat("bluefin")))["response"]["status_code"] == 400
+        await asyncio.sleep(2.0)
+        assert line(await house.attempt(chat("violent")))["response"]["status_code"] == 400
+        assert len(judge.asked) == 2
+
+    played(story)
+
+
+def test_closed_while_the_classifier_is_down() -> None:
+    """Requests wait, however long; nothing is sent meanwhile, and no attempt is used up."""
+
+    async def story(loop: VirtualLoop) -> None:
+        judge, model = Judge(*[DOWN] * 8), Model(reply("one"))
+        attempts = [asyncio.ensure_future(House(loop, model, judge).attempt(chat("hello"))) for _ in range(1)]
+        await asyncio.sleep(60.0)
+        assert model.calls == 0
+        outcomes = await asyncio.gather(*attempts)
+        assert [line(outcome)["response"]["status_code"] for outcome in outcomes] == [200]
+        assert loop.time() > 120
+
+    played(story)
+
+
+def test_closed_and_no_judgement() -> None:
+    """A classifier that answers without a judgement is asked again a few times, then the request fails with a code."""
+
+    async def story(loop: VirtualLoop) -> None:
+        model = Model(reply("one"))
+        written = line(await House(loop, model, Judge(*[BROKEN] * 3)).attempt(chat("hello")))
+        assert (written["response"], written["error"]["code"]) == (None, "content_filter_error")
+        assert (written["error"]["message"].count("status 500"), model.calls) == (1, 0)
+        assert line(await House(loop, model, Judge(*[BROKEN] * 2)).attempt(chat("hello")))["error"] is None
+
+    played(story)
+
+
+def test_an_answer_is_held_while_the_classifier_is_down() -> None:
+    """The model is not asked again for a completion whose judgement had to wait."""
+
+    async def story(loop: VirtualLoop) -> None:
+        model, judge = Model(reply("one")), Judge()
+        house = House(loop, model, judge, prompts=False)
+        judge.trouble = [DOWN, DOWN]
+        assert line(await house.attempt(chat("hello")))["response"]["status_code"] == 200
+        assert model.calls == 1
+
+    played(story)
+
+
+def test_a_wait_can_be_aborted() -> None:
+    """A cancel ends the wait for the classifier, and somebody else may probe both it and the backend."""
+
+    async def story(loop: VirtualLoop) -> None:
+        class Hanging(Judge):
+            async def classify(self, prompt: str, completion: str | None = None) -> Severities:
+                await asyncio.sleep(1e6)
+                return SAFE
+
+        house = House(loop, Model(reply("one")), Hanging())
+        house.dispatcher.gate.breaker.pause(1.0)
+        await house.dispatcher.gate.enter()
+        waiting = asyncio.ensure_future(house.attempt(chat("hello")))
+        await asyncio.sleep(1.0)
+        other = asyncio.ensure_future(house.dispatcher.gate.enter())
+        await asyncio.sleep(1.0)
+        assert not other.done()
+        waiting.cancel()
+        await asyncio.wait_for(other, 1.0)
+
+    played(story)
+
+
+def test_a_blocked_probe_is_taken_over() -> None:
+    """A blocked prompt says nothing about the backend: the next lane probes in its place."""
+
+    async def story(loop: VirtualLoop) -> None:
+        house = House(loop, Model(reply("one")))
+        gate = house.dispatcher.gate
+        gate.breaker.pause(1.0)
+        await gate.enter()
+        assert not gate.admits
+        await house.attempt(chat("bluefin"))
+        assert gate.admits
+        assert not gate.open
+
+    played(story)
