@@ -1,0 +1,76 @@
+"""Accounts in SQLite."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.core.batch import Usage
+from slackwater.core.errors import InvalidRequest
+from slackwater.ports import AuditEntry, Ledger
+from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, results
+from tests.adapters.usage_machine import UsageMachine
+
+
+class TestOnDisk(UsageContract):
+    """With its writer thread, as a service has it."""
+
+    def open(self, place: Path) -> Ledger:
+        return SqlLedger.open(place / "ledger.sqlite")
+
+
+class TestInMemory(UsageContract):
+    """On the caller's thread, as simulations have it."""
+
+    def open(self, place: Path) -> Ledger:
+        return SqlLedger.open(":memory:")
+
+
+class SqliteMachine(UsageMachine):
+    """In memory, because it plays thousands of steps."""
+
+    def open(self) -> Ledger:
+        return SqlLedger.open(":memory:")
+
+
+TestMachine = SqliteMachine.TestCase
+TestMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit SET who = 'nobody'", "DELETE FROM audit", "INSERT OR REPLACE INTO audit SELECT * FROM audit"],
+)
+def test_the_database_refuses_to_change_the_audit_log(tmp_path: Path, statement: str) -> None:
+    """Not only our code leaves what was written alone."""
+
+    async def write() -> None:
+        ledger = SqlLedger.open(tmp_path / "l")
+        entry = AuditEntry(at=1, resource="r", who="w", action="a", object="o", detail={}, request_id="i")
+        await ledger.add_audit(entry)
+        await ledger.close()
+
+    asyncio.run(write())
+    with sqlite3.connect(tmp_path / "l") as database:
+        with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
+            database.execute(statement)
+
+
+def test_too_much_usage_is_refused_in_time(tmp_path: Path) -> None:
+    """A search through accounts has a bound, and the answer says what to ask for instead."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l", search_steps=100)
+        for number in range(30):
+            await accepted(ledger, number, lines=1, price=CHEAP, deployment=f"d{number}")
+            shard = await ledger.claim_shard([f"d{number}"], owner="w", now=0, lease_seconds=9)
+            assert shard is not None
+            await ledger.commit_segments([results(shard, {0: Usage()})], now=0, lease_seconds=9)
+        with pytest.raises(InvalidRequest, match="fewer days"):
+            await ledger.usage(resource=None, first_day=BEGIN, last_day=END, by=EVERYTHING, limit=9)
+        await ledger.close()
+
+    asyncio.run(story())

@@ -1,0 +1,200 @@
+"""What every Ledger promises of accounts: completed work is counted once, and the audit log only grows."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from slackwater.core.batch import RequestCounts, Usage
+from slackwater.core.cost import GroupBy
+from slackwater.core.price import Price
+from slackwater.ports import AuditEntry, BlobRange, FileCounts, Ledger, NewShard, Segment, Shard
+from tests.adapters.ledger_contract import batch, file
+
+DAY = 86_400
+CHEAP = Price(input=1, cached_input=0, output=3, discount=50)
+DEAR = Price(input=2_500_000, cached_input=1_250_000, output=10_000_000, currency="EUR")
+EVERYTHING = tuple(GroupBy)
+BEGIN, END = 0, 100_000
+
+
+async def accepted(
+    ledger: Ledger, number: int, *, lines: int, price: Price | None, resource: str = "default", deployment: str = "d"
+) -> str:
+    """A batch of one shard that may be claimed."""
+    new = batch(number, resource=resource)
+    await ledger.add_batch(new)
+    shard = NewShard(offset=0, length=100, lines=lines, tokens=lines)
+    assert await ledger.accept_batch(
+        new.id, deployment=deployment, endpoint="/e", total=lines, tokens=lines, shards=[shard], price=price
+    )
+    await ledger.enqueue([new.id], now=1)
+    for waiting in await ledger.unranked():
+        await ledger.rank_shards(waiting.batch_id, [float(number)])
+    return new.id
+
+
+def results(shard: Shard, usages: dict[int, Usage | None], *, model: str | None = "m") -> Segment:
+    """Results of these lines; those without usage have failed."""
+    done = bytearray((shard.lines + 7) // 8)
+    for line in usages:
+        done[line >> 3] |= 1 << (line & 7)
+    completed = [usage for usage in usages.values() if usage is not None]
+    return Segment(
+        batch_id=shard.batch_id,
+        index=shard.index,
+        epoch=shard.epoch,
+        output=BlobRange(key="log", offset=0, length=1),
+        error=None,
+        done=bytes(done),
+        counts=RequestCounts(completed=len(completed), failed=len(usages) - len(completed)),
+        usage=sum(completed, Usage()),
+        model=model if completed else None,
+    )
+
+
+class UsageContract:
+    """Inherit, and define `open`."""
+
+    def open(self, place: Any) -> Ledger:
+        """A new, empty ledger below `place`."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def run(self, tmp_path: Any) -> Any:
+        """Runs a story over a new ledger."""
+
+        def runner(story: Any) -> None:
+            async def main() -> None:
+                ledger = self.open(tmp_path)
+                try:
+                    await story(ledger)
+                finally:
+                    await ledger.close()
+
+            asyncio.run(main())
+
+        return runner
+
+    def test_accounts_are_kept_apart_as_asked(self, run: Any) -> None:
+        """By resource, day, deployment and model, or summed over any of them; prices always stay apart."""
+
+        async def story(ledger: Ledger) -> None:
+            orders = (
+                ("default", "d", CHEAP),
+                ("default", "d", DEAR),
+                ("default", "e", CHEAP),
+                ("other", "other/d", None),
+            )
+            for number, (resource, deployment, price) in enumerate(orders):
+                await accepted(ledger, number, lines=2, price=price, resource=resource, deployment=deployment)
+                shard = await ledger.claim_shard([deployment], owner="w", now=0, lease_seconds=9 * DAY)
+                assert shard is not None
+                for day in (0, 1):
+                    wrote = results(shard, {day: Usage(input_tokens=10**number)}, model=f"m{number}")
+                    assert await ledger.commit_segments([wrote], now=(5 + day) * DAY, lease_seconds=9) == []
+
+            async def tokens(
+                resource: str | None, *by: GroupBy, days: tuple[int, int] = (0, 9)
+            ) -> list[tuple[Any, ...]]:
+                entries = await ledger.usage(resource=resource, first_day=days[0], last_day=days[1], by=by, limit=100)
+                return [
+                    (*(getattr(entry, group.value) for group in GroupBy if group in by), entry.usage.input_tokens)
+                    for entry in entries
+                ]
+
+            assert sorted(await tokens(None)) == [(20,), (202,), (2000,)]
+            assert await tokens(None, GroupBy.RESOURCE, GroupBy.MODEL) == [
+                ("default", "m0", 2),
+                ("default", "m1", 20),
+                ("default", "m2", 200),
+                ("other", "m3", 2000),
+            ]
+            assert sorted(await tokens("default", GroupBy.DAY, GroupBy.DEPLOYMENT)) == [
+                (5, "d", 1),
+                (5, "d", 10),
+                (5, "e", 100),
+                (6, "d", 1),
+                (6, "d", 10),
+                (6, "e", 100),
+            ]
+            assert sorted(await tokens("default", days=(6, 6))) == [(10,), (101,)]
+            assert await tokens("other", GroupBy.DEPLOYMENT, days=(5, 5)) == [("other/d", 1000)]
+            assert await tokens("nobody") == await tokens(None, days=(7, 9)) == []
+            limited = await ledger.usage(resource=None, first_day=0, last_day=9, by=EVERYTHING, limit=3)
+            assert len(limited) == 3
+
+        run(story)
+
+    def test_a_batch_keeps_its_price(self, run: Any) -> None:
+        """The price at which it was accepted is on the batch, and on what it adds to the account."""
+
+        async def story(ledger: Ledger) -> None:
+            priced = await accepted(ledger, 0, lines=1, price=DEAR, deployment="d0")
+            free = await accepted(ledger, 1, lines=1, price=None, deployment="d1")
+            for number in range(2):
+                shard = await ledger.claim_shard([f"d{number}"], owner="w", now=0, lease_seconds=9)
+                assert shard is not None
+                await ledger.commit_segments([results(shard, {0: Usage(output_tokens=7)})], now=0, lease_seconds=9)
+            found = await ledger.batch(priced), await ledger.batch(free)
+            assert [each.price for each in found if each is not None] == [DEAR, None]
+            entries = await ledger.usage(resource=None, first_day=0, last_day=0, by=(), limit=9)
+            assert sorted((entry.price is None, entry.price == DEAR, entry.requests) for entry in entries) == [
+                (False, True, 1),
+                (True, False, 1),
+            ]
+
+        run(story)
+
+    def test_work_that_failed_is_not_charged(self, run: Any) -> None:
+        """Results that are all failures leave no account at all."""
+
+        async def story(ledger: Ledger) -> None:
+            await accepted(ledger, 0, lines=2, price=CHEAP)
+            shard = await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9)
+            assert shard is not None
+            await ledger.commit_segments([results(shard, {0: None, 1: None})], now=0, lease_seconds=9)
+            assert await ledger.usage(resource=None, first_day=BEGIN, last_day=END, by=EVERYTHING, limit=9) == []
+
+        run(story)
+
+    def test_files_are_counted(self, run: Any) -> None:
+        """Of each kind, for each resource."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_file(file(1))
+            await ledger.add_file(file(2, expires_at=9_000))
+            await ledger.add_file(file(3, resource="other"))
+            assert await ledger.file_counts("default") == FileCounts(lasting=1, expiring=1)
+            assert await ledger.file_counts("other") == FileCounts(lasting=1, expiring=0)
+
+        run(story)
+
+    def test_the_audit_log_is_read_in_its_order(self, run: Any) -> None:
+        """Oldest first, behind a cursor; every resource sees its own."""
+
+        async def story(ledger: Ledger) -> None:
+            written = [
+                AuditEntry(
+                    at=number,
+                    resource="other" if number % 2 else "default",
+                    who='user/"key1"',
+                    action="create_batch",
+                    object=f"batch-{number}",
+                    detail={"status": 200, "ä": None},
+                    request_id=f"r{number}",
+                )
+                for number in range(6)
+            ]
+            for entry in written:
+                await ledger.add_audit(entry)
+            everything = await ledger.audit(resource=None, limit=100)
+            assert [entry.seq for entry in everything] == sorted({entry.seq for entry in everything})
+            assert [entry.object for entry in everything] == [entry.object for entry in written]
+            assert everything[1].detail == {"status": 200, "ä": None}
+            first = await ledger.audit(resource="other", limit=2)
+            rest = await ledger.audit(resource="other", after=first[-1].seq, limit=2)
+            assert [entry.object for entry in first + rest] == ["batch-1", "batch-3", "batch-5"]
+            assert await ledger.audit(resource="other", after=rest[-1].seq, limit=2) == []
+
+        run(story)
