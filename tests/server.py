@@ -53,7 +53,8 @@ class Server:
         connection = http.client.HTTPConnection(self.address, timeout=30)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, f"/openai{path}?api-version=2024-10-21", body, {"api-key": "any"} | names)
+            target = f"/openai{path}{'&' if '?' in path else '?'}api-version=2024-10-21"
+            connection.request(method, target, body, {"api-key": "any"} | names)
             answer = connection.getresponse()
             data = answer.read()
             assert 200 <= answer.status < 300, f"{method} {path}: {answer.status} {data[:300]!r}"

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.config import load
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.config import load, price_list
 from slackwater.core.deployment import Capabilities
 from slackwater.core.errors import ConfigError
-from slackwater.wiring import deployment_record
+from slackwater.core.price import Price
+from slackwater.core.resource import Role
+from slackwater.wiring import deployment_record, verifier_of
 
 GOOD = """
 [server]
@@ -22,6 +25,9 @@ concurrency = 4
 [[deployments.backends]]
 echo = { latency_seconds = 0.5, error_rate = 0.1 }
 """
+
+
+PRICE = '[[prices]]\nmodel = "gpt"\ninput = "2.50"\noutput = "10"\n'
 
 
 def faults(tmp_path: Path, text: str, **environment: str) -> list[str]:
@@ -56,6 +62,41 @@ def test_what_a_deployment_offers(tmp_path: Path) -> None:
         )
     (deployment,) = load(None).deployments
     assert deployment_record(deployment).capabilities == Capabilities()
+
+
+def test_prices(tmp_path: Path) -> None:
+    """Half of what they say, unless the discount is another; cached input costs what input does, unless it says so."""
+    path = tmp_path / "c.toml"
+    path.write_text(GOOD + PRICE)
+    config = load(path, {"ENGINE_KEY": "k"})
+    assert price_list(config.billing, config.prices) == {
+        "gpt": Price(input=2_500_000, cached_input=2_500_000, output=10_000_000, discount=50)
+    }
+    path.write_text("[billing]\nbatch_discount = 0\n" + GOOD + PRICE + 'cached_input = "1.25"\ncurrency = "EUR"\n')
+    config = load(path, {"ENGINE_KEY": "k"})
+    price = price_list(config.billing, config.prices)["gpt"]
+    assert (price.cached_input, price.currency, price.discount) == (1_250_000, "EUR", 0)
+
+
+def test_tokens_of_a_directory(tmp_path: Path) -> None:
+    """An issuer turns them on, with Azure's audiences; roles and resources are read as what they are."""
+    text = """[oidc]
+issuers = ["https://login.microsoftonline.com/t/v2.0", "https://sts.windows.net/t/"]
+resource_claim = "groups"
+resource_map = { "g-1" = "red", "g-2" = "default" }
+role_map = { "Batch.Write" = "user" }
+default_role = "reader"
+[[resources]]
+name = "red"
+"""
+    (tmp_path / "c.toml").write_text(text + GOOD)
+    config = load(tmp_path / "c.toml", {"ENGINE_KEY": "secret"})
+    assert config.oidc.role_map == {"Batch.Write": Role.USER}
+    assert config.oidc.default_role is Role.READER
+    assert "https://ai.azure.com/" in config.oidc.audiences
+    assert list(config.oidc.resource_map) == ["g-1", "g-2"]
+    assert verifier_of(config, SystemClock()) is not None
+    assert verifier_of(load(None), SystemClock()) is None
 
 
 def test_without_a_file_there_is_the_demo_deployment() -> None:
@@ -93,6 +134,23 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
         (("[server]", "[imports]\nbytes_max = -1\n[server]"), "bytes_max must not be negative"),
         (("[server]", "[imports]\ntimeout_seconds = 0\n[server]"), "timeout_seconds must be more than 0"),
         (("[server]", "[limits]\nembedding_inputs = -1\n[server]"), "must not be negative"),
+        (("[server]", '[oidc]\nissuers = ["http://login.example/t"]\n[server]'), "plain http is for loopback only"),
+        (("[server]", '[oidc]\nissuers = ["https://a.example/?x=1"]\n[server]'), "must not have a query"),
+        (("[server]", '[oidc]\nissuers = ["https://a.example", "https://a.example"]\n[server]'), "names one twice"),
+        (("[server]", '[oidc]\njwks_url = "a.example/keys"\n[server]'), "jwks_url: 'a.example/keys' must look like"),
+        (("[server]", "[oidc]\naudiences = []\n[server]"), "audiences: is empty"),
+        (("[server]", '[oidc]\naudiences = [""]\n[server]'), "must not hold an empty text"),
+        (("[server]", '[oidc]\nalgorithms = ["none"]\n[server]'), "'none' cannot be used"),
+        (("[server]", '[oidc]\nalgorithms = ["RS256", "HS256"]\n[server]'), "'HS256' cannot be used"),
+        (("[server]", "[oidc]\nalgorithms = []\n[server]"), "algorithms: is empty"),
+        (("[server]", "[oidc]\nclock_skew_seconds = 3600\n[server]"), "clock_skew_seconds must be between"),
+        (("[server]", "[oidc]\njwks_cache_seconds = 0\n[server]"), "jwks_cache_seconds must be more than 0"),
+        (("[server]", "[oidc]\njwks_stale_seconds = 5\n[server]"), "must not be less than jwks_cache_seconds"),
+        (("[server]", '[oidc]\nrole_claim = ""\n[server]'), "role_claim: is empty"),
+        (("[server]", '[oidc]\ndefault_role = "owner"\n[server]'), "default_role: invalid enum value 'owner'"),
+        (("[server]", '[oidc]\nrole_map = { a = "owner" }\n[server]'), "role_map: invalid enum value 'owner'"),
+        (("[server]", '[oidc]\ndefault_resource = "red"\n[server]'), "default_resource: there is no resource 'red'"),
+        (("[server]", '[oidc]\nresource_map = { a = "red" }\n[server]'), "resource_map: there is no resource 'red'"),
         (("enqueued_token_limit = 1000", "endpoints = []"), "endpoints is empty"),
         (
             ("enqueued_token_limit = 1000", 'endpoints = ["embedding"]'),
@@ -103,6 +161,12 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
             "no endpoint '/v1/images/generations'",
         ),
         (("enqueued_token_limit = 1000", "images = 1"), "images: expected"),
+        (("[server]", "[billing]\nbatch_discount = 101\n[server]"), "between 0 and 100"),
+        (("[server]", PRICE.replace("2.50", "2,50") + "[server]"), "price of 'gpt': input: '2,50' is not a price"),
+        (("[server]", PRICE.replace('"2.50"', "2.5") + "[server]"), "price 1: input: expected `str`"),
+        (("[server]", PRICE + PRICE + "[server]"), "written twice"),
+        (("[server]", PRICE + 'currency = "$"\n[server]'), "three capital letters"),
+        (("[server]", '[prices]\nmodel = "a"\n[server]'), "[[prices]] sections"),
     ],
 )
 def test_relations_are_checked(tmp_path: Path, change: tuple[str, str], word: str) -> None:

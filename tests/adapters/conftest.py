@@ -1,11 +1,13 @@
-"""What tests of adapters share: both event loops that the product may run on."""
+"""What tests of adapters share: both event loops that the product may run on, and an issuer of tokens."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
 import uvloop
+
+from tests.issuer import Issuer
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -29,3 +31,10 @@ def run(request: pytest.FixtureRequest) -> Run[Any]:
         return result
 
     return runner
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """A running issuer."""
+    with Issuer() as running:
+        yield running

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from slackwater.adapters.httpcore_fetcher import HttpcoreFetcher, resolve
+from slackwater.adapters.httpcore_fetcher import HttpcoreFetcher
+from slackwater.adapters.judged_network import resolve
 from slackwater.core.errors import FetchFailed, ImportRefused, InvalidRequest
 from slackwater.core.imports import Origins
 from tests.adapters.conftest import Run

@@ -34,8 +34,10 @@ class Answer(Struct):
 class Caller:
     """One family of a server."""
 
-    def __init__(self, server: Server, family: str, *, key: str | None = "any") -> None:
+    def __init__(self, server: Server, family: str, *, key: str | None = "any", host: str | None = None) -> None:
+        """`host` is the name that the server is called by, where that says which resource is meant."""
         self.server = server
+        self.host = host
         self.family = family
         self.key = key
 
@@ -43,11 +45,14 @@ class Caller:
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, query: str = ""
     ) -> Answer:
         """One call. A body that is not bytes is sent as JSON; `query` has no leading mark."""
-        prefix, ending = FAMILIES[self.family]
+        # Without a family, the path is whole.
+        prefix, ending = FAMILIES.get(self.family, ("", ""))
         target = prefix + path + ending
         if query:
             target += ("&" if "?" in target else "?") + query
         sent = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        if self.host is not None:
+            sent["Host"] = self.host
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"

@@ -177,7 +177,7 @@ def test_filters(house: House, space: str) -> None:
 
 @pytest.mark.contract("A.20")
 def test_the_signature_of_a_webhook() -> None:
-    """The recorded vector is what OpenAI's client verifies; there are no webhooks of ours yet that could be held to it."""
+    """The recorded vector is what OpenAI's client verifies; tests/core/test_webhooks.py holds ours to it."""
     vector = sample("webhooks/batch_completed_vector.json")
     client = openai.OpenAI(api_key="any", base_url="http://127.0.0.1:9", webhook_secret=vector["secret"])
     # The vector is years old: without tolerance for that, the client refuses it for its age alone.

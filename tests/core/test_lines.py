@@ -76,7 +76,18 @@ def test_usage_is_read_in_every_shape(usage: str, expected: Usage | None) -> Non
     assert read_answer(f'{{"usage":{usage},"model":"m"}}'.encode()) == (expected, "m")
 
 
-@pytest.mark.parametrize("body", [b'{"usage":"many"}', b'{"model":5}', b'{"usage":{"prompt_tokens":"3"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"usage":"many"}',
+        b'{"model":5}',
+        b'{"usage":{"prompt_tokens":"3"}}',
+        b'{"usage":{"prompt_tokens":-1}}',
+        b'{"usage":{"completion_tokens":1e400}}',
+        b'{"usage":{"prompt_tokens":9223372036854775808}}',
+        b'{"usage":{"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":-3}}}',
+    ],
+)
 def test_unexpected_types_do_not_make_an_answer_worthless(body: bytes) -> None:
     """An object with an odd usage is still an answer."""
     assert read_answer(body) == (None, None)

@@ -10,6 +10,9 @@ import threading
 import time
 from collections import defaultdict
 
+# What every answer says that it has read.
+INPUT_TOKENS = 10
+
 
 class CountingBackend:
     """`with CountingBackend(latency=0.05) as backend:` serves on `backend.url` until the end of the block."""
@@ -88,6 +91,6 @@ class CountingBackend:
                 "created": 1,
                 "model": "counting",
                 "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+                "usage": {"prompt_tokens": INPUT_TOKENS, "completion_tokens": 5, "total_tokens": INPUT_TOKENS + 5},
             }
         ).encode()

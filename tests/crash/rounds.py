@@ -11,11 +11,13 @@ import random
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
-from tests.crash.counting_backend import CountingBackend
+from tests.crash.counting_backend import INPUT_TOKENS, CountingBackend
 from tests.server import Server
 
 COMMIT_SECONDS = 0.2
@@ -32,6 +34,8 @@ class Report(Struct):
     lost: int = 0
     doubled: int = 0
     torn: int = 0
+    completed: int = 0
+    miscounted: int = 0
     resent: int = 0
     resent_allowed: int = 0
     worst_excess: int = 0
@@ -39,8 +43,8 @@ class Report(Struct):
     recovery_max: float = 0.0
 
     def sound(self) -> bool:
-        """Whether nothing was lost, doubled or torn, and no crash cost more than it may."""
-        return not (self.lost or self.doubled or self.torn) and self.worst_excess <= 0
+        """Whether nothing was lost, doubled, torn or charged wrongly, and no crash cost more than it may."""
+        return not (self.lost or self.doubled or self.torn or self.miscounted) and self.worst_excess <= 0
 
 
 def main() -> None:
@@ -159,8 +163,8 @@ def note_resent(report: Report, backend: CountingBackend, asked: dict[str, int],
     report.worst_excess = max(report.worst_excess, resent - allowed)
 
 
-def check_files(report: Report, server: Server, batch: dict[str, object], prefix: str, lines: int) -> None:
-    """Counts lost, doubled and torn lines over both files of a batch that has ended."""
+def check_files(report: Report, server: Server, batch: dict[str, Any], prefix: str, lines: int) -> None:
+    """Counts lost, doubled and torn lines over both files of a batch that has ended, and tokens that are not accounted for."""
     seen: dict[str, int] = {}
     for file_id in (batch["output_file_id"], batch["error_file_id"]):
         if not file_id:
@@ -168,6 +172,10 @@ def check_files(report: Report, server: Server, batch: dict[str, object], prefix
         data = server.raw("GET", f"/files/{file_id}/content")
         if data and not data.endswith(b"\n"):
             report.torn += 1
+        if file_id == batch["output_file_id"]:
+            completed = len(data.splitlines())
+            report.completed += completed
+            report.miscounted += abs(batch["usage"]["input_tokens"] - INPUT_TOKENS * completed)
         for text in data.splitlines():
             try:
                 custom_id = json.loads(text)["custom_id"]
@@ -178,6 +186,11 @@ def check_files(report: Report, server: Server, batch: dict[str, object], prefix
     report.lines += len(seen)
     report.lost += sum(1 for number in range(lines) if f"{prefix}-{number}" not in seen)
     report.doubled += sum(count - 1 for count in seen.values())
+    # Nothing else runs now, so the account of all days is that of the batches so far.
+    begin = datetime.now(UTC).date() - timedelta(days=300)
+    (account,) = server.call("GET", f"/usage?start={begin}&group_by=")["data"]
+    report.miscounted += abs(account["input_tokens"] - INPUT_TOKENS * report.completed)
+    report.miscounted += abs(account["requests"] - report.completed)
 
 
 if __name__ == "__main__":

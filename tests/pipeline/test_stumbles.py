@@ -133,7 +133,7 @@ def test_each_deployment_has_its_own_tokenizer(tmp_path: Path) -> None:
         ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path)
         await upload(blobs, 0)
         await ledger.add_batch(batch())
-        counters = {"other": Fixed(7), "d": Fixed(1000)}
+        counters = {"cl100k_base": Fixed(7), "o200k_base": Fixed(1000)}
         validator = Validator(
             ledger, blobs, SystemClock(), InlineOffload(), deployments=lambda: [DEPLOYMENT], counter=counters
         )

@@ -5,8 +5,9 @@ from typing import Any
 
 from slackwater.adapters.disk_blobs import DiskBlobs
 from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
-from slackwater.core.lines import BATCH_CANCELLED, BATCH_EXPIRED
+from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status, Usage
+from slackwater.core.cost import GroupBy, cost_of
+from slackwater.core.lines import BATCH_CANCELLED, BATCH_EXPIRED, read_answer
 from slackwater.ports import Segment
 
 
@@ -29,6 +30,8 @@ class Checks:
         self._first_line: dict[tuple[str, int], int] = {}
         self._journaled: dict[str, str] = {}
         self._ended: dict[str, Batch] = {}
+        # What all output files say together, in the end.
+        self._usage, self._completed, self._cost = Usage(), 0, 0
         self.violations: list[str] = []
         self.sent = 0
 
@@ -99,13 +102,39 @@ class Checks:
             else:
                 must(batch.status is not Status.FAILED, f"{batch_id} is valid and failed: {batch.errors}")
                 await self._files(batch, lines, blobs)
+        await self._accounts()
         must(await self._ledger.enqueued_tokens("sim") == held, "tokens are held for batches that have ended")
         for table in ("shard", "segment"):
             left = self._ledger._reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             must(left == 0, f"{left} rows of {table} are left")
 
+    async def _accounts(self) -> None:
+        """The accounts of all days are the sum over the output lines: requests, tokens, money."""
+        entries = await self._ledger.usage(resource=None, first_day=0, last_day=10**6, by=tuple(GroupBy), limit=10**6)
+        must(sum((entry.usage for entry in entries), Usage()) == self._usage, f"the days have other usage: {entries}")
+        requests, cost = sum(entry.requests for entry in entries), 0
+        must(requests == self._completed, f"the days have {requests} requests, the files {self._completed}")
+        for entry in entries:
+            must(entry.price, f"usage without a price: {entry}")
+            cost += cost_of(entry.usage, entry.price) if entry.price else 0
+        must(cost == self._cost, f"the days cost {cost}, the lines {self._cost}")
+
+    def _account(self, batch: Batch, output: list[dict[str, Any]]) -> None:
+        usage = Usage()
+        for line in output:
+            read = read_answer(json.dumps(line["response"]["body"]).encode())
+            assert read is not None
+            assert read[0] is not None
+            usage += read[0]
+            assert batch.price is not None
+            self._cost += cost_of(read[0], batch.price)
+        must(batch.usage == usage, f"{batch.id}: its usage is {batch.usage}, that of its lines {usage}")
+        self._usage += usage
+        self._completed += len(output)
+
     async def _files(self, batch: Batch, lines: int, blobs: DiskBlobs) -> None:
         output = await self._lines(batch, batch.output_file_id, blobs)
+        self._account(batch, output)
         errors = await self._lines(batch, batch.error_file_id, blobs)
         counts = batch.counts
         if counts.total == 0:

@@ -1,5 +1,8 @@
 """200 seeds of the production pipeline under faults, and proof that the checks would see it if it were broken."""
 
+import sqlite3
+from collections.abc import Sequence
+
 import pytest
 
 from slackwater.adapters.sql_ledger import SqlLedger
@@ -44,9 +47,24 @@ class Forgetful(SqlLedger):
 class Unfenced(NoEpochCheck):
     """No epoch check, and no look at what is journaled either: only the files can tell."""
 
-    def _commit(self, db: object, segment: Segment, *, lease_until: float) -> bool:
-        db.execute("UPDATE shard SET done = X''")  # type: ignore[attr-defined]
-        return super()._commit(db, segment, lease_until=lease_until)  # type: ignore[arg-type]
+    def _commit(self, db: sqlite3.Connection, segment: Segment, *, now: float, lease_until: float) -> bool:
+        db.execute("UPDATE shard SET done = X''")
+        return super()._commit(db, segment, now=now, lease_until=lease_until)
+
+
+class Greedy(SqlLedger):
+    """A ledger that also charges for what it refuses: work that somebody else does again."""
+
+    async def commit_segments(
+        self, segments: Sequence[Segment], *, now: float, lease_seconds: float
+    ) -> list[tuple[str, int]]:
+        refused = await super().commit_segments(segments, now=now, lease_seconds=lease_seconds)
+        for segment in segments:
+            if (segment.batch_id, segment.index) in refused and segment.counts.completed:
+                self._reader.execute(
+                    "UPDATE usage_day SET input_tokens = input_tokens + ?", (segment.usage.input_tokens,)
+                )
+        return refused
 
 
 def found(ledger_class: type[SqlLedger], seeds: range) -> str | None:
@@ -59,9 +77,9 @@ def found(ledger_class: type[SqlLedger], seeds: range) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("ledger_class", [NoEpochCheck, Forgetful, Unfenced])
+@pytest.mark.parametrize("ledger_class", [NoEpochCheck, Forgetful, Unfenced, Greedy])
 def test_planted_bugs_of_the_ledger_are_found(ledger_class: type[SqlLedger]) -> None:
-    """A missing epoch check and forgotten lines are seen within a few dozen seeds."""
+    """A missing epoch check, forgotten lines and a wrong bill are seen within a few dozen seeds."""
     assert found(ledger_class, range(60)) is not None
 
 

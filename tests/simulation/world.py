@@ -18,6 +18,7 @@ from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, WindowEla
 from slackwater.core.deployment import BackendRef, Deployment, WhenFull
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.pacing import Breaker, RetryPolicy
+from slackwater.core.price import Price
 from slackwater.core.request import Reply
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.worker import WorkerSettings
@@ -38,6 +39,7 @@ class Incarnation:
 
     def __init__(self, world: "World", number: int) -> None:
         self.world = world
+        self.number = number
         self.owner = f"life{number}"
         self.alive = True
         self.frozen_until = 0.0
@@ -82,6 +84,8 @@ class Incarnation:
             shard_lines_max=SHARD_LINES,
             new_file_id=world.new_file_id,
             incarnation=self.owner,
+            # The price changes with every life; a batch keeps the one at which it was accepted.
+            price_of=lambda model: world.price(self.number),
         )
         await self.service.start()
 
@@ -152,7 +156,7 @@ class MoodyBackend:
             return Reply(200, b"<html>not JSON</html>")
         if chance < 0.37:
             return Reply(400, b'{"error":{"message":"no such thing"}}')
-        return Reply(200, json.dumps({"model": "m", "echo": text, "usage": {"prompt_tokens": 3}}).encode())
+        return Reply(200, json.dumps({"model": "m", "echo": text, "usage": _usage(text)}).encode())
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -182,6 +186,10 @@ class World:
     def new_file_id(self) -> str:
         self._files += 1
         return f"file-out-{self._files}"
+
+    def price(self, number: int) -> Price:
+        """What that life charges."""
+        return Price(input=150_000 + number, cached_input=75_000, output=600_000, discount=50)
 
     async def begin_life(self) -> Incarnation:
         """Starts another service over this world."""
@@ -230,6 +238,13 @@ class World:
         self.checks.expect(batch, lines if valid else 0)
         await self.ledger.add_batch(batch)
         return batch
+
+
+def _usage(text: str) -> dict[str, Any]:
+    """Tokens that differ from line to line, and are the same whoever asks."""
+    number = sum(text.encode())
+    read, cached, written = number % 97 + 3, number % 3, number % 31
+    return {"prompt_tokens": read, "completion_tokens": written, "prompt_tokens_details": {"cached_tokens": cached}}
 
 
 async def _inline(function: Callable[..., T], *arguments: Any) -> T:

@@ -56,10 +56,15 @@ class DataDirectory:
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return cls(path, lock)
 
+    @staticmethod
+    def ledger_in(path: Path) -> Path:
+        """Where the SQLite database of a data directory is."""
+        return path / "ledger.sqlite"
+
     @property
     def ledger_path(self) -> Path:
         """The SQLite database."""
-        return self.path / "ledger.sqlite"
+        return self.ledger_in(self.path)
 
     @property
     def blobs_path(self) -> Path:

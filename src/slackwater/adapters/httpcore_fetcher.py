@@ -1,28 +1,22 @@
-"""Fetches files over HTTP with httpcore. Every address is judged between its resolution and the connection to it.
+"""Fetches files over HTTP with httpcore, from addresses that judged_network.py has judged.
 
-That place matters: a name that is checked first and resolved again for the connection can lead somewhere else the second
-time. So the network backend below resolves once, judges all of the answer, and connects to the addresses themselves; TLS and
-the `Host` header still have the name. Neither redirects, proxies of the environment nor compressed answers are followed.
+Neither redirects, proxies of the environment nor compressed answers are followed.
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
 
 import httpcore2
 
+from slackwater.adapters.judged_network import JudgedNetwork, Resolve, no_connection, resolve
+from slackwater.core.addresses import Target
 from slackwater.core.errors import FetchFailed
-from slackwater.core.imports import Origins, Target
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
+from slackwater.core.imports import Origins
 
 # A host that sends nothing for so long is given up, although the whole download may take longer.
 SILENCE_SECONDS = 60.0
-# Addresses of one host that are tried; every one is judged.
-ADDRESSES_MAX = 4
 # Answers that may be different the next time. What else is not 200 is final.
 PASSING = frozenset({408, 425, 429})
 ADVICE = {
@@ -31,12 +25,6 @@ ADVICE = {
     404: "check the URL",
     410: "check the URL",
 }
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host, as the system knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class HttpcoreFetcher:
@@ -63,7 +51,7 @@ class HttpcoreFetcher:
             "write": silence_seconds,
             "pool": connect_seconds,
         }
-        self._network = _JudgingNetwork(origins, resolve)
+        self._network = JudgedNetwork(origins.judge_address, resolve)
         self._tls = tls or ssl.create_default_context()
 
     def check(self, url: str) -> str:
@@ -91,7 +79,7 @@ class HttpcoreFetcher:
             seconds = self._timeouts["read"]
             raise FetchFailed(f"'{target.host}' was silent for {seconds:g} seconds.", again=True) from error
         except httpcore2.ConnectError as error:
-            raise FetchFailed(_no_connection(target.host, error), again=True) from error
+            raise FetchFailed(no_connection(target.host, error), again=True) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise FetchFailed(
                 f"The connection to '{target.host}' broke before the file was whole.", again=True
@@ -150,56 +138,3 @@ class HttpcoreFetcher:
                 "into several files.",
                 again=False,
             )
-
-
-class _JudgingNetwork(httpcore2.AsyncNetworkBackend):
-    """Opens connections to addresses that are allowed, and to nothing else."""
-
-    def __init__(self, origins: Origins, resolve: Resolve) -> None:
-        self._origins = origins
-        self._resolve = resolve
-        self._network = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Resolves, judges every address, and connects to the first that takes the connection."""
-        try:
-            async with asyncio.timeout(timeout):
-                addresses = await self._resolve(host, port)
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout("name resolution") from error
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError("name resolution") from error
-        # One address that is not allowed spoils the host: which one a connection takes must not be luck.
-        for address in addresses:
-            self._origins.judge_address(host, address)
-        tried = addresses[:ADDRESSES_MAX]
-        # Together they have the time of one, so that a silent address does not keep the next from being tried.
-        share = None if timeout is None else timeout / max(1, len(tried))
-        failure: Exception = httpcore2.ConnectError("no address")
-        for address in tried:
-            try:
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-
-def _no_connection(host: str, error: Exception) -> str:
-    """What to tell of a connection that was not made. Never the address: it may be one of the house."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"The certificate of '{host}' is not trusted: {cause.verify_message}."
-        if isinstance(cause, ssl.SSLError):
-            return f"No TLS connection to '{host}' could be made."
-        if isinstance(cause, socket.gaierror):
-            return f"The host '{host}' is not known."
-        cause = cause.__cause__ or cause.__context__
-    return f"No connection to '{host}' could be made."

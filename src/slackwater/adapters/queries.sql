@@ -3,43 +3,47 @@
 
 -- name: add_file!
 -- A file is visible from here on; its blob is durable already.
-INSERT INTO file (id, filename, purpose, size, created_at, expires_at, status, status_details, blob)
-VALUES (:id, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob);
+INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob)
+VALUES (:id, :resource, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob);
 
 -- name: file
-SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file WHERE id = :id;
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE id = :id;
 
 -- name: file_seq
 -- Also of a file that has been deleted a short while ago.
-SELECT seq FROM file WHERE id = :id UNION ALL SELECT seq FROM deleted_file WHERE id = :id LIMIT 1;
+SELECT seq FROM file WHERE id = :id AND resource = :resource
+UNION ALL SELECT seq FROM deleted_file WHERE id = :id AND resource = :resource LIMIT 1;
 
 -- name: files_descending
 -- A page of files, newest first; `before` is the cursor.
-SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
-WHERE seq < :before AND (:purpose IS NULL OR purpose = :purpose) AND (expires_at IS NULL OR expires_at > :now)
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE resource = :resource AND seq < :before AND (:purpose IS NULL OR purpose = :purpose)
+  AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq DESC LIMIT :limit;
 
 -- name: files_ascending
-SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
-WHERE seq > :after AND (:purpose IS NULL OR purpose = :purpose) AND (expires_at IS NULL OR expires_at > :now)
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE resource = :resource AND seq > :after AND (:purpose IS NULL OR purpose = :purpose)
+  AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq LIMIT :limit;
 
 -- name: lasting_files
 -- Uploads that live until they are deleted. Results of batches do not count.
-SELECT COUNT(*) FROM file WHERE expires_at IS NULL AND purpose != 'batch_output';
+SELECT COUNT(*) FROM file WHERE resource = :resource AND expires_at IS NULL AND purpose != 'batch_output';
 
 -- name: expiring_files
-SELECT COUNT(*) FROM file WHERE expires_at IS NOT NULL AND purpose != 'batch_output';
+SELECT COUNT(*) FROM file WHERE resource = :resource AND expires_at IS NOT NULL AND purpose != 'batch_output';
 
 -- name: remember_deleted!
-INSERT INTO deleted_file (id, seq) SELECT id, seq FROM file WHERE id = :id;
+INSERT INTO deleted_file (id, seq, resource) SELECT id, seq, resource FROM file WHERE id = :id;
 
 -- name: forget_deleted!
 DELETE FROM deleted_file WHERE number <= (SELECT MAX(number) FROM deleted_file) - :kept;
 
 -- name: delete_file
 DELETE FROM file WHERE id = :id
-RETURNING id, filename, purpose, size, created_at, blob, expires_at, status, status_details;
+RETURNING id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details;
 
 -- name: blob_in_use
 -- Bytes are needed while a file names them, or a batch that has not ended reads them.
@@ -47,17 +51,17 @@ SELECT EXISTS (SELECT 1 FROM file WHERE blob = :key)
     OR EXISTS (SELECT 1 FROM batch WHERE input_blob = :key AND stage != 'ended');
 
 -- name: expired_files
-SELECT id, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
 WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
 
 -- name: add_batch!
-INSERT INTO batch (id, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
+INSERT INTO batch (id, resource, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
                    expires, policies, metadata, total, deployment, enqueued_tokens, idempotency_key, idempotency_digest)
-VALUES (:id, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
+VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
         :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :idempotency_key, :idempotency_digest);
 
 -- name: batch_of_key
-SELECT * FROM batch WHERE idempotency_key = :key;
+SELECT * FROM batch WHERE resource = :resource AND idempotency_key = :key;
 
 -- name: batch
 SELECT * FROM batch WHERE id = :id;
@@ -74,7 +78,7 @@ SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LI
 
 -- name: accept_batch!
 UPDATE batch SET stage = 'waiting', deployment = :deployment, dispatch_endpoint = :endpoint, total = :total,
-                 enqueued_tokens = :tokens
+                 enqueued_tokens = :tokens, price = :price
 WHERE id = :id AND stage = 'new' AND status = :validating;
 
 -- name: add_shard!
@@ -153,6 +157,18 @@ UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
                  model = COALESCE(model, :model)
 WHERE seq = :batch_seq;
 
+-- name: add_usage!
+-- Adds these results to the account of the day, at the batch's price.
+INSERT INTO usage_day (resource, day, deployment, model, price,
+                       requests, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
+SELECT resource, :day, deployment, COALESCE(model, ''), COALESCE(price, ''),
+       :completed, :input_tokens, :cached_tokens, :output_tokens, :reasoning_tokens
+FROM batch WHERE seq = :batch_seq
+ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
+    requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens;
+
 -- name: last_segment
 SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length FROM segment
 WHERE batch_seq = :batch_seq AND idx = :idx AND epoch = :epoch ORDER BY seq DESC LIMIT 1;
@@ -224,8 +240,8 @@ ORDER BY seq LIMIT 100;
 -- Uploads: files that come in parts.
 
 -- name: add_upload!
-INSERT INTO upload (id, filename, purpose, size, mime_type, status, created_at, expires_at, file_lifetime_seconds)
-VALUES (:id, :filename, :purpose, :size, :mime_type, :status, :created_at, :expires_at, :file_lifetime_seconds);
+INSERT INTO upload (id, resource, filename, purpose, size, mime_type, status, created_at, expires_at, file_lifetime_seconds)
+VALUES (:id, :resource, :filename, :purpose, :size, :mime_type, :status, :created_at, :expires_at, :file_lifetime_seconds);
 
 -- name: upload
 SELECT * FROM upload WHERE id = :id;
@@ -279,7 +295,7 @@ INSERT INTO import (file_id, url, check_line) VALUES (:file_id, :url, :check_lin
 
 -- name: next_import
 -- The oldest files that are to be fetched now.
-SELECT file.id, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
+SELECT file.id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
 FROM import JOIN file ON file.id = import.file_id
 WHERE not_before <= :now ORDER BY file.seq LIMIT :limit;
 
@@ -292,3 +308,151 @@ DELETE FROM import WHERE file_id = :file_id;
 -- name: fill_file!
 -- An import has ended: the file has its bytes, or will never have any.
 UPDATE file SET status = :status, size = :size, status_details = :status_details WHERE id = :id;
+
+-- name: keys
+SELECT resource, role, slot, digest, hint, created_at FROM api_key ORDER BY resource, role, slot;
+
+-- name: put_key!
+INSERT OR REPLACE INTO api_key (resource, role, slot, digest, hint, created_at)
+VALUES (:resource, :role, :slot, :digest, :hint, :created_at);
+
+-- name: delete_keys!
+DELETE FROM api_key WHERE resource = :resource AND role = :role AND (:slot IS NULL OR slot = :slot);
+
+-- Webhooks: endpoints, and the outbox of what they are to hear.
+
+-- name: count_webhook_endpoints
+SELECT COUNT(*) FROM webhook_endpoint WHERE resource = :resource;
+
+-- name: add_webhook_endpoint!
+INSERT INTO webhook_endpoint (id, resource, name, url, event_types, secrets, created_at, updated_at)
+VALUES (:id, :resource, :name, :url, :event_types, :secrets, :created_at, :updated_at);
+
+-- name: webhook_endpoint
+SELECT * FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_endpoint_seq
+SELECT seq FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_endpoints
+-- A page, newest first; `before` is the cursor.
+SELECT * FROM webhook_endpoint WHERE resource = :resource AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: change_webhook_endpoint!
+-- What users change; with it, whatever stood in the way of sending is over.
+UPDATE webhook_endpoint SET name = :name, url = :url, event_types = :event_types, secrets = :secrets,
+       updated_at = :updated_at, disabled_at = :disabled_at, failures = :failures,
+       paused_until = CASE WHEN :failures = 0 THEN 0 ELSE paused_until END
+WHERE id = :id;
+
+-- name: hasten_deliveries!
+UPDATE webhook_delivery SET due_at = :now WHERE endpoint_id = :id AND state = 'pending' AND due_at > :now;
+
+-- name: delete_webhook_endpoint!
+DELETE FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_listeners
+-- The endpoints that hear of such an event of the batch's resource.
+SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)
+WHERE batch.id = :batch_id AND disabled_at IS NULL
+  AND EXISTS (SELECT 1 FROM json_each(event_types) WHERE value = :type)
+ORDER BY webhook_endpoint.seq;
+
+-- name: add_delivery!
+INSERT INTO webhook_delivery (id, endpoint_id, event_id, type, batch_id, created_at, due_at)
+VALUES (:id, :endpoint_id, :event_id, :type, :batch_id, :now, :now);
+
+-- name: next_delivery
+-- Of each endpoint that may be sent to, the delivery that has been due longest; of these the oldest.
+SELECT webhook_delivery.* FROM webhook_endpoint JOIN webhook_delivery ON webhook_delivery.seq = (
+    SELECT seq FROM webhook_delivery WHERE endpoint_id = webhook_endpoint.id AND state = 'pending' ORDER BY due_at LIMIT 1)
+WHERE disabled_at IS NULL AND paused_until <= :now AND due_at <= :now
+  AND webhook_endpoint.id NOT IN (SELECT value FROM json_each(:skip))
+ORDER BY due_at, webhook_delivery.seq LIMIT 1;
+
+-- name: endpoint_of_delivery
+SELECT * FROM webhook_endpoint WHERE id = :endpoint_id;
+
+-- name: record_delivery
+-- How a try went. A delivery that has ended is not tried again, so nothing is counted twice.
+UPDATE webhook_delivery SET state = :state, tries = :tries, last_status = :status, last_failure = :failure,
+       due_at = :due_at, ended_at = CASE WHEN :state = 'pending' THEN NULL ELSE :at END
+WHERE id = :id AND state = 'pending' AND tries < :tries RETURNING endpoint_id;
+
+-- name: endpoint_answered!
+UPDATE webhook_endpoint SET last_success_at = :at, failures = 0, paused_until = 0 WHERE id = :endpoint_id;
+
+-- name: endpoint_failed!
+UPDATE webhook_endpoint SET last_failure_at = :at, last_failure = :failure, failures = failures + 1,
+       paused_until = :paused_until, disabled_at = CASE WHEN :gone THEN :at ELSE disabled_at END
+WHERE id = :endpoint_id;
+
+-- name: end_deliveries!
+-- Nothing that waits for this endpoint is sent any more.
+UPDATE webhook_delivery SET state = 'dead', last_failure = :failure, ended_at = :at
+WHERE endpoint_id = :endpoint_id AND state = 'pending';
+
+-- name: webhook_delivery_seq
+SELECT seq FROM webhook_delivery WHERE id = :id AND endpoint_id = :endpoint_id;
+
+-- name: webhook_deliveries
+SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: overdue_deliveries
+-- Their time is over, and they or others to the same endpoint have been tried in vain.
+SELECT webhook_delivery.seq FROM webhook_endpoint JOIN webhook_delivery ON endpoint_id = webhook_endpoint.id
+WHERE state = 'pending' AND webhook_delivery.created_at <= :created_by AND (tries > 0 OR failures > 0) LIMIT :limit;
+
+-- name: end_delivery!
+UPDATE webhook_delivery SET state = 'dead', ended_at = :now,
+       last_failure = COALESCE(last_failure, 'The endpoint has not taken anything in all this time.')
+WHERE seq = :seq;
+
+-- name: forget_deliveries!
+DELETE FROM webhook_delivery WHERE seq IN (
+    SELECT seq FROM webhook_delivery WHERE ended_at IS NOT NULL AND ended_at <= :ended_by LIMIT :limit);
+
+-- Accounts: what completed work has used, and who did what.
+
+-- name: usage
+SELECT CASE WHEN :by_resource THEN resource END AS resource, CASE WHEN :by_day THEN day END AS day,
+       CASE WHEN :by_deployment THEN deployment END AS deployment, CASE WHEN :by_model THEN model END AS model, price,
+       SUM(requests) AS requests, SUM(input_tokens) AS input_tokens, SUM(cached_tokens) AS cached_tokens,
+       SUM(output_tokens) AS output_tokens, SUM(reasoning_tokens) AS reasoning_tokens
+FROM usage_day WHERE (:resource IS NULL OR resource = :resource) AND day BETWEEN :first AND :last
+GROUP BY 1, 2, 3, 4, price ORDER BY 2, 1, 3, 4, price LIMIT :limit;
+
+-- name: add_audit!
+INSERT INTO audit (at, resource, who, action, object, detail, request_id)
+VALUES (:at, :resource, :who, :action, :object, :detail, :request_id);
+
+-- name: audit
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: audit_of_resource
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE resource = :resource AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- Deployments that were made over the API.
+
+-- name: deployments
+SELECT resource, name, body, etag, created_at, updated_at, deleted_at FROM deployment ORDER BY resource, name;
+
+-- name: put_deployment!
+INSERT OR REPLACE INTO deployment (resource, name, body, etag, created_at, updated_at, deleted_at)
+VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at);
+
+-- name: remove_deployment!
+-- In one statement with the look at its batches, so that none can come in between.
+DELETE FROM deployment WHERE resource = :resource AND name = :name AND NOT EXISTS (
+    SELECT 1 FROM batch WHERE deployment = :key AND stage IN ('new', 'waiting', 'running', 'ending'));
+
+-- name: open_batches
+SELECT COUNT(*) AS count, MIN(expires_at) AS first_expires_at FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
+
+-- name: add_region!
+INSERT OR IGNORE INTO batch_region (batch_seq, region) VALUES (:batch_seq, :region);
+
+-- name: batch_regions
+SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) ORDER BY region;

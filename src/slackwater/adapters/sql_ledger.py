@@ -10,14 +10,20 @@ from pathlib import Path
 
 import aiosql
 
+from slackwater.adapters.sql_deployments import SqlDeployments
 from slackwater.adapters.sql_imports import SqlImports
+from slackwater.adapters.sql_keys import SqlKeys
 from slackwater.adapters.sql_lists import SqlLists
 from slackwater.adapters.sql_rows import batch_record, batch_row, file_record, file_row, text_of
 from slackwater.adapters.sql_uploads import SqlUploads
+from slackwater.adapters.sql_usage import SqlUsage
+from slackwater.adapters.sql_webhooks import SqlWebhooks
 from slackwater.adapters.sqlite import SEARCH_STEPS, Database
 from slackwater.core.batch import MOMENT, NEXT, Batch, BatchError, Event, Status, can
 from slackwater.core.errors import Conflict, InvalidRequest
 from slackwater.core.file import File, FileLimits, Purpose
+from slackwater.core.price import Price
+from slackwater.core.resource import DEFAULT
 from slackwater.ports import NO_LIMITS, IdempotencyKey, NewShard, OpenBatch, Waiting
 
 QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
@@ -31,7 +37,7 @@ def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None
     return next((row for row in rows if row["id"] not in skip), None)
 
 
-class SqlLedger(SqlUploads, SqlImports, SqlLists):
+class SqlLedger(SqlUploads, SqlImports, SqlLists, SqlWebhooks, SqlKeys, SqlUsage, SqlDeployments):
     """Durable facts in a SQLite database."""
 
     @classmethod
@@ -42,6 +48,11 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
         """
         inline = inline or str(path) == ":memory:"
         return cls(Database(path, inline=inline, search_steps=search_steps), QUERIES)
+
+    @classmethod
+    def look(cls, path: Path) -> "SqlLedger":
+        """Opens a database to read it, also one that a server has open. Raises DataDirectoryError where it cannot."""
+        return cls(Database(path, inline=True, read_only=True), QUERIES)
 
     async def close(self) -> None:
         await self._database.close()
@@ -56,16 +67,28 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
         return None if row is None else file_record(row)
 
     async def files(
-        self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool, now: int
+        self,
+        *,
+        purpose: Purpose | None,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        now: int,
+        resource: str = DEFAULT,
     ) -> list[File]:
         db = self._reader
         cursor = None
         if after is not None:
-            row = self._one(db, "file_seq", {"id": after})
+            row = self._one(db, "file_seq", {"id": after, "resource": resource})
             if row is None:
                 raise InvalidRequest(f"after: there is no file '{after}'", param="after")
             cursor = row["seq"]
-        wanted = {"purpose": None if purpose is None else purpose.value, "limit": limit, "now": now}
+        wanted = {
+            "purpose": None if purpose is None else purpose.value,
+            "limit": limit,
+            "now": now,
+            "resource": resource,
+        }
         if descending:
             rows = self._all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
         else:
@@ -105,7 +128,7 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
         return self._batch_of_key(self._reader, key)
 
     def _batch_of_key(self, db: sqlite3.Connection, key: IdempotencyKey) -> Batch | None:
-        row = self._one(db, "batch_of_key", {"key": key.key})
+        row = self._one(db, "batch_of_key", {"key": key.key, "resource": key.resource})
         if row is None:
             return None
         if row["idempotency_digest"] != key.digest:
@@ -150,7 +173,15 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
         return None if row is None else batch_record(row)
 
     async def accept_batch(
-        self, batch_id: str, *, deployment: str, endpoint: str, total: int, tokens: int, shards: Sequence[NewShard]
+        self,
+        batch_id: str,
+        *,
+        deployment: str,
+        endpoint: str,
+        total: int,
+        tokens: int,
+        shards: Sequence[NewShard],
+        price: Price | None = None,
     ) -> bool:
         def work(db: sqlite3.Connection) -> bool:
             row = self._one(db, "batch", {"id": batch_id})
@@ -163,6 +194,7 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
                     "endpoint": endpoint,
                     "total": total,
                     "tokens": tokens,
+                    "price": None if price is None else text_of(price),
                     "validating": Status.VALIDATING.value,
                 },
             ):
@@ -186,7 +218,14 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
             "failed": Status.FAILED.value,
             "validating": Status.VALIDATING.value,
         }
-        return bool(await self._write(lambda db: self._run(db, "reject_batch", values)))
+
+        def work(db: sqlite3.Connection) -> bool:
+            rejected = bool(self._run(db, "reject_batch", values))
+            if rejected:
+                self._announce(db, batch_id, Status.FAILED, now=now)
+            return rejected
+
+        return await self._write(work)
 
     # Quota
 
@@ -284,7 +323,9 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists):
             self._run(db, "forget_shards", {"seq": row["seq"]})
             self._run(db, "forget_segments", {"seq": row["seq"]})
             ended = self._one(db, "batch", {"id": batch_id})
-            return None if ended is None else batch_record(ended)
+            assert ended is not None, "the row was there in this transaction"
+            self._announce(db, batch_id, Status(ended["status"]), now=now)
+            return batch_record(ended)
 
         return await self._write(work)
 

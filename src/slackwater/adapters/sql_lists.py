@@ -28,6 +28,7 @@ from slackwater.core.listing import (
     creation_span,
     other_conditions,
 )
+from slackwater.core.resource import DEFAULT
 
 # An endpoint is the same with and without its version, which only some families write back (spec 1.1).
 EXPRESSIONS = {field: field.value for field in Field} | {
@@ -58,12 +59,14 @@ class _Part(Struct, frozen=True):
 class SqlLists(SqlWork):
     """The part of the SQL ledger that lists batches."""
 
-    async def batches(self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int) -> list[Batch]:
+    async def batches(
+        self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int, resource: str = DEFAULT
+    ) -> list[Batch]:
         def work(db: sqlite3.Connection) -> list[Batch]:
             cursor = None if after is None else self._one(db, "batch", {"id": after})
-            if after is not None and cursor is None:
+            if after is not None and (cursor is None or cursor["resource"] != resource):
                 raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
-            seqs = _find(db, query, cursor=cursor, limit=limit)
+            seqs = _find(db, query, resource, cursor=cursor, limit=limit)
             rows = {row["seq"]: row for row in self._all(db, "batches", {"seqs": text_of(seqs)})}
             return [batch_record(rows[seq]) for seq in seqs]
 
@@ -77,7 +80,9 @@ class SqlLists(SqlWork):
             ) from error
 
 
-def _find(db: sqlite3.Connection, query: BatchQuery, *, cursor: sqlite3.Row | None, limit: int) -> list[int]:
+def _find(
+    db: sqlite3.Connection, query: BatchQuery, resource: str, *, cursor: sqlite3.Row | None, limit: int
+) -> list[int]:
     """The `seq` of the next batches behind the row `cursor`, which need not match the conditions itself."""
     statuses = allowed_statuses(query)
     first, last = creation_span(query)
@@ -85,29 +90,36 @@ def _find(db: sqlite3.Connection, query: BatchQuery, *, cursor: sqlite3.Row | No
         return []
     match query.ordering.field:
         case Field.CREATED_AT:
-            keys = _by_creation(db, query, statuses or [None], cursor=cursor, limit=limit)
+            keys = _by_creation(db, query, resource, statuses or [None], cursor=cursor, limit=limit)
         case Field.STATUS:
-            keys = _by_status(db, query, statuses or sorted(Status), cursor=cursor, limit=limit)
+            keys = _by_status(db, query, resource, statuses or sorted(Status), cursor=cursor, limit=limit)
         case _:
-            keys = _by_moment(db, query, statuses, cursor=cursor, limit=limit)
+            keys = _by_moment(db, query, resource, statuses, cursor=cursor, limit=limit)
     return [seq for _, seq in keys]
 
 
 def _by_creation(
     db: sqlite3.Connection,
     query: BatchQuery,
+    resource: str,
     statuses: list[Status] | list[None],
     *,
     cursor: sqlite3.Row | None,
     limit: int,
 ) -> list[Key]:
     """The batches of all these statuses, merged."""
-    runs = [_run(db, query, status, cursor=cursor, limit=limit) for status in statuses]
+    runs = [_run(db, query, resource, status, cursor=cursor, limit=limit) for status in statuses]
     return list(heapq.merge(*runs, reverse=query.ordering.descending))[:limit]
 
 
 def _by_status(
-    db: sqlite3.Connection, query: BatchQuery, statuses: list[Status], *, cursor: sqlite3.Row | None, limit: int
+    db: sqlite3.Connection,
+    query: BatchQuery,
+    resource: str,
+    statuses: list[Status],
+    *,
+    cursor: sqlite3.Row | None,
+    limit: int,
 ) -> list[Key]:
     """The batches of one status after another. The cursor's status may be one that the query does not allow."""
     descending = query.ordering.descending
@@ -116,25 +128,33 @@ def _by_status(
         inside = cursor is not None and cursor["status"] == status
         if cursor is not None and not inside and (status < cursor["status"]) is not descending:
             continue
-        keys += _run(db, query, status, cursor=cursor if inside else None, limit=limit - len(keys))
+        keys += _run(db, query, resource, status, cursor=cursor if inside else None, limit=limit - len(keys))
         if len(keys) == limit:
             break
     return keys
 
 
 def _run(
-    db: sqlite3.Connection, query: BatchQuery, status: Status | None, *, cursor: sqlite3.Row | None, limit: int
+    db: sqlite3.Connection,
+    query: BatchQuery,
+    resource: str,
+    status: Status | None,
+    *,
+    cursor: sqlite3.Row | None,
+    limit: int,
 ) -> list[Key]:
     """The next batches of one status, or of any, in order of creation."""
     index = "batch_by_creation" if status is None else "batch_by_status"
-    whose = _Part() if status is None else _Part(" AND status = ?", (status.value,))
+    whose = _Part("resource = ?", (resource,))
+    if status is not None:
+        whose += _Part(" AND status = ?", (status.value,))
     direction = "DESC" if query.ordering.descending else "ASC"
     rest = _rest(query)
     keys: list[Key] = []
     for span in _spans(query, cursor):
         where = whose + span + rest
         text = (
-            f"SELECT created_at, seq FROM batch INDEXED BY {index} WHERE TRUE{where.text} "  # noqa: S608 - our names only
+            f"SELECT created_at, seq FROM batch INDEXED BY {index} WHERE {where.text} "  # noqa: S608 - our names only
             f"ORDER BY created_at {direction}, seq {direction} LIMIT ?"
         )
         keys += [(row[0], row[1]) for row in db.execute(text, (*where.values, limit - len(keys)))]
@@ -165,6 +185,7 @@ def _spans(query: BatchQuery, cursor: sqlite3.Row | None) -> Iterator[_Part]:
 def _by_moment(
     db: sqlite3.Connection,
     query: BatchQuery,
+    resource: str,
     statuses: list[Status] | None,
     *,
     cursor: sqlite3.Row | None,
@@ -174,7 +195,7 @@ def _by_moment(
     field, descending = query.ordering.field, query.ordering.descending
     index = "batch_by_creation" if statuses is None else "batch_by_status"
     value, direction = f"COALESCE({field.value}, {INTEGER_LEAST + 1})", "DESC" if descending else "ASC"
-    where = _Part(" AND created_at BETWEEN ? AND ?", creation_span(query)) + _rest(query)
+    where = _Part("resource = ? AND created_at BETWEEN ? AND ?", (resource, *creation_span(query))) + _rest(query)
     if statuses is not None:
         marks = ", ".join("?" for _ in statuses)
         where += _Part(f" AND status IN ({marks})", tuple(status.value for status in statuses))
@@ -183,7 +204,7 @@ def _by_moment(
         comparison = f" AND ({value}, created_at, seq) {'<' if descending else '>'} (?, ?, ?)"
         where += _Part(comparison, (moment, cursor["created_at"], cursor["seq"]))
     text = (
-        f"SELECT created_at, seq FROM batch INDEXED BY {index} WHERE TRUE{where.text} "  # noqa: S608 - our names only
+        f"SELECT created_at, seq FROM batch INDEXED BY {index} WHERE {where.text} "  # noqa: S608 - our names only
         f"ORDER BY {value} {direction}, created_at {direction}, seq {direction} LIMIT ?"
     )
     return [(row[0], row[1]) for row in db.execute(text, (*where.values, limit))]

@@ -7,12 +7,14 @@ import msgspec
 
 from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, Usage, WindowElapsed
 from slackwater.core.file import File, FileStatus, Purpose
+from slackwater.core.price import Price
 from slackwater.core.upload import Upload, UploadPart, UploadStatus
 from slackwater.ports import BlobRange, IdempotencyKey
 
 _policies = msgspec.json.Decoder(Policies)
 _metadata = msgspec.json.Decoder(dict[str, str])
 _errors = msgspec.json.Decoder(list[BatchError])
+_price = msgspec.json.Decoder(Price)
 MOMENTS = (
     "in_progress_at",
     "finalizing_at",
@@ -38,6 +40,7 @@ def file_record(row: sqlite3.Row) -> File:
     """The file of a row."""
     return File(
         id=row["id"],
+        resource=row["resource"],
         filename=row["filename"],
         purpose=Purpose(row["purpose"]),
         size=row["size"],
@@ -58,6 +61,7 @@ def upload_record(row: sqlite3.Row) -> Upload:
     """The upload of a row."""
     return Upload(
         id=row["id"],
+        resource=row["resource"],
         filename=row["filename"],
         purpose=Purpose(row["purpose"]),
         size=row["size"],
@@ -81,6 +85,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
     """The columns of a new batch."""
     return {
         "id": batch.id,
+        "resource": batch.resource,
         "input_file_id": batch.input_file_id,
         "input_blob": batch.input_blob,
         "endpoint": batch.endpoint,
@@ -103,6 +108,7 @@ def batch_record(row: sqlite3.Row) -> Batch:
     """The batch of a row."""
     return Batch(
         id=row["id"],
+        resource=row["resource"],
         input_file_id=row["input_file_id"],
         input_blob=row["input_blob"],
         endpoint=row["endpoint"],
@@ -122,11 +128,17 @@ def batch_record(row: sqlite3.Row) -> Batch:
             output_tokens=row["output_tokens"],
             reasoning_tokens=row["reasoning_tokens"],
         ),
+        price=price_record(row["price"]),
         errors=None if row["errors"] is None else _errors.decode(row["errors"]),
         output_file_id=row["output_file_id"],
         error_file_id=row["error_file_id"],
         **{moment: row[moment] for moment in MOMENTS},
     )
+
+
+def price_record(text: str | None) -> Price | None:
+    """The price of a text; without one, none was known."""
+    return _price.decode(text) if text else None
 
 
 def range_row(prefix: str, where: BlobRange | None) -> dict[str, Any]:

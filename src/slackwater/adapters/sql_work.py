@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from slackwater.adapters.sql_rows import file_row, joined, range_record, range_row
 from slackwater.adapters.sqlite import Database
 from slackwater.core.batch import RequestCounts, Status, Usage
+from slackwater.core.days import day_of
 from slackwater.core.errors import QuotaExceeded
 from slackwater.core.file import File, FileLimits, Purpose
 from slackwater.ports import LeaseState, Segment, Shard, UnfinishedShard
@@ -57,7 +58,7 @@ class SqlWork:
                 if file.expires_at is None
                 else ("expiring_files", limits.expiring, "with expiry", "Delete files, or wait until some expire.")
             )
-            if most and self._number(db, name, {}) >= most:
+            if most and self._number(db, name, {"resource": file.resource}) >= most:
                 raise QuotaExceeded(f"The quota for files {kind} is reached. The maximum is {most}. {advice}")
         self._run(db, "add_file", file_row(file))
 
@@ -108,12 +109,12 @@ class SqlWork:
             return [
                 (segment.batch_id, segment.index)
                 for segment in segments
-                if not self._commit(db, segment, lease_until=now + lease_seconds)
+                if not self._commit(db, segment, now=now, lease_until=now + lease_seconds)
             ]
 
         return await self._write(work)
 
-    def _commit(self, db: sqlite3.Connection, segment: Segment, *, lease_until: float) -> bool:
+    def _commit(self, db: sqlite3.Connection, segment: Segment, *, now: float, lease_until: float) -> bool:
         shard = self._one(db, "held_shard", {"id": segment.batch_id, "idx": segment.index, "epoch": segment.epoch})
         if shard is None:
             return False
@@ -122,20 +123,22 @@ class SqlWork:
         place = {"batch_seq": shard["batch_seq"], "idx": segment.index}
         done = (before | more).to_bytes((shard["lines"] + 7) // 8, "little")
         self._run(db, "mark_done", place | {"done": done, "lease_until": lease_until})
-        self._run(
-            db,
-            "add_results",
-            {
-                "batch_seq": shard["batch_seq"],
-                "completed": segment.counts.completed,
-                "failed": segment.counts.failed,
-                "input_tokens": segment.usage.input_tokens,
-                "cached_tokens": segment.usage.cached_tokens,
-                "output_tokens": segment.usage.output_tokens,
-                "reasoning_tokens": segment.usage.reasoning_tokens,
-                "model": segment.model,
-            },
-        )
+        results = {
+            "batch_seq": shard["batch_seq"],
+            "completed": segment.counts.completed,
+            "failed": segment.counts.failed,
+            "input_tokens": segment.usage.input_tokens,
+            "cached_tokens": segment.usage.cached_tokens,
+            "output_tokens": segment.usage.output_tokens,
+            "reasoning_tokens": segment.usage.reasoning_tokens,
+            "model": segment.model,
+        }
+        self._run(db, "add_results", results)
+        if segment.counts.completed:
+            # After the batch's own sums, because its first answer gives the model.
+            self._run(db, "add_usage", results | {"day": day_of(now)})
+        for region in segment.regions:
+            self._run(db, "add_region", {"batch_seq": shard["batch_seq"], "region": region})
         self._record(db, segment, place | {"epoch": segment.epoch})
         return True
 

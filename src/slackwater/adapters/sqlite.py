@@ -46,6 +46,24 @@ def connect(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
+def look(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, also while a server writes. Raises DataDirectoryError where it cannot."""
+    if not path.exists():
+        raise DataDirectoryError(f"there is no {path}; name the data directory of a server with --data")
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA busy_timeout = 10000")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != SCHEMA_VERSION:
+        raise DataDirectoryError(
+            f"{path} is of another version of Slackwater (schema {version}; this version knows {SCHEMA_VERSION}): "
+            "use the version that serves it, or start this version's server on it first"
+        )
+    return connection
+
+
 def migrate(connection: sqlite3.Connection, path: Path | str) -> None:
     """Brings the schema up to date. Raises DataDirectoryError for a database that a newer version wrote."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -85,10 +103,15 @@ def _no_space(error: BaseException) -> bool:
 class Database:
     """One writer thread with its connection, one connection for short reads on the event loop, one thread for searches."""
 
-    def __init__(self, path: Path | str, *, inline: bool, search_steps: int = SEARCH_STEPS) -> None:
+    def __init__(
+        self, path: Path | str, *, inline: bool, search_steps: int = SEARCH_STEPS, read_only: bool = False
+    ) -> None:
         """`inline` does everything on the calling thread with one connection, for simulation and memory databases."""
-        self._writer = connect(path)
-        migrate(self._writer, path)
+        if read_only:
+            self._writer = look(Path(path))
+        else:
+            self._writer = connect(path)
+            migrate(self._writer, path)
         self.reader = self._writer if inline else connect(path)
         self._searcher = self._writer if inline else connect(path)
         self._search_steps = search_steps

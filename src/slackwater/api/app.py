@@ -4,6 +4,7 @@ import functools
 import logging
 import uuid
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -12,25 +13,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slackwater.api import objects, wire
-from slackwater.api.auth import authorize
-from slackwater.api.context import Context, context_of
-from slackwater.api.dialects import API_VERSIONS, AZURE, DIALECTS, Dialect, dialect_of
+from slackwater.api import audit, objects, wire
+from slackwater.api.context import Entrance, entrance_of
+from slackwater.api.dialects import API_VERSIONS, ARM, AZURE, DIALECTS, Dialect, dialect_of
 from slackwater.api.openapi import document
-from slackwater.api.operation import Handler
+from slackwater.api.operation import Handler, Operation
 from slackwater.api.operations import OPERATIONS
-from slackwater.core.errors import SlackwaterError, Unauthorized
+from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError
+from slackwater.core.resource import Principal
 
 log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)
 
 
-def build_app(context: Context) -> Starlette:
-    """The application over these doors."""
+def build_app(entrance: Entrance) -> Starlette:
+    """The application behind this entrance."""
     routes = [Route("/healthz", _health), Route("/openapi.json", _openapi)]
-    app = Starlette(routes=[*routes, *(route for dialect in DIALECTS for route in _routes(dialect))])
+    app = Starlette(routes=[*routes, *(route for dialect in (*DIALECTS, ARM) for route in _routes(dialect))])
     app.router.redirect_slashes = False
-    app.state.context = context
+    app.state.entrance = entrance
     app.add_middleware(_Common)
     app.add_exception_handler(HTTPException, _http_error)
     return app
@@ -40,7 +41,7 @@ def _routes(dialect: Dialect) -> list[Route]:
     return [
         Route(
             dialect.prefix + operation.path,
-            _guarded(dialect, operation.handler, files=operation.tag == "Files"),
+            _guarded(dialect, operation),
             methods=[operation.method],
         )
         for operation in OPERATIONS
@@ -48,18 +49,16 @@ def _routes(dialect: Dialect) -> list[Route]:
     ]
 
 
-def _guarded(dialect: Dialect, handler: Handler, *, files: bool) -> Handler:
-    """A handler behind its family's door: version, key, and errors in the family's words."""
+def _guarded(dialect: Dialect, operation: Operation) -> Handler:
+    """An operation behind its family's door: version, key, role, and errors in the family's words."""
+    files = operation.tag == "Files"
 
     async def guarded(request: Request) -> Response:
         request.state.dialect = dialect
-        clock = context_of(request).clock
+        clock = entrance_of(request).clock
         begun = clock.monotonic()
         try:
             response = await answer(request)
-        except Unauthorized as error:
-            await _drain(request)
-            response = wire.error_response(dialect, error, files=files)
         except SlackwaterError as error:
             response = wire.error_response(dialect, error, files=files)
         except Exception:
@@ -67,6 +66,9 @@ def _guarded(dialect: Dialect, handler: Handler, *, files: bool) -> Handler:
             response = wire.error_response(dialect, SlackwaterError(), files=files)
         if response.media_type == "application/json":
             response.headers["Content-Type"] = dialect.json_type
+        context = getattr(request.state, "context", None)
+        if dialect.region_header and context is not None and context.region:
+            response.headers["x-ms-region"] = context.region
         if dialect.openai_headers:
             response.headers["openai-version"] = "2020-10-01"
             response.headers["openai-processing-ms"] = str(round(1000 * (clock.monotonic() - begun)))
@@ -75,22 +77,39 @@ def _guarded(dialect: Dialect, handler: Handler, *, files: bool) -> Handler:
         return response
 
     async def answer(request: Request) -> Response:
-        settings = context_of(request).settings
-        if not dialect.knows_version(request.query_params.get("api-version"), lenient=settings.lenient_api_version):
+        entrance = entrance_of(request)
+        if not dialect.knows_version(request.query_params.get("api-version"), lenient=entrance.lenient_api_version):
             if dialect.dated:
                 return wire.not_found_anywhere(dialect)
             return wire.envelope(
                 400, message="API version not supported. Leave it out, or use 'v1'.", code="BadRequest"
             )
-        authorize(request, settings.api_keys)
-        return await handler(request)
+        # Nothing of a refused body is read; the connection is closed behind the answer instead.
+        request.scope["close_connection"] = True
+        principal = _in_account(request, await entrance.authenticator.authenticate(request), entrance)
+        if not principal.may(operation.role):
+            raise PermissionDenied(
+                f"This needs the role '{operation.role.value}', and the caller has the role '{principal.role.value}'."
+            )
+        request.scope["close_connection"] = False
+        request.state.principal = principal
+        request.state.context = entrance.context(principal.resource)
+        response = await operation.handler(request)
+        await audit.record(request, operation, response)
+        return response
 
     return guarded
 
 
-async def _drain(request: Request) -> None:
-    """Nothing of a refused body is read; the connection is closed behind the answer instead."""
-    request.scope["close_connection"] = True
+def _in_account(request: Request, principal: Principal, entrance: Entrance) -> Principal:
+    """The caller in the resource that an ARM path names as the account. Raises NotFound where that is not theirs."""
+    account = request.path_params.get("account")
+    # Names in ARM's paths have no case.
+    if account is None or account.lower() == principal.resource:
+        return principal
+    if principal.anywhere and account.lower() in entrance.authenticator.resources:
+        return msgspec.structs.replace(principal, resource=account.lower())
+    raise NotFound(f"There is no account '{account[:80]}' here, or it is not yours. Accounts are resources.")
 
 
 async def _health(request: Request) -> Response:

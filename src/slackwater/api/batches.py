@@ -76,13 +76,13 @@ def idempotency_key(request: Request, in_body: str | None, *asked: Any) -> Idemp
 
 async def _token_headers(context: Context, dialect: Dialect, batch: Batch) -> dict[str, str]:
     """Azure's two quota headers (spec 3.1), where the file's first lines say which deployment it is for."""
-    name = batch.deployment
-    if not dialect.token_headers or name is None:
+    key = batch.deployment
+    if not dialect.token_headers or key is None:
         return {}
-    limits = {deployment.name: deployment.enqueued_token_limit for deployment in context.deployments()}
-    headers = {"deployment-enqueued-tokens": str(await context.ledger.enqueued_tokens(name))}
-    if limits.get(name) is not None:
-        headers["deployment-maximum-enqueued-tokens"] = str(limits[name])
+    limits = {deployment.key: deployment.enqueued_token_limit for deployment in context.deployments()}
+    headers = {"deployment-enqueued-tokens": str(await context.ledger.enqueued_tokens(key))}
+    if limits.get(key) is not None:
+        headers["deployment-maximum-enqueued-tokens"] = str(limits[key])
     return headers
 
 
@@ -125,7 +125,12 @@ async def find_batch(context: Context, batch_id: str) -> Batch:
 
 async def get_batch(request: Request) -> Response:
     """One batch, as it is now."""
-    return wire.json_response(wire.batch_object(await find_batch(context_of(request), request.path_params["batch_id"])))
+    context = context_of(request)
+    batch = await find_batch(context, request.path_params["batch_id"])
+    regions = await context.ledger.batch_regions(batch.id)
+    # A header, because the object has the vendors' keys and no others.
+    headers = {"slackwater-regions": ", ".join(regions)} if regions else None
+    return wire.json_response(wire.batch_object(batch), headers=headers)
 
 
 async def list_batches(request: Request) -> Response:

@@ -5,43 +5,68 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from starlette.requests import Request
 
+from slackwater.api.auth import Authenticator
 from slackwater.api.dialects import Dialect
 from slackwater.core.deployment import Deployment
 from slackwater.core.errors import InvalidRequest
+from slackwater.core.resource import Principal
 from slackwater.pipeline.admission import Admission
+from slackwater.pipeline.control_plane import ControlPlane
 from slackwater.pipeline.importer import Importer
 from slackwater.pipeline.intake import Intake
+from slackwater.pipeline.keys import Keys
 from slackwater.pipeline.retries import Retries
 from slackwater.pipeline.uploads import Uploads
+from slackwater.pipeline.webhook_endpoints import WebhookEndpoints
 from slackwater.ports import BlobStore, Clock, Ledger
 
 
-class ApiSettings(Struct, frozen=True, kw_only=True):
-    """What the operator chose."""
-
-    api_keys: tuple[str, ...] = ()
-    lenient_api_version: bool = False
-
-
 class Context(Struct, frozen=True, kw_only=True):
-    """The doors that handlers may use."""
+    """The doors that handlers may use. All of them lead into one resource."""
 
+    resource: str
     ledger: Ledger
     blobs: BlobStore
     clock: Clock
     intake: Intake
     admission: Admission
-    uploads: Uploads
     importer: Importer
+    uploads: Uploads
     retries: Retries
+    keys: Keys
+    webhooks: WebhookEndpoints
     deployments: Callable[[], Sequence[Deployment]]
-    settings: ApiSettings
+    """Those that take new batches."""
+    control_plane: ControlPlane
+    region: str = ""
+    """The resource's home, where its files are."""
+
+
+class Entrance(Struct, frozen=True, kw_only=True):
+    """What comes before a handler: who calls, and the doors for a resource."""
+
+    authenticator: Authenticator
+    context: Callable[[str], Context]
+    clock: Clock
+    lenient_api_version: bool = False
+
+
+def entrance_of(request: Request) -> Entrance:
+    """The entrance that the application was built with."""
+    entrance: Entrance = request.app.state.entrance
+    return entrance
 
 
 def context_of(request: Request) -> Context:
-    """The context that the application was built with."""
-    context: Context = request.app.state.context
+    """The doors of the caller's resource."""
+    context: Context = request.state.context
     return context
+
+
+def principal_of(request: Request) -> Principal:
+    """Who calls; the application has found out already."""
+    principal: Principal = request.state.principal
+    return principal
 
 
 def dialect_of(request: Request) -> Dialect:

@@ -7,6 +7,7 @@ one it is; what has to last longer than a request is stored on the batch as Poli
 import re
 import uuid
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -107,6 +108,10 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Parts say their `azure_block_id`."""
     token_headers: bool = False
     json_type: str = "application/json; charset=utf-8"
+    webhook_object: Literal["webhook_endpoint", "webhook.endpoint"] = "webhook_endpoint"
+    """What an endpoint of webhooks is called (spec 10)."""
+    region_header: bool = True
+    """Answers say `x-ms-region`, where it is known (spec 1.4)."""
     openai_headers: bool = False
     """Answers say `openai-version` and `openai-processing-ms` (spec 1.4)."""
 
@@ -187,6 +192,7 @@ AZURE_V1 = Dialect(
     token_headers=True,
     fail_fast=True,
     null_expiry=True,
+    webhook_object="webhook.endpoint",
 )
 OPENAI = Dialect(
     name="openai",
@@ -212,7 +218,20 @@ OPENAI = Dialect(
     new_part_id=lambda: f"part_{uuid.uuid4().hex}",
     shows_block_ids=False,
     json_type="application/json",
+    region_header=False,
     openai_headers=True,
+)
+# Azure's control plane, where it is about deployments. No family of clients: it has no files and no batches, and every
+# api-version will do.
+ARM = Dialect(
+    name="arm",
+    prefix=(
+        "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts/{account}"
+    ),
+    codes=AZURE_CODES,
+    policies=Policies(),
+    purposes=(),
+    upload_status=201,
 )
 # The longest prefix first: `/openai/v1` is not Azure's dated family.
 DIALECTS = (AZURE_V1, AZURE, OPENAI)

@@ -53,6 +53,21 @@ UPLOAD: dict[str, Any] = {
     "file": FILE,
 }
 
+WEBHOOK_ENDPOINT: dict[str, Any] = {
+    "id": "whe_0a4de8f6f7d14b6f9a0ce5a3a3a8c1d2",
+    "object": "webhook_endpoint",
+    "name": "nightly",
+    "url": "https://receiver.example/batches",
+    "event_types": ["batch.completed", "batch.failed"],
+    "created_at": 1_722_476_400,
+    "updated_at": 1_722_476_400,
+    "signing_secret_hint": "whsec_...Hh8=",
+    "status": "active",
+    "last_success_at": 1_722_477_431,
+    "last_failure_at": None,
+    "last_failure": None,
+}
+
 
 def _page(of: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "data": [of], "first_id": of["id"], "last_id": of["id"], "has_more": False}
@@ -89,6 +104,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "filename": "questions.jsonl",
         "content_url": "https://store.example/questions.jsonl",
     },
+    "NewWebhookEndpoint": {name: WEBHOOK_ENDPOINT[name] for name in ("name", "url", "event_types")},
+    "WebhookEndpointObject": WEBHOOK_ENDPOINT,
+    "WebhookEndpointList": _page(WEBHOOK_ENDPOINT),
     "ErrorBody": {
         "error": {
             "code": "missing_required_parameter",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Moment = Annotated[int, Meta(description="Seconds since 1970-01-01 UTC.")]
+WebhookEvent = Literal["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
 Lifetime = Annotated[int, Meta(ge=3_600, le=2_592_000, description="Seconds, from an hour to 30 days.")]
 
 
@@ -340,7 +341,471 @@ class LegacyDeploymentList(Struct, frozen=True, kw_only=True):
     data: list[LegacyDeployment]
 
 
+class NewWebhookEndpoint(Struct, frozen=True, kw_only=True):
+    """An endpoint that is to hear how batches end (spec 10)."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    url: str
+    """Where events are posted to; https."""
+    event_types: list[WebhookEvent]
+    """What it is to hear of."""
+
+
+class ChangedWebhookEndpoint(Struct, frozen=True, kw_only=True):
+    """What is to be different; the rest stays. An endpoint that was disabled or left alone is sent to again."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    url: str | None = None
+    event_types: list[WebhookEvent] | None = None
+    """All that it is to hear of from now on."""
+
+
+class RotateWebhookSecret(Struct, frozen=True, kw_only=True):
+    """How a secret is changed."""
+
+    keep_old_secret_active_for_24_hours: bool = False
+    """Deliveries are signed with both for a day, so that receivers can change over."""
+
+
+class TestWebhookEndpoint(Struct, frozen=True, kw_only=True):
+    """Which event to send a sample of."""
+
+    event_type: WebhookEvent
+
+
+class WebhookEndpointObject(Struct, frozen=True, kw_only=True):
+    """An endpoint, and how it is doing."""
+
+    id: str
+    object: Literal["webhook_endpoint", "webhook.endpoint"]
+    """The second one in Azure v1."""
+    name: str
+    url: str
+    event_types: list[WebhookEvent]
+    created_at: Moment
+    updated_at: Moment
+    """When its settings or its secret were changed last."""
+    signing_secret: str | UnsetType = UNSET
+    """What deliveries are signed with; only in the answers of create and rotate_secret."""
+    signing_secret_hint: str
+    """Its end, to know it by."""
+    status: Literal["active", "failing", "disabled"]
+    """`failing`: the last try failed. `disabled`: it answered 410, and nothing is sent until it is changed."""
+    last_success_at: Moment | None
+    last_failure_at: Moment | None
+    last_failure: str | None
+    """Why the last try that failed did."""
+
+
+class WebhookEndpointList(Struct, frozen=True, kw_only=True):
+    """A page of endpoints. The next one is asked for with `after=last_id`."""
+
+    object: Literal["list"] = "list"
+    data: list[WebhookEndpointObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class WebhookEndpointDeleted(Struct, frozen=True, kw_only=True):
+    """An endpoint is gone."""
+
+    id: str
+    object: str
+    """`webhook_endpoint.deleted`; in Azure v1 `webhook.endpoint.deleted`."""
+    deleted: bool
+
+
+class WebhookEndpointTested(Struct, frozen=True, kw_only=True):
+    """What an endpoint answered to a test."""
+
+    object: str
+    """`webhook_endpoint.test`; in Azure v1 `webhook.endpoint.test`."""
+    event_type: WebhookEvent
+    status_code: int
+    success: bool
+    """Whether there was an answer; it always is true here."""
+    webhook_endpoint_id: str
+
+
+class WebhookEventTypes(Struct, frozen=True, kw_only=True):
+    """All that there is to hear of."""
+
+    object: Literal["list"] = "list"
+    data: list[WebhookEvent]
+
+
+class WebhookDeliveryObject(Struct, frozen=True, kw_only=True):
+    """One event on its way to one endpoint."""
+
+    id: str
+    """What the receiver sees as `webhook-id`."""
+    object: str
+    """`webhook_endpoint.delivery`; in Azure v1 `webhook.endpoint.delivery`."""
+    event_id: str
+    event_type: WebhookEvent
+    batch_id: str
+    created_at: Moment
+    state: Literal["pending", "delivered", "dead"]
+    """`dead`: given up, after 72 hours or because the endpoint answered 410."""
+    tries: int
+    last_status_code: int | None
+    """What was answered to the last try; null where nothing was."""
+    last_failure: str | None
+    next_try_at: Moment | None
+    ended_at: Moment | None
+
+
+class WebhookDeliveryList(Struct, frozen=True, kw_only=True):
+    """A page of deliveries. The next one is asked for with `after=last_id`."""
+
+    object: Literal["list"] = "list"
+    data: list[WebhookDeliveryObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """Completed requests, their tokens, and what they cost, for one value of everything that was grouped by.
+
+    Currencies are never added up: each has rows of its own, and so has what had no price.
+    """
+
+    day: str | UnsetType = UNSET
+    """In UTC, such as `2026-01-31`: the day on which the requests were completed."""
+    deployment: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    """As the backend named it; empty where it named none."""
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    """Those of the input tokens that a cache answered."""
+    output_tokens: int
+    reasoning_tokens: int
+    """Those of the output tokens that were reasoning."""
+    currency: str | None
+    """Null where the work had no price."""
+    cost: str | None
+    """A decimal number with every digit, such as `0.003625`, the batch discount taken off."""
+
+
+class UsageReport(Struct, frozen=True, kw_only=True):
+    """What a resource has completed on some days."""
+
+    object: Literal["usage"] = "usage"
+    start: str
+    """The first day."""
+    end: str
+    """The last day; it is included."""
+    group_by: list[Literal["day", "deployment", "model"]]
+    data: list[UsageRow]
+    total: list[UsageRow]
+    """The same over all groups: a row per currency."""
+
+
+class PriceObject(Struct, frozen=True, kw_only=True):
+    """What a million tokens cost, as decimal numbers, before the discount."""
+
+    currency: str
+    input: str
+    cached_input: str
+    output: str
+    batch_discount: int
+    """In per cent."""
+
+
+class BatchCost(Struct, frozen=True, kw_only=True):
+    """What a batch has cost so far: the sum over the lines of its output file."""
+
+    object: Literal["batch.cost"] = "batch.cost"
+    batch_id: str
+    price: PriceObject | None
+    """The price at which the batch was accepted; null where there was none, or where it is not accepted yet."""
+    usage: UsageRow
+
+
+class QuotaName(Struct, frozen=True, kw_only=True):
+    """What is counted."""
+
+    value: str
+    """For programs."""
+    localizedValue: str
+    """For people."""
+
+
+class QuotaUsage(Struct, frozen=True, kw_only=True):
+    """How much of a quota is taken, in the shape of Azure's control plane (spec 9.2)."""
+
+    name: QuotaName
+    unit: Literal["Count"] = "Count"
+    currentValue: int
+    limit: int | None
+    """Null where there is none."""
+
+
+class QuotaUsages(Struct, frozen=True, kw_only=True):
+    """Every quota of a resource."""
+
+    value: list[QuotaUsage]
+
+
+class AuditEntryObject(Struct, frozen=True, kw_only=True):
+    """Who did what to which object."""
+
+    object: Literal["audit.entry"] = "audit.entry"
+    id: str
+    """Its number in the order of the log, and the cursor of the list."""
+    at: Moment
+    who: str
+    """The name of the key or the bearer of the token; `anonymous` where no key is needed."""
+    action: str
+    """The name of the operation, such as `create_batch`."""
+    target: str
+    """The id of what was made, changed or deleted."""
+    detail: dict[str, Any]
+    request_id: str
+    """The `x-request-id` of the answer."""
+
+
+class AuditPage(Struct, frozen=True, kw_only=True):
+    """A page of the audit log, oldest first. The next one is asked for with `after=last_id`."""
+
+    object: Literal["list"] = "list"
+    data: list[AuditEntryObject]
+    last_id: str | None
+    has_more: bool
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
+
+
+class NewKeys(Struct, frozen=True, kw_only=True):
+    """Which role is to have two new keys."""
+
+    role: str
+    """`reader`, `user` or `admin`."""
+
+
+class RotateKey(Struct, frozen=True, kw_only=True):
+    """Which of the two keys is to be a new one."""
+
+    key: Literal["key1", "key2"]
+
+
+class KeyObject(Struct, frozen=True, kw_only=True):
+    """A key of a resource."""
+
+    object: Literal["key"] = "key"
+    role: Literal["reader", "user", "admin"]
+    name: Literal["key1", "key2"]
+    hint: str
+    """Its last characters."""
+    created_at: Moment
+    value: str | UnsetType = UNSET
+    """The key itself, only in the answer to the call that made it."""
+
+
+class KeyList(Struct, frozen=True, kw_only=True):
+    """The keys of a resource, or of one role."""
+
+    object: Literal["list"] = "list"
+    data: list[KeyObject]
+
+
+class KeysDeleted(Struct, frozen=True, kw_only=True):
+    """The keys of a role are gone."""
+
+    object: Literal["keys"] = "keys"
+    role: str
+    deleted: Literal[True] = True
+
+
+class NewSku(Struct, frozen=True, kw_only=True):
+    """Which kind of deployment, and how much of it."""
+
+    name: str = "GlobalBatch"
+    capacity: Annotated[int, Meta(ge=0)] | None = None
+    """Thousands of enqueued tokens."""
+
+
+class ChangedSku(Struct, frozen=True, kw_only=True):
+    """What is to be different."""
+
+    name: str | None = None
+    capacity: Annotated[int, Meta(ge=0)] | None = None
+
+
+class NewModel(Struct, frozen=True, kw_only=True):
+    """The model behind a deployment."""
+
+    format: str | None = None
+    """`OpenAI`."""
+    name: str | None = None
+    version: str | None = None
+
+
+class NewBackend(Struct, frozen=True, kw_only=True):
+    """A server that answers for a deployment. Its host must be one that the operator allows."""
+
+    url: str
+    model: str | None = None
+    """The name that this server knows the model by."""
+    apiKeyEnv: str | None = None
+    """The environment variable of the service that has its key."""
+    apiKeyHeader: Literal["authorization", "api-key"] | None = None
+    region: str | None = None
+    dataZone: str | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    attempts: Annotated[int, Meta(ge=1)] | None = None
+
+
+class NewProperties(Struct, frozen=True, kw_only=True):
+    """What a deployment is to be. The last four are not Azure's."""
+
+    model: NewModel | None = None
+    versionUpgradeOption: (
+        Literal["OnceNewDefaultVersionAvailable", "OnceCurrentVersionExpired", "NoAutoUpgrade"] | None
+    ) = None
+    raiPolicyName: str | None = None
+    """A content filter of the operator's."""
+    dynamicThrottlingEnabled: bool | None = None
+    """Let in more than the capacity while there is measured room for it."""
+    backendsOf: str | None = None
+    """A deployment of the configuration whose backends it uses; by default the first with the same model."""
+    backends: list[NewBackend] | None = None
+    """Backends of its own, instead."""
+    dataZone: str | None = None
+    """For `DataZoneBatch`: where its requests may go."""
+    whenFull: Literal["fail", "queue"] | None = None
+    """What becomes of a batch that finds no room."""
+
+
+class NewDeployment(Struct, frozen=True, kw_only=True):
+    """A deployment, in the words of Azure's control plane (spec 9.2)."""
+
+    sku: NewSku = NewSku()
+    properties: NewProperties = NewProperties()
+    tags: dict[str, Any] | None = None
+
+
+class ChangedDeployment(Struct, frozen=True, kw_only=True):
+    """What is to be different; the rest stays."""
+
+    sku: ChangedSku | None = None
+    properties: NewProperties | None = None
+    tags: dict[str, Any] | None = None
+
+
+class SkuObject(Struct, frozen=True, kw_only=True):
+    """Which kind of deployment, and how much of it."""
+
+    name: str
+    capacity: int | UnsetType = UNSET
+    """Thousands of enqueued tokens; left out where there is no limit."""
+
+
+class DeployedModel(Struct, frozen=True, kw_only=True):
+    """The model behind a deployment."""
+
+    format: str
+    name: str
+    version: str | UnsetType = UNSET
+
+
+class DynamicQuota(Struct, frozen=True, kw_only=True):
+    """What dynamic quota allows at this moment, and why."""
+
+    enqueuedTokensNow: int | None
+    """How many enqueued tokens the deployment may hold now."""
+    tokensPerSecond: float
+    """What its backends were measured to finish."""
+    secondsLeft: int
+    """Until the first window of its open batches ends."""
+
+
+class DeployedBackend(Struct, frozen=True, kw_only=True):
+    """A server that answers for a deployment."""
+
+    url: str
+    """`built-in` for the one that echoes."""
+    model: str | UnsetType = UNSET
+    region: str | UnsetType = UNSET
+    dataZone: str | UnsetType = UNSET
+    concurrency: int
+
+
+class DeploymentDetails(Struct, frozen=True, kw_only=True):
+    """What Azure does not say."""
+
+    source: Literal["api", "configuration"]
+    """Who made it; what the configuration has, the API cannot change."""
+    fault: str | None
+    """Why it cannot be served, where it cannot."""
+    enqueuedTokens: int
+    enqueuedTokenLimit: int | None
+    dynamicQuota: DynamicQuota | UnsetType = UNSET
+    backends: list[DeployedBackend]
+
+
+class DeploymentProperties(Struct, frozen=True, kw_only=True):
+    """What a deployment is."""
+
+    model: DeployedModel
+    provisioningState: Literal["Accepted", "Succeeded", "Deleting", "Failed"]
+    versionUpgradeOption: str | UnsetType = UNSET
+    raiPolicyName: str | UnsetType = UNSET
+    dynamicThrottlingEnabled: bool
+    currentCapacity: int | UnsetType = UNSET
+    backendsOf: str | UnsetType = UNSET
+    dataZone: str | UnsetType = UNSET
+    slackwater: DeploymentDetails
+
+
+class DeploymentObject(Struct, frozen=True, kw_only=True):
+    """A deployment, as Azure's control plane shows it (spec 9.2)."""
+
+    id: str
+    name: str
+    type: Literal["Microsoft.CognitiveServices/accounts/deployments"] = (
+        "Microsoft.CognitiveServices/accounts/deployments"
+    )
+    sku: SkuObject
+    properties: DeploymentProperties
+    tags: dict[str, Any] | UnsetType = UNSET
+    etag: str | UnsetType = UNSET
+
+
+class DeploymentList(Struct, frozen=True, kw_only=True):
+    """Every deployment of a resource."""
+
+    value: list[DeploymentObject]
+
+
+class RegionModel(Struct, frozen=True, kw_only=True):
+    """A model, and the deployments that may send to a region for it."""
+
+    model: str
+    skus: list[str]
+    deployments: list[str]
+
+
+class RegionRow(Struct, frozen=True, kw_only=True):
+    """A region, and the models that answer there."""
+
+    region: str | None
+    """Null for backends of which nobody has said where they stand."""
+    data_zone: str | None
+    models: list[RegionModel]
+
+
+class RegionTable(Struct, frozen=True, kw_only=True):
+    """Which model answers where."""
+
+    object: Literal["list"] = "list"
+    home: str | None
+    """Where files are."""
+    data: list[RegionRow]

@@ -14,6 +14,7 @@ from slackwater.api.dialects import AZURE, AZURE_V1, DIALECTS, OPENAI, Dialect
 from slackwater.api.examples import EXAMPLES
 from slackwater.api.operation import Operation, Parameter
 from slackwater.api.operations import OPERATIONS
+from slackwater.core.resource import Role
 
 TITLES = {AZURE.name: "Azure", AZURE_V1.name: "Azure v1", OPENAI.name: "OpenAI"}
 REASONS = {
@@ -29,6 +30,7 @@ one for each family of clients: `/openai` (Azure, dated api-versions), `/openai/
 HEADERS = {
     "Location": "Where the new file is (Azure, dated).",
     "Content-Disposition": "The file's name.",
+    "slackwater-regions": "The regions whose backends have answered so far, where they are known.",
     "deployment-enqueued-tokens": "Enqueued tokens of the deployment, with this batch (Azure).",
     "deployment-maximum-enqueued-tokens": "Its limit, where it has one (Azure).",
     "slackwater-results-cursor": "The next `after`.",
@@ -119,15 +121,21 @@ def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:
         good["content"] = {operation.answer: {"schema": {"type": "string", "format": "binary"}}}
     else:
         good["content"] = _content(operation.answer)
+    for media in operation.answer_also:
+        good["content"][media] = {"schema": {"type": "string"}}
     if operation.answer_headers:
         good["headers"] = {
             name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in operation.answer_headers
         }
     answers = {str(status): good}
+    for other in operation.status_also:
+        answers[str(other)] = {"description": "Nothing is left"} if other == 204 else good
     if operation.name == "get_file_content":
         answers["206"] = good | {"description": "The bytes that were asked for"}
         answers["416"] = {"description": "The file ends before the bytes that were asked for"}
     errors = {400, 401, *operation.errors} if dialect.versions is not None else {401, *operation.errors}
+    if operation.role is not Role.READER:
+        errors.add(403)
     if dialect.dated:
         errors.add(404)
     for error in sorted(errors):
@@ -155,6 +163,7 @@ def _schemas() -> dict[str, Any]:
     ]
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     asked = {operation.body for operation in OPERATIONS if operation.body is not None} | {objects.ExpiresAfter}
+    asked |= {objects.NewSku, objects.NewModel, objects.NewBackend, objects.NewProperties, objects.ChangedSku}
     texts = _field_texts()
     for kind in kinds:
         schema = schemas[kind.__name__]

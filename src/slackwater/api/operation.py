@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI, Dialect
+from slackwater.core.resource import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 EVERY = (AZURE.name, AZURE_V1.name, OPENAI.name)
@@ -39,10 +40,21 @@ class Operation(Struct, frozen=True, kw_only=True):
     form: dict[str, Any] | None = None
     """The schema of a multipart body."""
     parameters: tuple[Parameter, ...] = ()
+    status_also: tuple[int, ...] = ()
+    """Others that it may have; without a body where it is 204."""
+    answer_also: tuple[str, ...] = ()
+    """Media types that the caller may ask for instead."""
     answer_headers: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
     """Besides 401, and 404 for an api-version that is not known."""
     families: tuple[str, ...] = EVERY
+    needs: Role | None = None
+    """The role that a caller needs; by default a reader may look and a user may act."""
+
+    @property
+    def role(self) -> Role:
+        """The role that a caller needs."""
+        return self.needs or (Role.READER if self.method == "GET" else Role.USER)
 
     def served_by(self, dialect: Dialect) -> bool:
         """Whether a family has it."""

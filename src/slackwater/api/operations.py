@@ -5,9 +5,13 @@ A path here comes after the prefix of a family (api/dialects.py). Parameters in 
 
 from typing import Any
 
-from slackwater.api import batches, download, extensions, files, imports, models, objects, uploads
+from slackwater.api import batches, download, extensions, files, imports, keys, models, objects, uploads
+from slackwater.api.account_operations import ACCOUNTS
+from slackwater.api.deployment_operations import DEPLOYMENT_OPERATIONS
 from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI
 from slackwater.api.operation import Operation, Parameter
+from slackwater.api.webhook_operations import WEBHOOK_OPERATIONS
+from slackwater.core.resource import Role
 
 JSON_LINES = "application/jsonl"
 OCTETS = "application/octet-stream"
@@ -226,6 +230,7 @@ OPERATIONS: tuple[Operation, ...] = (
         tag="Batches",
         summary="Get a batch",
         answer=objects.BatchObject,
+        answer_headers=("slackwater-regions",),
         errors=(404,),
     ),
     Operation(
@@ -316,4 +321,52 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=objects.LegacyDeploymentList,
         families=(AZURE.name,),
     ),
+    *WEBHOOK_OPERATIONS,
+    *DEPLOYMENT_OPERATIONS,
+    Operation(
+        method="GET",
+        path="/keys",
+        handler=keys.list_keys,
+        name="list_keys",
+        tag="Administration",
+        summary="List the keys of the resource, without their values",
+        answer=objects.KeyList,
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="POST",
+        path="/keys",
+        handler=keys.create,
+        name="create_keys",
+        tag="Administration",
+        summary="Make both keys of a role; those that it had stop working",
+        body=objects.NewKeys,
+        answer=objects.KeyList,
+        errors=(400, 413),
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="POST",
+        path="/keys/{role}/rotate",
+        handler=keys.rotate,
+        name="rotate_key",
+        tag="Administration",
+        summary="Make one key of a role anew, while the other goes on working",
+        body=objects.RotateKey,
+        answer=objects.KeyList,
+        errors=(400, 404, 413),
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="DELETE",
+        path="/keys/{role}",
+        handler=keys.delete,
+        name="delete_keys",
+        tag="Administration",
+        summary="Take both keys of a role away",
+        answer=objects.KeysDeleted,
+        errors=(400, 404),
+        needs=Role.ADMIN,
+    ),
+    *ACCOUNTS,
 )

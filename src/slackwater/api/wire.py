@@ -19,10 +19,12 @@ from slackwater.core.errors import (
     Forbidden,
     InputFileMissing,
     InvalidRequest,
+    IssuerUnavailable,
     NotFound,
     PayloadTooLarge,
     QuotaExceeded,
     StorageFull,
+    TokenRefused,
     Unauthorized,
     UserError,
 )
@@ -130,7 +132,7 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
     if isinstance(error, UserError):
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         message = error.message
-        if isinstance(error, Unauthorized) and codes.keeps_own:
+        if isinstance(error, Unauthorized) and not isinstance(error, TokenRefused) and codes.keeps_own:
             message = WRONG_KEY if error.given else NO_KEY
         return envelope(
             status,
@@ -145,6 +147,8 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
     if isinstance(error, StorageFull):
         message = "The service has no disk space left. Nothing was changed; try again later."
         return envelope(507, message=message, code=codes.failure, kind=kind)
+    if isinstance(error, IssuerUnavailable):
+        return envelope(503, message=str(error), code=error.code if kind else "serviceUnavailable", kind=kind)
     message = "The service failed to answer this request. It is logged under the x-request-id of this answer."
     return envelope(500, message=message, code=codes.failure, kind=kind)
 

@@ -10,6 +10,9 @@ COMMANDS = {
     "serve": ("slackwater.cli.serve", "Run the batch service."),
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
+    "keys": ("slackwater.cli.keys", "Make, list, rotate and delete keys."),
+    "usage": ("slackwater.cli.usage", "Say what was completed and what it cost."),
+    "audit": ("slackwater.cli.audit", "Export the log of who did what."),
     "check-config": ("slackwater.cli.check_config", "Say what is wrong with a configuration file."),
 }
 

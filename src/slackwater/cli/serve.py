@@ -19,16 +19,11 @@ from slackwater import __version__
 from slackwater.adapters.process_offload import ProcessOffload
 from slackwater.adapters.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
-from slackwater.api.context import ApiSettings, Context
-from slackwater.config import LOOPBACK, Config, load
+from slackwater.cli.entrance import entrance_to
+from slackwater.config import ENCODINGS, LOOPBACK, Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError
-from slackwater.core.file import FileLimits, Purpose
-from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.intake import Intake, new_file_id
-from slackwater.pipeline.retries import Retries
-from slackwater.pipeline.uploads import Uploads
-from slackwater.ports import Offload
-from slackwater.wiring import Service, check_backends, fetcher_of, open_service
+from slackwater.pipeline.keys import Keys
+from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, verifier_of
 
 
 @click.command("serve")
@@ -62,14 +57,15 @@ def command(config_path: Path | None, data: Path | None, host: str | None, port:
         sys.exit(2)
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     server = msgspec.structs.replace(config.server, **given)
-    if server.host not in LOOPBACK and not config.api_keys:
-        click.echo(
-            f"error: --host {server.host} would let anybody use this service: no API key is configured. "
-            'Put api_key_envs = ["SLACKWATER_API_KEY"] under [server] in the config, or listen on 127.0.0.1.',
-            err=True,
-        )
-        sys.exit(2)
     config = msgspec.structs.replace(config, server=server)
+    directory = data or Path(server.data)
+    try:
+        if not directory.exists():
+            # There can be no keys in it, so nothing needs to be opened to know.
+            _refuse_strangers(config, any_key=False)
+    except ConfigError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
     try:
         listener = _listen(server.host, server.port)
     except OSError as error:
@@ -79,7 +75,10 @@ def command(config_path: Path | None, data: Path | None, host: str | None, port:
         sys.exit(2)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, data or Path(server.data), listener, demo=config_path is None))
+            runner.run(_serve(config, directory, listener, demo=config_path is None))
+    except ConfigError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -105,10 +104,16 @@ class _Server(uvicorn.Server):
 
 async def _serve(config: Config, directory: Path, listener: socket.socket, *, demo: bool) -> None:
     offload = ProcessOffload()
-    counters = {deployment.name: TiktokenCounter(deployment.tokenizer) for deployment in config.deployments}
-    fetcher = fetcher_of(config)
-    async with open_service(config, directory, offload=offload, counter=counters, fetcher=fetcher) as service:
-        app = build_app(_context(config, service, offload))
+    counters = {name: TiktokenCounter(name) for name in ENCODINGS}
+    fetcher, sender = fetcher_of(config), sender_of(config)
+    async with open_service(
+        config, directory, offload=offload, counter=counters, fetcher=fetcher, sender=sender
+    ) as service:
+        keys = Keys(service.ledger, service.clock)
+        await keys.load()
+        _refuse_strangers(config, any_key=keys.any)
+        verifier = verifier_of(config, service.clock)
+        app = build_app(entrance_to(config, service, offload, keys, verifier))
         http = _Server(
             uvicorn.Config(
                 app,
@@ -134,7 +139,7 @@ async def _serve(config: Config, directory: Path, listener: socket.socket, *, de
             loop.add_signal_handler(number, on_signal)
         await service.start()
         serving = asyncio.create_task(http.serve(sockets=[listener]))
-        _greet(config, directory, listener, demo=demo)
+        _greet(config, directory, listener, demo=demo, locked=_is_locked(config, any_key=keys.any))
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
         if service.in_flight:
@@ -145,36 +150,29 @@ async def _serve(config: Config, directory: Path, listener: socket.socket, *, de
         http.should_exit = True
         await serving
         await offload.close()
+        if verifier is not None:
+            await verifier.close()
         click.echo("stopped; the same command continues where this ended", err=True)
 
 
-def _context(config: Config, service: Service, offload: Offload) -> Context:
-    """What the API needs of a service."""
-    ledger, blobs, clock, limits = service.ledger, service.blobs, service.clock, config.limits
-    file_limits = FileLimits(lasting=limits.lasting_files, expiring=limits.expiring_files)
-    return Context(
-        ledger=ledger,
-        blobs=blobs,
-        clock=clock,
-        intake=Intake(ledger, blobs, clock, upload_bytes_max=limits.upload_bytes, limits=file_limits),
-        admission=Admission(ledger, blobs, clock, wake=service.hint.notify, deployments=lambda: service.deployments),
-        uploads=Uploads(
-            ledger,
-            blobs,
-            clock,
-            bytes_max=lambda purpose: limits.upload_bytes if purpose is Purpose.BATCH else limits.upload_parts_bytes,
-            limits=file_limits,
-            new_file_id=new_file_id,
-            wake=service.upload_hint.notify,
-        ),
-        importer=service.importer,
-        retries=Retries(ledger, blobs, clock, offload, new_file_id=new_file_id),
-        deployments=lambda: service.deployments,
-        settings=ApiSettings(api_keys=config.api_keys, lenient_api_version=config.server.lenient_api_version),
-    )
+def _is_locked(config: Config, *, any_key: bool) -> bool:
+    """Whether callers have to say who they are."""
+    return bool(config.api_keys or config.oidc.issuers) or any_key
 
 
-def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool) -> None:
+def _refuse_strangers(config: Config, *, any_key: bool) -> None:
+    """Raises ConfigError where others could call and there is nothing to know them by."""
+    host = config.server.host
+    if host not in LOOPBACK and not _is_locked(config, any_key=any_key):
+        raise ConfigError(
+            [
+                f"host {host} would let anybody use this service: there is no API key. Make some with 'slackwater keys "
+                'create\', or put api_key_envs = ["SLACKWATER_API_KEY"] under [server], or listen on 127.0.0.1'
+            ]
+        )
+
+
+def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool, locked: bool) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}")
@@ -182,8 +180,9 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
         places = ", ".join(backend.url or "the built-in backend (echo, no model)" for backend in deployment.backends)
         click.echo(f"  deployment {deployment.name}: {places}")
     if demo:
-        click.echo("  no --config: loopback only, any key is accepted, one deployment on the built-in backend")
-    elif not config.api_keys:
+        access = "its keys are needed" if locked else "loopback only, any key is accepted"
+        click.echo(f"  no --config: {access}, one deployment on the built-in backend")
+    elif not locked:
         click.echo("  no API key is configured: loopback only, any key is accepted")
     click.echo(f"  Azure clients: azure_endpoint={url}   OpenAI clients: base_url={url}/v1", nl=True)
     sys.stdout.flush()

@@ -3,30 +3,61 @@
 Nothing else reads the environment. Secrets are named by the environment variable that holds them, never written here.
 """
 
-from slackwater.config.reading import LOOPBACK, endpoint_of, load
+from slackwater.config.billing import BillingConfig, PriceConfig, price_list
+from slackwater.config.content_filters import (
+    BlocklistConfig,
+    CategoryConfig,
+    ClassifierConfig,
+    ContentFilterConfig,
+    ScoresConfig,
+)
+from slackwater.config.control_plane import ordered_deployment
+from slackwater.config.deployments import endpoint_of, limit_of, usable_backends
+from slackwater.config.oidc import OidcConfig
+from slackwater.config.reading import LOOPBACK, load
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
+    ENCODINGS,
     BackendConfig,
     Config,
+    ControlPlaneConfig,
     DeploymentConfig,
     EchoConfig,
     ImportsConfig,
     LimitsConfig,
+    ResourceConfig,
     ServerConfig,
+    WebhooksConfig,
     WorkerConfig,
 )
 
 __all__ = [
     "DEMO_DEPLOYMENT",
+    "ENCODINGS",
     "LOOPBACK",
     "BackendConfig",
+    "BillingConfig",
+    "BlocklistConfig",
+    "CategoryConfig",
+    "ClassifierConfig",
     "Config",
+    "ContentFilterConfig",
+    "ControlPlaneConfig",
     "DeploymentConfig",
     "EchoConfig",
     "ImportsConfig",
     "LimitsConfig",
+    "OidcConfig",
+    "PriceConfig",
+    "ResourceConfig",
+    "ScoresConfig",
     "ServerConfig",
+    "WebhooksConfig",
     "WorkerConfig",
     "endpoint_of",
+    "limit_of",
     "load",
+    "ordered_deployment",
+    "price_list",
+    "usable_backends",
 ]

@@ -1,35 +1,34 @@
 """Reads a configuration once and checks it once, relations between fields included. Every fault is found, a line each."""
 
-import difflib
 import os
+import re
 import tomllib
-import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
+from slackwater.config.content_filters import check_filters, filters_of, with_terms
+from slackwater.config.deployments import check_deployment, deployments_of, fits_header
+from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
-    ENDPOINTS,
-    BackendConfig,
     Config,
-    DeploymentConfig,
-    EchoConfig,
+    ControlPlaneConfig,
     ImportsConfig,
     LimitsConfig,
+    ResourceConfig,
     ServerConfig,
+    WebhooksConfig,
     WorkerConfig,
 )
-from slackwater.core.endpoints import REQUIRED_KEY, normalised
+from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
 from slackwater.core.imports import fault_of_host
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-S = TypeVar("S", bound=Struct)
 
 
 def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
@@ -44,25 +43,60 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: is not valid TOML: {error}"]) from error
     faults: list[str] = []
-    config = _read(raw, environ, faults)
+    config = _read(raw, environ, faults, path.parent)
     if faults or config is None:
         raise ConfigError([f"{path}: {fault}" for fault in faults])
     return config
 
 
-def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str]) -> Config | None:
+def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], folder: Path) -> Config | None:
     raw = dict(raw)
-    server = _section(raw.pop("server", {}), ServerConfig, "[server]", faults)
-    limits = _section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
-    worker = _section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
-    imports = _section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
-    deployments = _deployments(raw.pop("deployments", []), faults)
+    server = section(raw.pop("server", {}), ServerConfig, "[server]", faults)
+    limits = section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
+    worker = section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
+    imports = section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
+    webhooks = section(raw.pop("webhooks", {}), WebhooksConfig, "[webhooks]", faults)
+    control_plane = section(raw.pop("control_plane", {}), ControlPlaneConfig, "[control_plane]", faults)
+    oidc = section(raw.pop("oidc", {}), OidcConfig, "[oidc]", faults)
+    billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
+    prices = _prices(raw.pop("prices", []), faults)
+    deployments = deployments_of(raw.pop("deployments", []), faults)
+    resources = _resources(raw.pop("resources", []), faults)
+    filters = filters_of(raw.pop("content_filters", []), section, faults)
     for name in raw:
-        known = ("server", "limits", "worker", "imports", "deployments")
-        faults.append(f"{name}: unknown section{_suggest(name, known)}")
+        known = (
+            "server",
+            "limits",
+            "worker",
+            "imports",
+            "webhooks",
+            "oidc",
+            "billing",
+            "prices",
+            "deployments",
+            "content_filters",
+            "control_plane",
+            "resources",
+        )
+        faults.append(f"{name}: unknown section{suggest(name, known)}")
     if server is None or limits is None or worker is None or imports is None or faults:
         return None
-    config = Config(server=server, limits=limits, worker=worker, imports=imports, deployments=tuple(deployments))
+    if webhooks is None or oidc is None or billing is None or control_plane is None:
+        return None
+    config = Config(
+        server=server,
+        limits=limits,
+        worker=worker,
+        imports=imports,
+        webhooks=webhooks,
+        control_plane=control_plane,
+        oidc=oidc,
+        billing=billing,
+        prices=tuple(prices),
+        deployments=tuple(deployments),
+        content_filters=tuple(with_terms(content_filter, folder, faults) for content_filter in filters),
+        resources=tuple(resources),
+    )
     api_keys = [_secret(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
     backend_keys = {
         backend.api_key_env: _secret(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
@@ -70,72 +104,30 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str]) ->
         for backend in deployment.backends
         if backend.api_key_env is not None
     }
+    for name in control_plane.backend_key_envs:
+        backend_keys[name] = _secret(name, "[control_plane] backend_key_envs", environ, faults)
+    for content_filter in filters:
+        classifier = content_filter.classifier
+        if classifier is not None and (key := classifier.api_key_env) is not None:
+            backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
     _check(config, faults)
     return msgspec.structs.replace(config, api_keys=tuple(api_keys), backend_keys=backend_keys)
 
 
-def _deployments(raw: object, faults: list[str]) -> list[DeploymentConfig]:
+def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        faults.append("deployments: must be written as [[deployments]] sections")
+        faults.append("prices: must be written as [[prices]] sections")
         return []
-    deployments = []
-    for number, entry in enumerate(raw, 1):
-        where = f"deployment '{entry['name']}'" if isinstance(entry.get("name"), str) else f"deployment {number}"
-        backends = entry.get("backends", [])
-        if not isinstance(backends, list) or not all(isinstance(backend, dict) for backend in backends):
-            faults.append(f"{where}: backends must be written as [[deployments.backends]] sections")
-            continue
-        read = []
-        for index, backend in enumerate(backends, 1):
-            there = f"{where} backend {index}"
-            backend = dict(backend)
-            echo = backend.pop("echo", None)
-            if echo is not None:
-                _section(echo, EchoConfig, f"{there} echo", faults)
-            struct = _section(backend, BackendConfig, there, faults)
-            if struct is not None:
-                if echo is not None and isinstance(echo, dict):
-                    known = {field: echo[field] for field in EchoConfig.__struct_fields__ if field in echo}
-                    try:
-                        struct = msgspec.structs.replace(struct, echo=msgspec.convert(known, EchoConfig))
-                    except msgspec.ValidationError:
-                        continue
-                read.append(struct)
-        rest = {key: value for key, value in entry.items() if key != "backends"}
-        deployment = _section(rest, DeploymentConfig, where, faults)
-        if deployment is not None:
-            deployments.append(
-                msgspec.structs.replace(deployment, backends=read, model=deployment.model or deployment.name)
-            )
-    return deployments
+    read = [section(entry, PriceConfig, f"price {number}", faults) for number, entry in enumerate(raw, 1)]
+    return [price for price in read if price is not None]
 
 
-def _section(raw: object, kind: type[S], where: str, faults: list[str]) -> S | None:
-    """One struct out of one table, with a fault per wrong field instead of only the first."""
-    if not isinstance(raw, dict):
-        faults.append(f"{where}: must be a table of settings")
-        return None
-    before = len(faults)
-    values: dict[str, Any] = {}
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    for name, value in raw.items():
-        if name not in fields:
-            faults.append(f"{where}: unknown setting '{name}'{_suggest(name, fields)}")
-            continue
-        try:
-            values[name] = msgspec.convert(value, fields[name].type)
-        except msgspec.ValidationError as error:
-            text = str(error).split(" - at")[0]
-            faults.append(f"{where}: {name}: {text[0].lower()}{text[1:]}")
-    for name, field in fields.items():
-        if field.required and name not in raw:
-            faults.append(f"{where}: {name} is missing: {name} = ...")
-    return kind(**values) if len(faults) == before else None
-
-
-def _suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        faults.append("resources: must be written as [[resources]] sections")
+        return []
+    read = [section(entry, ResourceConfig, f"resource {number}", faults) for number, entry in enumerate(raw, 1)]
+    return [resource for resource in read if resource is not None]
 
 
 def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str]) -> str:
@@ -150,43 +142,70 @@ def _check(config: Config, faults: list[str]) -> None:
     server = config.server
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
-    if server.host not in LOOPBACK and not server.api_key_envs:
+    # With resources, keys are made with `slackwater keys` and lie in the ledger; `serve` looks whether there are any.
+    if server.host not in LOOPBACK and not (server.api_key_envs or config.resources or config.oidc.issuers):
         faults.append(
             f"[server]: host {server.host} is open to others, but no API key is configured; "
             'set api_key_envs = ["SLACKWATER_API_KEY"], or listen on 127.0.0.1'
         )
-    for section, struct in (("[limits]", config.limits), ("[worker]", config.worker)):
+    for where, struct in (("[limits]", config.limits), ("[worker]", config.worker)):
         for name in struct.__struct_fields__:
             if getattr(struct, name) < 0:
-                faults.append(f"{section}: {name} must not be negative")
+                faults.append(f"{where}: {name} must not be negative")
     _check_imports(config.imports, faults)
-    if not config.deployments:
+    check_filters(config.content_filters, faults)
+    policies = {None, *(content_filter.name for content_filter in config.content_filters)}
+    if config.webhooks.timeout_seconds <= 0:
+        faults.append("[webhooks]: timeout_seconds must be more than 0")
+    _check_regions(config, faults)
+    if not config.deployments and not config.control_plane.backend_hosts:
         faults.append(
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
         )
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    known = {"default", *(resource.name for resource in config.resources)}
+    _check_resources(config.resources, faults)
+    faults += faults_of_prices(config.billing, config.prices)
+    faults += [f"[oidc]: {fault}" for fault in faults_of_oidc(config.oidc, known)]
     for deployment in config.deployments:
         where = f"deployment '{deployment.name}'"
-        if deployment.name in seen:
-            faults.append(f"{where}: the name is used twice; names must be unique")
-        seen.add(deployment.name)
-        offered = [endpoint_of(name) for name in deployment.endpoints]
-        if not offered:
-            faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for all")
-        for name, endpoint in zip(deployment.endpoints, offered, strict=True):
-            if endpoint not in REQUIRED_KEY:
-                faults.append(f"{where}: there is no endpoint '{name}'{_suggest(endpoint[1:], ENDPOINTS)}")
-        if not deployment.backends:
-            faults.append(f"{where}: has no backend; add a [[deployments.backends]] section with a url")
-        if deployment.tokenizer not in ("o200k_base", "cl100k_base"):
-            faults.append(f"{where}: tokenizer must be 'o200k_base' or 'cl100k_base'")
-        for index, backend in enumerate(deployment.backends, 1):
-            _check_backend(backend, f"{where} backend {index}", faults)
+        if (deployment.resource, deployment.name) in seen:
+            faults.append(f"{where}: the name is used twice in one resource; names must be unique")
+        if deployment.resource not in known:
+            faults.append(
+                f"{where}: there is no resource '{deployment.resource}'; add a [[resources]] section with that name"
+            )
+        seen.add((deployment.resource, deployment.name))
+        check_deployment(deployment, policies, faults)
 
 
-def endpoint_of(name: str) -> str:
-    """An endpoint as validation knows it, `/chat/completions`, from any spelling: with `/v1`, or without a first slash."""
-    return normalised(f"/{name.strip('/')}")
+def _check_regions(config: Config, faults: list[str]) -> None:
+    for host in config.control_plane.backend_hosts:
+        fault = fault_of_host(host)
+        if fault is not None:
+            faults.append(f"[control_plane]: backend_hosts: '{host}' {fault}")
+    if config.control_plane.capacity_max < 0:
+        faults.append("[control_plane]: capacity_max must not be negative")
+    named = [("[server]", config.server.region)]
+    named += [(f"resource '{each.name}'", each.region) for each in config.resources]
+    faults += [
+        f"{where}: region must be printable ASCII without commas" for where, region in named if not fits_header(region)
+    ]
+
+
+def _check_resources(resources: tuple[ResourceConfig, ...], faults: list[str]) -> None:
+    names: set[str] = set()
+    hosts: set[str] = set()
+    for resource in resources:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?", resource.name):
+            faults.append(f"resource '{resource.name}': the name must be 1 to 64 small letters, digits and dashes")
+        if resource.name in names:
+            faults.append(f"resource '{resource.name}': the name is used twice; names must be unique")
+        names.add(resource.name)
+        for host in resource.hosts:
+            if host.lower() in hosts:
+                faults.append(f"resource '{resource.name}': the host '{host}' belongs to another resource already")
+            hosts.add(host.lower())
 
 
 def _check_imports(imports: ImportsConfig, faults: list[str]) -> None:
@@ -204,21 +223,3 @@ def _check_imports(imports: ImportsConfig, faults: list[str]) -> None:
     for name in ("timeout_seconds", "connect_seconds"):
         if getattr(imports, name) <= 0:
             faults.append(f"[imports]: {name} must be more than 0")
-
-
-def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> None:
-    if (backend.url is None) == (backend.echo is None):
-        faults.append(f"{where}: needs either a url or echo = {{}}, not both and not none")
-    if backend.url is not None:
-        parts = urllib.parse.urlsplit(backend.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            faults.append(f"{where}: url '{backend.url}' must look like http://host:port/v1")
-    if backend.api_key_header not in (None, "authorization", "api-key"):
-        faults.append(f"{where}: api_key_header must be 'authorization' or 'api-key'")
-    if not 1 <= backend.concurrency <= 10_000:
-        faults.append(f"{where}: concurrency must be between 1 and 10000")
-    if backend.attempts < 1:
-        faults.append(f"{where}: attempts must be at least 1")
-    for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
-        if getattr(backend, name) <= 0:
-            faults.append(f"{where}: {name} must be more than 0")

@@ -3,8 +3,13 @@
 import msgspec
 from msgspec import Struct
 
+from slackwater.config.billing import BillingConfig, PriceConfig
+from slackwater.config.content_filters import ContentFilterConfig
+from slackwater.config.oidc import OidcConfig
 from slackwater.core.deployment import WhenFull
 from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.quota_tiers import QuotaTier
+from slackwater.core.sku import GLOBAL_BATCH
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -20,6 +25,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
+    region: str = ""
+    """Where files and the ledger are, as the header `x-ms-region` says it, such as `Sweden Central`."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
@@ -71,6 +78,19 @@ class ImportsConfig(Struct, frozen=True, kw_only=True):
     """Time to open a connection, the resolution of the name included."""
 
 
+class WebhooksConfig(Struct, frozen=True, kw_only=True):
+    """`[webhooks]`: endpoints of users that hear how their batches ended."""
+
+    enabled: bool = True
+    """Whether users may have endpoints, and anything is sent to them."""
+    allow_http: bool = False
+    """Also send over plain http, where others can read along."""
+    allow_private_addresses: bool = False
+    """Also send to private and loopback addresses, for receivers inside the house. Metadata addresses stay refused."""
+    timeout_seconds: float = 10.0
+    """Time for one delivery, from the resolution of the name to the status that is answered."""
+
+
 class EchoConfig(Struct, frozen=True, kw_only=True):
     """`echo = { ... }` of a backend: the built-in backend instead of a URL, for demos, tests and load."""
 
@@ -111,8 +131,13 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Time for the whole answer."""
     attempts: int = 5
     """Calls that one request may use up before its failure is written down. Waiting for a busy server is not counted."""
+    region: str = ""
+    """Where it stands, such as `swedencentral`; recorded on the batches that it answers for."""
+    data_zone: str = ""
+    """The data zone that this is in, such as `eu`; `DataZoneBatch` deployments use no backend outside of theirs."""
 
 
+ENCODINGS = ("o200k_base", "cl100k_base")
 ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
 
 
@@ -121,12 +146,27 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
 
     name: str
     """What the user writes into `model`."""
+    resource: str = "default"
+    """The resource that it belongs to."""
     model: str = ""
     """The model behind it, for people to read; by default the deployment's name."""
+    version: str = ""
+    """The model's version, for people to read."""
+    sku: str = GLOBAL_BATCH
+    """Azure's kind of deployment, or `sku = { name, capacity }`. Batches run on `GlobalBatch` and `DataZoneBatch` only."""
+    data_zone: str = ""
+    """For `DataZoneBatch`: where its requests may go."""
     backends: list[BackendConfig] = msgspec.field(default_factory=list)
     """Servers that answer; each takes as much as it can."""
     enqueued_token_limit: int | None = None
     """Most enqueued tokens over all batches that have not ended."""
+    capacity: int | None = None
+    """The same in thousands, as Azure counts it."""
+    quota_tier: QuotaTier | None = None
+    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`. \
+Of the three, the first that is set counts."""
+    dynamic_quota: bool = False
+    """Let in more than the limit while the backends are measured to finish all of it inside its window."""
     when_full: WhenFull = WhenFull.FAIL
     """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
 `queue` lets it wait for its turn."""
@@ -136,6 +176,32 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
     """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
     """Encoding that enqueued tokens are counted with: `o200k_base` or `cl100k_base`."""
+    rai_policy_name: str | None = None
+    """The `[[content_filters]]` section that its prompts and completions go through; none: nothing is looked at."""
+    version_upgrade_option: str | None = None
+    """Kept and shown, as Azure does; models here change when their backends do."""
+
+
+class ResourceConfig(Struct, frozen=True, kw_only=True):
+    """`[[resources]]`: a tenant with files, batches, deployments and keys of its own. `default` is there without a section."""
+
+    name: str
+    """Letters, digits and dashes."""
+    hosts: list[str] = msgspec.field(default_factory=list)
+    """Host names that stand for this resource, such as `research.batch.example`; its keys work there and nowhere else."""
+    region: str = ""
+    """Its home region, for the header `x-ms-region`; by default that of the server."""
+
+
+class ControlPlaneConfig(Struct, frozen=True, kw_only=True):
+    """`[control_plane]`: what deployments may be that administrators of resources make over the API. See deployments.md."""
+
+    backend_hosts: list[str] = msgspec.field(default_factory=list)
+    """Where backends of theirs may be, such as `engine.local:8000`. None: they use those of configured deployments."""
+    backend_key_envs: list[str] = msgspec.field(default_factory=list)
+    """Environment variables with keys that such backends may be sent."""
+    capacity_max: int = 0
+    """Most capacity of one deployment, in thousands of enqueued tokens; 0 is no limit."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -145,10 +211,17 @@ class Config(Struct, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
     imports: ImportsConfig = ImportsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    control_plane: ControlPlaneConfig = ControlPlaneConfig()
+    oidc: OidcConfig = OidcConfig()
+    billing: BillingConfig = BillingConfig()
+    prices: tuple[PriceConfig, ...] = ()
     deployments: tuple[DeploymentConfig, ...] = ()
+    resources: tuple[ResourceConfig, ...] = ()
+    content_filters: tuple[ContentFilterConfig, ...] = ()
     api_keys: tuple[str, ...] = ()
     backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
-    """Values of the environment variables that backends name."""
+    """Values of the environment variables that backends and classifiers name."""
 
 
 DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])

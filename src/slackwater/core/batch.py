@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from slackwater.core.price import Price
+from slackwater.core.resource import DEFAULT
+
 
 class Status(StrEnum):
     """The eight statuses of the contract (spec: state machine). Nothing else is ever shown."""
@@ -150,12 +153,14 @@ class Batch(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int
     policies: Policies
+    resource: str = DEFAULT
     deployment: str | None = None
     model: str | None = None
     metadata: dict[str, str] | None = None
     enqueued_tokens: int = 0
     counts: RequestCounts = RequestCounts()
     usage: Usage = Usage()
+    price: Price | None = None
     errors: list[BatchError] | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None

@@ -11,14 +11,19 @@
     │   ├── NotFound              no such file, batch or path
     │   ├── Conflict              the object's state forbids it (cancel of a completed batch)
     │   ├── Unauthorized          no key, or not one of ours
+    │   │   └── TokenRefused      a token that is expired, not for us, or not signed by whom we trust
     │   ├── Forbidden             the operator has not turned it on
-    │   │   └── ImportRefused     a URL that this service does not fetch from
+    │   │   ├── ImportRefused     a URL that this service does not fetch from
+    │   │   └── PermissionDenied  a known caller who may not do this
     │   └── TokenLimitExceeded    the deployment has no room for this batch's enqueued tokens
     ├── BackendError              one call to one backend brought no HTTP answer
     │   ├── BackendUnreachable    no connection
     │   ├── BackendTimeout        connect, first byte or total time is over
     │   └── BackendReplyBroken    half a body, not HTTP, or over the size limit
+    ├── ClassifierFailed          a content filter's classifier did not judge a text
     ├── FetchFailed               a file could not be fetched from its URL
+    ├── SendFailed                a webhook was not answered
+    ├── IssuerUnavailable         a token cannot be checked now, because its issuer's keys cannot be had
     ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
     └── ConfigError               the configuration is wrong; carries every fault, one line each
@@ -103,6 +108,13 @@ class Unauthorized(UserError):
         self.given = given
 
 
+class TokenRefused(Unauthorized):
+    """A token that does not let anybody in. The message says why, and never repeats the token."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, given=True)
+
+
 class Forbidden(UserError):
     """What the operator has not turned on. The message names the setting."""
 
@@ -111,6 +123,12 @@ class Forbidden(UserError):
 
 class ImportRefused(Forbidden):
     """A URL whose scheme, host or address is not one that this service fetches from."""
+
+
+class PermissionDenied(Forbidden):
+    """The caller is known, but lacks the role or the resource for this."""
+
+    code = "PermissionDenied"
 
 
 class TokenLimitExceeded(UserError):
@@ -147,6 +165,17 @@ class BackendReplyBroken(BackendError):
     code = "backend_reply_broken"
 
 
+class ClassifierFailed(SlackwaterError):
+    """A content filter's classifier did not judge a text. `busy`: it is not there, or takes no requests now."""
+
+    code = "content_filter_error"
+
+    def __init__(self, message: str, *, busy: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.busy = busy
+        self.retry_after = retry_after
+
+
 class FetchFailed(SlackwaterError):
     """A file could not be fetched from its URL. `again` says whether another try may bring it."""
 
@@ -156,6 +185,22 @@ class FetchFailed(SlackwaterError):
         super().__init__(message)
         self.message = message
         self.again = again
+
+
+class SendFailed(SlackwaterError):
+    """A webhook brought no HTTP answer."""
+
+    code = "send_failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class IssuerUnavailable(SlackwaterError):
+    """A token may be good, but its issuer's keys cannot be had at the moment. Trying again helps."""
+
+    code = "service_unavailable"
 
 
 class StorageFull(SlackwaterError):

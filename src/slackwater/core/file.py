@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from slackwater.core.resource import DEFAULT
+
 FILENAME_MAX = 512
 
 
@@ -38,6 +40,7 @@ class File(Struct, frozen=True, kw_only=True):
     size: int
     created_at: int
     blob: str
+    resource: str = DEFAULT
     expires_at: int | None = None
     status: FileStatus = FileStatus.PROCESSED
     status_details: str | None = None

@@ -27,6 +27,7 @@ from slackwater.core.payloads import (
     shown,
     text_of,
 )
+from slackwater.core.sku import takes_batches
 
 NULL = Raw(b"null")
 BOM = b"\xef\xbb\xbf"
@@ -184,6 +185,13 @@ class LineJudge:
             )
             return self._fault("model_not_found", message, "body.model")
         self.sees_images = capabilities.images
+        if not takes_batches(capabilities.sku):
+            message = (
+                f"The deployment SKU is invalid: the deployment {shown(model)} is '{capabilities.sku}'. Use one with the "
+                "SKU 'GlobalBatch' or 'DataZoneBatch'."
+            )
+            # About the deployment and no line: said once, for the file.
+            return BatchError(code="invalid_request", message=message, param="body.model")
         if self.endpoint in capabilities.endpoints:
             return None
         message = (

@@ -4,24 +4,30 @@ Bytes of the answer are kept as they came: a line is glued together around them.
 replaced, because a line of a JSON Lines file must not have any (inside strings JSON forbids them raw).
 """
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from slackwater.core.batch import Usage
 
+# No answer has that many. Usage with more, or with less than none, is not believed: it is as if there were none.
+TOKENS_MAX = 2**40
+_Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
+
 
 class _Details(Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Tokens = None
+    reasoning_tokens: _Tokens = None
 
 
 class _Usage(Struct):
     """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: _Tokens = None
+    completion_tokens: _Tokens = None
+    input_tokens: _Tokens = None
+    output_tokens: _Tokens = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
@@ -91,9 +97,12 @@ def is_object(body: bytes) -> bool:
 def _usage(usage: _Usage) -> Usage:
     read = usage.prompt_tokens_details or usage.input_tokens_details
     written = usage.completion_tokens_details or usage.output_tokens_details
+    input_tokens = usage.prompt_tokens or usage.input_tokens or 0
+    cached_tokens = (read.cached_tokens or 0) if read is not None else 0
     return Usage(
-        input_tokens=usage.prompt_tokens or usage.input_tokens or 0,
-        cached_tokens=(read.cached_tokens or 0) if read is not None else 0,
+        input_tokens=input_tokens,
+        # They are among the input tokens; more than those cannot be charged.
+        cached_tokens=min(cached_tokens, input_tokens),
         output_tokens=usage.completion_tokens or usage.output_tokens or 0,
         reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
     )

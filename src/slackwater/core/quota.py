@@ -22,14 +22,17 @@ def fits(tokens: int, *, limit: int | None, held: int) -> bool:
     return limit is None or held + tokens <= limit
 
 
-def refusal(tokens: int, *, deployment: Deployment, held: int, family: str) -> BatchError | None:
+def refusal(
+    tokens: int, *, deployment: Deployment, held: int, family: str, limit_now: int | None = None
+) -> BatchError | None:
     """The error of a validated batch that may not start: there is no room now, or there never will be.
 
-    A batch that may wait is refused only where it alone weighs more than the deployment may hold.
+    A batch that may wait is refused only where it alone weighs more than the deployment may hold. `limit_now` is what that
+    is where dynamic quota allows more than the configured limit.
     """
     limit = deployment.enqueued_token_limit
     waits = deployment.when_full is WhenFull.QUEUE
-    if fits(tokens, limit=limit, held=0 if waits else held):
+    if fits(tokens, limit=limit if limit_now is None else limit_now, held=0 if waits else held):
         return None
     assert limit is not None, "what has no limit fits"
     if tokens > limit:

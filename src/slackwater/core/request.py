@@ -38,3 +38,5 @@ class Result(Struct, frozen=True):
     text: bytes
     usage: Usage | None = None
     model: str | None = None
+    region: str = ""
+    """Where the backend that answered stands; empty where none did, or nobody has said."""

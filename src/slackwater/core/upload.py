@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.file import Purpose
+from slackwater.core.resource import DEFAULT
 
 
 class UploadStatus(StrEnum):
@@ -29,6 +30,7 @@ class Upload(Struct, frozen=True, kw_only=True):
     mime_type: str
     created_at: int
     expires_at: int
+    resource: str = DEFAULT
     status: UploadStatus = UploadStatus.PENDING
     file_lifetime_seconds: int | None = None
     """How long the file lives once it is made; None keeps it until it is deleted."""

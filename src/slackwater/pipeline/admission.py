@@ -146,11 +146,13 @@ class Admission:
         deployment = next((each for each in self._deployments() if each.name == look.deployment), None)
         if deployment is None:
             return Peek()
-        if fail_fast and look.tokens is not None and deployment.when_full is WhenFull.FAIL:
-            held = await self._ledger.enqueued_tokens(deployment.name)
+        # With dynamic quota, whether there is room is only known when the tokens are (spec 6.2).
+        fails = deployment.when_full is WhenFull.FAIL and not deployment.dynamic_quota
+        if fail_fast and look.tokens is not None and fails:
+            held = await self._ledger.enqueued_tokens(deployment.key)
             if not fits(look.tokens, limit=deployment.enqueued_token_limit, held=held):
                 raise TokenLimitExceeded(limit_reached(deployment.enqueued_token_limit, deployment=deployment.name))
-        return look
+        return Peek(deployment.key, look.tokens)
 
     async def cancel(self, batch_id: str) -> Batch:
         """The batch, `cancelling` or already `cancelled`. Raises NotFound, and Conflict where it has ended otherwise."""

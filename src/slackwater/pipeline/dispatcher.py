@@ -79,9 +79,11 @@ class Dispatcher:
         breaker: Breaker,
         clock: Clock,
         chance: Callable[[], float],
+        region: str = "",
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is. `chance` draws from [0, 1)."""
         self.name = name
+        self.region = region
         self.concurrency = concurrency
         self.gate = Gate(breaker, clock)
         self._backend = backend
@@ -99,10 +101,7 @@ class Dispatcher:
         except BackendError as error:
             return self._no_answer(request, error, attempts, writer)
         except asyncio.CancelledError:
-            # If this was the probe, the next lane may probe in its place.
-            if not self.gate.open:
-                self.gate.breaker.abandon()
-                self.gate.changed()
+            self._abandon_probe()
             raise
         if 200 <= reply.status < 300:
             return self._success(request, reply, attempts, writer)
@@ -119,7 +118,7 @@ class Dispatcher:
             )
         self._speaks_for_backend()
         text = writer.answered(request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body))
-        return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1])
+        return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1], self.region)
 
     def _refusal(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
         verdict = judge(reply.status, attempts=attempts, policy=self._retry, retry_after=reply.retry_after)
@@ -139,7 +138,7 @@ class Dispatcher:
             return Retry(max(delay, reply.retry_after or 0.0), counted=True)
         body = lines.error_body(reply.body, reply.status)
         text = writer.answered(request.line, request.custom_id, status=reply.status, body=body)
-        return Result(request.line, Outcome.FAILED, text)
+        return Result(request.line, Outcome.FAILED, text, region=self.region)
 
     def _no_answer(
         self, request: Request, error: BackendError, attempts: int, writer: lines.LineWriter
@@ -152,6 +151,12 @@ class Dispatcher:
             return Retry(delay, counted=verdict is Verdict.RETRY)
         text = writer.unanswered(request.line, request.custom_id, code=error.code, message=str(error))
         return Result(request.line, Outcome.FAILED, text)
+
+    def _abandon_probe(self) -> None:
+        """If this call was to be the probe, the next lane may probe in its place."""
+        if not self.gate.open:
+            self.gate.breaker.abandon()
+            self.gate.changed()
 
     def _speaks_for_backend(self) -> None:
         gate = self.gate

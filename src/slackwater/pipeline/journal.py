@@ -17,13 +17,26 @@ from slackwater.telemetry import counters, event
 class Pending:
     """Results of one shard that are not durable yet."""
 
-    __slots__ = ("cached", "completed", "errors", "lines", "model", "outputs", "read", "reasoning", "size", "written")
+    __slots__ = (
+        "cached",
+        "completed",
+        "errors",
+        "lines",
+        "model",
+        "outputs",
+        "read",
+        "reasoning",
+        "regions",
+        "size",
+        "written",
+    )
 
     def __init__(self) -> None:
         self.outputs: list[bytes] = []
         self.errors: list[bytes] = []
         self.lines: list[int] = []
         self.model: str | None = None
+        self.regions: set[str] = set()
         self.size = self.completed = 0
         self.read = self.cached = self.written = self.reasoning = 0
 
@@ -33,15 +46,18 @@ class Pending:
         if result.outcome is Outcome.COMPLETED:
             self.completed += 1
             self.outputs.append(result.text)
+            # Only what was completed is accounted for.
+            if (usage := result.usage) is not None:
+                self.read += usage.input_tokens
+                self.cached += usage.cached_tokens
+                self.written += usage.output_tokens
+                self.reasoning += usage.reasoning_tokens
         else:
             self.errors.append(result.text)
-        if (usage := result.usage) is not None:
-            self.read += usage.input_tokens
-            self.cached += usage.cached_tokens
-            self.written += usage.output_tokens
-            self.reasoning += usage.reasoning_tokens
         if self.model is None:
             self.model = result.model
+        if result.region:
+            self.regions.add(result.region)
 
     def append(self, later: "Pending") -> None:
         """Takes over what came later; used when a commit has to be tried again."""
@@ -55,6 +71,7 @@ class Pending:
         self.written += later.written
         self.reasoning += later.reasoning
         self.model = self.model or later.model
+        self.regions |= later.regions
 
     def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         shard = lease.shard
@@ -76,6 +93,7 @@ class Pending:
                 reasoning_tokens=self.reasoning,
             ),
             model=self.model,
+            regions=tuple(sorted(self.regions)),
         )
 
 

@@ -5,13 +5,17 @@ After: enqueuer.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
+import msgspec
+
 from slackwater.core.batch import Batch, BatchError
-from slackwater.core.deployment import Deployment
+from slackwater.core.deployment import Capabilities, Deployment
+from slackwater.core.dynamic_quota import Allowance
 from slackwater.core.line_judge import Rules
-from slackwater.core.quota import refusal
+from slackwater.core.price import Price
+from slackwater.core.quota import fits, refusal
 from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
@@ -39,8 +43,14 @@ class Validator:
         embedding_inputs_max: int = 50_000,
         errors_max: int = 100,
         shard_lines_max: int = SHARD_LINES_MAX,
+        price_of: Callable[[str], Price | None] = lambda model: None,
+        allowance: Callable[[Deployment], Awaitable[Allowance]] | None = None,
     ) -> None:
-        """`accept_any` takes every model name and sends all to that one deployment (the command line without a server)."""
+        """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
+
+        `price_of` says what a model costs now; a batch keeps the price at which it was accepted.
+        `allowance` says what a deployment may hold now; without it, that is its limit. `counter` may be one per tokenizer.
+        """
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -52,6 +62,8 @@ class Validator:
         self._embedding_inputs_max = embedding_inputs_max
         self._errors_max = errors_max
         self._shard_lines_max = shard_lines_max
+        self._price_of = price_of
+        self._allowance = allowance
         self._stumbles: dict[str, int] = {}
 
     async def step(self) -> Pace:
@@ -60,14 +72,14 @@ class Validator:
         batch = await self._ledger.next_to_validate(skip=self._stumbles) or await self._ledger.next_to_validate()
         if batch is None:
             return Pace.IDLE
-        deployments = {deployment.name: deployment for deployment in self._deployments()}
+        deployments = self._deployments_of(batch)
         try:
             scan = await self._offload.run(
                 partial(scan_input, shard_lines_max=self._shard_lines_max),
                 self._blobs,
                 batch.input_blob,
                 self._rules(batch, deployments),
-                self._counter,
+                self._counters(deployments.values()),
             )
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.
@@ -89,22 +101,57 @@ class Validator:
         name = self._accept_any or scan.deployment
         assert name is not None, "a file without errors names a model"
         # Estimates of those that come after it must not keep it out.
-        held = await self._ledger.counted_tokens(name)
-        error = refusal(scan.tokens, deployment=deployments[name], held=held, family=batch.policies.validation)
+        key = deployments[name].key
+        error = await self._no_room(batch, deployments[name], scan.tokens)
         if error is not None:
             await self._reject(batch, [error], count=1)
+            return Pace.BUSY
+        if name not in self._deployments_of(batch):
+            # It went while the file was read. The next look says so.
             return Pace.BUSY
         # False: the batch was cancelled meanwhile, and there is nothing to do.
         if await self._ledger.accept_batch(
             batch.id,
-            deployment=name,
+            deployment=key,
             endpoint=scan.endpoint,
             total=scan.total,
             tokens=scan.tokens,
             shards=scan.shards,
+            price=self._price_of(deployments[name].model),
         ):
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
         return Pace.BUSY
+
+    def _deployments_of(self, batch: Batch) -> dict[str, Deployment]:
+        """Those that the batch may be on, by the names that its lines have: what is being deleted takes nothing new."""
+        return {
+            each.name: each
+            for each in self._deployments()
+            if each.resource == batch.resource and (each.deleted_at is None or batch.created_at <= each.deleted_at)
+        }
+
+    async def _no_room(self, batch: Batch, deployment: Deployment, tokens: int) -> BatchError | None:
+        """Why so many tokens find no room; None where they do."""
+        held = await self._ledger.counted_tokens(deployment.key)
+        family = batch.policies.validation
+        if not deployment.dynamic_quota or self._allowance is None:
+            return refusal(tokens, deployment=deployment, held=held, family=family)
+        allowance = await self._allowance(deployment)
+        error = refusal(tokens, deployment=deployment, held=held, family=family, limit_now=allowance.limit)
+        if not fits(tokens, limit=allowance.configured, held=held):
+            event(
+                "dynamic_quota",
+                batch=batch.id,
+                deployment=deployment.key,
+                admitted=error is None,
+                tokens=tokens,
+                held=held,
+                limit=allowance.configured,
+                limit_now=allowance.limit,
+                tokens_per_second=round(allowance.tokens_per_second, 1),
+                seconds_left=round(allowance.seconds_left),
+            )
+        return error
 
     async def _give_up(self, batch: Batch, message: str) -> None:
         self._stumbles.pop(batch.id, None)
@@ -117,12 +164,23 @@ class Validator:
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
 
+    def _counters(self, deployments: Iterable[Deployment]) -> TokenCounter | Mapping[str, TokenCounter] | None:
+        """Who counts for these deployments, by the names that their users write."""
+        counter = self._counter
+        if not isinstance(counter, Mapping):
+            return counter
+        return {each.name: counter[each.tokenizer] for each in deployments if each.tokenizer in counter}
+
     def _rules(self, batch: Batch, deployments: dict[str, Deployment]) -> Rules:
         return Rules(
             family=batch.policies.validation,
             endpoint=batch.endpoint,
-            deployments=None if self._accept_any else {name: each.capabilities for name, each in deployments.items()},
+            deployments=None if self._accept_any else {name: _offers(each) for name, each in deployments.items()},
             lines_max=self._lines_max,
             embedding_inputs_max=self._embedding_inputs_max,
             errors_max=self._errors_max,
         )
+
+
+def _offers(deployment: Deployment) -> Capabilities:
+    return msgspec.structs.replace(deployment.capabilities, sku=deployment.sku)

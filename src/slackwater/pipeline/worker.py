@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from slackwater.core.dynamic_quota import Throughput
 from slackwater.core.errors import StorageFull
 from slackwater.core.request import Outcome, Result
 from slackwater.pipeline.dispatcher import Dispatcher
@@ -67,6 +68,10 @@ class Worker:
         self._leases: list[Lease] = []
         self._commit_hint = Hint()
         self._lanes: list[asyncio.Task[None]] = []
+        self._claiming = False
+        self._finished_tokens = 0
+        self.throughput = Throughput()
+        """What this worker's backends have been seen to do."""
 
     @property
     def in_flight(self) -> int:
@@ -93,6 +98,15 @@ class Worker:
     async def claim(self) -> Pace:
         """Leases the next shard once the open ones run out."""
         await self._feed.wait_low()
+        if self._feed.closed:
+            return Pace.IDLE
+        self._claiming = True
+        try:
+            return await self._claim()
+        finally:
+            self._claiming = False
+
+    async def _claim(self) -> Pace:
         shard = await self._ledger.claim_shard(
             [self.deployment], owner=self._owner, now=self._clock.now(), lease_seconds=self._settings.lease_seconds
         )
@@ -160,6 +174,8 @@ class Worker:
 
     def _keep(self, lease: Lease, result: Result) -> None:
         self._journal.add(lease, result)
+        if result.usage is not None:
+            self._finished_tokens += result.usage.input_tokens
         if self._journal.size >= self._settings.commit_bytes:
             self._commit_hint.notify()
             if self._journal.size >= 4 * self._settings.commit_bytes:
@@ -167,6 +183,9 @@ class Worker:
 
     async def commit(self) -> Pace:
         """Makes the results of the last moment durable, and ends the shards that are through."""
+        if self._finished_tokens:
+            self.throughput.add(self._finished_tokens, now=self._clock.monotonic())
+            self._finished_tokens = 0
         try:
             await self._journal.commit()
         except StorageFull:
@@ -224,12 +243,19 @@ class Worker:
             task.cancel()
         self._commit_hint.notify()
 
-    async def stop(self) -> None:
-        """Gives the calls that are out a bounded time, journals what came, and gives the shards back."""
+    async def drain(self) -> None:
+        """Sends nothing more, and gives the calls that are out a bounded time. The loops may go on meanwhile.
+
+        A claim that is under way is waited for, too: cut off, it could leave a shard leased to nobody.
+        """
         self._feed.closed = True
         deadline = self._clock.monotonic() + self._settings.grace_seconds
-        while self.in_flight and self._clock.monotonic() < deadline:
+        while (self.in_flight or self._claiming) and self._clock.monotonic() < deadline:
             await self._clock.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Gives the calls that are out a bounded time, journals what came, and gives the shards back."""
+        await self.drain()
         for lease in self._leases:
             self._abort(lease, Cause.SHUTDOWN)
         while self.in_flight:

@@ -4,25 +4,33 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from slackwater.core.batch import Batch, BatchError
+from slackwater.core.cost import GroupBy, UsageEntry
 from slackwater.core.file import File, FileLimits, FileStatus, Purpose
 from slackwater.core.listing import EVERY_BATCH, BatchQuery
+from slackwater.core.price import Price
+from slackwater.core.resource import DEFAULT, Role, Slot, StoredKey
 from slackwater.core.upload import Upload, UploadPart
 from slackwater.ports.records import (
+    AuditEntry,
+    FileCounts,
     IdempotencyKey,
     LeaseState,
     NewShard,
     OpenBatch,
+    OpenBatches,
     PendingImport,
     Segment,
     Shard,
+    StoredDeployment,
     UnfinishedShard,
     Waiting,
 )
+from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
 
 
-class Ledger(Protocol):
+class Ledger(WebhookLedger, Protocol):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files
@@ -32,9 +40,16 @@ class Ledger(Protocol):
 
     async def file(self, file_id: str) -> File | None: ...
     async def files(
-        self, *, purpose: Purpose | None, after: str | None, limit: int, descending: bool, now: int
+        self,
+        *,
+        purpose: Purpose | None,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        now: int,
+        resource: str = DEFAULT,
     ) -> list[File]:
-        """A page of the files that have not expired, behind the file `after`, which may have been deleted lately.
+        """A page of a resource's files that have not expired, behind the file `after`, which may have been deleted lately.
 
         Raises InvalidRequest where there never was such a file.
         """
@@ -115,6 +130,19 @@ class Ledger(Protocol):
         """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted."""
         ...
 
+    # Keys
+    async def keys(self) -> list[StoredKey]:
+        """Every key of every resource: there are few."""
+        ...
+
+    async def put_keys(self, keys: Sequence[StoredKey]) -> None:
+        """Keeps keys; one that stands in the place of another replaces it."""
+        ...
+
+    async def delete_keys(self, resource: str, role: Role, slot: Slot | None = None) -> int:
+        """Forgets one key of a role, or both; returns how many."""
+        ...
+
     # Batches
     async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
         """Adds a batch and returns it; or, where the key has been used for the same order, the batch that it made.
@@ -128,8 +156,10 @@ class Ledger(Protocol):
         ...
 
     async def batch(self, batch_id: str) -> Batch | None: ...
-    async def batches(self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int) -> list[Batch]:
-        """The next batches in the order of `query`, behind the batch `after`, whether that one matches or not.
+    async def batches(
+        self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int, resource: str = DEFAULT
+    ) -> list[Batch]:
+        """A resource's next batches in the order of `query`, behind the batch `after`, whether that one matches or not.
 
         Raises InvalidRequest where `after` is unknown, or where too many batches would have to be looked at.
         """
@@ -145,9 +175,17 @@ class Ledger(Protocol):
         ...
 
     async def accept_batch(
-        self, batch_id: str, *, deployment: str, endpoint: str, total: int, tokens: int, shards: Sequence[NewShard]
+        self,
+        batch_id: str,
+        *,
+        deployment: str,
+        endpoint: str,
+        total: int,
+        tokens: int,
+        shards: Sequence[NewShard],
+        price: Price | None = None,
     ) -> bool:
-        """Records the shards; the batch now waits for room. False if it is no longer `validating`."""
+        """Records the shards; the batch now waits for room, at this price. False if it is no longer `validating`."""
         ...
 
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool: ...
@@ -175,7 +213,7 @@ class Ledger(Protocol):
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
     ) -> list[tuple[str, int]]:
-        """Records results and renews the leases of their shards.
+        """Records results, adds completed ones to the account of the day, and renews the leases of their shards.
 
         Returns the (batch, index) whose epoch is no longer ours: nothing of those counts.
         """
@@ -213,6 +251,47 @@ class Ledger(Protocol):
 
     async def elapse_windows(self, *, now: int) -> list[str]:
         """Starts to end the batches whose window is over and whose policy says so; returns their ids."""
+        ...
+
+    # Deployments
+    async def deployments(self) -> list[StoredDeployment]:
+        """Every deployment that was made over the API, of every resource."""
+        ...
+
+    async def put_deployment(self, deployment: StoredDeployment) -> None:
+        """Keeps a deployment, in the place of one of the same name."""
+        ...
+
+    async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:
+        """Forgets a deployment, unless a batch that has not ended is on it: then False."""
+        ...
+
+    async def open_batches(self, deployment: str) -> OpenBatches:
+        """The batches of a deployment that have not ended, those that wait for validation included."""
+        ...
+
+    async def batch_regions(self, batch_id: str) -> list[str]:
+        """Where the backends stand that have answered requests of a batch, by name."""
+        ...
+
+    # Accounts
+    async def usage(
+        self, *, resource: str | None, first_day: int, last_day: int, by: Collection[GroupBy], limit: int
+    ) -> list[UsageEntry]:
+        """What was completed on these days, summed over what is not in `by`; entries of different prices stay apart.
+
+        The order is that of `GroupBy`, days first. Without a resource, all of them. Raises InvalidRequest where too many
+        entries would have to be looked at.
+        """
+        ...
+
+    async def file_counts(self, resource: str) -> FileCounts: ...
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """Adds an entry behind all others, under a number of its own."""
+        ...
+
+    async def audit(self, *, resource: str | None, after: int = 0, limit: int) -> list[AuditEntry]:
+        """The next entries behind the number `after`, oldest first. Without a resource, those of all."""
         ...
 
     async def close(self) -> None: ...

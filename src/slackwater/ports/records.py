@@ -1,9 +1,12 @@
 """What goes into the ledger and comes out of it, besides the records of core."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from slackwater.core.batch import Batch, RequestCounts, Usage
 from slackwater.core.file import File
+from slackwater.core.resource import DEFAULT
 from slackwater.ports.blobs import BlobRange
 
 
@@ -21,6 +24,7 @@ class IdempotencyKey(Struct, frozen=True, kw_only=True):
 
     key: str
     digest: str
+    resource: str = DEFAULT
 
 
 class NewShard(Struct, frozen=True, kw_only=True):
@@ -59,6 +63,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     counts: RequestCounts
     usage: Usage
     model: str | None = None
+    regions: tuple[str, ...] = ()
+    """Where the backends stand that answered."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):
@@ -96,3 +102,43 @@ class OpenBatch(Struct, frozen=True, kw_only=True):
     deployment: str
     shards: int
     virtual_time: float
+
+
+class OpenBatches(Struct, frozen=True, kw_only=True):
+    """How many batches of a deployment have not ended, and when the first of their windows does."""
+
+    count: int
+    first_expires_at: int | None
+
+
+class FileCounts(Struct, frozen=True, kw_only=True):
+    """How many uploaded files a resource has: those that live until they are deleted, and those that go by themselves."""
+
+    lasting: int
+    expiring: int
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """Who did what to which object. The ledger gives it its number, and never changes it."""
+
+    seq: int = 0
+    at: int
+    resource: str
+    who: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+    request_id: str
+
+
+class StoredDeployment(Struct, frozen=True, kw_only=True):
+    """A deployment that was made over the API: what was asked for, in the words of Azure's control plane."""
+
+    resource: str
+    name: str
+    body: dict[str, Any]
+    etag: str
+    created_at: int
+    updated_at: int
+    deleted_at: int | None = None
+    """When it was to be deleted; it stays until its batches have ended."""

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from slackwater.core.content_filter import Severities
 from slackwater.core.request import Reply
+from slackwater.core.resource import Principal
 
 T = TypeVar("T")
 
@@ -48,6 +50,21 @@ class Backend(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """Says how bad a text is, for a content filter."""
+
+    async def classify(self, prompt: str, completion: str | None = None) -> Severities:
+        """The severities of the prompt, or, where there is a completion, of that as the answer to the prompt.
+
+        Raises ClassifierFailed, whose message has nothing of the texts. Cancelling aborts the call.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends idle connections."""
+        ...
+
+
 class Fetcher(Protocol):
     """Fetches what a URL of a user's choice leads to, within what the operator allows."""
 
@@ -63,4 +80,20 @@ class Fetcher(Protocol):
 
         Raises what `check` raises, ImportRefused for an address, and FetchFailed. What `write` raises passes through.
         """
+        ...
+
+
+class TokenVerifier(Protocol):
+    """Says who the bearer of a token is, by the word of an issuer whom the operator trusts."""
+
+    async def verify(self, token: str, *, asked: str | None = None) -> Principal:
+        """Whom a token makes its bearer. `asked`: the resource whose host name was called. Never repeats or logs the token.
+
+        Raises TokenRefused for one that is not good (broken, expired, not for us, not by a trusted issuer), PermissionDenied
+        for a good one that leads to no resource or role, and IssuerUnavailable where that cannot be told at the moment.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends what still goes on in the background."""
         ...

@@ -1,0 +1,39 @@
+"""Structs out of tables of settings, with a fault for every wrong field instead of only the first."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+S = TypeVar("S", bound=Struct)
+
+
+def section(raw: object, kind: type[S], where: str, faults: list[str]) -> S | None:
+    """One struct out of one table; None where something is wrong with it."""
+    if not isinstance(raw, dict):
+        faults.append(f"{where}: must be a table of settings")
+        return None
+    before = len(faults)
+    values: dict[str, Any] = {}
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for name, value in raw.items():
+        if name not in fields:
+            faults.append(f"{where}: unknown setting '{name}'{suggest(name, fields)}")
+            continue
+        try:
+            values[name] = msgspec.convert(value, fields[name].type)
+        except msgspec.ValidationError as error:
+            text = str(error).split(" - at")[0]
+            faults.append(f"{where}: {name}: {text[0].lower()}{text[1:]}")
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            faults.append(f"{where}: {name} is missing: {name} = ...")
+    return kind(**values) if len(faults) == before else None
+
+
+def suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    """What somebody may have meant who wrote a name that there is not."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"

@@ -1,0 +1,231 @@
+"""Deployments in the configuration, in either spelling, and those that bodies of the API ask for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slackwater.config import Config, load, ordered_deployment
+from slackwater.core.deployment import Deployment
+from slackwater.core.errors import ConfigError
+from slackwater.wiring import deployment_record
+from tests.test_config import faults
+
+OURS = """
+[[deployments]]
+name = "a"
+model = "gpt-4o"
+version = "2024-08-06"
+sku = "data-zone-batch"
+data_zone = "eu"
+capacity = 250
+dynamic_quota = true
+version_upgrade_option = "NoAutoUpgrade"
+[[deployments.backends]]
+url = "http://127.0.0.1:1/v1"
+region = "swedencentral"
+data_zone = "eu"
+[[deployments.backends]]
+url = "http://127.0.0.1:2/v1"
+region = "eastus"
+data_zone = "us"
+"""
+AZURES = """
+[[deployments]]
+name = "a"
+sku = { name = "DataZoneBatch", capacity = 250 }
+[deployments.properties]
+model = { format = "OpenAI", name = "gpt-4o", version = "2024-08-06" }
+dynamicThrottlingEnabled = true
+versionUpgradeOption = "NoAutoUpgrade"
+dataZone = "eu"
+[[deployments.properties.backends]]
+url = "http://127.0.0.1:1/v1"
+region = "swedencentral"
+dataZone = "eu"
+[[deployments.properties.backends]]
+url = "http://127.0.0.1:2/v1"
+region = "eastus"
+dataZone = "us"
+"""
+ONE = '[[deployments]]\nname = "a"\n{}\n[[deployments.backends]]\necho = {{}}\n'
+
+
+def loaded(tmp_path: Path, text: str) -> Config:
+    """A configuration without faults."""
+    (tmp_path / "c.toml").write_text(text)
+    return load(tmp_path / "c.toml", {"KEY": "secret"})
+
+
+def record(tmp_path: Path, text: str) -> Deployment:
+    """The only deployment of a configuration."""
+    (deployment,) = loaded(tmp_path, text).deployments
+    return deployment_record(deployment)
+
+
+def test_both_spellings_say_the_same(tmp_path: Path) -> None:
+    """Ours, and that of Azure's control plane; a deployment of a data zone uses no backend outside of it."""
+    deployment = record(tmp_path, OURS)
+    assert deployment == record(tmp_path, AZURES)
+    assert (deployment.sku, deployment.enqueued_token_limit, deployment.dynamic_quota) == (
+        "DataZoneBatch",
+        250_000,
+        True,
+    )
+    assert [backend.region for backend in deployment.backends] == ["swedencentral"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ("", None),
+        ("capacity = 30", 30_000),
+        ("capacity = 30\nenqueued_token_limit = 7", 7),
+        ('model = "gpt-4o"\nquota_tier = "default"', 200_000_000),
+        ('model = "gpt-4o"\nquota_tier = "default"\ncapacity = 0', 0),
+    ],
+)
+def test_limits_of_enqueued_tokens(tmp_path: Path, settings: str, limit: int | None) -> None:
+    """As written, else by the capacity in thousands, else by the tier."""
+    assert record(tmp_path, ONE.format(settings)).enqueued_token_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ('sku = "GlobalBach"', "there is no SKU 'GlobalBach'; did you mean 'GlobalBatch'?"),
+        ('sku = { nam = "GlobalBatch" }', "sku: unknown setting 'nam'; did you mean 'name'?"),
+        (
+            'sku = { name = "GlobalBatch", capacity = 1 }\ncapacity = 2',
+            "capacity is set already, as capacity; write it once",
+        ),
+        ('properties = { model = "gpt" }', "properties.model must be a table"),
+        ("properties = { raiPolicy = 1 }", "properties: unknown setting 'raiPolicy'"),
+        (
+            'model = "gpt-4o"\nquota_tier = "student"',
+            "the tier 'student' has no figure for the model 'gpt-4o' as GlobalBatch",
+        ),
+        ('quota_tier = "gold"', "quota_tier: invalid enum value 'gold'"),
+        ("capacity = -1", "capacity must not be negative"),
+        ('sku = "DataZoneBatch"', "is DataZoneBatch, so it needs a data_zone"),
+        ('sku = "DataZoneBatch"\ndata_zone = "eu"', "has no backend in the data zone 'eu'"),
+        ('version_upgrade_option = "Never"', "version_upgrade_option must be OnceNewDefaultVersionAvailable"),
+        ('properties = { raiPolicyName = "strict" }', "there is no content filter 'strict'"),
+    ],
+)
+def test_faults(tmp_path: Path, settings: str, fault: str) -> None:
+    """Each says what to do."""
+    (found,) = faults(tmp_path, ONE.format(settings))
+    assert fault in found
+
+
+def test_faults_of_places_and_of_the_control_plane(tmp_path: Path) -> None:
+    """Regions are sent in headers; hosts are hosts; keys are in the environment."""
+    text = '[server]\nregion = "a\\nb"\n[control_plane]\nbackend_hosts = ["http://x"]\nbackend_key_envs = ["GONE"]\n'
+    text += 'capacity_max = -1\n[[resources]]\nname = "red"\nregion = "a, b"\n' + ONE.format("")
+    found = "\n".join(faults(tmp_path, text.replace("echo = {}", 'echo = {}\nregion = "ä"')))
+    for fault in (
+        "[server]: region must be printable",
+        "resource 'red': region must be",
+        "'http://x' must be a host",
+        "GONE is not set",
+        "capacity_max must not be negative",
+        "backend 1: region must be",
+    ):
+        assert fault in found
+
+
+CONFIGURED = """
+[control_plane]
+backend_hosts = ["engine.example:8000"]
+backend_key_envs = ["KEY"]
+capacity_max = 1000
+[[content_filters]]
+name = "strict"
+[[content_filters.blocklists]]
+name = "words"
+terms = ["secret"]
+[[resources]]
+name = "red"
+[[deployments]]
+name = "pool"
+model = "gpt-4o"
+when_full = "queue"
+images = false
+endpoints = ["chat/completions"]
+enqueued_token_limit = 5000
+rai_policy_name = "strict"
+[[deployments.backends]]
+url = "http://127.0.0.1:1/v1"
+[[deployments]]
+name = "reds"
+resource = "red"
+model = "llama"
+[[deployments.backends]]
+url = "http://127.0.0.1:2/v1"
+"""
+
+
+def ordered(tmp_path: Path, body: dict[str, Any], resource: str = "default") -> Deployment:
+    """What a body makes."""
+    config = loaded(tmp_path, CONFIGURED)
+    return deployment_record(ordered_deployment(body, resource=resource, name="new", config=config))
+
+
+def test_a_body_without_backends_uses_those_of_its_model(tmp_path: Path) -> None:
+    """So a pasted body works as it is; what it does not say, a filter above all, is as it is there."""
+    body = {
+        "sku": {"name": "Global-Batch", "capacity": 250},
+        "properties": {"model": {"format": "OpenAI", "name": "gpt-4o", "version": "2024-08-06"}},
+    }
+    made = ordered(tmp_path, body)
+    assert (made.name, made.sku, made.enqueued_token_limit) == ("new", "GlobalBatch", 250_000)
+    assert [backend.name for backend in made.backends] == ["http://127.0.0.1:1/v1"]
+    assert (made.rai_policy_name, made.when_full.value, made.capabilities.images) == ("strict", "queue", False)
+    body["properties"]["raiPolicyName"] = "Microsoft.DefaultV2"
+    assert ordered(tmp_path, body).rai_policy_name == "strict"
+    del body["sku"]
+    assert ordered(tmp_path, body).enqueued_token_limit == 5_000
+
+
+def test_backends_of_a_named_deployment(tmp_path: Path) -> None:
+    """Under any model name; only deployments of the same resource can be named."""
+    made = ordered(tmp_path, {"properties": {"model": {"name": "other"}, "backendsOf": "pool"}})
+    assert (made.model, made.backends[0].name) == ("other", "http://127.0.0.1:1/v1")
+    assert ordered(tmp_path, {"properties": {"backendsOf": "reds"}}, "red").model == "llama"
+    with pytest.raises(ConfigError, match="Configured are: 'reds'"):
+        ordered(tmp_path, {"properties": {"backendsOf": "pool"}}, "red")
+
+
+def test_backends_of_its_own(tmp_path: Path) -> None:
+    """Only where the operator allows the host, and with keys that he allows."""
+    backend = {"url": "http://engine.example:8000/v1", "apiKeyEnv": "KEY", "region": "west", "concurrency": 3}
+    made = ordered(tmp_path, {"properties": {"model": {"name": "m"}, "backends": [backend]}})
+    assert (made.backends[0].region, made.slots, made.rai_policy_name) == ("west", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"properties": {"model": {"name": "unknown"}}}, "nothing is known of the model 'unknown'"),
+        (
+            {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://127.0.0.1:1/v1"}]}},
+            "its host is not allowed",
+        ),
+        (
+            {"properties": {"backends": [{"url": "http://engine.example:8000", "apiKeyEnv": "PATH"}]}},
+            "'PATH' is not allowed",
+        ),
+        ({"properties": {"backends": [{"echo": {}}]}}, "needs a url"),
+        ({"properties": {"backendsOf": "pool", "backends": [{"url": "http://engine.example:8000"}]}}, "leave one out"),
+        ({"sku": {"name": "x"}, "properties": {"backendsOf": "pool"}}, "there is no SKU 'x'"),
+        ({"sku": {"name": "DataZoneBatch"}, "properties": {"backendsOf": "pool"}}, "needs a data_zone"),
+        ({"sku": {"capacity": 1001}, "properties": {"backendsOf": "pool"}}, "the operator allows 1,000"),
+        ({"properties": {"backendsOf": "pool", "raiPolicyName": "lax"}}, "there is no content filter 'lax'"),
+    ],
+)
+def test_bodies_that_are_refused(tmp_path: Path, body: dict[str, Any], fault: str) -> None:
+    """A body cannot reach what the operator has not allowed."""
+    with pytest.raises(ConfigError) as caught:
+        ordered(tmp_path, body)
+    assert fault in "\n".join(caught.value.faults)
