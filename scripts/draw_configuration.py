@@ -25,6 +25,7 @@ SECTIONS = (
     config.ClassifierConfig,
     config.ScoresConfig,
     config.CategoryConfig,
+    config.ControlPlaneConfig,
     config.DeploymentConfig,
     config.BackendConfig,
     config.EchoConfig,

@@ -93,8 +93,14 @@ def red_ids(world: World) -> dict[str, str]:
     upload = red(
         "POST", "/uploads", {"purpose": "batch", "filename": "a", "bytes": 3, "mime_type": "application/jsonl"}
     ).json
+    endpoint = world.call("openai", "red")(
+        "POST",
+        "/webhook_endpoints",
+        {"name": "a", "url": "https://receiver.example/x", "event_types": ["batch.completed"]},
+    ).json
     return {
         "file_id": file_id,
+        "webhook_endpoint_id": endpoint["id"],
         "batch_id": red.ended(batch["id"])["id"],
         "upload_id": upload["id"],
         "model": "blue-only",
@@ -111,7 +117,8 @@ def body_of(operation: Operation, ids: dict[str, str]) -> Any:
     """A body that asks for somebody's things."""
     if operation.body is None:
         return None
-    return order(ids["file_id"]) | {"part_ids": ["x"], "role": "user", "key": "key1"}
+    more = {"part_ids": ["x"], "role": "user", "key": "key1", "event_type": "batch.completed"}
+    return order(ids["file_id"]) | more
 
 
 def same_but_for_ids(answer: Answer, ids: dict[str, str]) -> tuple[int, Any]:
@@ -127,13 +134,14 @@ def test_what_is_another_s_is_answered_like_what_never_was(
     world: World, red_ids: dict[str, str], family: str, operation: Operation
 ) -> None:
     """For every operation of every family: blue asks for red's things, and hears word for word what it hears of nothing."""
-    if not re.search(r"{(file_id|batch_id|upload_id)}", operation.path) and operation.name != "create_batch":
+    if not re.search(r"{(file_id|batch_id|upload_id|webhook_endpoint_id)}", operation.path) and operation.name != "create_batch":
         return
     blue = world.call(family, "blue", Role.ADMIN)
     nothing = {
         "file_id": "file-" + "0" * 32,
         "batch_id": "batch_00000000-0000-0000-0000-000000000000",
         "upload_id": "upload_" + "0" * 32,
+        "webhook_endpoint_id": "we_" + "0" * 32,
         "model": "nothing",
     }
     theirs = blue(operation.method, path_of(operation, red_ids), body_of(operation, red_ids))

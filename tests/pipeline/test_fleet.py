@@ -19,7 +19,8 @@ from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import started
 
 DEPLOYMENT = Deployment(name="d", model="m", backends=())
-LINE = b'{"custom_id":"%d","method":"POST","url":"/v1/chat/completions","body":{"model":"d","messages":[]}}\n'
+# Three requests in as many bytes as a shard of the ledger's contract has; blank lines are none.
+LINES = b"".join(b'{"custom_id":"%d","body":{}}\n' % number for number in range(3)).ljust(100, b"\n")
 ANSWER = b'{"model":"m","usage":{"prompt_tokens":7,"completion_tokens":1}}'
 
 
@@ -108,9 +109,73 @@ async def house(folder: Path, ledger: Any) -> House:
     """With the batch in it."""
     blobs = DiskBlobs(folder)
     writer = await blobs.create("files/0")
-    data = b"".join(LINE % number for number in range(3))
-    await writer.write(data + b" " * (100 - len(data)))
+    await writer.write(LINES)
     await writer.publish()
     await started(ledger, shards=(3,))
-    # `started` says that a shard has 100 bytes.
     return House(ledger, blobs)
+
+
+def test_a_worker_that_is_replaced_gives_its_shards_back(tmp_path: Path) -> None:
+    """Its calls get their grace time, its backends are closed, and the new one has answers for every line."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "ledger")
+        own = await house(tmp_path, ledger)
+        old, new = Silent(answers=False), Silent(answers=True)
+        own.fleet.put(DEPLOYMENT, [dispatcher(old)])
+        own.fleet.start()
+        await old.asked.wait()
+        own.fleet.put(DEPLOYMENT, [dispatcher(new)])
+        await own.done()
+        assert own.fleet.tokens_per_second("d", now=SystemClock().monotonic()) == 2.1
+        await own.fleet.stop()
+        assert old.closed
+        assert new.closed
+        await ledger.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_a_claim_that_is_under_way_is_not_cut_off(tmp_path: Path) -> None:
+    """The ledger has given the shard to the old worker, who has not heard of it yet: it comes back, and at once."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "ledger")
+        slow = SlowClaims(ledger)
+        own = await house(tmp_path, slow)
+        old, new = Silent(answers=False), Silent(answers=True)
+        own.fleet.put(DEPLOYMENT, [dispatcher(old)])
+        own.fleet.start()
+        await slow.claimed.wait()
+        own.fleet.put(DEPLOYMENT, [dispatcher(new)])
+        slow.go_on.set()
+        # Far less than a lease lasts.
+        await asyncio.wait_for(own.done(), 10)
+        assert not old.asked.is_set()
+        await own.fleet.stop()
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_deployment_that_changes_without_new_backends_keeps_its_worker(tmp_path: Path) -> None:
+    """A limit is no reason to stop anything; what is hidden cannot be chosen, and what is removed is not there."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "ledger")
+        own = await house(tmp_path, ledger)
+        backend = Silent(answers=True)
+        own.fleet.put(DEPLOYMENT, [dispatcher(backend)])
+        changed = Deployment(name="d", model="m", backends=(), enqueued_token_limit=5)
+        own.fleet.put(changed, None)
+        assert (own.fleet.all(), own.fleet.get("d"), len(own.workers)) == ([changed], changed, 1)
+        own.fleet.hide("d", hidden=True)
+        assert own.fleet.all() == []
+        own.fleet.start()
+        own.fleet.remove("d")
+        assert own.fleet.get("d") is None
+        await own.fleet.stop()
+        assert backend.closed
+        await ledger.close()
+
+    asyncio.run(story())
