@@ -48,7 +48,12 @@ class QuotaMachine(RuleBasedStateMachine):
         """A batch holds its estimate."""
         policies = Policies(window_elapsed=WindowElapsed.EXPIRE if expires else WindowElapsed.CONTINUE)
         new = batch(
-            len(self.tokens), deployment=name, enqueued_tokens=tokens, policies=policies, expires_at=2_000, resource=DEFAULT
+            len(self.tokens),
+            deployment=name,
+            enqueued_tokens=tokens,
+            policies=policies,
+            expires_at=2_000,
+            resource=DEFAULT,
         )
         self.runner.run(self.ledger.add_batch(new))
         self.tokens[new.id] = tokens

@@ -134,7 +134,10 @@ def test_what_is_another_s_is_answered_like_what_never_was(
     world: World, red_ids: dict[str, str], family: str, operation: Operation
 ) -> None:
     """For every operation of every family: blue asks for red's things, and hears word for word what it hears of nothing."""
-    if not re.search(r"{(file_id|batch_id|upload_id|webhook_endpoint_id)}", operation.path) and operation.name != "create_batch":
+    if (
+        not re.search(r"{(file_id|batch_id|upload_id|webhook_endpoint_id)}", operation.path)
+        and operation.name != "create_batch"
+    ):
         return
     blue = world.call(family, "blue", Role.ADMIN)
     nothing = {
