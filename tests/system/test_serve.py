@@ -118,17 +118,20 @@ def test_a_gentle_stop_keeps_what_is_in_flight(tmp_path: Path) -> None:
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     """Whoever cannot wait signals twice; what was journaled is kept, and the next start continues."""
-    server = serve(tmp_path, "echo = { hang_rate = 1.0 }\nconcurrency = 4\n")
-    batch_id = server.create_batch(server.upload("in.jsonl", input_lines("stop", 10)))
-    wait(server, batch_id, "in_progress")
-    log = tmp_path / "server.log"
-    server.process.send_signal(signal.SIGTERM)
-    while "waiting for" not in log.read_text():
-        time.sleep(0.01)
-    started = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(10) == 130
-    assert time.monotonic() - started < 5
+    with CountingBackend(latency=3600) as backend:
+        server = serve(tmp_path, f'url = "{backend.url}"\nconcurrency = 4\n')
+        batch_id = server.create_batch(server.upload("in.jsonl", input_lines("stop", 10)))
+        # A batch is in progress before its first request is out.
+        while not backend.in_flight:
+            time.sleep(0.01)
+        log = tmp_path / "server.log"
+        server.process.send_signal(signal.SIGTERM)
+        while "waiting for" not in log.read_text():
+            time.sleep(0.01)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 130
+        assert time.monotonic() - started < 5
     server = serve(tmp_path, "echo = {}\n")
     wait(server, batch_id, "completed")
     server.kill()
