@@ -1,13 +1,14 @@
 """Another try of what a batch did not get done (an extension of ours)."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.calls import FAMILIES, Caller, chat, order
+from tests.api.calls import FAMILIES, Answer, Caller, chat, order
 from tests.server import Server
 
 CONFIG = """
@@ -152,6 +153,26 @@ def test_a_retry_has_a_key_too(call: Caller) -> None:
     assert len({answer.json["input_file_id"] for answer in made}) == 1
     other = call("POST", "/batches", order(first["input_file_id"]), headers=headers)
     assert other.status == 409
+
+
+def test_retries_at_once_under_one_key_leave_one_file(call: Caller) -> None:
+    """Whoever comes second has made a file for nothing, and it does not stay."""
+    first = failed_half(call)
+    headers = {"Idempotency-Key": f"at-once-{first['id']}"}
+    before = len(call("GET", "/files", query="purpose=batch").json["data"])
+    answers: list[Answer] = []
+
+    def retry() -> None:
+        answers.append(call("POST", f"/batches/{first['id']}/retry", headers=headers))
+
+    threads = [threading.Thread(target=retry) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 6
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert len(call("GET", "/files", query="purpose=batch").json["data"]) == before + 1
 
 
 def test_metadata_of_one_s_own(call: Caller) -> None:

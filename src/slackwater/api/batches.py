@@ -15,7 +15,7 @@ from slackwater.api.objects import ExpiresAfter, NewBatch
 from slackwater.api.odata import FILTER, ORDERBY, read_query
 from slackwater.core.batch import Batch, Policies
 from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.pipeline.admission import Order
+from slackwater.pipeline.admission import Admitted, Order
 from slackwater.ports import IdempotencyKey
 
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
@@ -34,13 +34,13 @@ async def create(request: Request) -> Response:
     )
     policies = policies_of(dialect, body.output_expires_after)
     key = idempotency_key(request, body.idempotency_key, "create", msgspec.structs.astuple(order), policies)
-    return await make(request, order, policies, key)
+    return await admitted_response(request, await admit(request, order, policies, key))
 
 
-async def make(request: Request, order: Order, policies: Policies, key: IdempotencyKey | None) -> Response:
-    """Makes the batch, or finds the one that this key has made before, and answers with it."""
+async def admit(request: Request, order: Order, policies: Policies, key: IdempotencyKey | None) -> Admitted:
+    """Makes the batch, or finds the one that this key has made before."""
     context, dialect = context_of(request), dialect_of(request)
-    admitted = await context.admission.create(
+    return await context.admission.create(
         order,
         batch_id=dialect.new_batch_id(),
         endpoint=dialect.endpoint(order.endpoint),
@@ -48,6 +48,11 @@ async def make(request: Request, order: Order, policies: Policies, key: Idempote
         fail_fast=dialect.fail_fast,
         key=key,
     )
+
+
+async def admitted_response(request: Request, admitted: Admitted) -> Response:
+    """The answer with a batch that was made now, or before."""
+    context, dialect = context_of(request), dialect_of(request)
     headers = await _token_headers(context, dialect, admitted.batch)
     if admitted.repeated:
         headers["idempotent-replayed"] = "true"

@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from slackwater.api.batches import checked_metadata, find_batch, idempotency_key, make, policies_of
+from slackwater.api.batches import admit, admitted_response, checked_metadata, find_batch, idempotency_key, policies_of
 from slackwater.api.bodies import read_body
 from slackwater.api.context import Context, context_of, dialect_of
 from slackwater.api.objects import RetryBatch
@@ -42,13 +42,16 @@ async def retry(request: Request) -> Response:
         completion_window=batch.completion_window,
         metadata=metadata,
     )
+    used_file_id = None
     try:
-        return await make(request, order, policies, key)
-    except Exception:
-        # What was made for this batch alone goes with it.
-        if earlier is None and input_file_id != batch.input_file_id:
+        admitted = await admit(request, order, policies, key)
+        used_file_id = admitted.batch.input_file_id
+    finally:
+        # A file that was made for this batch alone goes with it: where it was refused, and where another call under the
+        # same key was first.
+        if earlier is None and input_file_id not in (batch.input_file_id, used_file_id):
             await context.intake.forget(input_file_id)
-        raise
+    return await admitted_response(request, admitted)
 
 
 async def results(request: Request) -> Response:

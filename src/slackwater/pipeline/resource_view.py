@@ -17,18 +17,7 @@ from slackwater.core.upload import Upload, UploadPart
 from slackwater.ports import NO_LIMITS, AuditEntry, FileCounts, IdempotencyKey, Ledger, Segment
 
 # Of these only what `file`, `batch` or `upload` has found can be an argument; a deployment's key names its resource.
-SAFE = frozenset(
-    {
-        "blob_in_use",
-        "enqueued_tokens",
-        "add_upload_part",
-        "upload_parts",
-        "counted_tokens",
-        "file_usage",
-        "batch_usage",
-        "batch_regions",
-    }
-)
+SAFE = frozenset({"blob_in_use", "enqueued_tokens", "add_upload_part", "batch_regions"})
 
 
 class ResourceView:
