@@ -1,4 +1,4 @@
-"""The doors to the world. The pipeline waits only through these; `wiring.py` decides who stands behind them.
+"""The doors to the world. The pipeline waits only through these; `wiring` decides who stands behind them.
 
 Whoever implements a port passes that port's contract tests (tests/adapters/*_contract.py).
 """

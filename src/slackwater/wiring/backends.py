@@ -1,0 +1,44 @@
+"""Clients of backends, as they are configured."""
+
+import urllib.parse
+
+from slackwater.adapters.echo_backend import EchoBackend
+from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.http_pool import Timeouts
+from slackwater.config import BackendConfig
+from slackwater.core.errors import ConfigError
+from slackwater.ports import Backend, Clock
+
+
+def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
+    """The client for one configured backend. Raises ConfigError."""
+    if config.echo is not None:
+        echo = config.echo
+        return EchoBackend(
+            clock=clock,
+            latency_seconds=echo.latency_seconds,
+            jitter_seconds=echo.jitter_seconds,
+            error_rate=echo.error_rate,
+            busy_rate=echo.busy_rate,
+            hang_rate=echo.hang_rate,
+        )
+    assert config.url is not None, "a checked backend has a url or is the built-in one"
+    headers = dict(config.headers)
+    if key:
+        host = urllib.parse.urlsplit(config.url).hostname or ""
+        azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+        if (config.api_key_header or ("api-key" if azure else "authorization")) == "api-key":
+            headers["api-key"] = key
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+    try:
+        return HttpBackend(
+            config.url,
+            headers=headers,
+            timeouts=Timeouts(
+                connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
+            ),
+            connections_max=config.concurrency,
+        )
+    except ValueError as error:
+        raise ConfigError([f"backend {config.url}: {error}"]) from error

@@ -1,0 +1,25 @@
+"""What can be found wrong with a configuration only by making what it asks for."""
+
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.config import Config
+from slackwater.core.errors import ConfigError
+from slackwater.wiring.backends import backend_of
+from slackwater.wiring.content_filters import content_filter_of
+
+
+def check_backends(config: Config) -> None:
+    """Makes every backend's client once, without a call. Raises ConfigError with what they refuse, such as a header."""
+    faults: list[str] = []
+    for deployment in config.deployments:
+        for backend in deployment.backends:
+            try:
+                backend_of(backend, key=config.backend_keys.get(backend.api_key_env or ""), clock=SystemClock())
+            except ConfigError as error:
+                faults += [f"deployment '{deployment.name}': {fault}" for fault in error.faults]
+    for content_filter in config.content_filters:
+        try:
+            content_filter_of(content_filter, config.backend_keys, SystemClock())
+        except ConfigError as error:
+            faults += [f"content filter '{content_filter.name}': {fault}" for fault in error.faults]
+    if faults:
+        raise ConfigError(faults)

@@ -1,0 +1,90 @@
+"""Deployments at work: what the configuration says, what was asked for over the API, and a dispatcher for each backend."""
+
+import functools
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from slackwater.config import Config, DeploymentConfig, endpoint_of, limit_of, ordered_deployment, usable_backends
+from slackwater.core.deployment import BackendRef, Capabilities, Deployment
+from slackwater.core.pacing import Breaker, RetryPolicy
+from slackwater.pipeline.control_plane import Assembled
+from slackwater.pipeline.dispatcher import Dispatcher
+from slackwater.ports import Clock, StoredDeployment
+from slackwater.wiring.backends import backend_of
+
+if TYPE_CHECKING:
+    from slackwater.pipeline.content_filter import ContentFilter
+
+
+def deployment_record(config: DeploymentConfig) -> Deployment:
+    """What the pipeline needs to know of a configured deployment."""
+    return Deployment(
+        name=config.name,
+        resource=config.resource,
+        model=config.model,
+        version=config.version,
+        sku=config.sku,
+        data_zone=config.data_zone,
+        backends=tuple(
+            BackendRef(
+                name=backend.url or "built-in",
+                concurrency=backend.concurrency,
+                model=backend.model,
+                region=backend.region,
+                data_zone=backend.data_zone,
+            )
+            for backend in usable_backends(config)
+        ),
+        enqueued_token_limit=limit_of(config),
+        when_full=config.when_full,
+        tokenizer=config.tokenizer,
+        capabilities=Capabilities(
+            endpoints=tuple(endpoint_of(name) for name in config.endpoints), images=config.images
+        ),
+        dynamic_quota=config.dynamic_quota,
+        rai_policy_name=config.rai_policy_name,
+        version_upgrade_option=config.version_upgrade_option,
+    )
+
+
+def dispatchers_of(
+    config: DeploymentConfig, keys: dict[str, str], clock: Clock, filters: Mapping[str, "ContentFilter"]
+) -> list[Dispatcher]:
+    """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
+    make: Callable[..., Dispatcher] = Dispatcher
+    # One of Azure's own policies may be named without being configured; then nothing is looked at.
+    if config.rai_policy_name is not None and config.rai_policy_name in filters:
+        from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
+
+        make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
+    return [
+        make(
+            backend.url or "built-in",
+            backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock),
+            concurrency=backend.concurrency,
+            model=backend.model,
+            retry=RetryPolicy(attempts_max=backend.attempts),
+            breaker=Breaker(),
+            clock=clock,
+            chance=random.random,
+            region=backend.region,
+        )
+        for backend in usable_backends(config)
+    ]
+
+
+def assembler_of(
+    config: Config, clock: Clock, filters: Mapping[str, "ContentFilter"]
+) -> Callable[[StoredDeployment], Assembled]:
+    """Who makes deployments of what was asked for over the API. It raises ConfigError."""
+
+    def assemble(stored: StoredDeployment) -> Assembled:
+        ordered = ordered_deployment(stored.body, resource=stored.resource, name=stored.name, config=config)
+        return Assembled(
+            deployment=deployment_record(ordered),
+            works_as=(usable_backends(ordered), ordered.rai_policy_name),
+            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters),
+        )
+
+    return assemble

@@ -1,0 +1,210 @@
+"""The stages of the pipeline, put together, and the order in which they start and stop."""
+
+import asyncio
+import itertools
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from slackwater.core.deployment import Deployment
+from slackwater.core.file import FileLimits
+from slackwater.core.price import Price
+from slackwater.core.tokens import TokenCounter
+from slackwater.pipeline.control_plane import Assembled, ControlPlane
+from slackwater.pipeline.dispatcher import Dispatcher
+from slackwater.pipeline.enqueuer import Enqueuer
+from slackwater.pipeline.finalizer import Finalizer
+from slackwater.pipeline.fleet import Fleet
+from slackwater.pipeline.importer import Importer
+from slackwater.pipeline.input_scan import SHARD_LINES_MAX
+from slackwater.pipeline.intake import new_file_id as new_upload_file_id
+from slackwater.pipeline.janitor import Janitor, UploadJanitor
+from slackwater.pipeline.loops import Hint, Loop
+from slackwater.pipeline.scheduler import Scheduler
+from slackwater.pipeline.spare_capacity import SpareCapacity
+from slackwater.pipeline.validator import Validator
+from slackwater.pipeline.webhook_endpoints import WebhookEndpoints
+from slackwater.pipeline.webhooks import Deliverer
+from slackwater.pipeline.worker import Worker, WorkerSettings
+from slackwater.ports import (
+    NO_LIMITS,
+    BlobStore,
+    Clock,
+    Fetcher,
+    Ledger,
+    Offload,
+    Sender,
+    StoredDeployment,
+)
+
+# Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
+IMPORTS_AT_ONCE = 4
+# Webhooks on their way at once, each to another endpoint.
+DELIVERIES_AT_ONCE = 8
+
+
+def new_output_file_id() -> str:
+    """An id as Azure gives output files: `file-` and a dashed uuid (spec 2.1)."""
+    return f"file-{uuid.uuid4()}"
+
+
+class Service:
+    """The stages of the pipeline over one ledger and one blob store, running or not."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        offload: Offload,
+        deployments: Sequence[Deployment],
+        backends: Callable[[Deployment], Sequence[Dispatcher]],
+        counter: TokenCounter | Mapping[str, TokenCounter] | None,
+        settings: WorkerSettings,
+        accept_any: str | None = None,
+        lines_max: int = 100_000,
+        embedding_inputs_max: int = 50_000,
+        errors_max: int = 100,
+        shard_lines_max: int = SHARD_LINES_MAX,
+        new_file_id: Callable[[], str] = new_output_file_id,
+        incarnation: str | None = None,
+        fetcher: Fetcher | None = None,
+        file_limits: FileLimits = NO_LIMITS,
+        sender: Sender | None = None,
+        price_of: Callable[[str], Price | None] = lambda model: None,
+        assemble: Callable[[StoredDeployment], Assembled] | None = None,
+    ) -> None:
+        """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start.
+
+        Without a `fetcher`, nothing is imported from URLs; without a `sender`, no webhook is sent; without `assemble`, no
+        deployments are made over the API.
+        """
+        self.ledger = ledger
+        self.blobs = blobs
+        self.clock = clock
+        self.hint = Hint()
+        # One of its own: uploads end seldom, and batches call theirs all the time.
+        self.upload_hint = Hint()
+        self.import_hint = Hint()
+        self.webhook_hint = Hint()
+        incarnation = incarnation or uuid.uuid4().hex[:12]
+        numbers = itertools.count()
+        self.fleet = Fleet(
+            lambda deployment, dispatchers: Worker(
+                deployment.key,
+                dispatchers,
+                owner=f"{incarnation}-{next(numbers)}",
+                ledger=ledger,
+                blobs=blobs,
+                clock=clock,
+                hint=self.hint,
+                settings=settings,
+            )
+        )
+        for deployment in deployments:
+            self.fleet.put(deployment, backends(deployment))
+        self.spare = SpareCapacity(
+            ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
+        )
+        self.control_plane = ControlPlane(
+            ledger, clock, self.fleet, self.spare, assemble=assemble, wake=self.hint.notify
+        )
+        self.validator = Validator(
+            ledger,
+            blobs,
+            clock,
+            offload,
+            deployments=self.fleet.all,
+            counter=counter,
+            accept_any=accept_any,
+            lines_max=lines_max,
+            embedding_inputs_max=embedding_inputs_max,
+            errors_max=errors_max,
+            shard_lines_max=shard_lines_max,
+            price_of=price_of,
+            allowance=self.spare.allowance,
+        )
+        self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
+        self.scheduler = Scheduler(ledger)
+        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
+        self.janitor = Janitor(ledger, blobs, clock)
+        self.upload_janitor = UploadJanitor(ledger, blobs, clock)
+        self._importing = IMPORTS_AT_ONCE if fetcher else 1
+        self._fetcher = fetcher
+        self._file_limits = file_limits
+        self.importer = self.importer_of(ledger)
+        self._sender = sender
+        self.deliverer = Deliverer(ledger, clock, sender=sender, chance=random.random)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def _limit_now(self, key: str) -> int | None:
+        """What a deployment may hold; where the configuration has lost it, nothing is held back."""
+        deployment = self.fleet.get(key)
+        return None if deployment is None else (await self.spare.allowance(deployment)).limit
+
+    def importer_of(self, ledger: Ledger) -> Importer:
+        """An importer over this ledger, or over a resource's view of it: that one only takes orders."""
+        return Importer(
+            ledger,
+            self.blobs,
+            self.clock,
+            fetcher=self._fetcher,
+            new_id=new_upload_file_id,
+            wake=self.import_hint.notify,
+            limits=self._file_limits,
+            chance=random.random,
+        )
+
+    def webhooks_of(self, resource: str) -> WebhookEndpoints:
+        """The webhook endpoints of a resource."""
+        return WebhookEndpoints(
+            self.ledger, self.clock, sender=self._sender, resource=resource, wake=self.webhook_hint.notify
+        )
+
+    def loops(self) -> list[Loop]:
+        """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
+        clock, hint = self.clock, self.hint
+        stages = [
+            Loop("validate", self.validator.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("enqueue", self.enqueuer.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("schedule", self.scheduler.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("finalize", self.finalizer.step, clock=clock, hint=hint, idle_seconds=1.0),
+            Loop("janitor", self.janitor.step, clock=clock, hint=hint, idle_seconds=5.0, every=True),
+            Loop("uploads", self.upload_janitor.step, clock=clock, hint=self.upload_hint, idle_seconds=5.0),
+        ]
+        stages += [
+            Loop(f"import-{number}", self.importer.step, clock=clock, hint=self.import_hint, idle_seconds=1.0)
+            for number in range(self._importing)
+        ]
+        if self._sender is not None:
+            deliverer, webhook_hint = self.deliverer, self.webhook_hint
+            stages += [
+                Loop(f"webhook-{number}", deliverer.step, clock=clock, hint=webhook_hint, idle_seconds=1.0)
+                for number in range(DELIVERIES_AT_ONCE)
+            ]
+            stages.append(
+                Loop("webhooks", deliverer.tidy, clock=clock, hint=webhook_hint, idle_seconds=60.0, every=True)
+            )
+        stages.append(Loop("deployments", self.control_plane.step, clock=clock, hint=hint, idle_seconds=1.0))
+        return stages
+
+    async def start(self) -> None:
+        """Recovers what an earlier incarnation left, then lets everything run."""
+        await self.janitor.start()
+        await self.upload_janitor.start()
+        await self.control_plane.load()
+        self.fleet.start()
+        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops()]
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls to backends are out."""
+        return self.fleet.in_flight
+
+    async def stop(self) -> None:
+        """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.fleet.stop()
