@@ -1,7 +1,7 @@
 """The operations that tell what a resource has used, and who did what in it. Neither vendor has them, except for quotas."""
 
 from slackwater.api import accounts, audit, objects
-from slackwater.api.operation import Operation, Parameter
+from slackwater.api.operation import Operation, Parameter, limit, text
 from slackwater.core.resource import Role
 
 TAG = "Accounts"
@@ -62,18 +62,18 @@ ACCOUNTS: tuple[Operation, ...] = (
         handler=audit.list_entries,
         name="list_audit_entries",
         tag=TAG,
-        summary="Read who did what, oldest first",
+        summary="Read who did what, oldest first unless asked otherwise",
         parameters=(
-            Parameter(
-                name="limit",
-                description="How many at most.",
-                schema={"type": "integer", "minimum": 1, "maximum": audit.PAGE_MAX, "default": 100},
-            ),
+            limit(100, audit.PAGE_MAX),
             Parameter(
                 name="after",
                 description="The `last_id` of the page before.",
                 schema={"type": "string", "pattern": "^[0-9]{1,18}$"},
             ),
+            text("order", "By their numbers: `desc` is newest first.", enum=["asc", "desc"], default="asc"),
+            text("who", "Only entries whose `who` contains this text.", maxLength=audit.TEXT_MAX),
+            text("action", "Only entries whose `action` contains this text.", maxLength=audit.TEXT_MAX),
+            text("target", "Only entries whose `target` contains this text.", maxLength=audit.TEXT_MAX),
         ),
         answer=objects.AuditPage,
         errors=(400, 403),

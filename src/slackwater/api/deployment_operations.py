@@ -1,6 +1,7 @@
 """The operations on deployments: for administrators, on our own paths and on ARM's; and the table of regions, for everybody."""
 
 from slackwater.api import deployments, objects
+from slackwater.api.conditions import CONDITIONS
 from slackwater.api.dialects import ARM, AZURE_V1, OPENAI
 from slackwater.api.operation import Operation
 from slackwater.core.resource import Role
@@ -29,6 +30,7 @@ DEPLOYMENT_OPERATIONS: tuple[Operation, ...] = (
         tag=TAG,
         summary="Get a deployment",
         answer=objects.DeploymentObject,
+        answer_headers=("ETag",),
         errors=(404,),
         families=FAMILIES,
         needs=Role.ADMIN,
@@ -41,9 +43,11 @@ DEPLOYMENT_OPERATIONS: tuple[Operation, ...] = (
         tag=TAG,
         summary="Make a deployment, or replace it",
         body=objects.NewDeployment,
+        parameters=CONDITIONS,
         answer=objects.DeploymentObject,
+        answer_headers=("ETag",),
         status_also=(201,),
-        errors=(400, 409, 413),
+        errors=(400, 409, 412, 413),
         families=FAMILIES,
         needs=Role.ADMIN,
     ),
@@ -55,8 +59,10 @@ DEPLOYMENT_OPERATIONS: tuple[Operation, ...] = (
         tag=TAG,
         summary="Change what the body names, and leave the rest",
         body=objects.ChangedDeployment,
+        parameters=CONDITIONS,
         answer=objects.DeploymentObject,
-        errors=(400, 404, 409, 413),
+        answer_headers=("ETag",),
+        errors=(400, 404, 409, 412, 413),
         families=FAMILIES,
         needs=Role.ADMIN,
     ),
@@ -67,10 +73,12 @@ DEPLOYMENT_OPERATIONS: tuple[Operation, ...] = (
         name="delete_deployment",
         tag=TAG,
         summary="Let no new batch in, and remove the deployment when the last one has ended",
+        parameters=CONDITIONS,
         answer=objects.DeploymentObject,
+        answer_headers=("ETag",),
         status=202,
         status_also=(204,),
-        errors=(409,),
+        errors=(409, 412),
         families=FAMILIES,
         needs=Role.ADMIN,
     ),

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import re
 from typing import Any
 
@@ -23,17 +24,21 @@ REASONS = {
     403: "The operator has not allowed this.",
     404: "There is no such object, or no such api-version.",
     409: "The state of the object forbids this, and trying again will not help.",
+    412: "The object is not as `If-Match` or `If-None-Match` wants it; nothing was changed.",
     413: "The body is too large.",
+    429: "So much of this is being done for the caller already; `Retry-After` says when to try again.",
 }
 SUMMARY = """The Batch API of Azure OpenAI and of OpenAI, served by yourself. The same operations are there under three prefixes,
 one for each family of clients: `/openai` (Azure, dated api-versions), `/openai/v1` (Azure v1) and `/v1` (OpenAI)."""
 HEADERS = {
     "Location": "Where the new file is (Azure, dated).",
+    "ETag": "Its version, for `If-Match`.",
     "Content-Disposition": "The file's name.",
     "slackwater-regions": "The regions whose backends have answered so far, where they are known.",
     "deployment-enqueued-tokens": "Enqueued tokens of the deployment, with this batch (Azure).",
     "deployment-maximum-enqueued-tokens": "Its limit, where it has one (Azure).",
     "slackwater-results-cursor": "The next `after`.",
+    "slackwater-queue-position": "1 where it is the next of its deployment to start, while it waits for room.",
 }
 SOURCE = re.compile(r"\s*\((?:[^()]*\bspec \d[^()]*)\)")
 
@@ -42,6 +47,7 @@ def document() -> dict[str, Any]:
     """The whole document. The same code always gives the same one."""
     paths: dict[str, dict[str, Any]] = {
         "/healthz": {"get": _health()},
+        "/readyz": {"get": _ready()},
     }
     for dialect in DIALECTS[::-1]:
         for operation in OPERATIONS:
@@ -78,6 +84,20 @@ def _health() -> dict[str, Any]:
         "summary": "Whether the process answers",
         "security": [],
         "responses": {"200": answer},
+    }
+
+
+def _ready() -> dict[str, Any]:
+    content = _content(objects.Readiness)
+    return {
+        "operationId": "ready",
+        "tags": ["Service"],
+        "summary": "Whether the service should be given work",
+        "security": [],
+        "responses": {
+            "200": {"description": "It should.", "content": content},
+            "503": {"description": "It should not, for these reasons.", "content": content},
+        },
     }
 
 
@@ -183,9 +203,10 @@ def _may_be_left_out(kind: Any, default: Any) -> bool:
 
 
 def _field_texts() -> dict[str, dict[str, str]]:
-    """The sentences below the fields of api/objects.py, by class and field."""
+    """The sentences below the fields of api/objects, by class and field."""
+    modules = [module for _, module in inspect.getmembers(objects, inspect.ismodule)]
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(objects)).body:
+    for node in itertools.chain.from_iterable(ast.parse(inspect.getsource(module)).body for module in modules):
         if not isinstance(node, ast.ClassDef):
             continue
         for field, text in zip(node.body, node.body[1:], strict=False):

@@ -23,8 +23,22 @@ class Parameter(Struct, frozen=True, kw_only=True):
     place: str = "query"
 
 
+def text(name: str, description: str, **schema: Any) -> Parameter:
+    """A parameter that is a text; `schema` says more about it."""
+    return Parameter(name=name, description=description, schema={"type": "string", **schema})
+
+
+def limit(default: int, most: int) -> Parameter:
+    """How long a page may be."""
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter(name="limit", description="How many at most.", schema=schema)
+
+
+AFTER = text("after", "The id of the last one of the page before.")
+
+
 class Operation(Struct, frozen=True, kw_only=True):
-    """One operation. What it answers is a type of api/objects.py, or a media type where it is no JSON."""
+    """One operation. What it answers is a type of api/objects, or a media type where it is no JSON."""
 
     method: str
     path: str
@@ -48,6 +62,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     """Besides 401, and 404 for an api-version that is not known."""
     families: tuple[str, ...] = EVERY
+    changes: bool = True
+    """False for one that changes nothing although it is no GET."""
     needs: Role | None = None
     """The role that a caller needs; by default a reader may look and a user may act."""
 

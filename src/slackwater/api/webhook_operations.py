@@ -4,17 +4,10 @@ from collections.abc import Iterator
 
 from slackwater.api import objects, webhooks
 from slackwater.api.dialects import AZURE_V1, OPENAI
-from slackwater.api.operation import Operation, Parameter
+from slackwater.api.operation import AFTER, Operation, limit
 
 NOT_DATED = (AZURE_V1.name, OPENAI.name)
-PAGES = (
-    Parameter(
-        name="limit",
-        description="How many at most.",
-        schema={"type": "integer", "minimum": 1, "maximum": webhooks.LIST_MAX, "default": 20},
-    ),
-    Parameter(name="after", description="The id of the last one of the page before.", schema={"type": "string"}),
-)
+PAGES = (limit(20, webhooks.LIST_MAX), AFTER)
 
 
 def _operations(place: str, names: str) -> Iterator[Operation]:

@@ -1,0 +1,27 @@
+"""The process itself."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class UnreadyReason(Struct, frozen=True, kw_only=True):
+    """Why the service should not be given work at the moment."""
+
+    code: str
+    """`starting`, `stopping`, `ledger_not_writable`, `files_not_writable`, `disk_space_low` or `stage_failing`."""
+    message: str
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether the service should be given work."""
+
+    status: Literal["ready", "unavailable"]
+    reasons: list[UnreadyReason]
+    """Empty where it is ready."""

@@ -1,0 +1,272 @@
+"""What people who watch see: batches in short, how they get on, their lines one by one, and the deployments behind them."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from slackwater.api.objects.batches import RequestCountsObject
+from slackwater.api.objects.times import Moment
+
+BatchStatus = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+
+
+class BatchOverviewRow(Struct, frozen=True, kw_only=True):
+    """A batch in short."""
+
+    object: Literal["batch.overview"] = "batch.overview"
+    id: str
+    status: BatchStatus
+    created_at: Moment
+    ended_at: Moment | None
+    """When it came to its last status."""
+    endpoint: str
+    deployment: str | None
+    model: str | None
+    input_file_id: str
+    filename: str | None
+    """That of the input file; null once it is deleted."""
+    counts: RequestCountsObject
+    input_tokens: int
+    output_tokens: int
+    enqueued_tokens: int
+    cost: str | None
+    """A decimal number with every digit; null where the batch has no price."""
+    currency: str | None
+    queue_position: int | None
+    """1 where it is the next of its deployment to start; null where it does not wait for room."""
+    error: str | None
+    """The first reason why the input was refused."""
+    metadata: dict[str, str] | None
+
+
+class BatchOverviewPage(Struct, frozen=True, kw_only=True):
+    """A page of batches, newest first. The next one is asked for with the last `id` as `after`."""
+
+    object: Literal["list"] = "list"
+    data: list[BatchOverviewRow]
+    has_more: bool
+    counts: dict[str, int]
+    """How many batches of each status the resource has, whatever was asked for."""
+
+
+class BatchProgress(Struct, frozen=True, kw_only=True):
+    """How a batch gets on. Rates are those of about the last minute; what cannot be told honestly is null."""
+
+    object: Literal["batch.progress"] = "batch.progress"
+    batch_id: str
+    status: BatchStatus
+    queue_position: int | None
+    """1 where it is the next of its deployment to start; null where it does not wait for room."""
+    counts: RequestCountsObject
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: str | None
+    currency: str | None
+    requests_per_second: float | None
+    tokens_per_second: float | None
+    """Read and written."""
+    seconds_left: int | None
+    """Null before there is a rate, and while nothing gets done."""
+    seconds_left_range: Annotated[list[int], Meta(min_length=2, max_length=2)] | None
+    """From, to: wide while the rate changes."""
+    first_result_at: Moment | None
+    deployment: str | None
+    model: str | None
+    regions: list[str]
+    """Where the backends stand that have answered, as far as it is known."""
+
+
+class BatchLine(Struct, frozen=True, kw_only=True):
+    """One result in short."""
+
+    object: Literal["batch.line"] = "batch.line"
+    custom_id: str
+    outcome: Literal["completed", "failed"]
+    status_code: int | None
+    """Null where there was no HTTP answer."""
+    code: str | None
+    """What went wrong."""
+    message: str | None
+    answer: str | None
+    """The first 300 characters of the answer's text."""
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class BatchLineList(Struct, frozen=True, kw_only=True):
+    """Some results, in about the order of completion."""
+
+    object: Literal["list"] = "list"
+    data: list[BatchLine]
+    has_more: bool
+    """Whether there is more already. It may be true for an empty page: a call looks through a bounded number of lines."""
+    next: str | None
+    """The `after` of the next call, also of one that comes later and finds what has come since."""
+
+
+class BatchLineDetail(Struct, frozen=True, kw_only=True):
+    """One request of a batch as a whole."""
+
+    object: Literal["batch.line.detail"] = "batch.line.detail"
+    custom_id: str
+    line: int | None
+    """Its number in the input file, from 1."""
+    request: dict[str, Any] | None
+    """Its line of the input file; null where the file is gone."""
+    result: dict[str, Any] | None
+    """Its line of the output file or of the error file; null until there is one."""
+
+
+class ErrorGroupExample(Struct, frozen=True, kw_only=True):
+    """One of the lines of a group."""
+
+    custom_id: str
+    message: str | None
+
+
+class ErrorGroupObject(Struct, frozen=True, kw_only=True):
+    """Lines that failed in the same way."""
+
+    code: str
+    status_code: int | None
+    count: int
+    message: str | None
+    """Of the first one."""
+    examples: list[ErrorGroupExample]
+
+
+class ErrorGroupList(Struct, frozen=True, kw_only=True):
+    """What went wrong in a batch, the largest group first."""
+
+    object: Literal["list"] = "list"
+    data: list[ErrorGroupObject]
+    failed: int
+    """Lines in all groups together: those that failed, and, once the batch has ended, those that never ran."""
+
+
+class ValidateFile(Struct, frozen=True, kw_only=True):
+    """For what a file is to be validated."""
+
+    endpoint: str | None = None
+    """Such as `/v1/chat/completions`; by default that of the file's first line."""
+
+
+class ExcerptObject(Struct, frozen=True, kw_only=True):
+    """A piece of a wrong line."""
+
+    text: str
+    """At most 240 characters around the fault."""
+    start: int | None
+    """Where the fault begins in them; null where it cannot be told."""
+    end: int | None
+
+
+class FileValidationError(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, with the code and the words that a batch would have."""
+
+    code: str
+    message: str
+    line: int | None
+    """Counted from 1; null where it is about the whole file."""
+    param: str | None
+    excerpt: ExcerptObject | None
+
+
+class ValidationQuota(Struct, frozen=True, kw_only=True):
+    """Whether the file's tokens would fit the deployment now."""
+
+    held: int
+    """Enqueued tokens of the deployment."""
+    limit: int | None
+    """What it may hold now; null where there is no limit."""
+    fits: bool
+    waits: bool
+    """Whether a batch that does not fit waits for its turn instead of being refused."""
+
+
+class EstimatedCost(Struct, frozen=True, kw_only=True):
+    """What the input tokens will cost, the discount taken off. What the answers cost, nobody knows before."""
+
+    input: str
+    currency: str
+
+
+class FileValidation(Struct, frozen=True, kw_only=True):
+    """What validation finds in a file."""
+
+    object: Literal["file.validation"] = "file.validation"
+    file_id: str
+    valid: bool
+    endpoint: str
+    deployment: str | None
+    """The name that the file has in `model`."""
+    model: str | None
+    requests: int
+    tokens: int
+    """Input tokens, as a batch of it would hold them; 0 for a file that is not valid."""
+    error_count: int
+    errors: list[FileValidationError]
+    """The first ones, up to the operator's cap, by line."""
+    quota: ValidationQuota | None
+    estimated_cost: EstimatedCost | None
+
+
+class BackendStatus(Struct, frozen=True, kw_only=True):
+    """One backend now. Rates and latency are those of about the last minute."""
+
+    name: str
+    """Its URL without user name and query; for others than administrators, its host."""
+    region: str
+    data_zone: str
+    health: Literal["ok", "resting", "down"]
+    """`resting`: it asked to be left alone for a moment. `down`: it does not answer, or with errors only."""
+    in_flight: int
+    window: int
+    """How many requests it may have at once now."""
+    latency_seconds: float | None
+    requests_per_second: float
+    tokens_per_second: float
+    last_error: str | None
+    """Of the last ten minutes, for administrators."""
+
+
+class DeploymentQuotaStatus(Struct, frozen=True, kw_only=True):
+    """How full a deployment is."""
+
+    held: int
+    """Enqueued tokens of the batches that do not wait for room."""
+    waiting: int
+    """Enqueued tokens of those that do."""
+    waiting_batches: int
+    limit: int | None
+    limit_now: int | None
+    """With dynamic quota, what it may hold at the moment; else the same as `limit`."""
+    dynamic: bool
+    when_full: Literal["fail", "queue"]
+
+
+class DeploymentStatus(Struct, frozen=True, kw_only=True):
+    """One deployment now."""
+
+    object: Literal["deployment.status"] = "deployment.status"
+    name: str
+    model: str
+    version: str | None
+    sku: str
+    accepts: bool
+    """False while it is being deleted: it takes no new batches."""
+    regions: list[str]
+    quota: DeploymentQuotaStatus
+    open_batches: int
+    content_filter: str | None
+    backends: list[BackendStatus]
+
+
+class DeploymentStatusList(Struct, frozen=True, kw_only=True):
+    """Every deployment of the resource, by name."""
+
+    object: Literal["list"] = "list"
+    data: list[DeploymentStatus]
