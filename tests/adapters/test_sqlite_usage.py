@@ -10,8 +10,8 @@ from hypothesis import settings
 from slackwater.adapters.sql_ledger import SqlLedger
 from slackwater.core.batch import Usage
 from slackwater.core.errors import InvalidRequest
-from slackwater.ports import AuditEntry, Ledger
-from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, results
+from slackwater.ports import AuditSearch, Ledger
+from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, entry, results
 from tests.adapters.usage_machine import UsageMachine
 
 
@@ -49,8 +49,10 @@ def test_the_database_refuses_to_change_the_audit_log(tmp_path: Path, statement:
 
     async def write() -> None:
         ledger = SqlLedger.open(tmp_path / "l")
-        entry = AuditEntry(at=1, resource="r", who="w", action="a", object="o", detail={}, request_id="i")
-        await ledger.add_audit(entry)
+        for at in (1, 2):
+            await ledger.add_audit(entry(at))
+        # What was trimmed once opens the door to nothing that is younger.
+        assert await ledger.trim_audit(before=2, limit=9) == 1
         await ledger.close()
 
     asyncio.run(write())
@@ -71,6 +73,22 @@ def test_too_much_usage_is_refused_in_time(tmp_path: Path) -> None:
             await ledger.commit_segments([results(shard, {0: Usage()})], now=0, lease_seconds=9)
         with pytest.raises(InvalidRequest, match="fewer days"):
             await ledger.usage(resource=None, first_day=BEGIN, last_day=END, by=EVERYTHING, limit=9)
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_too_long_a_search_of_the_audit_log_is_refused_in_time(tmp_path: Path) -> None:
+    """A search has a bound, and the answer says what to do; pages without a search look at no more than they return."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l", search_steps=100)
+        for at in range(300):
+            await ledger.add_audit(entry(at))
+        with pytest.raises(InvalidRequest, match="found sooner"):
+            await ledger.audit(resource="default", limit=9, descending=True, search=AuditSearch(who="nobody"))
+        newest = await ledger.audit(resource="default", limit=2, descending=True)
+        assert [each.at for each in newest] == [299, 298]
         await ledger.close()
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ import pytest
 from slackwater.core.batch import RequestCounts, Usage
 from slackwater.core.cost import GroupBy
 from slackwater.core.price import Price
-from slackwater.ports import AuditEntry, BlobRange, FileCounts, Ledger, NewShard, Segment, Shard
+from slackwater.ports import AuditEntry, AuditSearch, BlobRange, FileCounts, Ledger, NewShard, Segment, Shard
 from tests.adapters.ledger_contract import batch, file
 
 DAY = 86_400
@@ -51,6 +51,12 @@ def results(shard: Shard, usages: dict[int, Usage | None], *, model: str | None 
         usage=sum(completed, Usage()),
         model=model if completed else None,
     )
+
+
+def entry(at: int, **changes: str) -> AuditEntry:
+    """Something that was done at that moment."""
+    usual = {"resource": "default", "who": "w", "action": "a", "object": f"o{at}", "request_id": "i"}
+    return AuditEntry(at=at, detail={}, **(usual | changes))
 
 
 class UsageContract:
@@ -196,5 +202,83 @@ class UsageContract:
             rest = await ledger.audit(resource="other", after=first[-1].seq, limit=2)
             assert [entry.object for entry in first + rest] == ["batch-1", "batch-3", "batch-5"]
             assert await ledger.audit(resource="other", after=rest[-1].seq, limit=2) == []
+
+        run(story)
+
+    def test_the_audit_log_is_read_backwards(self, run: Any) -> None:
+        """Newest first, behind a cursor that counts downwards; a new entry moves no page that comes after."""
+
+        async def story(ledger: Ledger) -> None:
+            for at in range(6):
+                await ledger.add_audit(entry(at, resource="other" if at % 2 else "default"))
+            everything = await ledger.audit(resource=None, limit=100, descending=True)
+            assert [each.at for each in everything] == [5, 4, 3, 2, 1, 0]
+            first = await ledger.audit(resource="other", limit=2, descending=True)
+            await ledger.add_audit(entry(7, resource="other"))
+            rest = await ledger.audit(resource="other", limit=2, descending=True, after=first[-1].seq)
+            assert [each.at for each in first + rest] == [5, 3, 1]
+            assert await ledger.audit(resource="other", limit=2, descending=True, after=rest[-1].seq) == []
+            assert await ledger.audit(resource="other", limit=2, descending=True, after=0) == []
+
+        run(story)
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            (AuditSearch(), [0, 1, 2, 3]),
+            (AuditSearch(who="user"), [0, 1]),
+            (AuditSearch(who="USER/key1"), [0]),
+            (AuditSearch(action="batch"), [1, 2]),
+            (AuditSearch(who="user", action="batch"), [1]),
+            (AuditSearch(object="b%_"), [2]),
+            (AuditSearch(object="%"), [2, 3]),
+            (AuditSearch(object="\\"), [3]),
+            (AuditSearch(object="nowhere"), []),
+        ],
+    )
+    def test_the_audit_log_is_searched(self, run: Any, search: AuditSearch, found: list[int]) -> None:
+        """All conditions hold; each text means its own characters, in either case; the search stays inside its resource."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_audit(entry(0, who="user/key1", action="upload_file", object="file-1"))
+            await ledger.add_audit(entry(1, who="user/key2", action="create_batch", object="batch_1"))
+            await ledger.add_audit(entry(2, who="admin/key1", action="cancel_batch", object="ab%_"))
+            await ledger.add_audit(entry(3, who="jané", action="create_keys", object="a\\%b"))
+            await ledger.add_audit(entry(4, who="user/key1", action="create_batch", object="b%_\\", resource="other"))
+            for descending in (False, True):
+                entries = await ledger.audit(resource="default", limit=9, search=search, descending=descending)
+                assert [each.at for each in entries] == (found[::-1] if descending else found)
+            page = await ledger.audit(resource="default", limit=1, search=search, descending=True)
+            assert [each.at for each in page] == found[-1:]
+
+        run(story)
+
+    def test_the_audit_log_is_trimmed_at_its_old_end(self, run: Any) -> None:
+        """Entries of before a moment go, so many at a time, the oldest first; what is left is as it was."""
+
+        async def story(ledger: Ledger) -> None:
+            for at in range(10):
+                await ledger.add_audit(entry(at))
+            before = await ledger.audit(resource=None, limit=100)
+            assert [await ledger.trim_audit(before=7, limit=3) for _ in range(4)] == [3, 3, 1, 0]
+            assert await ledger.audit(resource=None, limit=100) == before[7:]
+            assert await ledger.trim_audit(before=0, limit=100) == 0
+            # The clock had been wrong: what says that it is younger stays, wherever it is.
+            await ledger.add_audit(entry(3))
+            assert await ledger.trim_audit(before=9, limit=100) == 3
+            assert [each.at for each in await ledger.audit(resource=None, limit=100)] == [9]
+
+        run(story)
+
+    def test_numbers_of_the_audit_log_never_come_again(self, run: Any) -> None:
+        """A cursor into an emptied log finds what came after it, and nothing of it was given out before."""
+
+        async def story(ledger: Ledger) -> None:
+            for at in (1, 2):
+                await ledger.add_audit(entry(at))
+            cursor = (await ledger.audit(resource=None, limit=100))[-1].seq
+            assert await ledger.trim_audit(before=9, limit=100) == 2
+            await ledger.add_audit(entry(9))
+            assert [each.at for each in await ledger.audit(resource=None, after=cursor, limit=100)] == [9]
 
         run(story)

@@ -90,6 +90,10 @@ def tokens(lines: list[Any], kind: str) -> int:
 # Usage and cost
 
 
+@pytest.mark.contract(
+    "O GET /usage",
+    "O GET /batches/{batch_id}/cost",
+)
 def test_cost_is_the_sum_over_the_output_lines(call: Caller) -> None:
     """Of a batch, of a deployment and of the day, to the last digit, with the batch discount taken off."""
     first, first_lines = completed(call, 7)
@@ -160,6 +164,7 @@ def test_a_new_price_changes_nothing_that_was_agreed(tmp_path: Path) -> None:
         server.kill()
 
 
+@pytest.mark.contract("O GET /usage")
 def test_usage_as_a_table(call: Caller) -> None:
     """CSV by `format` or by Accept, read back by a CSV reader; no cell is a formula."""
     completed(call, 2)
@@ -220,6 +225,7 @@ def test_what_makes_no_sense_is_refused(server: Server, query: str, word: str) -
 # Quotas
 
 
+@pytest.mark.contract("O GET /usages")
 def test_quotas_in_the_shape_of_the_control_plane(call: Caller) -> None:
     """Each deployment's enqueued tokens and the files, against their limits; null where there is none."""
     file_id = call.upload(chat(3, model="stuck-batch")).json["id"]
@@ -246,6 +252,7 @@ def test_quotas_in_the_shape_of_the_control_plane(call: Caller) -> None:
 # Audit
 
 
+@pytest.mark.contract("AVO GET /audit")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_who_did_what(server: Server, family: str) -> None:
     """Everything that changed something, in order, with the request that did it; what changed nothing is not there."""
@@ -317,6 +324,33 @@ def test_keys_have_names_in_the_log(server: Server) -> None:
     assert not any(key.encode() in answer.body for key in (admin, *keys))
 
 
+@pytest.mark.parametrize(("family", "place"), [("openai", ""), ("azure-v1", "/dashboard")])
+def test_webhook_endpoints_are_in_the_log(call: Caller, family: str, place: str) -> None:
+    """Who added, changed, deleted one or gave it another secret, at either place; without secrets and URLs."""
+    at, names = place + "/webhook_endpoints", "dashboard_" if place else ""
+    hooks = Caller(call.server, family)
+    new = {"name": "ours", "url": "https://receiver.invalid/hook", "event_types": ["batch.failed"]}
+    made = hooks("POST", at, new).json
+    one = f"{at}/{made['id']}"
+    assert hooks("POST", one, {"name": "theirs"}).status == 200
+    rotated = hooks("POST", f"{one}/rotate_secret").json
+    assert hooks("POST", at, new | {"url": "nonsense"}).status == 400
+    hooks("GET", one)
+    assert hooks("DELETE", one).status == 200
+    assert hooks("DELETE", one).status == 404
+    answer = call("GET", "/audit")
+    assert [(entry["action"], entry["target"], entry["detail"]) for entry in answer.json["data"]] == [
+        (f"create_{names}webhook_endpoint", made["id"], {"status": 200}),
+        (f"update_{names}webhook_endpoint", made["id"], {"status": 200}),
+        (f"rotate_{names}webhook_secret", made["id"], {"status": 200}),
+        (f"delete_{names}webhook_endpoint", made["id"], {"status": 200}),
+    ]
+    assert made["signing_secret"] != rotated["signing_secret"]
+    for secret in (made["signing_secret"], rotated["signing_secret"], "receiver.invalid"):
+        assert secret.encode() not in answer.body
+
+
+@pytest.mark.contract("O GET /audit")
 def test_the_audit_log_is_paged(call: Caller) -> None:
     """Every entry once, oldest first; a cursor that was never given is refused."""
     ids = [call.upload(chat(1)).json["id"] for _ in range(7)]
@@ -337,6 +371,37 @@ def test_the_audit_log_is_paged(call: Caller) -> None:
     }
     for wrong in ("x", "-1", "9" * 30, "1.5"):
         assert call("GET", "/audit", query=f"after={wrong}").status == 400
+
+
+@pytest.mark.contract("O GET /audit")
+def test_the_audit_log_is_paged_backwards(call: Caller) -> None:
+    """Newest first with `order=desc`: a person who looks for what has just happened begins at the end."""
+    ids = [call.upload(chat(1)).json["id"] for _ in range(5)]
+    first = call("GET", "/audit", query="order=desc&limit=3").json
+    rest = call("GET", "/audit", query=f"order=desc&limit=3&after={first['last_id']}").json
+    assert [entry["target"] for entry in first["data"] + rest["data"]] == ids[::-1]
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    refused = call("GET", "/audit", query="order=sideways")
+    assert (refused.status, refused.error["param"]) == (400, "order")
+
+
+@pytest.mark.contract("O GET /audit")
+def test_the_audit_log_is_searched(call: Caller) -> None:
+    """By who, by action and by target, all of which have to hold; what is longer than any of them is refused."""
+    file_id = call.upload(chat(1)).json["id"]
+    batch_id = call("POST", "/batches", order(file_id)).json["id"]
+    call("DELETE", f"/files/{file_id}")
+    for query, actions in (
+        (f"target={file_id}", ["upload_file", "delete_file"]),
+        ("action=batch", ["create_batch"]),
+        (f"who=ANON&action=e&target={batch_id}", ["create_batch"]),
+        ("who=nobody", []),
+        ("who=&action=&target=&order=desc&limit=1", ["delete_file"]),
+    ):
+        assert [entry["action"] for entry in call("GET", "/audit", query=query).json["data"]] == actions
+    for name in ("who", "action", "target"):
+        refused = call("GET", "/audit", query=f"{name}={'x' * 201}")
+        assert (refused.status, refused.error["param"]) == (400, name)
 
 
 def test_an_entry_survives_whatever_comes_after_the_answer(tmp_path: Path) -> None:

@@ -71,19 +71,23 @@ class Checks:
                     self.note(f"{text} was journaled twice")
                 self._journaled[text] = segment.batch_id
 
-    def request_was_sent(self, text: str, owner: str) -> None:
-        """A line that is journaled may only be sent by somebody who has been written off and does not know it."""
+    def request_was_sent(self, text: str, epoch: int) -> None:
+        """A line that is journaled may only be sent by somebody who has been written off and does not know it.
+
+        That is told by the epoch under which it is sent, not by who sends: a service that lost a shard and got it again may
+        still have calls of its first time there.
+        """
         self.sent += 1
         if text not in self._journaled:
             return
         batch_id, line = text.split("/")
         index = max(i for (batch, i), first in self._first_line.items() if batch == batch_id and first <= int(line))
         row = self._ledger._reader.execute(
-            "SELECT owner FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
+            "SELECT epoch FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
             (batch_id, index),
         ).fetchone()
-        if row is not None and row[0] is not None and row[0].startswith(owner + "-"):
-            self.note(f"{text} is journaled and was sent again by the owner of its shard")
+        if row is not None and row[0] == epoch:
+            self.note(f"{text} is journaled and was sent again under the newest epoch of its shard, {epoch}")
 
     # At rest
 

@@ -102,6 +102,14 @@ class Incarnation:
             chance=world.chance.random,
         )
 
+    def epoch_of_call(self) -> int:
+        """The epoch under which the running task sends: that of the lease which has it in flight."""
+        task = asyncio.current_task()
+        assert task is not None
+        leases = self.service.fleet._posts[DEPLOYMENT].worker._leases
+        (epoch,) = [lease.shard.epoch for lease in leases if task in lease.in_flight]
+        return epoch
+
     def kill(self) -> None:
         """Ends this life at whatever await it is."""
         self.alive = False
@@ -135,9 +143,10 @@ class MoodyBackend:
 
     async def send(self, path: str, body: bytes) -> Reply:
         life, world = self._life, self._life.world
+        epoch = life.epoch_of_call()
         await life.door()
         text = json.loads(body)["messages"][0]["content"]
-        world.checks.request_was_sent(text, life.owner)
+        world.checks.request_was_sent(text, epoch)
         chance, trouble = world.chance.random(), world.trouble
         if world.loop.time() < world.outage_until:
             raise BackendUnreachable("nobody is there", sent=False)

@@ -1,16 +1,20 @@
 """`slackwater usage` and `slackwater audit export`: what an operator reads from a data directory."""
 
+import asyncio
 import csv
 import io
 import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.ports import AuditEntry
 from tests.api.calls import Caller, chat
 from tests.server import Server
 
@@ -109,6 +113,64 @@ def test_export_of_the_audit_log(server: Server, tmp_path: Path) -> None:
     only = slackwater("audit", "export", "--data", tmp_path / "data", "--resource", "tides").stdout
     assert len(only.splitlines()) == 2
     assert slackwater("audit", "export", "--data", tmp_path / "data", "--until", "2025-01-01").stdout == b""
+
+
+def test_keys_of_the_command_line_are_in_the_audit_log(server: Server, tmp_path: Path) -> None:
+    """In the words of the API, by `command line`, in the resource that they are of; what changed nothing is not there."""
+    call = Caller(server, "openai", host="tides.test")
+    call.key = call("POST", "/keys", {"role": "admin"}).json["data"][0]["value"]
+    call("POST", "/keys", {"role": "user"})
+    call("POST", "/keys/user/rotate", {"key": "key2"})
+    call("DELETE", "/keys/user")
+    assert server.terminate() == 0
+    where = ("--data", tmp_path / "data", "--resource", "tides", "--role")
+    made = slackwater("keys", "create", *where, "user")
+    rotated = slackwater("keys", "rotate", *where, "user", "--key", "key2")
+    assert slackwater("keys", "delete", *where, "user").returncode == 0
+    assert slackwater("keys", "delete", *where, "user").returncode == 1
+    assert slackwater("keys", "rotate", *where, "user", "--key", "key2").returncode == 2
+    assert slackwater("keys", "list", "--data", tmp_path / "data").returncode == 0
+    answer = slackwater("audit", "export", "--data", tmp_path / "data", "--resource", "tides")
+    entries = [json.loads(line) for line in answer.stdout.splitlines()][1:]
+    of_the_api, of_ours = entries[:3], entries[3:]
+    for entry in of_the_api:
+        del entry["detail"]["status"]
+    words = [(entry["action"], entry["object"], entry["detail"]) for entry in of_the_api]
+    assert [(entry["action"], entry["object"], entry["detail"]) for entry in of_ours] == words
+    assert words[1] == ("rotate_key", "user", {"key": "key2"})
+    assert {(entry["who"], entry["request_id"]) for entry in of_ours} == {("command line", "")}
+    keys = [line.split()[1] for line in (made.stdout + rotated.stdout).splitlines()]
+    assert len(keys) == 3
+    assert not any(key in answer.stdout for key in keys)
+
+
+@pytest.mark.parametrize(("section", "left"), [("", ["o2"]), ("[audit]\nkeep_days = 0\n", ["o1", "o2"])])
+def test_what_the_audit_log_keeps(tmp_path: Path, section: str, left: list[str]) -> None:
+    """400 days where nothing is said; with 0, everything. What went is gone from the API and from exports."""
+    now = int(time.time())
+
+    async def write() -> None:
+        ledger = SqlLedger.open(tmp_path / "data" / "ledger.sqlite")
+        for name, at in (("o1", now - 401 * 86_400), ("o2", now - 399 * 86_400)):
+            entry = AuditEntry(at=at, resource="default", who="w", action="a", object=name, detail={}, request_id="i")
+            await ledger.add_audit(entry)
+        await ledger.close()
+
+    (tmp_path / "data").mkdir()
+    asyncio.run(write())
+    (tmp_path / "slackwater.toml").write_text(section + CONFIG)
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    try:
+        call = Caller(server, "openai")
+        # The janitor works in its own time; whatever it does, what is to be kept is there.
+        deadline = time.monotonic() + 60
+        while (seen := [each["target"] for each in call("GET", "/audit").json["data"]]) != left:
+            assert set(left) <= set(seen)
+            assert time.monotonic() < deadline, seen
+    finally:
+        server.kill()
+    answer = slackwater("audit", "export", "--data", tmp_path / "data")
+    assert [json.loads(line)["object"] for line in answer.stdout.splitlines()] == left
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:

@@ -9,14 +9,19 @@ from typing import Any
 
 import msgspec
 
-from slackwater.adapters.sql_rows import price_record, text_of
+from slackwater.adapters.sql_rows import pattern_of, price_record, text_of
 from slackwater.adapters.sql_work import SqlWork
 from slackwater.adapters.sqlite import SearchTooLong
 from slackwater.core.batch import Usage
 from slackwater.core.cost import GroupBy, UsageEntry
 from slackwater.core.errors import InvalidRequest
-from slackwater.ports import AuditEntry, FileCounts
+from slackwater.ports import AuditEntry, AuditSearch, FileCounts
 
+LAST = 2**62
+TOO_LONG = (
+    "Too many entries would have to be looked at for this page. Search for something that is found sooner, or ask the "
+    "operator for all of them, which 'slackwater audit export' writes."
+)
 _detail = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -77,7 +82,38 @@ class SqlUsage(SqlWork):
         values = msgspec.structs.asdict(entry) | {"detail": text_of(entry.detail)}
         await self._write(lambda db: self._run(db, "add_audit", values))
 
-    async def audit(self, *, resource: str | None, after: int = 0, limit: int) -> list[AuditEntry]:
-        name = "audit" if resource is None else "audit_of_resource"
-        rows = self._all(self._reader, name, {"resource": resource, "after": after, "limit": limit})
+    async def audit(
+        self,
+        *,
+        resource: str | None,
+        after: int | None = None,
+        limit: int,
+        descending: bool = False,
+        search: AuditSearch | None = None,
+    ) -> list[AuditEntry]:
+        name = ("newest_" if descending else "") + ("audit" if resource is None else "audit_of_resource")
+        cursor = (LAST if descending else 0) if after is None else after
+        wanted = AuditSearch() if search is None else search
+        values: dict[str, Any] = {each: pattern_of(text) for each, text in msgspec.structs.asdict(wanted).items()}
+        values |= {"resource": resource, "after": cursor, "limit": limit}
+        if wanted == AuditSearch():
+            # No more rows are looked at than are returned.
+            return [_audit_record(row) for row in self._all(self._reader, name, values)]
+        try:
+            rows = await self._database.search(lambda db: self._all(db, name, values))
+        except SearchTooLong as error:
+            raise InvalidRequest(TOO_LONG) from error
         return [_audit_record(row) for row in rows]
+
+    async def trim_audit(self, *, before: int, limit: int) -> int:
+        values = {"before": before, "limit": limit}
+        # Looked at without a write transaction first: most rounds find nothing.
+        if not await self._database.read(lambda db: self._all(db, "audit_to_trim", values)):
+            return 0
+
+        def work(db: sqlite3.Connection) -> int:
+            # The database refuses to delete what is not behind this moment.
+            self._run(db, "set_audit_horizon", values)
+            return self._run(db, "trim_audit", values)
+
+        return await self._write(work)

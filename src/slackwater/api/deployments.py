@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.bodies import read_body
+from slackwater.api.conditions import precondition_of, quoted
 from slackwater.api.context import context_of
 from slackwater.core.deployment import Deployment
 from slackwater.core.errors import InvalidRequest
@@ -33,32 +34,32 @@ async def get_deployment(request: Request) -> Response:
     """One deployment, with what it holds and what it may hold now."""
     context = context_of(request)
     view = await context.control_plane.view(context.resource, request.path_params["name"])
-    return wire.json_response(_shown(request, view))
+    return _answer(view, _shown(request, view))
 
 
 async def put_deployment(request: Request) -> Response:
     """Makes a deployment (201), or replaces it (200). It is served when the answer comes."""
     context, name = context_of(request), _name(request)
     body = _body(await read_body(request, objects.NewDeployment))
-    view, new = await context.control_plane.put(context.resource, name, body)
+    view, new = await context.control_plane.put(context.resource, name, body, only_if=precondition_of(request))
     # ARM's clients take `Accepted` for what has only begun, and ask again.
     shown = _shown(request, view, state="Accepted" if new else None)
-    return wire.json_response(shown, 201 if new else 200)
+    return _answer(view, shown, 201 if new else 200)
 
 
 async def change_deployment(request: Request) -> Response:
     """Changes what the body names. Batches that run go on, with the backends that it has from now on."""
     context, name = context_of(request), request.path_params["name"]
     changes = _body(await read_body(request, objects.ChangedDeployment))
-    view = await context.control_plane.change(context.resource, name, changes)
-    return wire.json_response(_shown(request, view))
+    view = await context.control_plane.change(context.resource, name, changes, only_if=precondition_of(request))
+    return _answer(view, _shown(request, view))
 
 
 async def delete_deployment(request: Request) -> Response:
     """Lets nothing new in. 204: it is gone. 202: it goes when the last of its batches has ended."""
-    context = context_of(request)
-    view = await context.control_plane.delete(context.resource, request.path_params["name"])
-    return Response(status_code=204) if view is None else wire.json_response(_shown(request, view), 202)
+    context, name = context_of(request), request.path_params["name"]
+    view = await context.control_plane.delete(context.resource, name, only_if=precondition_of(request))
+    return Response(status_code=204) if view is None else _answer(view, _shown(request, view), 202)
 
 
 async def regions(request: Request) -> Response:
@@ -84,6 +85,11 @@ async def regions(request: Request) -> Response:
         for (region, zone), models in sorted(table.items())
     ]
     return wire.json_response(objects.RegionTable(home=context.region or None, data=data))
+
+
+def _answer(view: View, shown: objects.DeploymentObject, status: int = 200) -> Response:
+    """With its etag, where it has one: what the configuration has, nobody changes here."""
+    return wire.json_response(shown, status, None if view.stored is None else {"ETag": quoted(view.stored.etag)})
 
 
 def _name(request: Request) -> str:
@@ -138,7 +144,7 @@ def _shown(request: Request, view: View, *, state: str | None = None) -> objects
             slackwater=_details(view),
         ),
         tags=body.get("tags", UNSET),
-        etag=UNSET if view.stored is None else view.stored.etag,
+        etag=UNSET if view.stored is None else quoted(view.stored.etag),
     )
 
 

@@ -15,8 +15,11 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.core.errors import DataDirectoryError, UserError
 from slackwater.core.resource import DEFAULT, Role, Slot
 from slackwater.pipeline.keys import Keys
+from slackwater.ports import AuditEntry
 
 T = TypeVar("T")
+# Who did it, in the audit log: whoever may write into the data directory.
+WHO = "command line"
 RUNNING = (
     "; if a server is running on it, use the server: curl -X POST -H 'api-key: ADMIN_KEY' "
     '-d \'{"role":"user"}\' http://HOST:PORT/v1/keys'
@@ -60,8 +63,7 @@ def command() -> None:
 @role_option
 def create(data: Path, resource: str, role: str) -> None:
     """Make both keys of a role. Those that it had stop working."""
-    made = _with_keys(data, lambda keys: keys.create(resource, Role(role)))
-    _show(made)
+    _show(_change(data, "create_keys", resource, role, lambda keys: keys.create(resource, Role(role))))
 
 
 @command.command("rotate")
@@ -72,7 +74,8 @@ def create(data: Path, resource: str, role: str) -> None:
 def rotate(data: Path, resource: str, role: str, key: str) -> None:
     """Make one key anew; the other goes on working."""
     slot = Slot(key)
-    _show({slot: _with_keys(data, lambda keys: keys.rotate(resource, Role(role), slot))})
+    made = _change(data, "rotate_key", resource, role, lambda keys: keys.rotate(resource, Role(role), slot), key=key)
+    _show({slot: made})
 
 
 @command.command("list")
@@ -80,7 +83,7 @@ def rotate(data: Path, resource: str, role: str, key: str) -> None:
 def list_keys(data: Path) -> None:
     """List the keys of all resources, without their values."""
 
-    async def all_of(keys: Keys) -> None:
+    async def all_of(ledger: SqlLedger, keys: Keys) -> None:
         for key in keys.all():
             made = datetime.datetime.fromtimestamp(key.created_at, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
             click.echo(f"{key.resource}  {key.role.value}  {key.slot.value}  ...{key.hint}  {made}")
@@ -96,7 +99,7 @@ def list_keys(data: Path) -> None:
 @role_option
 def delete(data: Path, resource: str, role: str) -> None:
     """Take both keys of a role away."""
-    if not _with_keys(data, lambda keys: keys.delete(resource, Role(role))):
+    if not _change(data, "delete_keys", resource, role, lambda keys: keys.delete(resource, Role(role))):
         click.echo(f"error: the role '{role}' of resource '{resource}' has no keys", err=True)
         sys.exit(1)
 
@@ -107,13 +110,31 @@ def _show(made: dict[Slot, str]) -> None:
     click.echo("these are shown only now; keep them where secrets are kept", err=True)
 
 
-def _with_keys(data: Path, work: Callable[[Keys], Awaitable[T]]) -> T:
+def _change(
+    data: Path, action: str, resource: str, role: str, work: Callable[[Keys], Awaitable[T]], **detail: str
+) -> T:
+    """A change, and its entry in the audit log, in the words of the API; the entry is durable before a key is shown."""
+
+    async def audited(ledger: SqlLedger, keys: Keys) -> T:
+        result = await work(keys)
+        if result:
+            now = int(SystemClock().now())
+            entry = AuditEntry(
+                at=now, resource=resource, who=WHO, action=action, object=role, detail=dict(detail), request_id=""
+            )
+            await ledger.add_audit(entry)
+        return result
+
+    return _with_keys(data, audited)
+
+
+def _with_keys(data: Path, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
     async def run(path: Path) -> T:
         ledger = SqlLedger.open(path)
         try:
             keys = Keys(ledger, SystemClock())
             await keys.load()
-            return await work(keys)
+            return await work(ledger, keys)
         finally:
             await ledger.close()
 

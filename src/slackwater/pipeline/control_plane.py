@@ -16,6 +16,7 @@ from msgspec import Struct
 from slackwater.core.deployment import Deployment, key_of
 from slackwater.core.dynamic_quota import Allowance
 from slackwater.core.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from slackwater.core.preconditions import NO_PRECONDITION, Precondition
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.fleet import Fleet
 from slackwater.pipeline.loops import Pace
@@ -77,7 +78,8 @@ class ControlPlane:
         self._assemble = assemble
         self._wake = wake
         self._entries: dict[str, _Entry] = {}
-        # One change at a time: what it finds is still so when it is done.
+        # One change at a time: what it finds, and what a caller's precondition was held against, is still so when it is
+        # done. That is enough, because a data directory has one process.
         self._changing = asyncio.Lock()
 
     async def load(self) -> None:
@@ -119,21 +121,28 @@ class ControlPlane:
             allowance=None if deployment is None else await self._spare.allowance(deployment),
         )
 
-    async def put(self, resource: str, name: str, body: dict[str, Any]) -> tuple[View, bool]:
-        """Makes a deployment, or replaces it; True if it is new. Raises InvalidRequest and Conflict."""
+    async def put(
+        self, resource: str, name: str, body: dict[str, Any], *, only_if: Precondition = NO_PRECONDITION
+    ) -> tuple[View, bool]:
+        """Makes a deployment, or replaces it; True if it is new. Raises InvalidRequest, Conflict and PreconditionFailed."""
         async with self._changing:
             before = self._changeable(resource, name)
+            _check(only_if, name, before)
             await self._keep(resource, name, body, before)
-        return await self.view(resource, name), before is None
+            # Still under the lock: the caller is shown its own version, and no later one.
+            return await self.view(resource, name), before is None
 
-    async def change(self, resource: str, name: str, changes: Mapping[str, Any]) -> View:
-        """Changes what is named and leaves the rest. Raises NotFound, InvalidRequest and Conflict."""
+    async def change(
+        self, resource: str, name: str, changes: Mapping[str, Any], *, only_if: Precondition = NO_PRECONDITION
+    ) -> View:
+        """Changes what is named and leaves the rest. Raises NotFound, and what `put` raises."""
         async with self._changing:
             before = self._changeable(resource, name)
             if before is None:
                 raise NotFound(f"There is no deployment '{name[:80]}'.")
+            _check(only_if, name, before)
             await self._keep(resource, name, merged(before.stored.body, changes), before)
-        return await self.view(resource, name)
+            return await self.view(resource, name)
 
     def _changeable(self, resource: str, name: str) -> _Entry | None:
         key = key_of(resource, name)
@@ -180,14 +189,16 @@ class ControlPlane:
         event("deployment_put", deployment=assembled.deployment.key, worker="stays" if stays else "new")
         self._wake()
 
-    async def delete(self, resource: str, name: str) -> View | None:
-        """Lets nothing new in; None once it is gone, or where it never was. Raises Conflict."""
+    async def delete(self, resource: str, name: str, *, only_if: Precondition = NO_PRECONDITION) -> View | None:
+        """Lets nothing new in; None once it is gone, or where it never was. Raises Conflict and PreconditionFailed."""
         async with self._changing:
             key = key_of(resource, name)
             entry = self._entries.get(key)
             if entry is None:
                 self._changeable(resource, name)
+                _check(only_if, name, None)
                 return None
+            _check(only_if, name, entry)
             if entry.stored.deleted_at is None:
                 stored = msgspec.structs.replace(entry.stored, deleted_at=int(self._clock.now()))
                 await self._ledger.put_deployment(stored)
@@ -197,7 +208,7 @@ class ControlPlane:
                 event("deployment_draining", deployment=key)
             if await self._remove(key):
                 return None
-        return await self.view(resource, name)
+            return await self.view(resource, name)
 
     async def step(self) -> Pace:
         """Removes what was to be deleted and is not in use any more."""
@@ -221,6 +232,10 @@ class ControlPlane:
             self._fleet.remove(key)
             event("deployment_removed", deployment=key)
         return gone
+
+
+def _check(only_if: Precondition, name: str, entry: _Entry | None) -> None:
+    only_if.check(None if entry is None else entry.stored.etag, f"deployment '{name[:80]}'")
 
 
 def _marked(deployment: Deployment, stored: StoredDeployment) -> Deployment:

@@ -4,11 +4,15 @@ Everything here may be done twice, or by two at once, without harm.
 """
 
 from slackwater.pipeline.loops import Pace
-from slackwater.ports import BlobStore, Clock, Ledger
+from slackwater.ports import AccountLedger, BlobStore, Clock, Ledger
 from slackwater.telemetry import event
 
 # An upload that has ended is kept so long: a client whose answer was lost may ask again, and hears how it ended.
 UPLOAD_KEPT_SECONDS = 86_400
+# Entries of the audit log that one round looks at: a transaction of a few milliseconds, which results wait for.
+AUDIT_ROUND = 500
+# Batches whose results one round compares with their rows after a restart; there may be very many.
+RESULTS_ROUND = 100
 
 
 class Janitor:
@@ -18,6 +22,7 @@ class Janitor:
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
+        self._unswept: list[str] = []
 
     async def start(self) -> None:
         """After a restart: whoever held leases in this data directory is dead, because the directory is ours alone."""
@@ -28,14 +33,28 @@ class Janitor:
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
                 await self._blobs.delete(f"logs/{batch_id}/")
-        for file_id in await self._blobs.names("files/"):
-            # Bytes without a row: the service ended between the two, on the way in or on the way out.
-            if not await self._ledger.blob_in_use(key := f"files/{file_id}"):
+        await self._sweep("files/")
+        # These can wait: nobody needs the room at once, and the service is to be back soon.
+        self._unswept = await self._blobs.names("results/")
+
+    async def _sweep(self, prefix: str) -> None:
+        """Removes bytes without a row: the service ended between the two, on the way in or on the way out."""
+        for file_id in await self._blobs.names(prefix):
+            if not await self._ledger.blob_in_use(key := prefix + file_id):
                 await self._blobs.delete(key)
                 event("file_swept", file=file_id)
 
+    async def _sweep_results(self) -> None:
+        """The same for results, a round at a time. Those of a batch that has not ended may just be on their way in."""
+        round_, self._unswept = self._unswept[:RESULTS_ROUND], self._unswept[RESULTS_ROUND:]
+        for batch_id in round_:
+            batch = await self._ledger.batch(batch_id)
+            if batch is None or batch.terminal:
+                await self._sweep(f"results/{batch_id}/")
+
     async def step(self) -> Pace:
         """One round of housekeeping."""
+        await self._sweep_results()
         now = self._clock.now()
         released = await self._ledger.release_leases(now=now)
         if released:
@@ -80,3 +99,21 @@ class UploadJanitor:
             await self._ledger.forget_upload_parts(upload_id)
         forgotten = await self._ledger.forget_uploads(ended_before=now - UPLOAD_KEPT_SECONDS, limit=100)
         return Pace.BUSY if expired or emptied or forgotten else Pace.IDLE
+
+
+class AuditJanitor:
+    """Forgets what was done so long ago that the operator does not keep it."""
+
+    def __init__(self, ledger: AccountLedger, clock: Clock, *, keep_days: int) -> None:
+        assert keep_days > 0, "what is kept for ever needs no janitor"
+        self._ledger = ledger
+        self._clock = clock
+        self._keep_seconds = keep_days * 86_400
+
+    async def step(self) -> Pace:
+        """One round, from the oldest entry on."""
+        before = int(self._clock.now()) - self._keep_seconds
+        forgotten = await self._ledger.trim_audit(before=before, limit=AUDIT_ROUND)
+        if forgotten:
+            event("audit_trimmed", entries=forgotten)
+        return Pace.BUSY if forgotten else Pace.IDLE
