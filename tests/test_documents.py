@@ -11,7 +11,10 @@ from slackwater.cli.demo import questions
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("script", ["draw_states.py", "draw_configuration.py", "draw_compatibility.py"])
+@pytest.mark.parametrize(
+    "script",
+    ["draw_states.py", "draw_configuration.py", "draw_compatibility.py", "draw_metrics.py", "draw_dashboard.py"],
+)
 def test_drawn_pages_have_not_drifted(script: str) -> None:
     """Run the script without --check to draw the page again."""
     assert subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"]).returncode == 0

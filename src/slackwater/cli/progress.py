@@ -16,12 +16,16 @@ RATE_SECONDS = 30.0
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """One reading: finished requests, of how many, how many of them failed, and the tokens so far."""
+    """One reading: finished requests, of how many, how many of them failed, and the tokens so far.
+
+    `phase` is the status of a batch on a server; a run without one has none. Tokens are None where the server counts none.
+    """
 
     done: int
     total: int
     failed: int
-    tokens: int
+    tokens: int | None
+    phase: str = ""
 
 
 class Show(Protocol):
@@ -58,10 +62,28 @@ def sentence(reading: Progress, rate: float) -> str:
     """What a line in a log says."""
     left = reading.total - reading.done
     time_left = f", {duration(left / rate)} left" if rate > 0 and left else ""
+    if reading.phase and not reading.total:
+        return reading.phase
+    phase = f"{reading.phase}: " if reading.phase else ""
+    tokens = "" if reading.tokens is None else f", {reading.tokens:,} tokens"
     return (
-        f"{reading.done:,} of {reading.total:,} done, {reading.failed:,} failed, "
-        f"{rate:,.1f} requests/s, {reading.tokens:,} tokens{time_left}"
+        f"{phase}{reading.done:,} of {reading.total:,} done, {reading.failed:,} failed, "
+        f"{rate:,.1f} requests/s{tokens}{time_left}"
     )
+
+
+def beside_a_bar(reading: Progress, rate: float) -> str:
+    """The same beside a bar, what matters most first: a narrow terminal cuts the end off."""
+    if reading.phase and not reading.total:
+        return reading.phase
+    left = reading.total - reading.done
+    facts = [f"{reading.done:,} of {reading.total:,}"]
+    if rate > 0 and left:
+        facts.append(f"{duration(left / rate)} left")
+    facts += [f"{reading.failed:,} failed", f"{rate:,.1f}/s"]
+    if reading.tokens is not None:
+        facts.append(f"{reading.tokens:,} tokens")
+    return f"{reading.phase} {', '.join(facts)}".strip()
 
 
 @contextmanager
@@ -77,14 +99,15 @@ def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Show]:
 
 def _plain() -> Iterator[Show]:
     rate = Rate()
-    told = time.monotonic()
+    told, phase = time.monotonic(), ""
 
     def show(reading: Progress) -> None:
-        nonlocal told
+        nonlocal told, phase
         now = time.monotonic()
         current = rate.update(now, reading.done)
-        if now - told >= PLAIN_SECONDS:
-            told = now
+        # A log has every status that was seen, and how far it is now and then.
+        if now - told >= PLAIN_SECONDS or reading.phase != phase:
+            told, phase = now, reading.phase
             click.echo(sentence(reading, current), err=True)
 
     yield show
@@ -99,7 +122,7 @@ def _bar(label: str) -> Iterator[Show]:
     rate = Rate()
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[told]}"),
     )
@@ -108,6 +131,7 @@ def _bar(label: str) -> Iterator[Show]:
 
         def show(reading: Progress) -> None:
             current = rate.update(time.monotonic(), reading.done)
-            bars.update(bar, total=reading.total, completed=reading.done, told=sentence(reading, current))
+            # Until the requests are counted there is no end to be seen.
+            bars.update(bar, total=reading.total or None, completed=reading.done, told=beside_a_bar(reading, current))
 
         yield show

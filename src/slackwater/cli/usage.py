@@ -1,4 +1,4 @@
-"""`slackwater usage`: what was completed and what it cost, over all resources, from a data directory."""
+"""`slackwater usage`: what was completed and what it cost, from a data directory, or as a server says it."""
 
 import asyncio
 import sys
@@ -12,6 +12,8 @@ import msgspec
 
 from slackwater.adapters.data_directory import DataDirectory
 from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.cli.output import print_json
+from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.core.cost import Charge, GroupBy, charges
 from slackwater.core.days import day_of, first_of_month, read_day, written_day
 from slackwater.core.errors import DataDirectoryError, InvalidRequest
@@ -31,7 +33,9 @@ def read_option(_: click.Context, __: click.Parameter, text: str | None) -> int 
         raise click.BadParameter(str(error)) from error
 
 
-def _groups(_: click.Context, __: click.Parameter, text: str) -> list[GroupBy]:
+def _groups(_: click.Context, __: click.Parameter, text: str | None) -> list[GroupBy] | None:
+    if text is None:
+        return None
     try:
         wanted = {GroupBy(name.strip()) for name in text.split(",") if name.strip()}
     except ValueError as error:
@@ -41,34 +45,68 @@ def _groups(_: click.Context, __: click.Parameter, text: str) -> list[GroupBy]:
 
 @click.command("usage")
 @click.option(
-    "--data", type=click.Path(path_type=Path), default="slackwater-data", show_default=True, help="Data directory."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data directory.  [default: slackwater-data, where no server is named]",
 )
 @click.option("--start", callback=read_option, help="First day, in UTC.  [default: the first of the month of --end]")
 @click.option("--end", callback=read_option, help="Last day; it is included.  [default: today]")
-@click.option("--group-by", callback=_groups, default="resource,day,deployment", show_default=True)
+@click.option("--group-by", callback=_groups, help="[default: resource,day,deployment; a server: day,deployment]")
 @click.option("--resource", help="Only this resource.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@server_options
 def command(
-    data: Path, start: int | None, end: int | None, group_by: list[GroupBy], resource: str | None, form: str
+    data: Path | None,
+    start: int | None,
+    end: int | None,
+    group_by: list[GroupBy] | None,
+    resource: str | None,
+    form: str,
+    asked: Asked,
 ) -> None:
-    """Say what was completed and what it cost, over all resources of a data directory.
+    """Say what was completed and what it cost: over all resources of a data directory, or in one's own on a server.
 
-    A server may be running on it. Deployments of other resources than the default one are written RESOURCE/NAME.
+    A server may be running on the data directory. Deployments of other resources than the default one are written
+    RESOURCE/NAME. With --server or --profile, a server of Slackwater is asked instead.
 
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage.
     \b
     Examples:
       slackwater usage --data /var/lib/slackwater --start 2026-01-01 --end 2026-01-31 > january.csv
       slackwater usage --group-by resource
+      slackwater usage --profile work --group-by day,model
     """
     last = day_of(time.time()) if end is None else end
     first = first_of_month(last) if start is None else start
-    try:
-        found = asyncio.run(_charges(DataDirectory.ledger_in(data), first, last, group_by, resource))
-    except (DataDirectoryError, InvalidRequest) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    for line in _lines(found, group_by, form):
+    if asked.named:
+        by = [GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
+        if data is not None or resource is not None or GroupBy.RESOURCE in by:
+            raise click.UsageError(
+                "a server shows one resource, the key's; --data and resources go with a data directory"
+            )
+        rows = _rows_of_server(asked, first, last, by)
+    else:
+        by = [GroupBy.RESOURCE, GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
+        try:
+            path = DataDirectory.ledger_in(data or Path("slackwater-data"))
+            rows = [_row(charge) for charge in asyncio.run(_charges(path, first, last, by, resource))]
+        except (DataDirectoryError, InvalidRequest) as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+    columns = [group.value for group in by] + list(FIGURES)
+    if asked.as_json:
+        print_json([{column: row.get(column) for column in columns} for row in rows])
+        return
+    for line in _lines(rows, columns, form):
         click.echo(line, nl=False)
+
+
+def _rows_of_server(asked: Asked, first: int, last: int, by: list[GroupBy]) -> list[dict[str, Any]]:
+    query = {"start": written_day(first), "end": written_day(last), "group_by": ",".join(by)}
+    with api_of(asked) as api:
+        rows: list[dict[str, Any]] = api.usage(query).get("data") or []
+    return rows
 
 
 async def _charges(path: Path, first: int, last: int, by: list[GroupBy], resource: str | None) -> list[Charge]:
@@ -80,16 +118,14 @@ async def _charges(path: Path, first: int, last: int, by: list[GroupBy], resourc
     return charges(entries)
 
 
-def _lines(found: list[Charge], group_by: list[GroupBy], form: str) -> Iterator[str]:
-    columns = [group.value for group in group_by] + list(FIGURES)
+def _lines(rows: list[dict[str, Any]], columns: list[str], form: str) -> Iterator[str]:
     if form == "csv":
         yield table_line(columns)
-    for charge in found:
-        row = _row(charge)
+    for row in rows:
         if form == "csv":
-            yield table_line([row[column] for column in columns])
+            yield table_line([row.get(column) for column in columns])
         else:
-            yield msgspec.json.encode({column: row[column] for column in columns}).decode() + "\n"
+            yield msgspec.json.encode({column: row.get(column) for column in columns}).decode() + "\n"
 
 
 def _row(charge: Charge) -> dict[str, Any]:

@@ -1,0 +1,192 @@
+"""`slackwater batches`: batch jobs on a server of the contract. Making one is in submit.py, waiting for one in watching.py."""
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slackwater.cli.output import INTERRUPTED, fail, moment, note, print_facts, print_json, print_rows, safe, text_of
+from slackwater.cli.results import check_free, errors_beside, save_results
+from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.submit import submit
+from slackwater.cli.watching import ENDED, Interrupted, conclude, follow, reading, wait_for_end
+from slackwater.core.errors import InvalidRequest
+
+STATUSES = ("validating", "in_progress", "finalizing", "cancelling", *ENDED)
+output_option = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Answers; failed requests beside them."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
+
+
+@click.group("batches")
+def command() -> None:
+    """Batch jobs on a server: Slackwater's, Azure's or OpenAI's.
+
+    Which server: --server or --profile, else SLACKWATER_URL, else the default of 'slackwater profiles', else this machine.
+
+    \b
+    Exit codes: 0 done, 1 it went wrong (for 'submit --wait' and 'watch' also: the batch did not complete, or has
+                failed requests), 2 wrong usage, 130 interrupted (the batch goes on).
+    \b
+    Examples:
+      slackwater batches submit questions.jsonl --deployment llama-batch --output answers.jsonl
+      slackwater batches list --status in_progress
+      slackwater batches watch batch_0a1b
+    """
+
+
+command.add_command(submit)
+
+
+@command.command("list")
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; may be given again.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@server_options
+def list_batches(status: tuple[str, ...], limit: int, everything: bool, asked: Asked) -> None:
+    """List batches, newest first.
+
+    In a pipe, each is a line with tabs between: id, status, completed, failed, total, created, model, input file.
+    """
+    with api_of(asked) as api:
+        page = 100 if status or everything else min(limit, 100)
+        chosen = (batch for batch in api.batches(page=page) if not status or batch.get("status") in status)
+        found = list(chosen if everything else itertools.islice(chosen, limit))
+        if asked.as_json:
+            print_json(found)
+            return
+        columns = ("id", "status", "completed", "failed", "total", "created", "model", "input file")
+        print_rows(
+            columns,
+            map(_row, found),
+            on_terminal=6,
+            nothing="no batches; make one with 'slackwater batches submit FILE'",
+        )
+
+
+def _row(batch: dict[str, Any]) -> list[str]:
+    now = reading(batch)
+    counts = [str(now.done - now.failed), str(now.failed), str(now.total)]
+    # Azure's dated answers have no model (spec 3.2).
+    ends = [moment(batch.get("created_at")), text_of(batch.get("model")), text_of(batch.get("input_file_id"))]
+    return [text_of(batch.get("id")), text_of(batch.get("status")), *counts, *ends]
+
+
+@command.command("show")
+@click.argument("batch_id")
+@server_options
+def show(batch_id: str, asked: Asked) -> None:
+    """Show one batch."""
+    with api_of(asked) as api:
+        batch = api.batch(batch_id)
+        if asked.as_json:
+            print_json(batch)
+            return
+        print_facts((name, _fact(name, value)) for name, value in batch.items() if name not in ("object", "errors"))
+        for error in ((batch.get("errors") or {}).get("data")) or []:
+            where = "" if error.get("line") is None else f"line {error['line']}: "
+            note(f"{where}{error.get('code')}: {error.get('message')}")
+
+
+def _fact(name: str, value: object) -> str:
+    if name.endswith("_at"):
+        return moment(value)
+    if name == "request_counts" and isinstance(value, dict):
+        return ", ".join(f"{count} {kind}" for kind, count in value.items())
+    return text_of(value)
+
+
+@command.command("watch")
+@click.argument("batch_id")
+@output_option
+@overwrite_option
+@quiet_option
+@server_options
+def watch(batch_id: str, output: Path | None, overwrite: bool, quiet: bool, asked: Asked) -> None:
+    """Wait until a batch has ended. Ctrl-C ends the waiting, not the batch."""
+    with api_of(asked) as api:
+        if output is not None:
+            check_free([output, errors_beside(output)], overwrite=overwrite)
+        code = follow(api, api.batch(batch_id), asked=asked, output=output, quiet=quiet)
+    sys.exit(code)
+
+
+@command.command("cancel")
+@click.argument("batch_id")
+@click.option("--wait", is_flag=True, help="Until it is cancelled.")
+@server_options
+def cancel(batch_id: str, wait: bool, asked: Asked) -> None:
+    """Cancel a batch. What has finished is kept, and can be downloaded."""
+    with api_of(asked) as api:
+        batch = api.cancel_batch(batch_id)
+        if wait and batch.get("status") not in ENDED:
+            try:
+                batch = wait_for_end(api, batch, quiet=False)
+            except Interrupted:
+                fail("the batch is still being cancelled", INTERRUPTED)
+        _told(batch, asked)
+
+
+@command.command("retry")
+@click.argument("batch_id")
+@click.option("--wait", is_flag=True, help="Until the new batch has ended.")
+@output_option
+@overwrite_option
+@quiet_option
+@server_options
+def retry(batch_id: str, wait: bool, output: Path | None, overwrite: bool, quiet: bool, asked: Asked) -> None:
+    """Make a new batch of the lines that failed or never ran (Slackwater's servers only)."""
+    code = 0
+    with api_of(asked) as api:
+        if output is not None:
+            check_free([output, errors_beside(output)], overwrite=overwrite)
+        batch = api.retry_batch(batch_id)
+        if wait or output is not None:
+            note(f"created {batch['id']}")
+            code = follow(api, batch, asked=asked, output=output, quiet=quiet)
+        else:
+            _told(batch, asked)
+    sys.exit(code)
+
+
+def _told(batch: dict[str, Any], asked: Asked) -> None:
+    if asked.as_json:
+        print_json(batch)
+        return
+    click.echo(safe(str(batch["id"])))
+    note(str(batch.get("status")))
+
+
+@command.command("download")
+@click.argument("batch_id")
+@output_option
+@overwrite_option
+@quiet_option
+@server_options
+def download(batch_id: str, output: Path | None, overwrite: bool, quiet: bool, asked: Asked) -> None:
+    """Download the results of a batch that has ended: answers to OUTPUT, failed requests beside it.
+
+    Without --output the name is the batch's, in this directory. An interrupted download is continued by the same command.
+    """
+    with api_of(asked) as api:
+        batch = api.batch(batch_id)
+        if batch.get("status") not in ENDED:
+            raise InvalidRequest(
+                f"{batch_id} is {batch.get('status')} and has no results yet; wait for them: "
+                + asked.command("batches", "watch", batch_id, "--output", str(output or f"{batch_id}.jsonl"))
+            )
+        if batch["status"] == "failed":
+            conclude(batch, {}, quiet=quiet, again=None)
+            sys.exit(1)
+        target = output or Path(f"{Path(str(batch['id'])).name}.jsonl")
+        check_free([target, errors_beside(target)], overwrite=overwrite)
+        saved = save_results(api, batch, target, quiet=quiet)
+        if asked.as_json:
+            print_json({kind: str(path) for kind, path in saved.items()})
+        else:
+            for path in saved.values():
+                click.echo(path)

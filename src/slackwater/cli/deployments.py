@@ -1,0 +1,89 @@
+"""`slackwater deployments`: what `model` may be on a server of the contract."""
+
+from typing import Any
+
+import click
+
+from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
+from slackwater.cli.server_options import Asked, api_of, server_options
+
+
+@click.group("deployments")
+def command() -> None:
+    """What 'model' may be on a server: the names that lines of an input file can have.
+
+    With an administrator's key of Slackwater, their quotas and backends too. Azure lists the models of a resource here, not
+    its deployments.
+
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
+    \b
+    Example:
+      slackwater deployments list
+    """
+
+
+@command.command("list")
+@server_options
+def list_deployments(asked: Asked) -> None:
+    """List them.
+
+    In a pipe, each is a line with tabs between: name, model, SKU, state, enqueued tokens, their limit, backends.
+    """
+    with api_of(asked) as api:
+        found = api.deployments()
+        if asked.as_json:
+            print_json(found)
+            return
+        columns = ("name", "model", "SKU", "state", "enqueued tokens", "limit", "backends")
+        print_rows(columns, map(_row, found), nothing="no deployments; an operator configures them")
+
+
+def _row(deployment: dict[str, Any]) -> list[str]:
+    properties = deployment.get("properties")
+    if not isinstance(properties, dict):
+        # A model, as the vendors list it. OpenAI says who owns it, Azure's dated versions what is behind it.
+        return [
+            text_of(deployment.get("id")),
+            text_of(deployment.get("model")),
+            "",
+            text_of(deployment.get("status")),
+            "",
+            "",
+            "",
+        ]
+    details = properties.get("slackwater") or {}
+    limit = details.get("enqueuedTokenLimit")
+    return [
+        text_of(deployment.get("name")),
+        text_of((properties.get("model") or {}).get("name")),
+        text_of((deployment.get("sku") or {}).get("name")),
+        text_of(properties.get("provisioningState")),
+        text_of(details.get("enqueuedTokens")),
+        "none" if limit is None else str(limit),
+        str(len(details.get("backends") or [])),
+    ]
+
+
+@command.command("show")
+@click.argument("name")
+@server_options
+def show(name: str, asked: Asked) -> None:
+    """Show one of them."""
+    with api_of(asked) as api:
+        found = api.deployment(name)
+        if asked.as_json:
+            print_json(found)
+        else:
+            print_facts(_facts("", found))
+
+
+def _facts(prefix: str, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nested objects as `properties.model.name`, which is what people look for with grep."""
+    facts: list[tuple[str, str]] = []
+    for name, value in found.items():
+        if isinstance(value, dict):
+            facts += _facts(f"{prefix}{name}.", value)
+        else:
+            facts.append((prefix + name, moment(value) if name in ("created", "created_at") else text_of(value)))
+    return facts

@@ -1,0 +1,158 @@
+"""`slackwater batches submit`: an input file becomes a batch. It is checked here first, so that a typing error costs a second."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slackwater.cli.byte_bar import byte_bar
+from slackwater.cli.input_files import UPLOAD_BYTES_MAX, check, copy_filled, first_url
+from slackwater.cli.output import WENT_WRONG, note, print_json, safe
+from slackwater.cli.results import check_free, errors_beside
+from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.validate import as_object, show_faults, with_file_faults
+from slackwater.cli.watching import follow
+from slackwater.core.errors import CallFailed, InvalidRequest
+from slackwater.core.line_judge import Rules
+
+if TYPE_CHECKING:
+    from slackwater.client.api import Api
+    from slackwater.client.target import Dialect
+
+SHOWN_FAULTS = 20
+
+
+def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        key, mark, value = text.partition("=")
+        if not mark or not key:
+            raise click.BadParameter(f"'{text}' is not KEY=VALUE")
+        found[key] = value
+    return found
+
+
+@click.command("submit")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-d", "--deployment", metavar="NAME", help="Send every line to this one, whatever model it names.")
+@click.option("--endpoint", metavar="PATH", help="[default: the first line's url]")
+@click.option("--window", default="24h", show_default=True, help="Completion window.")
+@click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=_pairs, help="May be given again.")
+@click.option("--number", is_flag=True, help="Give lines without a custom_id one: line-1, line-2, ...")
+@click.option("--no-check", is_flag=True, help="Do not check the file before it is sent.")
+@click.option("--wait", is_flag=True, help="Until the batch has ended.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Wait, then put answers here, and failed requests beside them.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
+@server_options
+def submit(
+    file: Path,
+    deployment: str | None,
+    endpoint: str | None,
+    window: str,
+    metadata: dict[str, str],
+    number: bool,
+    no_check: bool,
+    wait: bool,
+    output: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    asked: Asked,
+) -> None:
+    """Upload FILE and create a batch of it. Prints the batch's id.
+
+    The file is checked first, with the rules of the server. With --wait or --output the command lasts until the batch has
+    ended; Ctrl-C ends the waiting, not the batch.
+
+    \b
+    Exit codes: 0 done (with --wait: completed, and no request failed), 1 it went wrong, the file is invalid, or not all
+                requests were answered, 2 wrong usage, 130 interrupted (the batch goes on).
+    \b
+    Examples:
+      BATCH=$(slackwater batches submit questions.jsonl)
+      slackwater batches submit questions.jsonl --deployment llama-batch --output answers.jsonl
+    """
+    code = 0
+    with api_of(asked) as api, tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
+        if output is not None:
+            check_free([output, errors_beside(output)], overwrite=overwrite)
+        source = file
+        if deployment is not None or number:
+            source = Path(scratch) / "filled.jsonl"
+            copy_filled(file, source, model=deployment, number=number)
+        endpoint = endpoint or first_url(source)
+        if not no_check and not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
+            sys.exit(WENT_WRONG)
+        batch = _create(api, source, file.name, endpoint, window, metadata, quiet=quiet)
+        if not wait and output is None:
+            if asked.as_json:
+                print_json(batch)
+            else:
+                click.echo(safe(str(batch["id"])))
+        else:
+            if not quiet:
+                note(f"created {batch['id']}")
+            # The copy is not needed while the batch runs for hours.
+            source.unlink() if source != file else None
+            code = follow(api, batch, asked=asked, output=output, quiet=quiet)
+    sys.exit(code)
+
+
+def _fine(source: Path, file: Path, endpoint: str, dialect: "Dialect", *, as_json: bool) -> bool:
+    """Whether a server of this dialect would take the file. How much ours takes is its operator's choice, so it says that."""
+    most = 0 if dialect.ours else 50_000 if dialect.family == "openai" else 100_000
+    rules = Rules(
+        family=dialect.family,
+        endpoint=endpoint,
+        deployments=None,
+        lines_max=most,
+        embedding_inputs_max=0 if dialect.ours else 50_000,
+        errors_max=SHOWN_FAULTS,
+    )
+    size_max = 0 if dialect.ours else UPLOAD_BYTES_MAX
+    checked = with_file_faults(check(source, rules), source, deployment=None, bytes_max=size_max)
+    if not checked.faults:
+        return True
+    if as_json:
+        print_json(as_object(checked))
+    else:
+        show_faults(checked.faults)
+    note(
+        f"error: {file} is invalid: {checked.fault_count:,} wrong of {checked.requests:,} requests; nothing was sent. "
+        f"See all of them with 'slackwater validate {file}'"
+    )
+    return False
+
+
+def _create(
+    api: "Api", source: Path, name: str, endpoint: str, window: str, metadata: dict[str, str], *, quiet: bool
+) -> dict[str, object]:
+    from slackwater.client.uploading import upload
+
+    with byte_bar(name, quiet=quiet) as show:
+        uploaded = upload(api.connection, source, name=name, show=show)
+    try:
+        return api.create_batch(
+            input_file_id=uploaded["id"], endpoint=endpoint, window=window, metadata=metadata or None
+        )
+    except CallFailed as failed:
+        if failed.status is None or failed.status >= 500:
+            # There may be a batch that uses the file.
+            note(
+                f"the file is on the server as {uploaded['id']}; look with 'slackwater batches list' before trying again"
+            )
+            raise
+        try:
+            api.delete_file(uploaded["id"])
+        except CallFailed:
+            note(f"the file is on the server as {uploaded['id']}")
+        raise
+    except KeyError as error:
+        raise InvalidRequest("the server did not answer as a batch API does; is it the right address?") from error

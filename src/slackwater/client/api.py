@@ -1,0 +1,123 @@
+"""What can be asked of a server, call by call. Objects are the server's JSON as it came: every dialect has its own keys."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from slackwater.client.connection import Connection
+from slackwater.core.errors import CallFailed
+
+Object = dict[str, Any]
+BATCH_PAGE = 100
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class Api:
+    """The calls of one server. Every method raises CallFailed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @property
+    def ours(self) -> bool:
+        """Whether the server has the extensions."""
+        return self.connection.target.dialect.ours
+
+    def create_batch(
+        self, *, input_file_id: str, endpoint: str, window: str, metadata: Mapping[str, str] | None
+    ) -> Object:
+        """Creates a batch. Where it is safe, a lost answer is asked for again: the key makes one batch of all attempts."""
+        body: Object = {"input_file_id": input_file_id, "endpoint": endpoint, "completion_window": window}
+        if metadata:
+            body["metadata"] = dict(metadata)
+        return self._once("/batches", body)
+
+    def retry_batch(self, batch_id: str) -> Object:
+        """Makes a new batch of the lines that failed or never ran; an extension of ours."""
+        try:
+            return self._once(f"/batches/{quote(batch_id, safe='')}/retry", {})
+        except CallFailed as failed:
+            if failed.status in (404, 405) and not self.ours:
+                raise CallFailed(
+                    f"{failed.message}; only Slackwater can retry a batch: elsewhere, submit the failed lines as a new file",
+                    status=failed.status,
+                ) from failed
+            raise
+
+    def batch(self, batch_id: str) -> Object:
+        """A batch as it is now."""
+        return self._object("GET", f"/batches/{quote(batch_id, safe='')}")
+
+    def cancel_batch(self, batch_id: str) -> Object:
+        """Asks for the end of a batch; what has finished is kept. Twice is as good as once."""
+        return self._object("POST", f"/batches/{quote(batch_id, safe='')}/cancel", repeatable=True)
+
+    def batches(self, *, page: int = BATCH_PAGE) -> Iterator[Object]:
+        """Every batch, newest first, fetched page by page as they are taken."""
+        return self._pages("/batches", {"limit": str(page)})
+
+    def files(self, *, purpose: str | None = None) -> Iterator[Object]:
+        """Every file, newest first."""
+        return self._pages("/files", {} if purpose is None else {"purpose": purpose})
+
+    def file(self, file_id: str) -> Object:
+        """A file."""
+        return self._object("GET", f"/files/{quote(file_id, safe='')}")
+
+    def delete_file(self, file_id: str) -> Object:
+        """Deletes a file."""
+        return self._object("DELETE", f"/files/{quote(file_id, safe='')}")
+
+    def deployments(self) -> list[Object]:
+        """What `model` may be: with quotas and backends where the server is ours and the key is an administrator's."""
+        if self.ours:
+            try:
+                return _list(self._object("GET", "/deployments").get("value"))
+            except CallFailed as failed:
+                if failed.status not in (403, 404):
+                    raise
+        return _list(self._object("GET", "/models").get("data"))
+
+    def deployment(self, name: str) -> Object:
+        """One of them."""
+        path = quote(name, safe="")
+        if self.ours:
+            try:
+                return self._object("GET", f"/deployments/{path}")
+            except CallFailed as failed:
+                if failed.status != 403:
+                    raise
+        return self._object("GET", f"/models/{path}")
+
+    def usage(self, query: Mapping[str, str]) -> Object:
+        """What was completed and what it cost; an extension of ours."""
+        return self._object("GET", "/usage", query=query)
+
+    def _once(self, path: str, body: Object) -> Object:
+        """A POST that must not happen twice. The key is ignored by those who do not know it, and then it is not repeated."""
+        headers = {"Idempotency-Key": f"slackwater-{uuid.uuid4().hex}"}
+        return self._object("POST", path, body=body, headers=headers, repeatable=self.ours)
+
+    def _object(self, method: str, path: str, **more: Any) -> Object:
+        found = self.connection.call(method, path, **more)
+        if not isinstance(found, dict):
+            raise CallFailed(
+                f"{self.connection.target.url} did not answer as a batch API does; is it the right address?"
+            )
+        return found
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[Object]:
+        after: dict[str, str] = {}
+        while True:
+            page = self._object("GET", path, query={**query, **after})
+            items = _list(page.get("data"))
+            yield from items
+            # Azure's dated lists of files are whole and do not say so (spec 2.3).
+            if not items or not page.get("has_more"):
+                return
+            after = {"after": str(items[-1].get("id"))}
+
+
+def _list(found: object) -> list[Object]:
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
