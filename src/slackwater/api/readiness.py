@@ -1,0 +1,57 @@
+"""`/healthz` and `/readyz`, for what watches the process; and the application that stands there until the real one does.
+
+`/healthz` says that the process lives and its event loop turns: if it does not answer, a restart helps. `/readyz` says whether
+the service should be given work; a restart does not help where it says no.
+"""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from slackwater.api import objects, wire
+from slackwater.api.context import entrance_of
+from slackwater.pipeline.readiness import STARTING, Unready
+
+
+async def health(request: Request) -> Response:
+    """It answers, and that is all it says."""
+    return wire.json_response(objects.Health())
+
+
+async def ready(request: Request) -> Response:
+    """200, or 503 with the reasons."""
+    return _answer(entrance_of(request).unready())
+
+
+def _answer(reasons: Sequence[Unready]) -> Response:
+    if not reasons:
+        return wire.json_response(objects.Readiness(status="ready", reasons=[]))
+    shown = [objects.UnreadyReason(code=reason.code, message=reason.message) for reason in reasons]
+    response = wire.json_response(objects.Readiness(status="unavailable", reasons=shown))
+    response.status_code = 503
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+class Door:
+    """Says 'starting' to everybody until it is opened; then it is the application."""
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+
+    def open(self, app: ASGIApp) -> None:
+        """From now on this application answers."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
+            return
+        alive = scope["type"] == "http" and scope["path"].rstrip("/") == "/healthz"
+        response = wire.json_response(objects.Health()) if alive else _answer([STARTING])
+        if not alive:
+            # Nothing of a body has been read.
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)

@@ -1,0 +1,96 @@
+"""Whether the service should be given work, and if not, why. A load balancer asks, and an operator reads.
+
+Nothing is tried when somebody asks: stages and stores are watched while they work. Only what has failed is tried again from
+time to time, because a service that is left alone would never find out that it is well.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from msgspec import Struct
+
+from slackwater.pipeline.loops import Loop, Pace
+from slackwater.ports import Room, Writable
+
+# With the back-off of the loops: a stage that has failed for about six seconds.
+FAILING_AFTER = 5
+# How often what has failed is tried again, and free space is looked at.
+LOOK_SECONDS = 5.0
+
+
+class Unready(Struct, frozen=True):
+    """One reason. Anybody can read it, so it has no names of users, files or paths."""
+
+    code: str
+    message: str
+
+
+STARTING = Unready("starting", "The service is starting: it opens its ledger and takes up what was open.")
+STOPPING = Unready("stopping", "The service is stopping. It finishes what is in flight and takes no new work.")
+
+
+class Phase(Enum):
+    """Where the service is on its way."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Readiness:
+    """Watches a service."""
+
+    def __init__(self, *, stores: Mapping[str, Writable], room: Room, free_bytes_min: int) -> None:
+        """`stores` by the word that a reason has for them. 0 free bytes at least: nobody looks."""
+        self._stores = stores
+        self._room = room
+        self._free_bytes_min = free_bytes_min
+        self._short_of_room = False
+        self._loops: Sequence[Loop] = ()
+        self._phase = Phase.STARTING
+
+    def started(self, loops: Sequence[Loop]) -> None:
+        """Everything runs; these are its stages."""
+        self._loops = loops
+        self._phase = Phase.RUNNING
+
+    def stopping(self) -> None:
+        """From now on nothing new is begun."""
+        self._phase = Phase.STOPPING
+
+    def reasons(self) -> list[Unready]:
+        """Why the service is not ready; empty while it is."""
+        if self._phase is Phase.STARTING:
+            return [STARTING]
+        found = [STOPPING] if self._phase is Phase.STOPPING else []
+        found += [
+            Unready(f"{word}_not_writable", f"The last write to the {word} failed; see the log of the service for why.")
+            for word, store in self._stores.items()
+            if store.refuses_writes
+        ]
+        if self._short_of_room:
+            needed = f"{self._free_bytes_min:,} bytes"
+            found.append(Unready("disk_space_low", f"The disk with the data has less than {needed} free; make room."))
+        found += [
+            Unready("stage_failing", f"The stage '{loop.name}' fails again and again; see the log of the service.")
+            for loop in self._loops
+            if loop.failures >= FAILING_AFTER
+        ]
+        return found
+
+    async def step(self) -> Pace:
+        """Tries again what has failed, and looks at the room."""
+        for store in self._stores.values():
+            if store.refuses_writes:
+                # What it raises is in the log already, from the write that failed first.
+                with contextlib.suppress(Exception):
+                    await store.try_write()
+        if self._free_bytes_min:
+            self._short_of_room = await self._room.free_bytes() < self._free_bytes_min
+        return Pace.IDLE
+
+    async def first_look(self) -> None:
+        """Looks once before the service says that it is ready. What goes wrong does so again in the loop, and is told there."""
+        with contextlib.suppress(OSError):
+            await self.step()

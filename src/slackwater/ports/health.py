@@ -1,0 +1,24 @@
+"""What a store says of itself, for whoever asks whether the service is well."""
+
+from typing import Protocol
+
+
+class Writable(Protocol):
+    """A store of which somebody wants to know whether it takes what is written."""
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed, and none has succeeded since."""
+        ...
+
+    async def try_write(self) -> None:
+        """Writes something that means nothing, durably. Raises what a write raises; else it refuses no more."""
+        ...
+
+
+class Room(Protocol):
+    """Where bytes go."""
+
+    async def free_bytes(self) -> int:
+        """How many more it can take."""
+        ...

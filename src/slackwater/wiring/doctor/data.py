@@ -1,0 +1,121 @@
+"""The data directory: whether it can be written to and kept, how much room there is, and who has it."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from slackwater.adapters.data_directory import RESTORING
+from slackwater.config import Config
+from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
+
+ABOUT = "data directory"
+# Locks and shared memory of SQLite's are not reliable between machines.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse"}
+)
+INODES_MIN = 1_000
+
+
+def holder_of(path: Path) -> int | None:
+    """The process that has the data directory; 0 where somebody has it whose number cannot be read; None: nobody."""
+    try:
+        lock = os.open(path / "slackwater.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        return int(owner) if owner.isdigit() else 0
+    finally:
+        os.close(lock)
+    return None
+
+
+def data_findings(path: Path, config: Config, holder: int | None) -> list[Finding]:
+    """What is to be said of the directory and its disk."""
+    if not path.exists():
+        parent = next(each for each in path.absolute().parents if each.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return [
+                fault(ABOUT, f"{path} is not there and cannot be made", f"make it, or let this user write to {parent}")
+            ]
+        return [note(ABOUT, f"{path} is not there; the first start makes it"), *_room(parent, config)]
+    found = []
+    if holder is not None:
+        found.append(note(ABOUT, f"{path} is in use by a server (pid {holder or 'unknown'})"))
+    if (path / RESTORING).exists():
+        found.append(fault(ABOUT, f"a restore into {path} has not ended", "repeat it: slackwater restore"))
+    try:
+        _try_disk(path)
+    except OSError as error:
+        found.append(
+            fault(
+                ABOUT,
+                f"{path} cannot be written to durably: {error.strerror}",
+                "let the user of the service write there, on a file system with fdatasync and locks",
+            )
+        )
+    else:
+        found.append(ok(ABOUT, f"{path} can be written to, with fdatasync and locks"))
+    if path.is_dir() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        found.append(warning(ABOUT, f"{path} can be read by others on this machine", f"chmod 700 {path}"))
+    kind = _file_system(path)
+    if kind in NETWORK_FILE_SYSTEMS:
+        found.append(
+            fault(
+                ABOUT, f"{path} is on {kind}, where the ledger's locks do not hold", "use a disk of this machine's own"
+            )
+        )
+    return found + _room(path, config)
+
+
+def _try_disk(path: Path) -> None:
+    """Does once what a server does all the time. Raises OSError. Leaves nothing."""
+    probe = path / f"doctor.{os.getpid()}"
+    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, b"slackwater doctor")
+        os.fdatasync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # What SQLite locks with.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.replace(probe, renamed := probe.with_suffix(".renamed"))
+        probe = renamed
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _file_system(path: Path) -> str:
+    """The kind of file system that a path is on, as Linux names it; empty where that cannot be told."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    except OSError:
+        return ""
+    real = os.fspath(path.resolve())
+    above = [(point, kind) for _, point, kind, *_ in mounts if point == "/" or (real + "/").startswith(point + "/")]
+    return max(above, key=lambda each: len(each[0]), default=("", ""))[1]
+
+
+def _room(path: Path, config: Config) -> list[Finding]:
+    disk = os.statvfs(path)
+    free, floor, upload = disk.f_bavail * disk.f_frsize, config.server.free_bytes_min, config.limits.upload_bytes
+    about = "disk space"
+    if free < floor:
+        return [fault(about, f"{free >> 20:,} MiB are free, less than [server] free_bytes_min", "make room")]
+    # An input, its results in the logs, and the files that are made of them.
+    if free < 3 * upload:
+        return [
+            warning(
+                about,
+                f"{free >> 20:,} MiB are free, which one batch of the largest size ({upload >> 20:,} MiB) may fill",
+                "make room, or lower [limits] upload_bytes",
+            )
+        ]
+    if disk.f_files and disk.f_favail < INODES_MIN:
+        return [warning(about, f"only {disk.f_favail:,} more files can be made (inodes)", "remove small files there")]
+    return [ok(about, f"{free >> 20:,} MiB are free")]

@@ -1,0 +1,116 @@
+"""The ledger: whether it is sound, of which schema, whether its files are there, and who may come in."""
+
+import sqlite3
+from pathlib import Path
+
+from slackwater.adapters.backup_store import named_blobs
+from slackwater.adapters.data_directory import DataDirectory
+from slackwater.adapters.sqlite import SCHEMA_VERSION
+from slackwater.config import LOOPBACK, Config
+from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
+
+ABOUT = "ledger"
+# Clocks may differ by this much before anything is wrong.
+SECONDS_AHEAD_MAX = 60
+NAMED_MAX = 3
+
+
+def ledger_findings(directory: Path, config: Config, *, now: float) -> list[Finding]:
+    """What is to be said of the ledger; of the keys also where there is none yet."""
+    path = DataDirectory.ledger_in(directory)
+    if not path.exists():
+        return [note(ABOUT, "there is none yet; the first start makes it"), *_keys(config, stored=0)]
+    try:
+        ledger = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
+        (schema,) = ledger.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        return [fault(ABOUT, f"{path} cannot be read: {error}", "restore a back-up, or correct its permissions")]
+    try:
+        return _look(ledger, schema, directory, config, now)
+    except sqlite3.DatabaseError as error:
+        return [fault(ABOUT, f"{path} is damaged: {error}", "stop the server and restore a back-up")]
+    finally:
+        ledger.close()
+
+
+def _look(ledger: sqlite3.Connection, schema: int, directory: Path, config: Config, now: float) -> list[Finding]:
+    if schema > SCHEMA_VERSION:
+        message = f"it is of schema {schema}, and this version of Slackwater knows {SCHEMA_VERSION}"
+        return [fault(ABOUT, message, "use the version that wrote it, or a newer one")]
+    trouble = [row[0] for row in ledger.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
+    if trouble:
+        return [fault(ABOUT, f"it is damaged: {'; '.join(trouble)}", "stop the server and restore a back-up")]
+    found = [ok(ABOUT, f"sound, of schema {schema}")]
+    if schema < SCHEMA_VERSION:
+        if schema == 0:
+            return [note(ABOUT, "it is empty; the first start fills it"), *_keys(config, stored=0)]
+        found.append(
+            note(
+                ABOUT,
+                f"the next start brings it from schema {schema} to {SCHEMA_VERSION}",
+                "make a back-up before that",
+            )
+        )
+    found += _files(ledger, directory)
+    newest = ledger.execute(
+        "SELECT max(at) FROM (SELECT max(created_at) AS at FROM file UNION ALL SELECT max(created_at) FROM batch)"
+    ).fetchone()[0]
+    if newest is not None and newest > now + SECONDS_AHEAD_MAX:
+        found.append(
+            fault(
+                "clock", f"the ledger has entries {newest - now:,.0f} s from now", "set the clock; windows depend on it"
+            )
+        )
+    stored = ledger.execute("SELECT count(*) FROM api_key").fetchone()[0] if schema >= 6 else 0
+    return [*found, *_keys(config, stored=stored), *(_webhooks(ledger, config) if schema >= 7 else [])]
+
+
+def _files(ledger: sqlite3.Connection, directory: Path) -> list[Finding]:
+    """Whether every byte that the ledger names is there. Asked twice: a server may take something away in between."""
+    missing: set[str] = set()
+    for again in (False, True):
+        named = {each for each in named_blobs(ledger) if not again or each.key in missing}
+        missing = {each.key for each in named if each.size is not None and _size(directory, each.key) < each.size}
+        if not missing:
+            return [ok("files", "every file that the ledger names is there, with its size")]
+    some = ", ".join(sorted(missing)[:NAMED_MAX])
+    return [
+        fault(
+            "files", f"{len(missing)} are missing or cut off: {some}", "take them from a back-up (its directory blobs)"
+        )
+    ]
+
+
+def _size(directory: Path, key: str) -> int:
+    try:
+        return (directory / "blobs" / key).stat().st_size
+    except OSError:
+        return -1
+
+
+def _keys(config: Config, *, stored: int) -> list[Finding]:
+    host, about = config.server.host, "keys"
+    count = stored + len(config.api_keys)
+    if count or config.oidc.issuers:
+        tokens = f", and tokens of {len(config.oidc.issuers)} issuers" if config.oidc.issuers else ""
+        return [ok(about, f"callers need one of {count} keys{tokens}")]
+    make = "make some: slackwater keys create"
+    if host in LOOPBACK:
+        return [note(about, "there are none: whoever is on this machine may call", make)]
+    return [fault(about, f"there are none, and {host} is open to others; the server would not start", make)]
+
+
+def _webhooks(ledger: sqlite3.Connection, config: Config) -> list[Finding]:
+    about = "webhooks"
+    failing, disabled = ledger.execute(
+        "SELECT count(*) FILTER (WHERE failures > 0 AND disabled_at IS NULL), count(disabled_at) FROM webhook_endpoint"
+    ).fetchone()
+    (waiting,) = ledger.execute("SELECT count(*) FROM webhook_delivery WHERE state = 'pending'").fetchone()
+    if waiting and not config.webhooks.enabled:
+        return [
+            warning(about, f"{waiting} deliveries wait, and webhooks are turned off", "set [webhooks] enabled = true")
+        ]
+    if failing or disabled:
+        message = f"{failing} endpoints fail, {disabled} are disabled, {waiting} deliveries wait"
+        return [warning(about, message, "see GET /v1/webhook_endpoints of each resource for why")]
+    return [ok(about, "no endpoint fails")] if config.webhooks.enabled else []

@@ -1,0 +1,164 @@
+"""Who is to answer: the running server, backends, classifiers, and issuers of tokens."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import ssl
+import urllib.parse
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from slackwater.adapters.issuer_keys import Discovery, KeySet, fetch_with
+from slackwater.config import BackendConfig, Config
+from slackwater.core.errors import SlackwaterError
+from slackwater.wiring.backends import headers_of
+from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
+from slackwater.wiring.doctor.probe import SECONDS, Answer, probe
+
+CERTIFICATE_DAYS_MIN = 14
+DAY_SECONDS = 86_400
+LISTED_MAX = 5
+
+
+async def _ask(url: str, headers: Mapping[str, str]) -> Answer | str:
+    """The answer, or why there is none."""
+    try:
+        return await asyncio.to_thread(probe, url, headers)
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not trusted: {error.verify_message}"
+    except TimeoutError:
+        return f"no answer within {SECONDS:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    except (http.client.HTTPException, ValueError) as error:
+        return f"it does not speak HTTP ({type(error).__name__})"
+
+
+async def server_findings(config: Config) -> list[Finding]:
+    """What a running server says of itself."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
+    url = f"http://[{host}]:{config.server.port}" if ":" in host else f"http://{host}:{config.server.port}"
+    about = "server"
+    answer = await _ask(f"{url}/readyz", {})
+    if isinstance(answer, str):
+        return [
+            warning(
+                about, f"one runs, and {url} does not answer: {answer}", "if it listens elsewhere, name its --config"
+            )
+        ]
+    if answer.status == 200:
+        return [ok(about, f"{url} is ready")]
+    reasons = ["it is no Slackwater of this version"]
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        reasons = [reason["message"] for reason in json.loads(answer.body)["reasons"]]
+    return [fault(about, f"{url} is not ready: {' '.join(reasons)}", "see its log")]
+
+
+async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple[list[Finding], dict[str, float]]:
+    """What is to be said of each backend and classifier; and how far their clocks are ahead of ours."""
+    asked = [
+        (f"backend of {deployment.name}", backend, backend.model or deployment.name)
+        for deployment in config.deployments
+        for backend in deployment.backends
+        if backend.url is not None
+    ]
+    answers = await asyncio.gather(
+        *(
+            _ask(
+                models_url(backend.url or ""),
+                headers_of(backend, key=config.backend_keys.get(backend.api_key_env or "")),
+            )
+            for _, backend, _ in asked
+        )
+    )
+    found, dates = [], {}
+    for (about, backend, model), answer in zip(asked, answers, strict=True):
+        found += _of_backend(about, backend, model, answer)
+        if not isinstance(answer, str):
+            found += _of_certificate(about, backend.url or "", answer, now=now())
+            if answer.ahead is not None:
+                dates[backend.url or ""] = answer.ahead
+    for content_filter in config.content_filters:
+        if (classifier := content_filter.classifier) is not None and classifier.url:
+            about = f"classifier of {content_filter.name}"
+            answer = await _ask(classifier.url, {})
+            if isinstance(answer, str):
+                found.append(fault(about, f"{classifier.url}: {answer}", "start it, or correct its url"))
+            else:
+                found += [
+                    ok(about, f"{classifier.url} answers"),
+                    *_of_certificate(about, classifier.url, answer, now=now()),
+                ]
+    return found, dates
+
+
+def models_url(base: str) -> str:
+    """Where a backend says which models it has."""
+    parts = urllib.parse.urlsplit(base)
+    return parts._replace(path=parts.path.rstrip("/") + "/models").geturl()
+
+
+def _of_backend(about: str, backend: BackendConfig, model: str, answer: Answer | str) -> list[Finding]:
+    url = backend.url or ""
+    if isinstance(answer, str):
+        return [fault(about, f"{url}: {answer}", "start it, or correct its url")]
+    if answer.status in (401, 403):
+        fix = "correct the key" if backend.api_key_env else "name its key with api_key_env"
+        return [fault(about, f"{url} refuses the key (status {answer.status})", fix)]
+    if 300 <= answer.status < 400:
+        return [fault(about, f"{url} sends elsewhere (status {answer.status})", "write the address that it sends to")]
+    if answer.status >= 500:
+        return [fault(about, f"{url} answers with status {answer.status}", "see the log of that server")]
+    models = _models(answer.body) if answer.status == 200 else None
+    if models is None:
+        return [note(about, f"{url} answers (status {answer.status}), and does not say which models it has")]
+    if model not in models:
+        some = ", ".join(models[:LISTED_MAX]) or "none"
+        fix = "set `model` of the backend to a name that it knows"
+        return [warning(about, f"{url} does not list the model {model}; it has {some}", fix)]
+    return [ok(about, f"{url} answers and has {model}")]
+
+
+def _models(body: bytes) -> list[str] | None:
+    try:
+        return [str(model["id"]) for model in json.loads(body)["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _of_certificate(about: str, url: str, answer: Answer, *, now: float) -> list[Finding]:
+    if answer.certificate_ends_at is None:
+        return []
+    days = (answer.certificate_ends_at - now) / DAY_SECONDS
+    if days >= CERTIFICATE_DAYS_MIN:
+        return []
+    return [warning(about, f"the certificate of {url} ends in {max(0, int(days))} days", "have it renewed")]
+
+
+async def issuer_findings(config: Config) -> list[Finding]:
+    """Whether the keys of each issuer can be had, the way the service gets them."""
+    fetch = fetch_with(ssl.create_default_context(), seconds=SECONDS)
+    found = []
+    for issuer in config.oidc.issuers:
+        about, url = f"issuer {issuer}", config.oidc.jwks_url
+        try:
+            if not url:
+                discovered = await fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+                discovery = msgspec.json.decode(discovered, type=Discovery)
+                if discovery.issuer != issuer:
+                    fix = "write the issuer as it writes itself"
+                    found.append(fault(about, f"it calls itself {discovery.issuer}", fix))
+                    continue
+                url = discovery.jwks_uri
+            keys = msgspec.json.decode(await fetch(url), type=KeySet).keys
+        except (SlackwaterError, msgspec.DecodeError) as error:
+            fix = "correct [oidc] issuers or jwks_url, or let this machine reach it"
+            found.append(fault(about, f"its keys cannot be had: {error}", fix))
+            continue
+        if keys:
+            found.append(ok(about, f"it publishes {len(keys)} keys"))
+        else:
+            found.append(fault(about, f"{url} has no keys", "correct [oidc] jwks_url"))
+    return found

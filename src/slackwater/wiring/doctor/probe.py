@@ -1,0 +1,50 @@
+"""One GET, with what a doctor wants to know of it beside the answer: the other clock, and the certificate's last day."""
+
+import email.utils
+import http.client
+import ssl
+import time
+import urllib.parse
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+SECONDS = 10.0
+BODY_BYTES_MAX = 4 << 20
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What came back. `ahead`: seconds that the other clock is ahead of ours, to about one second."""
+
+    status: int
+    body: bytes
+    ahead: float | None
+    certificate_ends_at: float | None
+
+
+def probe(url: str, headers: Mapping[str, str]) -> Answer:
+    """One GET without redirects. Blocks. Raises OSError (TLS errors are some) and http.client.HTTPException."""
+    parts = urllib.parse.urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=SECONDS, context=ssl.create_default_context())
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, port, timeout=SECONDS)
+    )
+    try:
+        connection.connect()
+        ends_at = None
+        if isinstance(connection.sock, ssl.SSLSocket):
+            certificate = connection.sock.getpeercert() or {}
+            ends = certificate.get("notAfter")
+            ends_at = float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
+        connection.request(
+            "GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=dict(headers)
+        )
+        answer = connection.getresponse()
+        date = email.utils.parsedate_to_datetime(answer.headers["Date"]) if answer.headers["Date"] else None
+        # A date has whole seconds: half of one is the best guess at the rest.
+        ahead = None if date is None else date.timestamp() + 0.5 - time.time()
+        return Answer(status=answer.status, body=answer.read(BODY_BYTES_MAX), ahead=ahead, certificate_ends_at=ends_at)
+    finally:
+        connection.close()

@@ -1,0 +1,147 @@
+-- Made by tests/adapters/schemas/make.py when schema 4 was released. Not to be changed.
+BEGIN TRANSACTION;
+CREATE TABLE batch (
+    seq               INTEGER PRIMARY KEY,
+    id                TEXT NOT NULL UNIQUE,
+    input_file_id     TEXT NOT NULL,
+    input_blob        TEXT NOT NULL,
+    endpoint          TEXT NOT NULL,
+    dispatch_endpoint TEXT,
+    completion_window TEXT NOT NULL,
+    status            TEXT NOT NULL,
+    stage             TEXT NOT NULL,
+    created_at        INTEGER NOT NULL,
+    expires_at        INTEGER NOT NULL,
+    expires           INTEGER NOT NULL,
+    policies          TEXT NOT NULL,
+    deployment        TEXT,
+    model             TEXT,
+    metadata          TEXT,
+    enqueued_tokens   INTEGER NOT NULL DEFAULT 0,
+    total             INTEGER NOT NULL DEFAULT 0,
+    completed         INTEGER NOT NULL DEFAULT 0,
+    failed            INTEGER NOT NULL DEFAULT 0,
+    input_tokens      INTEGER NOT NULL DEFAULT 0,
+    cached_tokens     INTEGER NOT NULL DEFAULT 0,
+    output_tokens     INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens  INTEGER NOT NULL DEFAULT 0,
+    errors            TEXT,
+    output_file_id    TEXT,
+    error_file_id     TEXT,
+    in_progress_at    INTEGER,
+    finalizing_at     INTEGER,
+    completed_at      INTEGER,
+    failed_at         INTEGER,
+    expired_at        INTEGER,
+    cancelling_at     INTEGER,
+    cancelled_at      INTEGER
+);
+INSERT INTO "batch" VALUES(1,'batch_done','file-in','files/file-in','/chat/completions','/chat/completions','24h','completed','ended',1760000001,1760086401,0,'{"empty_files": "create", "window_elapsed": "continue", "validation": "azure", "output_expires_seconds": null, "output_filename": "{id}_results.jsonl", "error_filename": "{id}_errors.jsonl"}','demo-batch','echo','{"team":"tides"}',24,4,4,0,4,0,56,0,NULL,'file-out','file-err',1760000010,1760000020,1760000021,NULL,NULL,NULL,NULL);
+INSERT INTO "batch" VALUES(2,'batch_refused','file-in','files/file-in','/chat/completions',NULL,'24h','failed','ended',1760000002,1760086402,0,'{"empty_files": "create", "window_elapsed": "continue", "validation": "azure", "output_expires_seconds": null, "output_filename": "{id}_results.jsonl", "error_filename": "{id}_errors.jsonl"}',NULL,NULL,NULL,0,0,0,0,0,0,0,0,'[{"code":"invalid_request","message":"Missing required parameter: ''custom_id''.","param":"custom_id","line":1}]',NULL,NULL,NULL,NULL,NULL,1760000005,NULL,NULL,NULL);
+INSERT INTO "batch" VALUES(3,'batch_open','file-in','files/file-in','/chat/completions','/chat/completions','24h','in_progress','running',1760000003,1760086403,0,'{"empty_files": "create", "window_elapsed": "continue", "validation": "azure", "output_expires_seconds": null, "output_filename": "{id}_results.jsonl", "error_filename": "{id}_errors.jsonl"}','demo-batch','echo',NULL,24,4,1,0,0,0,0,0,NULL,NULL,NULL,1760000010,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "batch" VALUES(4,'batch_new','file-in','files/file-in','/chat/completions',NULL,'24h','validating','new',1760000004,1760086404,0,'{"empty_files": "create", "window_elapsed": "continue", "validation": "azure", "output_expires_seconds": null, "output_filename": "{id}_results.jsonl", "error_filename": "{id}_errors.jsonl"}',NULL,NULL,NULL,0,0,0,0,0,0,0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE file (
+    seq            INTEGER PRIMARY KEY,
+    id             TEXT NOT NULL UNIQUE,
+    filename       TEXT NOT NULL,
+    purpose        TEXT NOT NULL,
+    size           INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    expires_at     INTEGER,
+    status         TEXT NOT NULL,
+    status_details TEXT,
+    blob           TEXT NOT NULL
+);
+INSERT INTO "file" VALUES(1,'file-in','file-in.jsonl','batch',628,1760000000,NULL,'processed',NULL,'files/file-in');
+INSERT INTO "file" VALUES(2,'file-out','file-out.jsonl','batch_output',872,1760000000,NULL,'processed',NULL,'results/batch_done/file-out');
+INSERT INTO "file" VALUES(3,'file-err','file-err.jsonl','batch_output',0,1760000000,NULL,'processed',NULL,'results/batch_done/file-err');
+INSERT INTO "file" VALUES(4,'file-url','url.jsonl','batch',0,1760000000,NULL,'pending',NULL,'files/file-url');
+CREATE TABLE import (
+    file_id    TEXT PRIMARY KEY REFERENCES file (id) ON DELETE CASCADE,
+    url        TEXT NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    check_line INTEGER NOT NULL
+);
+INSERT INTO "import" VALUES('file-url','https://store.example/url.jsonl',1,4000000000.0,1);
+CREATE TABLE segment (
+    seq           INTEGER PRIMARY KEY,
+    batch_seq     INTEGER NOT NULL,
+    idx           INTEGER NOT NULL,
+    epoch         INTEGER NOT NULL,
+    output_key    TEXT,
+    output_offset INTEGER,
+    output_length INTEGER,
+    error_key     TEXT,
+    error_offset  INTEGER,
+    error_length  INTEGER
+);
+INSERT INTO "segment" VALUES(1,3,0,1,'logs/batch_open/dead-0-0.output',0,218,NULL,NULL,NULL);
+CREATE TABLE shard (
+    batch_seq   INTEGER NOT NULL,
+    idx         INTEGER NOT NULL,
+    deployment  TEXT NOT NULL,
+    offset_     INTEGER NOT NULL,
+    length      INTEGER NOT NULL,
+    lines       INTEGER NOT NULL,
+    tokens      INTEGER NOT NULL,
+    state       TEXT NOT NULL,
+    rank        REAL,
+    epoch       INTEGER NOT NULL DEFAULT 0,
+    owner       TEXT,
+    lease_until REAL,
+    done        BLOB NOT NULL DEFAULT X'',
+    PRIMARY KEY (batch_seq, idx)
+) WITHOUT ROWID;
+INSERT INTO "shard" VALUES(3,0,'demo-batch',0,314,2,12,'running',1.0,1,'dead-0',1760000040.5,X'01');
+INSERT INTO "shard" VALUES(3,1,'demo-batch',314,314,2,12,'queued',2.0,0,NULL,NULL,X'');
+CREATE TABLE upload (
+    id                    TEXT PRIMARY KEY,
+    filename              TEXT NOT NULL,
+    purpose               TEXT NOT NULL,
+    size                  INTEGER NOT NULL,
+    mime_type             TEXT NOT NULL,
+    status                TEXT NOT NULL,
+    created_at            INTEGER NOT NULL,
+    expires_at            INTEGER NOT NULL,
+    file_lifetime_seconds INTEGER,
+    file_id               TEXT,
+    completed_with        TEXT,
+    ended_at              INTEGER,
+    parts                 INTEGER NOT NULL DEFAULT 0,
+    part_bytes            INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO "upload" VALUES('upload_open','parts.jsonl','batch',628,'application/jsonl','pending',1760000000,4000000000,NULL,NULL,NULL,NULL,1,628);
+CREATE TABLE upload_part (
+    id         TEXT PRIMARY KEY,
+    upload_id  TEXT NOT NULL,
+    block_id   TEXT NOT NULL,
+    size       INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    blob       TEXT NOT NULL
+);
+INSERT INTO "upload_part" VALUES('part_one','upload_open','',628,1760000000,'uploads/part_one');
+CREATE INDEX file_by_purpose ON file (purpose, seq);
+CREATE INDEX file_by_blob ON file (blob);
+CREATE INDEX file_by_expiry ON file (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX batch_by_stage ON batch (stage, seq);
+CREATE INDEX batch_by_deployment ON batch (deployment, stage);
+CREATE INDEX batch_by_input ON batch (input_blob, stage);
+CREATE INDEX shard_to_claim ON shard (deployment, rank, batch_seq, idx) WHERE state = 'queued' AND rank IS NOT NULL;
+CREATE INDEX shard_unranked ON shard (batch_seq) WHERE rank IS NULL;
+CREATE INDEX shard_running ON shard (owner) WHERE state = 'running';
+CREATE INDEX segment_by_batch ON segment (batch_seq, seq);
+CREATE INDEX segment_of_shard ON segment (batch_seq, idx, epoch, seq);
+CREATE INDEX upload_to_expire ON upload (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX upload_to_empty ON upload (ended_at) WHERE ended_at IS NOT NULL AND parts > 0;
+CREATE INDEX upload_to_forget ON upload (ended_at) WHERE ended_at IS NOT NULL AND parts = 0;
+CREATE INDEX upload_part_of ON upload_part (upload_id);
+CREATE INDEX batch_by_creation ON batch (
+    created_at, seq, status, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
+    cancelled_at, endpoint, input_file_id
+);
+CREATE INDEX batch_by_status ON batch (
+    status, created_at, seq, expires_at, in_progress_at, finalizing_at, completed_at, failed_at, expired_at, cancelling_at,
+    cancelled_at, endpoint, input_file_id
+);
+COMMIT;

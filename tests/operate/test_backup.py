@@ -1,0 +1,271 @@
+"""Back-ups: made while a server works, whole or not there, and good enough to go on from after the worst day."""
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slackwater.adapters.backup import make_backup
+from slackwater.adapters.backup_check import verify
+from tests.api.calls import Caller, chat
+from tests.api.conftest import CONFIG
+from tests.crash.counting_backend import CountingBackend
+from tests.crash.rounds import input_lines
+from tests.server import Server
+
+
+def slackwater(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command that is expected to end by itself."""
+    command = [sys.executable, "-m", "slackwater", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+
+def served(root: Path, data: str = "data", *, config: str = CONFIG) -> tuple[Server, Caller]:
+    """A server on a data directory below `root`."""
+    (root / "slackwater.toml").write_text(config)
+    server = Server(root / "slackwater.toml", root / data, root / "server.log")
+    return server, Caller(server, "openai")
+
+
+def ended_batch(caller: Caller, *, count: int = 3) -> tuple[str, bytes]:
+    """The id of the output file of a batch that has completed, and its bytes."""
+    output: str = caller.ended(caller.create(chat(count)).json["id"])["output_file_id"]
+    return output, caller("GET", f"/files/{output}/content").body
+
+
+def blob_of(root: Path, file_id: str) -> str:
+    """The key of a file's bytes."""
+    ledger = sqlite3.connect(f"{(root / 'data' / 'ledger.sqlite').as_uri()}?mode=ro", uri=True)
+    (key,) = ledger.execute("SELECT blob FROM file WHERE id = ?", (file_id,)).fetchone()
+    ledger.close()
+    return str(key)
+
+
+def backed_up(root: Path, *more: str) -> Path:
+    """Backs `data` up and returns the directory of the back-up."""
+    made = slackwater("backup", "--data", root / "data", "--output", root / "store", *more)
+    assert made.returncode == 0, made.stderr
+    return Path(made.stdout.split(": ")[0])
+
+
+def test_a_batch_at_work_goes_on_from_a_back_up(tmp_path: Path) -> None:
+    """What was committed at the back-up is not asked for again; after kill -9 and a restore each custom_id is there once."""
+    with CountingBackend(latency=0.05) as backend:
+        config = f'[[deployments]]\nname = "crash"\n[[deployments.backends]]\nurl = "{backend.url}"\nconcurrency = 16\n'
+        server, _ = served(tmp_path, config=config)
+        batch_id = server.create_batch(server.upload("in.jsonl", input_lines("task", 2_000)))
+        while server.batch(batch_id)["request_counts"]["completed"] < 300:
+            signal.sigtimedwait([], 0.01)
+        backup = backed_up(tmp_path)
+        server.kill()
+        assert slackwater("backup", "--verify", backup).returncode == 0
+        assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 0
+        asked_before = sum(map(len, backend.received.values()))
+        server, _ = served(tmp_path, "new", config=config)
+        restored = server.batch(batch_id)["request_counts"]["completed"]
+        assert restored >= 300, "what the ledger had at the back-up is there"
+        while (batch := server.batch(batch_id))["status"] != "completed":
+            signal.sigtimedwait([], 0.02)
+        lines = server.raw("GET", f"/files/{batch['output_file_id']}/content").splitlines()
+        assert sorted(json.loads(line)["custom_id"] for line in lines) == sorted(f"task-{n}" for n in range(2_000))
+        asked_again = sum(map(len, backend.received.values())) - asked_before
+        assert asked_again <= 2_000 - 300, "results of the back-up are not asked for again"
+        assert server.terminate() == 0
+
+
+def test_a_second_back_up_copies_what_is_new(tmp_path: Path) -> None:
+    """Bytes that are in the store are not copied again, and each back-up restores its own moment."""
+    server, caller = served(tmp_path)
+    first_file, first_bytes = ended_batch(caller)
+    first = backed_up(tmp_path)
+    blob = tmp_path / "store" / "blobs" / blob_of(tmp_path, first_file)
+    before = (blob.stat().st_ino, blob.stat().st_mtime_ns)
+    second_file, second_bytes = ended_batch(caller, count=4)
+    second = backed_up(tmp_path)
+    server.kill()
+    assert (blob.stat().st_ino, blob.stat().st_mtime_ns) == before
+    assert slackwater("restore", tmp_path / "store", "--at", first.name, "--data", tmp_path / "one").returncode == 0
+    assert slackwater("restore", second, "--data", tmp_path / "two").returncode == 0
+    server, caller = served(tmp_path, "one")
+    assert caller("GET", f"/files/{first_file}/content").body == first_bytes
+    assert caller("GET", f"/files/{second_file}").status == 404
+    server.kill()
+    server, caller = served(tmp_path, "two")
+    assert caller("GET", f"/files/{second_file}/content").body == second_bytes
+    server.kill()
+
+
+def test_old_back_ups_go_with_bytes_that_only_they_need(tmp_path: Path) -> None:
+    """`--keep` takes back-ups away, never bytes that another one names."""
+    server, caller = served(tmp_path)
+    gone, _ = ended_batch(caller)
+    kept, _ = ended_batch(caller)
+    first = backed_up(tmp_path)
+    keys = [blob_of(tmp_path, gone), blob_of(tmp_path, kept)]
+    blobs = tmp_path / "store" / "blobs"
+    assert [(blobs / key).exists() for key in keys] == [True, True]
+    assert caller("DELETE", f"/files/{gone}").status == 200
+    second = backed_up(tmp_path, "--keep", "1")
+    server.kill()
+    assert (first.exists(), second.exists()) == (False, True)
+    assert [(blobs / key).exists() for key in keys] == [False, True]
+    assert slackwater("backup", "--verify", tmp_path / "store").returncode == 0
+
+
+def test_a_back_up_is_as_secret_as_the_data(tmp_path: Path) -> None:
+    """Whatever the umask, nobody but the owner can read a back-up, or what is restored from it."""
+    server, caller = served(tmp_path)
+    ended_batch(caller)
+    before = os.umask(0)
+    try:
+        backed_up(tmp_path)
+        assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 0
+    finally:
+        os.umask(before)
+        server.kill()
+    paths = [each for top in ("store", "new") for each in (tmp_path / top, *(tmp_path / top).rglob("*"))]
+    open_to_others = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert open_to_others == []
+
+
+def test_damage_is_found_and_not_restored(tmp_path: Path) -> None:
+    """A flipped byte, a missing blob and a damaged ledger are each named by --verify; a restore of them is refused."""
+    server, caller = served(tmp_path)
+    flipped, _ = ended_batch(caller)
+    missing, _ = ended_batch(caller)
+    server.kill()
+    backup = backed_up(tmp_path)
+    blobs = tmp_path / "store" / "blobs"
+    flipped, missing = blob_of(tmp_path, flipped), blob_of(tmp_path, missing)
+    content = bytearray((blobs / flipped).read_bytes())
+    content[7] ^= 1
+    (blobs / flipped).write_bytes(content)
+    refused = slackwater("restore", backup, "--data", tmp_path / "new")
+    assert refused.returncode == 2
+    assert "is not what was backed up" in refused.stderr
+    (blobs / missing).unlink()
+    ledger = bytearray((backup / "ledger.sqlite").read_bytes())
+    ledger[5000] ^= 0xFF
+    (backup / "ledger.sqlite").write_bytes(ledger)
+    checked = slackwater("backup", "--verify", tmp_path / "store")
+    assert checked.returncode == 1
+    assert f"{flipped} is not what was backed up" in checked.stderr
+    assert f"{missing} is missing" in checked.stderr
+    assert "the ledger is not what was backed up" in checked.stderr
+
+
+def test_half_a_restore_is_not_served(tmp_path: Path) -> None:
+    """A server that started on it would take what is missing for deleted. Repeating the restore is the way out."""
+    server, caller = served(tmp_path)
+    file_id, content = ended_batch(caller)
+    server.kill()
+    backed_up(tmp_path)
+    blob = tmp_path / "store" / "blobs" / blob_of(tmp_path, file_id)
+    blob.unlink()
+    assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 2
+    refused = slackwater("serve", "--data", tmp_path / "new", "--port", "0")
+    assert refused.returncode == 2
+    assert "a restore into" in refused.stderr
+    blob.write_bytes(content)
+    assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 0
+    server, caller = served(tmp_path, "new")
+    assert caller("GET", f"/files/{file_id}/content").body == content
+    server.kill()
+
+
+def test_nothing_is_restored_over_data(tmp_path: Path) -> None:
+    """Neither over what somebody keeps there, nor under a running server."""
+    server, caller = served(tmp_path)
+    ended_batch(caller)
+    backed_up(tmp_path)
+    under = slackwater("restore", tmp_path / "store", "--data", tmp_path / "data")
+    assert (under.returncode, "in use by another slackwater" in under.stderr) == (2, True)
+    server.kill()
+    over = slackwater("restore", tmp_path / "store", "--data", tmp_path / "data")
+    assert (over.returncode, "is not empty" in over.stderr) == (2, True)
+
+
+def test_what_the_data_directory_has_lost_is_said(tmp_path: Path) -> None:
+    """Bytes that the ledger names and nobody has do not stop a back-up of everything else, and are named."""
+    server, caller = served(tmp_path)
+    lost, _ = ended_batch(caller)
+    kept, content = ended_batch(caller)
+    server.kill()
+    lost = blob_of(tmp_path, lost)
+    (tmp_path / "data" / "blobs" / lost).unlink()
+    made = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "store")
+    assert made.returncode == 1
+    assert f"{lost} is named by the ledger" in made.stderr
+    assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 0
+    server, caller = served(tmp_path, "new")
+    assert caller("GET", f"/files/{kept}/content").body == content
+    server.kill()
+
+
+def test_a_file_that_goes_while_it_is_copied(tmp_path: Path) -> None:
+    """It is not in the back-up, and nothing is lost: the ledger is taken again, and names it no more."""
+    server, caller = served(tmp_path)
+    ended_batch(caller)
+    gone, _ = ended_batch(caller)
+    key, deleted = blob_of(tmp_path, gone), []
+
+    def delete_once(done: int, total: int) -> None:
+        """Called after the first piece of the first file."""
+        if not deleted:
+            deleted.append(caller("DELETE", f"/files/{gone}").status)
+
+    made = make_backup(tmp_path / "data", tmp_path / "store", now=1_760_000_000, keep=0, show=delete_once)
+    server.kill()
+    assert (deleted, made.lost) == ([200], [])
+    assert not (tmp_path / "store" / "blobs" / key).exists()
+    manifest = json.loads((made.path / "manifest.json").read_bytes())
+    assert key not in {blob[0] if isinstance(blob, list) else blob["key"] for blob in manifest["blobs"]}
+    assert [faults for _, _, faults in verify(tmp_path / "store", show=lambda done, total: None)] == [[]]
+
+
+def test_an_interrupted_back_up_is_none(tmp_path: Path) -> None:
+    """What it has copied stays and is not copied again; there is no back-up of its name; the next one is whole."""
+    server, caller = served(tmp_path)
+    ended_batch(caller)
+    server.kill()
+
+    def interrupt(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_backup(tmp_path / "data", tmp_path / "store", now=1_760_000_000, keep=0, show=interrupt)
+    nothing = slackwater("backup", "--verify", tmp_path / "store")
+    assert (nothing.returncode, "has no finished back-up" in nothing.stderr) == (2, True)
+    backed_up(tmp_path)
+    assert slackwater("backup", "--verify", tmp_path / "store").returncode == 0
+    assert list((tmp_path / "store").rglob("*.unfinished")) == []
+
+
+def test_an_older_ledger_can_be_backed_up(tmp_path: Path) -> None:
+    """Before an upgrade is when a back-up is wanted most: schema 1 is taken as it is, and not migrated by it."""
+    scripts = Path(__file__).parents[2] / "src" / "slackwater" / "adapters" / "migrations"
+    (tmp_path / "data").mkdir()
+    ledger = sqlite3.connect(tmp_path / "data" / "ledger.sqlite")
+    ledger.executescript((scripts / "0001_first.sql").read_text("utf-8") + "PRAGMA user_version = 1;")
+    ledger.close()
+    backup = backed_up(tmp_path)
+    assert slackwater("backup", "--verify", backup).stdout.endswith("schema 1\n")
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """A wrong --output does not mix back-ups into somebody's files."""
+    server, _ = served(tmp_path)
+    server.kill()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").touch()
+    refused = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "home")
+    assert (refused.returncode, "has something else in it" in refused.stderr) == (2, True)
+    inside = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "data" / "store")
+    assert (inside.returncode, "inside the data directory" in inside.stderr) == (2, True)

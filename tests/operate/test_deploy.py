@@ -1,0 +1,158 @@
+"""The files of `deploy/`: what they say fits the server and each other; with the tools of each system, that they are valid."""
+
+import itertools
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slackwater import __version__
+from slackwater.cli import COMMANDS
+from slackwater.config import WorkerConfig, load
+from slackwater.config.reading import LOOPBACK
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = DEPLOY / "systemd"
+CONTAINERFILE = DEPLOY / "container" / "Containerfile"
+# What is left of a stop after the calls in flight: answers that are being written, and the ledger's last words.
+ENDING_SECONDS = 10
+KUBERNETES_VERSIONS = ("1.31", "1.34", "1.37")
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """The settings of a unit, each with all its values."""
+    lines = (UNITS / name).read_text("utf-8").splitlines()
+    pairs = [line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")]
+    return {key: [value for other, value in pairs if other == key] for key, _ in pairs}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The documents of a YAML file."""
+    return [each for each in yaml.safe_load_all(path.read_text("utf-8")) if each]
+
+
+def pod() -> Any:
+    """What the StatefulSet makes."""
+    return documents(DEPLOY / "kubernetes" / "statefulset.yaml")[0]["spec"]["template"]["spec"]
+
+
+def compose() -> Any:
+    """The service of the compose file."""
+    return documents(DEPLOY / "container" / "compose.yaml")[0]["services"]["slackwater"]
+
+
+def test_a_stop_is_given_its_time() -> None:
+    """Whoever stops the server waits longer than the server waits for calls in flight."""
+    needed = WorkerConfig().grace_seconds + ENDING_SECONDS
+    (seconds,) = unit("slackwater.service")["TimeoutStopSec"]
+    assert int(seconds) >= needed
+    before = pod()["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod()["terminationGracePeriodSeconds"] >= needed + before
+    assert int(compose()["stop_grace_period"].removesuffix("s")) >= needed
+
+
+def test_every_command_exists() -> None:
+    """Units, image and manifests call commands with options that the command line has."""
+    lines = [shlex.split(line)[1:] for name in UNITS.glob("*.service") for line in unit(name.name)["ExecStart"]]
+    text = CONTAINERFILE.read_text("utf-8")
+    lines += [json.loads(words)[1:] for words in re.findall(r"HEALTHCHECK .*CMD (\[.*\])", text)]
+    lines += [json.loads(words) for words in re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)]
+    lines.append(pod()["containers"][0]["args"])
+    assert len(lines) == 5
+    for command, *options in lines:
+        assert command in COMMANDS
+        asked = subprocess.run(
+            [sys.executable, "-m", "slackwater", command, "--help"], capture_output=True, text=True, timeout=60
+        )
+        missing = [option for option in options if option.startswith("--") and option not in asked.stdout]
+        assert missing == []
+
+
+def test_configurations_can_be_served() -> None:
+    """They listen where others reach them, and have a key."""
+    for place in ("container", "kubernetes"):
+        config = load(DEPLOY / place / "slackwater.toml", {"SLACKWATER_API_KEY": "k"})
+        assert config.server.host not in LOOPBACK
+        assert config.api_keys == ("k",)
+
+
+def test_one_writer_and_no_privileges() -> None:
+    """One pod, whose volume no other can have; no root, nothing to write to but the data and /tmp."""
+    stateful = documents(DEPLOY / "kubernetes" / "statefulset.yaml")[0]["spec"]
+    assert stateful["replicas"] == 1
+    assert stateful["volumeClaimTemplates"][0]["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert pod()["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    (user,) = re.findall(r"^USER (\d+):\d+$", CONTAINERFILE.read_text("utf-8"), re.MULTILINE)
+    assert str(pod()["securityContext"]["runAsUser"]) == user == compose()["user"].split(":")[0]
+    assert compose()["read_only"] is True
+
+
+def test_every_place_names_this_version() -> None:
+    """The image that is built is the image that is run."""
+    kustomization = documents(DEPLOY / "kubernetes" / "kustomization.yaml")[0]
+    tags = {kustomization["images"][0]["newTag"], compose()["image"].split(":")[1]}
+    tags |= set(re.findall(r"--tag slackwater:(\S+)", CONTAINERFILE.read_text("utf-8")))
+    assert tags == {__version__}
+
+
+@pytest.mark.deploy
+def test_units_are_valid(tmp_path: Path) -> None:
+    """systemd takes them as they are (with the program where it is here), and finds little that is exposed."""
+    program = Path(sys.executable).with_name("slackwater")
+    for path in UNITS.iterdir():
+        (tmp_path / path.name).write_text(
+            path.read_text("utf-8").replace("/opt/slackwater/bin/slackwater", str(program))
+        )
+    units = sorted(str(path) for path in tmp_path.iterdir())
+    verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    for each in units:
+        if each.endswith(".service"):
+            # In tenths: 2.0 of 10, where a unit without any protection has 9.6.
+            command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", each]
+            judged = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert judged.returncode == 0, judged.stdout
+
+
+@pytest.mark.deploy
+def test_manifests_are_valid(tmp_path: Path) -> None:
+    """They build, every object has the shape that Kubernetes gives it, and every selector finds the pod."""
+    import kubernetes_validate
+
+    place = tmp_path / "kubernetes"
+    shutil.copytree(DEPLOY / "kubernetes", place)
+    plain = _built(place)
+    path = place / "kustomization.yaml"
+    path.write_text(path.read_text("utf-8").replace("# components:\n#   - monitoring", "components:\n  - monitoring"))
+    monitored = _built(place)
+    assert [each["kind"] for each in monitored if each not in plain] == ["ServiceMonitor"]
+    for each, version in itertools.product(plain, KUBERNETES_VERSIONS):
+        kubernetes_validate.validate(each, version, strict=True)
+    by_kind = {each["kind"]: each["spec"] for each in plain if "spec" in each}
+    labels = by_kind["StatefulSet"]["template"]["metadata"]["labels"]
+    selectors = [each["spec"]["selector"] for each in plain if each["kind"] == "Service"]
+    selectors += [by_kind[kind]["selector"]["matchLabels"] for kind in ("StatefulSet", "PodDisruptionBudget")]
+    assert len(selectors) == 4
+    assert all(selector and selector.items() <= labels.items() for selector in selectors)
+
+
+def _built(place: Path) -> list[dict[str, Any]]:
+    built = subprocess.run(["kubectl", "kustomize", str(place)], capture_output=True, text=True, timeout=60)
+    assert built.returncode == 0, built.stderr
+    return [each for each in yaml.safe_load_all(built.stdout) if each]
+
+
+@pytest.mark.deploy
+def test_the_containerfile_is_valid() -> None:
+    """The checker that editors use finds nothing."""
+    command = ["npx", "--yes", "dockerfile-utils@0.16.3", "lint", str(CONTAINERFILE)]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    assert (checked.returncode, checked.stdout.strip()) == (0, ""), checked.stderr
