@@ -10,11 +10,11 @@ from collections.abc import Callable
 import msgspec
 
 from slackwater.core import lines
-from slackwater.core.errors import BackendError
+from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.pacing import Breaker, RetryPolicy, Verdict, judge, judge_error
 from slackwater.core.request import Outcome, Reply, Request, Result
 from slackwater.ports import Backend, Clock
-from slackwater.telemetry import counters, event
+from slackwater.telemetry import BackendMeter, counters, event
 
 
 class Retry:
@@ -65,6 +65,13 @@ class Gate:
         self._changed = asyncio.Event()
 
 
+def _outcome(error: BackendError) -> str:
+    """How a call without an answer is counted."""
+    if isinstance(error, BackendTimeout):
+        return "timeout"
+    return "unreachable" if isinstance(error, BackendUnreachable) else "broken"
+
+
 class Dispatcher:
     """Sends requests to one backend and turns what comes back into results."""
 
@@ -80,24 +87,37 @@ class Dispatcher:
         clock: Clock,
         chance: Callable[[], float],
         region: str = "",
+        meter: BackendMeter | None = None,
+        traced: bool = False,
     ) -> None:
-        """`model` is the name that upstream knows; None sends the body as it is. `chance` draws from [0, 1)."""
+        """`model` is the name that upstream knows; None sends the body as it is. `chance` draws from [0, 1).
+
+        `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
+        """
         self.name = name
         self.region = region
         self.concurrency = concurrency
         self.gate = Gate(breaker, clock)
+        self.meter = meter or BackendMeter()
+        self.traced = traced
         self._backend = backend
         self._model = None if model is None else msgspec.json.encode(model)
         self._retry = retry
         self._clock = clock
         self._chance = chance
+        self.last_error: tuple[str, float] | None = None
+        """What last spoke against the backend, and when."""
+
+    @property
+    def window(self) -> int:
+        """How many requests may be out now: all of its slots, one as the probe, or none."""
+        return self.concurrency if self.gate.open else int(self.gate.admits)
 
     async def attempt(self, path: str, request: Request, *, attempts: int, writer: lines.LineWriter) -> Result | Retry:
         """One call. `attempts` counts it and the counted ones before it. Cancelling aborts the call."""
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
-        counters["requests_sent"] += 1
         try:
-            reply = await self._backend.send(path, body)
+            reply = await self._call(path, body)
         except BackendError as error:
             return self._no_answer(request, error, attempts, writer)
         except asyncio.CancelledError:
@@ -106,6 +126,23 @@ class Dispatcher:
         if 200 <= reply.status < 300:
             return self._success(request, reply, attempts, writer)
         return self._refusal(request, reply, attempts, writer)
+
+    async def _call(self, path: str, body: bytes) -> Reply:
+        """Asks the backend, and sees how long that takes."""
+        meter, clock = self.meter, self._clock
+        counters["requests_sent"] += 1
+        meter.sent += 1
+        begun = clock.monotonic()
+        try:
+            reply = await self._backend.send(path, body)
+        except asyncio.CancelledError:
+            meter.outcomes["aborted"] += 1
+            raise
+        except Exception:
+            meter.seconds.observe(clock.monotonic() - begun)
+            raise
+        meter.seconds.observe(clock.monotonic() - begun)
+        return reply
 
     def _success(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
         answer = lines.read_answer(reply.body)
@@ -117,6 +154,9 @@ class Dispatcher:
                 writer,
             )
         self._speaks_for_backend()
+        self.meter.outcomes["success"] += 1
+        if (usage := answer[0]) is not None:
+            self.meter.tokens += usage.input_tokens + usage.output_tokens
         text = writer.answered(request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body))
         return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1], self.region)
 
@@ -125,15 +165,19 @@ class Dispatcher:
         if verdict is Verdict.WAIT:
             delay = self._retry.delay(1, chance=self._chance()) if reply.retry_after is None else reply.retry_after
             counters["backend_busy"] += 1
+            self.meter.outcomes["busy"] += 1
+            self.meter.resent += 1
             self.gate.breaker.pause(self._clock.monotonic() + delay)
             self.gate.changed()
             return Retry(delay, counted=False)
+        self.meter.outcomes["refused" if 400 <= reply.status < 500 else "error"] += 1
         if reply.status >= 500:
             self._speaks_against_backend(f"status {reply.status}")
         else:
             self._speaks_for_backend()
         if verdict is Verdict.RETRY:
             counters["requests_retried"] += 1
+            self.meter.resent += 1
             delay = self._retry.delay(attempts, chance=self._chance())
             return Retry(max(delay, reply.retry_after or 0.0), counted=True)
         body = lines.error_body(reply.body, reply.status)
@@ -145,8 +189,10 @@ class Dispatcher:
     ) -> Result | Retry:
         verdict = judge_error(error, attempts=attempts, policy=self._retry)
         self._speaks_against_backend(str(error), at_once=verdict is Verdict.WAIT)
+        self.meter.outcomes[_outcome(error)] += 1
         if verdict is not Verdict.FAILED:
             counters["requests_retried"] += 1
+            self.meter.resent += 1
             delay = self._retry.delay(attempts, chance=self._chance())
             return Retry(delay, counted=verdict is Verdict.RETRY)
         text = writer.unanswered(request.line, request.custom_id, code=error.code, message=str(error))
@@ -170,7 +216,9 @@ class Dispatcher:
     def _speaks_against_backend(self, reason: str, *, at_once: bool = False) -> None:
         gate = self.gate
         was_open = gate.open
-        gate.breaker.failed(self._clock.monotonic(), at_once=at_once)
+        now = self._clock.monotonic()
+        self.last_error = (reason, now)
+        gate.breaker.failed(now, at_once=at_once)
         if not gate.open:
             if was_open:
                 event("backend_paused", level=logging.WARNING, backend=self.name, reason=reason)

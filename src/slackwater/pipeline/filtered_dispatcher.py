@@ -17,7 +17,7 @@ from slackwater.core.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.content_filter import ContentFilter
 from slackwater.pipeline.dispatcher import Dispatcher, Retry
 from slackwater.ports import Backend, Clock
-from slackwater.telemetry import counters
+from slackwater.telemetry import BackendMeter
 
 # Prompts that passed and wait for another attempt, so that a busy backend does not keep the classifier busy, too.
 PASSED_MAX = 10_000
@@ -39,6 +39,8 @@ class FilteredDispatcher(Dispatcher):
         clock: Clock,
         chance: Callable[[], float],
         region: str = "",
+        meter: BackendMeter | None = None,
+        traced: bool = False,
     ) -> None:
         """As for the plain dispatcher, and the filter."""
         super().__init__(
@@ -51,6 +53,8 @@ class FilteredDispatcher(Dispatcher):
             clock=clock,
             chance=chance,
             region=region,
+            meter=meter,
+            traced=traced,
         )
         self._filter = content_filter
         self._passed: dict[bytes, list[Findings]] = {}
@@ -95,9 +99,8 @@ class FilteredDispatcher(Dispatcher):
         writer: lines.LineWriter,
     ) -> Result | Retry:
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
-        counters["requests_sent"] += 1
         try:
-            reply = await self._backend.send(path, body)
+            reply = await self._call(path, body)
         except BackendError as error:
             return self._no_answer(request, error, attempts, writer)
         if not 200 <= reply.status < 300:

@@ -11,7 +11,7 @@ from slackwater.core.errors import StorageFull
 from slackwater.core.request import Outcome, Result
 from slackwater.pipeline.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
-from slackwater.telemetry import counters, event
+from slackwater.telemetry import DeploymentMeter, counters, event, meters
 
 
 class Pending:
@@ -107,13 +107,23 @@ class _Logs(Struct):
 class Journal:
     """Collects results of a worker's leases and commits them together."""
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        owner: str,
+        lease_seconds: float,
+        meter: DeploymentMeter | None = None,
+    ) -> None:
         """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it."""
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._meter = meter or DeploymentMeter()
         self._pending: dict[Lease, Pending] = {}
         self._logs: dict[str, _Logs] = {}
         self._log_number = 0
@@ -136,6 +146,13 @@ class Journal:
         taken, self._pending = self._pending, {}
         if not taken:
             return 0
+        begun = self._clock.monotonic()
+        # Which batches have had no result before: none that has a log here, nor one of which somebody had results.
+        first = {
+            lease.shard.batch_id: lease.shard.batch_created_at
+            for lease in taken
+            if lease.shard.batch_unbegun and lease.shard.batch_id not in self._logs
+        }
         try:
             segments = await self._write(taken)
             fenced = await self._ledger.commit_segments(
@@ -159,8 +176,23 @@ class Journal:
             else:
                 lease.committed += lines
                 committed += lines
+                self._count(pending, first.pop(lease.shard.batch_id, None))
         counters["results_journaled"] += committed
+        meters.commit_seconds.observe(self._clock.monotonic() - begun)
         return committed
+
+    def _count(self, pending: Pending, created_at: int | None) -> None:
+        """Results have become durable; with `created_at`, they are the first ones of a batch that was created then."""
+        meter = self._meter
+        meter.completed += pending.completed
+        meter.failed += len(pending.lines) - pending.completed
+        meter.read += pending.read
+        meter.cached += pending.cached
+        meter.written += pending.written
+        meter.reasoning += pending.reasoning
+        meters.journal_bytes += pending.size
+        if created_at is not None:
+            meters.first_result_seconds.observe(self._clock.now() - created_at)
 
     async def _write(self, taken: dict[Lease, Pending]) -> dict[Lease, Segment]:
         """Appends the lines to the logs of their batches, the lines of a shard side by side, and says where they lie."""

@@ -19,7 +19,7 @@ from slackwater.pipeline.feed import Cause, Feed, Lease
 from slackwater.pipeline.journal import Journal
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.ports import BlobRange, BlobStore, Clock, Ledger
-from slackwater.telemetry import event
+from slackwater.telemetry import Work, event, meters, work_in_hand
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Worker:
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again."""
         self.deployment = deployment
-        self._dispatchers = dispatchers
+        self.dispatchers = dispatchers
         self._owner = owner
         self._ledger = ledger
         self._blobs = blobs
@@ -64,7 +64,9 @@ class Worker:
         self._hint = hint
         self._settings = settings
         self._feed = Feed(clock, bytes_max=settings.in_flight_bytes)
-        self._journal = Journal(ledger, blobs, clock, owner=owner, lease_seconds=settings.lease_seconds)
+        self._journal = Journal(
+            ledger, blobs, clock, owner=owner, lease_seconds=settings.lease_seconds, meter=meters.deployment(deployment)
+        )
         self._leases: list[Lease] = []
         self._commit_hint = Hint()
         self._lanes: list[asyncio.Task[None]] = []
@@ -91,7 +93,7 @@ class Worker:
 
     def start(self) -> None:
         """Opens the lanes."""
-        for dispatcher in self._dispatchers:
+        for dispatcher in self.dispatchers:
             for _ in range(dispatcher.concurrency):
                 self._lanes.append(asyncio.create_task(self._lane(dispatcher)))
 
@@ -143,6 +145,8 @@ class Worker:
                 continue
             lease = item.lease
             lease.in_flight[task] = None
+            if dispatcher.traced:
+                work_in_hand.set(Work(self.deployment, lease.shard.batch_id, item.attempts + 1))
             try:
                 outcome = await dispatcher.attempt(
                     lease.path, item.request, attempts=item.attempts + 1, writer=lease.writer
@@ -154,6 +158,7 @@ class Worker:
                 task.uncancel()
                 continue
             except Exception as error:
+                dispatcher.meter.outcomes["broken"] += 1
                 event("request_broke", level=logging.ERROR, backend=dispatcher.name, error=repr(error))
                 text = lease.writer.unanswered(
                     item.request.line,
@@ -269,5 +274,5 @@ class Worker:
         except Exception as error:
             # A stop is a stop. What is not journaled is asked for again by the next start, which also frees the leases.
             event("stopped_unjournaled", level=logging.ERROR, deployment=self.deployment, reason=error)
-        for dispatcher in self._dispatchers:
+        for dispatcher in self.dispatchers:
             await dispatcher.close()

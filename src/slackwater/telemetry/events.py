@@ -1,4 +1,4 @@
-"""Names of what happens: log events and counters. One line per event, ids as fields, never a request or a response body."""
+"""Log events: one line per event, ids as fields, never a request or a response body."""
 
 import logging
 from collections import Counter
@@ -9,8 +9,15 @@ log = logging.getLogger("slackwater")
 counters: Counter[str] = Counter()
 
 
+class Fields(dict[str, object]):
+    """What an event says of itself. As text it is `key=value ...`; a formatter that wants the values finds them."""
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in self.items())
+
+
 def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Writes `name key=value ...` to the log and counts the name."""
     counters[name] += 1
     if log.isEnabledFor(level):
-        log.log(level, "%s %s", name, " ".join(f"{key}={value}" for key, value in fields.items()))
+        log.log(level, "%s %s", name, Fields(fields))

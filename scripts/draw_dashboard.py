@@ -1,0 +1,378 @@
+"""Writes deploy/grafana/slackwater.json from the table of panels below, so that nobody edits coordinates: `draw_dashboard.py`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parent.parent / "deploy" / "grafana" / "slackwater.json"
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# What every query is narrowed to.
+ON = 'instance=~"$instance"'
+OF = ON + ',deployment=~"$deployment"'
+WIDTH, HEIGHT, ACROSS = 8, 8, 3
+
+# A row: its title, and its panels. A panel: title, unit, what it says, and queries with their legends.
+Panel = tuple[str, str, str, list[tuple[str, str]]]
+
+
+def quantiles(name: str, by: str = "", labels: str = ON, legend: str = "") -> list[tuple[str, str]]:
+    """Median and 99th percentile of a histogram."""
+    return [
+        (
+            f"histogram_quantile({share}, sum by (le{by}) (rate({name}_bucket{{{labels}}}[$__rate_interval])))",
+            f"p{share * 100:g}{legend}",
+        )
+        for share in (0.5, 0.99)
+    ]
+
+
+def rate(name: str, by: str, labels: str = ON) -> str:
+    """How fast a counter grows."""
+    return f"sum by ({by}) (rate({name}{{{labels}}}[$__rate_interval]))"
+
+
+ROWS: tuple[tuple[str, list[Panel]], ...] = (
+    (
+        "Batches",
+        [
+            (
+                "Batches that have not ended",
+                "short",
+                "By status.",
+                [
+                    (
+                        f'sum by (status) (slackwater_batches{{{ON},status=~"validating|in_progress|finalizing|cancelling"}})',
+                        "{{status}}",
+                    )
+                ],
+            ),
+            (
+                "Batches that ended, per hour",
+                "short",
+                "By their last status.",
+                [
+                    (
+                        f"sum by (status) (increase(slackwater_batch_duration_seconds_count{{{ON}}}[1h]))",
+                        "{{status}}",
+                    )
+                ],
+            ),
+            (
+                "Oldest batch without a result",
+                "s",
+                "How long the oldest batch of each deployment has waited for its first result.",
+                [(f"slackwater_batch_queue_age_seconds{{{OF}}}", "{{deployment}}")],
+            ),
+            (
+                "Time to first result",
+                "s",
+                "From create until the first result is durable.",
+                quantiles("slackwater_batch_time_to_first_result_seconds"),
+            ),
+            (
+                "Duration of batches",
+                "s",
+                "From create to the end, of those that completed.",
+                quantiles("slackwater_batch_duration_seconds", labels=ON + ',status="completed"'),
+            ),
+            (
+                "Late",
+                "short",
+                "Batches past their completion window, and those that ended so within a day.",
+                [
+                    (f"sum by (deployment) (slackwater_batches_overdue{{{OF}}})", "overdue {{deployment}}"),
+                    (f"sum(increase(slackwater_batch_deadline_missed_total{{{ON}}}[1d]))", "missed in a day"),
+                ],
+            ),
+            ("Validation", "s", "One input file.", quantiles("slackwater_validation_seconds")),
+        ],
+    ),
+    (
+        "Requests",
+        [
+            (
+                "Requests that ended",
+                "reqps",
+                "By what became of them, as far as it is durable.",
+                [(rate("slackwater_batch_requests_total", "outcome", OF), "{{outcome}}")],
+            ),
+            (
+                "Share that failed",
+                "percentunit",
+                "Of the requests that were answered.",
+                [(f"deployment:slackwater_requests_failed:ratio15m{{{OF}}}", "{{deployment}}")],
+            ),
+            (
+                "Tokens",
+                "short",
+                "Per second, as backends report them.",
+                [(rate("slackwater_tokens_total", "direction", OF), "{{direction}}")],
+            ),
+        ],
+    ),
+    (
+        "Backends",
+        [
+            (
+                "In flight, and what may be",
+                "short",
+                "Calls that are out; the window is 0 while a backend is left alone.",
+                [
+                    (f"sum by (backend) (slackwater_backend_in_flight{{{OF}}})", "{{backend}}"),
+                    (f"sum by (backend) (slackwater_backend_window{{{OF}}})", "window {{backend}}"),
+                ],
+            ),
+            (
+                "Calls by how they ended",
+                "reqps",
+                "Over all backends.",
+                [(rate("slackwater_backend_attempts_total", "outcome", OF), "{{outcome}}")],
+            ),
+            (
+                "Time of a call",
+                "s",
+                "Per backend.",
+                quantiles("slackwater_backend_request_duration_seconds", ", backend", OF, " {{backend}}"),
+            ),
+            (
+                "Sent again",
+                "reqps",
+                "Calls whose request had to be sent again.",
+                [(rate("slackwater_requests_resent_total", "backend", OF), "{{backend}}")],
+            ),
+            (
+                "Left alone",
+                "short",
+                "1 while the breaker of a backend is open.",
+                [(f"max by (backend) (slackwater_backend_breaker_open{{{OF}}})", "{{backend}}")],
+            ),
+            (
+                "Share of calls without a usable answer",
+                "percentunit",
+                "Busy is not one of them.",
+                [(f"backend:slackwater_attempts_failed:ratio15m{{{OF}}}", "{{backend}}")],
+            ),
+        ],
+    ),
+    (
+        "Quota",
+        [
+            (
+                "Enqueued tokens",
+                "short",
+                "Held by batches, and the limit where there is one.",
+                [
+                    (f"sum by (deployment) (slackwater_enqueued_tokens{{{OF}}})", "{{deployment}}"),
+                    (f"sum by (deployment) (slackwater_enqueued_tokens_limit{{{OF}}})", "limit {{deployment}}"),
+                ],
+            ),
+            (
+                "Share of the limit",
+                "percentunit",
+                "Of deployments with a limit.",
+                [
+                    (
+                        f"sum by (deployment) (slackwater_enqueued_tokens{{{OF}}})"
+                        f" / sum by (deployment) (slackwater_enqueued_tokens_limit{{{OF}}})",
+                        "{{deployment}}",
+                    )
+                ],
+            ),
+        ],
+    ),
+    (
+        "Journal",
+        [
+            ("Commit", "s", "Until a group of results is durable.", quantiles("slackwater_journal_commit_seconds")),
+            (
+                "Results made durable",
+                "Bps",
+                "Bytes per second.",
+                [(rate("slackwater_journal_bytes_total", "instance"), "{{instance}}")],
+            ),
+            (
+                "Room on the disk",
+                "bytes",
+                "Where the data directory is.",
+                [(f"slackwater_data_free_bytes{{{ON}}}", "{{instance}}")],
+            ),
+        ],
+    ),
+    (
+        "Webhooks",
+        [
+            (
+                "Tries",
+                "short",
+                "Per second, by how they went.",
+                [(rate("slackwater_webhook_deliveries_total", "outcome"), "{{outcome}}")],
+            ),
+            ("Waiting", "short", "Deliveries to come.", [(f"slackwater_webhook_pending{{{ON}}}", "{{instance}}")]),
+            (
+                "Oldest that waits",
+                "s",
+                "Its age.",
+                [(f"slackwater_webhook_oldest_pending_seconds{{{ON}}}", "{{instance}}")],
+            ),
+        ],
+    ),
+    (
+        "API and process",
+        [
+            (
+                "Calls",
+                "reqps",
+                "By operation.",
+                [(rate("slackwater_http_requests_total", "operation"), "{{operation}}")],
+            ),
+            (
+                "Calls by class of status",
+                "reqps",
+                "5xx is ours, 4xx the caller's.",
+                [(rate("slackwater_http_requests_total", "code"), "{{code}}")],
+            ),
+            (
+                "Time to the answer",
+                "s",
+                "The slowest operations, 99 of 100 calls.",
+                [
+                    (
+                        "topk(8, histogram_quantile(0.99, sum by (le, operation) "
+                        f"(rate(slackwater_http_request_duration_seconds_bucket{{{ON}}}[$__rate_interval]))))",
+                        "{{operation}}",
+                    )
+                ],
+            ),
+            (
+                "Stages that go wrong",
+                "short",
+                "Steps per hour that are tried again.",
+                [
+                    (
+                        f"sum by (stage, reason) (increase(slackwater_stage_failures_total{{{ON}}}[1h]))",
+                        "{{stage}} {{reason}}",
+                    )
+                ],
+            ),
+            ("Event loop", "s", "How late it is.", quantiles("slackwater_event_loop_lag_seconds")),
+            (
+                "CPU and memory",
+                "short",
+                "Cores, and resident GiB.",
+                [
+                    (f'rate(process_cpu_seconds_total{{{ON},job=~"$job"}}[$__rate_interval])', "cores {{instance}}"),
+                    (f'process_resident_memory_bytes{{{ON},job=~"$job"}} / 2^30', "GiB {{instance}}"),
+                ],
+            ),
+            (
+                "Events",
+                "short",
+                "The ten most frequent ones, per second.",
+                [(f"topk(10, {rate('slackwater_events_total', 'event')})", "{{event}}")],
+            ),
+            (
+                "What is running",
+                "short",
+                "Versions; 0 where the page is without what the ledger knows.",
+                [
+                    (f"slackwater_build_info{{{ON}}}", "{{version}}, Python {{python}}"),
+                    (f"slackwater_ledger_read{{{ON}}}", "ledger read {{instance}}"),
+                ],
+            ),
+        ],
+    ),
+)
+
+
+def variable(name: str, query: str, label: str) -> dict[str, Any]:
+    """A choice above the dashboard, of what there is."""
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": name},
+        "definition": query,
+        "refresh": 2,
+        "includeAll": True,
+        "multi": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+        "sort": 1,
+    }
+
+
+def panels() -> list[dict[str, Any]]:
+    """Rows with their panels, three beside each other."""
+    drawn: list[dict[str, Any]] = []
+    top = 0
+    for title, row in ROWS:
+        place = {"h": 1, "w": 24, "x": 0, "y": top}
+        drawn.append({"type": "row", "id": len(drawn) + 1, "title": title, "gridPos": place, "panels": []})
+        top += 1
+        for number, (name, unit, says, queries) in enumerate(row):
+            place = {"h": HEIGHT, "w": WIDTH, "x": number % ACROSS * WIDTH, "y": top + number // ACROSS * HEIGHT}
+            drawn.append(
+                {
+                    "type": "timeseries",
+                    "id": len(drawn) + 1,
+                    "title": name,
+                    "description": says,
+                    "datasource": SOURCE,
+                    "gridPos": place,
+                    "fieldConfig": {
+                        "defaults": {"unit": unit, "min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}},
+                        "overrides": [],
+                    },
+                    "options": {
+                        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                        "tooltip": {"mode": "multi", "sort": "desc"},
+                    },
+                    "targets": [
+                        {"datasource": SOURCE, "expr": query, "legendFormat": legend, "refId": chr(ord("A") + index)}
+                        for index, (query, legend) in enumerate(queries)
+                    ],
+                }
+            )
+        top += -(-len(row) // ACROSS) * HEIGHT
+    return drawn
+
+
+def page() -> str:
+    """The whole dashboard."""
+    source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {}}
+    dashboard = {
+        "uid": "slackwater",
+        "title": "Slackwater",
+        "tags": ["slackwater"],
+        "editable": True,
+        "schemaVersion": 39,
+        "version": 1,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "timezone": "browser",
+        "graphTooltip": 1,
+        "annotations": {"list": []},
+        "links": [],
+        "templating": {
+            "list": [
+                source,
+                variable("job", "label_values(slackwater_build_info, job)", "Job"),
+                variable("instance", 'label_values(slackwater_build_info{job=~"$job"}, instance)', "Instance"),
+                variable(
+                    "deployment",
+                    'label_values(slackwater_enqueued_tokens{instance=~"$instance"}, deployment)',
+                    "Deployment",
+                ),
+            ]
+        },
+        "panels": panels(),
+    }
+    return json.dumps(dashboard, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(PAGE.read_text() != page())
+    PAGE.write_text(page())

@@ -1,0 +1,172 @@
+"""Every metric of the service, once: its name, what kind it is, what its labels are, and what it means.
+
+The page (adapters/prometheus_page.py) is made of this table, and so is the table in docs/metrics.md. Units are seconds, bytes
+and tokens; what only grows is since the start of the process and ends in `_total`.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """How a metric behaves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """A family of series."""
+
+    name: str
+    """A counter's without its `_total`."""
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    help: str
+
+    @property
+    def shown(self) -> str:
+        """The name that is asked for."""
+        return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
+
+
+def _counter(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name=f"slackwater_{name}", kind=Kind.COUNTER, labels=labels, help=help)
+
+
+def _gauge(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name=f"slackwater_{name}", kind=Kind.GAUGE, labels=labels, help=help)
+
+
+def _histogram(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name=f"slackwater_{name}", kind=Kind.HISTOGRAM, labels=labels, help=help)
+
+
+BATCHES = _gauge("batches", "Batches by their status.", "status")
+BATCHES_OVERDUE = _gauge("batches_overdue", "Batches that have not ended inside their completion window.", "deployment")
+BATCH_REQUESTS = _counter(
+    "batch_requests",
+    "Requests by what became of them, counted when that is durable: completed, failed, or never run (cancelled, expired).",
+    "deployment",
+    "outcome",
+)
+FIRST_RESULT = _histogram(
+    "batch_time_to_first_result_seconds", "From the creation of a batch until its first result was durable."
+)
+QUEUE_AGE = _gauge(
+    "batch_queue_age_seconds", "Age of the oldest batch that has no result yet; 0 where none waits.", "deployment"
+)
+BATCH_DURATION = _histogram(
+    "batch_duration_seconds", "From the creation of a batch to its end, by its last status.", "status"
+)
+DEADLINES_MISSED = _counter("batch_deadline_missed", "Batches that ended after their completion window.")
+VALIDATION = _histogram("validation_seconds", "How long the validation of one input file took.")
+
+IN_FLIGHT = _gauge("backend_in_flight", "Calls that a backend has not answered yet.", "deployment", "backend")
+WINDOW = _gauge(
+    "backend_window",
+    "Calls that a backend may have now: its concurrency, 1 while it is probed, 0 while it is left alone.",
+    "deployment",
+    "backend",
+)
+BREAKER_OPEN = _gauge(
+    "backend_breaker_open",
+    "1 while a backend is left alone, because it failed or asked for it; 0 while it is called.",
+    "deployment",
+    "backend",
+)
+ATTEMPTS = _counter(
+    "backend_attempts",
+    "Calls to a backend by how they ended: success, refused (4xx), error (any other status), busy (429, or 503 with "
+    "Retry-After), timeout, unreachable, broken (no usable answer), aborted (by a cancel or a stop).",
+    "deployment",
+    "backend",
+    "outcome",
+)
+REQUEST_DURATION = _histogram(
+    "backend_request_duration_seconds",
+    "How long calls to a backend took, whatever they brought; without those that were aborted.",
+    "deployment",
+    "backend",
+)
+RESENT = _counter("requests_resent", "Calls whose request had to be sent again.", "deployment", "backend")
+
+TOKENS = _counter(
+    "tokens",
+    "Tokens that backends reported for completed requests: input, cached (part of input), output, reasoning (part of output).",
+    "deployment",
+    "direction",
+)
+ENQUEUED_TOKENS = _gauge("enqueued_tokens", "Enqueued tokens that batches hold.", "deployment")
+ENQUEUED_LIMIT = _gauge(
+    "enqueued_tokens_limit", "Enqueued tokens that a deployment may hold; absent where there is no limit.", "deployment"
+)
+
+COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group of results durable.")
+JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
+DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
+
+WEBHOOK_PENDING = _gauge("webhook_pending", "Deliveries that are still to be sent.")
+WEBHOOK_OLDEST = _gauge(
+    "webhook_oldest_pending_seconds", "Age of the oldest delivery that is still to be sent; 0 where there is none."
+)
+WEBHOOK_DELIVERIES = _counter(
+    "webhook_deliveries",
+    "Tries to deliver an event: delivered, failed (tried again later), dead (given up).",
+    "outcome",
+)
+
+HTTP_REQUESTS = _counter("http_requests", "Calls of the API by operation and class of status.", "operation", "code")
+HTTP_DURATION = _histogram(
+    "http_request_duration_seconds", "From a call of the API to the beginning of its answer.", "operation"
+)
+
+STAGE_FAILURES = _counter(
+    "stage_failures",
+    "Steps of a stage that went wrong and are tried again: fault, or storage_full (no room on the disk).",
+    "stage",
+    "reason",
+)
+EVENTS = _counter("events", "Events and other counts by name, as the log has them.", "event")
+LOOP_LAG = _histogram(
+    "event_loop_lag_seconds", "How late the event loop was for a timer, looked at four times a second."
+)
+LEDGER_READ = _gauge(
+    "ledger_read", "1 where this page has what the ledger knows, 0 where it could not be read in time."
+)
+BUILD_INFO = _gauge("build_info", "Always 1; the labels say what is running.", "version", "python")
+
+METRICS = (
+    BATCHES,
+    BATCHES_OVERDUE,
+    BATCH_REQUESTS,
+    FIRST_RESULT,
+    QUEUE_AGE,
+    BATCH_DURATION,
+    DEADLINES_MISSED,
+    VALIDATION,
+    IN_FLIGHT,
+    WINDOW,
+    BREAKER_OPEN,
+    ATTEMPTS,
+    REQUEST_DURATION,
+    RESENT,
+    TOKENS,
+    ENQUEUED_TOKENS,
+    ENQUEUED_LIMIT,
+    COMMIT,
+    JOURNAL_BYTES,
+    DATA_FREE,
+    WEBHOOK_PENDING,
+    WEBHOOK_OLDEST,
+    WEBHOOK_DELIVERIES,
+    HTTP_REQUESTS,
+    HTTP_DURATION,
+    STAGE_FAILURES,
+    EVENTS,
+    LOOP_LAG,
+    LEDGER_READ,
+    BUILD_INFO,
+)

@@ -1,0 +1,83 @@
+"""What an operator can watch of a service: the metrics page, and how late the event loop is."""
+
+import asyncio
+import logging
+import shutil
+from pathlib import Path
+
+from slackwater.adapters.prometheus_page import Moment, PrometheusPage, Window
+from slackwater.pipeline.fleet import Fleet
+from slackwater.ports import Clock, MonitoredLedger, Readings
+from slackwater.telemetry import counters, event, meters
+from slackwater.wiring.backends import label_of
+
+# How often the event loop is asked how late it is, in seconds.
+LAG_SECONDS = 0.25
+# Pages that are asked for within so many seconds are the same one, whoever asks.
+FRESH_SECONDS = 1.0
+# Who scrapes does not wait longer; then the page goes without what the ledger knows.
+LEDGER_SECONDS = 5.0
+
+
+class Monitor:
+    """Reads everything at once, when somebody asks."""
+
+    def __init__(self, ledger: MonitoredLedger, fleet: Fleet, clock: Clock, data: Path) -> None:
+        self._ledger = ledger
+        self._fleet = fleet
+        self._clock = clock
+        self._data = data
+        self._page = PrometheusPage(meters, counters)
+        self._one_at_a_time = asyncio.Lock()
+        self._moment: Moment | None = None
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begins to look at the event loop."""
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + LAG_SECONDS
+        self._timer = loop.call_at(self._due, self._tick, loop)
+
+    def stop(self) -> None:
+        """Ends that."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        meters.lag_seconds.observe(max(0.0, now - self._due))
+        self._due = now + LAG_SECONDS
+        self._timer = loop.call_at(self._due, self._tick, loop)
+
+    async def page(self, accept: str) -> tuple[bytes, str]:
+        """The metrics page and its media type."""
+        async with self._one_at_a_time:
+            moment = self._moment
+            if moment is None or not 0 <= self._clock.now() - moment.now < FRESH_SECONDS:
+                moment = self._moment = await self._look()
+            # Text is made elsewhere, so that no request waits for it.
+            return await asyncio.to_thread(self._page.render, moment, accept=accept)
+
+    async def _look(self) -> Moment:
+        now = self._clock.now()
+        readings: Readings | None = None
+        try:
+            async with asyncio.timeout(LEDGER_SECONDS):
+                readings = await self._ledger.readings(now=int(now))
+        except Exception as error:
+            # What is not known must not hide the rest; the page says that it is missing.
+            event("metrics_incomplete", level=logging.WARNING, error=repr(error))
+        usage = await asyncio.to_thread(shutil.disk_usage, self._data)
+        windows = tuple(
+            Window(deployment=key, backend=label_of(each.name), slots=each.window, closed=each.gate.open)
+            for key, each in self._fleet.dispatchers()
+        )
+        return Moment(
+            now=now,
+            readings=readings,
+            backends=meters.backends(),
+            windows=windows,
+            limits={each.key: each.enqueued_token_limit for each in self._fleet.all()},
+            free_bytes=usage.free,
+        )
