@@ -1,0 +1,96 @@
+"""Batches in short, for pages that show many of them and ask often."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slackwater.api import objects, wire
+from slackwater.api.context import context_of, query_integer
+from slackwater.core.batch import MOMENT, TERMINAL, Batch, Status
+from slackwater.core.cost import cost_of
+from slackwater.core.deployment import key_of
+from slackwater.core.errors import InvalidRequest
+from slackwater.core.price import written
+from slackwater.ports import OverviewRow
+
+SEARCH_LENGTH_MAX = 200
+
+
+async def batch_overview(request: Request) -> Response:
+    """A page of batches, newest first, and how many there are of each status."""
+    context, parameters = context_of(request), request.query_params
+    limit = query_integer(request, "limit", default=20, least=1, most=100)
+    search = parameters.get("search", "").strip()
+    if len(search) > SEARCH_LENGTH_MAX:
+        raise InvalidRequest(
+            f"Invalid 'search': expected at most {SEARCH_LENGTH_MAX} characters, but got {len(search)}.", param="search"
+        )
+    deployment = parameters.get("deployment")
+    found = await context.ledger.batch_overview(
+        resource=context.resource,
+        statuses=_statuses(parameters.get("status", "")),
+        deployment=key_of(context.resource, deployment) if deployment else None,
+        search=search,
+        after=parameters.get("after"),
+        limit=limit + 1,
+    )
+    page = objects.BatchOverviewPage(
+        data=[_row(row) for row in found.rows[:limit]],
+        has_more=len(found.rows) > limit,
+        counts={status.value: count for status, count in found.counts.items()},
+    )
+    return wire.json_response(page)
+
+
+def _statuses(text: str) -> set[Status]:
+    """Some statuses with commas between them; none is all."""
+    names = {name.strip() for name in text.split(",")} - {""}
+    known = {status.value for status in Status}
+    if unknown := names - known:
+        raise InvalidRequest(
+            f"Invalid value for 'status': '{min(unknown)[:40]}'. Possible are {', '.join(sorted(known))}, with commas.",
+            param="status",
+        )
+    return {Status(name) for name in names}
+
+
+def _row(row: OverviewRow) -> objects.BatchOverviewRow:
+    batch = row.batch
+    cost, currency = cost_so_far(batch)
+    return objects.BatchOverviewRow(
+        id=batch.id,
+        status=batch.status.value,
+        created_at=batch.created_at,
+        ended_at=getattr(batch, MOMENT[batch.status]) if batch.status in TERMINAL else None,
+        endpoint=batch.endpoint,
+        deployment=deployment_name(batch),
+        model=batch.model,
+        input_file_id=batch.input_file_id,
+        filename=row.filename,
+        counts=counts_of(batch),
+        input_tokens=batch.usage.input_tokens,
+        output_tokens=batch.usage.output_tokens,
+        enqueued_tokens=batch.enqueued_tokens,
+        cost=cost,
+        currency=currency,
+        queue_position=row.queue_position,
+        error=batch.errors[0].message if batch.errors else None,
+        metadata=batch.metadata,
+    )
+
+
+def counts_of(batch: Batch) -> objects.RequestCountsObject:
+    """The counts of a batch on the wire."""
+    counts = batch.counts
+    return objects.RequestCountsObject(total=counts.total, completed=counts.completed, failed=counts.failed)
+
+
+def deployment_name(batch: Batch) -> str | None:
+    """The deployment of a batch, as its users write it."""
+    return None if batch.deployment is None else batch.deployment.removeprefix(f"{batch.resource}/")
+
+
+def cost_so_far(batch: Batch) -> tuple[str | None, str | None]:
+    """What a batch has cost, and in which currency; neither where it has no price."""
+    if batch.price is None:
+        return None, None
+    return written(cost_of(batch.usage, batch.price)), batch.price.currency

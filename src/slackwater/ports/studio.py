@@ -1,0 +1,123 @@
+"""What the ledger knows for people who watch: sessions of browsers, lists in short, queues. And who signs people in."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from slackwater.core.batch import Batch, Status
+from slackwater.core.request import Outcome
+from slackwater.core.resource import Principal
+from slackwater.core.session import Session
+from slackwater.ports.blobs import BlobRange
+
+
+class OverviewRow(Struct, frozen=True, kw_only=True):
+    """A batch in a list for people."""
+
+    batch: Batch
+    filename: str | None
+    """That of the input file; None once it is deleted."""
+    queue_position: int | None
+    """1 is the next of its deployment to start; None for a batch that does not wait for room."""
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """A page of batches, newest first, and how many there are of each status."""
+
+    rows: Sequence[OverviewRow]
+    counts: Mapping[Status, int]
+
+
+class BatchDone(Struct, frozen=True):
+    """How far an open batch is."""
+
+    batch_id: str
+    finished: int
+    tokens: int
+
+
+class DeploymentLoad(Struct, frozen=True, kw_only=True):
+    """The batches of a deployment that have not ended."""
+
+    open_batches: int
+    held: int
+    """Enqueued tokens of those that do not wait for room; before validation, their estimate."""
+    waiting_batches: int
+    waiting: int
+    """Enqueued tokens of those that wait for room."""
+
+
+class NewResults(Struct, frozen=True, kw_only=True):
+    """A run of committed lines in a log, which a reader has not seen."""
+
+    outcome: Outcome
+    range: BlobRange
+
+
+class StudioLedger(Protocol):
+    """The part of the ledger that is for people who watch."""
+
+    async def add_session(self, session: Session, *, most: int) -> None:
+        """Keeps a session. Those that are over go, and the oldest of what would be more than `most`."""
+        ...
+
+    async def session(self, digest: str) -> Session | None: ...
+    async def delete_session(self, digest: str) -> bool: ...
+    async def batch_overview(
+        self,
+        *,
+        resource: str,
+        statuses: Collection[Status] = (),
+        deployment: str | None = None,
+        search: str = "",
+        after: str | None = None,
+        limit: int,
+    ) -> Overview:
+        """A page of a resource's batches, newest first, behind the batch `after`. Without statuses, all of them.
+
+        `search` is looked for in ids, names of input files and values of metadata, in any case. Raises InvalidRequest where
+        `after` is unknown, or where too many batches would have to be looked at.
+        """
+        ...
+
+    async def queue_position(self, batch_id: str) -> int | None:
+        """1 where a batch is the next of its deployment to start; None where it does not wait for room."""
+        ...
+
+    async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
+        """How far every batch is that runs, oldest first."""
+        ...
+
+    async def deployment_load(self, deployment: str) -> DeploymentLoad: ...
+    async def results_behind(
+        self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
+    ) -> list[NewResults]:
+        """Committed lines of a running batch behind the offsets in `seen`, which has one for each log.
+
+        The runs of a log come in the order in which they were written; those of several logs about in that of their commits.
+        """
+        ...
+
+
+class SignIn(Protocol):
+    """Sends people to an issuer, and knows them when they come back."""
+
+    issuer: str
+
+    async def address(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
+        """Where a browser is to go. `challenge` is the S256 one of PKCE. Raises IssuerUnavailable."""
+        ...
+
+    async def redeem(
+        self, code: str, *, redirect_uri: str, nonce: str, verifier: str, asked: str | None = None
+    ) -> Principal:
+        """Whom a code stands for, in the resource that was asked for.
+
+        Raises TokenRefused, PermissionDenied and IssuerUnavailable.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends what still goes on in the background."""
+        ...

@@ -1,0 +1,248 @@
+"""What every Ledger promises to those who watch: sessions, lists in short, queues, new results."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from slackwater.core.batch import BatchError, RequestCounts, Status
+from slackwater.core.errors import InvalidRequest
+from slackwater.core.request import Outcome
+from slackwater.core.resource import Role
+from slackwater.core.session import Session
+from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, Ledger, NewResults
+from tests.adapters.ledger_contract import batch, claimed, file, segment, started
+
+SESSION = Session(
+    digest="d",
+    resource="red",
+    role=Role.USER,
+    name="user/key1",
+    anywhere=True,
+    origin="key:abc",
+    created_at=100,
+    expires_at=200,
+)
+BOTH = frozenset(Outcome)
+
+
+async def ids(ledger: Ledger, **asked: Any) -> list[str]:
+    """The ids of a page of a resource, `default` if it is not named."""
+    page = await ledger.batch_overview(**({"resource": "default", "limit": 100} | asked))
+    return [row.batch.id.removeprefix("batch-") for row in page.rows]
+
+
+async def waiting(ledger: Ledger, number: int, **changes: Any) -> None:
+    """A validated batch that waits for room."""
+    new = batch(number, **changes)
+    await ledger.add_batch(new)
+    assert await ledger.accept_batch(new.id, deployment="d", endpoint="/chat/completions", total=1, tokens=7, shards=[])
+
+
+class StudioContract:
+    """Inherit, and define `open`."""
+
+    def open(self, place: Path) -> Ledger:
+        """A ledger below `place`; the same one where there is one."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Any:
+        """Runs a story over a new ledger."""
+
+        def runner(story: Any) -> None:
+            async def main() -> None:
+                ledger = self.open(tmp_path)
+                try:
+                    await story(ledger)
+                finally:
+                    await ledger.close()
+
+            asyncio.run(main())
+
+        return runner
+
+    def test_sessions(self, run: Any) -> None:
+        """They come back as they went in, until they are deleted; what is over goes when the next one comes."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_session(SESSION, most=10)
+            assert await ledger.session("d") == SESSION
+            assert await ledger.session("x") is None
+            later = msgspec.structs.replace(SESSION, digest="e", created_at=200, expires_at=300, anywhere=False)
+            await ledger.add_session(later, most=10)
+            assert await ledger.session("d") is None
+            assert await ledger.session("e") == later
+            assert await ledger.delete_session("e")
+            assert not await ledger.delete_session("e")
+            assert await ledger.session("e") is None
+
+        run(story)
+
+    def test_sessions_are_bounded(self, run: Any) -> None:
+        """The oldest goes for one too many."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in range(5):
+                new = msgspec.structs.replace(SESSION, digest=str(number), created_at=100 + number)
+                await ledger.add_session(new, most=3)
+            assert [await ledger.session(str(number)) is not None for number in range(5)] == [
+                False,
+                False,
+                True,
+                True,
+                True,
+            ]
+
+        run(story)
+
+    def test_an_overview_is_newest_first_and_pages(self, run: Any) -> None:
+        """Each batch of the resource once, and none of another; a cursor of another resource is none."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in range(7):
+                await ledger.add_batch(batch(number, resource="red" if number == 3 else "default"))
+            assert await ids(ledger) == ["6", "5", "4", "2", "1", "0"]
+            assert await ids(ledger, limit=2) == ["6", "5"]
+            assert await ids(ledger, limit=2, after="batch-5") == ["4", "2"]
+            assert await ids(ledger, resource="red") == ["3"]
+            for cursor in ("batch-3", "nothing"):
+                with pytest.raises(InvalidRequest):
+                    await ids(ledger, after=cursor)
+
+        run(story)
+
+    def test_an_overview_selects(self, run: Any) -> None:
+        """By status, several of them merged; by deployment; by both."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in range(6):
+                await ledger.add_batch(batch(number, deployment="d" if number % 2 else "e"))
+            for number in (1, 2):
+                await ledger.reject_batch(f"batch-{number}", errors=[BatchError(code="c", message="wrong")], now=5)
+            await ledger.request_cancel("batch-4", now=6)
+            failed, cancelling = {Status.FAILED}, {Status.FAILED, Status.CANCELLING}
+            assert await ids(ledger, statuses=failed) == ["2", "1"]
+            assert await ids(ledger, statuses=cancelling) == ["4", "2", "1"]
+            assert await ids(ledger, statuses=cancelling, limit=2, after="batch-4") == ["2", "1"]
+            assert await ids(ledger, deployment="d") == ["5", "3", "1"]
+            assert await ids(ledger, deployment="e", statuses=failed) == ["2"]
+            assert await ids(ledger, deployment="nothing") == []
+            page = await ledger.batch_overview(resource="default", limit=1)
+            assert page.counts == {Status.VALIDATING: 3, Status.FAILED: 2, Status.CANCELLING: 1}
+            assert (await ledger.batch_overview(resource="red", limit=1)).counts == {}
+
+        run(story)
+
+    def test_an_overview_searches(self, run: Any) -> None:
+        """In ids, names of input files and values of metadata, in any case; every character means itself."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_file(file(1, filename="Quartals_Bericht.jsonl"))
+            await ledger.add_batch(batch(1))
+            await ledger.add_batch(batch(2, metadata={"team": 'Ünit "7"', "rate": "100%"}))
+            await ledger.add_batch(batch(3, metadata={"needle": "x"}))
+            await ledger.add_batch(batch(4, resource="red", metadata={"street": "Tide"}))
+            await ledger.reject_batch("batch-3", errors=[], now=5)
+            for text, found in {
+                "BATCH-3": ["3"],
+                "quartals_b": ["1"],
+                "ünit": ["2"],
+                '"7"': ["2"],
+                "100%": ["2"],
+                "1_0": [],
+                "%": ["2"],
+                "needle": [],
+                "batch-": ["3", "2", "1"],
+                "\\": [],
+            }.items():
+                assert await ids(ledger, search=text) == found, text
+            assert await ids(ledger, search="batch-", statuses={Status.FAILED}) == ["3"]
+            assert await ids(ledger, search="batch-", deployment="d") == []
+            assert await ids(ledger, search="batch-", limit=1, after="batch-3") == ["2"]
+            assert await ids(ledger, search="tide", resource="red") == ["4"]
+            rows = (await ledger.batch_overview(resource="default", limit=9)).rows
+            assert [row.filename for row in rows] == [None, None, "Quartals_Bericht.jsonl"]
+
+        run(story)
+
+    def test_queues(self, run: Any) -> None:
+        """A position is for validated batches that wait, by deployment, oldest first; whoever starts makes room."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in (1, 2, 3):
+                await waiting(ledger, number)
+            await ledger.add_batch(batch(4, deployment="d", enqueued_tokens=5))
+            await started(ledger, 5)
+            positions = [await ledger.queue_position(f"batch-{number}") for number in (1, 2, 3, 4, 5, 6)]
+            assert positions == [1, 2, 3, None, None, None]
+            rows = (await ledger.batch_overview(resource="default", limit=9)).rows
+            assert [row.queue_position for row in rows] == [None, None, 3, 2, 1]
+            load = await ledger.deployment_load("d")
+            assert (load.open_batches, load.waiting_batches, load.waiting) == (5, 3, 21)
+            assert load.held == await ledger.enqueued_tokens("d") - 21
+            await ledger.enqueue(["batch-1"], now=5)
+            await ledger.request_cancel("batch-2", now=5)
+            assert await ledger.queue_position("batch-3") == 1
+            assert await ledger.deployment_load("x") == DeploymentLoad(
+                open_batches=0, held=0, waiting_batches=0, waiting=0
+            )
+
+        run(story)
+
+    def test_batches_at_work(self, run: Any) -> None:
+        """How far each is that runs, and when its first result came."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, 0, shards=(3,))
+            await waiting(ledger, 1)
+            shard = await claimed(ledger)
+            assert await ledger.batches_at_work(limit=9) == [BatchDone("batch-0", 0, 0)]
+            for line, now in ((0, 17.9), (1, 30.0)):
+                counted = msgspec.structs.replace(segment(shard, line), counts=RequestCounts(completed=1))
+                await ledger.commit_segments([counted], now=now, lease_seconds=9)
+            assert await ledger.batches_at_work(limit=9) == [BatchDone("batch-0", 2, 2)]
+            assert await ledger.batches_at_work(limit=0) == []
+            found = await ledger.batch("batch-0")
+            assert found is not None
+            assert found.first_result_at == 17
+
+        run(story)
+
+    def test_results_behind_a_cursor(self, run: Any) -> None:
+        """Each committed byte once, in the order of each log, whichever row names it; what is not committed is never told."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, 0, shards=(4, 4))
+            one, two = await claimed(ledger), await claimed(ledger)
+
+            async def commit(*segments: Any) -> None:
+                await ledger.commit_segments(segments, now=1.0, lease_seconds=9.0)
+
+            def wrong(shard: Any, line: int, at: int) -> Any:
+                return msgspec.structs.replace(
+                    segment(shard, line), output=None, error=BlobRange(key="errors", offset=at, length=10)
+                )
+
+            async def behind(seen: dict[str, int], outcomes: Any = BOTH) -> list[NewResults]:
+                return await ledger.results_behind("batch-0", seen=seen, outcomes=outcomes, limit=100)
+
+            # The first row has errors only, and is given results behind those of a later row.
+            await commit(wrong(one, 0, 0))
+            await commit(segment(two, 0, 1, offset=0), segment(two, 2, offset=90, epoch=two.epoch + 1))
+            await commit(segment(one, 1, offset=20))
+            output = [each.range for each in await behind({}, {Outcome.COMPLETED})]
+            assert output == [BlobRange(key="log", offset=0, length=30)]
+            assert [each.range.key for each in await behind({}, {Outcome.FAILED})] == ["errors"]
+            assert {(each.outcome, each.range.key) for each in await behind({})} == {
+                (Outcome.COMPLETED, "log"),
+                (Outcome.FAILED, "errors"),
+            }
+            rest = await behind({"log": 5, "errors": 10})
+            assert rest == [NewResults(outcome=Outcome.COMPLETED, range=BlobRange(key="log", offset=5, length=25))]
+            assert await behind({"log": 30, "errors": 10}) == []
+            assert await ledger.results_behind("nothing", seen={}, outcomes=BOTH, limit=9) == []
+
+        run(story)

@@ -1,0 +1,59 @@
+"""Progress is watched from what is durable, for as long as a batch runs."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.core.batch import RequestCounts
+from slackwater.pipeline.progress import Progress
+from tests.adapters.ledger_contract import claimed, segment, started
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+def test_a_batch_is_watched_while_it_runs(tmp_path: Path) -> None:
+    """Rates of what was committed and of backends; forgotten when the batch ends or the backend goes."""
+
+    async def story() -> None:
+        ledger, clock = SqlLedger.open(tmp_path / "l"), Clock()
+        sums = {("d", "engine"): (0.0, 0.0, 0.0)}
+        progress = Progress(ledger, clock, backends=lambda: sums)
+        await started(ledger, shards=(500,))
+        shard = await claimed(ledger)
+        await progress.step()
+        assert progress.rates("batch-0") is None
+        assert progress.backend("d", "engine") is None
+        for number in range(10):
+            clock.at += 2
+            counted = msgspec.structs.replace(segment(shard, number), counts=RequestCounts(completed=4))
+            await ledger.commit_segments([counted], now=clock.at, lease_seconds=99)
+            sums["d", "engine"] = (4.0 * number + 4, 2.0 * number + 2, 40.0 * number + 40)
+            await progress.step()
+        rates = progress.rates("batch-0")
+        assert rates is not None
+        assert (rates.requests_per_second, rates.tokens_per_second) == (2.0, 0.5)
+        assert progress.backend("d", "engine") == (20.0, (40.0, 20.0, 400.0))
+        await ledger.request_cancel("batch-0", now=5)
+        del sums["d", "engine"]
+        await progress.step()
+        assert progress.rates("batch-0") is None
+        assert progress.backend("d", "engine") is None
+        await ledger.close()
+
+    asyncio.run(story())

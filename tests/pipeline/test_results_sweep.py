@@ -1,0 +1,60 @@
+"""What a restart does with results that no file names, over a real ledger and a real disk."""
+
+import asyncio
+from pathlib import Path
+
+from slackwater.adapters.disk_blobs import DiskBlobs
+from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.core.file import Purpose
+from slackwater.pipeline.janitor import RESULTS_ROUND, Janitor
+from tests.adapters.ledger_contract import batch, file
+from tests.pipeline.upload_world import Watch
+
+
+async def _write(blobs: DiskBlobs, key: str) -> None:
+    writer = await blobs.create(key)
+    await writer.write(b"{}\n")
+    await writer.publish()
+
+
+def test_results_that_nothing_names_go(tmp_path: Path) -> None:
+    """What a file names stays, and so does all of a batch that has not ended: its files may just be on their way in."""
+
+    async def story() -> None:
+        ledger, blobs, watch = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs"), Watch()
+        for number in (1, 2):
+            await ledger.add_batch(batch(number))
+        ended, running = batch(1).id, batch(2).id
+        await ledger.request_cancel(ended, now=1)
+        kept = f"results/{ended}/kept"
+        output = file(3, blob=kept, purpose=Purpose.BATCH_OUTPUT)
+        await ledger.publish_files(ended, output=output, error=None, now=2)
+        for key in (kept, f"results/{ended}/late", f"results/{running}/new", "results/gone/deleted"):
+            await _write(blobs, key)
+        janitor = Janitor(ledger, blobs, watch)
+        await janitor.start()
+        await janitor.step()
+        left = {name: await blobs.names(f"results/{name}/") for name in (ended, running, "gone")}
+        assert left == {ended: ["kept"], running: ["new"], "gone": []}
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_many_results_are_swept_in_rounds(tmp_path: Path) -> None:
+    """A start does not wait for them."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs")
+        for number in range(RESULTS_ROUND + 1):
+            await _write(blobs, f"results/batch{number:04}/left")
+        janitor = Janitor(ledger, blobs, Watch())
+        await janitor.start()
+        left = []
+        for _ in range(2):
+            await janitor.step()
+            left.append(sum([len(await blobs.names(f"results/{name}/")) for name in await blobs.names("results/")]))
+        assert left == [1, 0]
+        await ledger.close()
+
+    asyncio.run(story())
