@@ -1,0 +1,49 @@
+// @ts-check
+/** What the operations of the log are called for people, and where their objects are shown. */
+import { to } from "../app/router.js";
+
+/** By the name of the operation; what is not here is written as it is called. @type {Record<string, string>} */
+const WORDS = {
+  upload_file: "Uploaded a file",
+  import_file: "Imported a file",
+  delete_file: "Deleted a file",
+  create_upload: "Began an upload in parts",
+  add_upload_part: "Uploaded a part",
+  complete_upload: "Completed an upload",
+  cancel_upload: "Cancelled an upload",
+  validate_file: "Checked a file",
+  create_batch: "Created a job",
+  create_batch_of_deployment: "Created a job",
+  cancel_batch: "Cancelled a job",
+  retry_batch: "Retried a job",
+  create_webhook_endpoint: "Added a webhook",
+  update_webhook_endpoint: "Changed a webhook",
+  delete_webhook_endpoint: "Deleted a webhook",
+  rotate_webhook_secret: "Rotated a webhook’s secret",
+  test_webhook_endpoint: "Tested a webhook",
+  put_deployment: "Made or replaced a deployment",
+  change_deployment: "Changed a deployment",
+  delete_deployment: "Deleted a deployment",
+  create_keys: "Made keys",
+  rotate_key: "Rotated a key",
+  delete_keys: "Deleted keys",
+};
+
+export const ACTIONS = Object.keys(WORDS);
+
+/** The names of operations at the vendors' other place mean the same. @param {string} action */
+export function actionText(action) {
+  const plain = action.replace("dashboard_", "");
+  return WORDS[plain] ?? plain.charAt(0).toUpperCase() + plain.slice(1).replaceAll("_", " ");
+}
+
+/** Where Studio shows what an entry is about; null where it is gone, or has no page. @param {any} entry */
+export function linkOf({ action, target }) {
+  if (action.startsWith("delete_")) return null;
+  if (/^batch[_-]/.test(target)) return to(`/batches/${encodeURIComponent(target)}`);
+  if (/^(file|assistant)-/.test(target)) return to("/files", { file: target });
+  if (target.startsWith("whe_")) return to(`/webhooks/${encodeURIComponent(target)}`);
+  if (action.includes("deployment")) return to("/deployments");
+  if (action.includes("key")) return to("/keys");
+  return null;
+}

@@ -1,0 +1,109 @@
+// @ts-check
+/** Where a job stands: the line of its life, how far it is, how fast, and how long it may still take. */
+import { about, duration, money, number, percent, rate } from "../app/formats.js";
+import { Id, Panel, Time } from "../app/parts/basics.js";
+import { Icon } from "../app/parts/icons.js";
+import { isOpen, Progress, STATUSES } from "../app/parts/status.js";
+import { now } from "../app/polling.js";
+import { html } from "../app/ui.js";
+
+/** @param {{batch: any, progress: any}} properties */
+export function Where({ batch, progress }) {
+  return html`<${Panel} title="Status"><${LifeLine} batch=${batch} />
+    ${batch.status !== "failed" && html`<${HowFar} batch=${batch} progress=${progress} />`}<//>`;
+}
+
+/** The states that the batch went through, with their times, and those that are to come. @param {{batch: any}} properties */
+function LifeLine({ batch }) {
+  const steps = stepsOf(batch);
+  return html`<ol class="life">${steps.map((step, index) => {
+    const known = STATUSES[step.status];
+    const until = steps[index + 1]?.at ?? (step.here && isOpen(batch.status) ? now.value : null);
+    const state = step.here ? "here" : step.at === null ? "to-come" : "past";
+    return html`<li key=${step.status} class=${`${state} ${step.here ? known.tone : ""}`} aria-current=${step.here ? "step" : undefined} title=${known.means}>
+      <span class="dot"><${Icon} name=${state === "past" ? "check" : known.icon} /></span>
+      <div><strong>${known.text}</strong><div class="small muted">${step.at === null ? "–" : html`<${Time} at=${step.at} />`}</div>
+        <div class="small muted span">${step.at !== null && until !== null ? `for ${duration(until - step.at)}` : ""}</div></div></li>`;
+  })}</ol>`;
+}
+
+/** @param {any} batch @returns {{status: string, at: number|null, here: boolean}[]} */
+function stepsOf(batch) {
+  const moments = /** @type {Record<string, number|null>} */ ({
+    validating: batch.created_at,
+    in_progress: batch.in_progress_at,
+    finalizing: batch.finalizing_at,
+    cancelling: batch.cancelling_at,
+    completed: batch.completed_at,
+    failed: batch.failed_at,
+    expired: batch.expired_at,
+    cancelled: batch.cancelled_at,
+  });
+  const passed = Object.keys(moments).filter((status) => moments[status] !== null);
+  const end = batch.cancelling_at !== null ? "cancelled" : batch.status === "expired" ? "expired" : batch.status === "failed" ? "failed" : "completed";
+  /** @type {Record<string, string[]>} */
+  const plans = { completed: ["validating", "in_progress", "finalizing"], cancelled: ["cancelling"], expired: ["finalizing"], failed: [] };
+  const planned = plans[end];
+  const statuses = Object.keys(moments).filter((status) => passed.includes(status) || planned.includes(status) || status === end);
+  return statuses.map((status) => ({ status, at: moments[status], here: status === batch.status }));
+}
+
+/** @param {{batch: any, progress: any}} properties */
+function HowFar({ batch, progress }) {
+  const { total, completed, failed } = progress.counts;
+  const done = completed + failed;
+  const running = batch.status === "in_progress";
+  return html`<div class="how-far">
+    <div class="row"><strong class="big">${percent(done, total)}</strong>
+      <span>${number(done)} of ${number(total)} requests done${failed ? html`, <a href="#errors" class="failed-count">${number(failed)} failed</a>` : ""}</span>
+      <span class="push time-left">${timeLeft(batch, progress)}</span></div>
+    <${Progress} counts=${progress.counts} large />
+    <div class="row small muted rates">${running
+      ? html`<span>${rate(progress.requests_per_second)} requests/s</span><span>·</span><span>${rate(progress.tokens_per_second)} tokens/s</span><span>over the last minute</span>`
+      : html`<span>${ended(batch, done)}</span>`}</div></div>`;
+}
+
+/** Honest words: a range while the rate changes, and nothing while there is nothing to go by. @param {any} batch @param {any} progress */
+function timeLeft(batch, progress) {
+  if (batch.status === "validating") {
+    if (progress.queue_position === null) return "Being checked";
+    return progress.queue_position === 1 ? "Next to start, when there is room" : `${number(progress.queue_position - 1)} jobs are before this one`;
+  }
+  if (batch.status === "finalizing") return "Writing the files";
+  if (batch.status === "cancelling") return "Stopping";
+  if (batch.status !== "in_progress") return "";
+  if (progress.seconds_left === null) return "Time left: not known yet";
+  const [low, high] = progress.seconds_left_range ?? [progress.seconds_left, progress.seconds_left];
+  const from = about(low);
+  const until = about(high);
+  return from === until ? `About ${until} left` : `${from} to ${until} left`;
+}
+
+/** @param {any} batch @param {number} done */
+function ended(batch, done) {
+  const at = batch.completed_at ?? batch.expired_at ?? batch.cancelled_at;
+  if (!at || !batch.in_progress_at) return "";
+  const seconds = Math.max(1, (batch.finalizing_at ?? batch.cancelling_at ?? at) - batch.in_progress_at);
+  return `Answered in ${duration(seconds)}, ${rate(done / seconds)} requests/s on average`;
+}
+
+/** @param {{batch: any, progress: any, filename: string|null|undefined}} properties */
+export function Facts({ batch, progress, filename }) {
+  const metadata = Object.entries(batch.metadata ?? {});
+  const facts = [
+    ["Requests", number(progress.counts.total)],
+    ["Completed", number(progress.counts.completed)],
+    ["Failed", number(progress.counts.failed)],
+    ["Tokens in", html`${number(progress.input_tokens)}${progress.cached_tokens ? html` <span class="small muted">${number(progress.cached_tokens)} cached</span>` : ""}`],
+    ["Tokens out", number(progress.output_tokens)],
+    ["Cost", progress.cost === null ? html`<span class="muted">no price set</span>` : html`<span title=${progress.cost}>${money(progress.cost, progress.currency)}</span>`],
+    ["Deployment", progress.deployment ?? "–"],
+    ["Model", progress.model ?? html`<span class="muted">after the first answer</span>`],
+    ["Regions", progress.regions?.length ? progress.regions.join(", ") : "–"],
+    ["Endpoint", html`<code>${batch.endpoint}</code>`],
+    ["Window", html`${batch.completion_window}, until <${Time} at=${batch.expires_at} />`],
+    ["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`],
+    ...metadata.map(([name, value]) => [name, value]),
+  ];
+  return html`<${Panel} title="Details"><dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt class="cut" title=${name}>${name}</dt><dd>${value}</dd></div>`)}</dl><//>`;
+}

@@ -1,0 +1,114 @@
+// @ts-check
+/** Batch jobs: newest first, live, to be searched and filtered; with the keys, too. */
+import { call } from "../app/api.js";
+import { duration, money, number, percent, short } from "../app/formats.js";
+import { moveFocus, useKeys } from "../app/keyboard.js";
+import { Button, Empty, Failure, Heading, Skeleton, Time } from "../app/parts/basics.js";
+import { Icon } from "../app/parts/icons.js";
+import { OPEN, Progress, Status, STATUSES } from "../app/parts/status.js";
+import { now, useLoad } from "../app/polling.js";
+import { place, search, to } from "../app/router.js";
+import { mayAct } from "../app/session.js";
+import { html, useEffect, useState } from "../app/ui.js";
+import { useBatches } from "./batches_data.js";
+
+const FILTERS = [
+  { name: "", text: "All", statuses: Object.keys(STATUSES) },
+  { name: OPEN.join(","), text: "Open", statuses: OPEN },
+  ...["completed", "failed", "expired", "cancelled"].map((name) => ({ name, text: STATUSES[name].text, statuses: [name] })),
+];
+
+export function Page() {
+  const { status = "", deployment = "", search: text = "" } = place.value.query;
+  const list = useBatches({ status, deployment, search: text });
+  const filtered = Boolean(status || deployment || text);
+  const rows = "a.job-link";
+  useKeys({
+    ArrowDown: () => moveFocus(rows, 1),
+    ArrowUp: () => moveFocus(rows, -1),
+    j: () => moveFocus(rows, 1),
+    k: () => moveFocus(rows, -1),
+  });
+  const create = html`<${Button} kind="main" icon="plus" href=${to("/batches/new")} disabled=${!mayAct.value}
+    why="Your role may look, but not create. Ask for a key with the role user.">Create batch job<//>`;
+  return html`
+    <${Heading} title="Batch jobs" actions=${create} />
+    <div class="filters"><${Search} text=${text} /><${DeploymentFilter} chosen=${deployment} /><${StatusFilter} chosen=${status} counts=${list.counts} /></div>
+    <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
+    ${!list.rows && !list.error && html`<${Skeleton} lines=${8} height=${44} />`}
+    ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${NothingYet} create=${create} />`)}
+    ${Boolean(list.rows?.length) && html`<${Table} rows=${list.rows} />`}
+    ${list.more && html`<div class="more"><${Button} busy=${list.loadingMore} onClick=${list.loadMore}>Load more<//></div>`}
+  `;
+}
+
+/** @param {{text: string}} properties */
+function Search({ text }) {
+  const [typed, setTyped] = useState(text);
+  useEffect(() => setTyped(text), [text]);
+  useEffect(() => {
+    if (typed === text) return;
+    const timer = setTimeout(() => search({ search: typed.trim() || null }), 250);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (typed ? setTyped("") : /** @type {any} */ (event.target).blur());
+  return html`<div class="search"><${Icon} name="search" /><label class="unseen" for="search">Search jobs</label>
+    <input id="search" type="search" placeholder="Search id, file, metadata   /" value=${typed} autocomplete="off" onKeyDown=${escape}
+      onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></div>`;
+}
+
+/** @param {{chosen: string}} properties */
+function DeploymentFilter({ chosen }) {
+  const known = useLoad((signal) => call("/deployment_status", { signal }), []);
+  const names = [...new Set([...(known.data?.data ?? []).map((/** @type {any} */ each) => each.name), ...(chosen ? [chosen] : [])])];
+  return html`<div class="deployment-filter"><label class="unseen" for="deployment">Deployment</label>
+    <select id="deployment" value=${chosen} onChange=${(/** @type {any} */ event) => search({ deployment: event.target.value || null })}>
+      <option value="">All deployments</option>${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></div>`;
+}
+
+/** @param {{chosen: string, counts: Record<string, number>|null}} properties */
+function StatusFilter({ chosen, counts }) {
+  const sum = (/** @type {string[]} */ statuses) => statuses.reduce((total, each) => total + (counts?.[each] ?? 0), 0);
+  return html`<div class="tabs" role="group" aria-label="Status">${FILTERS.map(
+    (each) => html`<button type="button" key=${each.name} class="tab" aria-pressed=${chosen === each.name} onClick=${() => search({ status: each.name || null })}>
+      ${each.text} <span class="small muted count">${counts ? short(sum(each.statuses)) : ""}</span></button>`,
+  )}</div>`;
+}
+
+/** @param {{rows: any[]}} properties */
+function Table({ rows }) {
+  return html`<div class="table"><table class="cards jobs">
+    <thead><tr><th scope="col">Job</th><th scope="col">Status</th><th scope="col">Progress</th><th scope="col">Deployment</th>
+      <th scope="col" class="number">Tokens</th><th scope="col" class="number">Cost</th><th scope="col" class="number">Created</th></tr></thead>
+    <tbody>${rows.map((row) => html`<${Row} key=${row.id} row=${row} />`)}</tbody></table></div>`;
+}
+
+/** @param {{row: any}} properties */
+function Row({ row }) {
+  const done = row.counts.completed + row.counts.failed;
+  const waits = row.status === "validating" && row.queue_position !== null;
+  return html`<tr>
+    <td class="full"><div class="job"><a class="job-link cut" href=${to(`/batches/${row.id}`)}>${row.filename ?? "(file deleted)"}</a><code class="small muted cut">${row.id}</code></div></td>
+    <td><${Status} status=${row.status} waits=${waits} /></td>
+    <td class="full progress-cell">${row.error
+      ? html`<span class="small error-text" title=${row.error}>${row.error}</span>`
+      : html`<${Progress} counts=${row.counts} label=${`Progress of ${row.id}`} /><div class="small muted row tight nowrap">
+          <span class="cut">${waits ? `${number(row.queue_position)}. in the queue` : `${number(done)} / ${number(row.counts.total)}`}</span>
+          ${row.counts.failed > 0 && html`<span class="failed-count">${number(row.counts.failed)} failed</span>`}
+          <span class="push">${waits ? "" : percent(done, row.counts.total)}</span></div>`}</td>
+    <td data-label="Deployment"><div class="cut" title=${row.model ?? ""}>${row.deployment ?? "–"}</div></td>
+    <td class="number" data-label="Tokens"><div title=${`${number(row.input_tokens)} in`}>${short(row.input_tokens)} <span class="muted small unit">in</span></div>
+      <div title=${`${number(row.output_tokens)} out`}>${short(row.output_tokens)} <span class="muted small unit">out</span></div></td>
+    <td class="number" data-label="Cost">${money(row.cost, row.currency)}</td>
+    <td class="number" data-label="Created"><${Time} at=${row.created_at} relative />
+      <div class="muted small">${row.ended_at === null ? "for" : "took"} ${duration((row.ended_at ?? now.value) - row.created_at)}</div></td>
+  </tr>`;
+}
+
+/** @param {{create: any}} properties */
+const NothingYet = ({ create }) => html`<${Empty} title="No batch jobs yet" actions=${create}>
+  A batch job sends every line of a <code>.jsonl</code> file to a deployment and collects the answers in one file. Choose a file,
+  see what is wrong with it before anything is sent, and watch the answers arrive. No file at hand? There is an example.<//>`;
+
+const NothingFound = () => html`<${Empty} title="No job fits" icon="search"
+  actions=${html`<${Button} href=${to("/")}>Show all jobs<//>`}>Nothing has this status, deployment and text together. The search looks at ids, file names and metadata.<//>`;

@@ -1,0 +1,103 @@
+"""Batch jobs: the list, live, searched, filtered, and with the keys."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.api.calls import Caller, chat
+from tests.studio.conftest import OpenPage
+from tests.studio.files import faulty
+
+pytestmark = pytest.mark.studio
+
+
+def test_an_empty_list_teaches_the_next_step(open_page: OpenPage) -> None:
+    """Where there are no jobs, the page says what a job is and leads to Create."""
+    page = open_page()
+    expect(page.get_by_role("heading", name="No batch jobs yet")).to_be_visible()
+    page.locator(".empty").get_by_role("link", name="Create batch job").click()
+    expect(page.get_by_role("heading", name="Create batch job")).to_be_visible()
+
+
+def test_rows_are_live(open_page: OpenPage, call: Caller) -> None:
+    """A job that is made elsewhere appears by itself, and its row goes on to its end."""
+    page = open_page()
+    expect(page.get_by_text("No batch jobs yet")).to_be_visible()
+    batch = call.create(chat(4, model="slow-batch")).json
+    row = page.get_by_role("row", name=batch["id"])
+    expect(row).to_be_visible()
+    expect(row.get_by_text("Completed")).to_be_visible()
+    expect(row.get_by_text("4 / 4")).to_be_visible()
+    expect(row.get_by_text("slow-batch")).to_be_visible()
+
+
+def test_cost_and_tokens_are_shown(open_page: OpenPage, call: Caller) -> None:
+    """A job's tokens and its cost stand in its row."""
+    call.ended(call.create(chat(4)).json["id"])
+    page = open_page()
+    expect(page.locator("td[data-label=Cost]")).to_contain_text("USD")
+    expect(page.locator("td[data-label=Tokens]")).not_to_contain_text("0 in")
+
+
+def test_search_and_filters_are_part_of_the_address(open_page: OpenPage, call: Caller) -> None:
+    """Search finds metadata, filters take status and deployment; the address carries them, and nothing found has a way back."""
+    found = call.create(chat(1), metadata={"team": "lighthouse"}).json["id"]
+    failed = call.create(faulty()).json["id"]
+    other = call.create(chat(1, model="slow-batch")).json["id"]
+    for batch_id in (found, failed, other):
+        call.ended(batch_id)
+    page = open_page()
+    expect(page.get_by_role("row", name=other)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("LIGHTHOUSE")
+    expect(page.get_by_role("row", name=other)).to_have_count(0)
+    expect(page.get_by_role("row", name=found)).to_be_visible()
+    assert "search=LIGHTHOUSE" in page.url
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Failed").click()
+    expect(page.get_by_role("row", name=found)).to_have_count(0)
+    expect(page.get_by_role("row", name=failed)).to_contain_text("JSON")
+    page.reload()
+    expect(page.get_by_role("row", name=failed)).to_be_visible()
+    expect(page.get_by_role("row", name=found)).to_have_count(0)
+    page.get_by_label("Deployment").select_option("slow-batch")
+    expect(page.get_by_role("heading", name="No job fits")).to_be_visible()
+    page.get_by_role("link", name="Show all jobs").click()
+    expect(page.get_by_role("row", name=found)).to_be_visible()
+
+
+def test_the_keyboard_is_enough(open_page: OpenPage, call: Caller) -> None:
+    """Arrows walk the rows, Enter opens one, `n` creates, `?` lists the keys and Escape closes that list."""
+    older = call.create(chat(1)).json["id"]
+    call.ended(older)
+    newer = call.create(chat(1)).json["id"]
+    page = open_page()
+    expect(page.get_by_role("row", name=older)).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f"a[href$='{newer}']")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f"a[href$='{older}']")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{page.url.split('/studio')[0]}/studio/batches/{older}")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("n")
+    expect(page.get_by_role("heading", name="Create batch job")).to_be_visible()
+
+
+def test_a_long_list_comes_in_pages(open_page: OpenPage, call: Caller) -> None:
+    """Fifty jobs are shown, the next fifty on demand, each once and newest first."""
+    file_id = call.upload(chat(1)).json["id"]
+    order = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    made = [call("POST", "/batches", order).json["id"] for _ in range(60)]
+    for batch_id in made:
+        call.ended(batch_id)
+    page = open_page()
+    links = page.locator("a.job-link")
+    expect(links).to_have_count(50)
+    page.get_by_role("button", name="Load more").click()
+    expect(links).to_have_count(60)
+    shown = links.evaluate_all("links => links.map(link => link.href.split('/').pop())")
+    assert sorted(shown) == sorted(made)
+    expect(page.get_by_role("button", name="Load more")).to_have_count(0)
