@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-clients test-description test-fuzz test-crash test-engine bench clean
+.PHONY: help install demo test lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-engine bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -23,7 +23,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description"
+	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description and not deploy and not studio and not monitoring"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -36,17 +36,32 @@ types: $(VENV)/installed ## Check types
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, and move 200 MB (installs openai with npm)
 	tests/clients/run.sh
 
+test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)
+	tests/studio/run.sh
+
 DESCRIPTIONS ?= descriptions
 test-description: $(VENV)/installed ## Hold a server against Microsoft's own description (DESCRIPTIONS=folder)
 	@ls $(DESCRIPTIONS)/2024-10-21.* $(DESCRIPTIONS)/2024-10-01-preview.* > /dev/null 2>&1 || { echo "error: put azureopenai.yaml of both versions from github.com/Azure/azure-rest-api-specs (specification/cognitiveservices/data-plane/AzureOpenAI/authoring/stable/2024-10-21 and preview/2024-10-01-preview) as 2024-10-21.yaml and 2024-10-01-preview.yaml into a folder, and name it: make test-description DESCRIPTIONS=folder"; exit 1; }
 	SLACKWATER_DESCRIPTIONS=$(DESCRIPTIONS) $(BIN)/python -m pytest -m description tests/contract
 
+test-monitoring: $(VENV)/installed ## Check the metrics page and the alerts with promtool
+	@command -v promtool > /dev/null || { echo "error: promtool is needed to check metrics and alerts; install it (apt-get install prometheus)"; exit 1; }
+	$(BIN)/python -m pytest -m monitoring tests/monitoring
+
+test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubectl and npm (installs kubernetes-validate)
+	@for tool in systemd-analyze kubectl npx; do command -v $$tool > /dev/null || { echo "error: $$tool is needed to check the files of deploy/; install it"; exit 1; }; done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt kubernetes-validate
+	$(BIN)/python -m pytest -m deploy tests/operate
+
 test-fuzz: $(VENV)/installed ## Send 20,000 generated requests and 5,000 generated input files to a server (about half an hour)
 	$(BIN)/python -m tests.fuzz.api --requests 20000
 	$(BIN)/python -m tests.fuzz.input_files --count 5000
 
-test-crash: $(VENV)/installed ## Kill a running server 200 times (about 15 minutes)
+test-crash: $(VENV)/installed test-kill-points ## Kill a running server 200 times, and between any two steps (half an hour)
 	$(BIN)/python -m tests.crash.rounds --rounds 200
+
+test-kill-points: $(VENV)/installed ## Kill a server once between any two steps (about 15 minutes)
+	$(BIN)/python -m tests.crash.kill_points
 
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh

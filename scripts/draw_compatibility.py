@@ -14,17 +14,18 @@ from typing import Any
 
 import msgspec
 
-from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI
+from slackwater.api.dialects import ARM, AZURE, AZURE_V1, OPENAI
 from slackwater.api.operations import OPERATIONS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
 FACTS = ROOT / "docs" / "compatibility.toml"
-FAMILIES = {"A": AZURE, "V": AZURE_V1, "O": OPENAI}
+FAMILIES = {"A": AZURE, "V": AZURE_V1, "O": OPENAI, "M": ARM}
 HEAD = """# Compatibility
 
 What of the Batch APIs of Azure OpenAI and OpenAI works here, operation by operation, and which tests show it. Families of
-clients: **A** is Azure with dated versions (`/openai/...?api-version=`), **V** Azure v1 (`/openai/v1`), **O** OpenAI (`/v1`).
+clients: **A** is Azure with dated versions (`/openai/...?api-version=`), **V** Azure v1 (`/openai/v1`), **O** OpenAI (`/v1`),
+**M** Azure's control plane (`/subscriptions/.../providers/Microsoft.CognitiveServices/accounts/...`).
 Every recording of the two services in `tests/samples` is replayed, and `make test-description` holds the answers against
 Microsoft's own description of the operations.
 This page is drawn by `scripts/draw_compatibility.py` from the tests and from `compatibility.toml`.
@@ -124,6 +125,9 @@ class Page:
                     )
                 if not missing and not self._proving(family, listed.path):
                     yield f"{family} {listed.path}: no test is marked with it"
+            served = [family for family in FAMILIES if _served(family, listed.path)]
+            if not listed.families and not any(self._proving(family, listed.path) for family in served):
+                yield f"{listed.path}: no test is marked with it in a family that has it"
         for difference in self._facts.differences:
             if difference.shown_by not in self._tests:
                 yield f"{difference.path}: there is no test {difference.shown_by} that shows the difference"
@@ -143,7 +147,8 @@ class Page:
     def text(self) -> str:
         """The whole page."""
         facts = self._facts
-        parts = [HEAD, "\n## Operations\n\n| operation | | A | V | O | tests |\n|---|---|---|---|---|---|\n"]
+        parts = [HEAD, f"\n## Operations\n\n| operation | | {' | '.join(FAMILIES)} | tests |\n"]
+        parts.append("|---" * (len(FAMILIES) + 3) + "|\n")
         for listed in facts.operations:
             cells = [self._cell(family, listed) for family in FAMILIES]
             proving = [test for family in FAMILIES for test in self._proving(family, listed.path)]

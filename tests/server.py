@@ -8,15 +8,30 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+SERVE = ("slackwater", "serve")
+
+
+class NotStarted(AssertionError):
+    """The process has ended, or said something else, instead of saying where it listens."""
 
 
 class Server:
     """One incarnation on a data directory. `kill()` is kill -9."""
 
-    def __init__(self, config: Path, data: Path, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        data: Path,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        module: Sequence[str] = SERVE,
+    ) -> None:
+        """`module` is what is run, with its first arguments."""
         self.started = time.monotonic()
         self.data = data
         with log.open("ab") as errors:
@@ -24,8 +39,7 @@ class Server:
                 [
                     sys.executable,
                     "-m",
-                    "slackwater",
-                    "serve",
+                    *module,
                     "--config",
                     str(config),
                     "--data",
@@ -41,7 +55,8 @@ class Server:
         assert self.process.stdout is not None
         greeting = self.process.stdout.readline()
         url = next((word.rstrip(",") for word in greeting.split() if word.startswith("http://")), None)
-        assert url is not None, f"the server did not start: {greeting!r}; see {log}"
+        if url is None:
+            raise NotStarted(f"the server did not start: {greeting!r}; see {log}")
         self.address = urllib.parse.urlsplit(url).netloc
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:

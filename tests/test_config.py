@@ -133,6 +133,7 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
         (("[server]", '[imports]\nhosts = ["*"]\n[server]'), "'*' must be a host"),
         (("[server]", "[imports]\nbytes_max = -1\n[server]"), "bytes_max must not be negative"),
         (("[server]", "[imports]\ntimeout_seconds = 0\n[server]"), "timeout_seconds must be more than 0"),
+        (("[server]", "[audit]\nkeep_days = -1\n[server]"), "keep_days must not be negative"),
         (("[server]", "[limits]\nembedding_inputs = -1\n[server]"), "must not be negative"),
         (("[server]", '[oidc]\nissuers = ["http://login.example/t"]\n[server]'), "plain http is for loopback only"),
         (("[server]", '[oidc]\nissuers = ["https://a.example/?x=1"]\n[server]'), "must not have a query"),

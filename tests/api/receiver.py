@@ -28,12 +28,13 @@ class Call(Struct):
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """`with Receiver() as receiver:`; `statuses` are what paths answer, 200 by default."""
+    """`with Receiver() as receiver:`; `statuses` are what paths answer, 200 by default; `first` what they answer once."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.calls: queue.Queue[Call] = queue.Queue()
         self.statuses: dict[str, int] = {}
+        self.first: dict[str, int] = {}
         self.held: set[str] = set()
         self.released = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -65,7 +66,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.calls.put(Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.path in self.server.held:
             self.server.released.wait(30)
-        self.send_response(self.server.statuses.get(self.path, 200))
+        once = self.server.first.pop(self.path, None)
+        self.send_response(once or self.server.statuses.get(self.path, 200))
         self.send_header("Content-Length", "0")
         try:
             self.end_headers()

@@ -218,6 +218,7 @@ def test_deleting_the_input_of_a_running_batch(azure: openai.AzureOpenAI) -> Non
     assert (batch.status, batch.request_counts.completed) == ("completed", 6)
 
 
+@pytest.mark.contract("A GET /batches/{batch_id}/results")
 def test_results_can_be_read_while_the_batch_runs(server: Server, azure: openai.AzureOpenAI) -> None:
     """What is journaled can be read before the batch has ended; with a cursor, each line comes once."""
     file = azure.files.create(file=("in.jsonl", lines(200, model="slow-batch")), purpose="batch")

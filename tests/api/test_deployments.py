@@ -100,6 +100,11 @@ def arm(world: World, method: str, path: str, content: Any = None) -> Answer:
     return Caller(world.server, "none", key="service")(method, path, content)
 
 
+@pytest.mark.contract(
+    "M PUT /deployments/{name}",
+    "M GET /deployments",
+    "M DELETE /deployments/{name}",
+)
 def test_a_recorded_body_can_be_sent_as_it_is(world: World) -> None:
     """ARM's path, body and answers (spec 9.2): 201 `Accepted`, then 200 `Succeeded`, with what the samples have."""
     sample = json.loads((SAMPLES / "put_deployment_spec_shape.json").read_text())
@@ -120,6 +125,10 @@ def test_a_recorded_body_can_be_sent_as_it_is(world: World) -> None:
     assert arm(world, "DELETE", path).status == 204
 
 
+@pytest.mark.contract(
+    "V PUT /deployments/{name}",
+    "O PATCH /deployments/{name}",
+)
 def test_a_batch_on_a_deployment_of_the_api(world: World) -> None:
     """It runs, counts against the capacity, and its models list and usages have it at once."""
     call = world.call("azure")
@@ -150,6 +159,10 @@ def test_a_batch_goes_on_when_its_deployment_changes(world: World) -> None:
     assert sorted(ids) == sorted(f"task-{number}" for number in range(50))
 
 
+@pytest.mark.contract(
+    "V GET /deployments/{name}",
+    "V DELETE /deployments/{name}",
+)
 def test_a_deployment_in_use_does_not_vanish(world: World) -> None:
     """DELETE lets nothing new in (202); when the last batch has ended, it is gone (204)."""
     call, admin = world.call("azure"), world.call()
@@ -221,6 +234,7 @@ def test_a_deployment_that_takes_no_batches(world: World) -> None:
     assert "'DataZoneBatch'" in error["message"]
 
 
+@pytest.mark.contract("A GET /regions")
 def test_regions_that_answered(world: World) -> None:
     """The header of the batch has them; a deployment of a data zone uses no other; the table says who answers where."""
     call, admin = world.call("azure"), world.call()

@@ -232,6 +232,12 @@ def test_a_host_name_stands_for_its_resource(world: World) -> None:
         connection.close()
 
 
+@pytest.mark.contract(
+    "O GET /keys",
+    "O POST /keys",
+    "O POST /keys/{role}/rotate",
+    "O DELETE /keys/{role}",
+)
 def test_keys_over_the_api(world: World) -> None:
     """Made, listed without values, rotated one by one, and taken away; what is not valid any more is refused at once."""
     admin = world.call("openai", "blue", Role.ADMIN)

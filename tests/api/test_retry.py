@@ -57,6 +57,7 @@ def failed_half(call: Caller, count: int = 40) -> Any:
     return batch
 
 
+@pytest.mark.contract("AVO POST /batches/{batch_id}/retry")
 def test_the_failed_lines_are_tried_again(call: Caller) -> None:
     """Exactly the lines of the error file, byte for byte as they were, in a batch that names the first one."""
     first = failed_half(call)

@@ -120,6 +120,7 @@ def test_a_test(client: openai.OpenAI, receiver: Receiver) -> None:
         client.webhooks.test(endpoint.id, event_type="batch.completed")
 
 
+@pytest.mark.contract("VO GET /webhook_endpoints/{webhook_endpoint_id}/deliveries")
 @pytest.mark.contract("A.20")
 def test_every_end_of_a_batch(caller: Caller, receiver: Receiver) -> None:
     """A batch that completes, one that fails and one that is cancelled: each is heard of once, as what it ended as."""
@@ -186,6 +187,18 @@ def test_rotation(client: openai.OpenAI, receiver: Receiver) -> None:
     for secret in (first.signing_secret, second.signing_secret):
         with pytest.raises(openai.InvalidWebhookSignatureError):
             call.event(secret)
+
+
+def test_turned_off_and_on(caller: Caller, receiver: Receiver) -> None:
+    """While it is off, an endpoint is sent nothing and misses what happens; a change that does not say so turns it on."""
+    endpoint = listening(caller, receiver.url())
+    one = f"/webhook_endpoints/{endpoint['id']}"
+    assert caller("POST", one, {"enabled": False}).json["status"] == "disabled"
+    caller.ended(caller.create(b"{}\n").json["id"])
+    assert caller("GET", f"{one}/deliveries").json["data"] == []
+    assert caller("POST", one, {}).json["status"] == "active"
+    heard = caller.create(b"{}\n").json["id"]
+    assert receiver.next().event(endpoint["signing_secret"]).data.id == heard
 
 
 def test_a_failing_receiver(caller: Caller, receiver: Receiver) -> None:

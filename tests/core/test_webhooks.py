@@ -164,6 +164,16 @@ def test_update() -> None:
     assert (moved.url, moved.updated_at, moved.name) == ("https://other.example/", NOW + 9, "ours")
 
 
+def test_turned_off() -> None:
+    """An endpoint that is turned off stays so until a change does not say so; since when, the first time decides."""
+    off = updated(endpoint(failures=3), enabled=False, now=NOW + 1)
+    assert (off.state, off.disabled_at, off.updated_at) == ("disabled", NOW + 1, NOW)
+    renamed = updated(off, name="ours", enabled=False, now=NOW + 5)
+    assert (renamed.state, renamed.disabled_at, renamed.name) == ("disabled", NOW + 1, "ours")
+    on = updated(renamed, now=NOW + 9)
+    assert (on.state, on.disabled_at, on.failures) == ("active", None, 0)
+
+
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_taken(status: int) -> None:
     """Any 2xx is a yes."""

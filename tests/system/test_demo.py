@@ -3,7 +3,11 @@
 import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+import pytest
 
 from tests.crash.counting_backend import CountingBackend
 
@@ -54,3 +58,21 @@ def test_a_url_without_an_engine(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Is the engine running" in done.stderr
+
+
+def test_the_demo_goes_on_with_studio(tmp_path: Path) -> None:
+    """With --studio the server stays behind the batch, says where to look, and goes when the demo is ended."""
+    with CountingBackend(latency=0.0) as backend:
+        demo = subprocess.Popen(
+            [*DEMO, "--backend", backend.url, "--studio"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        assert demo.stdout is not None
+        line = next(line for line in demo.stdout if "Studio" in line)
+        address = line.split()[-1]
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert b"Slackwater Studio" in page.read()
+        demo.terminate()
+        assert demo.wait(60) == 0
+        assert "has ended" in demo.stdout.read()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address, timeout=30)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.api.calls import Caller
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
 from tests.server import Server
@@ -87,6 +88,25 @@ def test_no_key_means_loopback_only(tmp_path: Path) -> None:
     refused = slackwater("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path)
     assert (refused.returncode, "api_key_envs" in refused.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_key_opens_no_door_to_others(tmp_path: Path) -> None:
+    """Where others can call, a server whose last keys are deleted lets nobody in, and a start without keys is refused."""
+    # An address of this machine alone, which counts as one of others all the same.
+    config = '[server]\nhost = "127.0.0.2"\n[[resources]]\nname = "default"\n' + DEMO + "echo = {}\n"
+    (tmp_path / "slackwater.toml").write_text(config)
+    made = slackwater("keys", "create", "--data", "data", "--role", "admin", cwd=tmp_path)
+    key = next(word for word in made.stdout.split() if word.startswith("sw-"))
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    try:
+        admin = Caller(server, "openai", key=key)
+        assert admin("DELETE", "/keys/admin").status == 200
+        assert admin("GET", "/files").status == 401
+        assert Caller(server, "openai", key=None)("POST", "/keys", {"role": "admin"}).status == 401
+        shown = Caller(server, "", key=None)("GET", "/studio/session").json
+        assert (shown["open"], shown["signed_in"]) == (False, False)
+    finally:
+        server.kill()
 
 
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:

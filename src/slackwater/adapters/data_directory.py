@@ -12,6 +12,9 @@ from types import TracebackType
 
 from slackwater.core.errors import DataDirectoryError
 
+# Its name in a directory says that a restore has begun there and not ended.
+RESTORING = "restore.unfinished"
+
 
 def _unusable(path: Path, error: OSError) -> DataDirectoryError:
     return DataDirectoryError(
@@ -27,8 +30,11 @@ class DataDirectory:
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path) -> "DataDirectory":
-        """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out."""
+    def open(cls, path: Path, *, restoring: bool = False) -> "DataDirectory":
+        """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out.
+
+        Half a restore is refused, except to the one who is `restoring`: what is missing would count as deleted.
+        """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(path / "slackwater.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,6 +56,11 @@ class DataDirectory:
         except OSError as error:
             os.close(lock)
             raise _unusable(path, error) from error
+        if not restoring and (path / RESTORING).exists():
+            os.close(lock)
+            raise DataDirectoryError(
+                f"a restore into {path} has not ended: repeat it with 'slackwater restore BACKUP --data {path}'"
+            )
         # The lock is what counts. The pid is for the reader of the message above, and a full disk may have no room for it.
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)

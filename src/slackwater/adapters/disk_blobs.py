@@ -27,6 +27,8 @@ COPY_PIECE = 32 << 20
 # most these left: an upload takes as long as its bytes or the disk, not as long as both.
 SYNC_AHEAD = 8 << 20
 PART = ".part"
+# As much as a small batch of results: where this fits, work can go on.
+PROBE_BYTES = 1 << 16
 
 
 class DiskBlobs:
@@ -42,6 +44,8 @@ class DiskBlobs:
         self.root = root
         self._run: Callable[..., Awaitable[object]] = run or Threads()
         self.disk = disk or Disk()
+        self.refuses_writes = False
+        """Whether there was no room for the last bytes that should have become durable."""
         if not root.is_dir():
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.disk.sync_directory(root.parent)
@@ -65,7 +69,23 @@ class DiskBlobs:
             full = storage_full(error, self.root)
             if full is None:
                 raise
+            self.refuses_writes = True
             raise full from error
+
+    async def try_write(self) -> None:
+        """Writes a blob that nobody sees. Raises StorageFull; else the store refuses no more."""
+        writer = await self.create("probe")
+        try:
+            await writer.write(bytes(PROBE_BYTES))
+            await writer.sync()
+        finally:
+            await writer.discard()
+        self.refuses_writes = False
+
+    async def free_bytes(self) -> int:
+        """How many bytes this process may still write to the disk."""
+        disk = await self.run(os.statvfs, self.root)
+        return disk.f_bavail * disk.f_frsize
 
     def sync_name(self, path: Path) -> None:
         """Makes the name of a blob durable. Its directories may be as new as it is."""
@@ -236,6 +256,11 @@ class DiskWriter:
                 offset += copied
                 self._sync_ahead(target, copied)
 
+    async def sync(self) -> None:
+        """Makes the bytes durable, without a name yet."""
+        await self._flush()
+        await self._step(self._blobs.disk.sync)
+
     async def publish(self) -> None:
         """Data first, then the name, then the directories that lead to it."""
         await self._flush()
@@ -248,6 +273,7 @@ class DiskWriter:
             os.close(fd)
 
         await self._step(work)
+        self._blobs.refuses_writes = False
 
     async def discard(self) -> None:
         """Removes the temporary file. Harmless after `publish`, and when repeated."""

@@ -34,7 +34,9 @@ class DiskLog:
     async def append(self, data: Sequence[bytes]) -> BlobRange:
         """Writes all parts with one call and one sync. A full disk gets back at once what did not fit whole."""
         async with self._one_at_a_time:
-            return await self._blobs.run(self._append, data)
+            written = await self._blobs.run(self._append, data)
+            self._blobs.refuses_writes = False
+            return written
 
     def _append(self, data: Sequence[bytes]) -> BlobRange:
         assert self._fd is not None, "append after close"

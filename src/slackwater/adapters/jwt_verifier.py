@@ -98,6 +98,10 @@ class JwtVerifier:
 
         Raises TokenRefused, PermissionDenied and IssuerUnavailable.
         """
+        return principal_of(await self.claims_of(token), self._rules, asked=asked)
+
+    async def claims_of(self, token: str) -> dict[str, Any]:
+        """What a good token says. Raises TokenRefused and IssuerUnavailable."""
         if len(token) > TOKEN_LENGTH_MAX:
             raise TokenRefused(f"The token is longer than the {TOKEN_LENGTH_MAX:,} characters that this service reads.")
         issuer, key_id, algorithm = self._read(token)
@@ -108,7 +112,7 @@ class JwtVerifier:
         if key is None:
             raise TokenRefused(UNKNOWN_KEY)
         try:
-            claims = self._jwt.decode(
+            claims: dict[str, Any] = self._jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
@@ -120,7 +124,7 @@ class JwtVerifier:
         except jwt.PyJWTError as error:
             # `from None`: the library's words may quote the token, and whoever logs this error would log them too.
             raise TokenRefused(_refusal(error)) from None
-        return principal_of(claims, self._rules, asked=asked)
+        return claims
 
     async def close(self) -> None:
         """Gives up fetches that are under way."""

@@ -154,7 +154,7 @@ UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :bat
 UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
                  input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
                  output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
-                 model = COALESCE(model, :model)
+                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at)
 WHERE seq = :batch_seq;
 
 -- name: add_usage!
@@ -427,11 +427,38 @@ INSERT INTO audit (at, resource, who, action, object, detail, request_id)
 VALUES (:at, :resource, :who, :action, :object, :detail, :request_id);
 
 -- name: audit
-SELECT seq, at, resource, who, action, object, detail, request_id FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+-- Behind a cursor, in either order; what is not searched for has a pattern that everything fits.
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE seq > :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq LIMIT :limit;
 
 -- name: audit_of_resource
 SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
-WHERE resource = :resource AND seq > :after ORDER BY seq LIMIT :limit;
+WHERE resource = :resource AND seq > :after
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq LIMIT :limit;
+
+-- name: newest_audit
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE seq < :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: newest_audit_of_resource
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE resource = :resource AND seq < :after
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq DESC LIMIT :limit;
+
+-- Only the oldest are looked at, so that a round costs the same however long the log is.
+-- name: audit_to_trim
+SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before;
+
+-- name: set_audit_horizon!
+UPDATE audit_horizon SET kept_from = :before;
+
+-- name: trim_audit!
+DELETE FROM audit WHERE seq IN (
+    SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before);
 
 -- Deployments that were made over the API.
 
@@ -456,3 +483,87 @@ INSERT OR IGNORE INTO batch_region (batch_seq, region) VALUES (:batch_seq, :regi
 
 -- name: batch_regions
 SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) ORDER BY region;
+
+-- Monitoring: sums for the metrics page.
+
+-- name: open_readings
+-- By deployment and status. Rows of batches that have ended are not touched.
+SELECT COALESCE(deployment, '') AS deployment, status, COUNT(*) AS batches, SUM(enqueued_tokens) AS enqueued_tokens,
+       MIN(CASE WHEN stage IN ('new', 'waiting', 'running') AND completed + failed = 0 THEN created_at END) AS unbegun_since,
+       SUM(expires_at <= :now) AS overdue
+FROM batch INDEXED BY batch_by_stage WHERE stage IN ('new', 'waiting', 'running', 'ending') GROUP BY 1, 2;
+
+-- name: ended_readings
+-- An index has all of it, in this order, so no row of a batch is read and nothing is sorted.
+SELECT status, SUM(batches) AS batches FROM (
+    SELECT resource, status, COUNT(*) AS batches FROM batch INDEXED BY batch_by_status GROUP BY resource, status)
+GROUP BY status;
+
+-- name: pending_reading
+-- The oldest one is found by its number, which the index has; its row is the only one that is read.
+SELECT COUNT(*) AS deliveries,
+       (SELECT created_at FROM webhook_delivery WHERE seq = (
+            SELECT MIN(seq) FROM webhook_delivery WHERE state = 'pending')) AS since
+FROM webhook_delivery WHERE state = 'pending';
+
+-- Studio: what people who watch need.
+
+-- name: forget_sessions!
+-- Those that are over, and the oldest of what would be too many with one more.
+DELETE FROM session WHERE expires_at <= :now
+    OR digest IN (SELECT digest FROM session WHERE expires_at > :now ORDER BY created_at DESC LIMIT -1 OFFSET :most - 1);
+
+-- name: add_session!
+INSERT INTO session (digest, resource, role, name, anywhere, origin, created_at, expires_at)
+VALUES (:digest, :resource, :role, :name, :anywhere, :origin, :created_at, :expires_at);
+
+-- name: session
+SELECT digest, resource, role, name, anywhere, origin, created_at, expires_at FROM session WHERE digest = :digest;
+
+-- name: delete_session!
+DELETE FROM session WHERE digest = :digest;
+
+-- name: batch_counts
+SELECT status, batches FROM batch_count WHERE resource = :resource AND batches > 0;
+
+-- name: overview_rows
+-- The rows of a page; sql_overview.py has found which ones.
+SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename
+FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq DESC;
+
+-- name: add_batch_text!
+-- What it is found by.
+INSERT INTO batch_text (resource, seq, text) SELECT resource, seq, :text FROM batch WHERE id = :id;
+
+-- name: waiting_seqs
+-- In the order in which they will start.
+SELECT seq FROM batch WHERE deployment = :deployment AND stage = 'waiting' ORDER BY seq;
+
+-- name: queue_position
+-- Whoever waits for room starts after every older one of its deployment.
+SELECT 1 + (SELECT COUNT(*) FROM batch AS older
+            WHERE older.deployment = batch.deployment AND older.stage = 'waiting' AND older.seq < batch.seq)
+FROM batch WHERE id = :id AND stage = 'waiting';
+
+-- name: batches_at_work
+SELECT id, completed + failed AS finished, input_tokens + output_tokens AS tokens FROM batch
+WHERE stage = 'running' ORDER BY seq LIMIT :limit;
+
+-- name: deployment_load
+SELECT stage = 'waiting' AS waits, COUNT(*) AS batches, SUM(enqueued_tokens) AS tokens FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending') GROUP BY waits;
+
+-- name: results_behind
+-- What lies in the logs of a batch behind the offsets that a reader has come to; of each log in the order of its bytes.
+SELECT segment.seq AS seq, 'completed' AS outcome, output_key AS key,
+       MAX(output_offset, COALESCE(seen.value, 0)) AS start, output_offset + output_length AS finish
+FROM segment LEFT JOIN json_each(:seen) AS seen ON seen.key = output_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :completed AND output_key IS NOT NULL
+  AND output_offset + output_length > COALESCE(seen.value, 0)
+UNION ALL
+SELECT segment.seq, 'failed', error_key,
+       MAX(error_offset, COALESCE(seen.value, 0)), error_offset + error_length
+FROM segment LEFT JOIN json_each(:seen) AS seen ON seen.key = error_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
+  AND error_offset + error_length > COALESCE(seen.value, 0)
+ORDER BY key, start LIMIT :limit;

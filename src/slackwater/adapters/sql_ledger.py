@@ -1,5 +1,5 @@
-"""The Ledger on SQL: files and batches here, shards in sql_work.py, uploads in sql_uploads.py, lists of batches in
-sql_lists.py. One method, one transaction.
+"""The Ledger on SQL: the life of batches here, shards in sql_work.py, files in sql_files.py, and so on: a module for each
+part of the port. One method, one transaction.
 
 The text of every statement is in queries.sql; which status follows which comes from core/batch.py.
 """
@@ -11,25 +11,26 @@ from pathlib import Path
 import aiosql
 
 from slackwater.adapters.sql_deployments import SqlDeployments
+from slackwater.adapters.sql_files import SqlFiles
 from slackwater.adapters.sql_imports import SqlImports
 from slackwater.adapters.sql_keys import SqlKeys
 from slackwater.adapters.sql_lists import SqlLists
-from slackwater.adapters.sql_rows import batch_record, batch_row, file_record, file_row, text_of
+from slackwater.adapters.sql_overview import SqlOverview
+from slackwater.adapters.sql_queue import SqlQueue
+from slackwater.adapters.sql_readings import SqlReadings
+from slackwater.adapters.sql_rows import batch_record, batch_row, file_row, text_of
+from slackwater.adapters.sql_sessions import SqlSessions
 from slackwater.adapters.sql_uploads import SqlUploads
 from slackwater.adapters.sql_usage import SqlUsage
 from slackwater.adapters.sql_webhooks import SqlWebhooks
 from slackwater.adapters.sqlite import SEARCH_STEPS, Database
 from slackwater.core.batch import MOMENT, NEXT, Batch, BatchError, Event, Status, can
-from slackwater.core.errors import Conflict, InvalidRequest
-from slackwater.core.file import File, FileLimits, Purpose
+from slackwater.core.errors import Conflict
+from slackwater.core.file import File
 from slackwater.core.price import Price
-from slackwater.core.resource import DEFAULT
-from slackwater.ports import NO_LIMITS, IdempotencyKey, NewShard, OpenBatch, Waiting
+from slackwater.ports import IdempotencyKey, NewShard
 
 QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
-LAST = 2**62
-# As many as a list may have: whoever walks through one and deletes everything never loses the way.
-DELETED_KEPT = 20_000
 
 
 def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
@@ -37,7 +38,20 @@ def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None
     return next((row for row in rows if row["id"] not in skip), None)
 
 
-class SqlLedger(SqlUploads, SqlImports, SqlLists, SqlWebhooks, SqlKeys, SqlUsage, SqlDeployments):
+class SqlLedger(
+    SqlFiles,
+    SqlQueue,
+    SqlUploads,
+    SqlImports,
+    SqlLists,
+    SqlOverview,
+    SqlWebhooks,
+    SqlKeys,
+    SqlSessions,
+    SqlUsage,
+    SqlDeployments,
+    SqlReadings,
+):
     """Durable facts in a SQLite database."""
 
     @classmethod
@@ -57,60 +71,14 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists, SqlWebhooks, SqlKeys, SqlUsage
     async def close(self) -> None:
         await self._database.close()
 
-    # Files
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed for a reason that is the database's or the disk's."""
+        return self._database.refuses_writes
 
-    async def add_file(self, file: File, *, limits: FileLimits = NO_LIMITS) -> None:
-        await self._write(lambda db: self._add_file(db, file, limits))
-
-    async def file(self, file_id: str) -> File | None:
-        row = self._one(self._reader, "file", {"id": file_id})
-        return None if row is None else file_record(row)
-
-    async def files(
-        self,
-        *,
-        purpose: Purpose | None,
-        after: str | None,
-        limit: int,
-        descending: bool,
-        now: int,
-        resource: str = DEFAULT,
-    ) -> list[File]:
-        db = self._reader
-        cursor = None
-        if after is not None:
-            row = self._one(db, "file_seq", {"id": after, "resource": resource})
-            if row is None:
-                raise InvalidRequest(f"after: there is no file '{after}'", param="after")
-            cursor = row["seq"]
-        wanted = {
-            "purpose": None if purpose is None else purpose.value,
-            "limit": limit,
-            "now": now,
-            "resource": resource,
-        }
-        if descending:
-            rows = self._all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
-        else:
-            rows = self._all(db, "files_ascending", wanted | {"after": -1 if cursor is None else cursor})
-        return [file_record(row) for row in rows]
-
-    async def delete_file(self, file_id: str) -> File | None:
-        def work(db: sqlite3.Connection) -> sqlite3.Row | None:
-            self._run(db, "remember_deleted", {"id": file_id})
-            self._run(db, "forget_deleted", {"kept": DELETED_KEPT})
-            return self._one(db, "delete_file", {"id": file_id})
-
-        row = await self._write(work)
-        return None if row is None else file_record(row)
-
-    async def blob_in_use(self, key: str) -> bool:
-        row = await self._database.read(lambda db: self._one(db, "blob_in_use", {"key": key}))
-        return bool(row is not None and row[0])
-
-    async def expired_files(self, *, now: int, limit: int) -> list[File]:
-        rows = await self._database.read(lambda db: self._all(db, "expired_files", {"now": now, "limit": limit}))
-        return [file_record(row) for row in rows]
+    async def try_write(self) -> None:
+        """Writes something that means nothing. Raises what a write raises; else the ledger refuses no more."""
+        await self._database.try_write()
 
     # Batches
 
@@ -120,6 +88,7 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists, SqlWebhooks, SqlKeys, SqlUsage
             if earlier is not None:
                 return earlier
             self._run(db, "add_batch", batch_row(batch, key))
+            self._add_text(db, batch)
             return batch
 
         return await self._write(work)
@@ -226,59 +195,6 @@ class SqlLedger(SqlUploads, SqlImports, SqlLists, SqlWebhooks, SqlKeys, SqlUsage
             return rejected
 
         return await self._write(work)
-
-    # Quota
-
-    async def waiting(self) -> list[Waiting]:
-        def work(db: sqlite3.Connection) -> list[Waiting]:
-            by_deployment: dict[str, list[Batch]] = {}
-            for row in self._all(db, "waiting", {"validating": Status.VALIDATING.value}):
-                by_deployment.setdefault(row["deployment"], []).append(batch_record(row))
-            return [
-                Waiting(deployment=name, batches=batches, held=self._number(db, "held", {"deployment": name}))
-                for name, batches in by_deployment.items()
-            ]
-
-        return await self._database.read(work)
-
-    async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None:
-        statuses = {"in_progress": Status.IN_PROGRESS.value, "validating": Status.VALIDATING.value, "now": now}
-
-        def work(db: sqlite3.Connection) -> None:
-            for batch_id in batch_ids:
-                self._run(db, "enqueue", statuses | {"id": batch_id})
-
-        await self._write(work)
-
-    async def enqueued_tokens(self, deployment: str) -> int:
-        return self._number(self._reader, "enqueued_tokens", {"deployment": deployment})
-
-    async def counted_tokens(self, deployment: str) -> int:
-        return self._number(self._reader, "counted_tokens", {"deployment": deployment})
-
-    # Scheduling
-
-    async def unranked(self) -> list[OpenBatch]:
-        def work(db: sqlite3.Connection) -> list[OpenBatch]:
-            return [
-                OpenBatch(
-                    batch_id=row["id"],
-                    deployment=row["deployment"],
-                    shards=row["shards"],
-                    virtual_time=float(self._number(db, "virtual_time", {"deployment": row["deployment"]})),
-                )
-                for row in self._all(db, "unranked", {})
-            ]
-
-        return await self._database.read(work)
-
-    async def rank_shards(self, batch_id: str, ranks: Sequence[float]) -> None:
-        def work(db: sqlite3.Connection) -> None:
-            row = self._one(db, "batch", {"id": batch_id})
-            if row is not None:
-                db.executemany(self._sql("rank_shard"), [(rank, row["seq"], index) for index, rank in enumerate(ranks)])
-
-        await self._write(work)
 
     # Ending
 

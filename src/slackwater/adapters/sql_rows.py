@@ -31,6 +31,13 @@ def text_of(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def pattern_of(text: str) -> str:
+    """A pattern of LIKE that means exactly these characters, anywhere."""
+    for special in "\\%_":
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
+
+
 def file_row(file: File) -> dict[str, Any]:
     """The columns of a file."""
     return msgspec.structs.asdict(file) | {"purpose": file.purpose.value, "status": file.status.value}
@@ -132,6 +139,7 @@ def batch_record(row: sqlite3.Row) -> Batch:
         errors=None if row["errors"] is None else _errors.decode(row["errors"]),
         output_file_id=row["output_file_id"],
         error_file_id=row["error_file_id"],
+        first_result_at=row["first_result_at"],
         **{moment: row[moment] for moment in MOMENTS},
     )
 

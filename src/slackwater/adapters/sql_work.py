@@ -87,6 +87,8 @@ class SqlWork:
                     input_blob=batch["input_blob"],
                     endpoint=batch["dispatch_endpoint"],
                     deployment=row["deployment"],
+                    batch_created_at=batch["created_at"],
+                    batch_unbegun=not batch["completed"] + batch["failed"],
                 )
             return None
 
@@ -132,6 +134,7 @@ class SqlWork:
             "output_tokens": segment.usage.output_tokens,
             "reasoning_tokens": segment.usage.reasoning_tokens,
             "model": segment.model,
+            "at": int(now),
         }
         self._run(db, "add_results", results)
         if segment.counts.completed:

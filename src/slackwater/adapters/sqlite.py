@@ -22,6 +22,20 @@ SCHEMA_VERSION = len(MIGRATIONS)
 # What one statement of a search may cost, in instructions of SQLite's machine: about ten for each row that is looked at and
 # passed over, and some 70 million in a second. A count and not a time, so that a search has the same outcome every time.
 SEARCH_STEPS = 50_000_000
+# Errors of the file or the disk. All others are about what was asked for.
+TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 # The bound is looked at so many times before it is reached.
 SEARCH_LOOKS = 100
 
@@ -115,6 +129,8 @@ class Database:
         self.reader = self._writer if inline else connect(path)
         self._searcher = self._writer if inline else connect(path)
         self._search_steps = search_steps
+        self.refuses_writes = False
+        """Whether the last write failed for a reason that is the database's or the disk's."""
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._search_thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
 
@@ -125,8 +141,24 @@ class Database:
         return await _finish(asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work))
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with transaction(self._writer):
-            return work(self._writer)
+        before = self._writer.total_changes
+        try:
+            with transaction(self._writer):
+                result = work(self._writer)
+        except (StorageFull, sqlite3.DatabaseError) as error:
+            # The low byte is the kind of an error, the others its detail.
+            kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            self.refuses_writes |= isinstance(error, StorageFull) or kind in TROUBLE
+            raise
+        # A transaction without a change never reaches the disk, and shows nothing.
+        if self._writer.total_changes != before:
+            self.refuses_writes = False
+        return result
+
+    async def try_write(self) -> None:
+        """Writes the version of the schema over itself, which goes to the disk like any other change."""
+        await self.write(lambda db: db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+        self.refuses_writes = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs longer reads on the writer's thread, after the writes that were asked for before."""

@@ -3,6 +3,7 @@
 import functools
 import logging
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,12 +14,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slackwater.api import audit, objects, wire
+from slackwater.api import audit, wire
+from slackwater.api.call_records import CallRecorder, traced
 from slackwater.api.context import Entrance, entrance_of
 from slackwater.api.dialects import API_VERSIONS, ARM, AZURE, DIALECTS, Dialect, dialect_of
+from slackwater.api.metrics import metrics_route
 from slackwater.api.openapi import document
 from slackwater.api.operation import Handler, Operation
 from slackwater.api.operations import OPERATIONS
+from slackwater.api.readiness import health, ready
+from slackwater.api.sessions import session_routes
+from slackwater.api.sign_in import sign_in_routes
 from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError
 from slackwater.core.resource import Principal
 
@@ -26,12 +32,18 @@ log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)
 
 
-def build_app(entrance: Entrance) -> Starlette:
-    """The application behind this entrance."""
-    routes = [Route("/healthz", _health), Route("/openapi.json", _openapi)]
-    app = Starlette(routes=[*routes, *(route for dialect in (*DIALECTS, ARM) for route in _routes(dialect))])
+def build_app(entrance: Entrance, more: Sequence[Route] = ()) -> Starlette:
+    """The application behind this entrance. `more` are routes for what is no API; those of the API come first."""
+    routes = [Route("/healthz", health), Route("/readyz", ready), Route("/openapi.json", _openapi)]
+    if entrance.metrics is not None:
+        routes.append(metrics_route(entrance.metrics, entrance.authenticator))
+    if entrance.studio is not None:
+        # Before the pages, which take every path below theirs.
+        routes += [*session_routes(), *sign_in_routes()]
+    app = Starlette(routes=[*routes, *(route for dialect in (*DIALECTS, ARM) for route in _routes(dialect)), *more])
     app.router.redirect_slashes = False
     app.state.entrance = entrance
+    app.add_middleware(CallRecorder, clock=entrance.clock)
     app.add_middleware(_Common)
     app.add_exception_handler(HTTPException, _http_error)
     return app
@@ -41,7 +53,7 @@ def _routes(dialect: Dialect) -> list[Route]:
     return [
         Route(
             dialect.prefix + operation.path,
-            _guarded(dialect, operation),
+            traced(dialect, operation, _guarded(dialect, operation)),
             methods=[operation.method],
         )
         for operation in OPERATIONS
@@ -110,10 +122,6 @@ def _in_account(request: Request, principal: Principal, entrance: Entrance) -> P
     if principal.anywhere and account.lower() in entrance.authenticator.resources:
         return msgspec.structs.replace(principal, resource=account.lower())
     raise NotFound(f"There is no account '{account[:80]}' here, or it is not yours. Accounts are resources.")
-
-
-async def _health(request: Request) -> Response:
-    return wire.json_response(objects.Health())
 
 
 async def _openapi(request: Request) -> Response:

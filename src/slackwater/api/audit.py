@@ -15,12 +15,14 @@ from slackwater.api import objects, wire
 from slackwater.api.context import context_of, principal_of, query_integer
 from slackwater.api.operation import Operation
 from slackwater.core.errors import InvalidRequest, SlackwaterError
-from slackwater.ports import AuditEntry
+from slackwater.ports import AuditEntry, AuditSearch
 
 log = logging.getLogger("slackwater")
 # Longer than any id of ours; what a caller put into a path may be of any length.
 TEXT_MAX = 200
 PAGE_MAX = 1_000
+# The columns of the log that can be searched, and what callers call them.
+SEARCHED = {"who": "who", "action": "action", "object": "target"}
 
 
 class _Answer(Struct):
@@ -40,7 +42,9 @@ def note(request: Request, *, target: str, **detail: str) -> None:
 
 async def record(request: Request, operation: Operation, response: Response) -> None:
     """Adds an entry where the operation has changed something. Raises where that cannot be kept."""
-    if operation.method == "GET" or response.status_code >= 400 or "idempotent-replayed" in response.headers:
+    if operation.method == "GET" or not operation.changes:
+        return
+    if response.status_code >= 400 or "idempotent-replayed" in response.headers:
         return
     answer = _read(response)
     if answer.deleted is False:
@@ -76,13 +80,21 @@ def _read(response: Response) -> _Answer:
 
 
 async def list_entries(request: Request) -> Response:
-    """A page of the log of the caller's resource, oldest first."""
-    context = context_of(request)
+    """A page of the log of the caller's resource, oldest first unless `order=desc`."""
+    context, query = context_of(request), request.query_params
     limit = query_integer(request, "limit", default=100, least=1, most=PAGE_MAX)
-    after = request.query_params.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
+    after, order = query.get("after"), query.get("order", "asc")
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise InvalidRequest("'after' must be the id of an entry, or absent.", param="after")
-    entries = await context.ledger.audit(resource=context.resource, after=int(after), limit=limit + 1)
+    if order not in ("asc", "desc"):
+        raise InvalidRequest(f"Invalid value for 'order': expected 'asc' or 'desc', got '{order[:40]}'.", param="order")
+    entries = await context.ledger.audit(
+        resource=context.resource,
+        after=None if after is None else int(after),
+        limit=limit + 1,
+        descending=order == "desc",
+        search=AuditSearch(**{name: _searched(query.get(given, ""), given) for name, given in SEARCHED.items()}),
+    )
     data = [
         objects.AuditEntryObject(
             id=str(entry.seq),
@@ -97,3 +109,9 @@ async def list_entries(request: Request) -> Response:
     ]
     page = objects.AuditPage(data=data, last_id=data[-1].id if data else None, has_more=len(entries) > limit)
     return wire.json_response(page)
+
+
+def _searched(text: str, name: str) -> str:
+    if len(text) > TEXT_MAX:
+        raise InvalidRequest(f"'{name}' must have at most {TEXT_MAX} characters.", param=name)
+    return text

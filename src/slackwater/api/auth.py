@@ -1,7 +1,9 @@
-"""Who calls: a key of ours, as `api-key` or as a bearer token, or a token of a directory; and in which resource.
+"""Who calls: a key of ours, as `api-key` or as a bearer token, a token of a directory, or a browser that has signed in; and
+in which resource.
 
 A key belongs to a resource and a role. The keys of the configuration belong to the service: they are administrators in the
-resource whose host name was called, or in the default one. Keys are compared in constant time.
+resource whose host name was called, or in the default one. Keys are compared in constant time. The cookie of a session counts
+only where there is nothing else, and changes something only where the browser says that the call is from a page of ours.
 """
 
 import hmac
@@ -11,9 +13,11 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from slackwater.core.claims import looks_like_jwt
-from slackwater.core.errors import Unauthorized
+from slackwater.core.errors import PermissionDenied, Unauthorized
 from slackwater.core.resource import DEFAULT, Principal, Role
+from slackwater.core.session import COOKIE, Session, surely_own_page
 from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.sessions import Sessions
 from slackwater.ports import TokenVerifier
 
 # Azure's words (spec 7.2), which people search for.
@@ -21,6 +25,9 @@ REFUSED = (
     "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active "
     "subscription and use a correct regional API endpoint for your resource."
 )
+
+# Methods that change nothing.
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator(Struct, frozen=True, kw_only=True):
@@ -33,20 +40,43 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     resources: frozenset[str] = frozenset({DEFAULT})
     verifier: TokenVerifier | None = None
     """Who checks tokens; None takes none."""
+    sessions: Sessions | None = None
+    """Browsers that have signed in; None where there are no pages to sign in to."""
+    public_host: str = ""
+    """The host that browsers call, where a proxy stands before us and calls another."""
+
+    may_open: bool = False
+    """Whether nobody but this machine can call, so that no key is needed where there is none."""
 
     @property
     def open(self) -> bool:
-        """Whether everybody may call, because there is nothing to tell callers apart by."""
-        return not self.service_keys and not self.keys.any and self.verifier is None
+        """Whether everybody may call: only this machine can, and there is nothing to tell callers apart by.
+
+        Keys come and go while the service runs. Where others can call, the last one to go lets nobody in.
+        """
+        return self.may_open and not self.service_keys and not self.keys.any and self.verifier is None
 
     async def authenticate(self, request: Request) -> Principal:
         """Who calls. Raises Unauthorized; for tokens also PermissionDenied and IssuerUnavailable."""
-        asked = self.hosts.get(request.url.hostname or "")
+        asked = self.asked(request)
         if self.open:
             return Principal(resource=asked or DEFAULT, role=Role.ADMIN, name="anonymous", anywhere=asked is None)
         given = _given(request)
+        if given is None:
+            session = await self.session_of(request)
+            if session is not None:
+                if request.method not in SAFE:
+                    self.refuse_other_pages(request)
+                return session.principal
+            if self.sessions is not None and COOKIE in request.cookies:
+                raise Unauthorized("Your session has ended. Sign in again.", given=True)
+            given = ""
         if self.verifier is not None and looks_like_jwt(given):
             return await self.verifier.verify(given, asked=asked)
+        return self.of_key(given, asked=asked)
+
+    def of_key(self, given: str, *, asked: str | None) -> Principal:
+        """Whose key this is. Raises Unauthorized."""
         # Every key is compared, whichever fits, so that the time says nothing.
         service = any([hmac.compare_digest(given.encode(), key.encode()) for key in self.service_keys])
         stored = self.keys.known(given)
@@ -57,11 +87,40 @@ class Authenticator(Struct, frozen=True, kw_only=True):
             raise Unauthorized(REFUSED, given=bool(given))
         return Principal(resource=stored.resource, role=stored.role, name=stored.name)
 
+    def asked(self, request: Request) -> str | None:
+        """The resource whose host name was called."""
+        return self.hosts.get(request.url.hostname or "")
 
-def _given(request: Request) -> str:
-    """The credential that was sent; empty where there is none. `api-key` counts where both are there."""
+    async def session_of(self, request: Request) -> Session | None:
+        """The session of the browser that calls, if it is good for the host that it calls."""
+        token = request.cookies.get(COOKIE)
+        if self.sessions is None or not token:
+            return None
+        session = await self.sessions.find(token)
+        return session if session is not None and self.asked(request) in (None, session.resource) else None
+
+    def own_hosts(self, request: Request) -> set[str]:
+        """The names that a page of ours may have been loaded from, for this call."""
+        return {request.headers.get("host", ""), self.public_host} - {""}
+
+    def refuse_other_pages(self, request: Request) -> None:
+        """Raises PermissionDenied unless the browser says that the call is from a page of ours."""
+        headers = request.headers
+        if not surely_own_page(
+            fetch_site=headers.get("sec-fetch-site"), origin=headers.get("origin"), hosts=self.own_hosts(request)
+        ):
+            raise PermissionDenied(
+                "A browser's session changes something only from Studio's own pages. Programs send a key or a token."
+            )
+
+
+def _given(request: Request) -> str | None:
+    """The credential that was sent; None where there is no header for one. `api-key` counts where both are there."""
     given = request.headers.get("api-key")
-    if given is None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else ""
-    return given
+    if given is not None:
+        return given
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -13,7 +13,7 @@ from slackwater.api.context import Context, context_of, dialect_of, query_intege
 from slackwater.api.dialects import Dialect
 from slackwater.api.objects import ExpiresAfter, NewBatch
 from slackwater.api.odata import FILTER, ORDERBY, read_query
-from slackwater.core.batch import Batch, Policies
+from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.pipeline.admission import Admitted, Order
 from slackwater.ports import IdempotencyKey
@@ -133,8 +133,12 @@ async def get_batch(request: Request) -> Response:
     context = context_of(request)
     batch = await find_batch(context, request.path_params["batch_id"])
     regions = await context.ledger.batch_regions(batch.id)
-    # A header, because the object has the vendors' keys and no others.
-    headers = {"slackwater-regions": ", ".join(regions)} if regions else None
+    # Headers, because the object has the vendors' keys and no others.
+    headers = {"slackwater-regions": ", ".join(regions)} if regions else {}
+    if batch.status is Status.VALIDATING:
+        position = await context.ledger.queue_position(batch.id)
+        if position is not None:
+            headers["slackwater-queue-position"] = str(position)
     return wire.json_response(wire.batch_object(batch), headers=headers)
 
 

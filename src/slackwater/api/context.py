@@ -7,18 +7,27 @@ from starlette.requests import Request
 
 from slackwater.api.auth import Authenticator
 from slackwater.api.dialects import Dialect
+from slackwater.api.metrics import Page
+from slackwater.api.studio_door import StudioDoor
 from slackwater.core.deployment import Deployment
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.resource import Principal
 from slackwater.pipeline.admission import Admission
 from slackwater.pipeline.control_plane import ControlPlane
+from slackwater.pipeline.deployment_watch import DeploymentWatch
+from slackwater.pipeline.error_groups import ErrorGroups
+from slackwater.pipeline.file_checks import FileChecks
 from slackwater.pipeline.importer import Importer
 from slackwater.pipeline.intake import Intake
 from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.line_finder import LineFinder
+from slackwater.pipeline.progress import Progress
+from slackwater.pipeline.readiness import Unready
+from slackwater.pipeline.result_reader import ResultReader
 from slackwater.pipeline.retries import Retries
 from slackwater.pipeline.uploads import Uploads
 from slackwater.pipeline.webhook_endpoints import WebhookEndpoints
-from slackwater.ports import BlobStore, Clock, Ledger
+from slackwater.ports import BlobStore, Clock, Ledger, Tracing
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -38,6 +47,12 @@ class Context(Struct, frozen=True, kw_only=True):
     deployments: Callable[[], Sequence[Deployment]]
     """Those that take new batches."""
     control_plane: ControlPlane
+    results: ResultReader
+    line_finder: LineFinder
+    error_groups: ErrorGroups
+    file_checks: FileChecks
+    progress: Progress
+    watch: DeploymentWatch
     region: str = ""
     """The resource's home, where its files are."""
 
@@ -49,6 +64,13 @@ class Entrance(Struct, frozen=True, kw_only=True):
     context: Callable[[str], Context]
     clock: Clock
     lenient_api_version: bool = False
+    unready: Callable[[], Sequence[Unready]] = tuple
+    """Why the service should not be given work at the moment."""
+    studio: StudioDoor | None = None
+    """How people sign in; None where there are no pages for them."""
+    metrics: Page | None = None
+    """The metrics page; None where it is not on this port."""
+    tracing: Tracing | None = None
 
 
 def entrance_of(request: Request) -> Entrance:

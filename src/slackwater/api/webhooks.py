@@ -52,6 +52,7 @@ async def update(request: Request) -> Response:
         name=body.name,
         url=body.url,
         event_types=None if body.event_types is None else _event_types(body.event_types),
+        enabled=body.enabled,
     )
     return wire.json_response(_endpoint_object(endpoint, dialect_of(request)))
 

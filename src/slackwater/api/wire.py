@@ -22,9 +22,11 @@ from slackwater.core.errors import (
     IssuerUnavailable,
     NotFound,
     PayloadTooLarge,
+    PreconditionFailed,
     QuotaExceeded,
     StorageFull,
     TokenRefused,
+    TooBusy,
     Unauthorized,
     UserError,
 )
@@ -41,7 +43,9 @@ STATUSES: tuple[tuple[type[UserError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (PreconditionFailed, 412),
     (PayloadTooLarge, 413),
+    (TooBusy, 429),
     (UserError, 400),
 )
 # OpenAI's words for a missing and for a wrong key (spec 7.3). The key itself is not repeated: answers get logged.
@@ -140,7 +144,7 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
             code=_code(dialect, error),
             param=error.param,
             kind=codes.kind,
-            headers={"x-should-retry": "false"} if status == 409 else None,
+            headers=_headers(error, status),
             detail=files and dialect.files_detail,
         )
     kind = "server_error" if codes.kind else None
@@ -151,6 +155,13 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
         return envelope(503, message=str(error), code=error.code if kind else "serviceUnavailable", kind=kind)
     message = "The service failed to answer this request. It is logged under the x-request-id of this answer."
     return envelope(500, message=message, code=codes.failure, kind=kind)
+
+
+def _headers(error: UserError, status: int) -> dict[str, str] | None:
+    """What tells clients whether, and when, to try again."""
+    if isinstance(error, TooBusy):
+        return {"Retry-After": str(error.retry_after)}
+    return {"x-should-retry": "false"} if status == 409 else None
 
 
 def envelope(

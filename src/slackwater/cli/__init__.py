@@ -3,17 +3,35 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from slackwater import __version__
 
 COMMANDS = {
+    "batches": ("slackwater.cli.batches", "Submit, watch, cancel and download batches."),
+    "files": ("slackwater.cli.files", "Upload, download and delete files."),
+    "deployments": ("slackwater.cli.deployments", "List what 'model' may be."),
+    "profiles": ("slackwater.cli.profiles", "Give servers names."),
+    "validate": ("slackwater.cli.validate", "Say everything that is wrong with an input file."),
+    "split": ("slackwater.cli.split", "Cut a file that is too large for one batch."),
+    "estimate": ("slackwater.cli.estimate", "Say what a file will cost, and how long it will take."),
     "serve": ("slackwater.cli.serve", "Run the batch service."),
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
     "keys": ("slackwater.cli.keys", "Make, list, rotate and delete keys."),
     "usage": ("slackwater.cli.usage", "Say what was completed and what it cost."),
     "audit": ("slackwater.cli.audit", "Export the log of who did what."),
+    "backup": ("slackwater.cli.backup", "Copy a data directory, also while a server works on it."),
+    "restore": ("slackwater.cli.restore", "Make a data directory of a back-up."),
+    "doctor": ("slackwater.cli.doctor", "Look at everything a server needs, and say what to put right."),
+    "health": ("slackwater.cli.health", "Ask a server whether it is well."),
     "check-config": ("slackwater.cli.check_config", "Say what is wrong with a configuration file."),
+    "completion": ("slackwater.cli.completion", "Make the Tab key complete this command."),
+}
+# How the help is ordered: by what somebody is about to do. What is in none of these is for whoever runs a server.
+SECTIONS = {
+    "Use a server": ("batches", "files", "deployments", "usage", "profiles"),
+    "Work without one": ("demo", "run", "validate", "split", "estimate", "completion"),
 }
 
 
@@ -30,8 +48,16 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        listed = {name for names in SECTIONS.values() for name in names}
+        rest = tuple(name for name in COMMANDS if name not in listed)
+        for title, names in {**SECTIONS, "Run a server": rest}.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Not by asking each command for its help: somebody waits with a finger on the Tab key.
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -53,4 +79,6 @@ def main() -> None:
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1
     Serve the Azure OpenAI and OpenAI Batch API:
       slackwater serve --config slackwater.toml
+    Use that server, or Azure's, or OpenAI's:
+      slackwater batches submit questions.jsonl --deployment llama-batch --output answers.jsonl
     """

@@ -51,8 +51,15 @@ def questions() -> str:
 @click.option(
     "--keep", type=click.Path(file_okay=False, path_type=Path), help="Where the results go.  [default: slackwater-demo]"
 )
-def command(file: Path | None, backend: str | None, keep: Path | None) -> None:
+@click.option(
+    "--studio/--no-studio",
+    default=None,
+    help="Go on serving Studio afterwards, until Ctrl-C.  [default: on a terminal]",
+)
+def command(file: Path | None, backend: str | None, keep: Path | None, studio: bool | None) -> None:
     """See a whole batch go through: start a server, upload FILE, create a batch, wait, download, stop the server.
+
+    On a terminal the server stays until Ctrl-C, so that the batch can be seen in Studio, and one of your own be made there.
 
     It uses the engine at --backend, or one that runs on a usual port of this machine (Ollama, vLLM, SGLang, llama.cpp,
     LM Studio), or else the built-in backend, which needs no model. Without FILE it asks a dozen questions of its own.
@@ -75,12 +82,14 @@ def command(file: Path | None, backend: str | None, keep: Path | None) -> None:
             client = openai.AzureOpenAI(azure_endpoint=url, api_key="any-key", api_version="2024-10-21")
             batch = _walk_through(client, file, endpoint)
             paths = _download(client, batch, results)
+            _table(paths["output"])
+            for kind, path in paths.items():
+                click.echo(f"{kind:>7} file: {path} ({path.stat().st_size:,} bytes)")
+            if sys.stdout.isatty() if studio is None else studio:
+                _stay(server, f"{url}/studio/batches/{batch.id}")
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)
-    _table(paths["output"])
-    for kind, path in paths.items():
-        click.echo(f"{kind:>7} file: {path} ({path.stat().st_size:,} bytes)")
     if batch.status != "completed" or batch.request_counts.failed:
         sys.exit(1)
 
@@ -172,6 +181,19 @@ def _walk_through(client: Any, file: Path, endpoint: str) -> Any:
             click.echo(f"  line {error.line}: {error.code}: {error.message}")
         sys.exit(1)
     return batch
+
+
+def _stay(server: subprocess.Popen[str], address: str) -> None:
+    """Keeps the server for somebody with a browser, until Ctrl-C."""
+    click.echo(f"\nSee this batch in Studio, and make one of your own there: {address}")
+    click.echo("Ctrl-C ends the demo and removes its data. To keep what you do, run: slackwater serve")
+    sys.stdout.flush()
+    # The server would outlive a demo that is ended from outside.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        click.echo("\nThe demo has ended.")
 
 
 def _download(client: Any, batch: Any, results: Path) -> dict[str, Path]:

@@ -1,24 +1,36 @@
 """What stands before the API of a service: who may come in, and the doors for each resource."""
 
 import functools
+import urllib.parse
 
 from slackwater.api.auth import Authenticator
 from slackwater.api.context import Context, Entrance
-from slackwater.config import Config
+from slackwater.api.studio_door import StudioDoor
+from slackwater.config import LOOPBACK, Config
 from slackwater.core.file import FileLimits, Purpose
 from slackwater.core.resource import DEFAULT
 from slackwater.pipeline.admission import Admission
+from slackwater.pipeline.error_groups import ErrorGroups
 from slackwater.pipeline.intake import Intake, new_file_id
 from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.line_finder import LineFinder
 from slackwater.pipeline.resource_view import ResourceView
+from slackwater.pipeline.result_reader import ResultReader
 from slackwater.pipeline.retries import Retries
+from slackwater.pipeline.sessions import Sessions
 from slackwater.pipeline.uploads import Uploads
-from slackwater.ports import Offload, TokenVerifier
+from slackwater.ports import Offload, SignIn, TokenVerifier, Tracing
 from slackwater.wiring import Service
 
 
 def entrance_to(
-    config: Config, service: Service, offload: Offload, keys: Keys, verifier: TokenVerifier | None
+    config: Config,
+    service: Service,
+    offload: Offload,
+    keys: Keys,
+    verifier: TokenVerifier | None,
+    tracing: Tracing | None = None,
+    sign_in: SignIn | None = None,
 ) -> Entrance:
     """The entrance to a service."""
 
@@ -26,17 +38,49 @@ def entrance_to(
     def context(resource: str) -> Context:
         return _context(config, service, offload, keys, resource)
 
+    resources = frozenset({DEFAULT, *(resource.name for resource in config.resources)})
+    door = _studio_door(config, service, keys, resources, sign_in) if config.studio.enabled else None
     return Entrance(
         authenticator=Authenticator(
             service_keys=config.api_keys,
             keys=keys,
             hosts={host.lower(): resource.name for resource in config.resources for host in resource.hosts},
-            resources=frozenset({DEFAULT, *(resource.name for resource in config.resources)}),
+            resources=resources,
             verifier=verifier,
+            may_open=config.server.host in LOOPBACK,
+            sessions=None if door is None else door.sessions,
+            public_host="" if door is None else urllib.parse.urlsplit(door.public_url).netloc,
         ),
         context=context,
+        studio=door,
         clock=service.clock,
         lenient_api_version=config.server.lenient_api_version,
+        unready=service.unready,
+        # With an address of its own, it is not here, too.
+        metrics=None if service.monitor is None or config.metrics.listen else service.monitor.page,
+        tracing=tracing,
+    )
+
+
+def _studio_door(
+    config: Config, service: Service, keys: Keys, resources: frozenset[str], sign_in: SignIn | None
+) -> StudioDoor:
+    """What signing in to Studio needs."""
+    studio = config.studio
+    return StudioDoor(
+        sessions=Sessions(
+            service.ledger,
+            service.clock,
+            keys,
+            service_keys=config.api_keys,
+            issuers=[] if sign_in is None else [sign_in.issuer],
+            resources=resources,
+            seconds=int(studio.session_hours * 3_600),
+        ),
+        sign_in=sign_in,
+        public_url=studio.public_url.rstrip("/"),
+        webhooks=config.webhooks.enabled,
+        imports=config.imports.enabled,
     )
 
 
@@ -47,6 +91,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
     file_limits = FileLimits(lasting=limits.lasting_files, expiring=limits.expiring_files)
     regions = {each.name: each.region for each in config.resources}
     deployments = functools.partial(service.fleet.open_in, resource)
+    results = ResultReader(ledger, blobs)
     return Context(
         resource=resource,
         ledger=ledger,
@@ -69,5 +114,11 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         webhooks=service.webhooks_of(resource),
         deployments=deployments,
         control_plane=service.control_plane,
+        results=results,
+        line_finder=LineFinder(blobs, offload, results),
+        error_groups=ErrorGroups(results),
+        file_checks=service.file_checks_of(ledger, deployments),
+        progress=service.progress,
+        watch=service.watch,
         region=regions.get(resource) or config.server.region,
     )

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.process_offload import InlineOffload
+from slackwater.cli.input_files import first_url
 from slackwater.cli.progress import Progress
 from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
 from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, Status
@@ -115,7 +116,7 @@ async def _begin(service: Service, job: Job) -> Batch:
         id=BATCH_ID,
         input_file_id="input",
         input_blob=INPUT_KEY,
-        endpoint=_first_url(job.input),
+        endpoint=first_url(job.input),
         completion_window="24h",
         status=Status.VALIDATING,
         created_at=now,
@@ -126,22 +127,6 @@ async def _begin(service: Service, job: Job) -> Batch:
     )
     await service.ledger.add_batch(batch)
     return batch
-
-
-def _first_url(path: Path) -> str:
-    """The url of the first request; validation says what is wrong where there is none, or where others differ."""
-
-    class First(Struct):
-        url: str
-
-    with path.open("rb") as file:
-        for line in file:
-            if line.strip():
-                try:
-                    return msgspec.json.decode(line, type=First).url
-                except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                    break
-    return "/v1/chat/completions"
 
 
 def _same_input(batch: Batch, job: Job) -> None:

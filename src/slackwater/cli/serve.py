@@ -7,23 +7,33 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from slackwater import __version__
 from slackwater.adapters.process_offload import ProcessOffload
 from slackwater.adapters.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
+from slackwater.api.context import Entrance
+from slackwater.api.metrics import metrics_app
+from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
-from slackwater.config import ENCODINGS, LOOPBACK, Config, load
+from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.errors import ConfigError, DataDirectoryError
 from slackwater.pipeline.keys import Keys
-from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, verifier_of
+from slackwater.studio import studio_routes
+from slackwater.telemetry.logs import formatter_of
+from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, sign_in_of, tracing_of, verifier_of
+
+if TYPE_CHECKING:
+    from slackwater.wiring.monitoring import Monitor
 
 
 @click.command("serve")
@@ -36,7 +46,16 @@ from slackwater.wiring import check_backends, fetcher_of, open_service, sender_o
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def command(config_path: Path | None, data: Path | None, host: str | None, port: int | None, log_level: str) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line of text per event, or a JSON object.",
+)
+def command(
+    config_path: Path | None, data: Path | None, host: str | None, port: int | None, log_level: str, log_format: str
+) -> None:
     """Serve the Azure OpenAI and OpenAI Batch API in front of your engines.
 
     Without --config it listens on loopback only, accepts any key, and serves one deployment, `demo-batch`, on the
@@ -47,7 +66,9 @@ def command(config_path: Path | None, data: Path | None, host: str | None, port:
       slackwater serve
       slackwater serve --config slackwater.toml --data /var/lib/slackwater --port 8080
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter_of(log_format))
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     try:
         config = load(config_path)
         check_backends(config)
@@ -66,21 +87,26 @@ def command(config_path: Path | None, data: Path | None, host: str | None, port:
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    try:
-        listener = _listen(server.host, server.port)
-    except OSError as error:
-        click.echo(
-            f"error: cannot listen on {server.host}:{server.port}: {error.strerror}; choose another --port", err=True
-        )
-        sys.exit(2)
+    listener = _listen_or_leave(server.host, server.port, advice="choose another --port")
+    metrics = None
+    if config.metrics.enabled and config.metrics.listen:
+        metrics = _listen_or_leave(*split_listen(config.metrics.listen), advice="choose another [metrics] listen")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, directory, listener, demo=config_path is None))
+            runner.run(_serve(config, directory, listener, metrics, demo=config_path is None))
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        click.echo(f"error: cannot listen on {host}:{port}: {error.strerror}; {advice}", err=True)
         sys.exit(2)
 
 
@@ -97,35 +123,64 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers: this module decides what a signal means."""
 
+    serving: asyncio.Task[None]
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def end(self) -> None:
+        """Finishes what is being answered. May be repeated."""
+        self.should_exit = True
+        await self.serving
 
-async def _serve(config: Config, directory: Path, listener: socket.socket, *, demo: bool) -> None:
+
+@contextlib.asynccontextmanager
+async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Server]]:
+    """Somebody answers from here on: at first only that the service is starting, which may take a moment."""
+    door = Door()
+    # Its milestones are not ours: it answers long before the service is there.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    http = _Server(
+        uvicorn.Config(
+            door,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            http="httptools",
+            ws="none",
+            timeout_graceful_shutdown=5,
+        )
+    )
+    http.serving = asyncio.create_task(http.serve(sockets=[listener]))
+    try:
+        yield door, http
+    finally:
+        await http.end()
+
+
+async def _serve(
+    config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, demo: bool
+) -> None:
+    tracing = tracing_of(config)
     offload = ProcessOffload()
     counters = {name: TiktokenCounter(name) for name in ENCODINGS}
     fetcher, sender = fetcher_of(config), sender_of(config)
-    async with open_service(
-        config, directory, offload=offload, counter=counters, fetcher=fetcher, sender=sender
-    ) as service:
+    async with (
+        _answering(listener) as (door, http),
+        open_service(
+            config, directory, offload=offload, counter=counters, fetcher=fetcher, sender=sender, tracing=tracing
+        ) as service,
+        contextlib.AsyncExitStack() as stack,
+    ):
         keys = Keys(service.ledger, service.clock)
         await keys.load()
         _refuse_strangers(config, any_key=keys.any)
         verifier = verifier_of(config, service.clock)
-        app = build_app(entrance_to(config, service, offload, keys, verifier))
-        http = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                http="httptools",
-                ws="none",
-                timeout_graceful_shutdown=5,
-            )
-        )
+        sign_in = sign_in_of(config, service.clock)
+        entrance = entrance_to(config, service, offload, keys, verifier, tracing, sign_in)
+        app = build_app(entrance, studio_routes() if config.studio.enabled else ())
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -138,21 +193,32 @@ async def _serve(config: Config, directory: Path, listener: socket.socket, *, de
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
         await service.start()
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        door.open(app)
+        if metrics is not None and service.monitor is not None:
+            metrics_door, _ = await stack.enter_async_context(_answering(metrics))
+            metrics_door.open(_metrics_app(config, service.monitor, entrance))
         _greet(config, directory, listener, demo=demo, locked=_is_locked(config, any_key=keys.any))
         stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((http.serving, stopped), return_when=asyncio.FIRST_COMPLETED)
         if service.in_flight:
             click.echo(
                 f"stopping: waiting for {service.in_flight} requests in flight; signal again to leave at once", err=True
             )
         await service.stop()
-        http.should_exit = True
-        await serving
+        await http.end()
         await offload.close()
-        if verifier is not None:
-            await verifier.close()
+        for issuer in (verifier, sign_in):
+            if issuer is not None:
+                await issuer.close()
+        if tracing is not None:
+            await tracing.close()
         click.echo("stopped; the same command continues where this ended", err=True)
+
+
+def _metrics_app(config: Config, monitor: "Monitor", entrance: Entrance) -> ASGIApp:
+    # Others reach an address that is not loopback, so there it needs the key, as everywhere.
+    host, _ = split_listen(config.metrics.listen)
+    return metrics_app(monitor.page, None if host in LOOPBACK else entrance.authenticator)
 
 
 def _is_locked(config: Config, *, any_key: bool) -> bool:
@@ -184,5 +250,7 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
         click.echo(f"  no --config: {access}, one deployment on the built-in backend")
     elif not locked:
         click.echo("  no API key is configured: loopback only, any key is accepted")
+    if config.studio.enabled:
+        click.echo(f"  Studio, to be opened in a browser: {url}/studio")
     click.echo(f"  Azure clients: azure_endpoint={url}   OpenAI clients: base_url={url}/v1", nl=True)
     sys.stdout.flush()

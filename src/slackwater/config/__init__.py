@@ -13,11 +13,13 @@ from slackwater.config.content_filters import (
 )
 from slackwater.config.control_plane import ordered_deployment
 from slackwater.config.deployments import endpoint_of, limit_of, usable_backends
+from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
     ENCODINGS,
+    AuditConfig,
     BackendConfig,
     Config,
     ControlPlaneConfig,
@@ -30,11 +32,13 @@ from slackwater.config.sections import (
     WebhooksConfig,
     WorkerConfig,
 )
+from slackwater.config.studio import StudioConfig
 
 __all__ = [
     "DEMO_DEPLOYMENT",
     "ENCODINGS",
     "LOOPBACK",
+    "AuditConfig",
     "BackendConfig",
     "BillingConfig",
     "BlocklistConfig",
@@ -47,11 +51,14 @@ __all__ = [
     "EchoConfig",
     "ImportsConfig",
     "LimitsConfig",
+    "MetricsConfig",
     "OidcConfig",
     "PriceConfig",
     "ResourceConfig",
     "ScoresConfig",
     "ServerConfig",
+    "StudioConfig",
+    "TracingConfig",
     "WebhooksConfig",
     "WorkerConfig",
     "endpoint_of",
@@ -59,5 +66,6 @@ __all__ = [
     "load",
     "ordered_deployment",
     "price_list",
+    "split_listen",
     "usable_backends",
 ]

@@ -12,9 +12,11 @@ import msgspec
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header
+from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
+    AuditConfig,
     Config,
     ControlPlaneConfig,
     ImportsConfig,
@@ -24,6 +26,7 @@ from slackwater.config.sections import (
     WebhooksConfig,
     WorkerConfig,
 )
+from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
 from slackwater.core.imports import fault_of_host
@@ -35,7 +38,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
     """Reads and checks a TOML file; without one, the defaults with the demo deployment. Raises ConfigError with every fault."""
     environ = os.environ if environ is None else environ
     if path is None:
-        return Config(deployments=(DEMO_DEPLOYMENT,))
+        return Config(deployments=(DEMO_DEPLOYMENT,), collector=collector_of(TracingConfig(), environ))
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -56,8 +59,12 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     worker = section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
     imports = section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
     webhooks = section(raw.pop("webhooks", {}), WebhooksConfig, "[webhooks]", faults)
+    audit = section(raw.pop("audit", {}), AuditConfig, "[audit]", faults)
+    metrics = section(raw.pop("metrics", {}), MetricsConfig, "[metrics]", faults)
+    tracing = section(raw.pop("tracing", {}), TracingConfig, "[tracing]", faults)
     control_plane = section(raw.pop("control_plane", {}), ControlPlaneConfig, "[control_plane]", faults)
     oidc = section(raw.pop("oidc", {}), OidcConfig, "[oidc]", faults)
+    studio = section(raw.pop("studio", {}), StudioConfig, "[studio]", faults)
     billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
     prices = _prices(raw.pop("prices", []), faults)
     deployments = deployments_of(raw.pop("deployments", []), faults)
@@ -70,7 +77,11 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             "worker",
             "imports",
             "webhooks",
+            "audit",
+            "metrics",
+            "tracing",
             "oidc",
+            "studio",
             "billing",
             "prices",
             "deployments",
@@ -81,7 +92,11 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         faults.append(f"{name}: unknown section{suggest(name, known)}")
     if server is None or limits is None or worker is None or imports is None or faults:
         return None
-    if webhooks is None or oidc is None or billing is None or control_plane is None:
+    if webhooks is None or oidc is None or billing is None or control_plane is None or audit is None:
+        return None
+    if metrics is None or tracing is None:
+        return None
+    if studio is None:
         return None
     config = Config(
         server=server,
@@ -89,8 +104,13 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         worker=worker,
         imports=imports,
         webhooks=webhooks,
+        audit=audit,
+        metrics=metrics,
+        tracing=tracing,
+        collector=collector_of(tracing, environ),
         control_plane=control_plane,
         oidc=oidc,
+        studio=studio,
         billing=billing,
         prices=tuple(prices),
         deployments=tuple(deployments),
@@ -110,8 +130,12 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         classifier = content_filter.classifier
         if classifier is not None and (key := classifier.api_key_env) is not None:
             backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
+    secret = studio.oidc_client_secret_env
+    studio_secret = _secret(secret, "[studio] oidc_client_secret_env", environ, faults) if secret else None
     _check(config, faults)
-    return msgspec.structs.replace(config, api_keys=tuple(api_keys), backend_keys=backend_keys)
+    return msgspec.structs.replace(
+        config, api_keys=tuple(api_keys), backend_keys=backend_keys, studio_secret=studio_secret
+    )
 
 
 def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
@@ -142,6 +166,8 @@ def _check(config: Config, faults: list[str]) -> None:
     server = config.server
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
+    if server.free_bytes_min < 0:
+        faults.append("[server]: free_bytes_min must not be negative")
     # With resources, keys are made with `slackwater keys` and lie in the ledger; `serve` looks whether there are any.
     if server.host not in LOOPBACK and not (server.api_key_envs or config.resources or config.oidc.issuers):
         faults.append(
@@ -152,9 +178,12 @@ def _check(config: Config, faults: list[str]) -> None:
         for name in struct.__struct_fields__:
             if getattr(struct, name) < 0:
                 faults.append(f"{where}: {name} must not be negative")
+    faults += faults_of_monitoring(config.metrics, config.tracing, keys=bool(server.api_key_envs), loopback=LOOPBACK)
     _check_imports(config.imports, faults)
     check_filters(config.content_filters, faults)
     policies = {None, *(content_filter.name for content_filter in config.content_filters)}
+    if config.audit.keep_days < 0:
+        faults.append("[audit]: keep_days must not be negative; 0 keeps everything")
     if config.webhooks.timeout_seconds <= 0:
         faults.append("[webhooks]: timeout_seconds must be more than 0")
     _check_regions(config, faults)
@@ -167,6 +196,7 @@ def _check(config: Config, faults: list[str]) -> None:
     _check_resources(config.resources, faults)
     faults += faults_of_prices(config.billing, config.prices)
     faults += [f"[oidc]: {fault}" for fault in faults_of_oidc(config.oidc, known)]
+    faults += [f"[studio]: {fault}" for fault in faults_of_studio(config.studio, config.oidc)]
     for deployment in config.deployments:
         where = f"deployment '{deployment.name}'"
         if (deployment.resource, deployment.name) in seen:

@@ -5,7 +5,9 @@ from msgspec import Struct
 
 from slackwater.config.billing import BillingConfig, PriceConfig
 from slackwater.config.content_filters import ContentFilterConfig
+from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
+from slackwater.config.studio import StudioConfig
 from slackwater.core.deployment import WhenFull
 from slackwater.core.endpoints import REQUIRED_KEY
 from slackwater.core.quota_tiers import QuotaTier
@@ -25,6 +27,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
+    free_bytes_min: int = 256 << 20
+    """With less than this free on the disk of the data, `/readyz` says that the service is not ready; 0: nobody looks."""
     region: str = ""
     """Where files and the ledger are, as the header `x-ms-region` says it, such as `Sweden Central`."""
 
@@ -89,6 +93,13 @@ class WebhooksConfig(Struct, frozen=True, kw_only=True):
     """Also send to private and loopback addresses, for receivers inside the house. Metadata addresses stay refused."""
     timeout_seconds: float = 10.0
     """Time for one delivery, from the resolution of the name to the status that is answered."""
+
+
+class AuditConfig(Struct, frozen=True, kw_only=True):
+    """`[audit]`: the log of who did what. See usage.md."""
+
+    keep_days: int = 400
+    """How many days an entry is kept; what is older goes by itself. 0 keeps everything, and the log grows for ever."""
 
 
 class EchoConfig(Struct, frozen=True, kw_only=True):
@@ -212,16 +223,24 @@ class Config(Struct, frozen=True, kw_only=True):
     worker: WorkerConfig = WorkerConfig()
     imports: ImportsConfig = ImportsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    audit: AuditConfig = AuditConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    tracing: TracingConfig = TracingConfig()
     control_plane: ControlPlaneConfig = ControlPlaneConfig()
     oidc: OidcConfig = OidcConfig()
+    studio: StudioConfig = StudioConfig()
     billing: BillingConfig = BillingConfig()
     prices: tuple[PriceConfig, ...] = ()
     deployments: tuple[DeploymentConfig, ...] = ()
     resources: tuple[ResourceConfig, ...] = ()
     content_filters: tuple[ContentFilterConfig, ...] = ()
+    collector: str = ""
+    """Where spans go, after a look at the environment; empty: nothing is traced."""
     api_keys: tuple[str, ...] = ()
     backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Values of the environment variables that backends and classifiers name."""
+    studio_secret: str | None = None
+    """That of the application that people sign in with."""
 
 
 DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])

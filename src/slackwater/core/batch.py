@@ -171,6 +171,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     expired_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
+    first_result_at: int | None = None
+    """When the first of its results was journaled."""
 
     @property
     def terminal(self) -> bool:

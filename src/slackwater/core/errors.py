@@ -10,6 +10,8 @@
     │   ├── QuotaExceeded         there are as many files as there may be
     │   ├── NotFound              no such file, batch or path
     │   ├── Conflict              the object's state forbids it (cancel of a completed batch)
+    │   ├── PreconditionFailed    the object is not in the version that the caller asked for
+    │   ├── TooBusy               so much is being done for the caller already; trying again helps
     │   ├── Unauthorized          no key, or not one of ours
     │   │   └── TokenRefused      a token that is expired, not for us, or not signed by whom we trust
     │   ├── Forbidden             the operator has not turned it on
@@ -23,9 +25,12 @@
     ├── ClassifierFailed          a content filter's classifier did not judge a text
     ├── FetchFailed               a file could not be fetched from its URL
     ├── SendFailed                a webhook was not answered
+    ├── CallFailed                a server did not do what the command line asked it for
+    │   └── ServerUnreachable     it did not answer, or the connection was lost
     ├── IssuerUnavailable         a token cannot be checked now, because its issuer's keys cannot be had
     ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
+    ├── BackupError               a back-up cannot be made, is damaged, or cannot be restored
     └── ConfigError               the configuration is wrong; carries every fault, one line each
 
 The class carries the public `code`; the message states facts the user can act on. `api/wire.py` alone maps these to HTTP.
@@ -95,6 +100,22 @@ class Conflict(UserError):
     """The object's state forbids the operation, and trying again will not help."""
 
     code = "conflict"
+
+
+class PreconditionFailed(UserError):
+    """The object is not as the caller wants it to be (If-Match, If-None-Match). Nothing was changed."""
+
+    code = "PreconditionFailed"
+
+
+class TooBusy(UserError):
+    """So much of this kind is being done for the caller already. `retry_after` is in seconds."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unauthorized(UserError):
@@ -197,6 +218,23 @@ class SendFailed(SlackwaterError):
         self.message = message
 
 
+class CallFailed(SlackwaterError):
+    """A server did not do what the command line asked it for. `status` is None where there was no HTTP answer."""
+
+    code = "call_failed"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class ServerUnreachable(CallFailed):
+    """It did not answer, or the connection was lost. The call may have reached it."""
+
+    code = "server_unreachable"
+
+
 class IssuerUnavailable(SlackwaterError):
     """A token may be good, but its issuer's keys cannot be had at the moment. Trying again helps."""
 
@@ -213,6 +251,12 @@ class DataDirectoryError(SlackwaterError):
     """The data directory cannot be used: another process has it, or a newer version wrote it."""
 
     code = "data_directory"
+
+
+class BackupError(SlackwaterError):
+    """A back-up cannot be made, is damaged, or cannot be restored. The message says what to do."""
+
+    code = "backup"
 
 
 class ConfigError(SlackwaterError):

@@ -5,7 +5,7 @@ attempts. Trouble of the backend (429, Retry-After, nobody listening) costs noth
 takes requests again, because an engine that restarts must not fail a hundred thousand lines.
 """
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 from msgspec import Struct
 
@@ -55,6 +55,16 @@ def judge_error(error: BackendError, *, attempts: int, policy: RetryPolicy) -> V
     return Verdict.RETRY if attempts < policy.attempts_max else Verdict.FAILED
 
 
+class Health(StrEnum):
+    """How a backend is, for people."""
+
+    OK = "ok"
+    RESTING = "resting"
+    """It asked to be left alone for a moment."""
+    DOWN = "down"
+    """It does not answer, or with errors only."""
+
+
 class Breaker:
     """Says when a backend may be called. Closed: freely. Open: not before a moment. Then one probe, which decides.
 
@@ -77,6 +87,13 @@ class Breaker:
     def closed(self) -> bool:
         """Whether calls may go out freely."""
         return self._until == 0.0
+
+    @property
+    def health(self) -> Health:
+        """What the calls so far say of the backend."""
+        if self.closed:
+            return Health.OK
+        return Health.DOWN if self._opened else Health.RESTING
 
     def wait(self, now: float) -> float | None:
         """Seconds until a call may go out: 0 for at once (the caller then holds the only probe), None while a probe runs."""

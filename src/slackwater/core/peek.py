@@ -28,7 +28,12 @@ class _Line(Struct):
     body: _Body
 
 
+class _Url(Struct):
+    url: str
+
+
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_url = msgspec.json.Decoder(_Url).decode
 
 
 def peek(head: bytes, *, size: int) -> Peek:
@@ -43,6 +48,14 @@ def peek(head: bytes, *, size: int) -> Peek:
     except (IndexError, KeyError, TypeError, RecursionError, UnicodeDecodeError, msgspec.MsgspecError):
         return Peek()
     return Peek(deployment, max(1, tokens * size // sum(len(line) + 1 for line in lines)))
+
+
+def first_url(head: bytes, *, size: int) -> str | None:
+    """The `url` of the first request, where that lies in the first bytes as a whole."""
+    try:
+        return _decode_url(_whole_lines(head, size)[0]).url
+    except (IndexError, RecursionError, UnicodeDecodeError, msgspec.MsgspecError):
+        return None
 
 
 def first_line_is_json(head: bytes, *, size: int) -> bool:

@@ -75,7 +75,7 @@ class WebhookEndpoint(Struct, frozen=True, kw_only=True):
     created_at: int
     updated_at: int
     disabled_at: int | None = None
-    """Since when nothing is sent to it, because it answered that it is gone."""
+    """Since when nothing is sent to it: it answered that it is gone, or was turned off."""
     last_success_at: int | None = None
     last_failure_at: int | None = None
     last_failure: str | None = None
@@ -199,12 +199,19 @@ def updated(
     name: str | None = None,
     url: str | None = None,
     event_types: tuple[EventType, ...] | None = None,
+    enabled: bool = True,
     now: int,
 ) -> WebhookEndpoint:
-    """The endpoint with what is given. Whoever changes it has looked after it, so it is sent to again, and at once."""
+    """The endpoint with what is given. Whoever changes it has looked after it, so it is sent to again, and at once.
+
+    Unless that is not `enabled`: then nothing is sent to it, and what happens meanwhile is not announced to it.
+    """
     given: dict[str, Any] = {"name": name, "url": url, "event_types": event_types}
     changed = msgspec.structs.replace(endpoint, **{key: value for key, value in given.items() if value is not None})
     moment = endpoint.updated_at if changed == endpoint else now
+    if not enabled:
+        since = now if endpoint.disabled_at is None else endpoint.disabled_at
+        return msgspec.structs.replace(changed, updated_at=moment, disabled_at=since)
     return msgspec.structs.replace(changed, updated_at=moment, disabled_at=None, failures=0)
 
 

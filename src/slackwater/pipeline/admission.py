@@ -15,7 +15,7 @@ from slackwater.core.file import File, FileStatus, Purpose
 from slackwater.core.peek import HEAD_BYTES, Peek, peek
 from slackwater.core.quota import fits, limit_reached
 from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
-from slackwater.telemetry import event
+from slackwater.telemetry import event, remember_origin
 
 WINDOW = "24h"
 WINDOW_SECONDS = 86_400
@@ -97,6 +97,7 @@ class Admission:
         if batch.id != batch_id:
             # Two creates under one key came at once, and the other was first.
             return Admitted(batch=batch, repeated=True)
+        remember_origin(batch.id)
         event("batch_created", batch=batch.id, file=file.id, endpoint=batch.endpoint)
         self._wake()
         return Admitted(batch=batch)

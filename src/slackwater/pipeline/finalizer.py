@@ -15,7 +15,7 @@ from slackwater.core.validation import is_blank
 from slackwater.pipeline.feed import shard_digest
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, UnfinishedShard
-from slackwater.telemetry import event
+from slackwater.telemetry import event, meters
 
 
 class Finalizer:
@@ -48,6 +48,12 @@ class Finalizer:
             for key in mine:
                 await self._blobs.delete(key)
             return Pace.BUSY
+        meters.batch_ended(
+            ended.status.value, created_at=ended.created_at, expires_at=ended.expires_at, now=self._clock.now()
+        )
+        counts = ended.counts
+        if ended.deployment is not None and (never_run := counts.total - counts.completed - counts.failed):
+            meters.deployment(ended.deployment).ended[ended.status.value] += never_run
         event(
             "batch_ended",
             batch=batch.id,

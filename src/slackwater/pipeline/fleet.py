@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from slackwater.core.deployment import Deployment
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.worker import Worker
-from slackwater.telemetry import event
+from slackwater.telemetry import event, meters
 
 
 class Post:
@@ -56,6 +56,11 @@ class Fleet:
         post = self._posts.get(key)
         return None if post is None else post.deployment
 
+    def dispatchers_of(self, key: str) -> Sequence[Dispatcher]:
+        """Who sends for a deployment."""
+        post = self._posts.get(key)
+        return () if post is None else post.worker.dispatchers
+
     def tokens_per_second(self, key: str, *, now: float) -> float:
         """What the backends of a deployment have been seen to do; `now` is monotonic."""
         post = self._posts.get(key)
@@ -84,6 +89,7 @@ class Fleet:
         post = self._posts.pop(key, None)
         if post is not None:
             self._retire(post)
+            meters.forget_deployment(key)
 
     def _retire(self, post: Post) -> None:
         if self._running:
@@ -100,6 +106,10 @@ class Fleet:
         except Exception as error:
             event("worker_broke", level=logging.ERROR, deployment=post.deployment.key, error=repr(error))
         event("worker_retired", deployment=post.deployment.key)
+
+    def dispatchers(self) -> list[tuple[str, Dispatcher]]:
+        """Those that send now, each with the key of its deployment."""
+        return [(key, each) for key, post in self._posts.items() for each in post.worker.dispatchers]
 
     @property
     def in_flight(self) -> int:

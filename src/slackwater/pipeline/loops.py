@@ -11,7 +11,7 @@ from enum import Enum
 
 from slackwater.core.errors import StorageFull
 from slackwater.ports import Clock
-from slackwater.telemetry import event
+from slackwater.telemetry import event, meters
 
 BACK_OFF_FIRST = 0.2
 BACK_OFF_MAX = 10.0
@@ -65,6 +65,10 @@ class Loop:
     ) -> None:
         """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short."""
         self.name = name
+        self.failures = 0
+        """Steps in a row that went wrong. A full disk does not count: nothing is wrong with the stage."""
+        # Several loops may run one stage; their names end in a number.
+        self._stage = name.rstrip("0123456789").rstrip("-")
         self._step = step
         self._clock = clock
         self._hint = hint
@@ -78,17 +82,20 @@ class Loop:
             try:
                 pace = await self._step()
             except StorageFull as error:
+                meters.stage_failures[self._stage, "storage_full"] += 1
                 event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
                 await self._clock.sleep(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             except Exception as error:
+                self.failures += 1
+                meters.stage_failures[self._stage, "fault"] += 1
                 event("stage_failed", level=logging.ERROR, stage=self.name, retry_in=back_off, error=repr(error))
                 logging.getLogger("slackwater").debug("stage %s", self.name, exc_info=True)
                 await self._clock.sleep(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
-            back_off = BACK_OFF_FIRST
+            back_off, self.failures = BACK_OFF_FIRST, 0
             if self._every:
                 await self._clock.sleep(self._idle_seconds)
             elif pace is Pace.BUSY:

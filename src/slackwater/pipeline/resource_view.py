@@ -14,10 +14,20 @@ from slackwater.core.cost import UsageEntry
 from slackwater.core.file import File, FileLimits, Purpose
 from slackwater.core.listing import EVERY_BATCH, BatchQuery
 from slackwater.core.upload import Upload, UploadPart
-from slackwater.ports import NO_LIMITS, AuditEntry, FileCounts, IdempotencyKey, Ledger, Segment
+from slackwater.ports import NO_LIMITS, AuditEntry, FileCounts, IdempotencyKey, Ledger, Overview, Segment
 
 # Of these only what `file`, `batch` or `upload` has found can be an argument; a deployment's key names its resource.
-SAFE = frozenset({"blob_in_use", "enqueued_tokens", "add_upload_part", "batch_regions"})
+SAFE = frozenset(
+    {
+        "blob_in_use",
+        "enqueued_tokens",
+        "deployment_load",
+        "add_upload_part",
+        "batch_regions",
+        "queue_position",
+        "results_behind",
+    }
+)
 
 
 class ResourceView:
@@ -102,6 +112,9 @@ class ResourceView:
             return []
         return await self._ledger.segments(batch_id, after=after, limit=limit)
 
+    async def batch_overview(self, **asked: Any) -> Overview:
+        return await self._ledger.batch_overview(**(asked | {"resource": self.resource}))
+
     # Accounts
 
     async def usage(self, **asked: Any) -> list[UsageEntry]:
@@ -113,8 +126,8 @@ class ResourceView:
     async def add_audit(self, entry: AuditEntry) -> None:
         await self._ledger.add_audit(msgspec.structs.replace(entry, resource=self.resource))
 
-    async def audit(self, *, resource: str | None, after: int = 0, limit: int) -> list[AuditEntry]:
-        return await self._ledger.audit(resource=self.resource, after=after, limit=limit)
+    async def audit(self, **asked: Any) -> list[AuditEntry]:
+        return await self._ledger.audit(**(asked | {"resource": self.resource}))
 
     def _stamped(self, file: File) -> File:
         return msgspec.structs.replace(file, resource=self.resource)

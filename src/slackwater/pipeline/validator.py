@@ -19,8 +19,8 @@ from slackwater.core.quota import fits, refusal
 from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
-from slackwater.ports import BlobStore, Clock, Ledger, Offload
-from slackwater.telemetry import event
+from slackwater.ports import BlobStore, Clock, Ledger, Offload, Span, SpanKind, Tracing
+from slackwater.telemetry import event, meters, origin_of
 
 # How often a scan may fail for reasons that are not the file's (its process died, the disk failed) before the batch does.
 STUMBLES_MAX = 3
@@ -45,6 +45,7 @@ class Validator:
         shard_lines_max: int = SHARD_LINES_MAX,
         price_of: Callable[[str], Price | None] = lambda model: None,
         allowance: Callable[[Deployment], Awaitable[Allowance]] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
 
@@ -64,6 +65,7 @@ class Validator:
         self._shard_lines_max = shard_lines_max
         self._price_of = price_of
         self._allowance = allowance
+        self._tracing = tracing
         self._stumbles: dict[str, int] = {}
 
     async def step(self) -> Pace:
@@ -72,6 +74,27 @@ class Validator:
         batch = await self._ledger.next_to_validate(skip=self._stumbles) or await self._ledger.next_to_validate()
         if batch is None:
             return Pace.IDLE
+        begun = self._clock.monotonic()
+        span = self._span(batch)
+        try:
+            return await self._validate(batch, span)
+        except BaseException as error:
+            if span is not None:
+                span.fail(type(error).__name__)
+            raise
+        finally:
+            meters.validation_seconds.observe(self._clock.monotonic() - begun)
+            if span is not None:
+                span.end()
+
+    def _span(self, batch: Batch) -> Span | None:
+        """Part of the call that made the batch, where that one is traced."""
+        if self._tracing is None:
+            return None
+        attributes = {"slackwater.batch.id": batch.id, "slackwater.resource": batch.resource}
+        return self._tracing.begin("validate", SpanKind.INTERNAL, parent=origin_of(batch.id), attributes=attributes)
+
+    async def _validate(self, batch: Batch, span: Span | None) -> Pace:
         deployments = self._deployments_of(batch)
         try:
             scan = await self._offload.run(
@@ -95,6 +118,10 @@ class Validator:
                 return Pace.BUSY
             return Pace.IDLE
         self._stumbles.pop(batch.id, None)
+        if span is not None:
+            span.note({"slackwater.batch.requests": scan.total, "slackwater.batch.tokens": scan.tokens})
+            if scan.errors:
+                span.fail(scan.errors[0].code)
         if scan.errors:
             await self._reject(batch, scan.errors, count=scan.error_count)
             return Pace.BUSY
@@ -159,7 +186,9 @@ class Validator:
 
     async def _reject(self, batch: Batch, errors: list[BatchError], *, count: int) -> None:
         """The batch fails, and with it go the bytes of an input file that was deleted meanwhile."""
-        await self._ledger.reject_batch(batch.id, errors=errors, now=int(self._clock.now()))
+        now = self._clock.now()
+        if await self._ledger.reject_batch(batch.id, errors=errors, now=int(now)):
+            meters.batch_ended("failed", created_at=batch.created_at, expires_at=batch.expires_at, now=now)
         event("batch_rejected", batch=batch.id, errors=count, first=errors[0].code)
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)

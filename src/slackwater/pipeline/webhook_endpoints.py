@@ -98,13 +98,17 @@ class WebhookEndpoints:
         name: str | None,
         url: str | None,
         event_types: tuple[EventType, ...] | None,
+        enabled: bool = True,
     ) -> WebhookEndpoint:
-        """The endpoint with what is given; it is sent to again, and at once. Raises Forbidden, InvalidRequest and NotFound."""
+        """The endpoint with what is given; unless it is to be turned off, it is sent to again, and at once.
+
+        Raises Forbidden, InvalidRequest and NotFound.
+        """
         self.check()
         if url is not None:
             self._host(url)
         now = self._clock.now()
-        change = partial(updated, name=name, url=url, event_types=event_types, now=int(now))
+        change = partial(updated, name=name, url=url, event_types=event_types, enabled=enabled, now=int(now))
         endpoint = await self._ledger.change_webhook_endpoint(
             endpoint_id, resource=self._resource, change=change, hasten_to=now
         )

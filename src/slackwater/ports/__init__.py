@@ -3,10 +3,14 @@
 Whoever implements a port passes that port's contract tests (tests/adapters/*_contract.py).
 """
 
+from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
+from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
+from slackwater.ports.monitoring import MonitoredLedger, OpenReading, Readings
 from slackwater.ports.records import (
     AuditEntry,
+    AuditSearch,
     FileCounts,
     IdempotencyKey,
     LeaseState,
@@ -20,36 +24,63 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
+from slackwater.ports.studio import (
+    BatchDone,
+    DeploymentLoad,
+    NewResults,
+    Overview,
+    OverviewRow,
+    SignIn,
+    StudioLedger,
+)
+from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
 from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Offload, TokenVerifier
 
 __all__ = [
     "NO_LIMITS",
+    "AccountLedger",
     "AuditEntry",
+    "AuditSearch",
     "Backend",
+    "BatchDone",
     "BlobLog",
     "BlobRange",
     "BlobStore",
     "BlobWriter",
     "Classifier",
     "Clock",
+    "DeploymentLoad",
     "DueDelivery",
     "Fetcher",
     "FileCounts",
     "IdempotencyKey",
     "LeaseState",
     "Ledger",
+    "MonitoredLedger",
+    "NewResults",
     "NewShard",
     "Offload",
     "OpenBatch",
     "OpenBatches",
+    "OpenReading",
+    "Overview",
+    "OverviewRow",
     "PendingImport",
+    "Readings",
+    "Room",
     "Segment",
     "Sender",
     "Shard",
+    "SignIn",
+    "Span",
+    "SpanKind",
     "StoredDeployment",
+    "StudioLedger",
     "TokenVerifier",
+    "Tracing",
     "UnfinishedShard",
     "Waiting",
     "WebhookLedger",
+    "Writable",
 ]

@@ -4,15 +4,13 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from slackwater.core.batch import Batch, BatchError
-from slackwater.core.cost import GroupBy, UsageEntry
 from slackwater.core.file import File, FileLimits, FileStatus, Purpose
 from slackwater.core.listing import EVERY_BATCH, BatchQuery
 from slackwater.core.price import Price
 from slackwater.core.resource import DEFAULT, Role, Slot, StoredKey
 from slackwater.core.upload import Upload, UploadPart
+from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.records import (
-    AuditEntry,
-    FileCounts,
     IdempotencyKey,
     LeaseState,
     NewShard,
@@ -25,12 +23,13 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
+from slackwater.ports.studio import StudioLedger
 from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
 
 
-class Ledger(WebhookLedger, Protocol):
+class Ledger(AccountLedger, StudioLedger, WebhookLedger, Protocol):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files
@@ -272,26 +271,6 @@ class Ledger(WebhookLedger, Protocol):
 
     async def batch_regions(self, batch_id: str) -> list[str]:
         """Where the backends stand that have answered requests of a batch, by name."""
-        ...
-
-    # Accounts
-    async def usage(
-        self, *, resource: str | None, first_day: int, last_day: int, by: Collection[GroupBy], limit: int
-    ) -> list[UsageEntry]:
-        """What was completed on these days, summed over what is not in `by`; entries of different prices stay apart.
-
-        The order is that of `GroupBy`, days first. Without a resource, all of them. Raises InvalidRequest where too many
-        entries would have to be looked at.
-        """
-        ...
-
-    async def file_counts(self, resource: str) -> FileCounts: ...
-    async def add_audit(self, entry: AuditEntry) -> None:
-        """Adds an entry behind all others, under a number of its own."""
-        ...
-
-    async def audit(self, *, resource: str | None, after: int = 0, limit: int) -> list[AuditEntry]:
-        """The next entries behind the number `after`, oldest first. Without a resource, those of all."""
         ...
 
     async def close(self) -> None: ...

@@ -49,6 +49,9 @@ class Shard(Struct, frozen=True, kw_only=True):
     input_blob: str
     endpoint: str
     deployment: str
+    batch_created_at: int = 0
+    batch_unbegun: bool = False
+    """Whether no request of the batch had a result when this was leased."""
 
 
 class Segment(Struct, frozen=True, kw_only=True):
@@ -129,6 +132,14 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     object: str
     detail: dict[str, Any]
     request_id: str
+
+
+class AuditSearch(Struct, frozen=True, kw_only=True):
+    """Which entries are wanted: those that have each of these texts in the column of that name. An empty one asks nothing."""
+
+    who: str = ""
+    action: str = ""
+    object: str = ""
 
 
 class StoredDeployment(Struct, frozen=True, kw_only=True):

@@ -6,9 +6,10 @@ stop: no new claims, a bounded time for what is in flight, journal, give the sha
 
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.deployments import deployment_record, dispatchers_of
-from slackwater.wiring.doors import fetcher_of, sender_of, verifier_of
+from slackwater.wiring.doors import fetcher_of, sender_of, sign_in_of, verifier_of
 from slackwater.wiring.opening import open_service
 from slackwater.wiring.service import Service
+from slackwater.wiring.tracing import tracing_of
 
 __all__ = [
     "Service",
@@ -18,5 +19,7 @@ __all__ = [
     "fetcher_of",
     "open_service",
     "sender_of",
+    "sign_in_of",
+    "tracing_of",
     "verifier_of",
 ]

@@ -10,6 +10,19 @@ from slackwater.core.errors import ConfigError
 from slackwater.ports import Backend, Clock
 
 
+def headers_of(config: BackendConfig, *, key: str | None) -> dict[str, str]:
+    """The headers of every request to a backend, with its key where that kind of server looks for it."""
+    headers = dict(config.headers)
+    if key:
+        host = urllib.parse.urlsplit(config.url or "").hostname or ""
+        azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
+        if (config.api_key_header or ("api-key" if azure else "authorization")) == "api-key":
+            headers["api-key"] = key
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+    return headers
+
+
 def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
     """The client for one configured backend. Raises ConfigError."""
     if config.echo is not None:
@@ -23,18 +36,10 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
             hang_rate=echo.hang_rate,
         )
     assert config.url is not None, "a checked backend has a url or is the built-in one"
-    headers = dict(config.headers)
-    if key:
-        host = urllib.parse.urlsplit(config.url).hostname or ""
-        azure = host.endswith((".azure.com", ".azure.us", ".azure.cn"))
-        if (config.api_key_header or ("api-key" if azure else "authorization")) == "api-key":
-            headers["api-key"] = key
-        else:
-            headers["Authorization"] = f"Bearer {key}"
     try:
         return HttpBackend(
             config.url,
-            headers=headers,
+            headers=headers_of(config, key=key),
             timeouts=Timeouts(
                 connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
             ),
@@ -42,3 +47,8 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error
+
+
+def label_of(name: str) -> str:
+    """What a backend is called in metrics: its URL without a query, which may hold a key."""
+    return urllib.parse.urlsplit(name)._replace(query="").geturl()

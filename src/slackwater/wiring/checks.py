@@ -5,6 +5,7 @@ from slackwater.config import Config
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.backends import backend_of
 from slackwater.wiring.content_filters import content_filter_of
+from slackwater.wiring.tracing import faults_of_tracing
 
 
 def check_backends(config: Config) -> None:
@@ -21,5 +22,6 @@ def check_backends(config: Config) -> None:
             content_filter_of(content_filter, config.backend_keys, SystemClock())
         except ConfigError as error:
             faults += [f"content filter '{content_filter.name}': {fault}" for fault in error.faults]
+    faults += faults_of_tracing(config)
     if faults:
         raise ConfigError(faults)

@@ -5,13 +5,22 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from slackwater.config import Config, DeploymentConfig, endpoint_of, limit_of, ordered_deployment, usable_backends
-from slackwater.core.deployment import BackendRef, Capabilities, Deployment
+from slackwater.config import (
+    BackendConfig,
+    Config,
+    DeploymentConfig,
+    endpoint_of,
+    limit_of,
+    ordered_deployment,
+    usable_backends,
+)
+from slackwater.core.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.pacing import Breaker, RetryPolicy
 from slackwater.pipeline.control_plane import Assembled
 from slackwater.pipeline.dispatcher import Dispatcher
-from slackwater.ports import Clock, StoredDeployment
-from slackwater.wiring.backends import backend_of
+from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
+from slackwater.telemetry import meters
+from slackwater.wiring.backends import backend_of, label_of
 
 if TYPE_CHECKING:
     from slackwater.pipeline.content_filter import ContentFilter
@@ -49,7 +58,11 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
 
 
 def dispatchers_of(
-    config: DeploymentConfig, keys: dict[str, str], clock: Clock, filters: Mapping[str, "ContentFilter"]
+    config: DeploymentConfig,
+    keys: dict[str, str],
+    clock: Clock,
+    filters: Mapping[str, "ContentFilter"],
+    tracing: Tracing | None = None,
 ) -> list[Dispatcher]:
     """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
     make: Callable[..., Dispatcher] = Dispatcher
@@ -58,10 +71,11 @@ def dispatchers_of(
         from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
 
         make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
+    key = key_of(config.resource, config.name)
     return [
         make(
             backend.url or "built-in",
-            backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock),
+            _client_of(backend, keys, clock, tracing),
             concurrency=backend.concurrency,
             model=backend.model,
             retry=RetryPolicy(attempts_max=backend.attempts),
@@ -69,13 +83,25 @@ def dispatchers_of(
             clock=clock,
             chance=random.random,
             region=backend.region,
+            meter=meters.backend(key, label_of(backend.url or "built-in")),
+            traced=tracing is not None,
         )
         for backend in usable_backends(config)
     ]
 
 
+def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None) -> Backend:
+    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock)
+    if tracing is None:
+        return client
+    # Only a service that traces pays for it.
+    from slackwater.adapters.traced_backend import TracedBackend
+
+    return TracedBackend(client, tracing, url=backend.url or "")
+
+
 def assembler_of(
-    config: Config, clock: Clock, filters: Mapping[str, "ContentFilter"]
+    config: Config, clock: Clock, filters: Mapping[str, "ContentFilter"], tracing: Tracing | None = None
 ) -> Callable[[StoredDeployment], Assembled]:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
@@ -84,7 +110,7 @@ def assembler_of(
         return Assembled(
             deployment=deployment_record(ordered),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
-            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters),
+            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters, tracing),
         )
 
     return assemble

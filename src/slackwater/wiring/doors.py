@@ -5,7 +5,7 @@ from slackwater.core.claims import ClaimRules
 from slackwater.core.destinations import Destinations
 from slackwater.core.imports import Origins
 from slackwater.core.resource import DEFAULT
-from slackwater.ports import Clock, Fetcher, Sender, TokenVerifier
+from slackwater.ports import Clock, Fetcher, Sender, SignIn, TokenVerifier
 
 
 def fetcher_of(config: Config) -> Fetcher | None:
@@ -40,21 +40,47 @@ def verifier_of(config: Config, clock: Clock) -> TokenVerifier | None:
         oidc.issuers,
         audiences=oidc.audiences,
         algorithms=oidc.algorithms,
-        rules=ClaimRules(
-            resources=frozenset({DEFAULT, *(resource.name for resource in config.resources)}),
-            resource_claim=oidc.resource_claim,
-            role_claim=oidc.role_claim,
-            resource_map=oidc.resource_map,
-            role_map=oidc.role_map,
-            default_resource=oidc.default_resource or None,
-            default_role=oidc.default_role,
-            tenants=tuple(oidc.tenants),
-        ),
+        rules=_rules(config),
         clock=clock,
         jwks_url=oidc.jwks_url or None,
         clock_skew_seconds=oidc.clock_skew_seconds,
         cache_seconds=oidc.jwks_cache_seconds,
         stale_seconds=oidc.jwks_stale_seconds,
+    )
+
+
+def sign_in_of(config: Config, clock: Clock) -> SignIn | None:
+    """Who signs people in at an issuer; None where they sign in with keys only."""
+    studio, oidc = config.studio, config.oidc
+    if not (studio.enabled and studio.oidc_client_id):
+        return None
+    from slackwater.adapters.oidc_sign_in import OidcSignIn
+
+    return OidcSignIn(
+        studio.oidc_issuer or oidc.issuers[0],
+        client_id=studio.oidc_client_id,
+        client_secret=config.studio_secret,
+        scope=studio.oidc_scope,
+        algorithms=tuple(oidc.algorithms),
+        rules=_rules(config),
+        clock=clock,
+        clock_skew_seconds=oidc.clock_skew_seconds,
+        jwks_url=oidc.jwks_url or None,
+    )
+
+
+def _rules(config: Config) -> ClaimRules:
+    """How the claims of tokens become a resource and a role."""
+    oidc = config.oidc
+    return ClaimRules(
+        resources=frozenset({DEFAULT, *(resource.name for resource in config.resources)}),
+        resource_claim=oidc.resource_claim,
+        role_claim=oidc.role_claim,
+        resource_map=oidc.resource_map,
+        role_map=oidc.role_map,
+        default_resource=oidc.default_resource or None,
+        default_role=oidc.default_role,
+        tenants=tuple(oidc.tenants),
     )
 
 

@@ -1,8 +1,9 @@
 """A data directory and a configuration in, a service out."""
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from slackwater.adapters.data_directory import DataDirectory
@@ -13,8 +14,9 @@ from slackwater.config import Config, price_list
 from slackwater.core.cost import price_of
 from slackwater.core.file import FileLimits
 from slackwater.core.tokens import TokenCounter
+from slackwater.pipeline.readiness import Readiness
 from slackwater.pipeline.worker import WorkerSettings
-from slackwater.ports import Fetcher, Offload, Sender
+from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.deployments import assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.service import Service
@@ -30,25 +32,34 @@ async def open_service(
     accept_any: str | None = None,
     fetcher: Fetcher | None = None,
     sender: Sender | None = None,
+    tracing: Tracing | None = None,
+    doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
 ) -> AsyncIterator[Service]:
-    """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError."""
+    """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
+
+    `doors` may put something before the ledger and the blobs: a test that ends the process between two calls does.
+    """
     clock = SystemClock()
     with DataDirectory.open(directory) as data:
-        ledger = SqlLedger.open(data.ledger_path)
+        # A new schema may take a moment, in which somebody may ask whether the process lives.
+        sql_ledger = await asyncio.to_thread(SqlLedger.open, data.ledger_path)
         try:
-            blobs = DiskBlobs(data.blobs_path)
-            await blobs.sweep_parts()
+            disk_blobs = DiskBlobs(data.blobs_path)
+            await disk_blobs.sweep_parts()
+            ledger, blobs = doors(sql_ledger, disk_blobs)
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
-            yield Service(
+            service = Service(
                 ledger=ledger,
                 blobs=blobs,
                 clock=clock,
                 offload=offload,
                 deployments=[deployment_record(deployment) for deployment in config.deployments],
-                backends=lambda deployment: dispatchers_of(by_key[deployment.key], config.backend_keys, clock, filters),
+                backends=lambda deployment: dispatchers_of(
+                    by_key[deployment.key], config.backend_keys, clock, filters, tracing
+                ),
                 counter=counter,
                 settings=WorkerSettings(
                     commit_seconds=config.worker.commit_seconds,
@@ -61,11 +72,24 @@ async def open_service(
                 errors_max=config.limits.validation_errors,
                 fetcher=fetcher,
                 sender=sender,
-                assemble=None if accept_any else assembler_of(config, clock, filters),
+                assemble=None if accept_any else assembler_of(config, clock, filters, tracing),
+                audit_keep_days=config.audit.keep_days,
                 price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                 file_limits=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
+                readiness=Readiness(
+                    stores={"ledger": sql_ledger, "files": disk_blobs},
+                    room=disk_blobs,
+                    free_bytes_min=config.server.free_bytes_min,
+                ),
+                tracing=tracing,
             )
+            if config.metrics.enabled and not accept_any:
+                # Only a service that shows metrics pays for the library.
+                from slackwater.wiring.monitoring import Monitor
+
+                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path)
+            yield service
             for each in filters.values():
                 await each.close()
         finally:
-            await ledger.close()
+            await sql_ledger.close()

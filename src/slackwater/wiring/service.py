@@ -5,21 +5,26 @@ import itertools
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from slackwater.core.deployment import Deployment
 from slackwater.core.file import FileLimits
 from slackwater.core.price import Price
 from slackwater.core.tokens import TokenCounter
 from slackwater.pipeline.control_plane import Assembled, ControlPlane
+from slackwater.pipeline.deployment_watch import DeploymentWatch, sums_of
 from slackwater.pipeline.dispatcher import Dispatcher
 from slackwater.pipeline.enqueuer import Enqueuer
+from slackwater.pipeline.file_checks import FileChecks
 from slackwater.pipeline.finalizer import Finalizer
 from slackwater.pipeline.fleet import Fleet
 from slackwater.pipeline.importer import Importer
 from slackwater.pipeline.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.intake import new_file_id as new_upload_file_id
-from slackwater.pipeline.janitor import Janitor, UploadJanitor
+from slackwater.pipeline.janitor import AuditJanitor, Janitor, UploadJanitor
 from slackwater.pipeline.loops import Hint, Loop
+from slackwater.pipeline.progress import STEP_SECONDS, Progress
+from slackwater.pipeline.readiness import LOOK_SECONDS, Readiness, Unready
 from slackwater.pipeline.scheduler import Scheduler
 from slackwater.pipeline.spare_capacity import SpareCapacity
 from slackwater.pipeline.validator import Validator
@@ -35,7 +40,11 @@ from slackwater.ports import (
     Offload,
     Sender,
     StoredDeployment,
+    Tracing,
 )
+
+if TYPE_CHECKING:
+    from slackwater.wiring.monitoring import Monitor
 
 # Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
 IMPORTS_AT_ONCE = 4
@@ -74,11 +83,14 @@ class Service:
         sender: Sender | None = None,
         price_of: Callable[[str], Price | None] = lambda model: None,
         assemble: Callable[[StoredDeployment], Assembled] | None = None,
+        audit_keep_days: int = 0,
+        readiness: Readiness | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start.
 
         Without a `fetcher`, nothing is imported from URLs; without a `sender`, no webhook is sent; without `assemble`, no
-        deployments are made over the API.
+        deployments are made over the API; with `audit_keep_days` of 0, the audit log is never trimmed.
         """
         self.ledger = ledger
         self.blobs = blobs
@@ -124,18 +136,42 @@ class Service:
             shard_lines_max=shard_lines_max,
             price_of=price_of,
             allowance=self.spare.allowance,
+            tracing=tracing,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
         self.janitor = Janitor(ledger, blobs, clock)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock)
+        self.audit_janitor = AuditJanitor(ledger, clock, keep_days=audit_keep_days) if audit_keep_days else None
         self._importing = IMPORTS_AT_ONCE if fetcher else 1
         self._fetcher = fetcher
         self._file_limits = file_limits
         self.importer = self.importer_of(ledger)
         self._sender = sender
         self.deliverer = Deliverer(ledger, clock, sender=sender, chance=random.random)
+        self._readiness = readiness
+        self.monitor: Monitor | None = None
+        """Who makes the metrics page; None where nobody is to see one."""
+        self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
+        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
+
+        def file_checks(view: Ledger, mine: Callable[[], Sequence[Deployment]]) -> FileChecks:
+            return FileChecks(
+                view,
+                blobs,
+                offload,
+                deployments=mine,
+                counter=counter,
+                price_of=price_of,
+                allowance=self.spare.allowance,
+                lines_max=lines_max,
+                embedding_inputs_max=embedding_inputs_max,
+                errors_max=errors_max,
+            )
+
+        self.file_checks_of = file_checks
+        """Checks of input files, over a resource's view and deployments, by the rules of the validator."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _limit_now(self, key: str) -> int | None:
@@ -186,6 +222,9 @@ class Service:
             stages.append(
                 Loop("webhooks", deliverer.tidy, clock=clock, hint=webhook_hint, idle_seconds=60.0, every=True)
             )
+        if self.audit_janitor is not None:
+            # A hint of its own: nobody has to wake it.
+            stages.append(Loop("audit", self.audit_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))
         stages.append(Loop("deployments", self.control_plane.step, clock=clock, hint=hint, idle_seconds=1.0))
         return stages
 
@@ -195,7 +234,25 @@ class Service:
         await self.upload_janitor.start()
         await self.control_plane.load()
         self.fleet.start()
-        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops()]
+        if self.monitor is not None:
+            self.monitor.start()
+        loops = self.loops()
+        if self._readiness is not None:
+            await self._readiness.first_look()
+            self._readiness.started(loops)
+            look = self._readiness.step
+            watch = self.progress.step
+            # Whoever can be asked whether it is ready can be asked how it gets on.
+            loops = [
+                *loops,
+                Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
+                Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+            ]
+        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
+
+    def unready(self) -> list[Unready]:
+        """Why it should not be given work at the moment."""
+        return [] if self._readiness is None else self._readiness.reasons()
 
     @property
     def in_flight(self) -> int:
@@ -204,7 +261,11 @@ class Service:
 
     async def stop(self) -> None:
         """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
+        if self._readiness is not None:
+            self._readiness.stopping()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.fleet.stop()
+        if self.monitor is not None:
+            self.monitor.stop()
