@@ -62,7 +62,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # The server that called was killed in the middle: nothing has arrived.
+            self.close_connection = True
+            return
         self.server.calls.put(Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.path in self.server.held:
             self.server.released.wait(30)

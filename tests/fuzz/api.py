@@ -102,7 +102,9 @@ class Outcome(Struct):
 class Storm:
     """Asks a server, and remembers what it says."""
 
-    def __init__(self, server: Server, *, seed: int) -> None:
+    def __init__(self, server: Server, *, seed: int, row: int = ROW) -> None:
+        """`row`: so many questions of one kind after each other. A short storm needs short ones, to come to every operation."""
+        self._row = row
         self._server = server
         self._random = random.Random(seed)
         self._seed = seed
@@ -140,7 +142,7 @@ class Storm:
     def _ask_in_a_row(self, operation: Any, mode: schemathesis.GenerationMode, row: int) -> None:
         @hypothesis.seed(self._seed * 1_000_003 + row)
         @hypothesis.settings(
-            max_examples=ROW,
+            max_examples=self._row,
             database=None,
             deadline=None,
             phases=[Phase.generate],
@@ -208,10 +210,10 @@ def server_for_fuzzing(directory: Path) -> Iterator[Server]:
         server.kill()
 
 
-def fuzz(directory: Path, *, count: int, seed: int) -> Outcome:
+def fuzz(directory: Path, *, count: int, seed: int, row: int = ROW) -> Outcome:
     """A storm of requests against a new server, and a look at what it leaves behind."""
     with server_for_fuzzing(directory) as server:
-        storm = Storm(server, seed=seed)
+        storm = Storm(server, seed=seed, row=row)
         storm.rage(count)
         storm.outcome.stuck = tidy(server.address, storm.uploads)
         storm.outcome.left = leaks(directory / "data")

@@ -43,6 +43,20 @@ def test_newest_first_and_live(open_page: OpenPage, call: Caller, done: dict[str
     assert rows(page) == [newest, done["file"], done["batch"], done["file"]]
 
 
+def test_what_is_searched_for_is_live_too(open_page: OpenPage, call: Caller) -> None:
+    """A search that finds nothing yet finds what comes, and does not look through the whole log again for it."""
+    call.upload(chat(1))
+    page = open_page("/audit?action=delete")
+    expect(page.get_by_text("No entry fits")).to_be_visible()
+    with page.expect_request(lambda request: "action=delete" in request.url) as again:
+        file_id = call.upload(chat(1)).json["id"]
+        call("DELETE", f"/files/{file_id}")
+    assert "order=asc" in again.value.url
+    assert "after=1" in again.value.url
+    expect(page.locator(".audit tbody tr")).to_have_count(1)
+    assert rows(page) == [file_id]
+
+
 def test_objects_lead_to_their_pages(open_page: OpenPage, done: dict[str, str], watch: Watch) -> None:
     """A job is a link to it; what was deleted is not."""
     # The job's page asks for its file, which is gone.

@@ -267,3 +267,34 @@ def test_the_receiver_that_is_shown_runs(open_page: OpenPage, call: Caller, rece
                 status = error.code
             assert status == wanted
             assert process.stdout.read() == ("batch.failed batch_test\n" if wanted == 204 else "")
+
+
+class TestTurnedOff:
+    """The operator wants no webhooks any more; one was there before."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[Server]:
+        """A server that was started again with webhooks turned off."""
+        before = serve(tmp_path)
+        listening(Caller(before, "azure-v1"), "https://receiver.invalid/hook")
+        before.terminate()
+        server = serve(tmp_path, more="[webhooks]\nenabled = false\n")
+        yield server
+        server.terminate()
+
+    def test_it_is_said_with_the_setting_that_turns_them_on(self, open_page: OpenPage) -> None:
+        """The page stays where it was, shows what there is, and adds nothing; what is there can still be deleted."""
+        page = open_page("/")
+        page.get_by_role("navigation").get_by_role("link", name="Webhooks").click()
+        expect(page.get_by_text("Webhooks are turned off on this service.")).to_be_visible()
+        expect(page.get_by_role("region", name="The setting")).to_have_text("[webhooks]\nenabled = true")
+        expect(page.get_by_role("button", name="Add webhook")).to_be_disabled()
+        assert faults(page) == []
+        page.get_by_role("link", name="ours").click()
+        expect(page.get_by_role("region", name="State")).to_contain_text("Nothing is sent.")
+        for name in ("Send a test", "Change", "Rotate secret", "Turn off"):
+            expect(page.get_by_role("button", name=name)).to_be_disabled()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("heading", name="Webhooks", level=1)).to_be_visible()
+        expect(page.locator(".webhooks")).to_have_count(0)

@@ -535,9 +535,9 @@ FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq DESC;
 -- What it is found by.
 INSERT INTO batch_text (resource, seq, text) SELECT resource, seq, :text FROM batch WHERE id = :id;
 
--- name: waiting_seqs
--- In the order in which they will start.
-SELECT seq FROM batch WHERE deployment = :deployment AND stage = 'waiting' ORDER BY seq;
+-- name: waiting_between
+-- How many of a deployment wait for room, of those that came in between.
+SELECT COUNT(*) FROM batch WHERE deployment = :deployment AND stage = 'waiting' AND seq >= :first AND seq < :end;
 
 -- name: queue_position
 -- Whoever waits for room starts after every older one of its deployment.

@@ -7,7 +7,6 @@ has a bound too (sqlite.py).
 
 import heapq
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -72,20 +71,23 @@ class SqlOverview(SqlWork):
 
     def _overview_rows(self, db: sqlite3.Connection, seqs: list[int]) -> list[OverviewRow]:
         rows = self._all(db, "overview_rows", {"seqs": text_of(seqs)})
-        names = {row["deployment"] for row in rows if row["stage"] == "waiting"}
-        queues = {
-            name: [each[0] for each in self._all(db, "waiting_seqs", {"deployment": name})] for name in sorted(names)
-        }
+        positions = self._positions(db, [row for row in reversed(rows) if row["stage"] == "waiting"])
         return [
-            OverviewRow(
-                batch=batch_record(row),
-                filename=row["filename"],
-                queue_position=(
-                    bisect_left(queues[row["deployment"]], row["seq"]) + 1 if row["stage"] == "waiting" else None
-                ),
-            )
+            OverviewRow(batch=batch_record(row), filename=row["filename"], queue_position=positions.get(row["seq"]))
             for row in rows
         ]
+
+    def _positions(self, db: sqlite3.Connection, rows: list[sqlite3.Row]) -> dict[int, int]:
+        """The places of waiting batches, which come oldest first: whoever waits in between is counted once, by the index."""
+        positions: dict[int, int] = {}
+        last: dict[str, tuple[int, int]] = {}
+        for row in rows:
+            name, seq = row["deployment"], row["seq"]
+            first, position = last.get(name, (0, 1))
+            position += self._number(db, "waiting_between", {"deployment": name, "first": first, "end": seq})
+            positions[seq] = position
+            last[name] = seq, position
+        return positions
 
     async def queue_position(self, batch_id: str) -> int | None:
         row = self._one(self._reader, "queue_position", {"id": batch_id})

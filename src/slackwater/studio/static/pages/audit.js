@@ -44,7 +44,7 @@ function Log() {
     ${list.rows?.length > 0 && html`<${Table} rows=${list.rows} />`}
     ${list.more && html`<div class="more"><${Button} busy=${list.loadingMore} onClick=${list.loadMore}>Load older<//></div>`}
     ${list.rows?.length > 0 && !list.more && html`<p class="small muted below-table">${list.rows.length === 1 ? "That is the only entry" : `That is all, ${number(list.rows.length)} entries`}. They are kept as long as <code>keep_days</code> under <code>[audit]</code> says.</p>`}
-    ${shown && html`<${Detail} key=${shown} id=${shown} known=${list.rows?.find((row) => row.id === shown)} onClose=${() => search({ entry: null })} />`}
+    ${shown && html`<${Detail} key=${shown} id=${shown} known=${list.rows?.find((/** @type {any} */ row) => row.id === shown)} onClose=${() => search({ entry: null })} />`}
     ${exporting && html`<${Export} filter=${filter} onClose=${() => setExporting(false)} />`}`;
 }
 

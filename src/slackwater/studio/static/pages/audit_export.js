@@ -39,7 +39,7 @@ export function Export({ filter, onClose }) {
         found += page.data.length;
         setCount(found);
       }
-      save(new Blob(parts, { type: FORMATS[format].type }), `audit.${format}`);
+      save(new Blob(parts, { type: format === "csv" ? FORMATS.csv.type : FORMATS.jsonl.type }), `audit.${format}`);
       setDone(page.has_more ? "cut" : "all");
     } catch (problem) {
       if (!stop.current.signal.aborted) setError(problem);

@@ -15,14 +15,15 @@ const MOST = 1000;
 export function Deliveries({ endpoint }) {
   const [wanted, setWanted] = useState(PAGE);
   const list = usePoll((signal) => pages(endpoint.id, wanted, signal), [endpoint.id, wanted]);
-  const { rows, more } = list.data ?? {};
+  const rows = list.data?.rows ?? null;
+  const more = Boolean(list.data?.more);
   return html`<${Panel} title="Deliveries" class="deliveries-panel">
     <${Failure} error=${list.error?.passing || list.error?.status === 404 ? null : list.error} retry=${list.refresh} />
     ${!rows && !list.error && html`<${Skeleton} lines=${3} height=${44} />`}
     ${rows?.length === 0 && html`<p class="muted">Nothing yet. The next job that ends is announced here; deliveries are kept for seven days. To try the receiver before that, send a test.</p>`}
-    ${rows?.length > 0 && html`<${Table} rows=${rows} />`}
-    ${more && rows.length < MOST && html`<div class="more"><${Button} busy=${list.loading} onClick=${() => setWanted(wanted + PAGE)}>Load more<//></div>`}
-    ${more && rows.length >= MOST && html`<p class="small muted below-table">These are the newest ${number(MOST)}. The API has the older ones.</p>`}<//>`;
+    ${rows !== null && rows.length > 0 && html`<${Table} rows=${rows} />`}
+    ${rows && more && rows.length < MOST && html`<div class="more"><${Button} busy=${list.loading} onClick=${() => setWanted(wanted + PAGE)}>Load more<//></div>`}
+    ${rows && more && rows.length >= MOST && html`<p class="small muted below-table">These are the newest ${number(MOST)}. The API has the older ones.</p>`}<//>`;
 }
 
 /** As many as are wanted, over as many pages as that takes. @param {string} id @param {number} wanted @param {AbortSignal} signal */

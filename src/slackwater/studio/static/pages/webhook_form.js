@@ -41,7 +41,7 @@ export function EndpointForm({ endpoint, onClose, onDone }) {
       setBusy(false);
     }
   };
-  const toggle = (/** @type {string} */ type) => setTypes(types.includes(type) ? types.filter((each) => each !== type) : [...types, type]);
+  const toggle = (/** @type {string} */ type) => setTypes(types.includes(type) ? types.filter((/** @type {string} */ each) => each !== type) : [...types, type]);
   const typed = (/** @type {(text: string) => void} */ set) => (/** @type {any} */ event) => set(event.target.value);
   const moved = endpoint && url.trim() !== endpoint.url;
   const actions = html`<span class="push"></span><${Button} onClick=${onClose}>Not now<//>
