@@ -15,7 +15,7 @@ from starlette.requests import Request
 from slackwater.core.claims import looks_like_jwt
 from slackwater.core.errors import PermissionDenied, Unauthorized
 from slackwater.core.resource import DEFAULT, Principal, Role
-from slackwater.core.session import COOKIE, Session, surely_own_page
+from slackwater.core.session import COOKIE, Session, may_be_this_machine, of_another_site, surely_own_page
 from slackwater.pipeline.keys import Keys
 from slackwater.pipeline.sessions import Sessions
 from slackwater.ports import TokenVerifier
@@ -60,6 +60,7 @@ class Authenticator(Struct, frozen=True, kw_only=True):
         """Who calls. Raises Unauthorized; for tokens also PermissionDenied and IssuerUnavailable."""
         asked = self.asked(request)
         if self.open:
+            self._refuse_pages_of_others(request)
             return Principal(resource=asked or DEFAULT, role=Role.ADMIN, name="anonymous", anywhere=asked is None)
         given = _given(request)
         if given is None:
@@ -102,6 +103,26 @@ class Authenticator(Struct, frozen=True, kw_only=True):
     def own_hosts(self, request: Request) -> set[str]:
         """The names that a page of ours may have been loaded from, for this call."""
         return {request.headers.get("host", ""), self.public_host} - {""}
+
+    def _refuse_pages_of_others(self, request: Request) -> None:
+        """Raises PermissionDenied where a browser on this machine calls for somebody else's page.
+
+        Whoever needs no key is known by nothing but being here, and so is every page that a browser here has open.
+        """
+        headers, site = request.headers, request.headers.get("sec-fetch-site")
+        if not may_be_this_machine(request.url.hostname or "", named={*self.hosts, self.public_host.partition(":")[0]}):
+            raise PermissionDenied(
+                "This service has no keys, so it answers to names of its own machine only, such as localhost or 127.0.0.1. "
+                "Make keys with 'slackwater keys create' to call it by others."
+            )
+        # What somebody types, or keeps as a bookmark, comes from no page.
+        if site != "none" and of_another_site(
+            fetch_site=site, origin=headers.get("origin"), hosts=self.own_hosts(request)
+        ):
+            raise PermissionDenied(
+                "This service has no keys, and does not answer to pages of another site. "
+                "Make keys with 'slackwater keys create', and let the page send one."
+            )
 
     def refuse_other_pages(self, request: Request) -> None:
         """Raises PermissionDenied unless the browser says that the call is from a page of ours."""

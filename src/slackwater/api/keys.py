@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from slackwater.api import audit, objects, wire
 from slackwater.api.bodies import read_body
-from slackwater.api.context import context_of
+from slackwater.api.context import context_of, entrance_of
 from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.core.resource import Role, Slot, StoredKey
 
@@ -21,6 +21,12 @@ async def create(request: Request) -> Response:
     context = context_of(request)
     body = await read_body(request, objects.NewKeys)
     role = _role(body.role)
+    if role is not Role.ADMIN and entrance_of(request).authenticator.open:
+        # The first key closes the service to callers without one, and this one could not make the next.
+        raise InvalidRequest(
+            "This service has no keys yet. Make an administrator's first (role 'admin'), which can then make others.",
+            param="role",
+        )
     audit.note(request, target=role.value)
     made = await context.keys.create(context.resource, role)
     return wire.json_response(_answer(context.keys.of(context.resource), role, made))

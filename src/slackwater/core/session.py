@@ -58,6 +58,17 @@ def of_another_site(*, fetch_site: str | None, origin: str | None, hosts: Collec
     return origin is not None and not _is_one_of(origin, hosts)
 
 
+def may_be_this_machine(hostname: str, *, named: Collection[str]) -> bool:
+    """Whether a host name, in lower case and without a port, can only have led to this machine from this machine.
+
+    Other names are anybody's: their owner can make them lead here, and a browser then takes us for the owner's server.
+    """
+    if hostname in named or hostname in ("localhost", "::1") or hostname.endswith(".localhost"):
+        return True
+    parts = hostname.split(".")
+    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
+
+
 def surely_own_page(*, fetch_site: str | None, origin: str | None, hosts: Collection[str]) -> bool:
     """Whether a browser vouches that a call comes from a page of ours; one that says neither does not."""
     if fetch_site is None and origin is None:

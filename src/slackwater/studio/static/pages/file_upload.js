@@ -83,19 +83,20 @@ export function DropAnywhere({ onFiles, enabled }) {
   const taken = useRef(onFiles);
   taken.current = onFiles;
   useEffect(() => {
-    if (!enabled) return undefined;
     const brings = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") && !document.querySelector("dialog[open]");
     const above = (/** @type {DragEvent} */ event) => {
       if (!brings(event)) return;
       event.preventDefault();
-      setOver(true);
+      // Taken by nobody, rather than opened by the browser in the place of this page.
+      if (!enabled && event.dataTransfer) event.dataTransfer.dropEffect = "none";
+      setOver(enabled);
     };
     const left = (/** @type {DragEvent} */ event) => !event.relatedTarget && setOver(false);
     const dropped = (/** @type {DragEvent} */ event) => {
       if (!brings(event)) return;
       event.preventDefault();
       setOver(false);
-      taken.current(/** @type {DataTransfer} */ (event.dataTransfer).files);
+      if (enabled) taken.current(/** @type {DataTransfer} */ (event.dataTransfer).files);
     };
     document.addEventListener("dragover", above);
     document.addEventListener("dragleave", left);
