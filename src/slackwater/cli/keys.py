@@ -1,17 +1,19 @@
-"""`slackwater keys`: keys of a resource, in a data directory that no server is using. A running server has an API for it."""
+"""`slackwater keys`: keys of a resource, in a data directory that no server is using, or through a server that runs."""
 
 import asyncio
 import datetime
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from slackwater.adapters.data_directory import DataDirectory
 from slackwater.adapters.sql_ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.cli.output import note, print_json
+from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.core.errors import DataDirectoryError, UserError
 from slackwater.core.resource import DEFAULT, Role, Slot
 from slackwater.pipeline.keys import Keys
@@ -20,19 +22,18 @@ from slackwater.ports import AuditEntry
 T = TypeVar("T")
 # Who did it, in the audit log: whoever may write into the data directory.
 WHO = "command line"
-RUNNING = (
-    "; if a server is running on it, use the server: curl -X POST -H 'api-key: ADMIN_KEY' "
-    '-d \'{"role":"user"}\' http://HOST:PORT/v1/keys'
-)
+RUNNING = "; if a server is running on it, ask that one, with an administrator's key: add --server http://HOST:PORT"
+ONCE = "these are shown only now; keep them where secrets are kept"
+NO_KEYS = "there are no keys; make some with 'slackwater keys create'"
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    default=Path("slackwater-data"),
-    show_default=True,
-    help="Data directory.",
+    help="Data directory.  [default: slackwater-data, where no server is named]",
 )
-resource_option = click.option("--resource", default=DEFAULT, show_default=True, help="The resource (tenant).")
+resource_option = click.option(
+    "--resource", help=f"The resource (tenant), in a data directory.  [default: {DEFAULT}; a server: the key's]"
+)
 role_option = click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
@@ -49,11 +50,17 @@ def command() -> None:
     Only digests are stored: a key is shown once, when it is made. Without any key, and none in the configuration, the
     service listens on loopback only and lets everybody in.
 
+    While a server is running, name it with --server or --profile, and have the key of an administrator in SLACKWATER_API_KEY.
+    Without a server, keys are changed in its data directory.
+
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage.
     \b
     Examples:
       slackwater keys create --role user
       slackwater keys rotate --role user --key key1
       slackwater keys list
+      slackwater keys create --role reader --server http://127.0.0.1:8080
     """
 
 
@@ -61,9 +68,17 @@ def command() -> None:
 @data_option
 @resource_option
 @role_option
-def create(data: Path, resource: str, role: str) -> None:
+@server_options
+def create(data: Path | None, resource: str | None, role: str, asked: Asked) -> None:
     """Make both keys of a role. Those that it had stop working."""
-    _show(_change(data, "create_keys", resource, role, lambda keys: keys.create(resource, Role(role))))
+    if asked.named:
+        _only_there(data, resource)
+        with api_of(asked) as api:
+            made = _values(api.create_keys(role))
+    else:
+        owner = resource or DEFAULT
+        made = _change(data, "create_keys", owner, role, lambda keys: keys.create(owner, Role(role)))
+    _show(made, asked)
 
 
 @command.command("rotate")
@@ -71,47 +86,104 @@ def create(data: Path, resource: str, role: str) -> None:
 @resource_option
 @role_option
 @click.option("--key", type=click.Choice([slot.value for slot in Slot]), required=True, help="Which of the two.")
-def rotate(data: Path, resource: str, role: str, key: str) -> None:
+@server_options
+def rotate(data: Path | None, resource: str | None, role: str, key: str, asked: Asked) -> None:
     """Make one key anew; the other goes on working."""
-    slot = Slot(key)
-    made = _change(data, "rotate_key", resource, role, lambda keys: keys.rotate(resource, Role(role), slot), key=key)
-    _show({slot: made})
+    if asked.named:
+        _only_there(data, resource)
+        with api_of(asked) as api:
+            made = _values(api.rotate_key(role, key))
+    else:
+        owner, slot = resource or DEFAULT, Slot(key)
+        value = _change(data, "rotate_key", owner, role, lambda keys: keys.rotate(owner, Role(role), slot), key=key)
+        made = {slot: value}
+    _show(made, asked)
 
 
 @command.command("list")
 @data_option
-def list_keys(data: Path) -> None:
-    """List the keys of all resources, without their values."""
+@server_options
+def list_keys(data: Path | None, asked: Asked) -> None:
+    """List the keys of all resources, without their values; on a server, those of the resource of your key."""
+    if asked.named:
+        _only_there(data, None)
+        with api_of(asked) as api:
+            found = api.keys()
+    else:
+        found = _with_keys(data, _all_of)
+    if asked.as_json:
+        print_json(found)
+        return
+    for key in found:
+        click.echo(
+            "  ".join([*(key[name] for name in ("resource", "role", "name", "hint") if name in key), _made(key)])
+        )
+    if not found:
+        note(NO_KEYS)
 
-    async def all_of(ledger: SqlLedger, keys: Keys) -> None:
-        for key in keys.all():
-            made = datetime.datetime.fromtimestamp(key.created_at, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-            click.echo(f"{key.resource}  {key.role.value}  {key.slot.value}  ...{key.hint}  {made}")
-        if not keys.any:
-            click.echo("there are no keys; make some with 'slackwater keys create'", err=True)
 
-    _with_keys(data, all_of)
+async def _all_of(_: SqlLedger, keys: Keys) -> list[dict[str, Any]]:
+    return [
+        {
+            "resource": key.resource,
+            "role": key.role.value,
+            "name": key.slot.value,
+            "hint": f"...{key.hint}",
+            "created_at": key.created_at,
+        }
+        for key in keys.all()
+    ]
+
+
+def _made(key: dict[str, Any]) -> str:
+    return datetime.datetime.fromtimestamp(key["created_at"], datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 @command.command("delete")
 @data_option
 @resource_option
 @role_option
-def delete(data: Path, resource: str, role: str) -> None:
+@server_options
+def delete(data: Path | None, resource: str | None, role: str, asked: Asked) -> None:
     """Take both keys of a role away."""
-    if not _change(data, "delete_keys", resource, role, lambda keys: keys.delete(resource, Role(role))):
-        click.echo(f"error: the role '{role}' of resource '{resource}' has no keys", err=True)
+    if asked.named:
+        _only_there(data, resource)
+        with api_of(asked) as api:
+            gone = api.delete_keys(role)
+        if asked.as_json:
+            print_json(gone)
+        return
+    owner = resource or DEFAULT
+    if not _change(data, "delete_keys", owner, role, lambda keys: keys.delete(owner, Role(role))):
+        click.echo(f"error: the role '{role}' of resource '{owner}' has no keys", err=True)
         sys.exit(1)
+    if asked.as_json:
+        print_json({"resource": owner, "role": role, "deleted": True})
 
 
-def _show(made: dict[Slot, str]) -> None:
-    for slot, key in made.items():
-        click.echo(f"{slot.value}  {key}")
-    click.echo("these are shown only now; keep them where secrets are kept", err=True)
+def _only_there(data: Path | None, resource: str | None) -> None:
+    if data is not None or resource is not None:
+        raise click.UsageError(
+            "a server changes the keys of one resource, your key's; --data and --resource go without it"
+        )
+
+
+def _values(found: list[dict[str, Any]]) -> dict[Slot, str]:
+    """The new ones among the keys that a server has answered with."""
+    return {Slot(key["name"]): key["value"] for key in found if key.get("value")}
+
+
+def _show(made: dict[Slot, str], asked: Asked) -> None:
+    if asked.as_json:
+        print_json({slot.value: key for slot, key in made.items()})
+    else:
+        for slot, key in made.items():
+            click.echo(f"{slot.value}  {key}")
+    note(ONCE)
 
 
 def _change(
-    data: Path, action: str, resource: str, role: str, work: Callable[[Keys], Awaitable[T]], **detail: str
+    data: Path | None, action: str, resource: str, role: str, work: Callable[[Keys], Awaitable[T]], **detail: str
 ) -> T:
     """A change, and its entry in the audit log, in the words of the API; the entry is durable before a key is shown."""
 
@@ -128,7 +200,7 @@ def _change(
     return _with_keys(data, audited)
 
 
-def _with_keys(data: Path, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
+def _with_keys(data: Path | None, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
     async def run(path: Path) -> T:
         ledger = SqlLedger.open(path)
         try:
@@ -139,7 +211,7 @@ def _with_keys(data: Path, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T
             await ledger.close()
 
     try:
-        with DataDirectory.open(data) as directory:
+        with DataDirectory.open(data or Path("slackwater-data")) as directory:
             return asyncio.run(run(directory.ledger_path))
     except DataDirectoryError as error:
         click.echo(f"error: {error}{RUNNING}", err=True)

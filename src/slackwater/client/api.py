@@ -94,6 +94,22 @@ class Api:
         """What was completed and what it cost; an extension of ours."""
         return self._object("GET", "/usage", query=query)
 
+    def keys(self) -> list[Object]:
+        """The keys of the resource, without their values; an extension of ours, for administrators."""
+        return _list(self._object("GET", "/keys").get("data"))
+
+    def create_keys(self, role: str) -> list[Object]:
+        """Makes both keys of a role. Not repeated: the answer that was lost may have had the ones that count."""
+        return _list(self._object("POST", "/keys", body={"role": role}).get("data"))
+
+    def rotate_key(self, role: str, key: str) -> list[Object]:
+        """Makes one key of a role anew; the answer has both, and the value of the new one."""
+        return _list(self._object("POST", f"/keys/{quote(role, safe='')}/rotate", body={"key": key}).get("data"))
+
+    def delete_keys(self, role: str) -> Object:
+        """Takes both keys of a role away."""
+        return self._object("DELETE", f"/keys/{quote(role, safe='')}")
+
     def _once(self, path: str, body: Object) -> Object:
         """A POST that must not happen twice. The key is ignored by those who do not know it, and then it is not repeated."""
         headers = {"Idempotency-Key": f"slackwater-{uuid.uuid4().hex}"}
