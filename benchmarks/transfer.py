@@ -81,7 +81,7 @@ def call(peer: Peer, head: str, body: Path | None, take: Callable[[memoryview], 
     """One request on a connection of its own; `take` gets the body of the answer, piece by piece."""
     with socket.create_connection(peer.address) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(f"{head}Host: benchmark\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"{head}Host: localhost\r\nConnection: close\r\n\r\n".encode())
         if body is not None:
             with body.open("rb") as file:
                 connection.sendfile(file)

@@ -135,7 +135,7 @@ def test_a_broken_upload_leaves_nothing(server: Server) -> None:
     body, headers = form(PURPOSE, ('form-data; name="file"; filename="x.jsonl"', b"x" * 2_000_000))
     host, port = server.address.split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST {AZURE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST {AZURE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection.sendall(head.encode() + b"\r\n" + body[:1_500_000])
     body, headers = form(PURPOSE, FILE)
