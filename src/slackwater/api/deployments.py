@@ -168,6 +168,7 @@ def _details(view: View) -> objects.DeploymentDetails:
         fault=view.fault,
         enqueuedTokens=view.enqueued_tokens,
         enqueuedTokenLimit=None if deployment is None else deployment.enqueued_token_limit,
+        whenFull=UNSET if deployment is None else deployment.when_full.value,
         dynamicQuota=dynamic,
         backends=[
             objects.DeployedBackend(

@@ -34,7 +34,7 @@ class Deliverer:
         sender: Sender | None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Without a `sender`, webhooks are turned off: what waits goes on waiting."""
+        """Without a `sender`, webhooks are turned off: what waits goes on waiting, until its 72 hours are over."""
         self._ledger = ledger
         self._clock = clock
         self._sender = sender

@@ -219,9 +219,10 @@ class Service:
                 Loop(f"webhook-{number}", deliverer.step, clock=clock, hint=webhook_hint, idle_seconds=1.0)
                 for number in range(DELIVERIES_AT_ONCE)
             ]
-            stages.append(
-                Loop("webhooks", deliverer.tidy, clock=clock, hint=webhook_hint, idle_seconds=60.0, every=True)
-            )
+        # Also where webhooks are turned off: batches still end, and what nobody is told of must not pile up.
+        stages.append(
+            Loop("webhooks", self.deliverer.tidy, clock=clock, hint=self.webhook_hint, idle_seconds=60.0, every=True)
+        )
         if self.audit_janitor is not None:
             # A hint of its own: nobody has to wake it.
             stages.append(Loop("audit", self.audit_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))

@@ -128,6 +128,8 @@ class DeploymentDetails(Struct, frozen=True, kw_only=True):
     """Why it cannot be served, where it cannot."""
     enqueuedTokens: int
     enqueuedTokenLimit: int | None
+    whenFull: Literal["fail", "queue"] | UnsetType = UNSET
+    """What becomes of a batch that finds no room."""
     dynamicQuota: DynamicQuota | UnsetType = UNSET
     backends: list[DeployedBackend]
 

@@ -7,12 +7,16 @@ import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
 import { bodyOf, changesOf, faultsOf, formOf } from "./deployment_fields.js";
 
+/** What becomes of a job that finds no room. @param {any} made @returns {string} */
+const whenFullOf = (made) => made?.properties.slackwater?.whenFull ?? "";
+
 /**
- * @param {{made: any, whenFull?: string, others: any[], onClose: () => void, onDone: () => void}} properties
- *   made: the deployment to change, null for a new one; whenFull: as it is now; others: those of the control plane
+ * @param {{made: any, others: any[], onClose: () => void, onDone: () => void}} properties
+ *   made: the deployment to change, null for a new one; others: those of the control plane
  */
-export function DeploymentForm({ made, whenFull = "", others, onClose, onDone }) {
+export function DeploymentForm({ made, others, onClose, onDone }) {
   const [before, setBefore] = useState(made);
+  const whenFull = whenFullOf(before);
   const [form, setForm] = useState(() => formOf(made, others, whenFull));
   const [faults, setFaults] = useState(/** @type {Record<string, string>} */ ({}));
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -44,7 +48,7 @@ export function DeploymentForm({ made, whenFull = "", others, onClose, onDone })
     try {
       const fresh = await call(`/deployments/${part(form.name)}`);
       setBefore(fresh);
-      setForm(formOf(fresh, others, whenFull));
+      setForm(formOf(fresh, others, whenFullOf(fresh)));
       setError(null);
       onDone();
     } catch (problem) {

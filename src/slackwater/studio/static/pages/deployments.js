@@ -35,7 +35,7 @@ export function Page() {
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
     <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} />`)}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
-    ${edited && html`<${DeploymentForm} made=${edited.made} whenFull=${edited.status?.quota.when_full} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
+    ${edited && html`<${DeploymentForm} made=${edited.made} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
     ${doomed && html`<${Delete} each=${doomed} onClose=${() => setDoomed(null)} onDone=${list.refresh} />`}`;
 }
 
