@@ -269,11 +269,11 @@ def test_keys_are_nowhere_in_the_data_directory(world: World) -> None:
 
 
 def test_the_command_says_when_a_server_is_running(world: World) -> None:
-    """One line, with the way over the API."""
+    """One line, with the way through the server."""
     ran = subprocess.run(
         [sys.executable, "-m", "slackwater", "keys", "create", "--data", str(world.data)],
         capture_output=True,
         text=True,
     )
     assert ran.returncode == 2
-    assert "/v1/keys" in ran.stderr
+    assert "add --server http://" in ran.stderr
