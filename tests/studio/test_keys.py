@@ -73,6 +73,18 @@ class TestOnAnOpenServer:
         page.reload()
         expect(panel(page, "User").get_by_role("listitem").filter(has_text="Key 2")).to_contain_text(user[-4:])
 
+    def test_a_dialog_is_open_before_the_next_key(self, open_page: OpenPage) -> None:
+        """Whoever is quick with Escape is heard: a dialog is open as soon as it is drawn, not some time after."""
+        page = open_page("/keys")
+        expect(page.get_by_role("button", name="Make keys for administrators")).to_be_visible()
+        drawn_and_open = """async () => {
+            document.querySelector('[aria-label="Make keys for administrators"]').click();
+            while (!document.querySelector("dialog")) await Promise.resolve();
+            await Promise.resolve();
+            return document.querySelector("dialog").open;
+        }"""
+        assert page.evaluate(drawn_and_open) is True
+
     def test_not_now_changes_nothing(self, open_page: OpenPage, call: Caller) -> None:
         """A question can be left, and what is shown once is not let go without a copy by a slip of the hand."""
         page = open_page("/keys")

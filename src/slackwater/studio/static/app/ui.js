@@ -5,7 +5,7 @@ import htm from "../vendor/htm.mjs";
 import { computed as makeComputed, signal as makeSignal } from "../vendor/signals.mjs";
 
 export { render };
-export { useEffect, useMemo, useRef, useState, useCallback } from "../vendor/preact_hooks.mjs";
+export { useEffect, useLayoutEffect, useMemo, useRef, useState, useCallback } from "../vendor/preact_hooks.mjs";
 export { effect } from "../vendor/signals.mjs";
 
 /**

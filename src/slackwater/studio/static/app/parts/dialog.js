@@ -1,6 +1,6 @@
 // @ts-check
 /** A dialog of the browser: it keeps the focus inside, closes with Escape, and gives the focus back. */
-import { html, useEffect, useRef, useState } from "../ui.js";
+import { html, useLayoutEffect, useRef, useState } from "../ui.js";
 import { Button, Failure } from "./basics.js";
 
 /**
@@ -9,7 +9,8 @@ import { Button, Failure } from "./basics.js";
  */
 export function Dialog({ title, onClose, wide = false, actions, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement|null} */ (null));
-  useEffect(() => {
+  // Before the browser paints: Escape, pressed as soon as the dialog is seen, has to find it open.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     dialog.current?.showModal();
     return () => {
