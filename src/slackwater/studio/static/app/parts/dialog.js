@@ -11,9 +11,11 @@ export function Dialog({ title, onClose, wide = false, actions, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement|null} */ (null));
   // Before the browser paints: Escape, pressed as soon as the dialog is seen, has to find it open.
   useLayoutEffect(() => {
-    const before = document.activeElement;
-    dialog.current?.showModal();
+    const [before, element] = [document.activeElement, dialog.current];
+    element?.showModal();
     return () => {
+      // Nothing outside can have the focus while it is open.
+      element?.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
