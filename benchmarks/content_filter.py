@@ -13,15 +13,15 @@ import time
 from harness import median, table
 
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.core.blocklists import Blocklists
-from slackwater.core.content_filter import Blocklist, Policy
-from slackwater.core.filtered_bodies import prompts_of
-from slackwater.core.lines import LineWriter
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.core.request import Outcome, Reply, Request, Result
-from slackwater.pipeline.content_filter import ContentFilter
-from slackwater.pipeline.dispatcher import Dispatcher
-from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
+from slackwater.core.filtering.blocklists import Blocklists
+from slackwater.core.filtering.content_filter import Blocklist, Policy
+from slackwater.core.filtering.filtered_bodies import prompts_of
+from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.filtering.content_filter import ContentFilter
+from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
+from slackwater.pipeline.sending.dispatcher import Dispatcher
 
 # An alphabet, and how long its words are.
 SCRIPTS = (

@@ -66,7 +66,7 @@ async def bare(url: str, concurrency: int) -> Call:
 
 async def slackwater(url: str, concurrency: int) -> Call:
     """The client under test."""
-    from slackwater.adapters.http_backend import HttpBackend
+    from slackwater.adapters.upstream.http_backend import HttpBackend
 
     backend = HttpBackend(url, connections_max=concurrency)
 

@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 from harness import RESULTS, median, table
 from service import Service, service
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.adapters.sql_rows import batch_row
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.rows import batch_row
 from slackwater.core.batch import Batch, Policies, RequestCounts, Status
 
 LIMIT, BEGINNING, PER_SECOND = 100, 1_750_000_000, 3

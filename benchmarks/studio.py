@@ -20,10 +20,10 @@ from harness import RESULTS, big_input, median, table
 from listing import batch
 from service import Service, service
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.adapters.sql_rows import batch_row, file_row
-from slackwater.core.file import File, Purpose
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.rows import batch_row, file_row
+from slackwater.core.files.file import File, Purpose
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -46,11 +46,11 @@ def typed_pass(path: Path) -> int:
 
 def child(variant: str, path: Path) -> None:
     """Runs one variant and prints what it cost."""
-    from slackwater.adapters.disk_blobs import DiskBlobs
-    from slackwater.adapters.tiktoken_counter import TiktokenCounter
-    from slackwater.core.deployment import Capabilities
-    from slackwater.core.line_judge import Rules
-    from slackwater.pipeline.input_scan import scan_input
+    from slackwater.adapters.disk.blobs import DiskBlobs
+    from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
+    from slackwater.core.input.line_judge import Rules
+    from slackwater.core.sending.deployment import Capabilities
+    from slackwater.pipeline.input.input_scan import scan_input
 
     blobs = DiskBlobs(path.parent)
     rules = Rules(family="azure", endpoint="/chat/completions", deployments={"bench": Capabilities()})

@@ -2,7 +2,7 @@
 
 The files are those that tiktoken itself downloads, under its cache names; their hashes are checked against the ones that
 tiktoken checks. The PyPI wheel of litellm has both: `pip download --no-deps litellm`, then unzip
-`litellm/litellm_core_utils/tokenizers/*`. What is packed, and how, is in `slackwater.adapters.tiktoken_counter`.
+`litellm/litellm_core_utils/tokenizers/*`. What is packed, and how, is in `slackwater.adapters.work.tiktoken_counter`.
 """
 
 import base64
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tiktoken_ext.openai_public as encodings
 
-TARGET = Path(__file__).parent.parent / "src" / "slackwater" / "adapters" / "tokenizers"
+TARGET = Path(__file__).parent.parent / "src" / "slackwater" / "adapters" / "work" / "tokenizers"
 FILES = {
     "o200k_base": (
         "fb374d419588a4632f3f557e76b4b70aebbca790",

@@ -6,10 +6,10 @@ import pytest
 
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import load, price_list
-from slackwater.core.deployment import Capabilities
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.resource import Role
 from slackwater.core.errors import ConfigError
-from slackwater.core.price import Price
-from slackwater.core.resource import Role
+from slackwater.core.sending.deployment import Capabilities
 from slackwater.wiring import deployment_record, verifier_of
 
 GOOD = """

@@ -140,13 +140,13 @@ def test_without_a_policy_there_is_nothing_of_it(tmp_path: Path) -> None:
 import sys
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import load
-from slackwater.pipeline.dispatcher import Dispatcher
+from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.wiring import dispatchers_of
 
 (deployment,) = load(None).deployments
 for dispatcher in dispatchers_of(deployment, {}, SystemClock(), {}):
     assert type(dispatcher) is Dispatcher
-names = ("re2", "daachorse", "slackwater.core.blocklists", "slackwater.core.filtered_bodies")
+names = ("re2", "daachorse", "slackwater.core.filtering.blocklists", "slackwater.core.filtering.filtered_bodies")
 assert not [name for name in names if name in sys.modules]
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from slackwater.config import Config, load, ordered_deployment
-from slackwater.core.deployment import Deployment
 from slackwater.core.errors import ConfigError
+from slackwater.core.sending.deployment import Deployment
 from slackwater.wiring import deployment_record
 from tests.test_config import faults
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slackwater.core.errors import QuotaExceeded
-from slackwater.core.file import File, FileLimits, FileStatus
+from slackwater.core.files.file import File, FileLimits, FileStatus
 from slackwater.ports import Ledger, PendingImport
 from tests.adapters.ledger_contract import file
 

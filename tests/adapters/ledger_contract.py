@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, Usage, WindowElapsed
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, WindowElapsed
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.file import File, Purpose
+from slackwater.core.files.file import File, Purpose
 from slackwater.ports import BlobRange, Ledger, NewShard, Segment, Shard
 
 T = TypeVar("T")

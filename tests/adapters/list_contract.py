@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from slackwater.core.batch import Batch, BatchError, Status
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.listing import (
+from slackwater.core.watching.listing import (
     EQUALITY,
     EVERY_BATCH,
     INTEGER_LEAST,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slackwater.core.errors import Conflict, InvalidRequest, QuotaExceeded
-from slackwater.core.file import FileLimits, Purpose
+from slackwater.core.files.file import FileLimits, Purpose
 from slackwater.ports import IdempotencyKey, Ledger
 from tests.adapters.ledger_contract import batch, file, started
 

@@ -8,8 +8,8 @@ import asyncio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.batch import TERMINAL, Batch, Policies, Status, WindowElapsed
-from slackwater.core.resource import DEFAULT
 from slackwater.ports import Ledger, NewShard, Shard
 from tests.adapters.ledger_contract import batch, segment
 

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
-from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_backend import HttpBackend
 
 Script = Callable[["Peer"], Awaitable[None]]
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from slackwater.core.accounts.resource import Role
+from slackwater.core.accounts.session import Session
 from slackwater.core.batch import BatchError, RequestCounts, Status
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.request import Outcome
-from slackwater.core.resource import Role
-from slackwater.core.session import Session
+from slackwater.core.sending.request import Outcome
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, Ledger, NewResults
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 

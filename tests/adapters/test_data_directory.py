@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.data_directory import DataDirectory
+from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.core.errors import DataDirectoryError
 
 HOLDER = """
     import sys
     from pathlib import Path
-    from slackwater.adapters.data_directory import DataDirectory
+    from slackwater.adapters.disk.data_directory import DataDirectory
     held = DataDirectory.open(Path(sys.argv[1]))
     print("held", flush=True)
     sys.stdin.read()
@@ -105,7 +105,7 @@ def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
     script = """
         import os, sys
         from pathlib import Path
-        from slackwater.adapters.data_directory import DataDirectory
+        from slackwater.adapters.disk.data_directory import DataDirectory
         from slackwater.core.errors import DataDirectoryError
         # First, because the way to here may be closed to others; and permissions do not bind root.
         os.chdir(sys.argv[1])

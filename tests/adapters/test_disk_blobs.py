@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.disk_blobs import Disk, DiskBlobs
+from slackwater.adapters.disk.blobs import Disk, DiskBlobs
 from slackwater.core.errors import StorageFull
 from slackwater.ports import BlobRange, BlobStore
 from tests.adapters.blob_contract import LONG, BlobContract, content, put
@@ -266,7 +266,7 @@ def test_a_real_limit_of_the_kernel(tmp_path: Path) -> None:
     script = """
         import asyncio, resource, sys
         from pathlib import Path
-        from slackwater.adapters.disk_blobs import DiskBlobs
+        from slackwater.adapters.disk.blobs import DiskBlobs
         from slackwater.core.errors import StorageFull
 
         def limit(size):

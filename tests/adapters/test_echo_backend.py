@@ -14,11 +14,11 @@ import openai
 import pytest
 import uvicorn
 
-from slackwater.adapters.echo_answers import example_of
-from slackwater.adapters.echo_backend import EchoBackend
-from slackwater.adapters.echo_server import echo_app
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.core.request import Reply
+from slackwater.adapters.upstream.echo_answers import example_of
+from slackwater.adapters.upstream.echo_backend import EchoBackend
+from slackwater.adapters.upstream.echo_server import echo_app
+from slackwater.core.sending.request import Reply
 
 T = TypeVar("T")
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello there"}]}

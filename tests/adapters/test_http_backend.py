@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.request import Reply
+from slackwater.core.sending.request import Reply
 from tests.adapters.scripted_server import Peer, ScriptedServer, echo
 
 T = TypeVar("T")

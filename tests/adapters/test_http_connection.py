@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.adapters.http_connection import OVERHEAD_BYTES_MAX, Connection, Outcome
+from slackwater.adapters.upstream.http_connection import OVERHEAD_BYTES_MAX, Connection, Outcome
 from slackwater.core.errors import BackendReplyBroken
-from slackwater.core.request import Reply
+from slackwater.core.sending.request import Reply
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, ScriptedServer, echo, turns, with_server

@@ -3,7 +3,7 @@
 import pytest
 
 from slackwater import __version__
-from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_backend import HttpBackend
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, ScriptedServer
 

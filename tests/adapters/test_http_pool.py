@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from slackwater.adapters.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.errors import BackendReplyBroken, BackendUnreachable
-from slackwater.core.request import Reply
+from slackwater.core.sending.request import Reply
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, ScriptedServer, echo, turns, with_server
 

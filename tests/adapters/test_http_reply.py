@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.adapters.http_reply import RETRY_AFTER_MAX_SECONDS, decoded, retry_after_seconds
+from slackwater.adapters.upstream.http_reply import RETRY_AFTER_MAX_SECONDS, decoded, retry_after_seconds
 from slackwater.core.errors import BackendReplyBroken
 
 NOON = 1_700_000_000.0 - 1_700_000_000 % 86400 + 43200  # 2023-11-14 12:00:00 GMT

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from slackwater.adapters.httpcore_fetcher import HttpcoreFetcher
-from slackwater.adapters.judged_network import resolve
+from slackwater.adapters.outside.httpcore_fetcher import HttpcoreFetcher
+from slackwater.adapters.outside.judged_network import resolve
 from slackwater.core.errors import FetchFailed, ImportRefused, InvalidRequest
-from slackwater.core.imports import Origins
+from slackwater.core.outside.imports import Origins
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, Script, ScriptedServer
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from slackwater.adapters.httpcore_sender import HttpcoreSender
-from slackwater.core.destinations import Destinations
+from slackwater.adapters.outside.httpcore_sender import HttpcoreSender
 from slackwater.core.errors import InvalidRequest, SendFailed
+from slackwater.core.outside.destinations import Destinations
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, Script, ScriptedServer
 

@@ -8,9 +8,9 @@ from typing import Any
 import jwt
 import pytest
 
-from slackwater.adapters.issuer_keys import DOCUMENT_BYTES_MAX, KEYS_MAX
+from slackwater.adapters.identity.issuer_keys import DOCUMENT_BYTES_MAX, KEYS_MAX
+from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import IssuerUnavailable, TokenRefused
-from slackwater.core.resource import Principal
 from tests.adapters.conftest import Run
 from tests.adapters.tokens import ANN, SetClock, verified, verifier
 from tests.issuer import DISCOVERY, EC_KEY, JWKS, RSA_KEYS, Issuer, part

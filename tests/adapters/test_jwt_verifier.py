@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from slackwater.adapters.jwt_verifier import TOKEN_LENGTH_MAX
+from slackwater.adapters.identity.jwt_verifier import TOKEN_LENGTH_MAX
 from slackwater.core.errors import PermissionDenied, TokenRefused
 from tests.adapters.conftest import Run
 from tests.adapters.tokens import ANN, verified, verifier

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.moderations_classifier import GuardClassifier, ModerationsClassifier
-from slackwater.core.content_filter import Category, Severities, Severity
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.moderations_classifier import GuardClassifier, ModerationsClassifier
 from slackwater.core.errors import ClassifierFailed
+from slackwater.core.filtering.content_filter import Category, Severities, Severity
 from slackwater.ports import Backend, Classifier
 from tests.adapters.scripted_server import Peer, ScriptedServer
 

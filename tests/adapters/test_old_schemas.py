@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.backup_store import named_blobs
+from slackwater.adapters.backup.store import named_blobs
 from tests.adapters.schemas.blobs import ADMIN_KEY, ANSWERED, BLOBS, INPUT, OUTPUT
 from tests.api.calls import Caller
 from tests.api.conftest import CONFIG

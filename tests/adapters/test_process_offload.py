@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
-from slackwater.adapters.process_offload import InlineOffload, ProcessOffload
+from slackwater.adapters.work.process_offload import InlineOffload, ProcessOffload
 from slackwater.core.errors import InvalidRequest, SlackwaterError
 from slackwater.ports import Offload
 
@@ -242,7 +242,7 @@ def test_it_inherits_no_socket() -> None:
 
 PARENT = """
     import asyncio, sys
-    from slackwater.adapters.process_offload import ProcessOffload
+    from slackwater.adapters.work.process_offload import ProcessOffload
     from tests.adapters import test_process_offload
 
     async def main():

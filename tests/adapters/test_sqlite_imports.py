@@ -4,8 +4,8 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.file import FileStatus
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.files.file import FileStatus
 from slackwater.ports import Ledger
 from tests.adapters.import_contract import ImportContract, ordered
 

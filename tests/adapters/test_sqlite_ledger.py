@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.adapters.sqlite import SCHEMA_VERSION
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import LedgerContract, batch, file

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import BatchError, Status
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.listing import BatchQuery, Condition, Field, Operator, Ordering
+from slackwater.core.watching.listing import BatchQuery, Condition, Field, Operator, Ordering
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import batch
 from tests.adapters.list_contract import ListContract

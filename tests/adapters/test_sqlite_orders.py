@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.adapters.sqlite import MIGRATIONS, SCHEMA_VERSION
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.sqlite import MIGRATIONS, SCHEMA_VERSION
 from slackwater.core.batch import Status
-from slackwater.core.file import Purpose
+from slackwater.core.files.file import Purpose
 from slackwater.ports import Ledger
 from tests.adapters.order_contract import OrderContract
 

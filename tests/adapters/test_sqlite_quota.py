@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import Ledger
 from tests.adapters.quota_machine import QuotaMachine
 

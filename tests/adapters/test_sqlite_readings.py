@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import QUERIES, SqlLedger
+from slackwater.adapters.sql.ledger import QUERIES, SqlLedger
 from slackwater.ports import Readings
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 

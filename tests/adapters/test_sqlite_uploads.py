@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import Ledger
 from tests.adapters.upload_contract import UploadContract
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.batch import Usage
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import InvalidRequest
 from slackwater.ports import AuditSearch, Ledger
 from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, entry, results

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Status
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import batch, started

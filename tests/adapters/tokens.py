@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from slackwater.adapters.jwt_verifier import JwtVerifier
+from slackwater.adapters.identity.jwt_verifier import JwtVerifier
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.core.claims import ClaimRules
-from slackwater.core.resource import Principal, Role
+from slackwater.core.accounts.claims import ClaimRules
+from slackwater.core.accounts.resource import Principal, Role
 from tests.adapters.conftest import Run
 from tests.issuer import AUDIENCE, Issuer
 

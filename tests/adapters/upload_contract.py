@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from slackwater.core.errors import QuotaExceeded
-from slackwater.core.file import FileLimits, Purpose
-from slackwater.core.upload import Upload, UploadPart, UploadStatus
+from slackwater.core.files.file import FileLimits, Purpose
+from slackwater.core.files.upload import Upload, UploadPart, UploadStatus
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import file
 

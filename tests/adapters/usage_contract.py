@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from slackwater.core.batch import RequestCounts, Usage
-from slackwater.core.cost import GroupBy
-from slackwater.core.price import Price
+from slackwater.core.accounts.cost import GroupBy
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import RequestCounts
 from slackwater.ports import AuditEntry, AuditSearch, BlobRange, FileCounts, Ledger, NewShard, Segment, Shard
 from tests.adapters.ledger_contract import batch, file
 

@@ -5,9 +5,9 @@ import asyncio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from slackwater.core.batch import Usage
-from slackwater.core.cost import UsageEntry, charges, cost_of
-from slackwater.core.price import Price
+from slackwater.core.accounts.cost import UsageEntry, charges, cost_of
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.usage import Usage
 from slackwater.ports import Ledger, Shard
 from tests.adapters.usage_contract import BEGIN, CHEAP, DAY, DEAR, END, EVERYTHING, accepted, results
 

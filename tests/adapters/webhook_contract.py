@@ -8,7 +8,7 @@ import pytest
 
 from slackwater.core.batch import Policies, Status, WindowElapsed
 from slackwater.core.errors import InvalidRequest, QuotaExceeded
-from slackwater.core.webhooks import (
+from slackwater.core.telling.webhooks import (
     Delivery,
     DeliveryState,
     EventType,

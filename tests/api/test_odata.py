@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slackwater.api.odata import read_query
 from slackwater.core.batch import Status
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.listing import (
+from slackwater.core.watching.listing import (
     EQUALITY,
     EVERY_BATCH,
     INTEGER_LEAST,

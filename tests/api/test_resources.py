@@ -13,7 +13,7 @@ import pytest
 from slackwater.api.dialects import DIALECTS
 from slackwater.api.operation import Operation
 from slackwater.api.operations import OPERATIONS
-from slackwater.core.resource import RANKS, Role
+from slackwater.core.accounts.resource import RANKS, Role
 from tests.api.calls import FAMILIES, Answer, Caller, chat, order
 from tests.server import Server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 from tests.api.browser import SAME_ORIGIN, Browser
 from tests.api.calls import Caller, chat
 from tests.server import Server

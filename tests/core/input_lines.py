@@ -4,9 +4,9 @@ import io
 import json
 
 from slackwater.core.batch import BatchError
-from slackwater.core.deployment import Capabilities
-from slackwater.core.line_judge import Rules
-from slackwater.core.validation import InputChecker, Verdict
+from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.validation import InputChecker, Verdict
+from slackwater.core.sending.deployment import Capabilities
 
 DEPLOYMENT = "REPLACE-WITH-MODEL-DEPLOYMENT-NAME"
 DEPLOYMENTS = {DEPLOYMENT: Capabilities()}

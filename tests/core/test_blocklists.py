@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slackwater.core.blocklists import Blocklists, fold, searcher
-from slackwater.core.content_filter import Blocklist
+from slackwater.core.filtering.blocklists import Blocklists, fold, searcher
+from slackwater.core.filtering.content_filter import Blocklist
 
 TERMS = ("Bluefin", "straße", "日本", "ปลา", "new york", "کتاب", "कल", "c++", "바다", "café")
 

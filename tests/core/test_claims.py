@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from slackwater.core.claims import ClaimRules, fault_of_issuer_url, looks_like_jwt, principal_of
+from slackwater.core.accounts.claims import ClaimRules, fault_of_issuer_url, looks_like_jwt, principal_of
+from slackwater.core.accounts.resource import Principal, Role
 from slackwater.core.errors import PermissionDenied, TokenRefused
-from slackwater.core.resource import Principal, Role
 
 RESOURCES = frozenset({"default", "red", "blue"})
 

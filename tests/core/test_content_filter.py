@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.content_filter import (
+from slackwater.core.filtering.content_filter import (
     Blocklist,
     Category,
     Findings,
@@ -18,7 +18,7 @@ from slackwater.core.content_filter import (
     findings,
     severity_of,
 )
-from slackwater.core.filtered_bodies import Answer, answer_of, prompts_of
+from slackwater.core.filtering.filtered_bodies import Answer, answer_of, prompts_of
 from tests.contract.samples import sample, sample_lines
 
 SAFE = dict.fromkeys(Category, Severity.SAFE)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.batch import Usage
-from slackwater.core.cost import UsageEntry, charges, cost_of, price_of
-from slackwater.core.price import Price, read_price, written
+from slackwater.core.accounts.cost import UsageEntry, charges, cost_of, price_of
+from slackwater.core.accounts.price import Price, read_price, written
+from slackwater.core.accounts.usage import Usage
 
 tokens = st.integers(0, 10**9)
 usages = st.builds(

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.batch import MOMENT, NEXT, TERMINAL, Batch, Event, Policies, Status, can
-from slackwater.core.deployment import Deployment, WhenFull
-from slackwater.core.quota import admit, refusal, shorten
-from slackwater.core.scheduling import rank_shards
+from slackwater.core.quota.enqueued import admit, refusal, shorten
+from slackwater.core.sending.deployment import Deployment, WhenFull
+from slackwater.core.sending.scheduling import rank_shards
 
 
 def batch(tokens: int) -> Batch:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.deployment import Deployment, may_use
-from slackwater.core.dynamic_quota import BUCKET_SECONDS, BUCKETS_MAX, Throughput, allowance
-from slackwater.core.quota import refusal
-from slackwater.core.quota_tiers import DATA_ZONE, GLOBAL, QuotaTier, family_of, preset
-from slackwater.core.sku import SKUS, normalised_sku, takes_batches
+from slackwater.core.quota.dynamic import BUCKET_SECONDS, BUCKETS_MAX, Throughput, allowance
+from slackwater.core.quota.enqueued import refusal
+from slackwater.core.quota.tiers import DATA_ZONE, GLOBAL, QuotaTier, family_of, preset
+from slackwater.core.sending.deployment import Deployment, may_use
+from slackwater.core.sending.sku import SKUS, normalised_sku, takes_batches
 
 
 @pytest.mark.parametrize("spelled", ["globalbatch", "Global-Batch", "GLOBAL BATCH", "global_batch", "GlobalBatch"])

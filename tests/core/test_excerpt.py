@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.batch import BatchError
-from slackwater.core.excerpt import TEXT_MAX, Excerpt, excerpt_of
+from slackwater.core.input.excerpt import TEXT_MAX, Excerpt, excerpt_of
 
 LINE = json.dumps(
     {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from slackwater.core.addresses import kind_of_address
 from slackwater.core.errors import ImportRefused, InvalidRequest
-from slackwater.core.imports import Origins, fault_of_host
+from slackwater.core.outside.addresses import kind_of_address
+from slackwater.core.outside.imports import Origins, fault_of_host
 
 ORIGINS = Origins(
     hosts=("store.example.com", "*.blob.example.net", "10.0.0.5:9000", "[fd00::1]:9000", "old.example.com:8443")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.batch import Usage
-from slackwater.core.lines import (
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.sending.lines import (
     LineWriter,
     error_body,
     is_object,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.peek import HEAD_BYTES, Peek, first_line_is_json, peek
+from slackwater.core.input.peek import HEAD_BYTES, Peek, first_line_is_json, peek
 
 
 def line(text: str, *, model: str = "d") -> bytes:

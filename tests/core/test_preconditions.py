@@ -2,8 +2,8 @@
 
 import pytest
 
+from slackwater.core.accounts.preconditions import ANY, NO_PRECONDITION, Precondition
 from slackwater.core.errors import PreconditionFailed
-from slackwater.core.preconditions import ANY, NO_PRECONDITION, Precondition
 
 
 @pytest.mark.parametrize("etag", [None, "a"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.lately import Lately
-from slackwater.core.progress import SECONDS_MAX, Rates, Sample, Samples, time_left
+from slackwater.core.watching.lately import Lately
+from slackwater.core.watching.progress import SECONDS_MAX, Rates, Sample, Samples, time_left
 
 
 def watched(done: Callable[[int], int], *, seconds: int, step: int = 2) -> Samples:

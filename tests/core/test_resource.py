@@ -2,7 +2,7 @@
 
 import pytest
 
-from slackwater.core.resource import Principal, Role, Slot, StoredKey, digest_of, find_key
+from slackwater.core.accounts.resource import Principal, Role, Slot, StoredKey, digest_of, find_key
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.lines import LineWriter
-from slackwater.core.result_lines import ANSWER_LENGTH_MAX, answer_text, read_custom_id, read_result_line
+from slackwater.core.sending.lines import LineWriter
+from slackwater.core.watching.result_lines import ANSWER_LENGTH_MAX, answer_text, read_custom_id, read_result_line
 
 WRITER = LineWriter("0" * 24)
 

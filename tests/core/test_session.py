@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from slackwater.core.resource import Role
-from slackwater.core.session import Session, of_another_site, origin_of_key, surely_own_page
+from slackwater.core.accounts.resource import Role
+from slackwater.core.accounts.session import Session, of_another_site, origin_of_key, surely_own_page
 
 SESSION = Session(
     digest="d", resource="red", role=Role.USER, name="n", origin=origin_of_key("k"), created_at=0, expires_at=100

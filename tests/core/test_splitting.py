@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.splitting import PieceLimits, Splitter
+from slackwater.core.input.splitting import PieceLimits, Splitter
 
 LIMITS = PieceLimits(requests=3, bytes=100, tokens=50)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.days import day_of, first_of_month, read_day, written_day
-from slackwater.core.tables import FORMULA, table_line
+from slackwater.core.accounts.days import day_of, first_of_month, read_day, written_day
+from slackwater.core.accounts.tables import FORMULA, table_line
 
 # A line of CSV is text; a lone carriage return or a NUL is nobody's deployment.
 cells = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.adapters.tiktoken_counter import TiktokenCounter, _encoder
-from slackwater.core.tokens import (
+from slackwater.adapters.work.tiktoken_counter import TiktokenCounter, _encoder
+from slackwater.core.input.tokens import (
     HELD_BYTES_MAX,
     IMAGE_TOKENS,
     LOW_IMAGE_TOKENS,

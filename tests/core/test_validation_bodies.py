@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from slackwater.core.deployment import Capabilities
+from slackwater.core.sending.deployment import Capabilities
 from tests.core.input_lines import DEPLOYMENT, body, check, faults, line, only_fault
 
 SEED_CHAT = [{"role": "user", "content": "Hello"}]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.core.deployment import Capabilities
-from slackwater.core.line_judge import BOM, Rules
-from slackwater.core.validation import InputChecker, is_blank
+from slackwater.core.input.line_judge import BOM, Rules
+from slackwater.core.input.validation import InputChecker, is_blank
+from slackwater.core.sending.deployment import Capabilities
 from tests.core.input_lines import DEPLOYMENT, body, check, line
 
 

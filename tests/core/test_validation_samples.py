@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.core.validation import is_blank
+from slackwater.core.input.validation import is_blank
 from tests.core.input_lines import DEPLOYMENT, body, check, line
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "input"

@@ -10,9 +10,9 @@ import openai
 import pytest
 
 from slackwater.core.batch import TERMINAL
-from slackwater.core.destinations import Destinations
 from slackwater.core.errors import InvalidRequest, SendFailed
-from slackwater.core.webhooks import (
+from slackwater.core.outside.destinations import Destinations
+from slackwater.core.telling.webhooks import (
     GIVE_UP_SECONDS,
     SECRETS_MAX,
     TYPE_OF_END,

@@ -12,11 +12,11 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from slackwater.adapters.process_offload import InlineOffload
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.api.app import build_app
 from slackwater.cli.entrance import entrance_to
 from slackwater.config import Config, load
-from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.accounts.keys import Keys
 from slackwater.wiring import open_service, sender_of
 from tests.crash.moments import Moments, moment_of, watched_blobs, watched_ledger, watched_sender
 

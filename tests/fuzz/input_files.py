@@ -17,13 +17,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.tiktoken_counter import TiktokenCounter
-from slackwater.core.deployment import Capabilities
-from slackwater.core.line_judge import Rules
-from slackwater.core.lines import read_input_line, with_model
-from slackwater.core.validation import is_blank
-from slackwater.pipeline.input_scan import Scan, scan_input
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
+from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.deployment import Capabilities
+from slackwater.core.sending.lines import read_input_line, with_model
+from slackwater.pipeline.input.input_scan import Scan, scan_input
 from tests.api.calls import Caller
 from tests.fuzz.hostile_files import HostileFile, hostile_file
 from tests.fuzz.leaks import ENDED, leaks, tidy

@@ -3,7 +3,7 @@
 import pytest
 
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.request import Reply
+from slackwater.core.sending.request import Reply
 from slackwater.telemetry import Histogram, Meters
 from slackwater.wiring.backends import label_of
 from tests.pipeline.test_dispatcher import attempted

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from slackwater.adapters.otlp_tracing import OtlpTracing
+from slackwater.adapters.telemetry.otlp_tracing import OtlpTracing
 from slackwater.config import load
 from slackwater.core.errors import ConfigError
 from slackwater.ports import SpanKind

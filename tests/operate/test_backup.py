@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.backup import make_backup
-from slackwater.adapters.backup_check import verify
+from slackwater.adapters.backup.checking import verify
+from slackwater.adapters.backup.making import make_backup
 from tests.api.calls import Caller, chat
 from tests.api.conftest import CONFIG
 from tests.crash.counting_backend import CountingBackend

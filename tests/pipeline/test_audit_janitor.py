@@ -2,8 +2,8 @@
 
 import asyncio
 
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.pipeline.janitor import AUDIT_ROUND, AuditJanitor
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.pipeline.ending.janitor import AUDIT_ROUND, AuditJanitor
 from slackwater.pipeline.loops import Pace
 from tests.adapters.usage_contract import entry
 from tests.pipeline.upload_world import Watch

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from slackwater.core.errors import BackendTimeout, BackendUnreachable
-from slackwater.core.lines import LineWriter
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.core.request import Outcome, Reply, Request, Result
-from slackwater.pipeline.dispatcher import Dispatcher, Retry
+from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.sending.dispatcher import Dispatcher, Retry
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 WRITER = LineWriter("0" * 32)

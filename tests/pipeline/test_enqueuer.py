@@ -2,10 +2,10 @@
 
 import asyncio
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.core.batch import Status
-from slackwater.pipeline.enqueuer import Enqueuer
+from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.ports import NewShard
 from tests.adapters.ledger_contract import batch
 

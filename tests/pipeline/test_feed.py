@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from slackwater.core.request import Outcome, Result
-from slackwater.pipeline.feed import Cause, Feed, Item, Lease
+from slackwater.core.sending.request import Outcome, Result
+from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
 from slackwater.ports import Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.process_offload import InlineOffload
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.api import wire
 from slackwater.api.dialects import AZURE_V1, OPENAI
-from slackwater.core.deployment import BackendRef, Deployment, WhenFull
-from slackwater.core.dynamic_quota import Allowance
+from slackwater.core.accounts.price import Price
 from slackwater.core.errors import InvalidRequest, NotFound, TooBusy
-from slackwater.core.file import FileStatus, Purpose
-from slackwater.core.price import Price
-from slackwater.pipeline.file_checks import AT_ONCE_MAX, FileChecks
+from slackwater.core.files.file import FileStatus, Purpose
+from slackwater.core.quota.dynamic import Allowance
+from slackwater.core.sending.deployment import BackendRef, Deployment, WhenFull
+from slackwater.pipeline.input.file_checks import AT_ONCE_MAX, FileChecks
 from tests.adapters.ledger_contract import batch, file
 from tests.api.calls import chat
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from slackwater.core.blocklists import Blocklists
-from slackwater.core.content_filter import Blocklist, Category, Policy, Severities, Severity
 from slackwater.core.errors import BackendUnreachable, ClassifierFailed
-from slackwater.core.lines import LineWriter
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.core.request import Outcome, Reply, Request, Result
-from slackwater.pipeline.content_filter import ContentFilter
-from slackwater.pipeline.dispatcher import Retry
-from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
+from slackwater.core.filtering.blocklists import Blocklists
+from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severities, Severity
+from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.filtering.content_filter import ContentFilter
+from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
+from slackwater.pipeline.sending.dispatcher import Retry
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 WRITER = LineWriter("0" * 32)

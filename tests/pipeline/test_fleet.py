@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.core.deployment import Deployment
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.core.request import Reply
-from slackwater.pipeline.dispatcher import Dispatcher
-from slackwater.pipeline.fleet import Fleet
+from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.request import Reply
 from slackwater.pipeline.loops import Hint
-from slackwater.pipeline.worker import Worker, WorkerSettings
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import started
 

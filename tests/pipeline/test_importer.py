@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import FetchFailed, Forbidden, ImportRefused, InvalidRequest, QuotaExceeded, StorageFull
-from slackwater.core.file import File, FileLimits, FileStatus, Purpose
-from slackwater.pipeline.importer import FAULT, NOT_JSONL, Importer
+from slackwater.core.files.file import File, FileLimits, FileStatus, Purpose
+from slackwater.pipeline.files.importer import FAULT, NOT_JSONL, Importer
 from slackwater.pipeline.loops import Pace
 
 Write = Callable[[bytes], Awaitable[None]]

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.tiktoken_counter import TiktokenCounter
-from slackwater.core.deployment import Capabilities
-from slackwater.core.line_judge import Rules
-from slackwater.core.lines import read_input_line
-from slackwater.core.tokens import TokenCounter
-from slackwater.core.validation import is_blank
-from slackwater.pipeline.input_scan import Scan, scan_input
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
+from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.deployment import Capabilities
+from slackwater.core.sending.lines import read_input_line
+from slackwater.pipeline.input.input_scan import Scan, scan_input
 
 RULES = Rules(family="azure", endpoint="/chat/completions", deployments={"model": Capabilities()})
 

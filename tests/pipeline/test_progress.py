@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import RequestCounts
-from slackwater.pipeline.progress import Progress
+from slackwater.pipeline.watching.progress import Progress
 from tests.adapters.ledger_contract import claimed, segment, started
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.process_offload import InlineOffload
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import Batch, RequestCounts
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.lines import LineWriter
-from slackwater.core.request import Outcome
-from slackwater.pipeline import line_finder, result_reader
-from slackwater.pipeline.error_groups import GROUPS_MAX, ErrorGroups
-from slackwater.pipeline.line_finder import LineFinder
-from slackwater.pipeline.result_reader import ResultReader
+from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.request import Outcome
+from slackwater.pipeline.watching import line_finder, result_reader
+from slackwater.pipeline.watching.error_groups import GROUPS_MAX, ErrorGroups
+from slackwater.pipeline.watching.line_finder import LineFinder
+from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.ports import BlobRange, Shard
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 

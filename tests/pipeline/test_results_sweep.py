@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.file import Purpose
-from slackwater.pipeline.janitor import RESULTS_ROUND, Janitor
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.files.file import Purpose
+from slackwater.pipeline.ending.janitor import RESULTS_ROUND, Janitor
 from tests.adapters.ledger_contract import batch, file
 from tests.pipeline.upload_world import Watch
 

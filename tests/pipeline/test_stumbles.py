@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.process_offload import InlineOffload
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import Status
-from slackwater.core.deployment import BackendRef, Deployment
 from slackwater.core.errors import SlackwaterError
-from slackwater.pipeline.finalizer import Finalizer
+from slackwater.core.sending.deployment import BackendRef, Deployment
+from slackwater.pipeline.ending.finalizer import Finalizer
+from slackwater.pipeline.input.validator import STUMBLES_MAX, Validator
 from slackwater.pipeline.loops import Pace
-from slackwater.pipeline.validator import STUMBLES_MAX, Validator
 from slackwater.ports import BlobRange, NewShard
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 

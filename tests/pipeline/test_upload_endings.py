@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.disk_blobs import Disk
+from slackwater.adapters.disk.blobs import Disk
 from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.core.file import File
-from slackwater.core.upload import UploadStatus
-from slackwater.pipeline.janitor import UPLOAD_KEPT_SECONDS
+from slackwater.core.files.file import File
+from slackwater.core.files.upload import UploadStatus
+from slackwater.pipeline.ending.janitor import UPLOAD_KEPT_SECONDS
 from slackwater.pipeline.loops import Pace
 from tests.pipeline.upload_world import HOUR, Died, World, play
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from slackwater.core.errors import FileTooLarge, InvalidRequest, NotFound, QuotaExceeded
-from slackwater.core.file import FileLimits, Purpose
-from slackwater.core.upload import Upload, UploadStatus
+from slackwater.core.files.file import FileLimits, Purpose
+from slackwater.core.files.upload import Upload, UploadStatus
+from slackwater.pipeline.files.uploads import PART_BYTES_MAX
 from slackwater.pipeline.loops import Pace
-from slackwater.pipeline.uploads import PART_BYTES_MAX
 from tests.pipeline.upload_world import World, play
 
 

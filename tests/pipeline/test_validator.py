@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.process_offload import InlineOffload
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import Batch, Status
-from slackwater.core.deployment import BackendRef, Capabilities, Deployment
-from slackwater.core.file import File, Purpose
-from slackwater.pipeline.validator import Validator
+from slackwater.core.files.file import File, Purpose
+from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment
+from slackwater.pipeline.input.validator import Validator
 from tests.adapters.ledger_contract import batch
 
 GOOD = {

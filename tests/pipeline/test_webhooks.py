@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import SendFailed
-from slackwater.core.webhooks import GIVE_UP_SECONDS, Delivery, DeliveryState, Outcome
+from slackwater.core.telling.webhooks import GIVE_UP_SECONDS, Delivery, DeliveryState, Outcome
 from slackwater.pipeline.loops import Pace
-from slackwater.pipeline.webhooks import FAULT, KEPT_SECONDS, LATE_SECONDS, Deliverer
+from slackwater.pipeline.telling.webhooks import FAULT, KEPT_SECONDS, LATE_SECONDS, Deliverer
 from tests.adapters.webhook_contract import NOW, failed, listening
 
 HOUR = 3_600

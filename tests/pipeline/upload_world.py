@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from slackwater.adapters.disk_blobs import Disk, DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.file import File, FileLimits, Purpose
-from slackwater.core.upload import UploadPart
-from slackwater.pipeline.intake import new_file_id
-from slackwater.pipeline.janitor import UploadJanitor
-from slackwater.pipeline.uploads import Uploads
+from slackwater.adapters.disk.blobs import Disk, DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.files.file import File, FileLimits, Purpose
+from slackwater.core.files.upload import UploadPart
+from slackwater.pipeline.ending.janitor import UploadJanitor
+from slackwater.pipeline.files.intake import new_file_id
+from slackwater.pipeline.files.uploads import Uploads
 
 HOUR = 3_600
 

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
-from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status, Usage
-from slackwater.core.cost import GroupBy, cost_of
-from slackwater.core.lines import BATCH_CANCELLED, BATCH_EXPIRED, read_answer
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.accounts.cost import GroupBy, cost_of
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
+from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, read_answer
 from slackwater.ports import Segment
 
 
@@ -182,7 +183,7 @@ class Checks:
 
 
 def _now(ledger: SqlLedger, batch_id: str) -> Batch:
-    from slackwater.adapters.sql_rows import batch_record
+    from slackwater.adapters.sql.rows import batch_record
 
     row = ledger._one(ledger._reader, "batch", {"id": batch_id})
     assert row is not None

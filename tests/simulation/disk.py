@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from slackwater.adapters.disk_blobs import Disk
+from slackwater.adapters.disk.blobs import Disk
 
 
 class SimulatedDisk(Disk):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from tests.simulation.checks import Violation, must
 from tests.simulation.virtual import Stuck
 from tests.simulation.world import LEASE_SECONDS, World

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import Segment, Shard
 from tests.simulation.checks import Violation
 from tests.simulation.play import play

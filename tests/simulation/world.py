@@ -11,17 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.process_offload import InlineOffload
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.work.process_offload import InlineOffload
+from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, WindowElapsed
-from slackwater.core.deployment import BackendRef, Deployment, WhenFull
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.core.price import Price
-from slackwater.core.request import Reply
-from slackwater.pipeline.dispatcher import Dispatcher
-from slackwater.pipeline.worker import WorkerSettings
+from slackwater.core.sending.deployment import BackendRef, Deployment, WhenFull
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.request import Reply
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.wiring import Service
 from tests.simulation.checks import Checks
 from tests.simulation.disk import SimulatedDisk

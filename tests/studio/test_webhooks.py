@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from slackwater.core.webhooks import Secret, headers_of
+from slackwater.core.telling.webhooks import Secret, headers_of
 from tests.api.calls import Caller, chat
 from tests.api.receiver import Receiver
 from tests.server import Server

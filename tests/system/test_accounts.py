@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import AuditEntry
 from tests.api.calls import Caller, chat
 from tests.server import Server

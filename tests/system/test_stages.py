@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from slackwater.adapters.process_offload import InlineOffload
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.config import Config
 from slackwater.wiring import open_service
 

@@ -2,7 +2,7 @@
 
 from slackwater.api import accounts, audit, objects
 from slackwater.api.operation import Operation, Parameter, limit, text
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 
 TAG = "Accounts"
 

@@ -10,12 +10,12 @@ from starlette.responses import Response, StreamingResponse
 from slackwater.api import objects, wire
 from slackwater.api.batches import find_batch
 from slackwater.api.context import Context, context_of
-from slackwater.core.batch import Usage
-from slackwater.core.cost import Charge, GroupBy, UsageEntry, charges
-from slackwater.core.days import day_of, first_of_month, read_day, written_day
+from slackwater.core.accounts.cost import Charge, GroupBy, UsageEntry, charges
+from slackwater.core.accounts.days import day_of, first_of_month, read_day, written_day
+from slackwater.core.accounts.price import PRICE_DECIMALS, Price, written
+from slackwater.core.accounts.tables import table_line
+from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.price import PRICE_DECIMALS, Price, written
-from slackwater.core.tables import table_line
 
 DAYS_MAX = 400
 ROWS_MAX = 10_000

@@ -25,8 +25,8 @@ from slackwater.api.operations import OPERATIONS
 from slackwater.api.readiness import health, ready
 from slackwater.api.sessions import session_routes
 from slackwater.api.sign_in import sign_in_routes
+from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError
-from slackwater.core.resource import Principal
 
 log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)

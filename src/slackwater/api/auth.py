@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 from starlette.requests import Request
 
-from slackwater.core.claims import looks_like_jwt
+from slackwater.core.accounts.claims import looks_like_jwt
+from slackwater.core.accounts.resource import DEFAULT, Principal, Role
+from slackwater.core.accounts.session import COOKIE, Session, may_be_this_machine, of_another_site, surely_own_page
 from slackwater.core.errors import PermissionDenied, Unauthorized
-from slackwater.core.resource import DEFAULT, Principal, Role
-from slackwater.core.session import COOKIE, Session, may_be_this_machine, of_another_site, surely_own_page
-from slackwater.pipeline.keys import Keys
-from slackwater.pipeline.sessions import Sessions
+from slackwater.pipeline.accounts.keys import Keys
+from slackwater.pipeline.accounts.sessions import Sessions
 from slackwater.ports import TokenVerifier
 
 # Azure's words (spec 7.2), which people search for.

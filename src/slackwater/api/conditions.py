@@ -5,7 +5,7 @@ import re
 from starlette.requests import Request
 
 from slackwater.api.operation import Parameter
-from slackwater.core.preconditions import Precondition
+from slackwater.core.accounts.preconditions import Precondition
 
 # One tag of a list. Without quotes it is taken too: people copy it out of JSON. `W/` is what a proxy that compresses puts
 # before a tag; it names the same version.

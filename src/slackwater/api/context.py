@@ -9,24 +9,24 @@ from slackwater.api.auth import Authenticator
 from slackwater.api.dialects import Dialect
 from slackwater.api.metrics import Page
 from slackwater.api.studio_door import StudioDoor
-from slackwater.core.deployment import Deployment
+from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.resource import Principal
+from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.accounts.control_plane import ControlPlane
+from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.control_plane import ControlPlane
-from slackwater.pipeline.deployment_watch import DeploymentWatch
-from slackwater.pipeline.error_groups import ErrorGroups
-from slackwater.pipeline.file_checks import FileChecks
-from slackwater.pipeline.importer import Importer
-from slackwater.pipeline.intake import Intake
-from slackwater.pipeline.keys import Keys
-from slackwater.pipeline.line_finder import LineFinder
-from slackwater.pipeline.progress import Progress
-from slackwater.pipeline.readiness import Unready
-from slackwater.pipeline.result_reader import ResultReader
-from slackwater.pipeline.retries import Retries
-from slackwater.pipeline.uploads import Uploads
-from slackwater.pipeline.webhook_endpoints import WebhookEndpoints
+from slackwater.pipeline.ending.retries import Retries
+from slackwater.pipeline.files.importer import Importer
+from slackwater.pipeline.files.intake import Intake
+from slackwater.pipeline.files.uploads import Uploads
+from slackwater.pipeline.input.file_checks import FileChecks
+from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
+from slackwater.pipeline.watching.error_groups import ErrorGroups
+from slackwater.pipeline.watching.line_finder import LineFinder
+from slackwater.pipeline.watching.progress import Progress
+from slackwater.pipeline.watching.readiness import Unready
+from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.ports import BlobStore, Clock, Ledger, Tracing
 
 

@@ -4,7 +4,7 @@ from slackwater.api import deployments, objects
 from slackwater.api.conditions import CONDITIONS
 from slackwater.api.dialects import ARM, AZURE_V1, OPENAI
 from slackwater.api.operation import Operation
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 
 TAG = "Deployments"
 # `/openai/deployments` is taken: Azure's dated family has had another list there since 2022.

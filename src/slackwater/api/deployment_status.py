@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, principal_of
-from slackwater.core.resource import Role
-from slackwater.pipeline.deployment_watch import BackendView, DeploymentView
+from slackwater.core.accounts.resource import Role
+from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView
 
 
 async def list_deployment_status(request: Request) -> Response:

@@ -16,9 +16,9 @@ from slackwater.api import objects, wire
 from slackwater.api.bodies import read_body
 from slackwater.api.conditions import precondition_of, quoted
 from slackwater.api.context import context_of
-from slackwater.core.deployment import Deployment
 from slackwater.core.errors import InvalidRequest
-from slackwater.pipeline.control_plane import View
+from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.accounts.control_plane import View
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import EmptyFiles, Policies, WindowElapsed
 from slackwater.core.endpoints import normalised
-from slackwater.core.file import Purpose
+from slackwater.core.files.file import Purpose
 
 # What the service answered in `api-supported-versions` in April 2025 (spec 1.3); batch came with 2024-07-01-preview.
 API_VERSIONS = (

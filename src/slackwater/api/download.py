@@ -10,7 +10,7 @@ from slackwater.api import wire
 from slackwater.api.context import context_of
 from slackwater.api.files import find_file
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.file import FileStatus
+from slackwater.core.files.file import FileStatus
 
 # Numbers of more digits than any file has bytes make no sense.
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

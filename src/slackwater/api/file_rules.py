@@ -4,8 +4,8 @@ import re
 
 from slackwater.api.dialects import Dialect
 from slackwater.core.errors import FileRefused, InvalidRequest
-from slackwater.core.file import Purpose
-from slackwater.core.peek import first_line_is_json
+from slackwater.core.files.file import Purpose
+from slackwater.core.input.peek import first_line_is_json
 
 NOT_JSONL = "Invalid file format for Batch API. Must be .jsonl"
 FIRST_LINE = (

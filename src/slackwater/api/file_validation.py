@@ -6,10 +6,10 @@ from starlette.responses import Response
 from slackwater.api import objects, wire
 from slackwater.api.bodies import read_body
 from slackwater.api.context import context_of, dialect_of
+from slackwater.core.accounts.price import written
 from slackwater.core.errors import NotFound
-from slackwater.core.excerpt import Excerpt
-from slackwater.core.price import written
-from slackwater.pipeline.file_checks import Check
+from slackwater.core.input.excerpt import Excerpt
+from slackwater.pipeline.input.file_checks import Check
 
 
 async def validate(request: Request) -> Response:

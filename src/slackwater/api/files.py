@@ -11,7 +11,7 @@ from slackwater.api.expiry import expiry_of_form
 from slackwater.api.file_rules import check_head, check_name, lifetime, read_filename, read_purpose
 from slackwater.api.multipart import Form, read_form
 from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.core.file import File, Purpose
+from slackwater.core.files.file import File, Purpose
 
 LIST_MAX = 10_000
 FILE_ID = re.compile(r"(file|assistant)-[A-Za-z0-9-]{1,64}")

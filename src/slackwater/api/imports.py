@@ -8,7 +8,7 @@ from slackwater.api.context import context_of, dialect_of
 from slackwater.api.file_rules import check_name, lifetime, read_filename, read_purpose
 from slackwater.api.files import file_made
 from slackwater.api.objects import NewImport
-from slackwater.core.file import Purpose
+from slackwater.core.files.file import Purpose
 
 
 async def create(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from slackwater.api import keys, objects
 from slackwater.api.operation import Operation
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 
 KEY_OPERATIONS: tuple[Operation, ...] = (
     Operation(

@@ -6,8 +6,8 @@ from starlette.responses import Response
 from slackwater.api import audit, objects, wire
 from slackwater.api.bodies import read_body
 from slackwater.api.context import context_of, entrance_of
+from slackwater.core.accounts.resource import Role, Slot, StoredKey
 from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.core.resource import Role, Slot, StoredKey
 
 
 async def list_keys(request: Request) -> Response:

@@ -12,9 +12,9 @@ from slackwater.api import objects, wire
 from slackwater.api.batches import find_batch
 from slackwater.api.context import context_of, query_integer
 from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.core.lines import is_object
-from slackwater.core.request import Outcome
-from slackwater.pipeline.result_reader import EVERY_OUTCOME
+from slackwater.core.sending.lines import is_object
+from slackwater.core.sending.request import Outcome
+from slackwater.pipeline.watching.result_reader import EVERY_OUTCOME
 
 ID_LENGTH_MAX = 4_096
 # A cursor has a name for each log of a batch, and every start of the service begins new ones.

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, dialect_of
-from slackwater.core.deployment import Deployment
 from slackwater.core.errors import NotFound
+from slackwater.core.sending.deployment import Deployment
 
 OWNER = "slackwater"
 # Deployments are written in a configuration that has no dates. Clients show these two; nothing depends on them.

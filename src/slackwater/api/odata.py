@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import Status
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.listing import (
+from slackwater.core.watching.listing import (
     EQUALITY,
     INTEGER_LEAST,
     INTEGER_MOST,

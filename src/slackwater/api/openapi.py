@@ -15,7 +15,7 @@ from slackwater.api.dialects import AZURE, AZURE_V1, DIALECTS, OPENAI, Dialect
 from slackwater.api.examples import EXAMPLES
 from slackwater.api.operation import Operation, Parameter
 from slackwater.api.operations import OPERATIONS
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 
 TITLES = {AZURE.name: "Azure", AZURE_V1.name: "Azure v1", OPENAI.name: "OpenAI"}
 REASONS = {

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI, Dialect
-from slackwater.core.resource import Role
+from slackwater.core.accounts.resource import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 EVERY = (AZURE.name, AZURE_V1.name, OPENAI.name)

@@ -5,11 +5,11 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, query_integer
+from slackwater.core.accounts.cost import cost_of
+from slackwater.core.accounts.price import written
 from slackwater.core.batch import MOMENT, TERMINAL, Batch, Status
-from slackwater.core.cost import cost_of
-from slackwater.core.deployment import key_of
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.price import written
+from slackwater.core.sending.deployment import key_of
 from slackwater.ports import OverviewRow
 
 SEARCH_LENGTH_MAX = 200

@@ -8,7 +8,7 @@ from slackwater.api.batches import find_batch
 from slackwater.api.context import context_of
 from slackwater.api.overview import cost_so_far, counts_of, deployment_name
 from slackwater.core.batch import Status
-from slackwater.core.progress import time_left
+from slackwater.core.watching.progress import time_left
 
 
 async def get_progress(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slackwater.api import objects, wire
 from slackwater.api.context import entrance_of
-from slackwater.pipeline.readiness import STARTING, Unready
+from slackwater.pipeline.watching.readiness import STARTING, Unready
 
 
 async def health(request: Request) -> Response:

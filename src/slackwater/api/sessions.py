@@ -18,9 +18,9 @@ from slackwater.api.context import Entrance, entrance_of
 from slackwater.api.dialects import AZURE_V1
 from slackwater.api.objects.sessions import NewSession, SessionObject, WaysIn
 from slackwater.api.studio_door import StudioDoor
+from slackwater.core.accounts.resource import DEFAULT, Principal, Role, digest_of
+from slackwater.core.accounts.session import COOKIE, Session, of_another_site, origin_of_key
 from slackwater.core.errors import InvalidRequest, NotFound, PermissionDenied, SlackwaterError, Unauthorized
-from slackwater.core.resource import DEFAULT, Principal, Role, digest_of
-from slackwater.core.session import COOKIE, Session, of_another_site, origin_of_key
 
 SIGN_IN = "/studio/sign-in"
 PRIVATE = {"Cache-Control": "no-store"}

@@ -20,8 +20,8 @@ from slackwater.api import wire
 from slackwater.api.context import entrance_of
 from slackwater.api.dialects import AZURE_V1
 from slackwater.api.sessions import PRIVATE, SIGN_IN, door_of, guarded, is_https, no_such_issuer, set_cookie
+from slackwater.core.accounts.session import origin_of_issuer
 from slackwater.core.errors import IssuerUnavailable, SlackwaterError, TokenRefused, UserError
-from slackwater.core.session import origin_of_issuer
 from slackwater.ports import SignIn
 
 SIGNED_IN = "/studio/signed-in"

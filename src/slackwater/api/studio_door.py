@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from slackwater.pipeline.sessions import Sessions
+from slackwater.pipeline.accounts.sessions import Sessions
 from slackwater.ports import SignIn
 
 

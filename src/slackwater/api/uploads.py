@@ -11,8 +11,8 @@ from slackwater.api.dialects import Dialect
 from slackwater.api.file_rules import check_head, check_name, lifetime, read_filename, read_purpose
 from slackwater.api.multipart import read_form
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.file import File
-from slackwater.core.upload import Upload
+from slackwater.core.files.file import File
+from slackwater.core.files.upload import Upload
 
 
 async def create(request: Request) -> Response:

@@ -11,7 +11,7 @@ from slackwater.api.bodies import read_body
 from slackwater.api.context import context_of, dialect_of, query_integer
 from slackwater.api.dialects import Dialect
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.webhooks import Delivery, DeliveryState, EventType, WebhookEndpoint
+from slackwater.core.telling.webhooks import Delivery, DeliveryState, EventType, WebhookEndpoint
 
 LIST_MAX = 100
 

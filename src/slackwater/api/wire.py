@@ -30,7 +30,7 @@ from slackwater.core.errors import (
     Unauthorized,
     UserError,
 )
-from slackwater.core.file import File, FileStatus
+from slackwater.core.files.file import File, FileStatus
 
 encode = msgspec.json.Encoder().encode
 

@@ -9,12 +9,12 @@ from typing import TextIO
 import click
 import msgspec
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.cli.usage import read_option
-from slackwater.core.days import day_of
+from slackwater.core.accounts.days import day_of
+from slackwater.core.accounts.tables import table_line
 from slackwater.core.errors import DataDirectoryError
-from slackwater.core.tables import table_line
 from slackwater.ports import AuditEntry
 
 COLUMNS = AuditEntry.__struct_fields__

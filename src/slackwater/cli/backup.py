@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from slackwater.adapters.backup import make_backup
-from slackwater.adapters.backup_check import verify
+from slackwater.adapters.backup.checking import verify
+from slackwater.adapters.backup.making import make_backup
 from slackwater.cli.byte_bar import byte_bar, size_of
 from slackwater.core.errors import BackupError, DataDirectoryError
 

@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 from msgspec import Struct
 
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.core.errors import BackendError
 
 WELL_KNOWN = {

@@ -7,18 +7,18 @@ from slackwater.api.auth import Authenticator
 from slackwater.api.context import Context, Entrance
 from slackwater.api.studio_door import StudioDoor
 from slackwater.config import LOOPBACK, Config
-from slackwater.core.file import FileLimits, Purpose
-from slackwater.core.resource import DEFAULT
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.files.file import FileLimits, Purpose
+from slackwater.pipeline.accounts.keys import Keys
+from slackwater.pipeline.accounts.resource_view import ResourceView
+from slackwater.pipeline.accounts.sessions import Sessions
 from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.error_groups import ErrorGroups
-from slackwater.pipeline.intake import Intake, new_file_id
-from slackwater.pipeline.keys import Keys
-from slackwater.pipeline.line_finder import LineFinder
-from slackwater.pipeline.resource_view import ResourceView
-from slackwater.pipeline.result_reader import ResultReader
-from slackwater.pipeline.retries import Retries
-from slackwater.pipeline.sessions import Sessions
-from slackwater.pipeline.uploads import Uploads
+from slackwater.pipeline.ending.retries import Retries
+from slackwater.pipeline.files.intake import Intake, new_file_id
+from slackwater.pipeline.files.uploads import Uploads
+from slackwater.pipeline.watching.error_groups import ErrorGroups
+from slackwater.pipeline.watching.line_finder import LineFinder
+from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.ports import Offload, SignIn, TokenVerifier, Tracing
 from slackwater.wiring import Service
 

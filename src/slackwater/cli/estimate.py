@@ -13,12 +13,12 @@ from slackwater.cli.input_files import first_url, lines_of
 from slackwater.cli.output import note, print_json, print_rows
 from slackwater.cli.progress import duration
 from slackwater.cli.server_options import Asked, api_of, server_options, told
-from slackwater.core.cost import price_of
+from slackwater.core.accounts.cost import price_of
+from slackwater.core.accounts.price import Price, read_price, written
 from slackwater.core.endpoints import normalised
 from slackwater.core.errors import CallFailed, InvalidRequest
-from slackwater.core.price import Price, read_price, written
-from slackwater.core.tokens import TokenSample
-from slackwater.core.validation import is_blank
+from slackwater.core.input.tokens import TokenSample
+from slackwater.core.input.validation import is_blank
 
 if TYPE_CHECKING:
     from slackwater.client.api import Api
@@ -172,7 +172,7 @@ def _read(file: Path) -> dict[str, _Seen]:
 
 
 def _of_model(name: str, seen: _Seen, price: Price | None, tokenizer: str, answer: int | None) -> dict[str, Any]:
-    from slackwater.adapters.tiktoken_counter import TiktokenCounter
+    from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 
     tokens = seen.sample.tokens(TiktokenCounter(tokenizer))
     output = seen.output_max if answer is None else answer * seen.requests

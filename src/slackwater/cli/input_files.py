@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from slackwater.core.batch import BatchError
-from slackwater.core.excerpt import Excerpt, excerpt_of
-from slackwater.core.line_judge import Rules
-from slackwater.core.validation import InputChecker, is_blank
+from slackwater.core.input.excerpt import Excerpt, excerpt_of
+from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.validation import InputChecker, is_blank
 
 CHAT = "/v1/chat/completions"
 READ_BYTES = 1 << 20

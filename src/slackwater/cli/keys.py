@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.cli.output import note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.core.accounts.resource import DEFAULT, Role, Slot
 from slackwater.core.errors import DataDirectoryError, UserError
-from slackwater.core.resource import DEFAULT, Role, Slot
-from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.accounts.keys import Keys
 from slackwater.ports import AuditEntry
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from slackwater.adapters.process_offload import InlineOffload
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli.input_files import first_url
 from slackwater.cli.progress import Progress
 from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from slackwater.adapters.backup_check import restore
+from slackwater.adapters.backup.checking import restore
 from slackwater.cli.byte_bar import byte_bar, size_of
 from slackwater.core.errors import BackupError, DataDirectoryError
 

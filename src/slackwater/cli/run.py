@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import uvloop
 
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.cli.local_run import Job, run
 from slackwater.cli.progress import duration, progress_bar
 from slackwater.config import BackendConfig

@@ -18,8 +18,8 @@ import uvloop
 from starlette.types import ASGIApp
 
 from slackwater import __version__
-from slackwater.adapters.process_offload import ProcessOffload
-from slackwater.adapters.tiktoken_counter import TiktokenCounter
+from slackwater.adapters.work.process_offload import ProcessOffload
+from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
 from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
@@ -27,7 +27,7 @@ from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.errors import ConfigError, DataDirectoryError
-from slackwater.pipeline.keys import Keys
+from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
 from slackwater.telemetry.logs import formatter_of
 from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, sign_in_of, tracing_of, verifier_of

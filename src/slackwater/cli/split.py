@@ -12,9 +12,9 @@ from slackwater.cli.input_files import UPLOAD_BYTES_MAX, lines_of
 from slackwater.cli.output import json_option, no_color_option, note, print_json
 from slackwater.cli.server_options import told
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.splitting import Piece, PieceLimits, Splitter
-from slackwater.core.tokens import TokenSample, characters_as_tokens
-from slackwater.core.validation import is_blank
+from slackwater.core.input.splitting import Piece, PieceLimits, Splitter
+from slackwater.core.input.tokens import TokenSample, characters_as_tokens
+from slackwater.core.input.validation import is_blank
 
 COPY_BYTES = 1 << 20
 # A sample is right within a few per cent. The server counts for itself, so a piece is filled a little less.
@@ -93,7 +93,7 @@ def cut(file: Path, limits: PieceLimits) -> list[Piece]:
 
 def _weigher(file: Path) -> Callable[[bytes], int]:
     """Says about how many tokens a line has: by its characters, brought into line with an exact count of a sample."""
-    from slackwater.adapters.tiktoken_counter import TiktokenCounter
+    from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
     from slackwater.config.sections import ENCODINGS
 
     sample, by_characters = TokenSample(), 0

@@ -15,7 +15,7 @@ from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.validate import as_object, show_faults, with_file_faults
 from slackwater.cli.watching import follow
 from slackwater.core.errors import CallFailed, InvalidRequest
-from slackwater.core.line_judge import Rules
+from slackwater.core.input.line_judge import Rules
 
 if TYPE_CHECKING:
     from slackwater.client.api import Api

@@ -10,15 +10,15 @@ from typing import Any
 import click
 import msgspec
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.cli.output import print_json
 from slackwater.cli.server_options import Asked, api_of, server_options
-from slackwater.core.cost import Charge, GroupBy, charges
-from slackwater.core.days import day_of, first_of_month, read_day, written_day
+from slackwater.core.accounts.cost import Charge, GroupBy, charges
+from slackwater.core.accounts.days import day_of, first_of_month, read_day, written_day
+from slackwater.core.accounts.price import written
+from slackwater.core.accounts.tables import table_line
 from slackwater.core.errors import DataDirectoryError, InvalidRequest
-from slackwater.core.price import written
-from slackwater.core.tables import table_line
 
 FIGURES = ("requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "currency", "cost")
 # More than there are days, deployments and models; a search ends at a bound of its own.

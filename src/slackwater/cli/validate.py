@@ -11,7 +11,7 @@ from slackwater.cli.input_files import UPLOAD_BYTES_MAX, Checked, Fault, check, 
 from slackwater.cli.output import json_option, no_color_option, note, print_json, safe
 from slackwater.cli.server_options import told
 from slackwater.core.batch import BatchError
-from slackwater.core.line_judge import Rules
+from slackwater.core.input.line_judge import Rules
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from slackwater.core.claims import looks_like_jwt
+from slackwater.core.accounts.claims import looks_like_jwt
 from slackwater.core.errors import InvalidRequest
 
 DEFAULT_URL = "http://127.0.0.1:8080"

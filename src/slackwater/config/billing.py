@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from slackwater.core.price import Price, read_price
+from slackwater.core.accounts.price import Price, read_price
 
 CURRENCY = re.compile(r"[A-Z]{3}")
 # Of a price, in the order of the fields.

@@ -167,7 +167,7 @@ def _check(config: ContentFilterConfig, faults: list[str]) -> None:
 
 def _check_blocklist(blocklist: BlocklistConfig, where: str, faults: list[str]) -> None:
     # Only a service with blocklists has to have their libraries.
-    from slackwater.core.blocklists import fold, searcher
+    from slackwater.core.filtering.blocklists import fold, searcher
 
     if blocklist.action not in ACTIONS:
         faults.append(f"{where}: action must be 'block' or 'annotate'")

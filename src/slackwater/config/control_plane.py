@@ -12,7 +12,7 @@ from msgspec import Struct
 from slackwater.config.deployments import MICROSOFTS, check_deployment, deployment_of, limit_of
 from slackwater.config.sections import BackendConfig, Config, ControlPlaneConfig, DeploymentConfig
 from slackwater.core.errors import ConfigError, ImportRefused, InvalidRequest
-from slackwater.core.imports import Origins
+from slackwater.core.outside.imports import Origins
 
 
 class Sources(Struct, frozen=True, kw_only=True):

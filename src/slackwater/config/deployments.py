@@ -13,10 +13,10 @@ import msgspec
 
 from slackwater.config.sections import ENCODINGS, ENDPOINTS, BackendConfig, DeploymentConfig, EchoConfig
 from slackwater.config.tables import section, suggest
-from slackwater.core.deployment import may_use
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
-from slackwater.core.quota_tiers import preset
-from slackwater.core.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
+from slackwater.core.quota.tiers import preset
+from slackwater.core.sending.deployment import may_use
+from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
 
 # Where a field of Azure's lies among ours. What is None is read over: it says nothing that would matter here.
 PROPERTIES = {

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.claims import ALGORITHMS, fault_of_issuer_url
-from slackwater.core.resource import Role
+from slackwater.core.accounts.claims import ALGORITHMS, fault_of_issuer_url
+from slackwater.core.accounts.resource import Role
 
 AZURE_AUDIENCES = tuple(
     f"https://{host}{slash}" for host in ("cognitiveservices.azure.com", "ai.azure.com") for slash in ("", "/")

@@ -29,7 +29,7 @@ from slackwater.config.sections import (
 from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
-from slackwater.core.imports import fault_of_host
+from slackwater.core.outside.imports import fault_of_host
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -8,10 +8,10 @@ from slackwater.config.content_filters import ContentFilterConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
-from slackwater.core.deployment import WhenFull
 from slackwater.core.endpoints import REQUIRED_KEY
-from slackwater.core.quota_tiers import QuotaTier
-from slackwater.core.sku import GLOBAL_BATCH
+from slackwater.core.quota.tiers import QuotaTier
+from slackwater.core.sending.deployment import WhenFull
+from slackwater.core.sending.sku import GLOBAL_BATCH
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):

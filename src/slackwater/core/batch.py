@@ -4,8 +4,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from slackwater.core.price import Price
-from slackwater.core.resource import DEFAULT
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.accounts.usage import Usage
 
 
 class Status(StrEnum):
@@ -96,7 +97,7 @@ class Policies(Struct, frozen=True, kw_only=True):
 
     empty_files: EmptyFiles = EmptyFiles.CREATE
     window_elapsed: WindowElapsed = WindowElapsed.CONTINUE
-    # Names of validation errors and the strictness of urls differ per family; see core/validation.py.
+    # Names of validation errors and the strictness of urls differ per family; see core/input/validation.py.
     validation: str = "azure"
     # Seconds that a results file lives after its creation; None keeps it until it is deleted.
     output_expires_seconds: int | None = None
@@ -113,23 +114,6 @@ class RequestCounts(Struct, frozen=True, kw_only=True):
     total: int = 0
     completed: int = 0
     failed: int = 0
-
-
-class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens that the backends reported, summed over completed requests."""
-
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
 
 
 class BatchError(Struct, frozen=True, kw_only=True):

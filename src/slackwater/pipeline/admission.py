@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from slackwater.core.batch import TERMINAL, Batch, Policies, Status
-from slackwater.core.deployment import Deployment, WhenFull
 from slackwater.core.endpoints import NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
 from slackwater.core.errors import Conflict, InputFileMissing, InvalidRequest, NotFound, TokenLimitExceeded
-from slackwater.core.file import File, FileStatus, Purpose
-from slackwater.core.peek import HEAD_BYTES, Peek, peek
-from slackwater.core.quota import fits, limit_reached
+from slackwater.core.files.file import File, FileStatus, Purpose
+from slackwater.core.input.peek import HEAD_BYTES, Peek, peek
+from slackwater.core.quota.enqueued import fits, limit_reached
+from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
 from slackwater.telemetry import event, remember_origin
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from slackwater.core.cost import GroupBy, UsageEntry
+from slackwater.core.accounts.cost import GroupBy, UsageEntry
 from slackwater.ports.records import AuditEntry, AuditSearch, FileCounts
 
 

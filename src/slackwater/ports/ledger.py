@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.resource import DEFAULT, Role, Slot, StoredKey
 from slackwater.core.batch import Batch, BatchError
-from slackwater.core.file import File, FileLimits, FileStatus, Purpose
-from slackwater.core.listing import EVERY_BATCH, BatchQuery
-from slackwater.core.price import Price
-from slackwater.core.resource import DEFAULT, Role, Slot, StoredKey
-from slackwater.core.upload import Upload, UploadPart
+from slackwater.core.files.file import File, FileLimits, FileStatus, Purpose
+from slackwater.core.files.upload import Upload, UploadPart
+from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.records import (
     IdempotencyKey,

@@ -4,9 +4,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from slackwater.core.batch import Batch, RequestCounts, Usage
-from slackwater.core.file import File
-from slackwater.core.resource import DEFAULT
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import Batch, RequestCounts
+from slackwater.core.files.file import File
 from slackwater.ports.blobs import BlobRange
 
 

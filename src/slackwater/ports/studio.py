@@ -5,10 +5,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from slackwater.core.accounts.resource import Principal
+from slackwater.core.accounts.session import Session
 from slackwater.core.batch import Batch, Status
-from slackwater.core.request import Outcome
-from slackwater.core.resource import Principal
-from slackwater.core.session import Session
+from slackwater.core.sending.request import Outcome
 from slackwater.ports.blobs import BlobRange
 
 

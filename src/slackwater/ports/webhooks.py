@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from slackwater.core.webhooks import Delivery, Outcome, WebhookEndpoint
+from slackwater.core.telling.webhooks import Delivery, Outcome, WebhookEndpoint
 
 
 class DueDelivery(Struct, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from slackwater.core.content_filter import Severities
-from slackwater.core.request import Reply
-from slackwater.core.resource import Principal
+from slackwater.core.accounts.resource import Principal
+from slackwater.core.filtering.content_filter import Severities
+from slackwater.core.sending.request import Reply
 
 T = TypeVar("T")
 

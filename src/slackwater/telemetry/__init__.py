@@ -1,7 +1,7 @@
 """What the service says of itself: log events and their counts, and meters for everything else that is counted.
 
-Nothing here sends anything anywhere: whoever wants metrics asks for them (adapters/prometheus_page.py), and traces are made
-behind a port of their own (ports/tracing.py).
+Nothing here sends anything anywhere: whoever wants metrics asks for them (adapters/telemetry/prometheus_page.py), and traces
+are made behind a port of their own (ports/tracing.py).
 """
 
 from slackwater.telemetry.calls import (

@@ -1,7 +1,7 @@
 """Every metric of the service, once: its name, what kind it is, what its labels are, and what it means.
 
-The page (adapters/prometheus_page.py) is made of this table, and so is the table in docs/metrics.md. Units are seconds, bytes
-and tokens; what only grows is since the start of the process and ends in `_total`.
+The page (adapters/telemetry/prometheus_page.py) is made of this table, and so is the table in docs/metrics.md. Units are seconds,
+bytes and tokens; what only grows is since the start of the process and ends in `_total`.
 """
 
 from enum import Enum

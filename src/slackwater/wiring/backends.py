@@ -2,9 +2,9 @@
 
 import urllib.parse
 
-from slackwater.adapters.echo_backend import EchoBackend
-from slackwater.adapters.http_backend import HttpBackend
-from slackwater.adapters.http_pool import Timeouts
+from slackwater.adapters.upstream.echo_backend import EchoBackend
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
 from slackwater.ports import Backend, Clock

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from slackwater.config import BackendConfig, ClassifierConfig, ContentFilterConfig
-from slackwater.core.content_filter import Blocklist, Category, Policy, Severity, Threshold
-from slackwater.core.pacing import Breaker, RetryPolicy
+from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severity, Threshold
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
 from slackwater.ports import Classifier, Clock
 from slackwater.wiring.backends import backend_of
 
 if TYPE_CHECKING:
-    from slackwater.pipeline.content_filter import ContentFilter
+    from slackwater.pipeline.filtering.content_filter import ContentFilter
 
 
 def content_filter_of(config: ContentFilterConfig, keys: Mapping[str, str], clock: Clock) -> "ContentFilter":
     """A content filter at work. Raises ConfigError for a classifier's url or key that the client refuses."""
     # Only a service with content filters pays for them.
-    from slackwater.pipeline.content_filter import ContentFilter
+    from slackwater.pipeline.filtering.content_filter import ContentFilter
 
     lists = [
         Blocklist(
@@ -40,7 +40,7 @@ def content_filter_of(config: ContentFilterConfig, keys: Mapping[str, str], cloc
     )
     blocklists = None
     if lists:
-        from slackwater.core.blocklists import Blocklists
+        from slackwater.core.filtering.blocklists import Blocklists
 
         blocklists = Blocklists(lists)
     classifier = None if config.classifier is None else classifier_of(config.classifier, keys, clock)
@@ -57,7 +57,7 @@ def content_filter_of(config: ContentFilterConfig, keys: Mapping[str, str], cloc
 
 def classifier_of(config: ClassifierConfig, keys: Mapping[str, str], clock: Clock) -> Classifier:
     """The client of a classifier: of any backend, for a path and an answer of its own. Raises ConfigError."""
-    from slackwater.adapters.moderations_classifier import Bounds, GuardClassifier, ModerationsClassifier
+    from slackwater.adapters.upstream.moderations_classifier import Bounds, GuardClassifier, ModerationsClassifier
 
     server = BackendConfig(
         url=config.url,

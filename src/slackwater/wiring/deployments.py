@@ -14,16 +14,16 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
-from slackwater.core.deployment import BackendRef, Capabilities, Deployment, key_of
-from slackwater.core.pacing import Breaker, RetryPolicy
-from slackwater.pipeline.control_plane import Assembled
-from slackwater.pipeline.dispatcher import Dispatcher
+from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
+from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.pipeline.accounts.control_plane import Assembled
+from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
 
 if TYPE_CHECKING:
-    from slackwater.pipeline.content_filter import ContentFilter
+    from slackwater.pipeline.filtering.content_filter import ContentFilter
 
 
 def deployment_record(config: DeploymentConfig) -> Deployment:
@@ -68,7 +68,7 @@ def dispatchers_of(
     make: Callable[..., Dispatcher] = Dispatcher
     # One of Azure's own policies may be named without being configured; then nothing is looked at.
     if config.rai_policy_name is not None and config.rai_policy_name in filters:
-        from slackwater.pipeline.filtered_dispatcher import FilteredDispatcher
+        from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 
         make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
     key = key_of(config.resource, config.name)
@@ -95,7 +95,7 @@ def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, traci
     if tracing is None:
         return client
     # Only a service that traces pays for it.
-    from slackwater.adapters.traced_backend import TracedBackend
+    from slackwater.adapters.upstream.traced_backend import TracedBackend
 
     return TracedBackend(client, tracing, url=backend.url or "")
 

@@ -1,10 +1,10 @@
 """The doors to the rest of the world that an operator may open: fetching files, posting webhooks, checking tokens."""
 
 from slackwater.config import Config
-from slackwater.core.claims import ClaimRules
-from slackwater.core.destinations import Destinations
-from slackwater.core.imports import Origins
-from slackwater.core.resource import DEFAULT
+from slackwater.core.accounts.claims import ClaimRules
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.outside.destinations import Destinations
+from slackwater.core.outside.imports import Origins
 from slackwater.ports import Clock, Fetcher, Sender, SignIn, TokenVerifier
 
 
@@ -14,7 +14,7 @@ def fetcher_of(config: Config) -> Fetcher | None:
     if not imports.enabled:
         return None
     # Only a service that imports pays for the library and the list of certificates.
-    from slackwater.adapters.httpcore_fetcher import HttpcoreFetcher
+    from slackwater.adapters.outside.httpcore_fetcher import HttpcoreFetcher
 
     return HttpcoreFetcher(
         Origins(
@@ -34,7 +34,7 @@ def verifier_of(config: Config, clock: Clock) -> TokenVerifier | None:
     if not oidc.issuers:
         return None
     # Only a service that takes tokens pays for the libraries.
-    from slackwater.adapters.jwt_verifier import JwtVerifier
+    from slackwater.adapters.identity.jwt_verifier import JwtVerifier
 
     return JwtVerifier(
         oidc.issuers,
@@ -54,7 +54,7 @@ def sign_in_of(config: Config, clock: Clock) -> SignIn | None:
     studio, oidc = config.studio, config.oidc
     if not (studio.enabled and studio.oidc_client_id):
         return None
-    from slackwater.adapters.oidc_sign_in import OidcSignIn
+    from slackwater.adapters.identity.oidc_sign_in import OidcSignIn
 
     return OidcSignIn(
         studio.oidc_issuer or oidc.issuers[0],
@@ -89,7 +89,7 @@ def sender_of(config: Config) -> Sender | None:
     webhooks = config.webhooks
     if not webhooks.enabled:
         return None
-    from slackwater.adapters.httpcore_sender import HttpcoreSender
+    from slackwater.adapters.outside.httpcore_sender import HttpcoreSender
 
     return HttpcoreSender(
         Destinations(allow_http=webhooks.allow_http, allow_private_addresses=webhooks.allow_private_addresses),

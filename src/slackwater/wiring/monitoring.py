@@ -5,8 +5,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from slackwater.adapters.prometheus_page import Moment, PrometheusPage, Window
-from slackwater.pipeline.fleet import Fleet
+from slackwater.adapters.telemetry.prometheus_page import Moment, PrometheusPage, Window
+from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.ports import Clock, MonitoredLedger, Readings
 from slackwater.telemetry import counters, event, meters
 from slackwater.wiring.backends import label_of

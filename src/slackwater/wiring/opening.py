@@ -6,16 +6,16 @@ import functools
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.disk_blobs import DiskBlobs
-from slackwater.adapters.sql_ledger import SqlLedger
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
-from slackwater.core.cost import price_of
-from slackwater.core.file import FileLimits
-from slackwater.core.tokens import TokenCounter
-from slackwater.pipeline.readiness import Readiness
-from slackwater.pipeline.worker import WorkerSettings
+from slackwater.core.accounts.cost import price_of
+from slackwater.core.files.file import FileLimits
+from slackwater.core.input.tokens import TokenCounter
+from slackwater.pipeline.sending.worker import WorkerSettings
+from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.deployments import assembler_of, deployment_record, dispatchers_of

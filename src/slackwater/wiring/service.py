@@ -7,30 +7,30 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from slackwater.core.deployment import Deployment
-from slackwater.core.file import FileLimits
-from slackwater.core.price import Price
-from slackwater.core.tokens import TokenCounter
-from slackwater.pipeline.control_plane import Assembled, ControlPlane
-from slackwater.pipeline.deployment_watch import DeploymentWatch, sums_of
-from slackwater.pipeline.dispatcher import Dispatcher
-from slackwater.pipeline.enqueuer import Enqueuer
-from slackwater.pipeline.file_checks import FileChecks
-from slackwater.pipeline.finalizer import Finalizer
-from slackwater.pipeline.fleet import Fleet
-from slackwater.pipeline.importer import Importer
-from slackwater.pipeline.input_scan import SHARD_LINES_MAX
-from slackwater.pipeline.intake import new_file_id as new_upload_file_id
-from slackwater.pipeline.janitor import AuditJanitor, Janitor, UploadJanitor
+from slackwater.core.accounts.price import Price
+from slackwater.core.files.file import FileLimits
+from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
+from slackwater.pipeline.ending.finalizer import Finalizer
+from slackwater.pipeline.ending.janitor import AuditJanitor, Janitor, UploadJanitor
+from slackwater.pipeline.files.importer import Importer
+from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
+from slackwater.pipeline.input.file_checks import FileChecks
+from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
+from slackwater.pipeline.input.validator import Validator
 from slackwater.pipeline.loops import Hint, Loop
-from slackwater.pipeline.progress import STEP_SECONDS, Progress
-from slackwater.pipeline.readiness import LOOK_SECONDS, Readiness, Unready
-from slackwater.pipeline.scheduler import Scheduler
-from slackwater.pipeline.spare_capacity import SpareCapacity
-from slackwater.pipeline.validator import Validator
-from slackwater.pipeline.webhook_endpoints import WebhookEndpoints
-from slackwater.pipeline.webhooks import Deliverer
-from slackwater.pipeline.worker import Worker, WorkerSettings
+from slackwater.pipeline.quota.enqueuer import Enqueuer
+from slackwater.pipeline.quota.spare_capacity import SpareCapacity
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.sending.scheduler import Scheduler
+from slackwater.pipeline.sending.worker import Worker, WorkerSettings
+from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
+from slackwater.pipeline.telling.webhooks import Deliverer
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, sums_of
+from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
+from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
 from slackwater.ports import (
     NO_LIMITS,
     BlobStore,

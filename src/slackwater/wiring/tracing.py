@@ -20,7 +20,7 @@ def tracing_of(config: Config) -> Tracing | None:
         event("tracing_unavailable", level=logging.WARNING, reason="slackwater[tracing] is not installed")
         return None
     # Only a service that traces pays for the libraries.
-    from slackwater.adapters.otlp_tracing import OtlpTracing
+    from slackwater.adapters.telemetry.otlp_tracing import OtlpTracing
 
     return OtlpTracing(config.collector, sample=config.tracing.sample, chance=random.random)
 

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from slackwater.adapters.sqlite import MIGRATIONS
+from slackwater.adapters.sql.sqlite import MIGRATIONS
 from tests.adapters.schemas.blobs import ADMIN_KEY, ANSWERED, BLOBS, INPUT
 
 HERE = Path(__file__).parent

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from slackwater.adapters.data_directory import RESTORING
+from slackwater.adapters.disk.data_directory import RESTORING
 from slackwater.config import Config
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 

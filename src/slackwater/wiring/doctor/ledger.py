@@ -3,9 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from slackwater.adapters.backup_store import named_blobs
-from slackwater.adapters.data_directory import DataDirectory
-from slackwater.adapters.sqlite import SCHEMA_VERSION
+from slackwater.adapters.backup.store import named_blobs
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 

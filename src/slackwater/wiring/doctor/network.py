@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from slackwater.adapters.issuer_keys import Discovery, KeySet, fetch_with
+from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
 from slackwater.config import BackendConfig, Config
 from slackwater.core.errors import SlackwaterError
 from slackwater.wiring.backends import headers_of

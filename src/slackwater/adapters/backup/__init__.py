@@ -1,0 +1,1 @@
+"""Back-ups of a data directory: made, checked, restored."""

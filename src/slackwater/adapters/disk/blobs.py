@@ -1,0 +1,153 @@
+"""Blobs as files below one directory. A new blob has a temporary name until its bytes are on disk; a log only grows.
+
+Waiting for the disk happens on threads. What `publish` and `append` returned survives a power cut: data is synced before
+the rename, and the directories that lead to the name after it.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+
+from slackwater.adapters.disk.disk import Disk as Disk
+from slackwater.adapters.disk.log import DiskLog
+from slackwater.adapters.disk.place import PART, Place
+from slackwater.adapters.disk.writer import PIECE, DiskWriter
+from slackwater.ports import BlobRange
+
+# As much as a small batch of results: where this fits, work can go on.
+PROBE_BYTES = 1 << 16
+
+
+class DiskBlobs:
+    """The BlobStore of one machine. A blob that is not there is a FileNotFoundError."""
+
+    def __init__(
+        self, root: Path, *, run: Callable[..., Awaitable[object]] | None = None, disk: Disk | None = None
+    ) -> None:
+        """`run(function, *arguments)` runs what waits for the disk; the default is a thread.
+
+        It may not raise while the function is still running.
+        """
+        self._place = Place(root, run=run, disk=disk)
+
+    def __reduce__(self) -> tuple[type["DiskBlobs"], tuple[Path]]:
+        # Another process gets its own threads and the real disk.
+        return DiskBlobs, (self._place.root,)
+
+    @property
+    def root(self) -> Path:
+        """The directory below which everything lies."""
+        return self._place.root
+
+    def path(self, key: str) -> Path:
+        """Where a key lies. Raises ValueError for what is no key of ours."""
+        return self._place.path(key)
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether there was no room for the last bytes that should have become durable."""
+        return self._place.refuses_writes
+
+    async def try_write(self) -> None:
+        """Writes a blob that nobody sees. Raises StorageFull; else the store refuses no more."""
+        writer = await self.create("probe")
+        try:
+            await writer.write(bytes(PROBE_BYTES))
+            await writer.sync()
+        finally:
+            await writer.discard()
+        self._place.refuses_writes = False
+
+    async def free_bytes(self) -> int:
+        """How many bytes this process may still write to the disk."""
+        disk = await self._place.run(os.statvfs, self._place.root)
+        return disk.f_bavail * disk.f_frsize
+
+    async def create(self, key: str) -> DiskWriter:
+        """Starts a blob under a temporary name. Raises StorageFull."""
+        writer = DiskWriter(self._place, self._place.path(key))
+        try:
+            await self._place.run(writer.start)
+        except BaseException:
+            await writer.discard()
+            raise
+        return writer
+
+    async def open_log(self, key: str) -> DiskLog:
+        """Starts a log. Raises StorageFull, and FileExistsError where the key has been used."""
+        log = DiskLog(self._place, key)
+        try:
+            await self._place.run(log.start)
+        except BaseException:
+            await log.close()
+            raise
+        return log
+
+    async def read(self, source: BlobRange) -> bytes:
+        """The bytes of a range; fewer only where the blob ends."""
+
+        def work() -> bytes:
+            # Buffered, because only that reads on after a short read; large reads bypass the buffer.
+            with open(self._place.path(source.key), "rb") as file:
+                file.seek(source.offset)
+                return file.read(source.length)
+
+        return await self._place.run(work)
+
+    async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a blob in pieces of at most PIECE; what is deleted meanwhile is still read to its end."""
+        path = self._place.path(key)
+
+        def start() -> FileIO:
+            file = FileIO(path)
+            file.seek(offset)
+            return file
+
+        file = await self._place.run(start)
+        try:
+            left = length
+            while left is None or left > 0:
+                piece = await self._place.run(file.read, PIECE if left is None else min(PIECE, left))
+                if not piece:
+                    return
+                left = None if left is None else left - len(piece)
+                yield piece
+        finally:
+            file.close()
+
+    def reader(self, key: str) -> BinaryIO:
+        """A blocking reader from the start of a blob, with a small buffer."""
+        return open(self._place.path(key), "rb", buffering=1 << 18)
+
+    async def size(self, key: str) -> int:
+        """How many bytes a blob has."""
+        return (await self._place.run(os.stat, self._place.path(key))).st_size
+
+    async def names(self, prefix: str) -> list[str]:
+        """The next parts of the keys below `prefix`, sorted; what is not published is not there."""
+
+        def work() -> list[str]:
+            try:
+                return sorted(name for name in os.listdir(self._place.path(prefix)) if not name.endswith(PART))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+        return await self._place.run(work)
+
+    async def delete(self, key: str) -> None:
+        """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
+        remove = self._place.disk.remove_tree if key.endswith("/") else self._place.disk.remove
+        await self._place.run(remove, self._place.path(key))
+
+    async def sweep_parts(self) -> int:
+        """Removes what a crash left half written; returns how many. Only for a store that nobody writes to yet."""
+
+        def work() -> int:
+            parts = list(self._place.root.rglob("*" + PART))
+            for part in parts:
+                self._place.disk.remove(part)
+            return len(parts)
+
+        return await self._place.run(work)

@@ -1,0 +1,56 @@
+"""The directory below which blobs lie, as both growing and finished blobs need it: paths, threads, and what a full disk means."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from slackwater.adapters.disk.disk import Disk, Threads, storage_full
+
+T = TypeVar("T")
+
+# How the name of a blob ends that is not published yet.
+PART = ".part"
+
+
+class Place:
+    """A directory, the disk that it is on, and whoever waits for that disk."""
+
+    def __init__(
+        self, root: Path, *, run: Callable[..., Awaitable[object]] | None = None, disk: Disk | None = None
+    ) -> None:
+        """`run(function, *arguments)` runs what waits for the disk; the default is a thread.
+
+        It may not raise while the function is still running.
+        """
+        self.root = root
+        self.disk = disk or Disk()
+        self.refuses_writes = False
+        """Whether there was no room for the last bytes that should have become durable."""
+        self._run: Callable[..., Awaitable[object]] = run or Threads()
+        if not root.is_dir():
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.disk.sync_directory(root.parent)
+
+    def path(self, key: str) -> Path:
+        """Where a key lies. Keys are made by us; this is the second lock on the door. Raises ValueError."""
+        parts = key.removesuffix("/").split("/")
+        if any(part in ("", ".", "..") or "\0" in part or part.endswith(PART) for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self.root.joinpath(*parts)
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Runs what waits for the disk; a full disk becomes StorageFull."""
+        try:
+            return await self._run(function, *arguments)  # type: ignore[return-value]
+        except OSError as error:
+            full = storage_full(error, self.root)
+            if full is None:
+                raise
+            self.refuses_writes = True
+            raise full from error
+
+    def sync_name(self, path: Path) -> None:
+        """Makes the name of a blob durable. Its directories may be as new as it is."""
+        while path != self.root:
+            path = path.parent
+            self.disk.sync_directory(path)

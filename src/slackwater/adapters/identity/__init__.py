@@ -1,0 +1,1 @@
+"""Tokens of issuers, their keys, and signing in with them."""

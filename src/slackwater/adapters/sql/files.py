@@ -1,0 +1,71 @@
+"""The part of the SQL ledger that knows files: what is uploaded, and what batches have made."""
+
+import sqlite3
+
+from slackwater.adapters.sql.rows import file_record
+from slackwater.adapters.sql.work import SqlWork
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.errors import InvalidRequest
+from slackwater.core.files.file import File, FileLimits, Purpose
+from slackwater.ports import NO_LIMITS
+
+LAST = 2**62
+# As many as a list may have: whoever walks through one and deletes everything never loses the way.
+DELETED_KEPT = 20_000
+
+
+class SqlFiles(SqlWork):
+    """The methods of the port that concern files."""
+
+    async def add_file(self, file: File, *, limits: FileLimits = NO_LIMITS) -> None:
+        await self._write(lambda db: self._add_file(db, file, limits))
+
+    async def file(self, file_id: str) -> File | None:
+        row = self._one(self._reader, "file", {"id": file_id})
+        return None if row is None else file_record(row)
+
+    async def files(
+        self,
+        *,
+        purpose: Purpose | None,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        now: int,
+        resource: str = DEFAULT,
+    ) -> list[File]:
+        db = self._reader
+        cursor = None
+        if after is not None:
+            row = self._one(db, "file_seq", {"id": after, "resource": resource})
+            if row is None:
+                raise InvalidRequest(f"after: there is no file '{after}'", param="after")
+            cursor = row["seq"]
+        wanted = {
+            "purpose": None if purpose is None else purpose.value,
+            "limit": limit,
+            "now": now,
+            "resource": resource,
+        }
+        if descending:
+            rows = self._all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
+        else:
+            rows = self._all(db, "files_ascending", wanted | {"after": -1 if cursor is None else cursor})
+        return [file_record(row) for row in rows]
+
+    async def delete_file(self, file_id: str) -> File | None:
+        def work(db: sqlite3.Connection) -> sqlite3.Row | None:
+            self._run(db, "remember_deleted", {"id": file_id})
+            self._run(db, "forget_deleted", {"kept": DELETED_KEPT})
+            return self._one(db, "delete_file", {"id": file_id})
+
+        row = await self._write(work)
+        return None if row is None else file_record(row)
+
+    async def blob_in_use(self, key: str) -> bool:
+        row = await self._database.read(lambda db: self._one(db, "blob_in_use", {"key": key}))
+        return bool(row is not None and row[0])
+
+    async def expired_files(self, *, now: int, limit: int) -> list[File]:
+        rows = await self._database.read(lambda db: self._all(db, "expired_files", {"now": now, "limit": limit}))
+        return [file_record(row) for row in rows]

@@ -1,0 +1,171 @@
+"""The part of the SQL ledger that is for people who watch: lists of batches in short, queues, and what is new in logs.
+
+A page of a list is the end of a range of an index (migration 12), merged where several statuses are asked for. What no index
+can say, such as a text inside a name, is looked for batch by batch from the newest on, in a table that is made for it; that
+has a bound too (sqlite.py).
+"""
+
+import heapq
+import sqlite3
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from slackwater.adapters.sql.rows import batch_record, text_of
+from slackwater.adapters.sql.sqlite import SearchTooLong
+from slackwater.adapters.sql.work import SqlWork
+from slackwater.core.batch import Batch, Status
+from slackwater.core.errors import InvalidRequest
+from slackwater.core.sending.request import Outcome
+from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, NewResults, Overview, OverviewRow
+
+LAST = 2**62
+TOO_LONG = (
+    "Too many batches would have to be looked at for this page. Search for something newer, or look through the batches of one "
+    "deployment or status."
+)
+
+
+class SqlOverview(SqlWork):
+    """The methods of the port that concern watching."""
+
+    async def batch_overview(
+        self,
+        *,
+        resource: str,
+        statuses: Collection[Status] = (),
+        deployment: str | None = None,
+        search: str = "",
+        after: str | None = None,
+        limit: int,
+    ) -> Overview:
+        def work(db: sqlite3.Connection) -> Overview:
+            before = LAST
+            if after is not None:
+                cursor = self._one(db, "batch", {"id": after})
+                if cursor is None or cursor["resource"] != resource:
+                    raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
+                before = cursor["seq"]
+            wanted: list[Status | None] = [*sorted(set(statuses))]
+            runs = [
+                _run(db, resource, status, deployment, search, before=before, limit=limit)
+                for status in wanted or [None]
+            ]
+            seqs = list(heapq.merge(*runs, reverse=True))[:limit]
+            counts = self._all(db, "batch_counts", {"resource": resource})
+            return Overview(
+                rows=self._overview_rows(db, seqs), counts={Status(row["status"]): row["batches"] for row in counts}
+            )
+
+        try:
+            return await self._database.search(work)
+        except SearchTooLong as error:
+            raise InvalidRequest(TOO_LONG, param="search" if search else "status") from error
+
+    def _add_text(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """What a new batch is found by. Part of the transaction that adds it."""
+        file = self._one(db, "file", {"id": batch.input_file_id})
+        lines = [batch.id, "" if file is None else file["filename"], *(batch.metadata or {}).values()]
+        self._run(db, "add_batch_text", {"id": batch.id, "text": "\n".join(lines).casefold()})
+
+    def _overview_rows(self, db: sqlite3.Connection, seqs: list[int]) -> list[OverviewRow]:
+        rows = self._all(db, "overview_rows", {"seqs": text_of(seqs)})
+        positions = self._positions(db, [row for row in reversed(rows) if row["stage"] == "waiting"])
+        return [
+            OverviewRow(batch=batch_record(row), filename=row["filename"], queue_position=positions.get(row["seq"]))
+            for row in rows
+        ]
+
+    def _positions(self, db: sqlite3.Connection, rows: list[sqlite3.Row]) -> dict[int, int]:
+        """The places of waiting batches, which come oldest first: whoever waits in between is counted once, by the index."""
+        positions: dict[int, int] = {}
+        last: dict[str, tuple[int, int]] = {}
+        for row in rows:
+            name, seq = row["deployment"], row["seq"]
+            first, position = last.get(name, (0, 1))
+            position += self._number(db, "waiting_between", {"deployment": name, "first": first, "end": seq})
+            positions[seq] = position
+            last[name] = seq, position
+        return positions
+
+    async def queue_position(self, batch_id: str) -> int | None:
+        row = self._one(self._reader, "queue_position", {"id": batch_id})
+        return None if row is None else int(row[0])
+
+    async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
+        return [BatchDone(*row) for row in self._all(self._reader, "batches_at_work", {"limit": limit})]
+
+    async def deployment_load(self, deployment: str) -> DeploymentLoad:
+        rows = self._all(self._reader, "deployment_load", {"deployment": deployment})
+        by_waiting = {bool(row["waits"]): (row["batches"], row["tokens"]) for row in rows}
+        waiting, others = by_waiting.get(True, (0, 0)), by_waiting.get(False, (0, 0))
+        return DeploymentLoad(
+            open_batches=waiting[0] + others[0], held=others[1], waiting_batches=waiting[0], waiting=waiting[1]
+        )
+
+    async def results_behind(
+        self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
+    ) -> list[NewResults]:
+        values = {
+            "id": batch_id,
+            "seen": text_of(seen),
+            "completed": Outcome.COMPLETED in outcomes,
+            "failed": Outcome.FAILED in outcomes,
+            "limit": limit,
+        }
+        return _merged(await self._database.search(lambda db: self._all(db, "results_behind", values)))
+
+
+def _merged(rows: list[sqlite3.Row]) -> list[NewResults]:
+    """One order for the runs of all logs. Of a log the bytes decide: a row may have grown after a later one was made."""
+    placed: list[tuple[int, int, sqlite3.Row]] = []
+    key, latest = None, 0
+    for number, row in enumerate(rows):
+        latest = max(latest, row["seq"]) if row["key"] == key else row["seq"]
+        key = row["key"]
+        placed.append((latest, number, row))
+    results: list[NewResults] = []
+    for _, _, row in sorted(placed, key=lambda each: each[:2]):
+        outcome, start, finish = Outcome(row["outcome"]), row["start"], row["finish"]
+        last = results[-1].range if results else None
+        if last is not None and last.key == row["key"] and last.offset + last.length == start:
+            joined = msgspec.structs.replace(last, length=last.length + finish - start)
+            results[-1] = NewResults(outcome=outcome, range=joined)
+        else:
+            results.append(
+                NewResults(outcome=outcome, range=BlobRange(key=row["key"], offset=start, length=finish - start))
+            )
+    return results
+
+
+def _run(
+    db: sqlite3.Connection,
+    resource: str,
+    status: Status | None,
+    deployment: str | None,
+    search: str,
+    *,
+    before: int,
+    limit: int,
+) -> list[int]:
+    """The newest batches of one status, or of any, behind a cursor."""
+    values: list[Any] = [resource, before]
+    # Deployments are many and small, statuses few and large.
+    index = "batch_newest" if status is None else "batch_newest_of_status"
+    table = f"batch INDEXED BY {'batch_newest_of_deployment' if deployment is not None else index}"
+    conditions = ""
+    if status is not None:
+        conditions += " AND status = ?"
+        values.append(status.value)
+    if deployment is not None:
+        conditions += " AND deployment = ?"
+        values.append(deployment)
+    if search:
+        table = "batch_text AS found"
+        if conditions:
+            conditions = f" AND EXISTS (SELECT 1 FROM batch WHERE batch.seq = found.seq{conditions})"  # noqa: S608
+        conditions = f" AND instr(text, ?){conditions}"
+        values.insert(2, search.casefold())
+    query = f"SELECT seq FROM {table} WHERE resource = ? AND seq < ?{conditions} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+    return [row[0] for row in db.execute(query, (*values, limit))]

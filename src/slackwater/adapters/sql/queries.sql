@@ -1,0 +1,569 @@
+-- Every statement of the ledger, under the name of the method that uses it. Policy is not here: it comes in as a
+-- parameter (a status, a rank, a limit, a moment).
+
+-- name: add_file!
+-- A file is visible from here on; its blob is durable already.
+INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob)
+VALUES (:id, :resource, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob);
+
+-- name: file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE id = :id;
+
+-- name: file_seq
+-- Also of a file that has been deleted a short while ago.
+SELECT seq FROM file WHERE id = :id AND resource = :resource
+UNION ALL SELECT seq FROM deleted_file WHERE id = :id AND resource = :resource LIMIT 1;
+
+-- name: files_descending
+-- A page of files, newest first; `before` is the cursor.
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE resource = :resource AND seq < :before AND (:purpose IS NULL OR purpose = :purpose)
+  AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: files_ascending
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE resource = :resource AND seq > :after AND (:purpose IS NULL OR purpose = :purpose)
+  AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY seq LIMIT :limit;
+
+-- name: lasting_files
+-- Uploads that live until they are deleted. Results of batches do not count.
+SELECT COUNT(*) FROM file WHERE resource = :resource AND expires_at IS NULL AND purpose != 'batch_output';
+
+-- name: expiring_files
+SELECT COUNT(*) FROM file WHERE resource = :resource AND expires_at IS NOT NULL AND purpose != 'batch_output';
+
+-- name: remember_deleted!
+INSERT INTO deleted_file (id, seq, resource) SELECT id, seq, resource FROM file WHERE id = :id;
+
+-- name: forget_deleted!
+DELETE FROM deleted_file WHERE number <= (SELECT MAX(number) FROM deleted_file) - :kept;
+
+-- name: delete_file
+DELETE FROM file WHERE id = :id
+RETURNING id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details;
+
+-- name: blob_in_use
+-- Bytes are needed while a file names them, or a batch that has not ended reads them.
+SELECT EXISTS (SELECT 1 FROM file WHERE blob = :key)
+    OR EXISTS (SELECT 1 FROM batch WHERE input_blob = :key AND stage != 'ended');
+
+-- name: expired_files
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
+
+-- name: add_batch!
+INSERT INTO batch (id, resource, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
+                   expires, policies, metadata, total, deployment, enqueued_tokens, idempotency_key, idempotency_digest)
+VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
+        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :idempotency_key, :idempotency_digest);
+
+-- name: batch_of_key
+SELECT * FROM batch WHERE resource = :resource AND idempotency_key = :key;
+
+-- name: batch
+SELECT * FROM batch WHERE id = :id;
+
+-- name: batch_by_seq
+SELECT * FROM batch WHERE seq = :seq;
+
+-- name: batches
+-- The rows of a page; lists.py has found which ones, and knows their order.
+SELECT * FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: next_to_validate
+SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT :limit;
+
+-- name: accept_batch!
+UPDATE batch SET stage = 'waiting', deployment = :deployment, dispatch_endpoint = :endpoint, total = :total,
+                 enqueued_tokens = :tokens, price = :price
+WHERE id = :id AND stage = 'new' AND status = :validating;
+
+-- name: add_shard!
+INSERT INTO shard (batch_seq, idx, deployment, offset_, length, lines, tokens, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
+
+-- name: reject_batch!
+UPDATE batch SET stage = 'ended', status = :failed, failed_at = :now, errors = :errors
+WHERE id = :id AND stage = 'new' AND status = :validating;
+
+-- name: waiting
+SELECT * FROM batch WHERE stage = 'waiting' AND status = :validating ORDER BY seq LIMIT 100;
+
+-- name: held
+-- Tokens held by a deployment's batches that were let in and have not ended.
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('running', 'ending');
+
+-- name: counted_tokens
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
+
+-- name: enqueued_tokens
+-- Also those of batches that are not validated yet: what was estimated for them when they were made.
+SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
+
+-- name: enqueue!
+UPDATE batch SET stage = 'running', status = :in_progress, in_progress_at = :now
+WHERE id = :id AND stage = 'waiting' AND status = :validating;
+
+-- name: unranked
+SELECT DISTINCT batch.id, batch.deployment,
+       (SELECT COUNT(*) FROM shard AS all_of WHERE all_of.batch_seq = batch.seq) AS shards
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.rank IS NULL AND batch.stage = 'running';
+
+-- name: virtual_time
+-- The rank being served: that of the next shard to be claimed, else of the newest claimed one.
+SELECT COALESCE(
+    (SELECT MIN(rank) FROM shard WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL),
+    (SELECT MAX(rank) FROM shard WHERE deployment = :deployment AND state = 'running'),
+    0.0);
+
+-- name: rank_shard!
+UPDATE shard SET rank = ? WHERE batch_seq = ? AND idx = ?;
+
+-- name: claim_shard
+-- The lowest rank of a deployment goes to the caller, under a new epoch.
+UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+WHERE (batch_seq, idx) = (
+    SELECT batch_seq, idx FROM shard
+    WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL
+    ORDER BY rank, batch_seq, idx LIMIT 1)
+RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment;
+
+-- name: renew_leases!
+UPDATE shard SET lease_until = :lease_until WHERE owner = :owner AND state = 'running';
+
+-- name: leases
+SELECT batch.id, shard.idx, shard.epoch, batch.status != :in_progress
+FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE shard.owner = :owner AND shard.state = 'running';
+
+-- name: held_shard
+-- The shard, where this epoch may write to it.
+SELECT shard.batch_seq, shard.done, shard.lines FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
+
+-- name: mark_done!
+UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: add_results!
+UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
+                 input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
+                 output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
+                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at)
+WHERE seq = :batch_seq;
+
+-- name: add_usage!
+-- Adds these results to the account of the day, at the batch's price.
+INSERT INTO usage_day (resource, day, deployment, model, price,
+                       requests, input_tokens, cached_tokens, output_tokens, reasoning_tokens)
+SELECT resource, :day, deployment, COALESCE(model, ''), COALESCE(price, ''),
+       :completed, :input_tokens, :cached_tokens, :output_tokens, :reasoning_tokens
+FROM batch WHERE seq = :batch_seq
+ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
+    requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens;
+
+-- name: last_segment
+SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length FROM segment
+WHERE batch_seq = :batch_seq AND idx = :idx AND epoch = :epoch ORDER BY seq DESC LIMIT 1;
+
+-- name: add_segment!
+INSERT INTO segment (batch_seq, idx, epoch, output_key, output_offset, output_length, error_key, error_offset, error_length)
+VALUES (:batch_seq, :idx, :epoch, :output_key, :output_offset, :output_length, :error_key, :error_offset, :error_length);
+
+-- name: extend_segment!
+UPDATE segment SET output_key = :output_key, output_offset = :output_offset, output_length = :output_length,
+                   error_key = :error_key, error_offset = :error_offset, error_length = :error_length
+WHERE seq = :seq;
+
+-- name: set_shard_state!
+UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: shard_batch_status
+SELECT shard.batch_seq, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
+
+-- name: segments
+SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,
+       error_length
+FROM segment JOIN batch ON batch.seq = segment.batch_seq
+WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
+
+-- name: move_batch!
+-- A new status; the column of its moment is filled in by the caller.
+UPDATE batch SET status = :status, stage = :stage WHERE seq = :seq;
+
+-- name: stop_shards!
+UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
+
+-- name: exhausted
+-- Batches whose every shard is done.
+SELECT * FROM batch WHERE stage = 'running' AND status = :in_progress
+AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state != 'done')
+ORDER BY seq LIMIT :limit;
+
+-- name: ending
+-- Batches that are ending and have no shard in anybody's hands.
+SELECT * FROM batch WHERE stage = 'ending'
+AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'running')
+ORDER BY seq LIMIT :limit;
+
+-- name: unfinished_shards
+SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.state != 'done' ORDER BY shard.idx;
+
+-- name: set_files!
+UPDATE batch SET output_file_id = :output, error_file_id = :error WHERE seq = :seq;
+
+-- name: forget_shards!
+DELETE FROM shard WHERE batch_seq = :seq;
+
+-- name: forget_segments!
+DELETE FROM segment WHERE batch_seq = :seq;
+
+-- name: lost_leases
+-- Shards whose lease is over, or whose owner is known to be dead.
+SELECT shard.batch_seq, shard.idx, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.state = 'running' AND (shard.lease_until < :now OR (:survivor IS NOT NULL AND shard.owner != :survivor));
+
+-- name: elapsed
+SELECT * FROM batch WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
+ORDER BY seq LIMIT 100;
+
+-- Uploads: files that come in parts.
+
+-- name: add_upload!
+INSERT INTO upload (id, resource, filename, purpose, size, mime_type, status, created_at, expires_at, file_lifetime_seconds)
+VALUES (:id, :resource, :filename, :purpose, :size, :mime_type, :status, :created_at, :expires_at, :file_lifetime_seconds);
+
+-- name: upload
+SELECT * FROM upload WHERE id = :id;
+
+-- name: count_upload_part!
+-- Makes room for one more part, where the upload still takes any and its bounds allow it.
+UPDATE upload SET parts = parts + 1, part_bytes = part_bytes + :size
+WHERE id = :upload_id AND ended_at IS NULL AND expires_at > :now
+AND parts < :parts_max AND part_bytes + :size <= :bytes_max;
+
+-- name: add_upload_part!
+INSERT INTO upload_part (id, upload_id, block_id, size, created_at, blob)
+VALUES (:id, :upload_id, :block_id, :size, :created_at, :blob);
+
+-- name: has_upload_part
+SELECT EXISTS (SELECT 1 FROM upload_part WHERE id = :id);
+
+-- name: upload_parts
+SELECT id, upload_id, block_id, size, created_at, blob FROM upload_part WHERE upload_id = :id;
+
+-- name: end_upload!
+-- An end is final: nothing leaves it.
+UPDATE upload SET status = :status, ended_at = :now, file_id = :file_id, completed_with = :completed_with
+WHERE id = :id AND ended_at IS NULL;
+
+-- name: uploads_to_expire
+SELECT id FROM upload WHERE ended_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
+
+-- name: uploads_to_empty
+-- Uploads that have ended and still have bytes.
+SELECT id FROM upload WHERE ended_at IS NOT NULL AND parts > 0 ORDER BY ended_at LIMIT :limit;
+
+-- name: forget_upload_parts!
+DELETE FROM upload_part WHERE upload_id = :id;
+
+-- name: empty_upload!
+UPDATE upload SET parts = 0, part_bytes = 0 WHERE id = :id;
+
+-- name: forget_uploads!
+DELETE FROM upload WHERE id IN (
+    SELECT id FROM upload WHERE ended_at IS NOT NULL AND parts = 0 AND ended_at <= :ended_before
+    ORDER BY ended_at LIMIT :limit);
+
+-- Imports: files that are still to be fetched.
+
+-- name: pending_imports
+SELECT COUNT(*) FROM import;
+
+-- name: add_import!
+INSERT INTO import (file_id, url, check_line) VALUES (:file_id, :url, :check_line);
+
+-- name: next_import
+-- The oldest files that are to be fetched now.
+SELECT file.id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
+FROM import JOIN file ON file.id = import.file_id
+WHERE not_before <= :now ORDER BY file.seq LIMIT :limit;
+
+-- name: postpone_import!
+UPDATE import SET tries = :tries, not_before = :not_before WHERE file_id = :file_id;
+
+-- name: forget_import!
+DELETE FROM import WHERE file_id = :file_id;
+
+-- name: fill_file!
+-- An import has ended: the file has its bytes, or will never have any.
+UPDATE file SET status = :status, size = :size, status_details = :status_details WHERE id = :id;
+
+-- name: keys
+SELECT resource, role, slot, digest, hint, created_at FROM api_key ORDER BY resource, role, slot;
+
+-- name: put_key!
+INSERT OR REPLACE INTO api_key (resource, role, slot, digest, hint, created_at)
+VALUES (:resource, :role, :slot, :digest, :hint, :created_at);
+
+-- name: delete_keys!
+DELETE FROM api_key WHERE resource = :resource AND role = :role AND (:slot IS NULL OR slot = :slot);
+
+-- Webhooks: endpoints, and the outbox of what they are to hear.
+
+-- name: count_webhook_endpoints
+SELECT COUNT(*) FROM webhook_endpoint WHERE resource = :resource;
+
+-- name: add_webhook_endpoint!
+INSERT INTO webhook_endpoint (id, resource, name, url, event_types, secrets, created_at, updated_at)
+VALUES (:id, :resource, :name, :url, :event_types, :secrets, :created_at, :updated_at);
+
+-- name: webhook_endpoint
+SELECT * FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_endpoint_seq
+SELECT seq FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_endpoints
+-- A page, newest first; `before` is the cursor.
+SELECT * FROM webhook_endpoint WHERE resource = :resource AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: change_webhook_endpoint!
+-- What users change; with it, whatever stood in the way of sending is over.
+UPDATE webhook_endpoint SET name = :name, url = :url, event_types = :event_types, secrets = :secrets,
+       updated_at = :updated_at, disabled_at = :disabled_at, failures = :failures,
+       paused_until = CASE WHEN :failures = 0 THEN 0 ELSE paused_until END
+WHERE id = :id;
+
+-- name: hasten_deliveries!
+UPDATE webhook_delivery SET due_at = :now WHERE endpoint_id = :id AND state = 'pending' AND due_at > :now;
+
+-- name: delete_webhook_endpoint!
+DELETE FROM webhook_endpoint WHERE id = :id AND resource = :resource;
+
+-- name: webhook_listeners
+-- The endpoints that hear of such an event of the batch's resource.
+SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)
+WHERE batch.id = :batch_id AND disabled_at IS NULL
+  AND EXISTS (SELECT 1 FROM json_each(event_types) WHERE value = :type)
+ORDER BY webhook_endpoint.seq;
+
+-- name: add_delivery!
+INSERT INTO webhook_delivery (id, endpoint_id, event_id, type, batch_id, created_at, due_at)
+VALUES (:id, :endpoint_id, :event_id, :type, :batch_id, :now, :now);
+
+-- name: next_delivery
+-- Of each endpoint that may be sent to, the delivery that has been due longest; of these the oldest.
+SELECT webhook_delivery.* FROM webhook_endpoint JOIN webhook_delivery ON webhook_delivery.seq = (
+    SELECT seq FROM webhook_delivery WHERE endpoint_id = webhook_endpoint.id AND state = 'pending' ORDER BY due_at LIMIT 1)
+WHERE disabled_at IS NULL AND paused_until <= :now AND due_at <= :now
+  AND webhook_endpoint.id NOT IN (SELECT value FROM json_each(:skip))
+ORDER BY due_at, webhook_delivery.seq LIMIT 1;
+
+-- name: endpoint_of_delivery
+SELECT * FROM webhook_endpoint WHERE id = :endpoint_id;
+
+-- name: record_delivery
+-- How a try went. A delivery that has ended is not tried again, so nothing is counted twice.
+UPDATE webhook_delivery SET state = :state, tries = :tries, last_status = :status, last_failure = :failure,
+       due_at = :due_at, ended_at = CASE WHEN :state = 'pending' THEN NULL ELSE :at END
+WHERE id = :id AND state = 'pending' AND tries < :tries RETURNING endpoint_id;
+
+-- name: endpoint_answered!
+UPDATE webhook_endpoint SET last_success_at = :at, failures = 0, paused_until = 0 WHERE id = :endpoint_id;
+
+-- name: endpoint_failed!
+UPDATE webhook_endpoint SET last_failure_at = :at, last_failure = :failure, failures = failures + 1,
+       paused_until = :paused_until, disabled_at = CASE WHEN :gone THEN :at ELSE disabled_at END
+WHERE id = :endpoint_id;
+
+-- name: end_deliveries!
+-- Nothing that waits for this endpoint is sent any more.
+UPDATE webhook_delivery SET state = 'dead', last_failure = :failure, ended_at = :at
+WHERE endpoint_id = :endpoint_id AND state = 'pending';
+
+-- name: webhook_delivery_seq
+SELECT seq FROM webhook_delivery WHERE id = :id AND endpoint_id = :endpoint_id;
+
+-- name: webhook_deliveries
+SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: overdue_deliveries
+-- Their time is over, and they or others to the same endpoint have been tried in vain.
+SELECT webhook_delivery.seq FROM webhook_endpoint JOIN webhook_delivery ON endpoint_id = webhook_endpoint.id
+WHERE state = 'pending' AND webhook_delivery.created_at <= :created_by AND (tries > 0 OR failures > 0) LIMIT :limit;
+
+-- name: end_delivery!
+UPDATE webhook_delivery SET state = 'dead', ended_at = :now,
+       last_failure = COALESCE(last_failure, 'The endpoint has not taken anything in all this time.')
+WHERE seq = :seq;
+
+-- name: forget_deliveries!
+DELETE FROM webhook_delivery WHERE seq IN (
+    SELECT seq FROM webhook_delivery WHERE ended_at IS NOT NULL AND ended_at <= :ended_by LIMIT :limit);
+
+-- Accounts: what completed work has used, and who did what.
+
+-- name: usage
+SELECT CASE WHEN :by_resource THEN resource END AS resource, CASE WHEN :by_day THEN day END AS day,
+       CASE WHEN :by_deployment THEN deployment END AS deployment, CASE WHEN :by_model THEN model END AS model, price,
+       SUM(requests) AS requests, SUM(input_tokens) AS input_tokens, SUM(cached_tokens) AS cached_tokens,
+       SUM(output_tokens) AS output_tokens, SUM(reasoning_tokens) AS reasoning_tokens
+FROM usage_day WHERE (:resource IS NULL OR resource = :resource) AND day BETWEEN :first AND :last
+GROUP BY 1, 2, 3, 4, price ORDER BY 2, 1, 3, 4, price LIMIT :limit;
+
+-- name: add_audit!
+INSERT INTO audit (at, resource, who, action, object, detail, request_id)
+VALUES (:at, :resource, :who, :action, :object, :detail, :request_id);
+
+-- name: audit
+-- Behind a cursor, in either order; what is not searched for has a pattern that everything fits.
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE seq > :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq LIMIT :limit;
+
+-- name: audit_of_resource
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE resource = :resource AND seq > :after
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq LIMIT :limit;
+
+-- name: newest_audit
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE seq < :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: newest_audit_of_resource
+SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
+WHERE resource = :resource AND seq < :after
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+ORDER BY seq DESC LIMIT :limit;
+
+-- Only the oldest are looked at, so that a round costs the same however long the log is.
+-- name: audit_to_trim
+SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before;
+
+-- name: set_audit_horizon!
+UPDATE audit_horizon SET kept_from = :before;
+
+-- name: trim_audit!
+DELETE FROM audit WHERE seq IN (
+    SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before);
+
+-- Deployments that were made over the API.
+
+-- name: deployments
+SELECT resource, name, body, etag, created_at, updated_at, deleted_at FROM deployment ORDER BY resource, name;
+
+-- name: put_deployment!
+INSERT OR REPLACE INTO deployment (resource, name, body, etag, created_at, updated_at, deleted_at)
+VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at);
+
+-- name: remove_deployment!
+-- In one statement with the look at its batches, so that none can come in between.
+DELETE FROM deployment WHERE resource = :resource AND name = :name AND NOT EXISTS (
+    SELECT 1 FROM batch WHERE deployment = :key AND stage IN ('new', 'waiting', 'running', 'ending'));
+
+-- name: open_batches
+SELECT COUNT(*) AS count, MIN(expires_at) AS first_expires_at FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
+
+-- name: add_region!
+INSERT OR IGNORE INTO batch_region (batch_seq, region) VALUES (:batch_seq, :region);
+
+-- name: batch_regions
+SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) ORDER BY region;
+
+-- Monitoring: sums for the metrics page.
+
+-- name: open_readings
+-- By deployment and status. Rows of batches that have ended are not touched.
+SELECT COALESCE(deployment, '') AS deployment, status, COUNT(*) AS batches, SUM(enqueued_tokens) AS enqueued_tokens,
+       MIN(CASE WHEN stage IN ('new', 'waiting', 'running') AND completed + failed = 0 THEN created_at END) AS unbegun_since,
+       SUM(expires_at <= :now) AS overdue
+FROM batch INDEXED BY batch_by_stage WHERE stage IN ('new', 'waiting', 'running', 'ending') GROUP BY 1, 2;
+
+-- name: ended_readings
+-- An index has all of it, in this order, so no row of a batch is read and nothing is sorted.
+SELECT status, SUM(batches) AS batches FROM (
+    SELECT resource, status, COUNT(*) AS batches FROM batch INDEXED BY batch_by_status GROUP BY resource, status)
+GROUP BY status;
+
+-- name: pending_reading
+-- The oldest one is found by its number, which the index has; its row is the only one that is read.
+SELECT COUNT(*) AS deliveries,
+       (SELECT created_at FROM webhook_delivery WHERE seq = (
+            SELECT MIN(seq) FROM webhook_delivery WHERE state = 'pending')) AS since
+FROM webhook_delivery WHERE state = 'pending';
+
+-- Studio: what people who watch need.
+
+-- name: forget_sessions!
+-- Those that are over, and the oldest of what would be too many with one more.
+DELETE FROM session WHERE expires_at <= :now
+    OR digest IN (SELECT digest FROM session WHERE expires_at > :now ORDER BY created_at DESC LIMIT -1 OFFSET :most - 1);
+
+-- name: add_session!
+INSERT INTO session (digest, resource, role, name, anywhere, origin, created_at, expires_at)
+VALUES (:digest, :resource, :role, :name, :anywhere, :origin, :created_at, :expires_at);
+
+-- name: session
+SELECT digest, resource, role, name, anywhere, origin, created_at, expires_at FROM session WHERE digest = :digest;
+
+-- name: delete_session!
+DELETE FROM session WHERE digest = :digest;
+
+-- name: batch_counts
+SELECT status, batches FROM batch_count WHERE resource = :resource AND batches > 0;
+
+-- name: overview_rows
+-- The rows of a page; overview.py has found which ones.
+SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename
+FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq DESC;
+
+-- name: add_batch_text!
+-- What it is found by.
+INSERT INTO batch_text (resource, seq, text) SELECT resource, seq, :text FROM batch WHERE id = :id;
+
+-- name: waiting_between
+-- How many of a deployment wait for room, of those that came in between.
+SELECT COUNT(*) FROM batch WHERE deployment = :deployment AND stage = 'waiting' AND seq >= :first AND seq < :end;
+
+-- name: queue_position
+-- Whoever waits for room starts after every older one of its deployment.
+SELECT 1 + (SELECT COUNT(*) FROM batch AS older
+            WHERE older.deployment = batch.deployment AND older.stage = 'waiting' AND older.seq < batch.seq)
+FROM batch WHERE id = :id AND stage = 'waiting';
+
+-- name: batches_at_work
+SELECT id, completed + failed AS finished, input_tokens + output_tokens AS tokens FROM batch
+WHERE stage = 'running' ORDER BY seq LIMIT :limit;
+
+-- name: deployment_load
+SELECT stage = 'waiting' AS waits, COUNT(*) AS batches, SUM(enqueued_tokens) AS tokens FROM batch
+WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending') GROUP BY waits;
+
+-- name: results_behind
+-- What lies in the logs of a batch behind the offsets that a reader has come to; of each log in the order of its bytes.
+SELECT segment.seq AS seq, 'completed' AS outcome, output_key AS key,
+       MAX(output_offset, COALESCE(seen.value, 0)) AS start, output_offset + output_length AS finish
+FROM segment LEFT JOIN json_each(:seen) AS seen ON seen.key = output_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :completed AND output_key IS NOT NULL
+  AND output_offset + output_length > COALESCE(seen.value, 0)
+UNION ALL
+SELECT segment.seq, 'failed', error_key,
+       MAX(error_offset, COALESCE(seen.value, 0)), error_offset + error_length
+FROM segment LEFT JOIN json_each(:seen) AS seen ON seen.key = error_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
+  AND error_offset + error_length > COALESCE(seen.value, 0)
+ORDER BY key, start LIMIT :limit;

@@ -1,0 +1,26 @@
+"""The part of the SQL ledger that an operator watches. It runs where searches run: neither work nor the event loop waits."""
+
+import sqlite3
+
+from slackwater.adapters.sql.work import SqlWork
+from slackwater.core.batch import TERMINAL
+from slackwater.ports import OpenReading, Readings
+
+
+class SqlReadings(SqlWork):
+    """The methods of the port for monitoring."""
+
+    async def readings(self, *, now: int) -> Readings:
+        def work(db: sqlite3.Connection) -> Readings:
+            open_ = [OpenReading(**dict(row)) for row in self._all(db, "open_readings", {"now": now})]
+            totals = {row["status"]: row["batches"] for row in self._all(db, "ended_readings", {})}
+            pending = self._one(db, "pending_reading", {})
+            assert pending is not None, "a count always has a row"
+            return Readings(
+                open=open_,
+                ended={status.value: totals.get(status.value, 0) for status in sorted(TERMINAL)},
+                webhooks_pending=pending["deliveries"],
+                webhook_pending_since=pending["since"],
+            )
+
+        return await self._database.search(work)

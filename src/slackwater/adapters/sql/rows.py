@@ -1,0 +1,176 @@
+"""How records become rows and rows become records."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from slackwater.core.accounts.price import Price
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, WindowElapsed
+from slackwater.core.files.file import File, FileStatus, Purpose
+from slackwater.core.files.upload import Upload, UploadPart, UploadStatus
+from slackwater.ports import BlobRange, IdempotencyKey
+
+_policies = msgspec.json.Decoder(Policies)
+_metadata = msgspec.json.Decoder(dict[str, str])
+_errors = msgspec.json.Decoder(list[BatchError])
+_price = msgspec.json.Decoder(Price)
+MOMENTS = (
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+
+
+def text_of(value: object) -> str:
+    """JSON text of a record."""
+    return msgspec.json.encode(value).decode()
+
+
+def pattern_of(text: str) -> str:
+    """A pattern of LIKE that means exactly these characters, anywhere."""
+    for special in "\\%_":
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
+
+
+def file_row(file: File) -> dict[str, Any]:
+    """The columns of a file."""
+    return msgspec.structs.asdict(file) | {"purpose": file.purpose.value, "status": file.status.value}
+
+
+def file_record(row: sqlite3.Row) -> File:
+    """The file of a row."""
+    return File(
+        id=row["id"],
+        resource=row["resource"],
+        filename=row["filename"],
+        purpose=Purpose(row["purpose"]),
+        size=row["size"],
+        created_at=row["created_at"],
+        blob=row["blob"],
+        expires_at=row["expires_at"],
+        status=FileStatus(row["status"]),
+        status_details=row["status_details"],
+    )
+
+
+def upload_row(upload: Upload) -> dict[str, Any]:
+    """The columns of an upload."""
+    return msgspec.structs.asdict(upload) | {"purpose": upload.purpose.value, "status": upload.status.value}
+
+
+def upload_record(row: sqlite3.Row) -> Upload:
+    """The upload of a row."""
+    return Upload(
+        id=row["id"],
+        resource=row["resource"],
+        filename=row["filename"],
+        purpose=Purpose(row["purpose"]),
+        size=row["size"],
+        mime_type=row["mime_type"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        status=UploadStatus(row["status"]),
+        file_lifetime_seconds=row["file_lifetime_seconds"],
+        file_id=row["file_id"],
+        completed_with=row["completed_with"],
+        ended_at=row["ended_at"],
+    )
+
+
+def part_record(row: sqlite3.Row) -> UploadPart:
+    """The part of a row."""
+    return UploadPart(**{name: row[name] for name in UploadPart.__struct_fields__})
+
+
+def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]:
+    """The columns of a new batch."""
+    return {
+        "id": batch.id,
+        "resource": batch.resource,
+        "input_file_id": batch.input_file_id,
+        "input_blob": batch.input_blob,
+        "endpoint": batch.endpoint,
+        "completion_window": batch.completion_window,
+        "status": batch.status.value,
+        "created_at": batch.created_at,
+        "expires_at": batch.expires_at,
+        "expires": int(batch.policies.window_elapsed is WindowElapsed.EXPIRE),
+        "policies": text_of(batch.policies),
+        "metadata": None if batch.metadata is None else text_of(batch.metadata),
+        "total": batch.counts.total,
+        "deployment": batch.deployment,
+        "enqueued_tokens": batch.enqueued_tokens,
+        "idempotency_key": None if key is None else key.key,
+        "idempotency_digest": None if key is None else key.digest,
+    }
+
+
+def batch_record(row: sqlite3.Row) -> Batch:
+    """The batch of a row."""
+    return Batch(
+        id=row["id"],
+        resource=row["resource"],
+        input_file_id=row["input_file_id"],
+        input_blob=row["input_blob"],
+        endpoint=row["endpoint"],
+        completion_window=row["completion_window"],
+        status=Status(row["status"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        policies=_policies.decode(row["policies"]),
+        deployment=row["deployment"],
+        model=row["model"],
+        metadata=None if row["metadata"] is None else _metadata.decode(row["metadata"]),
+        enqueued_tokens=row["enqueued_tokens"],
+        counts=RequestCounts(total=row["total"], completed=row["completed"], failed=row["failed"]),
+        usage=Usage(
+            input_tokens=row["input_tokens"],
+            cached_tokens=row["cached_tokens"],
+            output_tokens=row["output_tokens"],
+            reasoning_tokens=row["reasoning_tokens"],
+        ),
+        price=price_record(row["price"]),
+        errors=None if row["errors"] is None else _errors.decode(row["errors"]),
+        output_file_id=row["output_file_id"],
+        error_file_id=row["error_file_id"],
+        first_result_at=row["first_result_at"],
+        **{moment: row[moment] for moment in MOMENTS},
+    )
+
+
+def price_record(text: str | None) -> Price | None:
+    """The price of a text; without one, none was known."""
+    return _price.decode(text) if text else None
+
+
+def range_row(prefix: str, where: BlobRange | None) -> dict[str, Any]:
+    """The three columns of a range, all null where there is none."""
+    return {
+        f"{prefix}_key": where.key if where else None,
+        f"{prefix}_offset": where.offset if where else None,
+        f"{prefix}_length": where.length if where else None,
+    }
+
+
+def range_record(row: sqlite3.Row, prefix: str) -> BlobRange | None:
+    """The range in three columns."""
+    key = row[f"{prefix}_key"]
+    if key is None:
+        return None
+    return BlobRange(key=key, offset=row[f"{prefix}_offset"], length=row[f"{prefix}_length"])
+
+
+def joined(before: BlobRange | None, after: BlobRange | None) -> tuple[bool, BlobRange | None]:
+    """Whether `after` directly continues `before` (or one of them is missing), and what both are together."""
+    if before is None or after is None:
+        return True, before or after
+    if before.key == after.key and before.offset + before.length == after.offset:
+        return True, BlobRange(key=before.key, offset=before.offset, length=before.length + after.length)
+    return False, None

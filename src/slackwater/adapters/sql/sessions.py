@@ -1,0 +1,39 @@
+"""The part of the SQL ledger that keeps sessions of browsers."""
+
+import sqlite3
+
+import msgspec
+
+from slackwater.adapters.sql.work import SqlWork
+from slackwater.core.accounts.resource import Role
+from slackwater.core.accounts.session import Session
+
+
+class SqlSessions(SqlWork):
+    """The methods of the port that concern sessions."""
+
+    async def add_session(self, session: Session, *, most: int) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            self._run(db, "forget_sessions", {"now": session.created_at, "most": most})
+            row = msgspec.structs.asdict(session) | {"role": session.role.value, "anywhere": int(session.anywhere)}
+            self._run(db, "add_session", row)
+
+        await self._write(work)
+
+    async def session(self, digest: str) -> Session | None:
+        row = self._one(self._reader, "session", {"digest": digest})
+        if row is None:
+            return None
+        return Session(
+            digest=row["digest"],
+            resource=row["resource"],
+            role=Role(row["role"]),
+            name=row["name"],
+            anywhere=bool(row["anywhere"]),
+            origin=row["origin"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+        )
+
+    async def delete_session(self, digest: str) -> bool:
+        return bool(await self._write(lambda db: self._run(db, "delete_session", {"digest": digest})))

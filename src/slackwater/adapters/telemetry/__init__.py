@@ -1,0 +1,1 @@
+"""Metrics and traces in the words of Prometheus and OpenTelemetry."""

@@ -1,0 +1,1 @@
+"""What answers requests: engines over HTTP, the built-in echo, classifiers of content."""

@@ -1,0 +1,83 @@
+"""The built-in Backend: no model, but answers of the right shape, the same for the same request every time.
+
+For the demo, for tests, and for load. It can be slow, fail, be busy, or hang, each for a share of the calls that is decided
+by a hash of the request and of how often it came, so that a run can be repeated.
+"""
+
+import asyncio
+from collections import Counter
+from hashlib import blake2b
+
+from slackwater.adapters.upstream.echo_answers import answer, error_reply
+from slackwater.core.sending.request import Reply
+from slackwater.ports import Clock
+
+# How many different requests are remembered to tell a first call from a repeated one.
+REMEMBERED_MAX = 200_000
+
+
+class EchoBackend:
+    """Answers chat completions, completions, embeddings, responses and moderations."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        latency_seconds: float = 0.0,
+        jitter_seconds: float = 0.0,
+        error_rate: float = 0.0,
+        busy_rate: float = 0.0,
+        hang_rate: float = 0.0,
+        retry_after: float | None = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Rates are shares of calls from 0 to 1: answered with 500, answered with 429, and never answered.
+
+        A call takes `latency_seconds` and up to `jitter_seconds` more. `retry_after`, in seconds, goes with every 429.
+        """
+        self._clock = clock
+        self._latency = latency_seconds
+        self._jitter = jitter_seconds
+        self._draws = bool(jitter_seconds or error_rate or busy_rate or hang_rate)
+        self._error_rate = error_rate
+        self._busy_rate = busy_rate
+        self._hang_rate = hang_rate
+        self._retry_after = retry_after
+        self._seed = seed
+        self._calls: Counter[bytes] = Counter()
+
+    async def send(self, path: str, body: bytes) -> Reply:
+        """One answer, after the latency."""
+        digest = blake2b(body, digest_size=8, salt=self._seed.to_bytes(8, "little")).digest()
+        fault_share, jitter_share = self._draw(digest) if self._draws else (1.0, 0.0)
+        fault = self._fault(fault_share)
+        if fault == "hang":
+            await asyncio.get_running_loop().create_future()
+        seconds = self._latency + self._jitter * jitter_share
+        if seconds:
+            await self._clock.sleep(seconds)
+        if fault == "error":
+            return error_reply(500, "server_error", "This is an error that was asked for.")
+        if fault == "busy":
+            reply = error_reply(429, "rate_limit_exceeded", "This is a busy answer that was asked for.")
+            return Reply(reply.status, reply.body, self._retry_after)
+        return answer(path, body, digest.hex())
+
+    def _draw(self, digest: bytes) -> tuple[float, float]:
+        """Two shares from 0 to 1 for this call. A repeated request draws again."""
+        if len(self._calls) >= REMEMBERED_MAX:
+            self._calls.clear()
+        self._calls[digest] += 1
+        drawn = blake2b(digest + self._calls[digest].to_bytes(4, "little"), digest_size=16).digest()
+        return int.from_bytes(drawn[:8], "little") / 2**64, int.from_bytes(drawn[8:], "little") / 2**64
+
+    def _fault(self, share: float) -> str | None:
+        """What goes wrong with a call that drew `share`."""
+        for rate, name in ((self._error_rate, "error"), (self._busy_rate, "busy"), (self._hang_rate, "hang")):
+            if share < rate:
+                return name
+            share -= rate
+        return None
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""

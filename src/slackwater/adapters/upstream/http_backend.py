@@ -1,0 +1,141 @@
+"""The Backend that speaks HTTP to any OpenAI-compatible endpoint.
+
+The client is made for one thing: many small JSON calls to few servers, at the lowest cost per call. Why it is not a
+library: docs/decisions/http-client.md.
+"""
+
+import re
+import ssl
+import urllib.parse
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from slackwater import __version__
+from slackwater.adapters.upstream.http_pool import Pool, Timeouts
+from slackwater.core.sending.request import Reply
+
+# Far above any chat answer; a large batch of embeddings has some 30 MiB. What it bounds is our memory.
+REPLY_BYTES_MAX = 64 << 20
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+# RFC 9110: what a name may be made of, and what a value may not hold.
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# What frames a message is the client's own business; a second one of these would let a request be read as two.
+OURS = frozenset(
+    {"connection", "content-length", "content-type", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+# More paths than any API has. A caller with more of them is served, only a little slower.
+HEADS_MAX = 64
+
+
+class HttpBackend:
+    """One server, named by the URL up to where `/chat/completions` follows; a query in it is kept behind every path."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+        timeouts: Timeouts | None = None,
+        reply_bytes_max: int = REPLY_BYTES_MAX,
+        connections_max: int = 1024,
+        keep_alive_seconds: float = 15.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
+        verifies certificates. More calls than `connections_max` wait their turn. Raises ValueError with what to correct.
+        """
+        url = _parse(base_url)
+        secure = url.scheme == "https"
+        if secure and tls is None:
+            tls = ssl.create_default_context()
+            tls.set_alpn_protocols(["http/1.1"])
+        port = url.port or (443 if secure else 80)
+        host = url.hostname or ""
+        self._path = url.path.rstrip("/")
+        self._query = url.query
+        self._common = _header_lines(url.netloc.rstrip(":"), headers)
+        self._heads: dict[str, bytes] = {}
+        self._pool = Pool(
+            host,
+            port,
+            tls=tls if secure else None,
+            timeouts=timeouts or Timeouts(),
+            reply_bytes_max=reply_bytes_max,
+            connections_max=connections_max,
+            keep_alive_seconds=keep_alive_seconds,
+        )
+
+    async def send(self, path: str, body: bytes) -> Reply:
+        """One POST of JSON. Redirects and errors are replies like any other; BackendError means there is no whole answer."""
+        head = self._heads.get(path)
+        if head is None:
+            head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
+            if len(self._heads) < HEADS_MAX:
+                self._heads[path] = head
+        return await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
+
+    async def send_with(self, path: str, body: bytes, more: bytes) -> Reply:
+        """The same with another header line or more, each with its end. They are the caller's own, and not looked at."""
+        head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
+        return await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body)
+
+    async def get(self, path: str) -> Reply:
+        """One GET, for asking a server what it has."""
+        return await self._pool.call(self._head("GET", path, "\r\n"), b"")
+
+    async def close(self) -> None:
+        """Closes idle connections. Calls under way go on; new ones are refused."""
+        await self._pool.close()
+
+    def _head(self, method: str, path: str, last: str) -> bytes:
+        """The head up to its own headers, then `last`."""
+        if not path.startswith("/") or not _printable(path) or "#" in path:
+            raise ValueError(f"the path {path!r} must look like /chat/completions")
+        target = self._path + path
+        if self._query:
+            target += ("&" if "?" in path else "?") + self._query
+        return f"{method} {target} HTTP/1.1\r\n{self._common}{last}".encode("latin-1")
+
+
+def _parse(base_url: str) -> urllib.parse.SplitResult:
+    """The parts of a usable URL. Raises ValueError, without repeating what may be a password."""
+    if not _printable(base_url):
+        raise ValueError("the URL must be ASCII without spaces; percent-encode the rest")
+    try:
+        url = urllib.parse.urlsplit(base_url)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"the URL must look like http://host:port/v1: {error}") from error
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+        raise ValueError("the URL must look like http://host:port/v1")
+    if "@" in url.netloc:
+        raise ValueError("the URL must not hold a user or password; send credentials as a header")
+    if "#" in base_url:
+        raise ValueError("the URL must not hold a fragment ('#'); servers never see it")
+    return url
+
+
+def _header_lines(host: str, headers: Mapping[str, str]) -> str:
+    """The header lines of every request, ours first. Raises ValueError."""
+    merged = {
+        "host": ("Host", host),
+        "user-agent": ("User-Agent", f"slackwater/{__version__}"),
+        "accept": ("Accept", "application/json"),
+        "accept-encoding": ("Accept-Encoding", "identity"),
+    }
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if name.lower() in OURS:
+            raise ValueError(f"header {name} is set by the client and cannot be replaced")
+        # The value is not repeated: it is often a key.
+        if not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"header {name} has a line break or another character that HTTP does not allow")
+        merged[name.lower()] = (name, value.strip())
+    return "".join(f"{name}: {value}\r\n" for name, value in merged.values())
+
+
+def _printable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

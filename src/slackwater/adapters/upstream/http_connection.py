@@ -1,0 +1,276 @@
+"""One HTTP/1.1 connection that carries one call at a time. Parsing is httptools' work; this module judges what it finds.
+
+There is no task, timer or stream object per call: bytes go out in one write, callbacks collect the answer, a future wakes
+the caller once. Before: the pool, which owns the connection. What must hold: bytes of one answer never reach another call.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds
+from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.sending.request import Reply
+
+# Bodies from here on are handed to the transport beside the head; below, one copy is cheaper than a second buffer.
+GLUE_BYTES_MAX = 1 << 15
+# Bytes that may come without bringing a byte of body: heads, interim answers, chunk extensions and trailers are all held
+# in memory until they end. Servers allow 8 to 64 KiB of head.
+OVERHEAD_BYTES_MAX = 1 << 18
+# A kept connection that the peer closes this soon after our request was closed before the peer saw it, or while it did
+# nothing yet. Later than that, the server had the request and died over it: that is told, not silently tried again.
+STALE_SECONDS = 5.0
+
+# The only headers that are looked at, found by their length first: most headers cost one look-up.
+NOTED = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms"})
+NOTED_LENGTHS = frozenset(map(len, NOTED))
+
+# A connection waits long for its answer, and balancers forget silent ones after some minutes (Azure: four).
+KEEPALIVE = tuple(
+    (socket.IPPROTO_TCP, getattr(socket, name), seconds)
+    for name, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+)
+
+# How a call ends: with a reply, with an error to raise, or with None: stale, nothing was answered, try another connection.
+# Errors travel as values, because a future whose exception nobody fetches (the caller was cancelled meanwhile) complains.
+Outcome = Reply | BackendError | None
+
+
+class Connection(asyncio.Protocol):
+    """Carries a call while `future` is set. After each answer it is `idle` or `gone`, and says so to the pool."""
+
+    __slots__ = (
+        "_body",
+        "_bounded",
+        "_complete",
+        "_fault",
+        "_gone",
+        "_head_complete",
+        "_idle",
+        "_noted",
+        "_overhead",
+        "_parser",
+        "_reply_bytes_max",
+        "_reusable",
+        "_status",
+        "answering",
+        "future",
+        "idle_since",
+        "lost",
+        "started",
+        "transport",
+        "used",
+    )
+
+    def __init__(
+        self,
+        *,
+        reply_bytes_max: int,
+        idle: Callable[["Connection"], None],
+        gone: Callable[["Connection"], None],
+    ) -> None:
+        """`idle` is told that another call may go over the connection, `gone` that none will; the latter perhaps twice."""
+        self._reply_bytes_max = reply_bytes_max
+        self._idle = idle
+        self._gone = gone
+        self._parser = httptools.HttpResponseParser(self)
+        self.transport: asyncio.Transport
+        self.future: asyncio.Future[Outcome] | None = None
+        # Set by whoever wants to know when the socket is closed.
+        self.lost: asyncio.Future[None] | None = None
+        self.started = self.idle_since = 0.0
+        self.used = self.answering = False
+        self._fault: str | None = None
+        self._overhead = self._status = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forgets the message before."""
+        self._body: bytes | bytearray | None = None
+        self._noted: dict[bytes, bytes] | None = None
+        self._bounded = self._head_complete = self._complete = self._reusable = False
+
+    # The call
+
+    def send(self, head: bytes, body: bytes, future: asyncio.Future[Outcome], now: float) -> None:
+        """Sends one request. `now` is the loop's time."""
+        self.future = future
+        self.started = now
+        self.answering = False
+        if len(body) < GLUE_BYTES_MAX:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+
+    def fail(self, error: BackendError | None) -> None:
+        """Ends the call, and the connection with it."""
+        future, self.future = self.future, None
+        self.abort()
+        if future is not None and not future.done():
+            future.set_result(error)
+
+    def abort(self) -> None:
+        """Closes the socket at once; what was not written yet is dropped."""
+        self.transport.abort()
+        self._gone(self)
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are transports without the base class.
+        self.transport = cast(asyncio.Transport, transport)
+        raw = transport.get_extra_info("socket")
+        if raw is None:
+            return
+        try:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option in KEEPALIVE:
+                raw.setsockopt(*option)
+        except OSError:
+            # The peer was faster than we are, and has closed it already.
+            pass
+
+    def data_received(self, data: bytes) -> None:
+        if self.future is None:
+            # Bytes that nobody asked for. Whatever they mean, the next answer must not begin with them.
+            self.abort()
+            return
+        self.answering = True
+        # A piece of body sets this back to 0.
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._complete:
+                upgrade = isinstance(error, httptools.HttpParserUpgrade)
+                text = "the server changes to another protocol" if upgrade else f"the answer is not HTTP: {error}"
+                self.fail(BackendReplyBroken(self._fault or text))
+                return
+            # The answer is whole, and what follows it is garbage.
+            self._reusable = False
+        if self._complete:
+            self._finish()
+        elif self._overhead > OVERHEAD_BYTES_MAX:
+            self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
+
+    def eof_received(self) -> None:
+        self._ended(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._ended(error)
+        self._gone(self)
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(None)
+
+    def _ended(self, error: Exception | None) -> None:
+        """The peer says no more. For some answers that is the end of the body; for all others it is a fault."""
+        if self.future is None:
+            self._gone(self)
+        elif self._head_complete and not self._bounded and error is None:
+            # HTTP/1.0 style: the end of the connection is the end of the body.
+            self._status = self._parser.get_status_code()
+            self._finish()
+        elif self.answering:
+            length = 0 if self._body is None else len(self._body)
+            what = f"after {length} bytes of body" if self._head_complete else "inside the head"
+            self.fail(BackendReplyBroken(f"the connection was closed inside the answer, {what}"))
+        elif self.used and asyncio.get_running_loop().time() - self.started < STALE_SECONDS:
+            self.fail(None)
+        else:
+            self.fail(BackendReplyBroken("the connection was closed before an answer came"))
+
+    # httptools' side
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise _Surplus
+        self._reset()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) not in NOTED_LENGTHS:
+            return
+        name = name.lower()
+        if name == b"content-length":
+            self._bounded = True
+        elif name in NOTED and not self._head_complete:
+            noted = self._noted
+            if noted is None:
+                noted = self._noted = {}
+            noted[name] = value if name not in noted else noted[name] + b", " + value
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
+        if self._noted is not None and (coding := self._noted.get(b"transfer-encoding")) is not None:
+            self._bounded = True
+            if coding.strip().lower() != b"chunked":
+                self._fault = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
+                raise BackendReplyBroken(self._fault)
+
+    def on_body(self, data: bytes) -> None:
+        self._overhead = 0
+        body = self._body
+        if body is None:
+            # Most answers come in one piece, which is then the body, without a copy.
+            self._body = body = data
+        elif type(body) is bytearray:
+            body += data
+        else:
+            self._body = body = bytearray(body)
+            body += data
+        if len(body) > self._reply_bytes_max:
+            self._fault = f"the answer is larger than {self._reply_bytes_max} bytes"
+            raise BackendReplyBroken(self._fault)
+
+    def on_message_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
+            # An interim answer (100, 103): the real one follows.
+            self._head_complete = False
+            return
+        self._complete = True
+        self._reusable = self._parser.should_keep_alive()
+
+    def _finish(self) -> None:
+        """The answer is whole: lets go of the connection, then wakes the caller."""
+        future = self.future
+        assert future is not None, "only an answer that somebody waits for is finished"
+        status, noted = self._status, self._noted
+        body, self._body = self._body, None
+        # Else the end of this connection would look like the end of the next answer.
+        self._complete = self._head_complete = False
+        outcome: Outcome
+        if noted is None and type(body) is bytes:
+            outcome = Reply(status, body)
+        else:
+            outcome = _reply(status, bytes(body or b""), noted or {}, self._reply_bytes_max)
+            if not isinstance(outcome, Reply):
+                # Who sends what we must refuse is not trusted with another call on this connection.
+                self._reusable = False
+        self.future = None
+        # What the peer did not want to read (an early 413) must not be taken for the start of the next request.
+        if self._reusable and not self.transport.get_write_buffer_size():
+            self.used = True
+            self._overhead = 0
+            self._idle(self)
+        else:
+            self.abort()
+        if not future.done():
+            future.set_result(outcome)
+
+
+class _Surplus(Exception):
+    """Bytes follow an answer that was not followed by a request. Stops the parser; never leaves this module."""
+
+
+def _reply(status: int, body: bytes, noted: dict[bytes, bytes], bytes_max: int) -> Reply | BackendError:
+    """The reply of an answer with some of the rarer headers."""
+    try:
+        plain = decoded(body, noted.get(b"content-encoding", b""), bytes_max=bytes_max)
+    except BackendReplyBroken as error:
+        return error
+    return Reply(status, plain, retry_after_seconds(noted, now=time.time()))

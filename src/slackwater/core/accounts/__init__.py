@@ -1,0 +1,1 @@
+"""Who somebody is, what they may see, and what it costs them."""

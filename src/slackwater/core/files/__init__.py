@@ -1,0 +1,1 @@
+"""Files and uploads: what they are, and the limits of their kinds."""

@@ -1,0 +1,1 @@
+"""What a content filter finds in texts, and what becomes of them."""

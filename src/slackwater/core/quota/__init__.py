@@ -1,0 +1,1 @@
+"""How many enqueued tokens a deployment may hold, and who starts next."""

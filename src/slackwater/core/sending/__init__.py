@@ -1,0 +1,1 @@
+"""One request to one engine and what came of it: what is sent, judged and written."""

@@ -1,0 +1,161 @@
+"""The text of one line in an output or error file, and what is read out of a backend's answer on the way.
+
+Bytes of the answer are kept as they came: a line is glued together around them. Only line breaks between JSON tokens are
+replaced, because a line of a JSON Lines file must not have any (inside strings JSON forbids them raw).
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from slackwater.core.accounts.usage import Usage
+
+# No answer has that many. Usage with more, or with less than none, is not believed: it is as if there were none.
+TOKENS_MAX = 2**40
+_Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
+
+
+class _Details(Struct):
+    cached_tokens: _Tokens = None
+    reasoning_tokens: _Tokens = None
+
+
+class _Usage(Struct):
+    """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
+
+    prompt_tokens: _Tokens = None
+    completion_tokens: _Tokens = None
+    input_tokens: _Tokens = None
+    output_tokens: _Tokens = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Answer(Struct):
+    usage: _Usage | None = None
+    model: str | None = None
+
+
+class InputLine(Struct):
+    """The two keys of an input line that matter after validation."""
+
+    custom_id: str
+    body: msgspec.Raw
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_anything = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_input_line = msgspec.json.Decoder(InputLine)
+_encode = msgspec.json.Encoder().encode
+
+
+def read_input_line(line: bytes) -> InputLine:
+    """The id and the body of a line that validation has accepted."""
+    try:
+        return _input_line.decode(line)
+    except msgspec.ValidationError:
+        # The line has an id twice, the first of another type: the last one counts, as it did for validation (spec 5.3).
+        fields = _anything.decode(line)
+        return InputLine(msgspec.json.decode(fields["custom_id"], type=str), fields["body"])
+
+
+def with_model(body: bytes, model: bytes) -> bytes:
+    """The body with another `model` (JSON text, quotes included). Every other value keeps its bytes, numbers included."""
+    fields = _anything.decode(body)
+    fields["model"] = msgspec.Raw(model)
+    return _encode(fields)
+
+
+def read_answer(body: bytes) -> tuple[Usage | None, str | None] | None:
+    """Usage and model of a JSON object that a backend answered; None if it is not one, or not UTF-8."""
+    try:
+        if not body.isascii():
+            str(body, "utf-8")
+        answer = _answer.decode(body)
+    except msgspec.ValidationError:
+        # An object whose usage or model has an unexpected type is still an answer.
+        return (None, None) if is_object(body) else None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    usage = answer.usage
+    return (None if usage is None else _usage(usage)), answer.model
+
+
+def is_object(body: bytes) -> bool:
+    """Whether the bytes are one JSON object in UTF-8."""
+    try:
+        str(body, "utf-8")
+        _anything.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _usage(usage: _Usage) -> Usage:
+    read = usage.prompt_tokens_details or usage.input_tokens_details
+    written = usage.completion_tokens_details or usage.output_tokens_details
+    input_tokens = usage.prompt_tokens or usage.input_tokens or 0
+    cached_tokens = (read.cached_tokens or 0) if read is not None else 0
+    return Usage(
+        input_tokens=input_tokens,
+        # They are among the input tokens; more than those cannot be charged.
+        cached_tokens=min(cached_tokens, input_tokens),
+        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
+    )
+
+
+def one_line(body: bytes) -> bytes:
+    """The JSON text without raw line breaks."""
+    if b"\n" in body or b"\r" in body:
+        return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
+    return body
+
+
+def error_body(body: bytes, status: int) -> bytes:
+    """The body of an error answer for the error file: as it came if it is a JSON object, else wrapped into one.
+
+    Proxies answer with HTML; a reader of the error file should find JSON in every line.
+    """
+    if is_object(body):
+        return one_line(body)
+    text = body[:2000].decode("utf-8", "replace")
+    return _encode({"error": {"message": text, "type": "upstream_error", "param": None, "code": str(status)}})
+
+
+class LineWriter:
+    """Writes the lines of one shard. Ids are made of the batch, the shard and the line, so a repeated request keeps its id."""
+
+    __slots__ = ("_head", "_request")
+
+    def __init__(self, shard_digest: str) -> None:
+        """`shard_digest` is at least 24 hex digits that no other shard has."""
+        d = shard_digest
+        self._head = b'{"id":"batch_req_' + d[:24].encode() + b'%08x","custom_id":%b,"response":'
+        self._request = f"{d[:8]}-{d[8:12]}-4{d[12:15]}-8{d[15:18]}-{d[18:22]}".encode() + b"%08x"
+
+    def answered(self, line: int, custom_id: str, *, status: int, body: bytes) -> bytes:
+        """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks."""
+        return b"".join(
+            (
+                self._head % (line, _encode(custom_id)),
+                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+                body,
+                b'},"error":null}\n',
+            )
+        )
+
+    def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:
+        """A line for a request that brought no HTTP answer or never ran, newline included (spec 4.3)."""
+        error = _encode({"code": code, "message": message})
+        return self._head % (line, _encode(custom_id)) + b'null,"error":%b}\n' % error
+
+
+BATCH_CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
+BATCH_EXPIRED = (
+    "batch_expired",
+    "This request could not be executed before the completion window expired.",
+)

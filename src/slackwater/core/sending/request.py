@@ -1,0 +1,42 @@
+"""One input line on its way: the request that is sent, the reply that came, and the line that is written for it."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from slackwater.core.accounts.usage import Usage
+
+
+class Request(Struct, frozen=True):
+    """One accepted input line. `line` is its place in the shard from 0; `body` is JSON as the user wrote it."""
+
+    line: int
+    custom_id: str
+    body: bytes
+
+
+class Reply(Struct, frozen=True):
+    """What a backend answered. `retry_after` is in seconds; None where it asked for nothing."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class Outcome(StrEnum):
+    """Which file a line goes to, and how it is counted."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Result(Struct, frozen=True):
+    """One finished request: its place in the shard, the line for the output or error file (with its newline), the tokens."""
+
+    line: int
+    outcome: Outcome
+    text: bytes
+    usage: Usage | None = None
+    model: str | None = None
+    region: str = ""
+    """Where the backend that answered stands; empty where none did, or nobody has said."""

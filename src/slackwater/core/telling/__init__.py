@@ -1,0 +1,1 @@
+"""What is told to others of the ends of batches: events, signatures, when to try again."""

@@ -1,0 +1,1 @@
+"""What people who watch are shown: lists, rates, lines of results in few words."""

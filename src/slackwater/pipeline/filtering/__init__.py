@@ -1,0 +1,1 @@
+"""A content filter before and behind the calls of a deployment."""

@@ -1,0 +1,1 @@
+"""An input file becomes shards and a token count, or every error."""

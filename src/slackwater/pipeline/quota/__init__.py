@@ -1,0 +1,1 @@
+"""Room for enqueued tokens: who waits for it, and how much there is now."""

@@ -1,0 +1,1 @@
+"""From a queued shard to journaled results."""

@@ -1,0 +1,130 @@
+"""The deployments that are served, and the worker of each. Both may change while the service runs.
+
+A worker that is replaced, or whose deployment goes, ends the calls that are out in its grace time, journals what came and
+gives its shards back: whoever works for the deployment from then on continues with the lines that are not done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.worker import Worker
+from slackwater.telemetry import event, meters
+
+
+class Post:
+    """A deployment that is served, by whom, and what repeats for it."""
+
+    def __init__(self, deployment: Deployment, worker: Worker) -> None:
+        self.deployment = deployment
+        self.worker = worker
+        self.tasks: list[asyncio.Task[None]] = []
+        # Nothing may choose it while the ledger is asked whether it can go.
+        self.hidden = False
+
+    def start(self) -> None:
+        self.worker.start()
+        self.tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.worker.loops()]
+
+    async def end_loops(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class Fleet:
+    """Every deployment, by the name that the ledger has for it."""
+
+    def __init__(self, make_worker: Callable[[Deployment, Sequence[Dispatcher]], Worker]) -> None:
+        self._make_worker = make_worker
+        self._posts: dict[str, Post] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._running = False
+
+    def all(self) -> list[Deployment]:
+        """Those that a batch may be on, the ones that are being deleted included."""
+        return [post.deployment for post in self._posts.values() if not post.hidden]
+
+    def open_in(self, resource: str) -> list[Deployment]:
+        """Those of a resource that take new batches."""
+        return [each for each in self.all() if each.resource == resource and each.deleted_at is None]
+
+    def get(self, key: str) -> Deployment | None:
+        """The deployment with this key."""
+        post = self._posts.get(key)
+        return None if post is None else post.deployment
+
+    def dispatchers_of(self, key: str) -> Sequence[Dispatcher]:
+        """Who sends for a deployment."""
+        post = self._posts.get(key)
+        return () if post is None else post.worker.dispatchers
+
+    def tokens_per_second(self, key: str, *, now: float) -> float:
+        """What the backends of a deployment have been seen to do; `now` is monotonic."""
+        post = self._posts.get(key)
+        return 0.0 if post is None else post.worker.throughput.tokens_per_second(now=now)
+
+    def put(self, deployment: Deployment, dispatchers: Sequence[Dispatcher] | None) -> None:
+        """Serves a deployment as it is from now on. With dispatchers, a new worker takes over at once."""
+        before = self._posts.get(deployment.key)
+        if dispatchers is None:
+            assert before is not None, "only what is served already can change without a worker"
+            before.deployment = deployment
+            return
+        post = self._posts[deployment.key] = Post(deployment, self._make_worker(deployment, dispatchers))
+        if before is not None:
+            self._retire(before)
+        if self._running:
+            post.start()
+
+    def hide(self, key: str, *, hidden: bool) -> None:
+        """Whether nothing may choose a deployment for the moment."""
+        if key in self._posts:
+            self._posts[key].hidden = hidden
+
+    def remove(self, key: str) -> None:
+        """Serves a deployment no more."""
+        post = self._posts.pop(key, None)
+        if post is not None:
+            self._retire(post)
+            meters.forget_deployment(key)
+
+    def _retire(self, post: Post) -> None:
+        if self._running:
+            task = asyncio.create_task(self._end(post))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def _end(self, post: Post) -> None:
+        # Leases are renewed and results journaled until the last call is back.
+        await post.worker.drain()
+        await post.end_loops()
+        try:
+            await post.worker.stop()
+        except Exception as error:
+            event("worker_broke", level=logging.ERROR, deployment=post.deployment.key, error=repr(error))
+        event("worker_retired", deployment=post.deployment.key)
+
+    def dispatchers(self) -> list[tuple[str, Dispatcher]]:
+        """Those that send now, each with the key of its deployment."""
+        return [(key, each) for key, post in self._posts.items() for each in post.worker.dispatchers]
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls to backends are out."""
+        return sum(post.worker.in_flight for post in self._posts.values())
+
+    def start(self) -> None:
+        """Lets every worker work, and those that are put later."""
+        self._running = True
+        for post in self._posts.values():
+            post.start()
+
+    async def stop(self) -> None:
+        """Ends every worker, within the grace time."""
+        self._running = False
+        posts = list(self._posts.values())
+        await asyncio.gather(*(post.end_loops() for post in posts))
+        await asyncio.gather(*(post.worker.stop() for post in posts), *self._retiring)

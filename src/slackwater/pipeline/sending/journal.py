@@ -1,0 +1,246 @@
+"""Makes results durable in groups: bytes into the batch's logs first, then one transaction that names them.
+
+A result counts, is shown and is never asked for again from the moment that this transaction commits. The ledger refuses
+what comes under an old epoch, so a worker that was written off can never add a line. Before: the lanes. After: finalizer.
+"""
+
+from msgspec import Struct
+
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.batch import RequestCounts
+from slackwater.core.errors import StorageFull
+from slackwater.core.sending.request import Outcome, Result
+from slackwater.pipeline.sending.feed import Cause, Lease
+from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
+from slackwater.telemetry import DeploymentMeter, counters, event, meters
+
+
+class Pending:
+    """Results of one shard that are not durable yet."""
+
+    __slots__ = (
+        "cached",
+        "completed",
+        "errors",
+        "lines",
+        "model",
+        "outputs",
+        "read",
+        "reasoning",
+        "regions",
+        "size",
+        "written",
+    )
+
+    def __init__(self) -> None:
+        self.outputs: list[bytes] = []
+        self.errors: list[bytes] = []
+        self.lines: list[int] = []
+        self.model: str | None = None
+        self.regions: set[str] = set()
+        self.size = self.completed = 0
+        self.read = self.cached = self.written = self.reasoning = 0
+
+    def add(self, result: Result) -> None:
+        self.lines.append(result.line)
+        self.size += len(result.text)
+        if result.outcome is Outcome.COMPLETED:
+            self.completed += 1
+            self.outputs.append(result.text)
+            # Only what was completed is accounted for.
+            if (usage := result.usage) is not None:
+                self.read += usage.input_tokens
+                self.cached += usage.cached_tokens
+                self.written += usage.output_tokens
+                self.reasoning += usage.reasoning_tokens
+        else:
+            self.errors.append(result.text)
+        if self.model is None:
+            self.model = result.model
+        if result.region:
+            self.regions.add(result.region)
+
+    def append(self, later: "Pending") -> None:
+        """Takes over what came later; used when a commit has to be tried again."""
+        self.outputs += later.outputs
+        self.errors += later.errors
+        self.lines += later.lines
+        self.size += later.size
+        self.completed += later.completed
+        self.read += later.read
+        self.cached += later.cached
+        self.written += later.written
+        self.reasoning += later.reasoning
+        self.model = self.model or later.model
+        self.regions |= later.regions
+
+    def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
+        shard = lease.shard
+        done = bytearray((shard.lines + 7) // 8)
+        for line in self.lines:
+            done[line >> 3] |= 1 << (line & 7)
+        return Segment(
+            batch_id=shard.batch_id,
+            index=shard.index,
+            epoch=shard.epoch,
+            output=output,
+            error=error,
+            done=bytes(done),
+            counts=RequestCounts(completed=self.completed, failed=len(self.lines) - self.completed),
+            usage=Usage(
+                input_tokens=self.read,
+                cached_tokens=self.cached,
+                output_tokens=self.written,
+                reasoning_tokens=self.reasoning,
+            ),
+            model=self.model,
+            regions=tuple(sorted(self.regions)),
+        )
+
+
+class _Logs(Struct):
+    """The two growing blobs of a batch; opened when first needed."""
+
+    output: BlobLog | None = None
+    error: BlobLog | None = None
+
+
+class Journal:
+    """Collects results of a worker's leases and commits them together."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        owner: str,
+        lease_seconds: float,
+        meter: DeploymentMeter | None = None,
+    ) -> None:
+        """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it."""
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._meter = meter or DeploymentMeter()
+        self._pending: dict[Lease, Pending] = {}
+        self._logs: dict[str, _Logs] = {}
+        self._log_number = 0
+        self.size = 0
+
+    def add(self, lease: Lease, result: Result) -> None:
+        """Takes a result. It is not durable before the next `commit` has returned."""
+        pending = self._pending.get(lease)
+        if pending is None:
+            pending = self._pending[lease] = Pending()
+        pending.add(result)
+        lease.unjournaled += 1
+        self.size += len(result.text)
+
+    async def commit(self) -> int:
+        """Makes everything durable that was added before the call; returns how many results that were.
+
+        Raises StorageFull where there is no room: the results stay, and commit may be called again.
+        """
+        taken, self._pending = self._pending, {}
+        if not taken:
+            return 0
+        begun = self._clock.monotonic()
+        # Which batches have had no result before: none that has a log here, nor one of which somebody had results.
+        first = {
+            lease.shard.batch_id: lease.shard.batch_created_at
+            for lease in taken
+            if lease.shard.batch_unbegun and lease.shard.batch_id not in self._logs
+        }
+        try:
+            segments = await self._write(taken)
+            fenced = await self._ledger.commit_segments(
+                list(segments.values()), now=self._clock.now(), lease_seconds=self._lease_seconds
+            )
+        except StorageFull:
+            self._put_back(taken)
+            raise
+        except Exception:
+            self._put_back(taken)
+            raise
+        refused = set(fenced)
+        committed = 0
+        for lease, pending in taken.items():
+            lines = len(pending.lines)
+            lease.unjournaled -= lines
+            self.size -= pending.size
+            if (lease.shard.batch_id, lease.shard.index) in refused:
+                lease.cause = lease.cause or Cause.FENCED
+                event("shard_fenced", batch=lease.shard.batch_id, shard=lease.shard.index, epoch=lease.shard.epoch)
+            else:
+                lease.committed += lines
+                committed += lines
+                self._count(pending, first.pop(lease.shard.batch_id, None))
+        counters["results_journaled"] += committed
+        meters.commit_seconds.observe(self._clock.monotonic() - begun)
+        return committed
+
+    def _count(self, pending: Pending, created_at: int | None) -> None:
+        """Results have become durable; with `created_at`, they are the first ones of a batch that was created then."""
+        meter = self._meter
+        meter.completed += pending.completed
+        meter.failed += len(pending.lines) - pending.completed
+        meter.read += pending.read
+        meter.cached += pending.cached
+        meter.written += pending.written
+        meter.reasoning += pending.reasoning
+        meters.journal_bytes += pending.size
+        if created_at is not None:
+            meters.first_result_seconds.observe(self._clock.now() - created_at)
+
+    async def _write(self, taken: dict[Lease, Pending]) -> dict[Lease, Segment]:
+        """Appends the lines to the logs of their batches, the lines of a shard side by side, and says where they lie."""
+        by_batch: dict[str, list[Lease]] = {}
+        for lease in taken:
+            by_batch.setdefault(lease.shard.batch_id, []).append(lease)
+        segments: dict[Lease, Segment] = {}
+        for batch_id, leases in by_batch.items():
+            outputs = await self._append(batch_id, "output", [taken[lease].outputs for lease in leases])
+            errors = await self._append(batch_id, "error", [taken[lease].errors for lease in leases])
+            for lease, output, error in zip(leases, outputs, errors, strict=True):
+                segments[lease] = taken[lease].segment(lease, output, error)
+        return segments
+
+    async def _append(self, batch_id: str, kind: str, parts: list[list[bytes]]) -> list[BlobRange | None]:
+        if not any(parts):
+            return [None] * len(parts)
+        written = await (await self._log(batch_id, kind)).append([text for part in parts for text in part])
+        ranges: list[BlobRange | None] = []
+        offset = written.offset
+        for part in parts:
+            length = sum(map(len, part))
+            ranges.append(BlobRange(key=written.key, offset=offset, length=length) if part else None)
+            offset += length
+        return ranges
+
+    async def _log(self, batch_id: str, kind: str) -> BlobLog:
+        logs = self._logs.setdefault(batch_id, _Logs())
+        log: BlobLog | None = getattr(logs, kind)
+        if log is None:
+            self._log_number += 1
+            log = await self._blobs.open_log(f"logs/{batch_id}/{self._owner}-{self._log_number}.{kind}")
+            setattr(logs, kind, log)
+        return log
+
+    def _put_back(self, taken: dict[Lease, Pending]) -> None:
+        for lease, later in self._pending.items():
+            if lease in taken:
+                taken[lease].append(later)
+            else:
+                taken[lease] = later
+        self._pending = taken
+
+    async def close_logs(self, *, keep: set[str]) -> None:
+        """Closes the logs of batches that have no open lease here any more."""
+        for batch_id in [batch_id for batch_id in self._logs if batch_id not in keep]:
+            logs = self._logs.pop(batch_id)
+            for log in (logs.output, logs.error):
+                if log is not None:
+                    await log.close()

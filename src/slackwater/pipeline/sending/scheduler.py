@@ -1,0 +1,19 @@
+"""Writes the order in which workers claim shards. Before: enqueuer. After: worker."""
+
+from slackwater.core.sending.scheduling import rank_shards
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import Ledger
+
+
+class Scheduler:
+    """Gives ranks to the shards of batches that have just started."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def step(self) -> Pace:
+        """Ranks every batch that has none."""
+        batches = await self._ledger.unranked()
+        for batch in batches:
+            await self._ledger.rank_shards(batch.batch_id, rank_shards(batch.shards, virtual_time=batch.virtual_time))
+        return Pace.BUSY if batches else Pace.IDLE

@@ -1,0 +1,1 @@
+"""Webhooks: who wants to hear, and what is on its way to them."""

@@ -1,0 +1,96 @@
+"""How the deployments of a resource are, for people: their quota, what waits, and every backend with its last minute."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from slackwater.core.quota.dynamic import Allowance
+from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.pacing import Health
+from slackwater.pipeline.quota.spare_capacity import SpareCapacity
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.watching.progress import Progress
+from slackwater.ports import Clock, DeploymentLoad, Ledger
+
+# An error that is older says nothing about today.
+ERROR_SECONDS = 600.0
+ERROR_LENGTH_MAX = 300
+
+
+class BackendView(Struct, frozen=True, kw_only=True):
+    """One backend now, and over about the last minute."""
+
+    name: str
+    region: str
+    data_zone: str
+    health: Health
+    in_flight: int
+    window: int
+    latency_seconds: float | None
+    requests_per_second: float
+    tokens_per_second: float
+    last_error: str | None
+
+
+class DeploymentView(Struct, frozen=True, kw_only=True):
+    """One deployment now."""
+
+    deployment: Deployment
+    load: DeploymentLoad
+    allowance: Allowance
+    backends: list[BackendView]
+
+
+class DeploymentWatch:
+    """Looks at deployments."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, spare: SpareCapacity, progress: Progress) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._fleet = fleet
+        self._spare = spare
+        self._progress = progress
+
+    async def views(self, resource: str) -> list[DeploymentView]:
+        """Every deployment of a resource, by name; those that are being deleted included."""
+        mine = [each for each in self._fleet.all() if each.resource == resource]
+        return [await self._view(each) for each in sorted(mine, key=lambda each: each.name)]
+
+    async def _view(self, deployment: Deployment) -> DeploymentView:
+        zones = {(backend.name, backend.region): backend.data_zone for backend in deployment.backends}
+        return DeploymentView(
+            deployment=deployment,
+            load=await self._ledger.deployment_load(deployment.key),
+            allowance=await self._spare.allowance(deployment),
+            backends=[
+                self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
+                for dispatcher in self._fleet.dispatchers_of(deployment.key)
+            ],
+        )
+
+    def _backend(self, key: str, dispatcher: Dispatcher, data_zone: str) -> BackendView:
+        seconds, (calls, busy, tokens) = self._progress.backend(key, dispatcher.name) or (1.0, (0.0, 0.0, 0.0))
+        error = dispatcher.last_error
+        if error is not None and self._clock.monotonic() - error[1] > ERROR_SECONDS:
+            error = None
+        return BackendView(
+            name=dispatcher.name,
+            region=dispatcher.region,
+            data_zone=data_zone,
+            health=dispatcher.gate.breaker.health,
+            in_flight=dispatcher.meter.in_flight,
+            window=dispatcher.window,
+            latency_seconds=busy / calls if calls else None,
+            requests_per_second=calls / seconds,
+            tokens_per_second=tokens / seconds,
+            last_error=None if error is None else error[0][:ERROR_LENGTH_MAX],
+        )
+
+
+def sums_of(fleet: Fleet) -> Mapping[tuple[str, str], Sequence[float]]:
+    """For every backend: calls that have ended, the seconds that they took, and tokens."""
+    return {
+        (key, each.name): (each.meter.seconds.count, each.meter.seconds.total, each.meter.tokens)
+        for key, each in fleet.dispatchers()
+    }

@@ -1,0 +1,53 @@
+"""Watches how batches and backends get on: looks at what is durable every second and keeps the last minute in memory.
+
+Nothing else needs it: it writes nothing, and after a restart it begins anew. Before: the journal. After: whoever asks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from slackwater.core.watching.lately import Lately
+from slackwater.core.watching.progress import Rates, Sample, Samples
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import Clock, Ledger
+
+STEP_SECONDS = 1.0
+# Batches that are watched at once, the oldest first: these are being worked on. Each takes some 8 KB.
+BATCHES_MAX = 1_000
+
+
+class Progress:
+    """The last minute of every open batch and of every backend."""
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, *, backends: Callable[[], Mapping[tuple[str, str], Sequence[float]]]
+    ) -> None:
+        """`backends` has, by deployment and name, sums that only grow."""
+        self._ledger = ledger
+        self._clock = clock
+        self._backends = backends
+        self._batches: dict[str, Samples] = {}
+        self._lately: dict[tuple[str, str], Lately] = {}
+
+    async def step(self) -> Pace:
+        """Looks once."""
+        now = self._clock.monotonic()
+        rows = await self._ledger.batches_at_work(limit=BATCHES_MAX)
+        # Whatever has ended is forgotten with this.
+        self._batches = {row.batch_id: self._batches.get(row.batch_id) or Samples() for row in rows}
+        for row in rows:
+            self._batches[row.batch_id].add(Sample(now, row.finished, row.tokens))
+        sums = self._backends()
+        self._lately = {key: self._lately.get(key) or Lately() for key in sums}
+        for key, values in sums.items():
+            self._lately[key].look(values, now=now)
+        return Pace.IDLE
+
+    def rates(self, batch_id: str) -> Rates | None:
+        """How quickly a batch gets on; None while that cannot be told."""
+        samples = self._batches.get(batch_id)
+        return None if samples is None else samples.rates(now=self._clock.monotonic())
+
+    def backend(self, deployment: str, name: str) -> tuple[float, tuple[float, ...]] | None:
+        """In how many seconds, and by how much the sums of a backend have grown; None while that cannot be told."""
+        lately = self._lately.get((deployment, name))
+        return None if lately is None else lately.grown()
