@@ -52,10 +52,10 @@ async def fill(path: Path, count: int) -> None:
         ledger = SqlLedger.open(data.ledger_path)
 
         def work(db: Any) -> None:
-            db.executemany(ledger._sql("add_batch"), (batch_row(batch(number)) for number in range(count)))
+            db.executemany(ledger.sql.text("add_batch"), (batch_row(batch(number)) for number in range(count)))
             db.execute("UPDATE batch SET stage = 'ended', completed_at = created_at + seq % 3600")
 
-        await ledger._database.write(work)
+        await ledger.sql.database.write(work)
         await ledger.close()
 
 

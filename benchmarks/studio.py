@@ -22,6 +22,7 @@ from service import Service, service
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.rows import batch_row, file_row
 from slackwater.core.files.file import File, Purpose
 
@@ -47,17 +48,17 @@ async def fill(path: Path, count: int) -> None:
                 )
                 for each in batches
             }
-            db.executemany(ledger._sql("add_file"), (file_row(each) for each in files.values()))
+            db.executemany(ledger.sql.text("add_file"), (file_row(each) for each in files.values()))
             for each in batches:
-                db.execute(ledger._sql("add_batch"), batch_row(each))
-                ledger._add_text(db, each)
+                db.execute(ledger.sql.text("add_batch"), batch_row(each))
+                SqlOverview(ledger.sql).add_text(db, each)
             db.execute("UPDATE batch SET stage = 'ended', completed_at = created_at + seq % 3600, deployment = 'bench'")
             # As a validated batch that waits is; the status of these stays what the list of statuses says.
             db.execute(
                 "UPDATE batch SET stage = 'waiting', deployment = 'gone', enqueued_tokens = 10 WHERE seq % 10 = 0"
             )
 
-        await ledger._database.write(work)
+        await ledger.sql.database.write(work)
         await ledger.close()
 
 

@@ -1,28 +1,52 @@
-"""Draws the table of statuses into docs/architecture.md, so that the picture cannot drift: `draw_states.py`."""
+"""Draws the table of core/batch.py into docs/architecture.md, so that the pictures cannot drift: `draw_states.py`."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from slackwater.core.batch import NEXT, TERMINAL, Status
+from slackwater.core.batch import BEGIN, MOVES, TERMINAL, Stage, Status
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
-BEGIN = "<!-- states: drawn from core/batch.py by scripts/draw_states.py -->"
-END = "<!-- states end -->"
+BEGIN_LINE = "<!-- {}: drawn from core/batch.py by scripts/draw_states.py -->"
+END_LINE = "<!-- {} end -->"
 
 
-def picture() -> str:
-    """A mermaid diagram of core.batch.NEXT."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {Status.VALIDATING.value}"]
-    for status, events in NEXT.items():
-        lines += [f"    {status.value} --> {after.value}: {event.value}" for event, after in events.items()]
-    lines += [f"    {status.value} --> [*]" for status in Status if status in TERMINAL]
-    return "\n".join([*lines, "```"])
+def _diagram(begin: str, arrows: Iterable[str], ends: Iterable[str]) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+    lines += dict.fromkeys(f"    {arrow}" for arrow in arrows)
+    return "\n".join([*lines, *(f"    {end} --> [*]" for end in ends), "```"])
+
+
+def statuses() -> str:
+    """What users see: a mermaid diagram of the status in core.batch.MOVES."""
+    arrows = (
+        f"{before.value} --> {after.value}: {event.value}"
+        for (_, before), events in MOVES.items()
+        for event, (_, after) in events.items()
+        if after is not before
+    )
+    return _diagram(BEGIN[1].value, arrows, (status.value for status in Status if status in TERMINAL))
+
+
+def stages() -> str:
+    """What drives the pipeline: a mermaid diagram of the stage in core.batch.MOVES."""
+    arrows = (
+        f"{before.value} --> {after.value}: {event.value}"
+        for (before, _), events in MOVES.items()
+        for event, (after, _) in events.items()
+        if after is not before
+    )
+    return _diagram(BEGIN[0].value, arrows, [Stage.ENDED.value])
 
 
 def page() -> str:
-    """The page with today's picture."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    return f"{before}{BEGIN}\n{picture()}\n{END}{rest.partition(END)[2]}"
+    """The page with today's pictures."""
+    text = PAGE.read_text()
+    for name, picture in (("statuses", statuses()), ("stages", stages())):
+        begin, end = BEGIN_LINE.format(name), END_LINE.format(name)
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{picture}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_a_long_search_keeps_nobody_waiting(tmp_path: Path) -> None:
             loop.call_soon_threadsafe(begun.set)
             go_on.wait(20)
 
-        search = asyncio.ensure_future(ledger._database.search(long))
+        search = asyncio.ensure_future(ledger.sql.database.search(long))
         await begun.wait()
         await ledger.add_batch(batch())
         assert await ledger.batch("batch-0") == batch()

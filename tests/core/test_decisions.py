@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.batch import MOMENT, NEXT, TERMINAL, Batch, Event, Policies, Status, can
+from slackwater.core.batch import BEGIN, MOMENT, MOVES, TERMINAL, Batch, Event, Move, Policies, Stage, Status, move
 from slackwater.core.quota.enqueued import admit, refusal, shorten
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.core.sending.scheduling import rank_shards
@@ -79,10 +79,27 @@ def test_ranks_start_where_the_deployment_is() -> None:
     assert rank_shards(3, virtual_time=7.0) == [7.0, 8.0, 9.0]
 
 
-def test_the_table_of_statuses_is_closed() -> None:
-    """Every status has a row, every row leads to a status with a moment, and what has ended stays."""
-    assert set(NEXT) == set(Status)
-    assert {status for row in NEXT.values() for status in row.values()} <= set(MOMENT)
+def test_the_table_of_moves_is_closed() -> None:
+    """Every status has a row, every row leads to a row with a moment, and what has ended stays."""
+    assert {status for _, status in MOVES} == set(Status)
+    assert {stage for stage, _ in MOVES} == set(Stage)
+    reached = {after for events in MOVES.values() for after in events.values()}
+    assert reached <= set(MOVES)
+    assert reached | {BEGIN} == set(MOVES), "a standing that nothing leads to"
+    assert {status for _, status in reached} <= {*MOMENT, BEGIN[1]}
     assert {Status.FAILED, Status.COMPLETED, Status.EXPIRED, Status.CANCELLED} == TERMINAL
-    assert not any(can(status, event) for status in TERMINAL for event in Event)
-    assert all(can(status, Event.CANCEL_REQUESTED) for status in ("validating", "in_progress", "finalizing"))  # type: ignore[arg-type]
+    assert {event for events in MOVES.values() for event in events} == set(Event), "an event that nobody needs"
+    for stage, status in MOVES:
+        assert (stage is Stage.ENDED) == (status in TERMINAL)
+        if status in TERMINAL:
+            assert not any(move(stage, status, event) for event in Event)
+        cancelled = move(stage, status, Event.CANCEL_REQUESTED)
+        assert (cancelled is not None) == (status in {"validating", "in_progress", "finalizing"})
+
+
+def test_a_move_names_a_moment_where_the_status_changes() -> None:
+    """Validation leaves the status as it is, and so no moment is set."""
+    assert move(Stage.NEW, Status.VALIDATING, Event.VALIDATED) == Move(Stage.WAITING, Status.VALIDATING, None)
+    assert move(Stage.WAITING, Status.VALIDATING, Event.ENQUEUED) == Move(
+        Stage.RUNNING, Status.IN_PROGRESS, "in_progress_at"
+    )

@@ -213,7 +213,7 @@ def _place(key: str) -> str:
 
 def watched_ledger(ledger: Any, moments: Moments) -> Any:
     """The ledger behind its watch."""
-    ledger._database = WatchedDatabase(ledger._database, moments)
+    ledger.sql.database = WatchedDatabase(ledger.sql.database, moments)
     return Watched(ledger, "ledger", moments, reads=LEDGER_READS)
 
 

@@ -83,7 +83,7 @@ class Checks:
             return
         batch_id, line = text.split("/")
         index = max(i for (batch, i), first in self._first_line.items() if batch == batch_id and first <= int(line))
-        row = self._ledger._reader.execute(
+        row = self._ledger.sql.reader.execute(
             "SELECT epoch FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
             (batch_id, index),
         ).fetchone()
@@ -110,7 +110,7 @@ class Checks:
         await self._accounts()
         must(await self._ledger.enqueued_tokens("sim") == held, "tokens are held for batches that have ended")
         for table in ("shard", "segment"):
-            left = self._ledger._reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            left = self._ledger.sql.reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             must(left == 0, f"{left} rows of {table} are left")
 
     async def _accounts(self) -> None:
@@ -185,6 +185,6 @@ class Checks:
 def _now(ledger: SqlLedger, batch_id: str) -> Batch:
     from slackwater.adapters.sql.rows import batch_record
 
-    row = ledger._one(ledger._reader, "batch", {"id": batch_id})
+    row = ledger.sql.one(ledger.sql.reader, "batch", {"id": batch_id})
     assert row is not None
     return batch_record(row)

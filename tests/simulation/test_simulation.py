@@ -61,7 +61,7 @@ class Greedy(SqlLedger):
         refused = await super().commit_segments(segments, now=now, lease_seconds=lease_seconds)
         for segment in segments:
             if (segment.batch_id, segment.index) in refused and segment.counts.completed:
-                self._reader.execute(
+                self.sql.reader.execute(
                     "UPDATE usage_day SET input_tokens = input_tokens + ?", (segment.usage.input_tokens,)
                 )
         return refused

@@ -185,7 +185,7 @@ class World:
         self.blobs = DiskBlobs(self.root, run=_inline)
         self.ledger = ledger_class.open(root / "ledger.sqlite", inline=True)
         for pragma in ("synchronous = OFF", "journal_mode = MEMORY"):
-            self.ledger._reader.execute(f"PRAGMA {pragma}")
+            self.ledger.sql.reader.execute(f"PRAGMA {pragma}")
         self.checks = Checks(self.ledger)
         self.trouble = 1.0
         self.outage_until = 0.0

@@ -1,4 +1,4 @@
-"""A batch: what the user asked for and how far it is. The status moves only along the table in this module."""
+"""A batch: what the user asked for and how far it is. Stage and status move only along the table in this module."""
 
 from enum import StrEnum
 
@@ -22,9 +22,24 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Event(StrEnum):
-    """What moves a batch from one status to the next."""
+class Stage(StrEnum):
+    """What is to be done next with a batch, and by whom. It drives the pipeline and is never shown."""
 
+    NEW = "new"
+    """To be validated."""
+    WAITING = "waiting"
+    """Validated; waits for room."""
+    RUNNING = "running"
+    """Its shards are claimed and sent."""
+    ENDING = "ending"
+    """Nothing of it is sent any more; its files are to be written."""
+    ENDED = "ended"
+
+
+class Event(StrEnum):
+    """What moves a batch from one stage or status to the next."""
+
+    VALIDATED = "validated"
     REJECTED = "rejected"
     ENQUEUED = "enqueued"
     EXHAUSTED = "exhausted"
@@ -35,31 +50,40 @@ class Event(StrEnum):
     PUBLISHED_CANCELLED = "published_cancelled"
 
 
-NEXT: dict[Status, dict[Event, Status]] = {
-    Status.VALIDATING: {
-        Event.REJECTED: Status.FAILED,
-        Event.ENQUEUED: Status.IN_PROGRESS,
-        Event.WINDOW_ELAPSED: Status.FINALIZING,
-        Event.CANCEL_REQUESTED: Status.CANCELLING,
+# A batch is always in one of the pairs on the left. What is not here does not happen: an event that comes too late, such as
+# a cancel of a batch that has ended, changes nothing.
+Standing = tuple[Stage, Status]
+BEGIN: Standing = (Stage.NEW, Status.VALIDATING)
+MOVES: dict[Standing, dict[Event, Standing]] = {
+    BEGIN: {
+        Event.VALIDATED: (Stage.WAITING, Status.VALIDATING),
+        Event.REJECTED: (Stage.ENDED, Status.FAILED),
+        Event.WINDOW_ELAPSED: (Stage.ENDING, Status.FINALIZING),
+        Event.CANCEL_REQUESTED: (Stage.ENDING, Status.CANCELLING),
     },
-    Status.IN_PROGRESS: {
-        Event.EXHAUSTED: Status.FINALIZING,
-        Event.WINDOW_ELAPSED: Status.FINALIZING,
-        Event.CANCEL_REQUESTED: Status.CANCELLING,
+    (Stage.WAITING, Status.VALIDATING): {
+        Event.ENQUEUED: (Stage.RUNNING, Status.IN_PROGRESS),
+        Event.WINDOW_ELAPSED: (Stage.ENDING, Status.FINALIZING),
+        Event.CANCEL_REQUESTED: (Stage.ENDING, Status.CANCELLING),
     },
-    Status.FINALIZING: {
-        Event.PUBLISHED: Status.COMPLETED,
-        Event.PUBLISHED_EXPIRED: Status.EXPIRED,
-        Event.CANCEL_REQUESTED: Status.CANCELLING,
+    (Stage.RUNNING, Status.IN_PROGRESS): {
+        Event.EXHAUSTED: (Stage.ENDING, Status.FINALIZING),
+        Event.WINDOW_ELAPSED: (Stage.ENDING, Status.FINALIZING),
+        Event.CANCEL_REQUESTED: (Stage.ENDING, Status.CANCELLING),
     },
-    Status.CANCELLING: {Event.PUBLISHED_CANCELLED: Status.CANCELLED},
-    Status.FAILED: {},
-    Status.COMPLETED: {},
-    Status.EXPIRED: {},
-    Status.CANCELLED: {},
+    (Stage.ENDING, Status.FINALIZING): {
+        Event.PUBLISHED: (Stage.ENDED, Status.COMPLETED),
+        Event.PUBLISHED_EXPIRED: (Stage.ENDED, Status.EXPIRED),
+        Event.CANCEL_REQUESTED: (Stage.ENDING, Status.CANCELLING),
+    },
+    (Stage.ENDING, Status.CANCELLING): {Event.PUBLISHED_CANCELLED: (Stage.ENDED, Status.CANCELLED)},
+    (Stage.ENDED, Status.FAILED): {},
+    (Stage.ENDED, Status.COMPLETED): {},
+    (Stage.ENDED, Status.EXPIRED): {},
+    (Stage.ENDED, Status.CANCELLED): {},
 }
 
-TERMINAL = frozenset(status for status, events in NEXT.items() if not events)
+TERMINAL = frozenset(status for stage, status in MOVES if stage is Stage.ENDED)
 
 # The moment that is set on entering a status. Entering `validating` is `created_at`.
 MOMENT: dict[Status, str] = {
@@ -73,9 +97,23 @@ MOMENT: dict[Status, str] = {
 }
 
 
-def can(status: Status, event: Event) -> bool:
-    """Whether `event` moves a batch that is in `status`."""
-    return event in NEXT[status]
+class Move(Struct, frozen=True):
+    """One step of a batch: where it stands then, and which of its moments that is, if its status changes."""
+
+    stage: Stage
+    status: Status
+    moment: str | None
+
+
+def move(stage: Stage, status: Status, event: Event) -> Move | None:
+    """What `event` does to a batch that stands there; None where it does nothing.
+
+    Raises KeyError for a standing that no batch can have.
+    """
+    after = MOVES[stage, status].get(event)
+    if after is None:
+        return None
+    return Move(after[0], after[1], None if after[1] is status else MOMENT[after[1]])
 
 
 class EmptyFiles(StrEnum):

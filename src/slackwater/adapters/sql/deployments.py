@@ -4,34 +4,34 @@ from typing import Any
 
 import msgspec
 
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import text_of
-from slackwater.adapters.sql.work import SqlWork
 from slackwater.ports import OpenBatches, StoredDeployment
 
 _body = msgspec.json.Decoder(dict[str, Any])
 
 
-class SqlDeployments(SqlWork):
+class SqlDeployments(SqlPart):
     """The methods of the port that concern deployments."""
 
     async def deployments(self) -> list[StoredDeployment]:
         return [
             StoredDeployment(**(dict(row) | {"body": _body.decode(row["body"])}))
-            for row in self._all(self._reader, "deployments", {})
+            for row in self._sql.all(self._sql.reader, "deployments", {})
         ]
 
     async def put_deployment(self, deployment: StoredDeployment) -> None:
         row = msgspec.structs.asdict(deployment) | {"body": text_of(deployment.body)}
-        await self._write(lambda db: self._run(db, "put_deployment", row))
+        await self._sql.write(lambda db: self._sql.run(db, "put_deployment", row))
 
     async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:
         values = {"resource": deployment.resource, "name": deployment.name, "key": key}
-        return bool(await self._write(lambda db: self._run(db, "remove_deployment", values)))
+        return bool(await self._sql.write(lambda db: self._sql.run(db, "remove_deployment", values)))
 
     async def open_batches(self, deployment: str) -> OpenBatches:
-        row = self._one(self._reader, "open_batches", {"deployment": deployment})
+        row = self._sql.one(self._sql.reader, "open_batches", {"deployment": deployment})
         assert row is not None, "a sum always has a row"
         return OpenBatches(count=row["count"], first_expires_at=row["first_expires_at"])
 
     async def batch_regions(self, batch_id: str) -> list[str]:
-        return [row["region"] for row in self._all(self._reader, "batch_regions", {"id": batch_id})]
+        return [row["region"] for row in self._sql.all(self._sql.reader, "batch_regions", {"id": batch_id})]

@@ -3,31 +3,36 @@
 import sqlite3
 from collections.abc import Collection
 
+from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.rows import file_record
-from slackwater.adapters.sql.work import SqlWork
 from slackwater.core.errors import QuotaExceeded
 from slackwater.core.files.file import File, FileLimits, FileStatus
 from slackwater.ports import NO_LIMITS, PendingImport
 
 
-class SqlImports(SqlWork):
+class SqlImports(SqlPart):
     """The methods of the port that concern imports."""
+
+    def __init__(self, base: SqlBase, files: SqlFiles) -> None:
+        super().__init__(base)
+        self._files = files
 
     async def add_import(
         self, file: File, *, url: str, check_first_line: bool, pending_max: int, limits: FileLimits = NO_LIMITS
     ) -> None:
         def work(db: sqlite3.Connection) -> None:
-            if self._number(db, "pending_imports", {}) >= pending_max:
+            if self._sql.number(db, "pending_imports", {}) >= pending_max:
                 raise QuotaExceeded(
                     f"{pending_max:,} imports are waiting already. Try again when some of them have ended."
                 )
-            self._add_file(db, file, limits)
-            self._run(db, "add_import", {"file_id": file.id, "url": url, "check_line": int(check_first_line)})
+            self._files.add(db, file, limits)
+            self._sql.run(db, "add_import", {"file_id": file.id, "url": url, "check_line": int(check_first_line)})
 
-        await self._write(work)
+        await self._sql.write(work)
 
     async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
-        rows = self._all(self._reader, "next_import", {"now": now, "limit": len(skip) + 1})
+        rows = self._sql.all(self._sql.reader, "next_import", {"now": now, "limit": len(skip) + 1})
         row = next((row for row in rows if row["id"] not in skip), None)
         if row is None:
             return None
@@ -37,15 +42,15 @@ class SqlImports(SqlWork):
 
     async def postpone_import(self, file_id: str, *, tries: int, not_before: float) -> bool:
         values = {"file_id": file_id, "tries": tries, "not_before": not_before}
-        return bool(await self._write(lambda db: self._run(db, "postpone_import", values)))
+        return bool(await self._sql.write(lambda db: self._sql.run(db, "postpone_import", values)))
 
     async def finish_import(
         self, file_id: str, *, status: FileStatus, size: int = 0, status_details: str | None = None
     ) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            if not self._run(db, "forget_import", {"file_id": file_id}):
+            if not self._sql.run(db, "forget_import", {"file_id": file_id}):
                 return False
             values = {"id": file_id, "status": status.value, "size": size, "status_details": status_details}
-            return bool(self._run(db, "fill_file", values))
+            return bool(self._sql.run(db, "fill_file", values))
 
-        return await self._write(work)
+        return await self._sql.write(work)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from slackwater.adapters.sql.work import SqlWork
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.core.accounts.resource import Role, Slot, StoredKey
 
 
-class SqlKeys(SqlWork):
+class SqlKeys(SqlPart):
     """The methods of the port that concern keys."""
 
     async def keys(self) -> list[StoredKey]:
@@ -21,13 +21,13 @@ class SqlKeys(SqlWork):
                 hint=row["hint"],
                 created_at=row["created_at"],
             )
-            for row in self._all(self._reader, "keys", {})
+            for row in self._sql.all(self._sql.reader, "keys", {})
         ]
 
     async def put_keys(self, keys: Sequence[StoredKey]) -> None:
         rows = [msgspec.structs.asdict(key) | {"role": key.role.value, "slot": key.slot.value} for key in keys]
-        await self._write(lambda db: [self._run(db, "put_key", row) for row in rows])
+        await self._sql.write(lambda db: [self._sql.run(db, "put_key", row) for row in rows])
 
     async def delete_keys(self, resource: str, role: Role, slot: Slot | None = None) -> int:
         values = {"resource": resource, "role": role.value, "slot": None if slot is None else slot.value}
-        return await self._write(lambda db: self._run(db, "delete_keys", values))
+        return await self._sql.write(lambda db: self._sql.run(db, "delete_keys", values))

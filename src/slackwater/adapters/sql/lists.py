@@ -13,9 +13,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import batch_record, text_of
 from slackwater.adapters.sql.sqlite import SearchTooLong
-from slackwater.adapters.sql.work import SqlWork
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.batch import Batch, Status
 from slackwater.core.errors import InvalidRequest
@@ -56,22 +56,22 @@ class _Part(Struct, frozen=True):
         return _Part(self.text + other.text, self.values + other.values)
 
 
-class SqlLists(SqlWork):
+class SqlLists(SqlPart):
     """The part of the SQL ledger that lists batches."""
 
     async def batches(
         self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int, resource: str = DEFAULT
     ) -> list[Batch]:
         def work(db: sqlite3.Connection) -> list[Batch]:
-            cursor = None if after is None else self._one(db, "batch", {"id": after})
+            cursor = None if after is None else self._sql.one(db, "batch", {"id": after})
             if after is not None and (cursor is None or cursor["resource"] != resource):
                 raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
             seqs = _find(db, query, resource, cursor=cursor, limit=limit)
-            rows = {row["seq"]: row for row in self._all(db, "batches", {"seqs": text_of(seqs)})}
+            rows = {row["seq"]: row for row in self._sql.all(db, "batches", {"seqs": text_of(seqs)})}
             return [batch_record(rows[seq]) for seq in seqs]
 
         try:
-            return await self._database.search(work)
+            return await self._sql.database.search(work)
         except SearchTooLong as error:
             raise InvalidRequest(
                 "Too many batches would have to be looked at for this page. Narrow '$filter' down by status or created_at, "

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import batch_record, text_of
 from slackwater.adapters.sql.sqlite import SearchTooLong
-from slackwater.adapters.sql.work import SqlWork
-from slackwater.core.batch import Batch, Status
+from slackwater.core.batch import Batch, Stage, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, NewResults, Overview, OverviewRow
@@ -27,7 +27,7 @@ TOO_LONG = (
 )
 
 
-class SqlOverview(SqlWork):
+class SqlOverview(SqlPart):
     """The methods of the port that concern watching."""
 
     async def batch_overview(
@@ -43,7 +43,7 @@ class SqlOverview(SqlWork):
         def work(db: sqlite3.Connection) -> Overview:
             before = LAST
             if after is not None:
-                cursor = self._one(db, "batch", {"id": after})
+                cursor = self._sql.one(db, "batch", {"id": after})
                 if cursor is None or cursor["resource"] != resource:
                     raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
                 before = cursor["seq"]
@@ -53,25 +53,25 @@ class SqlOverview(SqlWork):
                 for status in wanted or [None]
             ]
             seqs = list(heapq.merge(*runs, reverse=True))[:limit]
-            counts = self._all(db, "batch_counts", {"resource": resource})
+            counts = self._sql.all(db, "batch_counts", {"resource": resource})
             return Overview(
                 rows=self._overview_rows(db, seqs), counts={Status(row["status"]): row["batches"] for row in counts}
             )
 
         try:
-            return await self._database.search(work)
+            return await self._sql.database.search(work)
         except SearchTooLong as error:
             raise InvalidRequest(TOO_LONG, param="search" if search else "status") from error
 
-    def _add_text(self, db: sqlite3.Connection, batch: Batch) -> None:
+    def add_text(self, db: sqlite3.Connection, batch: Batch) -> None:
         """What a new batch is found by. Part of the transaction that adds it."""
-        file = self._one(db, "file", {"id": batch.input_file_id})
+        file = self._sql.one(db, "file", {"id": batch.input_file_id})
         lines = [batch.id, "" if file is None else file["filename"], *(batch.metadata or {}).values()]
-        self._run(db, "add_batch_text", {"id": batch.id, "text": "\n".join(lines).casefold()})
+        self._sql.run(db, "add_batch_text", {"id": batch.id, "text": "\n".join(lines).casefold()})
 
     def _overview_rows(self, db: sqlite3.Connection, seqs: list[int]) -> list[OverviewRow]:
-        rows = self._all(db, "overview_rows", {"seqs": text_of(seqs)})
-        positions = self._positions(db, [row for row in reversed(rows) if row["stage"] == "waiting"])
+        rows = self._sql.all(db, "overview_rows", {"seqs": text_of(seqs)})
+        positions = self._positions(db, [row for row in reversed(rows) if row["stage"] == Stage.WAITING])
         return [
             OverviewRow(batch=batch_record(row), filename=row["filename"], queue_position=positions.get(row["seq"]))
             for row in rows
@@ -84,20 +84,20 @@ class SqlOverview(SqlWork):
         for row in rows:
             name, seq = row["deployment"], row["seq"]
             first, position = last.get(name, (0, 1))
-            position += self._number(db, "waiting_between", {"deployment": name, "first": first, "end": seq})
+            position += self._sql.number(db, "waiting_between", {"deployment": name, "first": first, "end": seq})
             positions[seq] = position
             last[name] = seq, position
         return positions
 
     async def queue_position(self, batch_id: str) -> int | None:
-        row = self._one(self._reader, "queue_position", {"id": batch_id})
+        row = self._sql.one(self._sql.reader, "queue_position", {"id": batch_id})
         return None if row is None else int(row[0])
 
     async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
-        return [BatchDone(*row) for row in self._all(self._reader, "batches_at_work", {"limit": limit})]
+        return [BatchDone(*row) for row in self._sql.all(self._sql.reader, "batches_at_work", {"limit": limit})]
 
     async def deployment_load(self, deployment: str) -> DeploymentLoad:
-        rows = self._all(self._reader, "deployment_load", {"deployment": deployment})
+        rows = self._sql.all(self._sql.reader, "deployment_load", {"deployment": deployment})
         by_waiting = {bool(row["waits"]): (row["batches"], row["tokens"]) for row in rows}
         waiting, others = by_waiting.get(True, (0, 0)), by_waiting.get(False, (0, 0))
         return DeploymentLoad(
@@ -114,7 +114,7 @@ class SqlOverview(SqlWork):
             "failed": Outcome.FAILED in outcomes,
             "limit": limit,
         }
-        return _merged(await self._database.search(lambda db: self._all(db, "results_behind", values)))
+        return _merged(await self._sql.database.search(lambda db: self._sql.all(db, "results_behind", values)))
 
 
 def _merged(rows: list[sqlite3.Row]) -> list[NewResults]:

@@ -1,5 +1,6 @@
 -- Every statement of the ledger, under the name of the method that uses it. Policy is not here: it comes in as a
--- parameter (a status, a rank, a limit, a moment).
+-- parameter (a status, a rank, a limit, a moment). Stages are read here by their names, which core/batch.py gives them; the
+-- one statement that writes them is in batches.py.
 
 -- name: add_file!
 -- A file is visible from here on; its blob is durable already.
@@ -57,7 +58,7 @@ WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :l
 -- name: add_batch!
 INSERT INTO batch (id, resource, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
                    expires, policies, metadata, total, deployment, enqueued_tokens, idempotency_key, idempotency_digest)
-VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, 'new', :created_at, :expires_at,
+VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, :stage, :created_at, :expires_at,
         :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :idempotency_key, :idempotency_digest);
 
 -- name: batch_of_key
@@ -74,23 +75,22 @@ SELECT * FROM batch WHERE seq = :seq;
 SELECT * FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: next_to_validate
-SELECT * FROM batch WHERE stage = 'new' AND status = :validating ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'new' ORDER BY seq LIMIT :limit;
 
 -- name: accept_batch!
-UPDATE batch SET stage = 'waiting', deployment = :deployment, dispatch_endpoint = :endpoint, total = :total,
-                 enqueued_tokens = :tokens, price = :price
-WHERE id = :id AND stage = 'new' AND status = :validating;
+UPDATE batch SET deployment = :deployment, dispatch_endpoint = :endpoint, total = :total, enqueued_tokens = :tokens,
+                 price = :price
+WHERE seq = :seq;
 
 -- name: add_shard!
 INSERT INTO shard (batch_seq, idx, deployment, offset_, length, lines, tokens, state)
 VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
 
--- name: reject_batch!
-UPDATE batch SET stage = 'ended', status = :failed, failed_at = :now, errors = :errors
-WHERE id = :id AND stage = 'new' AND status = :validating;
+-- name: set_errors!
+UPDATE batch SET errors = :errors WHERE seq = :seq;
 
 -- name: waiting
-SELECT * FROM batch WHERE stage = 'waiting' AND status = :validating ORDER BY seq LIMIT 100;
+SELECT * FROM batch WHERE stage = 'waiting' ORDER BY seq LIMIT 100;
 
 -- name: held
 -- Tokens held by a deployment's batches that were let in and have not ended.
@@ -105,10 +105,6 @@ WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
 -- Also those of batches that are not validated yet: what was estimated for them when they were made.
 SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
 WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
-
--- name: enqueue!
-UPDATE batch SET stage = 'running', status = :in_progress, in_progress_at = :now
-WHERE id = :id AND stage = 'waiting' AND status = :validating;
 
 -- name: unranked
 SELECT DISTINCT batch.id, batch.deployment,
@@ -139,7 +135,7 @@ RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment;
 UPDATE shard SET lease_until = :lease_until WHERE owner = :owner AND state = 'running';
 
 -- name: leases
-SELECT batch.id, shard.idx, shard.epoch, batch.status != :in_progress
+SELECT batch.id, shard.idx, shard.epoch, batch.stage != 'running'
 FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE shard.owner = :owner AND shard.state = 'running';
 
 -- name: held_shard
@@ -185,8 +181,8 @@ WHERE seq = :seq;
 -- name: set_shard_state!
 UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
--- name: shard_batch_status
-SELECT shard.batch_seq, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+-- name: shard_batch_stage
+SELECT shard.batch_seq, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
 
 -- name: segments
@@ -195,16 +191,12 @@ SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, outpu
 FROM segment JOIN batch ON batch.seq = segment.batch_seq
 WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
 
--- name: move_batch!
--- A new status; the column of its moment is filled in by the caller.
-UPDATE batch SET status = :status, stage = :stage WHERE seq = :seq;
-
 -- name: stop_shards!
 UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
 
 -- name: exhausted
 -- Batches whose every shard is done.
-SELECT * FROM batch WHERE stage = 'running' AND status = :in_progress
+SELECT * FROM batch WHERE stage = 'running'
 AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state != 'done')
 ORDER BY seq LIMIT :limit;
 
@@ -230,7 +222,7 @@ DELETE FROM segment WHERE batch_seq = :seq;
 
 -- name: lost_leases
 -- Shards whose lease is over, or whose owner is known to be dead.
-SELECT shard.batch_seq, shard.idx, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, shard.idx, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE shard.state = 'running' AND (shard.lease_until < :now OR (:survivor IS NOT NULL AND shard.owner != :survivor));
 
 -- name: elapsed

@@ -2,19 +2,19 @@
 
 import sqlite3
 
-from slackwater.adapters.sql.work import SqlWork
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.core.batch import TERMINAL
 from slackwater.ports import OpenReading, Readings
 
 
-class SqlReadings(SqlWork):
+class SqlReadings(SqlPart):
     """The methods of the port for monitoring."""
 
     async def readings(self, *, now: int) -> Readings:
         def work(db: sqlite3.Connection) -> Readings:
-            open_ = [OpenReading(**dict(row)) for row in self._all(db, "open_readings", {"now": now})]
-            totals = {row["status"]: row["batches"] for row in self._all(db, "ended_readings", {})}
-            pending = self._one(db, "pending_reading", {})
+            open_ = [OpenReading(**dict(row)) for row in self._sql.all(db, "open_readings", {"now": now})]
+            totals = {row["status"]: row["batches"] for row in self._sql.all(db, "ended_readings", {})}
+            pending = self._sql.one(db, "pending_reading", {})
             assert pending is not None, "a count always has a row"
             return Readings(
                 open=open_,
@@ -23,4 +23,4 @@ class SqlReadings(SqlWork):
                 webhook_pending_since=pending["since"],
             )
 
-        return await self._database.search(work)
+        return await self._sql.database.search(work)

@@ -7,7 +7,7 @@ import msgspec
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, WindowElapsed
+from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Stage, Status, WindowElapsed
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.files.upload import Upload, UploadPart, UploadStatus
 from slackwater.ports import BlobRange, IdempotencyKey
@@ -99,6 +99,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
         "endpoint": batch.endpoint,
         "completion_window": batch.completion_window,
         "status": batch.status.value,
+        "stage": Stage.NEW.value,
         "created_at": batch.created_at,
         "expires_at": batch.expires_at,
         "expires": int(batch.policies.window_elapsed is WindowElapsed.EXPIRE),

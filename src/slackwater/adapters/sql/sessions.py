@@ -4,24 +4,24 @@ import sqlite3
 
 import msgspec
 
-from slackwater.adapters.sql.work import SqlWork
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.core.accounts.resource import Role
 from slackwater.core.accounts.session import Session
 
 
-class SqlSessions(SqlWork):
+class SqlSessions(SqlPart):
     """The methods of the port that concern sessions."""
 
     async def add_session(self, session: Session, *, most: int) -> None:
         def work(db: sqlite3.Connection) -> None:
-            self._run(db, "forget_sessions", {"now": session.created_at, "most": most})
+            self._sql.run(db, "forget_sessions", {"now": session.created_at, "most": most})
             row = msgspec.structs.asdict(session) | {"role": session.role.value, "anywhere": int(session.anywhere)}
-            self._run(db, "add_session", row)
+            self._sql.run(db, "add_session", row)
 
-        await self._write(work)
+        await self._sql.write(work)
 
     async def session(self, digest: str) -> Session | None:
-        row = self._one(self._reader, "session", {"digest": digest})
+        row = self._sql.one(self._sql.reader, "session", {"digest": digest})
         if row is None:
             return None
         return Session(
@@ -36,4 +36,4 @@ class SqlSessions(SqlWork):
         )
 
     async def delete_session(self, digest: str) -> bool:
-        return bool(await self._write(lambda db: self._run(db, "delete_session", {"digest": digest})))
+        return bool(await self._sql.write(lambda db: self._sql.run(db, "delete_session", {"digest": digest})))

@@ -1,6 +1,6 @@
 """The part of the SQL ledger that knows webhooks: endpoints, and the outbox of deliveries to them.
 
-A delivery is added by `_announce`, inside the transaction that ends its batch.
+A delivery is added by `announce`, inside the transaction that ends its batch.
 """
 
 import sqlite3
@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import text_of
-from slackwater.adapters.sql.work import SqlWork
 from slackwater.core.batch import Status
 from slackwater.core.errors import InvalidRequest, QuotaExceeded
 from slackwater.core.telling.webhooks import (
@@ -50,41 +50,41 @@ def delivery_record(row: sqlite3.Row) -> Delivery:
     return Delivery(**values | {"type": EventType(row["type"]), "state": DeliveryState(row["state"])})
 
 
-class SqlWebhooks(SqlWork):
+class SqlWebhooks(SqlPart):
     """The methods of the port that concern webhooks."""
 
-    def _announce(self, db: sqlite3.Connection, batch_id: str, status: Status, *, now: int) -> None:
+    def announce(self, db: sqlite3.Connection, batch_id: str, status: Status, *, now: int) -> None:
         """Part of the transaction that ends a batch: one delivery for each endpoint that wants to hear of it."""
         kind = TYPE_OF_END[status]
         event = event_id(batch_id, kind)
         about = {"event_id": event, "type": kind.value, "batch_id": batch_id, "now": now}
-        for row in self._all(db, "webhook_listeners", {"batch_id": batch_id, "type": kind.value}):
+        for row in self._sql.all(db, "webhook_listeners", {"batch_id": batch_id, "type": kind.value}):
             ids = {"id": delivery_id(event, row["id"]), "endpoint_id": row["id"]}
-            self._run(db, "add_delivery", about | ids)
+            self._sql.run(db, "add_delivery", about | ids)
 
     async def add_webhook_endpoint(self, endpoint: WebhookEndpoint, *, most: int) -> None:
         def work(db: sqlite3.Connection) -> None:
-            if self._number(db, "count_webhook_endpoints", {"resource": endpoint.resource}) >= most:
+            if self._sql.number(db, "count_webhook_endpoints", {"resource": endpoint.resource}) >= most:
                 raise QuotaExceeded(
                     f"There are {most} webhook endpoints already. Delete one, or let one of them hear of more events."
                 )
-            self._run(db, "add_webhook_endpoint", endpoint_row(endpoint))
+            self._sql.run(db, "add_webhook_endpoint", endpoint_row(endpoint))
 
-        await self._write(work)
+        await self._sql.write(work)
 
     async def webhook_endpoint(self, endpoint_id: str, *, resource: str) -> WebhookEndpoint | None:
-        row = self._one(self._reader, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
+        row = self._sql.one(self._sql.reader, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
         return None if row is None else endpoint_record(row)
 
     async def webhook_endpoints(self, *, resource: str, after: str | None, limit: int) -> list[WebhookEndpoint]:
         before = self._cursor("webhook_endpoint_seq", after, {"resource": resource})
         wanted = {"resource": resource, "before": before, "limit": limit}
-        return [endpoint_record(row) for row in self._all(self._reader, "webhook_endpoints", wanted)]
+        return [endpoint_record(row) for row in self._sql.all(self._sql.reader, "webhook_endpoints", wanted)]
 
     def _cursor(self, name: str, after: str | None, values: dict[str, Any]) -> int:
         if after is None:
             return LAST
-        row = self._one(self._reader, name, values | {"id": after})
+        row = self._sql.one(self._sql.reader, name, values | {"id": after})
         if row is None:
             raise InvalidRequest(f"after: there is no '{after[:80]}' in this list", param="after")
         number: int = row["seq"]
@@ -99,26 +99,26 @@ class SqlWebhooks(SqlWork):
         hasten_to: float | None = None,
     ) -> WebhookEndpoint | None:
         def work(db: sqlite3.Connection) -> WebhookEndpoint | None:
-            row = self._one(db, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
+            row = self._sql.one(db, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
             if row is None:
                 return None
             changed = change(endpoint_record(row))
-            self._run(db, "change_webhook_endpoint", endpoint_row(changed))
+            self._sql.run(db, "change_webhook_endpoint", endpoint_row(changed))
             if hasten_to is not None:
-                self._run(db, "hasten_deliveries", {"id": endpoint_id, "now": hasten_to})
+                self._sql.run(db, "hasten_deliveries", {"id": endpoint_id, "now": hasten_to})
             return changed
 
-        return await self._write(work)
+        return await self._sql.write(work)
 
     async def delete_webhook_endpoint(self, endpoint_id: str, *, resource: str) -> bool:
         values = {"id": endpoint_id, "resource": resource}
-        return bool(await self._write(lambda db: self._run(db, "delete_webhook_endpoint", values)))
+        return bool(await self._sql.write(lambda db: self._sql.run(db, "delete_webhook_endpoint", values)))
 
     async def next_delivery(self, *, now: float, skip: Collection[str] = ()) -> DueDelivery | None:
-        row = self._one(self._reader, "next_delivery", {"now": now, "skip": text_of(sorted(skip))})
+        row = self._sql.one(self._sql.reader, "next_delivery", {"now": now, "skip": text_of(sorted(skip))})
         if row is None:
             return None
-        endpoint = self._one(self._reader, "endpoint_of_delivery", {"endpoint_id": row["endpoint_id"]})
+        endpoint = self._sql.one(self._sql.reader, "endpoint_of_delivery", {"endpoint_id": row["endpoint_id"]})
         # It may have been deleted between the two looks, and its delivery with it.
         return (
             None if endpoint is None else DueDelivery(delivery=delivery_record(row), endpoint=endpoint_record(endpoint))
@@ -128,35 +128,37 @@ class SqlWebhooks(SqlWork):
         values = msgspec.structs.asdict(outcome) | {"id": delivery_id, "state": outcome.state.value}
 
         def work(db: sqlite3.Connection) -> bool:
-            row = self._one(db, "record_delivery", values)
+            row = self._sql.one(db, "record_delivery", values)
             if row is None:
                 return False
             known = values | {"endpoint_id": row["endpoint_id"]}
             delivered = outcome.state is DeliveryState.DELIVERED
-            self._run(db, "endpoint_answered" if delivered else "endpoint_failed", known)
+            self._sql.run(db, "endpoint_answered" if delivered else "endpoint_failed", known)
             if outcome.gone:
-                self._run(db, "end_deliveries", known)
+                self._sql.run(db, "end_deliveries", known)
             return True
 
-        return await self._write(work)
+        return await self._sql.write(work)
 
     async def webhook_deliveries(self, endpoint_id: str, *, after: str | None, limit: int) -> list[Delivery]:
         before = self._cursor("webhook_delivery_seq", after, {"endpoint_id": endpoint_id})
         wanted = {"endpoint_id": endpoint_id, "before": before, "limit": limit}
-        return [delivery_record(row) for row in self._all(self._reader, "webhook_deliveries", wanted)]
+        return [delivery_record(row) for row in self._sql.all(self._sql.reader, "webhook_deliveries", wanted)]
 
     async def end_overdue_deliveries(self, *, created_by: int, now: int, limit: int) -> int:
         values = {"created_by": created_by, "limit": limit}
-        if not await self._database.read(lambda db: self._all(db, "overdue_deliveries", values)):
+        if not await self._sql.database.read(lambda db: self._sql.all(db, "overdue_deliveries", values)):
             return 0
 
         def work(db: sqlite3.Connection) -> int:
-            rows = self._all(db, "overdue_deliveries", values)
+            rows = self._sql.all(db, "overdue_deliveries", values)
             for row in rows:
-                self._run(db, "end_delivery", {"seq": row["seq"], "now": now})
+                self._sql.run(db, "end_delivery", {"seq": row["seq"], "now": now})
             return len(rows)
 
-        return await self._write(work)
+        return await self._sql.write(work)
 
     async def forget_deliveries(self, *, ended_by: int, limit: int) -> int:
-        return await self._write(lambda db: self._run(db, "forget_deliveries", {"ended_by": ended_by, "limit": limit}))
+        return await self._sql.write(
+            lambda db: self._sql.run(db, "forget_deliveries", {"ended_by": ended_by, "limit": limit})
+        )

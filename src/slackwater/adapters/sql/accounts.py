@@ -1,6 +1,6 @@
 """The part of the SQL ledger that keeps accounts: what completed work has used, and who did what.
 
-Usage is added to in the transaction that journals results (work.py), so it is counted exactly when they are: once.
+Usage is added to in the transaction that journals results (shards.py), so it is counted exactly when they are: once.
 """
 
 import sqlite3
@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import pattern_of, price_record, text_of
 from slackwater.adapters.sql.sqlite import SearchTooLong
-from slackwater.adapters.sql.work import SqlWork
 from slackwater.core.accounts.cost import GroupBy, UsageEntry
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import InvalidRequest
@@ -55,7 +55,7 @@ def _audit_record(row: sqlite3.Row) -> AuditEntry:
     )
 
 
-class SqlUsage(SqlWork):
+class SqlAccounts(SqlPart):
     """The methods of the port that concern accounts."""
 
     async def usage(
@@ -64,7 +64,7 @@ class SqlUsage(SqlWork):
         values: dict[str, Any] = {f"by_{group.value}": int(group in by) for group in GroupBy}
         values |= {"resource": resource, "first": first_day, "last": last_day, "limit": limit}
         try:
-            rows = await self._database.search(lambda db: self._all(db, "usage", values))
+            rows = await self._sql.database.search(lambda db: self._sql.all(db, "usage", values))
         except SearchTooLong as error:
             raise InvalidRequest(
                 "There is too much usage in this period. Ask for fewer days.", param="start"
@@ -74,13 +74,13 @@ class SqlUsage(SqlWork):
     async def file_counts(self, resource: str) -> FileCounts:
         values = {"resource": resource}
         return FileCounts(
-            lasting=self._number(self._reader, "lasting_files", values),
-            expiring=self._number(self._reader, "expiring_files", values),
+            lasting=self._sql.number(self._sql.reader, "lasting_files", values),
+            expiring=self._sql.number(self._sql.reader, "expiring_files", values),
         )
 
     async def add_audit(self, entry: AuditEntry) -> None:
         values = msgspec.structs.asdict(entry) | {"detail": text_of(entry.detail)}
-        await self._write(lambda db: self._run(db, "add_audit", values))
+        await self._sql.write(lambda db: self._sql.run(db, "add_audit", values))
 
     async def audit(
         self,
@@ -98,9 +98,9 @@ class SqlUsage(SqlWork):
         values |= {"resource": resource, "after": cursor, "limit": limit}
         if wanted == AuditSearch():
             # No more rows are looked at than are returned.
-            return [_audit_record(row) for row in self._all(self._reader, name, values)]
+            return [_audit_record(row) for row in self._sql.all(self._sql.reader, name, values)]
         try:
-            rows = await self._database.search(lambda db: self._all(db, name, values))
+            rows = await self._sql.database.search(lambda db: self._sql.all(db, name, values))
         except SearchTooLong as error:
             raise InvalidRequest(TOO_LONG) from error
         return [_audit_record(row) for row in rows]
@@ -108,12 +108,12 @@ class SqlUsage(SqlWork):
     async def trim_audit(self, *, before: int, limit: int) -> int:
         values = {"before": before, "limit": limit}
         # Looked at without a write transaction first: most rounds find nothing.
-        if not await self._database.read(lambda db: self._all(db, "audit_to_trim", values)):
+        if not await self._sql.database.read(lambda db: self._sql.all(db, "audit_to_trim", values)):
             return 0
 
         def work(db: sqlite3.Connection) -> int:
             # The database refuses to delete what is not behind this moment.
-            self._run(db, "set_audit_horizon", values)
-            return self._run(db, "trim_audit", values)
+            self._sql.run(db, "set_audit_horizon", values)
+            return self._sql.run(db, "trim_audit", values)
 
-        return await self._write(work)
+        return await self._sql.write(work)

@@ -1,0 +1,227 @@
+"""The part of the SQL ledger that knows the life of batches. One method here writes stage and status: `_move`.
+
+Which standing follows which is in core/batch.py.
+"""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.overview import SqlOverview
+from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text_of
+from slackwater.adapters.sql.webhooks import SqlWebhooks
+from slackwater.core.accounts.price import Price
+from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
+from slackwater.core.errors import Conflict
+from slackwater.core.files.file import File
+from slackwater.ports import IdempotencyKey, NewShard
+
+
+def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
+    """The first row of a batch that is not to be skipped."""
+    return next((row for row in rows if row["id"] not in skip), None)
+
+
+class SqlBatches(SqlPart):
+    """The methods of the port that concern the life of batches."""
+
+    def __init__(self, base: SqlBase, *, overview: SqlOverview, webhooks: SqlWebhooks) -> None:
+        super().__init__(base)
+        self._overview = overview
+        self._webhooks = webhooks
+
+    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+        def work(db: sqlite3.Connection) -> Batch:
+            earlier = None if key is None else self._batch_of_key(db, key)
+            if earlier is not None:
+                return earlier
+            self._sql.run(db, "add_batch", batch_row(batch, key))
+            self._overview.add_text(db, batch)
+            return batch
+
+        return await self._sql.write(work)
+
+    async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
+        return self._batch_of_key(self._sql.reader, key)
+
+    def _batch_of_key(self, db: sqlite3.Connection, key: IdempotencyKey) -> Batch | None:
+        row = self._sql.one(db, "batch_of_key", {"key": key.key, "resource": key.resource})
+        if row is None:
+            return None
+        if row["idempotency_digest"] != key.digest:
+            raise Conflict(
+                f"The idempotency key '{key.key[:80]}' was used for another request (batch {row['id']}). "
+                "Use a new key for a new request."
+            )
+        return batch_record(row)
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        row = self._sql.one(self._sql.reader, "batch", {"id": batch_id})
+        return None if row is None else batch_record(row)
+
+    def _move(self, db: sqlite3.Connection, row: sqlite3.Row, event: Event, *, now: int) -> bool:
+        """Moves a batch by the table, and says whether that changed anything: the only writer of stage and status.
+
+        Only where the batch still stands where it stood in `row`, however many there are who want to move it. Where it
+        ends, its shards in nobody's hands stop.
+        """
+        before = Stage(row["stage"])
+        step = move(before, Status(row["status"]), event)
+        if step is None:
+            return False
+        # The name of the moment comes from a table of ours, never from a user.
+        moment = "" if step.moment is None else f", {step.moment} = :now"
+        moved = db.execute(
+            f"UPDATE batch SET stage = :stage, status = :status{moment} "  # noqa: S608
+            "WHERE seq = :seq AND stage = :stage_before AND status = :status_before",
+            {
+                "seq": row["seq"],
+                "stage": step.stage.value,
+                "status": step.status.value,
+                "now": now,
+                "stage_before": row["stage"],
+                "status_before": row["status"],
+            },
+        ).rowcount
+        if moved and step.stage is Stage.ENDING:
+            self._sql.run(db, "stop_shards", {"seq": row["seq"]})
+        return bool(moved)
+
+    async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
+        def work(db: sqlite3.Connection) -> Batch | None:
+            row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is not None and self._move(db, row, Event.CANCEL_REQUESTED, now=now):
+                row = self._sql.one(db, "batch", {"id": batch_id})
+            return None if row is None else batch_record(row)
+
+        return await self._sql.write(work)
+
+    # Validation
+
+    async def next_to_validate(self, *, skip: Collection[str] = ()) -> Batch | None:
+        values = {"limit": len(skip) + 1}
+        row = _first(await self._sql.database.read(lambda db: self._sql.all(db, "next_to_validate", values)), skip)
+        return None if row is None else batch_record(row)
+
+    async def accept_batch(
+        self,
+        batch_id: str,
+        *,
+        deployment: str,
+        endpoint: str,
+        total: int,
+        tokens: int,
+        shards: Sequence[NewShard],
+        price: Price | None = None,
+    ) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is None or not self._move(db, row, Event.VALIDATED, now=0):
+                return False
+            self._sql.run(
+                db,
+                "accept_batch",
+                {
+                    "seq": row["seq"],
+                    "deployment": deployment,
+                    "endpoint": endpoint,
+                    "total": total,
+                    "tokens": tokens,
+                    "price": None if price is None else text_of(price),
+                },
+            )
+            db.executemany(
+                self._sql.text("add_shard"),
+                [
+                    (row["seq"], index, deployment, shard.offset, shard.length, shard.lines, shard.tokens)
+                    for index, shard in enumerate(shards)
+                ],
+            )
+            return True
+
+        return await self._sql.write(work)
+
+    async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is None or not self._move(db, row, Event.REJECTED, now=now):
+                return False
+            self._sql.run(db, "set_errors", {"seq": row["seq"], "errors": text_of(list(errors))})
+            self._webhooks.announce(db, batch_id, Status.FAILED, now=now)
+            return True
+
+        return await self._sql.write(work)
+
+    # Enqueueing
+
+    async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            for batch_id in batch_ids:
+                row = self._sql.one(db, "batch", {"id": batch_id})
+                if row is not None:
+                    self._move(db, row, Event.ENQUEUED, now=now)
+
+        await self._sql.write(work)
+
+    # Ending
+
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+        values = {"limit": len(skip) + 1}
+
+        def look(db: sqlite3.Connection) -> tuple[sqlite3.Row | None, sqlite3.Row | None]:
+            return _first(self._sql.all(db, "exhausted", values), skip), _first(
+                self._sql.all(db, "ending", values), skip
+            )
+
+        # Looked at without a write transaction first: most steps find nothing.
+        if not any(await self._sql.database.read(look)):
+            return None
+
+        def work(db: sqlite3.Connection) -> Batch | None:
+            exhausted, ending = look(db)
+            if exhausted is not None:
+                self._move(db, exhausted, Event.EXHAUSTED, now=now)
+                ending = self._sql.one(db, "batch", {"id": exhausted["id"]})
+            return None if ending is None else batch_record(ending)
+
+        return await self._sql.write(work)
+
+    async def publish_files(self, batch_id: str, *, output: File | None, error: File | None, now: int) -> Batch | None:
+        def work(db: sqlite3.Connection) -> Batch | None:
+            row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is None or row["stage"] != Stage.ENDING:
+                return None
+            for file in (output, error):
+                if file is not None:
+                    self._sql.run(db, "add_file", file_row(file))
+            ids = {"output": output.id if output else None, "error": error.id if error else None}
+            self._sql.run(db, "set_files", ids | {"seq": row["seq"]})
+            status = Status(row["status"])
+            if status is Status.CANCELLING:
+                event = Event.PUBLISHED_CANCELLED
+            else:
+                # A batch that ends with lines that never ran, and was not cancelled, ran out of time.
+                unfinished = self._sql.all(db, "unfinished_shards", {"id": batch_id})
+                never_ran = unfinished or row["total"] == 0
+                event = Event.PUBLISHED_EXPIRED if never_ran else Event.PUBLISHED
+            self._move(db, row, event, now=now)
+            self._sql.run(db, "forget_shards", {"seq": row["seq"]})
+            self._sql.run(db, "forget_segments", {"seq": row["seq"]})
+            ended = self._sql.one(db, "batch", {"id": batch_id})
+            assert ended is not None, "the row was there in this transaction"
+            self._webhooks.announce(db, batch_id, Status(ended["status"]), now=now)
+            return batch_record(ended)
+
+        return await self._sql.write(work)
+
+    async def elapse_windows(self, *, now: int) -> list[str]:
+        if not await self._sql.database.read(lambda db: self._sql.all(db, "elapsed", {"now": now})):
+            return []
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = self._sql.all(db, "elapsed", {"now": now})
+            for row in rows:
+                self._move(db, row, Event.WINDOW_ELAPSED, now=now)
+            return [row["id"] for row in rows]
+
+        return await self._sql.write(work)
