@@ -6,43 +6,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.watching.lately import Lately
-from slackwater.core.watching.progress import SECONDS_MAX, Rates, Sample, Samples, time_left
+from slackwater.core.watching.progress import SECONDS_MAX, Rates, rates, time_left
+from slackwater.core.window import Look, Window
 
 
-def watched(done: Callable[[int], int], *, seconds: int, step: int = 2) -> Samples:
+def watched(done: Callable[[int], int], *, seconds: int, step: int = 2) -> Window:
     """Samples of a batch that had finished `done(t)` requests of ten tokens at second t."""
-    samples = Samples()
+    samples = Window()
     for at in range(0, seconds + 1, step):
-        samples.add(Sample(float(at), done(at), 10 * done(at)))
+        samples.look(done(at), 10 * done(at), at=float(at))
     return samples
 
 
-def rates_at(samples: Samples, now: float) -> Rates:
+def rates_at(samples: Window, now: float) -> Rates:
     """The rates, which must be known."""
-    rates = samples.rates(now=now)
-    assert rates is not None
-    return rates
+    found = rates(samples, now=now)
+    assert found is not None
+    return found
 
 
 def test_nothing_is_said_too_early() -> None:
     """Neither without samples, nor after one, nor after two that are too near to each other."""
-    samples = Samples()
-    assert samples.rates(now=0.0) is None
-    samples.add(Sample(0.0, 0, 0))
-    assert samples.rates(now=1.0) is None
-    samples.add(Sample(1.0, 50, 0))
-    assert samples.rates(now=1.0) is None
-    samples.add(Sample(2.0, 100, 0))
+    samples = Window()
+    assert rates(samples, now=0.0) is None
+    samples.look(0, 0, at=0.0)
+    assert rates(samples, now=1.0) is None
+    samples.look(50, 0, at=1.0)
+    assert rates(samples, now=1.0) is None
+    samples.look(100, 0, at=2.0)
     assert rates_at(samples, 2.0).requests_per_second == 50
 
 
 def test_a_steady_rate_is_found_and_its_range_is_narrow() -> None:
     """Ten a second: an hour's work takes an hour, give or take a few per cent."""
-    rates = rates_at(watched(lambda t: 10 * t, seconds=120), 120.0)
-    assert rates.requests_per_second == pytest.approx(10)
-    assert rates.tokens_per_second == pytest.approx(100)
-    left = time_left(36_000, rates)
+    found = rates_at(watched(lambda t: 10 * t, seconds=120), 120.0)
+    assert found.requests_per_second == pytest.approx(10)
+    assert found.tokens_per_second == pytest.approx(100)
+    left = time_left(36_000, found)
     assert left is not None
     assert left.seconds == 3_600
     assert 3_200 < left.low < 3_600 < left.high < 4_000
@@ -50,8 +50,8 @@ def test_a_steady_rate_is_found_and_its_range_is_narrow() -> None:
 
 def test_only_the_last_minute_counts() -> None:
     """What was an hour ago says nothing about now."""
-    rates = rates_at(watched(lambda t: 100 * min(t, 600) + max(0, t - 600), seconds=800), 800.0)
-    assert rates.requests_per_second == pytest.approx(1)
+    found = rates_at(watched(lambda t: 100 * min(t, 600) + max(0, t - 600), seconds=800), 800.0)
+    assert found.requests_per_second == pytest.approx(1)
 
 
 def test_the_range_is_wide_while_the_rate_changes() -> None:
@@ -70,8 +70,8 @@ def test_the_range_is_wide_while_the_rate_changes() -> None:
 
 def test_few_results_are_unsure_results() -> None:
     """Four in a minute may be two or eight in the next."""
-    rates = rates_at(watched(lambda t: t // 15, seconds=60), 60.0)
-    left = time_left(100, rates)
+    found = rates_at(watched(lambda t: t // 15, seconds=60), 60.0)
+    left = time_left(100, found)
     assert left is not None
     assert left.high > 2 * left.seconds > 2 * left.low
 
@@ -93,15 +93,15 @@ def test_nonsense_is_not_said() -> None:
 def test_old_samples_say_nothing() -> None:
     """If nobody has looked for a minute, the rate of then is not given for now."""
     samples = watched(lambda t: t, seconds=60)
-    assert samples.rates(now=60.0) is not None
-    assert samples.rates(now=121.0) is None
+    assert rates(samples, now=60.0) is not None
+    assert rates(samples, now=121.0) is None
 
 
 def test_another_life_begins_anew() -> None:
     """Results that become fewer are those of another life of the batch."""
     samples = watched(lambda t: 10 * t, seconds=60)
-    samples.add(Sample(62.0, 5, 0))
-    assert samples.rates(now=62.0) is None
+    samples.look(5, 0, at=62.0)
+    assert rates(samples, now=62.0) is None
 
 
 @given(
@@ -111,25 +111,40 @@ def test_another_life_begins_anew() -> None:
 )
 def test_whatever_happens_the_guess_is_in_its_range(gains: list[int], steps: list[float], remaining: int) -> None:
     """Any batch, looked at at any times: rates are not negative, and low <= guess <= high."""
-    samples, at, finished = Samples(), 0.0, 0
+    samples, at, finished = Window(), 0.0, 0
     for gain, step in zip(gains, steps, strict=False):
         at, finished = at + step, finished + gain
-        samples.add(Sample(at, finished, finished))
-    rates = samples.rates(now=at)
-    left = time_left(remaining, rates)
-    if rates is not None:
-        assert rates.requests_per_second >= 0
-        assert 0 <= rates.uncertainty <= 1
+        samples.look(finished, finished, at=at)
+    found = rates(samples, now=at)
+    left = time_left(remaining, found)
+    if found is not None:
+        assert found.requests_per_second >= 0
+        assert 0 <= found.uncertainty <= 1
     if left is not None:
         assert 0 <= left.low <= left.seconds <= left.high
 
 
 def test_sums_of_the_last_minute() -> None:
     """How much they have grown, and in which time; a sum that falls belongs to somebody else."""
-    lately = Lately()
+    lately = Window()
     assert lately.grown() is None
     for second in range(0, 200, 10):
-        lately.look((second, 2 * second), now=float(second))
+        lately.look(second, 2 * second, at=float(second))
     assert lately.grown() == (60.0, (60, 120))
-    lately.look((0, 0), now=200.0)
+    lately.look(0, 0, at=200.0)
     assert lately.grown() is None
+
+
+def test_a_window_keeps_what_covers_it() -> None:
+    """The newest look before the window stays; a second one at a moment takes the first one's place; there is a most."""
+    window = Window(seconds=10.0, looks_max=4)
+    for at in range(0, 40, 5):
+        window.look(at, at=float(at))
+    assert window.looks() == [Look(25.0, (25,)), Look(30.0, (30,)), Look(35.0, (35,))]
+    window.look(36, at=35.0)
+    assert window.grown() == (10.0, (11,))
+    assert window.looks(since=30.0) == [Look(25.0, (25,)), Look(30.0, (30,)), Look(35.0, (36,))]
+    assert window.looks(since=32.0) == [Look(30.0, (30,)), Look(35.0, (36,))]
+    for tenth in range(20):
+        window.look(40 + tenth, at=36.0 + tenth / 10)
+    assert len(window.looks()) == 4

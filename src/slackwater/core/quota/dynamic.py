@@ -6,6 +6,8 @@ foreseen: until work has been measured, the limit holds.
 
 from msgspec import Struct
 
+from slackwater.core.window import Window
+
 BUCKET_SECONDS = 10
 # Five minutes of work. Idle time in between says nothing about what the backends can do.
 BUCKETS_MAX = 30
@@ -17,20 +19,24 @@ class Throughput:
     """Tokens of input that were finished, over the last minutes in which any were."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, int] = {}
+        # A look for every bucket in which something was finished, and one before them.
+        self._window = Window(seconds=AGE_MAX_SECONDS, looks_max=BUCKETS_MAX + 1)
+        self._total = 0
 
     def add(self, tokens: int, *, now: float) -> None:
         """So many were finished now; `now` is monotonic."""
-        bucket = int(now // BUCKET_SECONDS)
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + tokens
-        if len(self._buckets) > BUCKETS_MAX:
-            del self._buckets[next(iter(self._buckets))]
+        bucket = now // BUCKET_SECONDS * BUCKET_SECONDS
+        if not self._total:
+            self._window.look(0, at=bucket - BUCKET_SECONDS)
+        self._total += tokens
+        self._window.look(self._total, at=bucket)
 
     def tokens_per_second(self, *, now: float) -> float:
         """The mean. A bucket counts in full from its first token on, so this is never more than what was there."""
-        oldest = (now - AGE_MAX_SECONDS) // BUCKET_SECONDS
-        counted = [tokens for bucket, tokens in self._buckets.items() if bucket >= oldest]
-        return sum(counted) / (BUCKET_SECONDS * len(counted)) if counted else 0.0
+        looks = self._window.looks(since=(now - AGE_MAX_SECONDS) // BUCKET_SECONDS * BUCKET_SECONDS)
+        if len(looks) < 2:
+            return 0.0
+        return (looks[-1].sums[0] - looks[0].sums[0]) / (BUCKET_SECONDS * (len(looks) - 1))
 
 
 class Allowance(Struct, frozen=True, kw_only=True):

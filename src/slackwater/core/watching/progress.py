@@ -1,16 +1,17 @@
-"""How quickly a batch gets on, and when it may be done, out of what was seen of it. Pure arithmetic on samples.
+"""How quickly a batch gets on, and when it may be done, out of what was seen of it. Pure arithmetic on looks.
 
-What must always hold: nothing is said before two samples, nothing of a batch that stands still, and the range is wide while
+What must always hold: nothing is said before two looks, nothing of a batch that stands still, and the range is wide while
 the rate changes. A wrong number would be believed.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import pstdev
 
 from msgspec import Struct
+
+from slackwater.core.window import Look, Window
 
 # How far back "now" goes. Batches finish requests in bursts, as engines do; a minute evens those out.
 WINDOW_SECONDS = 60.0
@@ -22,14 +23,6 @@ PARTS = 4
 SECONDS_MAX = 30 * 86_400
 # However uncertain, the long end of a range is at most so many times the estimate: twenty.
 UNCERTAINTY_MAX = 0.95
-
-
-class Sample(Struct, frozen=True):
-    """What a batch had done at a monotonic moment: requests with an end, tokens read and written for them."""
-
-    at: float
-    finished: int
-    tokens: int
 
 
 class Rates(Struct, frozen=True, kw_only=True):
@@ -48,41 +41,25 @@ class TimeLeft(Struct, frozen=True, kw_only=True):
     high: int
 
 
-class Samples:
-    """The last minute of one batch."""
-
-    def __init__(self) -> None:
-        self._kept: deque[Sample] = deque()
-
-    def add(self, sample: Sample) -> None:
-        """Keeps a sample; those that are too old go. The newest of these stays, so that the whole window is covered."""
-        kept = self._kept
-        if kept and sample.finished < kept[-1].finished:
-            # Results never become fewer; this is another batch's life, such as after a restored back-up.
-            kept.clear()
-        kept.append(sample)
-        while len(kept) > 2 and kept[1].at <= sample.at - WINDOW_SECONDS:
-            kept.popleft()
-
-    def rates(self, *, now: float) -> Rates | None:
-        """The rates at a moment; None where too little was seen."""
-        kept = list(self._kept)
-        if len(kept) < 2:
-            return None
-        first, last = kept[0], kept[-1]
-        # Time since the last sample counts once it is longer than samples are apart: nobody may have looked.
-        span = last.at - first.at
-        if span < SPAN_SECONDS_MIN or now - last.at > WINDOW_SECONDS:
-            return None
-        finished = last.finished - first.finished
-        return Rates(
-            requests_per_second=finished / span,
-            tokens_per_second=(last.tokens - first.tokens) / span,
-            uncertainty=_uncertainty(kept, finished, span),
-        )
+def rates(window: Window, *, now: float) -> Rates | None:
+    """The rates of a batch at a moment, out of looks at its finished requests and tokens; None where too little was seen."""
+    kept = window.looks()
+    if len(kept) < 2:
+        return None
+    first, last = kept[0], kept[-1]
+    # Time since the last look counts once it is longer than looks are apart: nobody may have looked.
+    span = last.at - first.at
+    if span < SPAN_SECONDS_MIN or now - last.at > WINDOW_SECONDS:
+        return None
+    finished, tokens = (new - old for new, old in zip(last.sums, first.sums, strict=True))
+    return Rates(
+        requests_per_second=finished / span,
+        tokens_per_second=tokens / span,
+        uncertainty=_uncertainty(kept, finished, span),
+    )
 
 
-def _uncertainty(kept: Sequence[Sample], finished: int, span: float) -> float:
+def _uncertainty(kept: Sequence[Look], finished: float, span: float) -> float:
     """What is larger: how much the rate has changed inside the window, or how much chance there is in so few results."""
     if finished == 0:
         return 1.0
@@ -95,15 +72,15 @@ def _uncertainty(kept: Sequence[Sample], finished: int, span: float) -> float:
     return min(1.0, max(changes, chance) + short)
 
 
-def _parts(kept: Sequence[Sample], span: float) -> list[float]:
-    """The rates of the parts of the window. Between two samples, results are taken to have come evenly."""
+def _parts(kept: Sequence[Look], span: float) -> list[float]:
+    """The rates of the parts of the window. Between two looks, results are taken to have come evenly."""
     begin, length = kept[0].at, span / PARTS
     sums = [0.0] * PARTS
     for before, after in pairwise(kept):
         seconds = after.at - before.at
         if seconds <= 0:
             continue
-        rate = (after.finished - before.finished) / seconds
+        rate = (after.sums[0] - before.sums[0]) / seconds
         for part in range(PARTS):
             overlap = min(after.at, begin + (part + 1) * length) - max(before.at, begin + part * length)
             if overlap > 0:

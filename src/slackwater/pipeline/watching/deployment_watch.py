@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from slackwater.core.quota.dynamic import Allowance
+from slackwater.core.sending.breaker import Health
 from slackwater.core.sending.deployment import Deployment
-from slackwater.core.sending.pacing import Health
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet

@@ -5,8 +5,8 @@ Nothing else needs it: it writes nothing, and after a restart it begins anew. Be
 
 from collections.abc import Callable, Mapping, Sequence
 
-from slackwater.core.watching.lately import Lately
-from slackwater.core.watching.progress import Rates, Sample, Samples
+from slackwater.core.watching.progress import WINDOW_SECONDS, Rates, rates
+from slackwater.core.window import Window
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import Clock, Ledger
 
@@ -25,29 +25,31 @@ class Progress:
         self._ledger = ledger
         self._clock = clock
         self._backends = backends
-        self._batches: dict[str, Samples] = {}
-        self._lately: dict[tuple[str, str], Lately] = {}
+        self._batches: dict[str, Window] = {}
+        self._lately: dict[tuple[str, str], Window] = {}
 
     async def step(self) -> Pace:
         """Looks once."""
         now = self._clock.monotonic()
         rows = await self._ledger.batches_at_work(limit=BATCHES_MAX)
         # Whatever has ended is forgotten with this.
-        self._batches = {row.batch_id: self._batches.get(row.batch_id) or Samples() for row in rows}
+        self._batches = {
+            row.batch_id: self._batches.get(row.batch_id) or Window(seconds=WINDOW_SECONDS) for row in rows
+        }
         for row in rows:
-            self._batches[row.batch_id].add(Sample(now, row.finished, row.tokens))
+            self._batches[row.batch_id].look(row.finished, row.tokens, at=now)
         sums = self._backends()
-        self._lately = {key: self._lately.get(key) or Lately() for key in sums}
+        self._lately = {key: self._lately.get(key) or Window(seconds=WINDOW_SECONDS) for key in sums}
         for key, values in sums.items():
-            self._lately[key].look(values, now=now)
+            self._lately[key].look(*values, at=now)
         return Pace.IDLE
 
     def rates(self, batch_id: str) -> Rates | None:
         """How quickly a batch gets on; None while that cannot be told."""
-        samples = self._batches.get(batch_id)
-        return None if samples is None else samples.rates(now=self._clock.monotonic())
+        window = self._batches.get(batch_id)
+        return None if window is None else rates(window, now=self._clock.monotonic())
 
     def backend(self, deployment: str, name: str) -> tuple[float, tuple[float, ...]] | None:
         """In how many seconds, and by how much the sums of a backend have grown; None while that cannot be told."""
-        lately = self._lately.get((deployment, name))
-        return None if lately is None else lately.grown()
+        window = self._lately.get((deployment, name))
+        return None if window is None else window.grown()
