@@ -8,7 +8,7 @@ import pytest
 
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
-from slackwater.ports import Shard
+from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 
@@ -35,11 +35,9 @@ def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0) -> L
         batch_id="b",
         index=index,
         epoch=1,
-        offset=0,
-        length=len(data),
+        places=(BlobRange(key="i", offset=0, length=len(data)),),
         lines=lines,
         done=done,
-        input_blob="i",
         endpoint="/chat/completions",
         deployment="d",
     )

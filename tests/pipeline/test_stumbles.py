@@ -16,7 +16,7 @@ from slackwater.core.sending.deployment import BackendRef, Deployment
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.input.validator import STUMBLES_MAX, Validator
 from slackwater.pipeline.loops import Pace
-from slackwater.ports import BlobRange, NewShard
+from slackwater.ports import BlobRange
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 
 T = TypeVar("T")
@@ -158,8 +158,8 @@ def test_shards_of_validation_are_what_the_worker_reads(tmp_path: Path) -> None:
         )
         assert await validator.step() is Pace.BUSY
         (shard,) = await ledger.unfinished_shards("batch-0")
-        assert shard.lines == NewShard(offset=0, length=shard.length, lines=1, tokens=0).lines
-        assert len(await blobs.read(BlobRange(key="files/0", offset=0, length=10_000))) == shard.length
+        assert shard.lines == 1
+        assert len(await blobs.read(BlobRange(key="files/0", offset=0, length=10_000))) == shard.places[0].length
         await ledger.close()
 
     asyncio.run(story())

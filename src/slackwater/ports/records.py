@@ -43,11 +43,10 @@ class Shard(Struct, frozen=True, kw_only=True):
     batch_id: str
     index: int
     epoch: int
-    offset: int
-    length: int
+    places: tuple[BlobRange, ...]
+    """Where its lines lie in the input, in the order in which they are sent and numbered."""
     lines: int
     done: bytes
-    input_blob: str
     endpoint: str
     deployment: str
     batch_created_at: int = 0
@@ -85,8 +84,7 @@ class UnfinishedShard(Struct, frozen=True, kw_only=True):
     """A shard with lines that never ran, as the finalizer needs it to write their error lines."""
 
     index: int
-    offset: int
-    length: int
+    places: tuple[BlobRange, ...]
     lines: int
     done: bytes
 

@@ -207,7 +207,7 @@ AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.
 ORDER BY seq LIMIT :limit;
 
 -- name: unfinished_shards
-SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done
+SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, batch.input_blob
 FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.state != 'done' ORDER BY shard.idx;
 

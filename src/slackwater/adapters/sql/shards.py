@@ -9,7 +9,12 @@ from slackwater.adapters.sql.rows import joined, range_record, range_row
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts, Stage
-from slackwater.ports import LeaseState, Segment, Shard, UnfinishedShard
+from slackwater.ports import BlobRange, LeaseState, Segment, Shard, UnfinishedShard
+
+
+def _places(input_blob: str, row: sqlite3.Row) -> tuple[BlobRange, ...]:
+    """Where the lines of a shard lie: in one stretch, as validation cut it."""
+    return (BlobRange(key=input_blob, offset=row["offset_"], length=row["length"]),)
 
 
 class SqlShards(SqlPart):
@@ -33,11 +38,9 @@ class SqlShards(SqlPart):
                     batch_id=batch["id"],
                     index=row["idx"],
                     epoch=row["epoch"],
-                    offset=row["offset_"],
-                    length=row["length"],
+                    places=_places(batch["input_blob"], row),
                     lines=row["lines"],
                     done=row["done"],
-                    input_blob=batch["input_blob"],
                     endpoint=batch["dispatch_endpoint"],
                     deployment=row["deployment"],
                     batch_created_at=batch["created_at"],
@@ -176,7 +179,7 @@ class SqlShards(SqlPart):
         rows = await self._sql.database.read(lambda db: self._sql.all(db, "unfinished_shards", {"id": batch_id}))
         return [
             UnfinishedShard(
-                index=row["idx"], offset=row["offset_"], length=row["length"], lines=row["lines"], done=row["done"]
+                index=row["idx"], places=_places(row["input_blob"], row), lines=row["lines"], done=row["done"]
             )
             for row in rows
         ]

@@ -13,7 +13,7 @@ from slackwater.core.files.file import File, Purpose
 from slackwater.core.input.validation import is_blank
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, LineWriter, read_input_line
 from slackwater.pipeline.loops import Pace
-from slackwater.pipeline.sending.feed import shard_digest
+from slackwater.pipeline.sending.shard_lines import read_shard, shard_digest
 from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, UnfinishedShard
 from slackwater.telemetry import event, meters
 
@@ -94,7 +94,7 @@ class Finalizer:
 
     async def _write_never_run(self, batch: Batch, shard: UnfinishedShard, error: BlobWriter) -> None:
         code, message = BATCH_CANCELLED if batch.status is Status.CANCELLING else BATCH_EXPIRED
-        data = await self._blobs.read(BlobRange(key=batch.input_blob, offset=shard.offset, length=shard.length))
+        data = await read_shard(self._blobs, shard.places)
         writer = LineWriter(shard_digest(batch.id, shard.index))
         texts = []
         line = 0

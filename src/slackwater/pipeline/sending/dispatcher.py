@@ -11,7 +11,8 @@ import msgspec
 
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
-from slackwater.core.sending.pacing import Breaker, RetryPolicy, Verdict, judge, judge_error
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy, Verdict, judge, judge_error
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter, counters, event

@@ -10,12 +10,12 @@ import io
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from hashlib import blake2b
 from typing import Protocol
 
 from slackwater.core.input.validation import is_blank
 from slackwater.core.sending.lines import LineWriter, read_input_line
 from slackwater.core.sending.request import Request
+from slackwater.pipeline.sending.shard_lines import shard_digest
 from slackwater.ports import Clock, Shard
 
 
@@ -94,11 +94,6 @@ class Lease:
         self.exhausted = True
         self._lines = io.BytesIO()
         return None
-
-
-def shard_digest(batch_id: str, index: int) -> str:
-    """Hex digits that name a shard in the ids of its lines."""
-    return blake2b(f"{batch_id}/{index}".encode(), digest_size=16).hexdigest()
 
 
 class Item:

@@ -18,7 +18,8 @@ from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.feed import Cause, Feed, Lease
 from slackwater.pipeline.sending.journal import Journal
-from slackwater.ports import BlobRange, BlobStore, Clock, Ledger
+from slackwater.pipeline.sending.shard_lines import read_shard
+from slackwater.ports import BlobStore, Clock, Ledger
 from slackwater.telemetry import Work, event, meters, work_in_hand
 
 
@@ -115,9 +116,7 @@ class Worker:
         if shard is None:
             return Pace.IDLE
         try:
-            data = await self._blobs.read(BlobRange(key=shard.input_blob, offset=shard.offset, length=shard.length))
-            if len(data) < shard.length:
-                raise OSError(f"the input of batch {shard.batch_id} ends before shard {shard.index}")
+            data = await read_shard(self._blobs, shard.places)
         except BaseException:
             await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             raise
