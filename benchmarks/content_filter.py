@@ -16,8 +16,9 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.core.filtering.blocklists import Blocklists
 from slackwater.core.filtering.content_filter import Blocklist, Policy
 from slackwater.core.filtering.filtered_bodies import prompts_of
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.lines import LineWriter
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher

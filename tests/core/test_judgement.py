@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.sending.pacing import Breaker, RetryPolicy, Verdict, judge, judge_error
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy, Verdict, judge, judge_error
 
 POLICY = RetryPolicy(attempts_max=3)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from slackwater.core.errors import BackendTimeout, BackendUnreachable
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.lines import LineWriter
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Retry
 from tests.simulation.virtual import VirtualClock, VirtualLoop

@@ -16,6 +16,7 @@ from slackwater.api.dialects import AZURE_V1, OPENAI
 from slackwater.core.accounts.price import Price
 from slackwater.core.errors import InvalidRequest, NotFound, TooBusy
 from slackwater.core.files.file import FileStatus, Purpose
+from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import BackendRef, Deployment, WhenFull
 from slackwater.pipeline.input.file_checks import AT_ONCE_MAX, FileChecks
@@ -61,9 +62,7 @@ class World:
             counter=None,
             price_of=lambda model: Price(input=2_000_000, cached_input=0, output=0, discount=50),
             allowance=allowance,
-            lines_max=100,
-            embedding_inputs_max=100,
-            errors_max=10,
+            limits=InputLimits(lines_max=100, embedding_inputs_max=100, errors_max=10),
         )
 
     async def check(self, **changes: Any) -> Any:

@@ -10,8 +10,9 @@ import pytest
 from slackwater.core.errors import BackendUnreachable, ClassifierFailed
 from slackwater.core.filtering.blocklists import Blocklists
 from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severities, Severity
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.lines import LineWriter
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher

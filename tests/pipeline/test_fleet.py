@@ -8,8 +8,9 @@ from typing import Any
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import Deployment
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.loops import Hint
 from slackwater.pipeline.sending.dispatcher import Dispatcher

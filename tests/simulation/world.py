@@ -17,12 +17,13 @@ from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, WindowElapsed
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
+from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import BackendRef, Deployment, WhenFull
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.worker import WorkerSettings
-from slackwater.wiring import Service
+from slackwater.wiring.service import Doors, Offer, Service, Settings
 from tests.simulation.checks import Checks
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.virtual import VirtualClock, VirtualLoop
@@ -73,19 +74,24 @@ class Incarnation:
             when_full=WhenFull.QUEUE,
         )
         self.service = Service(
-            ledger=GatedLedger(world.ledger, self),  # type: ignore[arg-type]
-            blobs=DiskBlobs(world.root, run=self.run, disk=world.disk),
-            clock=world.clock,
-            offload=InlineOffload(),
-            deployments=[deployment],
-            backends=lambda _: [self._dispatcher(number) for number in range(2)],
-            counter=None,
-            settings=WorkerSettings(lease_seconds=LEASE_SECONDS, grace_seconds=1.0, commit_bytes=4000),
-            shard_lines_max=SHARD_LINES,
+            Doors(
+                ledger=GatedLedger(world.ledger, self),  # type: ignore[arg-type]
+                blobs=DiskBlobs(world.root, run=self.run, disk=world.disk),
+                clock=world.clock,
+                offload=InlineOffload(),
+            ),
+            Offer(
+                deployments=[deployment],
+                backends=lambda _: [self._dispatcher(number) for number in range(2)],
+                # The price changes with every life; a batch keeps the one at which it was accepted.
+                price_of=lambda model: world.price(self.number),
+            ),
+            Settings(
+                worker=WorkerSettings(lease_seconds=LEASE_SECONDS, grace_seconds=1.0, commit_bytes=4000),
+                shard_lines_max=SHARD_LINES,
+            ),
             new_file_id=world.new_file_id,
             incarnation=self.owner,
-            # The price changes with every life; a batch keeps the one at which it was accepted.
-            price_of=lambda model: world.price(self.number),
         )
         await self.service.start()
 

@@ -15,7 +15,7 @@ from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.ending.retries import Retries
+from slackwater.pipeline.ending.batch_retries import BatchRetries
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import Intake
 from slackwater.pipeline.files.uploads import Uploads
@@ -41,7 +41,7 @@ class Context(Struct, frozen=True, kw_only=True):
     admission: Admission
     importer: Importer
     uploads: Uploads
-    retries: Retries
+    retries: BatchRetries
     keys: Keys
     webhooks: WebhookEndpoints
     deployments: Callable[[], Sequence[Deployment]]

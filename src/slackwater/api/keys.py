@@ -6,6 +6,7 @@ from starlette.responses import Response
 from slackwater.api import audit, objects, wire
 from slackwater.api.bodies import read_body
 from slackwater.api.context import context_of, entrance_of
+from slackwater.api.operation import Operation
 from slackwater.core.accounts.resource import Role, Slot, StoredKey
 from slackwater.core.errors import InvalidRequest, NotFound
 
@@ -71,3 +72,52 @@ def _shown(key: StoredKey, value: str | None = None) -> objects.KeyObject:
     return objects.KeyObject(
         role=key.role.value, name=key.slot.value, hint=hint, created_at=key.created_at, value=value
     )
+
+
+KEY_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="GET",
+        path="/keys",
+        handler=list_keys,
+        name="list_keys",
+        tag="Administration",
+        summary="List the keys of the resource, without their values",
+        answer=objects.KeyList,
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="POST",
+        path="/keys",
+        handler=create,
+        name="create_keys",
+        tag="Administration",
+        summary="Make both keys of a role; those that it had stop working",
+        body=objects.NewKeys,
+        answer=objects.KeyList,
+        errors=(400, 413),
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="POST",
+        path="/keys/{role}/rotate",
+        handler=rotate,
+        name="rotate_key",
+        tag="Administration",
+        summary="Make one key of a role anew, while the other goes on working",
+        body=objects.RotateKey,
+        answer=objects.KeyList,
+        errors=(400, 404, 413),
+        needs=Role.ADMIN,
+    ),
+    Operation(
+        method="DELETE",
+        path="/keys/{role}",
+        handler=delete,
+        name="delete_keys",
+        tag="Administration",
+        summary="Take both keys of a role away",
+        answer=objects.KeysDeleted,
+        errors=(400, 404),
+        needs=Role.ADMIN,
+    ),
+)

@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, dialect_of
+from slackwater.api.dialects import AZURE, AZURE_V1, OPENAI
+from slackwater.api.operation import Operation
 from slackwater.core.errors import NotFound
 from slackwater.core.sending.deployment import Deployment
 
@@ -71,3 +73,61 @@ async def legacy_deployments(request: Request) -> Response:
         for deployment in context_of(request).deployments()
     ]
     return wire.json_response(objects.LegacyDeploymentList(data=data))
+
+
+NOT_DATED = (AZURE_V1.name, OPENAI.name)
+
+MODEL_OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="GET",
+        path="/models",
+        handler=list_models,
+        name="list_models",
+        tag="Models",
+        summary="List what `model` may be",
+        answer=objects.ModelList,
+        families=NOT_DATED,
+    ),
+    Operation(
+        method="GET",
+        path="/models/{model:path}",
+        handler=get_model,
+        name="get_model",
+        tag="Models",
+        summary="Get one model",
+        answer=objects.ModelObject,
+        errors=(404,),
+        families=NOT_DATED,
+    ),
+    Operation(
+        method="GET",
+        path="/models",
+        handler=list_models,
+        name="list_models",
+        tag="Models",
+        summary="List what `model` may be",
+        answer=objects.AzureModelList,
+        families=(AZURE.name,),
+    ),
+    Operation(
+        method="GET",
+        path="/models/{model:path}",
+        handler=get_model,
+        name="get_model",
+        tag="Models",
+        summary="Get one model",
+        answer=objects.AzureModel,
+        errors=(404,),
+        families=(AZURE.name,),
+    ),
+    Operation(
+        method="GET",
+        path="/deployments",
+        handler=legacy_deployments,
+        name="list_deployments",
+        tag="Models",
+        summary="List deployments as api-version 2022-12-01 did",
+        answer=objects.LegacyDeploymentList,
+        families=(AZURE.name,),
+    ),
+)

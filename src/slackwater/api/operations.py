@@ -3,15 +3,15 @@
 A path here comes after the prefix of a family (api/dialects.py). Parameters in a path are strings.
 """
 
-from slackwater.api.account_operations import ACCOUNTS
+from slackwater.api.accounts import ACCOUNTS
 from slackwater.api.batch_operations import BATCH_OPERATIONS
-from slackwater.api.deployment_operations import DEPLOYMENT_OPERATIONS
+from slackwater.api.deployments import DEPLOYMENT_OPERATIONS
 from slackwater.api.file_operations import FILE_OPERATIONS
-from slackwater.api.key_operations import KEY_OPERATIONS
-from slackwater.api.model_operations import MODEL_OPERATIONS
+from slackwater.api.keys import KEY_OPERATIONS
+from slackwater.api.models import MODEL_OPERATIONS
 from slackwater.api.operation import Operation
 from slackwater.api.studio_operations import STUDIO_OPERATIONS
-from slackwater.api.webhook_operations import WEBHOOK_OPERATIONS
+from slackwater.api.webhooks import WEBHOOK_OPERATIONS
 
 OPERATIONS: tuple[Operation, ...] = (
     *FILE_OPERATIONS,

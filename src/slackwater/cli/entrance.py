@@ -13,7 +13,7 @@ from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.accounts.resource_view import ResourceView
 from slackwater.pipeline.accounts.sessions import Sessions
 from slackwater.pipeline.admission import Admission
-from slackwater.pipeline.ending.retries import Retries
+from slackwater.pipeline.ending.batch_retries import BatchRetries
 from slackwater.pipeline.files.intake import Intake, new_file_id
 from slackwater.pipeline.files.uploads import Uploads
 from slackwater.pipeline.watching.error_groups import ErrorGroups
@@ -109,7 +109,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
             wake=service.upload_hint.notify,
         ),
         importer=service.importer_of(ledger),
-        retries=Retries(ledger, blobs, clock, offload, new_file_id=new_file_id),
+        retries=BatchRetries(ledger, blobs, clock, offload, new_file_id=new_file_id),
         keys=keys,
         webhooks=service.webhooks_of(resource),
         deployments=deployments,

@@ -24,16 +24,9 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
-from slackwater.ports.studio import (
-    BatchDone,
-    DeploymentLoad,
-    NewResults,
-    Overview,
-    OverviewRow,
-    SignIn,
-    StudioLedger,
-)
+from slackwater.ports.sessions import SessionLedger, SignIn
 from slackwater.ports.tracing import Span, SpanKind, Tracing
+from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
 from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Offload, TokenVerifier
 
@@ -71,16 +64,17 @@ __all__ = [
     "Room",
     "Segment",
     "Sender",
+    "SessionLedger",
     "Shard",
     "SignIn",
     "Span",
     "SpanKind",
     "StoredDeployment",
-    "StudioLedger",
     "TokenVerifier",
     "Tracing",
     "UnfinishedShard",
     "Waiting",
+    "WatchingLedger",
     "WebhookLedger",
     "Writable",
 ]

@@ -23,13 +23,14 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
-from slackwater.ports.studio import StudioLedger
+from slackwater.ports.sessions import SessionLedger
+from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
 
 
-class Ledger(AccountLedger, StudioLedger, WebhookLedger, Protocol):
+class Ledger(AccountLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files

@@ -1,12 +1,10 @@
-"""What the ledger knows for people who watch: sessions of browsers, lists in short, queues. And who signs people in."""
+"""What the ledger knows for people who watch: lists in short, queues, what is new."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from slackwater.core.accounts.resource import Principal
-from slackwater.core.accounts.session import Session
 from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.request import Outcome
 from slackwater.ports.blobs import BlobRange
@@ -55,15 +53,9 @@ class NewResults(Struct, frozen=True, kw_only=True):
     range: BlobRange
 
 
-class StudioLedger(Protocol):
+class WatchingLedger(Protocol):
     """The part of the ledger that is for people who watch."""
 
-    async def add_session(self, session: Session, *, most: int) -> None:
-        """Keeps a session. Those that are over go, and the oldest of what would be more than `most`."""
-        ...
-
-    async def session(self, digest: str) -> Session | None: ...
-    async def delete_session(self, digest: str) -> bool: ...
     async def batch_overview(
         self,
         *,
@@ -97,27 +89,4 @@ class StudioLedger(Protocol):
 
         The runs of a log come in the order in which they were written; those of several logs about in that of their commits.
         """
-        ...
-
-
-class SignIn(Protocol):
-    """Sends people to an issuer, and knows them when they come back."""
-
-    issuer: str
-
-    async def address(self, *, redirect_uri: str, state: str, nonce: str, challenge: str) -> str:
-        """Where a browser is to go. `challenge` is the S256 one of PKCE. Raises IssuerUnavailable."""
-        ...
-
-    async def redeem(
-        self, code: str, *, redirect_uri: str, nonce: str, verifier: str, asked: str | None = None
-    ) -> Principal:
-        """Whom a code stands for, in the resource that was asked for.
-
-        Raises TokenRefused, PermissionDenied and IssuerUnavailable.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Ends what still goes on in the background."""
         ...

@@ -14,8 +14,9 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
+from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing

@@ -13,13 +13,32 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.files.file import FileLimits
+from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.deployments import assembler_of, deployment_record, dispatchers_of
-from slackwater.wiring.service import Service
+from slackwater.wiring.service import Doors, Offer, Service, Settings
+
+
+def settings_of(config: Config) -> Settings:
+    """Bounds and periods as they are configured."""
+    return Settings(
+        worker=WorkerSettings(
+            commit_seconds=config.worker.commit_seconds,
+            grace_seconds=config.worker.grace_seconds,
+            in_flight_bytes=config.worker.in_flight_bytes,
+        ),
+        input=InputLimits(
+            lines_max=config.limits.requests_per_file,
+            embedding_inputs_max=config.limits.embedding_inputs,
+            errors_max=config.limits.validation_errors,
+        ),
+        files=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
+        audit_keep_days=config.audit.keep_days,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -52,36 +71,31 @@ async def open_service(
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
             service = Service(
-                ledger=ledger,
-                blobs=blobs,
-                clock=clock,
-                offload=offload,
-                deployments=[deployment_record(deployment) for deployment in config.deployments],
-                backends=lambda deployment: dispatchers_of(
-                    by_key[deployment.key], config.backend_keys, clock, filters, tracing
+                Doors(
+                    ledger=ledger,
+                    blobs=blobs,
+                    clock=clock,
+                    offload=offload,
+                    fetcher=fetcher,
+                    sender=sender,
+                    tracing=tracing,
                 ),
-                counter=counter,
-                settings=WorkerSettings(
-                    commit_seconds=config.worker.commit_seconds,
-                    grace_seconds=config.worker.grace_seconds,
-                    in_flight_bytes=config.worker.in_flight_bytes,
+                Offer(
+                    deployments=[deployment_record(deployment) for deployment in config.deployments],
+                    backends=lambda deployment: dispatchers_of(
+                        by_key[deployment.key], config.backend_keys, clock, filters, tracing
+                    ),
+                    counter=counter,
+                    accept_any=accept_any,
+                    price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
+                    assemble=None if accept_any else assembler_of(config, clock, filters, tracing),
                 ),
-                accept_any=accept_any,
-                lines_max=config.limits.requests_per_file,
-                embedding_inputs_max=config.limits.embedding_inputs,
-                errors_max=config.limits.validation_errors,
-                fetcher=fetcher,
-                sender=sender,
-                assemble=None if accept_any else assembler_of(config, clock, filters, tracing),
-                audit_keep_days=config.audit.keep_days,
-                price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
-                file_limits=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
+                settings_of(config),
                 readiness=Readiness(
                     stores={"ledger": sql_ledger, "files": disk_blobs},
                     room=disk_blobs,
                     free_bytes_min=config.server.free_bytes_min,
                 ),
-                tracing=tracing,
             )
             if config.metrics.enabled and not accept_any:
                 # Only a service that shows metrics pays for the library.

@@ -7,8 +7,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from slackwater.core.accounts.price import Price
 from slackwater.core.files.file import FileLimits
+from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
@@ -57,41 +60,63 @@ def new_output_file_id() -> str:
     return f"file-{uuid.uuid4()}"
 
 
+class Doors(Struct, frozen=True, kw_only=True):
+    """What the stages meet: where facts and bytes live, what time it is, who works and calls for them."""
+
+    ledger: Ledger
+    blobs: BlobStore
+    clock: Clock
+    offload: Offload
+    fetcher: Fetcher | None = None
+    """Without one, nothing is imported from URLs."""
+    sender: Sender | None = None
+    """Without one, no webhook is sent."""
+    tracing: Tracing | None = None
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What is served, and by whom."""
+
+    deployments: Sequence[Deployment]
+    backends: Callable[[Deployment], Sequence[Dispatcher]]
+    """Makes the dispatchers of a deployment."""
+    counter: TokenCounter | Mapping[str, TokenCounter] | None = None
+    accept_any: str | None = None
+    """Takes every model name and sends all to that one deployment."""
+    price_of: Callable[[str], Price | None] = lambda model: None
+    assemble: Callable[[StoredDeployment], Assembled] | None = None
+    """Without it, no deployments are made over the API."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Bounds and periods."""
+
+    worker: WorkerSettings
+    input: InputLimits = InputLimits()
+    files: FileLimits = NO_LIMITS
+    shard_lines_max: int = SHARD_LINES_MAX
+    audit_keep_days: int = 0
+    """0 never trims the audit log."""
+
+
 class Service:
     """The stages of the pipeline over one ledger and one blob store, running or not."""
 
     def __init__(
         self,
+        doors: Doors,
+        offer: Offer,
+        settings: Settings,
         *,
-        ledger: Ledger,
-        blobs: BlobStore,
-        clock: Clock,
-        offload: Offload,
-        deployments: Sequence[Deployment],
-        backends: Callable[[Deployment], Sequence[Dispatcher]],
-        counter: TokenCounter | Mapping[str, TokenCounter] | None,
-        settings: WorkerSettings,
-        accept_any: str | None = None,
-        lines_max: int = 100_000,
-        embedding_inputs_max: int = 50_000,
-        errors_max: int = 100,
-        shard_lines_max: int = SHARD_LINES_MAX,
+        readiness: Readiness | None = None,
         new_file_id: Callable[[], str] = new_output_file_id,
         incarnation: str | None = None,
-        fetcher: Fetcher | None = None,
-        file_limits: FileLimits = NO_LIMITS,
-        sender: Sender | None = None,
-        price_of: Callable[[str], Price | None] = lambda model: None,
-        assemble: Callable[[StoredDeployment], Assembled] | None = None,
-        audit_keep_days: int = 0,
-        readiness: Readiness | None = None,
-        tracing: Tracing | None = None,
     ) -> None:
-        """`backends` makes the dispatchers of a deployment; `incarnation` must differ at every start.
-
-        Without a `fetcher`, nothing is imported from URLs; without a `sender`, no webhook is sent; without `assemble`, no
-        deployments are made over the API; with `audit_keep_days` of 0, the audit log is never trimmed.
-        """
+        """`incarnation` must differ at every start."""
+        ledger, blobs, clock = doors.ledger, doors.blobs, doors.clock
+        self._doors = doors
+        self._offer = offer
+        self._settings = settings
         self.ledger = ledger
         self.blobs = blobs
         self.clock = clock
@@ -111,67 +136,47 @@ class Service:
                 blobs=blobs,
                 clock=clock,
                 hint=self.hint,
-                settings=settings,
+                settings=settings.worker,
             )
         )
-        for deployment in deployments:
-            self.fleet.put(deployment, backends(deployment))
+        for deployment in offer.deployments:
+            self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
             ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
         )
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=assemble, wake=self.hint.notify
+            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=self.hint.notify
         )
         self.validator = Validator(
             ledger,
             blobs,
             clock,
-            offload,
+            doors.offload,
             deployments=self.fleet.all,
-            counter=counter,
-            accept_any=accept_any,
-            lines_max=lines_max,
-            embedding_inputs_max=embedding_inputs_max,
-            errors_max=errors_max,
-            shard_lines_max=shard_lines_max,
-            price_of=price_of,
+            counter=offer.counter,
+            accept_any=offer.accept_any,
+            limits=settings.input,
+            shard_lines_max=settings.shard_lines_max,
+            price_of=offer.price_of,
             allowance=self.spare.allowance,
-            tracing=tracing,
+            tracing=doors.tracing,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
         self.janitor = Janitor(ledger, blobs, clock)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock)
-        self.audit_janitor = AuditJanitor(ledger, clock, keep_days=audit_keep_days) if audit_keep_days else None
-        self._importing = IMPORTS_AT_ONCE if fetcher else 1
-        self._fetcher = fetcher
-        self._file_limits = file_limits
+        self.audit_janitor = (
+            AuditJanitor(ledger, clock, keep_days=keep_days) if (keep_days := settings.audit_keep_days) else None
+        )
+        self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
-        self._sender = sender
-        self.deliverer = Deliverer(ledger, clock, sender=sender, chance=random.random)
+        self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random)
         self._readiness = readiness
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
-
-        def file_checks(view: Ledger, mine: Callable[[], Sequence[Deployment]]) -> FileChecks:
-            return FileChecks(
-                view,
-                blobs,
-                offload,
-                deployments=mine,
-                counter=counter,
-                price_of=price_of,
-                allowance=self.spare.allowance,
-                lines_max=lines_max,
-                embedding_inputs_max=embedding_inputs_max,
-                errors_max=errors_max,
-            )
-
-        self.file_checks_of = file_checks
-        """Checks of input files, over a resource's view and deployments, by the rules of the validator."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _limit_now(self, key: str) -> int | None:
@@ -179,23 +184,36 @@ class Service:
         deployment = self.fleet.get(key)
         return None if deployment is None else (await self.spare.allowance(deployment)).limit
 
+    def file_checks_of(self, view: Ledger, mine: Callable[[], Sequence[Deployment]]) -> FileChecks:
+        """Checks of input files, over a resource's view and deployments, by the rules of the validator."""
+        return FileChecks(
+            view,
+            self.blobs,
+            self._doors.offload,
+            deployments=mine,
+            counter=self._offer.counter,
+            price_of=self._offer.price_of,
+            allowance=self.spare.allowance,
+            limits=self._settings.input,
+        )
+
     def importer_of(self, ledger: Ledger) -> Importer:
         """An importer over this ledger, or over a resource's view of it: that one only takes orders."""
         return Importer(
             ledger,
             self.blobs,
             self.clock,
-            fetcher=self._fetcher,
+            fetcher=self._doors.fetcher,
             new_id=new_upload_file_id,
             wake=self.import_hint.notify,
-            limits=self._file_limits,
+            limits=self._settings.files,
             chance=random.random,
         )
 
     def webhooks_of(self, resource: str) -> WebhookEndpoints:
         """The webhook endpoints of a resource."""
         return WebhookEndpoints(
-            self.ledger, self.clock, sender=self._sender, resource=resource, wake=self.webhook_hint.notify
+            self.ledger, self.clock, sender=self._doors.sender, resource=resource, wake=self.webhook_hint.notify
         )
 
     def loops(self) -> list[Loop]:
@@ -213,7 +231,7 @@ class Service:
             Loop(f"import-{number}", self.importer.step, clock=clock, hint=self.import_hint, idle_seconds=1.0)
             for number in range(self._importing)
         ]
-        if self._sender is not None:
+        if self._doors.sender is not None:
             deliverer, webhook_hint = self.deliverer, self.webhook_hint
             stages += [
                 Loop(f"webhook-{number}", deliverer.step, clock=clock, hint=webhook_hint, idle_seconds=1.0)

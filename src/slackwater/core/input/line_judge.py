@@ -37,7 +37,18 @@ ID_KEPT_MAX = 24
 PIECE = 1 << 20
 
 
-class Rules(Struct, frozen=True, kw_only=True):
+class InputLimits(Struct, frozen=True, kw_only=True):
+    """How much a file may hold, and how much is said of what is wrong with it."""
+
+    lines_max: int = 100_000
+    """0 is no limit."""
+    embedding_inputs_max: int = 50_000
+    """Texts to be embedded, over all lines; 0 is no limit."""
+    errors_max: int = 100
+    """Errors that are told one by one; the others are counted."""
+
+
+class Rules(InputLimits, frozen=True, kw_only=True):
     """What a file is checked against."""
 
     family: str
@@ -46,11 +57,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     """The batch's endpoint as the user wrote it."""
     deployments: Mapping[str, Capabilities] | None
     """Names that `model` may have, and what may be asked of them; None takes any, and for anything."""
-    lines_max: int = 100_000
-    """0 is no limit."""
-    embedding_inputs_max: int = 50_000
-    """Texts to be embedded, over all lines; 0 is no limit."""
-    errors_max: int = 100
 
 
 class LineJudge:

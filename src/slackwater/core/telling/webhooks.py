@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.batch import Status
-from slackwater.core.sending.pacing import RetryPolicy
+from slackwater.core.sending.judgement import RetryPolicy
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32

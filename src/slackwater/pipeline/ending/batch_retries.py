@@ -32,7 +32,7 @@ class _Id(Struct):
 _decode = msgspec.json.Decoder(_Id).decode
 
 
-class Retries:
+class BatchRetries:
     """Prepares another try of what a batch did not get done."""
 
     def __init__(

@@ -14,7 +14,7 @@ from slackwater.core.errors import FetchFailed, InvalidRequest, StorageFull, Use
 from slackwater.core.files.file import FILENAME_MAX, File, FileLimits, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, first_line_is_json
 from slackwater.core.outside.imports import OFF, off
-from slackwater.core.sending.pacing import RetryPolicy
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import NO_LIMITS, BlobStore, BlobWriter, Clock, Fetcher, Ledger, PendingImport
 from slackwater.telemetry import event

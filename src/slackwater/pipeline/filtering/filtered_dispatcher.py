@@ -13,7 +13,8 @@ from slackwater.core.filtering import content_filter
 from slackwater.core.filtering.content_filter import Findings
 from slackwater.core.filtering.filtered_bodies import EMBEDDINGS, FILTERED, Texts, answer_of, prompts_of
 from slackwater.core.sending import lines
-from slackwater.core.sending.pacing import Breaker, RetryPolicy
+from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Retry

@@ -17,7 +17,7 @@ from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.errors import InvalidRequest, NotFound, TooBusy
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
-from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.peek import HEAD_BYTES, first_url
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.quota.dynamic import Allowance
@@ -73,9 +73,7 @@ class FileChecks:
         counter: TokenCounter | Mapping[str, TokenCounter] | None,
         price_of: Callable[[str], Price | None],
         allowance: Callable[[Deployment], Awaitable[Allowance]],
-        lines_max: int,
-        embedding_inputs_max: int,
-        errors_max: int,
+        limits: InputLimits,
         at_once_max: int = AT_ONCE_MAX,
     ) -> None:
         self._ledger = ledger
@@ -85,9 +83,7 @@ class FileChecks:
         self._counter = counter
         self._price_of = price_of
         self._allowance = allowance
-        self._lines_max = lines_max
-        self._embedding_inputs_max = embedding_inputs_max
-        self._errors_max = errors_max
+        self._limits = limits
         self._at_once_max = at_once_max
         self._running = 0
 
@@ -129,9 +125,7 @@ class FileChecks:
             deployments={
                 name: msgspec.structs.replace(each.capabilities, sku=each.sku) for name, each in deployments.items()
             },
-            lines_max=self._lines_max,
-            embedding_inputs_max=self._embedding_inputs_max,
-            errors_max=self._errors_max,
+            **msgspec.structs.asdict(self._limits),
         )
         scan, excerpts = await self._offload.run(scan_with_excerpts, self._blobs, file.blob, rules, self._counters())
         deployment = deployments.get(scan.deployment or "")

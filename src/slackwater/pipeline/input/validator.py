@@ -12,7 +12,7 @@ import msgspec
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError
-from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
@@ -24,6 +24,7 @@ from slackwater.telemetry import event, meters, origin_of
 
 # How often a scan may fail for reasons that are not the file's (its process died, the disk failed) before the batch does.
 STUMBLES_MAX = 3
+USUAL_LIMITS = InputLimits()
 
 
 class Validator:
@@ -39,9 +40,7 @@ class Validator:
         deployments: Callable[[], Iterable[Deployment]],
         counter: TokenCounter | Mapping[str, TokenCounter] | None,
         accept_any: str | None = None,
-        lines_max: int = 100_000,
-        embedding_inputs_max: int = 50_000,
-        errors_max: int = 100,
+        limits: InputLimits = USUAL_LIMITS,
         shard_lines_max: int = SHARD_LINES_MAX,
         price_of: Callable[[str], Price | None] = lambda model: None,
         allowance: Callable[[Deployment], Awaitable[Allowance]] | None = None,
@@ -59,9 +58,7 @@ class Validator:
         self._deployments = deployments
         self._counter = counter
         self._accept_any = accept_any
-        self._lines_max = lines_max
-        self._embedding_inputs_max = embedding_inputs_max
-        self._errors_max = errors_max
+        self._limits = limits
         self._shard_lines_max = shard_lines_max
         self._price_of = price_of
         self._allowance = allowance
@@ -205,9 +202,7 @@ class Validator:
             family=batch.policies.validation,
             endpoint=batch.endpoint,
             deployments=None if self._accept_any else {name: _offers(each) for name, each in deployments.items()},
-            lines_max=self._lines_max,
-            embedding_inputs_max=self._embedding_inputs_max,
-            errors_max=self._errors_max,
+            **msgspec.structs.asdict(self._limits),
         )
 
 
