@@ -250,7 +250,7 @@ def test_an_interrupted_back_up_is_none(tmp_path: Path) -> None:
 
 def test_an_older_ledger_can_be_backed_up(tmp_path: Path) -> None:
     """Before an upgrade is when a back-up is wanted most: schema 1 is taken as it is, and not migrated by it."""
-    scripts = Path(__file__).parents[2] / "src" / "slackwater" / "adapters" / "migrations"
+    scripts = Path(__file__).parents[2] / "src" / "slackwater" / "adapters" / "sql" / "migrations"
     (tmp_path / "data").mkdir()
     ledger = sqlite3.connect(tmp_path / "data" / "ledger.sqlite")
     ledger.executescript((scripts / "0001_first.sql").read_text("utf-8") + "PRAGMA user_version = 1;")
