@@ -60,8 +60,8 @@ def command(
     """Run every request of the JSON Lines file INPUT against an OpenAI-compatible endpoint.
 
     Lines are those of the batch API: custom_id, method, url, body. The file is validated before anything is sent. If the
-    run is interrupted, by Ctrl-C or by a crash, the same command continues where it stopped; nothing that was answered
-    is paid for again.
+    run is interrupted, by Ctrl-C or by a crash, the same command continues where it stopped; answers that had
+    been written down, a moment after they came, are not paid for again.
 
     \b
     Exit codes: 0 all answered, 1 some requests failed (see ERRORS), 2 wrong usage, 3 invalid input,

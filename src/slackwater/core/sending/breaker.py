@@ -17,7 +17,8 @@ class Breaker:
     """Says when a backend may be called. Closed: freely. Open: not before a moment. Then one probe, which decides.
 
     Every time is a monotonic moment in seconds that the caller brings. `threshold` failures in a row open it, for
-    `open_first` seconds, doubling up to `open_max` while probes fail. Retry-After opens it for exactly that long.
+    `open_first` seconds, doubling up to `open_max` while probes fail. Retry-After opens it for that long, unless a
+    call that was in flight succeeds before.
     """
 
     __slots__ = ("_failures", "_opened", "_probing", "_until", "open_first", "open_max", "threshold")

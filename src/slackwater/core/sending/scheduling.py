@@ -1,8 +1,8 @@
 """Which shards go next. Workers claim the lowest rank first; this module decides the ranks.
 
 Start-time fair queueing over shards: the shards of one batch stand one unit apart, and a batch that arrives starts at the
-rank that is being served now. So batches of a deployment take turns, shard by shard, and three lines never wait behind a
-hundred thousand, while the order within a batch stays the order of its file.
+rank that is being served now. So batches of a deployment take turns, shard by shard, while the order within a batch stays the
+order of its file. A batch of three lines waits for the shards that are open, up to 1,000 lines each, and not for the batch.
 """
 
 
