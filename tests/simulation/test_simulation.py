@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from slackwater.adapters.sql.base import SqlBase
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.shards import SqlShards
+from slackwater.adapters.sql.sqlite import Database
 from slackwater.ports import Segment, Shard
 from tests.simulation.checks import Violation
 from tests.simulation.play import play
@@ -29,9 +32,28 @@ def test_a_seed_decides_everything() -> None:
 class NoEpochCheck(SqlLedger):
     """A ledger that believes every worker, also one whose lease is over."""
 
-    def _sql(self, name: str) -> str:
-        text = super()._sql(name)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._parts["SqlShards"] = self.shards = Gullible(CarelessBase(database))
+
+
+class CarelessBase(SqlBase):
+    """Statements without the look at the epoch."""
+
+    def text(self, name: str) -> str:
+        text = super().text(name)
         return text.replace("AND shard.epoch = :epoch AND shard.state = 'running'", "AND :epoch = :epoch")
+
+
+class Gullible(SqlShards):
+    """Shards of those statements."""
+
+    forgets = False
+
+    def _commit(self, db: sqlite3.Connection, segment: Segment, *, now: float, lease_until: float) -> bool:
+        if self.forgets:
+            db.execute("UPDATE shard SET done = X''")
+        return super()._commit(db, segment, now=now, lease_until=lease_until)
 
 
 class Forgetful(SqlLedger):
@@ -47,9 +69,9 @@ class Forgetful(SqlLedger):
 class Unfenced(NoEpochCheck):
     """No epoch check, and no look at what is journaled either: only the files can tell."""
 
-    def _commit(self, db: sqlite3.Connection, segment: Segment, *, now: float, lease_until: float) -> bool:
-        db.execute("UPDATE shard SET done = X''")
-        return super()._commit(db, segment, now=now, lease_until=lease_until)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.shards.forgets = True
 
 
 class Greedy(SqlLedger):
