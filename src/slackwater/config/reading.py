@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from slackwater.config.sections import (
     AuditConfig,
     Config,
     ControlPlaneConfig,
+    EngineConfig,
     ImportsConfig,
     LimitsConfig,
     ResourceConfig,
@@ -67,6 +69,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     studio = section(raw.pop("studio", {}), StudioConfig, "[studio]", faults)
     billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
     prices = _prices(raw.pop("prices", []), faults)
+    engines = _engines(raw.pop("engines", []), faults)
     deployments = deployments_of(raw.pop("deployments", []), faults)
     resources = _resources(raw.pop("resources", []), faults)
     filters = filters_of(raw.pop("content_filters", []), section, faults)
@@ -84,6 +87,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             "studio",
             "billing",
             "prices",
+            "engines",
             "deployments",
             "content_filters",
             "control_plane",
@@ -113,6 +117,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         studio=studio,
         billing=billing,
         prices=tuple(prices),
+        engines=tuple(engines),
         deployments=tuple(deployments),
         content_filters=tuple(with_terms(content_filter, folder, faults) for content_filter in filters),
         resources=tuple(resources),
@@ -144,6 +149,21 @@ def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
         return []
     read = [section(entry, PriceConfig, f"price {number}", faults) for number, entry in enumerate(raw, 1)]
     return [price for price in read if price is not None]
+
+
+def _engines(raw: object, faults: list[str]) -> list[EngineConfig]:
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        faults.append("engines: must be written as [[engines]] sections")
+        return []
+    read = [section(entry, EngineConfig, f"engine {number}", faults) for number, entry in enumerate(raw, 1)]
+    engines = [engine for engine in read if engine is not None]
+    for engine in engines:
+        parts = urllib.parse.urlsplit(engine.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            faults.append(f"engine '{engine.url}': url must look like http://host:port")
+        if not 1 <= engine.concurrency <= 10_000:
+            faults.append(f"engine '{engine.url}': concurrency must be between 1 and 10000")
+    return engines
 
 
 def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:

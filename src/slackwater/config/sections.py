@@ -148,6 +148,15 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """The data zone that this is in, such as `eu`; `DataZoneBatch` deployments use no backend outside of theirs."""
 
 
+class EngineConfig(Struct, frozen=True, kw_only=True):
+    """`[[engines]]`: a limit for one server, over all deployments whose backends have this scheme, host and port."""
+
+    url: str
+    """Where it is, such as `http://127.0.0.1:8000`; a path is read over."""
+    concurrency: int
+    """Requests in flight at once, whatever its backends say. Without a section it is the largest that a backend says."""
+
+
 ENCODINGS = ("o200k_base", "cl100k_base")
 ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
 
@@ -232,6 +241,7 @@ class Config(Struct, frozen=True, kw_only=True):
     billing: BillingConfig = BillingConfig()
     prices: tuple[PriceConfig, ...] = ()
     deployments: tuple[DeploymentConfig, ...] = ()
+    engines: tuple[EngineConfig, ...] = ()
     resources: tuple[ResourceConfig, ...] = ()
     content_filters: tuple[ContentFilterConfig, ...] = ()
     collector: str = ""

@@ -162,6 +162,8 @@ class BackendError(SlackwaterError):
     """One call to one backend brought no HTTP answer. `sent` says whether the request may have reached it."""
 
     code = "backend_error"
+    lost = False
+    """Whether the connection broke, which is also what a dying engine does to those who wait for it."""
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
@@ -184,6 +186,10 @@ class BackendReplyBroken(BackendError):
     """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit."""
 
     code = "backend_reply_broken"
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class ClassifierFailed(SlackwaterError):

@@ -62,9 +62,14 @@ class Loop:
         hint: Hint,
         idle_seconds: float,
         every: bool = False,
+        of: str = "",
     ) -> None:
-        """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short."""
+        """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short.
+
+        `of` is the deployment that a stage works for, where it works for one.
+        """
         self.name = name
+        self.of = of
         self.failures = 0
         """Steps in a row that went wrong. A full disk does not count: nothing is wrong with the stage."""
         # Several loops may run one stage; their names end in a number.
@@ -74,17 +79,22 @@ class Loop:
         self._hint = hint
         self._idle_seconds = idle_seconds
         self._every = every
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Lets `run` return after the step that is under way. A step is never interrupted, only waiting is."""
+        self._ending.set()
 
     async def run(self) -> None:
-        """Repeats until cancelled."""
+        """Repeats until `end`."""
         back_off = BACK_OFF_FIRST
-        while True:
+        while not self._ending.is_set():
             try:
                 pace = await self._step()
             except StorageFull as error:
                 meters.stage_failures[self._stage, "storage_full"] += 1
                 event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
-                await self._clock.sleep(back_off)
+                await self._wait(self._clock.sleep(back_off))
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             except Exception as error:
@@ -92,15 +102,25 @@ class Loop:
                 meters.stage_failures[self._stage, "fault"] += 1
                 event("stage_failed", level=logging.ERROR, stage=self.name, retry_in=back_off, error=repr(error))
                 logging.getLogger("slackwater").debug("stage %s", self.name, exc_info=True)
-                await self._clock.sleep(back_off)
+                await self._wait(self._clock.sleep(back_off))
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             back_off, self.failures = BACK_OFF_FIRST, 0
             if self._every:
-                await self._clock.sleep(self._idle_seconds)
+                await self._wait(self._clock.sleep(self._idle_seconds))
             elif pace is Pace.BUSY:
                 self._hint.notify()
                 # A stage that always has work must still let the others run.
                 await asyncio.sleep(0)
             else:
-                await self._hint.wait(self._clock, self._idle_seconds)
+                await self._wait(self._hint.wait(self._clock, self._idle_seconds))
+
+    async def _wait(self, what: Awaitable[None]) -> None:
+        """Waits, unless the loop is to end."""
+        waiting = asyncio.ensure_future(what)
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            ending.cancel()

@@ -207,15 +207,23 @@ class Ledger(AccountLedger, SessionLedger, WatchingLedger, WebhookLedger, Protoc
 
     # Working
     async def claim_shard(
-        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float
-    ) -> Shard | None: ...
-    async def renew_leases(self, owner: str, *, now: float, lease_seconds: float) -> list[LeaseState]: ...
+        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float, skip: Collection[str] = ()
+    ) -> Shard | None:
+        """Leases the queued shard of the lowest rank, of a batch that is not in `skip`, under a new epoch."""
+        ...
+
+    async def renew_leases(
+        self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
+    ) -> list[LeaseState]:
+        """Renews leases, each a batch, an index and an epoch, and says how they are. Those that are not ours are left out."""
+        ...
+
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
-    ) -> list[tuple[str, int]]:
+    ) -> list[tuple[str, int, int]]:
         """Records results, adds completed ones to the account of the day, and renews the leases of their shards.
 
-        Returns the (batch, index) whose epoch is no longer ours: nothing of those counts.
+        Returns the (batch, index, epoch) that is not the shard's any more: nothing of those counts.
         """
         ...
 

@@ -71,13 +71,15 @@ class Segment(Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):
-    """What the ledger says of a leased shard: whether it is still ours, and the status of its batch."""
+    """What the ledger says of a shard whose lease was renewed."""
 
     batch_id: str
     index: int
     epoch: int
-    mine: bool
     stop: bool
+    """Whether its batch is ending: nothing of it is to be sent any more."""
+    expired: bool = False
+    """It ends because its window is over, and not because somebody has cancelled it."""
 
 
 class UnfinishedShard(Struct, frozen=True, kw_only=True):

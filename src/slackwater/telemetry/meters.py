@@ -53,12 +53,14 @@ class Histogram:
 class BackendMeter:
     """What one backend of a deployment was asked and how it went."""
 
-    __slots__ = ("__weakref__", "outcomes", "resent", "seconds", "sent", "tokens")
+    __slots__ = ("__weakref__", "outcomes", "probes", "resent", "seconds", "sent", "tokens")
 
     def __init__(self) -> None:
         self.sent = 0
         # Calls whose request is to be sent again.
         self.resent = 0
+        # Requests of our own, which tell a door that is shut from lines that are bad.
+        self.probes = 0
         self.outcomes = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
         # Of every call that has ended by itself.
         self.seconds = Histogram(REQUEST_BOUNDS)

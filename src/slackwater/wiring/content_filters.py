@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from slackwater.config import BackendConfig, ClassifierConfig, ContentFilterConfig
+from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severity, Threshold
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.ports import Classifier, Clock
 from slackwater.wiring.backends import backend_of

@@ -1,7 +1,6 @@
 """Deployments at work: what the configuration says, what was asked for over the API, and a dispatcher for each backend."""
 
 import functools
-import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.accounts.control_plane import Assembled
@@ -22,6 +20,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
+from slackwater.wiring.engines import Engines
 
 if TYPE_CHECKING:
     from slackwater.pipeline.filtering.content_filter import ContentFilter
@@ -64,6 +63,7 @@ def dispatchers_of(
     clock: Clock,
     filters: Mapping[str, "ContentFilter"],
     tracing: Tracing | None = None,
+    engines: Engines | None = None,
 ) -> list[Dispatcher]:
     """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
     make: Callable[..., Dispatcher] = Dispatcher
@@ -73,22 +73,26 @@ def dispatchers_of(
 
         make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
     key = key_of(config.resource, config.name)
-    return [
-        make(
-            backend.url or "built-in",
-            _client_of(backend, keys, clock, tracing),
-            concurrency=backend.concurrency,
-            model=backend.model,
-            retry=RetryPolicy(attempts_max=backend.attempts),
-            breaker=Breaker(),
-            clock=clock,
-            chance=random.random,
-            region=backend.region,
-            meter=meters.backend(key, label_of(backend.url or "built-in")),
-            traced=tracing is not None,
+    engines = engines or Engines(clock, {})
+    made = []
+    for number, backend in enumerate(usable_backends(config), 1):
+        engine = engines.engine(backend, place=f"built-in {number} of {key}")
+        made.append(
+            make(
+                backend.url or "built-in",
+                _client_of(backend, keys, clock, tracing),
+                engine=engine,
+                door=engines.door(engine, backend, key=keys.get(backend.api_key_env or "")),
+                concurrency=backend.concurrency,
+                model=backend.model,
+                retry=RetryPolicy(attempts_max=backend.attempts),
+                clock=clock,
+                region=backend.region,
+                meter=meters.backend(key, label_of(backend.url or "built-in")),
+                traced=tracing is not None,
+            )
         )
-        for backend in usable_backends(config)
-    ]
+    return made
 
 
 def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None) -> Backend:
@@ -102,7 +106,11 @@ def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, traci
 
 
 def assembler_of(
-    config: Config, clock: Clock, filters: Mapping[str, "ContentFilter"], tracing: Tracing | None = None
+    config: Config,
+    clock: Clock,
+    filters: Mapping[str, "ContentFilter"],
+    engines: Engines,
+    tracing: Tracing | None = None,
 ) -> Callable[[StoredDeployment], Assembled]:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
@@ -111,7 +119,7 @@ def assembler_of(
         return Assembled(
             deployment=deployment_record(ordered),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
-            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters, tracing),
+            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters, tracing, engines),
         )
 
     return assemble

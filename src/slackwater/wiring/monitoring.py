@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from slackwater.adapters.telemetry.prometheus_page import Moment, PrometheusPage, Window
+from slackwater.core.sending.door import DoorState
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.ports import Clock, MonitoredLedger, Readings
 from slackwater.telemetry import counters, event, meters
@@ -70,7 +71,12 @@ class Monitor:
             event("metrics_incomplete", level=logging.WARNING, error=repr(error))
         usage = await asyncio.to_thread(shutil.disk_usage, self._data)
         windows = tuple(
-            Window(deployment=key, backend=label_of(each.name), slots=each.window, closed=each.gate.open)
+            Window(
+                deployment=key,
+                backend=label_of(each.name),
+                slots=each.window,
+                closed=each.state is DoorState.OK,
+            )
             for key, each in self._fleet.dispatchers()
         )
         return Moment(

@@ -20,6 +20,7 @@ from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.deployments import assembler_of, deployment_record, dispatchers_of
+from slackwater.wiring.engines import Engines, engine_of
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 
 
@@ -70,6 +71,7 @@ async def open_service(
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
+            engines = Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines})
             service = Service(
                 Doors(
                     ledger=ledger,
@@ -83,12 +85,12 @@ async def open_service(
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
                     backends=lambda deployment: dispatchers_of(
-                        by_key[deployment.key], config.backend_keys, clock, filters, tracing
+                        by_key[deployment.key], config.backend_keys, clock, filters, tracing, engines
                     ),
                     counter=counter,
                     accept_any=accept_any,
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
-                    assemble=None if accept_any else assembler_of(config, clock, filters, tracing),
+                    assemble=None if accept_any else assembler_of(config, clock, filters, engines, tracing),
                 ),
                 settings_of(config),
                 readiness=Readiness(

@@ -177,6 +177,7 @@ class Service:
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
+        self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _limit_now(self, key: str) -> int | None:
@@ -267,7 +268,15 @@ class Service:
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
             ]
+        self._loops = loops
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
+
+    async def _end_stages(self) -> None:
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._settings.worker.grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def unready(self) -> list[Unready]:
         """Why it should not be given work at the moment."""
@@ -282,9 +291,9 @@ class Service:
         """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
         if self._readiness is not None:
             self._readiness.stopping()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.fleet.stop()
+        for loop in self._loops:
+            loop.end()
+        # Stages end after the step that they are in, workers after their calls, each within the grace time.
+        await asyncio.gather(self._end_stages(), self.fleet.stop())
         if self.monitor is not None:
             self.monitor.stop()

@@ -128,15 +128,12 @@ UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, 
 WHERE (batch_seq, idx) = (
     SELECT batch_seq, idx FROM shard
     WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL
+      AND batch_seq NOT IN (SELECT seq FROM batch WHERE id IN (SELECT value FROM json_each(:skip)))
     ORDER BY rank, batch_seq, idx LIMIT 1)
 RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment;
 
--- name: renew_leases!
-UPDATE shard SET lease_until = :lease_until WHERE owner = :owner AND state = 'running';
-
--- name: leases
-SELECT batch.id, shard.idx, shard.epoch, batch.stage != 'running'
-FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE shard.owner = :owner AND shard.state = 'running';
+-- name: renew_lease!
+UPDATE shard SET lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: held_shard
 -- The shard, where this epoch may write to it.
@@ -182,7 +179,7 @@ WHERE seq = :seq;
 UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: shard_batch_stage
-SELECT shard.batch_seq, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, batch.stage, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
 
 -- name: segments

@@ -1,14 +1,14 @@
 """The part of the SQL ledger that workers use: claims, leases, segments. Every write is fenced by the shard's epoch."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from slackwater.adapters.sql.base import SqlPart
-from slackwater.adapters.sql.rows import joined, range_record, range_row
+from slackwater.adapters.sql.rows import joined, range_record, range_row, text_of
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.batch import RequestCounts, Stage
+from slackwater.core.batch import RequestCounts, Stage, Status
 from slackwater.ports import BlobRange, LeaseState, Segment, Shard, UnfinishedShard
 
 
@@ -21,14 +21,19 @@ class SqlShards(SqlPart):
     """The methods of the port that concern shards."""
 
     async def claim_shard(
-        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float
+        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float, skip: Collection[str] = ()
     ) -> Shard | None:
         def work(db: sqlite3.Connection) -> Shard | None:
             for deployment in deployments:
                 row = self._sql.one(
                     db,
                     "claim_shard",
-                    {"deployment": deployment, "owner": owner, "lease_until": now + lease_seconds},
+                    {
+                        "deployment": deployment,
+                        "owner": owner,
+                        "lease_until": now + lease_seconds,
+                        "skip": text_of(list(skip)),
+                    },
                 )
                 if row is None:
                     continue
@@ -50,22 +55,39 @@ class SqlShards(SqlPart):
 
         return await self._sql.write(work)
 
-    async def renew_leases(self, owner: str, *, now: float, lease_seconds: float) -> list[LeaseState]:
+    async def renew_leases(
+        self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
+    ) -> list[LeaseState]:
         def work(db: sqlite3.Connection) -> list[LeaseState]:
-            self._sql.run(db, "renew_leases", {"owner": owner, "lease_until": now + lease_seconds})
-            rows = self._sql.all(db, "leases", {"owner": owner})
-            return [
-                LeaseState(batch_id=row[0], index=row[1], epoch=row[2], mine=True, stop=bool(row[3])) for row in rows
-            ]
+            states = []
+            for batch_id, index, epoch in leases:
+                row = self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
+                if row is None:
+                    continue
+                self._sql.run(
+                    db,
+                    "renew_lease",
+                    {"batch_seq": row["batch_seq"], "idx": index, "lease_until": now + lease_seconds},
+                )
+                states.append(
+                    LeaseState(
+                        batch_id=batch_id,
+                        index=index,
+                        epoch=epoch,
+                        stop=row["stage"] != Stage.RUNNING,
+                        expired=row["status"] == Status.FINALIZING,
+                    )
+                )
+            return states
 
         return await self._sql.write(work)
 
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
-    ) -> list[tuple[str, int]]:
-        def work(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    ) -> list[tuple[str, int, int]]:
+        def work(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
             return [
-                (segment.batch_id, segment.index)
+                (segment.batch_id, segment.index, segment.epoch)
                 for segment in segments
                 if not self._commit(db, segment, now=now, lease_until=now + lease_seconds)
             ]

@@ -221,8 +221,9 @@ class BackendStatus(Struct, frozen=True, kw_only=True):
     """Its URL without user name and query; for others than administrators, its host."""
     region: str
     data_zone: str
-    health: Literal["ok", "resting", "down"]
-    """`resting`: it asked to be left alone for a moment. `down`: it does not answer, or with errors only."""
+    health: Literal["ok", "busy", "refusing", "blocked", "down", "paused"]
+    """`busy`: it asked to be left alone until a moment. `refusing`: it lets nobody in (key, model, path). `blocked`: the
+    account behind its key may not go on. `down`: it does not answer, or with errors only. `paused`: by an operator."""
     in_flight: int
     window: int
     """How many requests it may have at once now."""

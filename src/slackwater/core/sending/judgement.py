@@ -1,15 +1,40 @@
-"""What to make of a backend's answer. Comes after every call to a backend; breaker.py says when to leave a backend alone.
+"""Whose trouble is it? The history of one line, and what becomes of it. Comes before every second call for a line.
 
-Two kinds of trouble are kept apart. Trouble of one request (a 500, a timeout, a broken answer) costs it one of its
-attempts. Trouble of the backend (429, Retry-After, nobody listening) costs nothing: the request waits until the backend
-takes requests again, because an engine that restarts must not fail a hundred thousand lines.
+A line that failed is not judged at once but when it may be sent again: by then it is known what became of others through
+the same door in the same moments. If they came through, it is the line's own trouble, and costs it one of its attempts. If
+nobody did, it is the door's or the engine's, and costs nothing: an outage must not fail a hundred thousand lines.
+
+| what came | the line |
+|---|---|
+| its own fault (400, 413, 422) | ends at once |
+| refused (401, 403, 404, 405, 407, 3xx) while others come through | tried once more, then ends with that answer |
+| 5xx, broken off, too late, unreadable, while others come through | one attempt; ends after its last one |
+| busy, without a wait, while others come through | waits alone; ends after 20 waits over more than 10 minutes |
+| all of these while nobody comes through | waits, and nothing is counted |
+| our own exception | tried again; ends after the third |
+| it was alone when the engine died | ends, named |
 """
 
 from enum import Enum
 
 from msgspec import Struct
 
-from slackwater.core.errors import BackendError, BackendUnreachable
+from slackwater.core.sending.door import Door
+from slackwater.core.sending.evidence import Evidence, Kind
+from slackwater.core.sending.request import Reply
+
+# A line is refused for good by so many refusals, and told "busy" by so many waits over so many seconds.
+REFUSALS_MAX = 2
+WAITS_MAX = 20
+WAITING_SECONDS = 600.0
+# Our own exceptions in one line.
+FAULTS_MAX = 3
+# Deaths after which a line is sent alone.
+DEATHS_MAX = 2
+# What comes back as HTML, a stream or nothing is paid for so often, and no more.
+UNREADABLE_MAX = 2
+# A line whose judgement waits for a request of ours.
+HOLD_SECONDS = 0.25
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -24,32 +49,136 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         return min(self.delay_max, self.delay_first * 2.0 ** min(attempt - 1, 30)) * (0.5 + chance / 2)
 
 
+class Setback(Struct, frozen=True):
+    """A call that did not end its line: what it says, when it was out, and what the line would end with."""
+
+    evidence: Evidence
+    begun: float
+    ended: float
+    reply: Reply | None = None
+    """The answer, where there was one."""
+    code: str = ""
+    message: str = ""
+    """What an error line says where there was none."""
+    region: str = ""
+    """Where the backend stands that answered."""
+    attempts_max: int | None = None
+    """Fewer attempts than others have, because another one is not worth its price."""
+
+
 class Verdict(Enum):
-    """What becomes of a request after one call."""
+    """What becomes of a line whose time has come."""
 
-    DONE = "done"
-    FAILED = "failed"
-    RETRY = "retry"
-    WAIT = "wait"
-
-
-# Worth another try: the request may be fine. Everything else below 500 is the request's own fault (spec 4.3).
-RETRYABLE = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-
-
-def judge(status: int, *, attempts: int, policy: RetryPolicy, retry_after: float | None) -> Verdict:
-    """The verdict on an HTTP answer; `attempts` counts the calls that this request has used up, this one included."""
-    if 200 <= status < 300:
-        return Verdict.DONE
-    if status == 429 or (status == 503 and retry_after is not None):
-        return Verdict.WAIT
-    if status in RETRYABLE and attempts < policy.attempts_max:
-        return Verdict.RETRY
-    return Verdict.FAILED
+    SEND = "send"
+    """It is sent."""
+    HOLD = "hold"
+    """A request of ours is to settle something first."""
+    FAIL = "fail"
+    """It ends with what its last call brought."""
+    CULPRIT = "culprit"
+    """It ends because the engine dies of it."""
+    UNREADABLE = "unreadable"
+    """It ends because its bytes in the input are not what they were when it was validated."""
 
 
-def judge_error(error: BackendError, *, attempts: int, policy: RetryPolicy) -> Verdict:
-    """The verdict on a call that brought no answer."""
-    if isinstance(error, BackendUnreachable) and not error.sent:
-        return Verdict.WAIT
-    return Verdict.RETRY if attempts < policy.attempts_max else Verdict.FAILED
+class Trial:
+    """The history of one line that did not end with its first call."""
+
+    __slots__ = (
+        "alone",
+        "attempts",
+        "culprit",
+        "deaths",
+        "door",
+        "faults",
+        "last",
+        "refusals",
+        "unjudged",
+        "unread",
+        "waits",
+        "waits_since",
+    )
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        """Calls that count."""
+        self.refusals = self.waits = self.deaths = self.faults = self.unread = 0
+        self.waits_since = 0.0
+        self.last: Setback | None = None
+        self.door: Door | None = None
+        """Where it failed last."""
+        self.unjudged = False
+        self.alone = False
+        """Its last call had the engine to itself."""
+        self.culprit = False
+        """The engine has died of it, as far as can be told."""
+
+    def failed(self, setback: Setback, door: Door, policy: RetryPolicy, *, chance: float) -> float:
+        """A call has brought this. Returns in how many seconds the line is to be judged."""
+        self.last, self.door, self.unjudged = setback, door, True
+        kind = setback.evidence.kind
+        if kind is Kind.BUSY:
+            if not self.waits:
+                self.waits_since = setback.ended
+            # Waits that an engine asked for are not the line's; they are over when they are over.
+            return setback.evidence.wait or policy.delay(self.waits + 1, chance=chance)
+        if kind in (Kind.TROUBLE, Kind.LOST):
+            if self.attempts + 1 >= self._most(policy):
+                # It is not sent again if this one counts.
+                return HOLD_SECONDS
+            delay = policy.delay(self.attempts + 1, chance=chance)
+            return max(delay, setback.evidence.wait or 0.0)
+        return policy.delay(1, chance=chance) / 2
+
+    def _most(self, policy: RetryPolicy) -> int:
+        """Attempts that it has, after what came last."""
+        assert self.last is not None, "a line that failed has a last call"
+        return min(policy.attempts_max, self.last.attempts_max or policy.attempts_max)
+
+    def suspected(self, *, sole: bool) -> None:
+        """It was out when the engine died. That is no failure, unless it had the engine to itself (`sole`)."""
+        self.deaths += 1
+        self.culprit = self.culprit or sole
+        self.unjudged = False
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it was there too often when an engine died."""
+        return self.deaths >= DEATHS_MAX
+
+    def judge(self, policy: RetryPolicy, *, now: float) -> Verdict:
+        """What becomes of it now. Asked again after HOLD, with a request of ours behind the door meanwhile."""
+        if self.culprit:
+            return Verdict.CULPRIT
+        setback, door = self.last, self.door
+        if not self.unjudged or setback is None or door is None:
+            return Verdict.SEND
+        begun, ended = setback.begun, setback.ended
+        kind = setback.evidence.kind
+        others = door.near(begun, min(now, ended))
+        verdict = Verdict.SEND
+        if others and kind is Kind.REFUSED:
+            self.refusals += 1
+            if self.refusals >= REFUSALS_MAX:
+                verdict = Verdict.FAIL
+        elif others and kind in (Kind.TROUBLE, Kind.LOST):
+            most = self._most(policy)
+            if self.attempts + 1 >= most and door.open and not door.pulse.since(ended):
+                # The last attempt is only taken from it where others came through behind it as well.
+                door.wants_probe = True
+                return Verdict.HOLD
+            if self.attempts + 1 < most or door.open:
+                self.attempts += 1
+            if self.attempts >= most:
+                verdict = Verdict.FAIL
+        elif kind is Kind.TROUBLE and setback.attempts_max is not None and not door.pulse.ever:
+            # An engine that has never said anything that could be read: it is not paid again and again to do so.
+            self.unread += 1
+            if self.unread >= setback.attempts_max:
+                verdict = Verdict.FAIL
+        elif others and kind is Kind.BUSY and setback.evidence.wait is None:
+            self.waits += 1
+            if self.waits >= WAITS_MAX and now - self.waits_since >= WAITING_SECONDS:
+                verdict = Verdict.FAIL
+        self.unjudged = False
+        return verdict

@@ -69,6 +69,14 @@ def with_model(body: bytes, model: bytes) -> bytes:
     return _encode(fields)
 
 
+def model_of(body: bytes) -> str | None:
+    """The `model` of a request's body; None where it has none."""
+    try:
+        return _answer.decode(body).model
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 def read_answer(body: bytes) -> tuple[Usage | None, str | None] | None:
     """Usage and model of a JSON object that a backend answered; None if it is not one, or not UTF-8."""
     try:

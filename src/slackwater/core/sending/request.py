@@ -40,3 +40,8 @@ class Result(Struct, frozen=True):
     model: str | None = None
     region: str = ""
     """Where the backend that answered stands; empty where none did, or nobody has said."""
+
+    @property
+    def completed(self) -> bool:
+        """Whether it was answered."""
+        return self.outcome is Outcome.COMPLETED

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from slackwater.core.errors import ClassifierFailed
+from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Findings, Policy, Severities, findings
 from slackwater.core.filtering.filtered_bodies import Answer, Texts
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.judgement import RetryPolicy
-from slackwater.pipeline.sending.dispatcher import Gate
+from slackwater.pipeline.filtering.gate import Gate
 from slackwater.ports import Classifier, Clock
 from slackwater.telemetry import counters, event
 

@@ -4,22 +4,21 @@ A blocked prompt costs no call to the backend. An answer whose judgement has to 
 for again. Deployments without a policy have the plain dispatcher, and no step of this.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Callable
+from typing import Any
 
 from slackwater.core.errors import BackendError, ClassifierFailed
 from slackwater.core.filtering import content_filter
 from slackwater.core.filtering.content_filter import Findings
 from slackwater.core.filtering.filtered_bodies import EMBEDDINGS, FILTERED, Texts, answer_of, prompts_of
 from slackwater.core.sending import lines
-from slackwater.core.sending.breaker import Breaker
-from slackwater.core.sending.judgement import RetryPolicy
+from slackwater.core.sending.evidence import SUCCESS
+from slackwater.core.sending.judgement import Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
-from slackwater.pipeline.sending.dispatcher import Dispatcher, Retry
-from slackwater.ports import Backend, Clock
-from slackwater.telemetry import BackendMeter
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.feed import Item
+from slackwater.ports import Backend
 
 # Prompts that passed and wait for another attempt, so that a busy backend does not keep the classifier busy, too.
 PASSED_MAX = 10_000
@@ -34,37 +33,18 @@ class FilteredDispatcher(Dispatcher):
         backend: Backend,
         *,
         content_filter: ContentFilter,
-        concurrency: int,
-        model: str | None,
-        retry: RetryPolicy,
-        breaker: Breaker,
-        clock: Clock,
-        chance: Callable[[], float],
-        region: str = "",
-        meter: BackendMeter | None = None,
-        traced: bool = False,
+        **named: Any,
     ) -> None:
         """As for the plain dispatcher, and the filter."""
-        super().__init__(
-            name,
-            backend,
-            concurrency=concurrency,
-            model=model,
-            retry=retry,
-            breaker=breaker,
-            clock=clock,
-            chance=chance,
-            region=region,
-            meter=meter,
-            traced=traced,
-        )
+        super().__init__(name, backend, **named)
         self._filter = content_filter
         self._passed: dict[bytes, list[Findings]] = {}
 
-    async def attempt(self, path: str, request: Request, *, attempts: int, writer: lines.LineWriter) -> Result | Retry:
+    async def attempt(self, item: Item, request: Request) -> Result | Setback:
         """One call, or none where the prompt is blocked. Cancelling aborts it."""
+        path, writer = item.lease.path, item.lease.writer
         if path not in FILTERED:
-            return await super().attempt(path, request, attempts=attempts, writer=writer)
+            return await super().attempt(item, request)
         prompts = prompts_of(path, request.body)
         if prompts is None and self._filter.policy.prompts:
             return self._withheld(request, content_filter.unreadable_body(), writer)
@@ -76,52 +56,44 @@ class FilteredDispatcher(Dispatcher):
                 found = await self._filter.prompts(prompts)
                 if blocked := next((each for each in found if each.filtered), None):
                     return self._withheld(request, content_filter.blocked_body(blocked), writer)
-            outcome = await self._sent(path, request, prompts, found, attempts, writer)
-        except asyncio.CancelledError:
-            self._abandon_probe()
-            raise
+            outcome = await self._sent(item, request, prompts, found)
         except ClassifierFailed as error:
-            self._abandon_probe()
             message = f"The content filter could not judge this request: {error}. Try it again later."
             text = writer.unanswered(request.line, request.custom_id, code=error.code, message=message)
             return Result(request.line, Outcome.FAILED, text)
-        if isinstance(outcome, Retry):
+        if isinstance(outcome, Setback):
             if len(self._passed) >= PASSED_MAX:
                 del self._passed[next(iter(self._passed))]
             self._passed[hashlib.blake2b(request.body, digest_size=16).digest()] = found
         return outcome
 
     async def _sent(
-        self,
-        path: str,
-        request: Request,
-        prompts: list[Texts],
-        found: list[Findings],
-        attempts: int,
-        writer: lines.LineWriter,
-    ) -> Result | Retry:
+        self, item: Item, request: Request, prompts: list[Texts], found: list[Findings]
+    ) -> Result | Setback:
+        path = self._path = item.lease.path
+        self._last_body = request.body
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
+        begun = self._clock.monotonic()
         try:
             reply = await self._call(path, body)
         except BackendError as error:
-            return self._no_answer(request, error, attempts, writer)
+            return self._no_answer(item, error, begun)
         if not 200 <= reply.status < 300:
-            return self._refusal(request, reply, attempts, writer)
+            return self._refusal(item, request, reply, begun)
         if path != EMBEDDINGS and lines.read_answer(reply.body) is not None:
             # The backend has answered: nobody is to wait for it while the classifier is asked.
-            self._speaks_for_backend()
+            self._heard(item, SUCCESS, begun)
             answer = answer_of(path, reply.body)
             if answer is not None:
                 completions = await self._filter.completions(prompts, answer)
                 reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after)
             elif self._filter.policy.completions:
-                unseen = BackendError(f"the backend answered {reply.status} without a completion that can be filtered")
-                return self._no_answer(request, unseen, attempts, writer)
-        return self._success(request, reply, attempts, writer)
+                message = f"the backend answered {reply.status} without a completion that can be filtered"
+                return self._unusable(item, reply, message, begun)
+        return self._success(item, request, reply, begun)
 
     def _withheld(self, request: Request, body: bytes, writer: lines.LineWriter) -> Result:
         """The line of a request that is not sent: 400, as the endpoint itself would have answered (spec 8.3)."""
-        self._abandon_probe()
         return Result(
             request.line, Outcome.FAILED, writer.answered(request.line, request.custom_id, status=400, body=body)
         )

@@ -1,69 +1,28 @@
-"""One request to one backend: gate, attempt, verdict, line. Before: the worker's feed. After: the journal.
+"""One request to one backend: attempt, what came of it, line. Before: the worker's feed, by way of a lane. After: the journal.
 
-What happens here is not durable: until a result is journaled, it did not happen, and the request may be sent again.
+What happens here is not durable: until a result is journaled, it did not happen, and the request may be sent again. Whose
+trouble something is, is not decided here but by comparison, when the line may be sent again (core/sending/judgement.py).
 """
 
 import asyncio
-import logging
-from collections.abc import Callable
 
 import msgspec
 
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
-from slackwater.core.sending.breaker import Breaker
-from slackwater.core.sending.judgement import RetryPolicy, Verdict, judge, judge_error
+from slackwater.core.sending.circuit import Circuit
+from slackwater.core.sending.door import Door, DoorState
+from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_of, evidence_of_error
+from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
+from slackwater.core.sending.probe import probe_body
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.feed import Item
 from slackwater.ports import Backend, Clock
-from slackwater.telemetry import BackendMeter, counters, event
+from slackwater.telemetry import BackendMeter, counters
 
-
-class Retry:
-    """Send it again, not before `delay` seconds from now. `counted` tells whether this call used up an attempt."""
-
-    __slots__ = ("counted", "delay")
-
-    def __init__(self, delay: float, *, counted: bool) -> None:
-        self.delay = delay
-        self.counted = counted
-
-
-class Gate:
-    """Where the lanes of a backend wait while its breaker is open. One of them is let through as the probe."""
-
-    def __init__(self, breaker: Breaker, clock: Clock) -> None:
-        self.breaker = breaker
-        self._clock = clock
-        self._changed: asyncio.Event = asyncio.Event()
-
-    @property
-    def open(self) -> bool:
-        """Whether calls may go out without waiting."""
-        return self.breaker.closed
-
-    @property
-    def admits(self) -> bool:
-        """Whether somebody who came now would be let through at once, if only as the probe."""
-        return self.breaker.closed or self.breaker.ready(self._clock.monotonic())
-
-    async def enter(self) -> None:
-        """Returns when the caller may send: at once, or as the probe."""
-        while (wait := self.breaker.wait(self._clock.monotonic())) != 0.0:
-            changed = self._changed
-            waiting = asyncio.ensure_future(changed.wait())
-            # None: a probe is out, and its end will be told.
-            sleeping = None if wait is None else asyncio.ensure_future(self._clock.sleep(wait))
-            pending = {waiting} if sleeping is None else {waiting, sleeping}
-            try:
-                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for future in pending:
-                    future.cancel()
-
-    def changed(self) -> None:
-        """Wakes those who wait, to look at the breaker again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+# Answers of lines that wait are kept up to this size, in case they are the last ones.
+KEPT_REPLY_BYTES = 1 << 16
 
 
 def _outcome(error: BackendError) -> str:
@@ -81,52 +40,85 @@ class Dispatcher:
         name: str,
         backend: Backend,
         *,
+        engine: Engine,
+        door: Door,
         concurrency: int,
         model: str | None,
         retry: RetryPolicy,
-        breaker: Breaker,
         clock: Clock,
-        chance: Callable[[], float],
         region: str = "",
         meter: BackendMeter | None = None,
         traced: bool = False,
     ) -> None:
-        """`model` is the name that upstream knows; None sends the body as it is. `chance` draws from [0, 1).
+        """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
         """
         self.name = name
         self.region = region
         self.concurrency = concurrency
-        self.gate = Gate(breaker, clock)
+        self.engine = engine
+        self.door = door
+        self.retry = retry
         self.meter = meter or BackendMeter()
         self.traced = traced
         self._backend = backend
         self._model = None if model is None else msgspec.json.encode(model)
-        self._retry = retry
+        self._probe_model = model
         self._clock = clock
-        self._chance = chance
+        # Where the last line went: a request of ours goes there, too.
+        self._path = "/chat/completions"
+        self._last_body = b""
         self.last_error: tuple[str, float] | None = None
         """What last spoke against the backend, and when."""
 
     @property
-    def window(self) -> int:
-        """How many requests may be out now: all of its slots, one as the probe, or none."""
-        return self.concurrency if self.gate.open else int(self.gate.admits)
+    def state(self) -> DoorState:
+        """How the way to its engine is."""
+        if self.engine.held is not None:
+            return DoorState.PAUSED
+        return self.door.state if self.engine.reach.listens else DoorState.DOWN
 
-    async def attempt(self, path: str, request: Request, *, attempts: int, writer: lines.LineWriter) -> Result | Retry:
-        """One call. `attempts` counts it and the counted ones before it. Cancelling aborts the call."""
+    @property
+    def window(self) -> int:
+        """How many requests may be out now: all of its slots, a few, or none."""
+        if not self.engine.reach.listens or not self.door.admits(self._clock.monotonic()):
+            return 0
+        return self.concurrency if self.door.open else max(1, self.door.probe_lines)
+
+    async def attempt(self, item: Item, request: Request) -> Result | Setback:
+        """One call. Cancelling aborts it."""
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
+        path = self._path = item.lease.path
+        self._last_body = request.body
+        begun = self._clock.monotonic()
         try:
             reply = await self._call(path, body)
         except BackendError as error:
-            return self._no_answer(request, error, attempts, writer)
-        except asyncio.CancelledError:
-            self._abandon_probe()
-            raise
+            return self._no_answer(item, error, begun)
         if 200 <= reply.status < 300:
-            return self._success(request, reply, attempts, writer)
-        return self._refusal(request, reply, attempts, writer)
+            return self._success(item, request, reply, begun)
+        return self._refusal(item, request, reply, begun)
+
+    async def probe(self) -> tuple[Evidence, bool] | None:
+        """A request of our own, the smallest there is; what it says, and whether there was an answer.
+
+        None for an endpoint of which we do not know what it takes.
+        """
+        body = probe_body(self._path, self._probe_model or lines.model_of(self._last_body))
+        if body is None:
+            return None
+        self.meter.probes += 1
+        try:
+            reply = await self._backend.send(self._path, body)
+        except BackendError as error:
+            self.last_error = (str(error), self._clock.monotonic())
+            return evidence_of_error(error), False
+        if 200 <= reply.status < 300:
+            if lines.read_answer(reply.body) is not None:
+                return SUCCESS, True
+            return Evidence(Kind.TROUBLE, f"status {reply.status} with a body that is not a JSON object"), True
+        return evidence_of(reply.status, reply.body, retry_after=reply.retry_after), True
 
     async def _call(self, path: str, body: bytes) -> Reply:
         """Asks the backend, and sees how long that takes."""
@@ -145,86 +137,78 @@ class Dispatcher:
         meter.seconds.observe(clock.monotonic() - begun)
         return reply
 
-    def _success(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
+    def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
         answer = lines.read_answer(reply.body)
         if answer is None:
-            return self._no_answer(
-                request,
-                BackendError(f"the backend answered {reply.status} with a body that is not a JSON object"),
-                attempts,
-                writer,
+            return self._unusable(
+                item, reply, f"the backend answered {reply.status} with a body that is not a JSON object", begun
             )
-        self._speaks_for_backend()
+        self._heard(item, SUCCESS, begun)
         self.meter.outcomes["success"] += 1
         if (usage := answer[0]) is not None:
             self.meter.tokens += usage.input_tokens + usage.output_tokens
-        text = writer.answered(request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body))
+        text = item.lease.writer.answered(
+            request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body)
+        )
         return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1], self.region)
 
-    def _refusal(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
-        verdict = judge(reply.status, attempts=attempts, policy=self._retry, retry_after=reply.retry_after)
-        if verdict is Verdict.WAIT:
-            delay = self._retry.delay(1, chance=self._chance()) if reply.retry_after is None else reply.retry_after
+    def _unusable(self, item: Item, reply: Reply, message: str, begun: float) -> Setback:
+        """An answer came and cannot be used. It may have been paid for, so it is not asked for often."""
+        evidence = Evidence(Kind.TROUBLE, message)
+        now = self._heard(item, evidence, begun)
+        self.meter.outcomes["broken"] += 1
+        return Setback(evidence, begun, now, code="backend_reply_broken", message=message, attempts_max=UNREADABLE_MAX)
+
+    def _refusal(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
+        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after)
+        kind = evidence.kind
+        meter = self.meter
+        if kind is Kind.OWN:
+            self._heard(item, evidence, begun)
+            meter.outcomes["refused"] += 1
+            body = lines.error_body(reply.body, reply.status)
+            text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=body)
+            return Result(request.line, Outcome.FAILED, text, region=self.region)
+        if kind is Kind.BUSY:
             counters["backend_busy"] += 1
-            self.meter.outcomes["busy"] += 1
-            self.meter.resent += 1
-            self.gate.breaker.pause(self._clock.monotonic() + delay)
-            self.gate.changed()
-            return Retry(delay, counted=False)
-        self.meter.outcomes["refused" if 400 <= reply.status < 500 else "error"] += 1
-        if reply.status >= 500:
-            self._speaks_against_backend(f"status {reply.status}")
+            meter.outcomes["busy"] += 1
         else:
-            self._speaks_for_backend()
-        if verdict is Verdict.RETRY:
-            counters["requests_retried"] += 1
-            self.meter.resent += 1
-            delay = self._retry.delay(attempts, chance=self._chance())
-            return Retry(max(delay, reply.retry_after or 0.0), counted=True)
-        body = lines.error_body(reply.body, reply.status)
-        text = writer.answered(request.line, request.custom_id, status=reply.status, body=body)
-        return Result(request.line, Outcome.FAILED, text, region=self.region)
+            meter.outcomes["refused" if reply.status < 500 else "error"] += 1
+        if kind is Kind.BUSY and evidence.wait is not None:
+            now = self._asked_to_wait(item, item.lease.circuit, evidence, begun)
+        else:
+            now = self._heard(item, evidence, begun)
+        return Setback(evidence, begun, now, reply=_kept(reply), region=self.region)
 
-    def _no_answer(
-        self, request: Request, error: BackendError, attempts: int, writer: lines.LineWriter
-    ) -> Result | Retry:
-        verdict = judge_error(error, attempts=attempts, policy=self._retry)
-        self._speaks_against_backend(str(error), at_once=verdict is Verdict.WAIT)
-        self.meter.outcomes[_outcome(error)] += 1
-        if verdict is not Verdict.FAILED:
-            counters["requests_retried"] += 1
-            self.meter.resent += 1
-            delay = self._retry.delay(attempts, chance=self._chance())
-            return Retry(delay, counted=verdict is Verdict.RETRY)
-        text = writer.unanswered(request.line, request.custom_id, code=error.code, message=str(error))
-        return Result(request.line, Outcome.FAILED, text)
-
-    def _abandon_probe(self) -> None:
-        """If this call was to be the probe, the next lane may probe in its place."""
-        if not self.gate.open:
-            self.gate.breaker.abandon()
-            self.gate.changed()
-
-    def _speaks_for_backend(self) -> None:
-        gate = self.gate
-        if gate.open:
-            gate.breaker.succeeded()
-            return
-        gate.breaker.succeeded()
-        event("backend_open", backend=self.name)
-        gate.changed()
-
-    def _speaks_against_backend(self, reason: str, *, at_once: bool = False) -> None:
-        gate = self.gate
-        was_open = gate.open
+    def _asked_to_wait(self, item: Item, circuit: Circuit, evidence: Evidence, begun: float) -> float:
+        """Whose wait it is: the door's, or that of one batch which is told so again and again while others are served."""
         now = self._clock.monotonic()
-        self.last_error = (reason, now)
-        gate.breaker.failed(now, at_once=at_once)
-        if not gate.open:
-            if was_open:
-                event("backend_paused", level=logging.WARNING, backend=self.name, reason=reason)
-            gate.changed()
+        assert evidence.wait is not None, "somebody asked for a wait"
+        if circuit.asked_to_wait(self.door, until=now + evidence.wait, begun=begun, now=now):
+            return now
+        return self._heard(item, evidence, begun)
+
+    def _no_answer(self, item: Item, error: BackendError, begun: float) -> Setback:
+        evidence = evidence_of_error(error)
+        now = self._heard(item, evidence, begun)
+        self.meter.outcomes[_outcome(error)] += 1
+        return Setback(evidence, begun, now, code=error.code, message=str(error))
+
+    def _heard(self, item: Item, evidence: Evidence, begun: float) -> float:
+        """Tells the engine and the door what a call says. Returns the moment."""
+        now = self._clock.monotonic()
+        if evidence.kind not in (Kind.SUCCESS, Kind.OWN):
+            self.last_error = (evidence.reason, now)
+        self.engine.heard(item, self.door, evidence, begun=begun, now=now)
+        return now
 
     async def close(self) -> None:
         """Lets go of the backend's connections."""
         await self._backend.close()
+
+
+def _kept(reply: Reply) -> Reply:
+    """An answer as it is kept while its line waits: whole, if it is not very long."""
+    if len(reply.body) <= KEPT_REPLY_BYTES:
+        return reply
+    return Reply(reply.status, lines.error_body(reply.body[:2000], reply.status), reply.retry_after)

@@ -1,35 +1,40 @@
 """The requests that a worker may send now: lines of its leased shards in order, and those to be tried again.
 
-Lines are parsed when they are taken, not before, so what lies in memory is the bytes of the open shards and the requests
-in flight; both are bounded. Before: the worker's claim. After: a lane.
+Lines are parsed when they are taken, not before. A line that waits for another try is only its place: its body is read again
+from the bytes of its shard, or from the input where those have been let go. So what lies in memory is the bytes of a few open
+shards and the requests in flight; both are bounded. Before: the worker's claim. After: a lane.
 """
 
 import asyncio
 import heapq
-import io
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+
+import msgspec
 
 from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.circuit import Circuit
+from slackwater.core.sending.door import Door
+from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Trial, Verdict
 from slackwater.core.sending.lines import LineWriter, read_input_line
 from slackwater.core.sending.request import Request
 from slackwater.pipeline.sending.shard_lines import shard_digest
 from slackwater.ports import Clock, Shard
 
-
-class Door(Protocol):
-    """What the feed needs to know of a backend's gate."""
-
-    @property
-    def admits(self) -> bool: ...
+# Lines that are due and looked at for one lane, which may not be the right one for the first of them.
+LOOKED_AT = 16
+# When a slowed batch is looked at again.
+SLOWED_SECONDS = 0.05
+# Bytes of open shards that are kept. Beyond that, those whose lines all wait are read again line by line.
+KEPT_BYTES = 16 << 20
 
 
 class Cause(Enum):
     """Why the work on a shard ends early. The first cause stays."""
 
     STOPPED = "stopped"
+    EXPIRED = "expired"
     FENCED = "fenced"
     SHUTDOWN = "shutdown"
 
@@ -38,32 +43,40 @@ class Lease:
     """A shard in the hands of this worker: its unread lines, what is in flight, and what has been written."""
 
     __slots__ = (
-        "_lines",
+        "_at",
+        "_data",
         "_next",
         "cause",
+        "circuit",
         "committed",
         "done",
         "exhausted",
         "in_flight",
-        "parked",
         "path",
         "shard",
+        "size",
         "unjournaled",
+        "waiting",
         "writer",
     )
 
-    def __init__(self, shard: Shard, data: bytes) -> None:
+    def __init__(self, shard: Shard, data: bytes, circuit: Circuit | None = None) -> None:
         self.shard = shard
         self.path = shard.endpoint
         self.done = shard.done
+        self.circuit = circuit or Circuit()
+        """That of its batch."""
         self.writer = LineWriter(shard_digest(shard.batch_id, shard.index))
-        self._lines = io.BytesIO(data)
+        self.size = len(data)
+        self._data: bytes | None = data
+        self._at = 0
         self._next = 0
         self.cause: Cause | None = None
         self.exhausted = False
         # Calls that are out, in the order in which they began.
-        self.in_flight: dict[asyncio.Task[None], None] = {}
-        self.parked = 0
+        self.in_flight: dict[asyncio.Task[None], Item] = {}
+        # Lines that wait for another try.
+        self.waiting: dict[Item, None] = {}
         self.unjournaled = 0
         self.committed = sum(byte.bit_count() for byte in shard.done)
 
@@ -73,103 +86,268 @@ class Lease:
         return self.committed == self.shard.lines
 
     @property
+    def lines_seen(self) -> int:
+        """How many lines have been read, or given up."""
+        return self._next
+
+    @lines_seen.setter
+    def lines_seen(self, lines: int) -> None:
+        self._next = lines
+
+    @property
     def settled(self) -> bool:
         """Whether nothing of this shard is on its way any more: it can be finished, or given back."""
         if self.in_flight or self.unjournaled:
             return False
-        return self.complete or self.cause is not None or (self.exhausted and not self.parked)
+        return self.complete or self.cause is not None or (self.exhausted and not self.waiting)
 
-    def next_request(self) -> Request | None:
-        """The next line that is not journaled yet; None at the end."""
-        done = self.done
-        for text in self._lines:
+    def next_item(self) -> "Item | None":
+        """The next line that is not journaled yet, without a request where it cannot be read; None at the end."""
+        done, data = self.done, self._data
+        assert data is not None, "the bytes of a shard with unread lines are kept"
+        at, end = self._at, len(data)
+        while at < end:
+            stop = data.find(b"\n", at) + 1 or end
+            start, at = at, stop
+            text = data[start:stop]
             if is_blank(text):
                 continue
             line = self._next
-            self._next = line + 1
+            self._next, self._at = line + 1, at
             if line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
                 continue
-            read = read_input_line(text)
-            return Request(line, read.custom_id, bytes(read.body))
+            return Item(self, line, start, stop, text)
+        self._at = at
         self.exhausted = True
-        self._lines = io.BytesIO()
         return None
+
+    def text_of(self, item: "Item") -> bytes | None:
+        """The bytes of a line; None where they have to be read from the input again."""
+        return None if self._data is None else self._data[item.start : item.stop]
+
+    def let_go(self) -> int:
+        """Forgets the bytes; what waits is read again. Returns how many they were."""
+        if self._data is None or not self.exhausted:
+            return 0
+        self._data = None
+        return self.size
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory."""
+        return 0 if self._data is None else self.size
 
 
 class Item:
-    """A request on its way, with its lease and the attempts that it has used up."""
+    """A line on its way: where it lies in its shard, and its history where it has one."""
 
-    __slots__ = ("attempts", "lease", "request")
+    __slots__ = ("custom_id", "lease", "line", "request", "size", "start", "stop", "trial")
 
-    def __init__(self, lease: Lease, request: Request) -> None:
+    def __init__(self, lease: Lease, line: int, start: int, stop: int, text: bytes) -> None:
         self.lease = lease
-        self.request = request
-        self.attempts = 0
+        self.line = line
+        self.start = start
+        self.stop = stop
+        self.size = stop - start
+        self.trial: Trial | None = None
+        self.custom_id = ""
+        self.request: Request | None = None
+        self.read(text)
+
+    def read(self, text: bytes) -> Request | None:
+        """Parses the line. None for what is no line any more, although validation has found one there."""
+        try:
+            read = read_input_line(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
+            return None
+        self.custom_id = read.custom_id
+        self.request = Request(self.line, read.custom_id, bytes(read.body))
+        return self.request
 
 
 class Feed:
     """Hands out requests to lanes. At most `bytes_max` of request bodies are out at once, or one request."""
 
-    def __init__(self, clock: Clock, *, bytes_max: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        bytes_max: int,
+        policy: RetryPolicy | None = None,
+        ended: Callable[[Item, Verdict], None] = lambda item, verdict: None,
+        wake: Callable[[], None] = lambda: None,
+        settle: Callable[[Door], None] = lambda door: None,
+    ) -> None:
+        """`ended` is told of lines that end without another call; `wake` that there may be something to take; `settle`
+        that a line waits for a request of ours through a door.
+        """
         self._clock = clock
         self._bytes_max = bytes_max
         self._bytes = 0
+        self._policy = policy or RetryPolicy()
+        self._ended = ended
+        self._wake = wake
+        self._settle = settle
         self._leases: deque[Lease] = deque()
-        self._parked: list[tuple[float, int, Item]] = []
+        self._open: set[Lease] = set()
+        # When, in which order, and what.
+        self._waiting: list[tuple[float, int, Item]] = []
         self._sequence = 0
-        self._idle: deque[tuple[asyncio.Future[None], Door]] = deque()
+        self._due: deque[Item] = deque()
+        self._suspects: deque[Item] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._low: asyncio.Event = asyncio.Event()
         self._low.set()
         self.closed = False
         self.paused = False
 
+    # Claims
+
     @property
     def low(self) -> bool:
         """Whether the open shards run out: time to claim another."""
-        return len(self._leases) < 2
+        return self._willing() < 2
+
+    def _willing(self) -> int:
+        """Open shards of batches that are not held back."""
+        now = self._clock.monotonic()
+        return sum(1 for lease in self._leases if not lease.circuit.holds_back(now))
 
     async def wait_low(self) -> None:
         """Returns when another shard would be welcome."""
-        while not self.low:
+        while not self.low and not self.closed:
             self._low.clear()
             await self._low.wait()
+
+    def unwilling(self) -> list[str]:
+        """Batches of which no further shard would be welcome."""
+        now = self._clock.monotonic()
+        return sorted({lease.shard.batch_id for lease in self._leases if lease.circuit.holds_back(now)})
 
     def add(self, lease: Lease) -> None:
         """Opens a shard for the lanes."""
         self._leases.append(lease)
-        self.wake(lease.shard.lines)
+        self._open.add(lease)
+        self._make_room()
+        self._wake()
 
-    def take(self) -> Item | None:
-        """The next request, or None if there is none to be sent now: then wait in `idle`."""
+    def _make_room(self) -> None:
+        kept = sum(lease.held for lease in self._open)
+        for lease in sorted(self._open, key=lambda each: (each.shard.batch_id, each.shard.index)):
+            if kept <= KEPT_BYTES:
+                return
+            kept -= lease.let_go()
+
+    def close(self, lease: Lease) -> None:
+        """A shard has an end, or is given back."""
+        self._open.discard(lease)
+
+    # Taking
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self._leases or self._waiting or self._due or self._suspects)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether anything waits that is to go alone."""
+        return bool(self._suspects)
+
+    def take(
+        self,
+        door: Door | None = None,
+        *,
+        slots: int = 1,
+        others: Callable[[Circuit], bool] = lambda circuit: False,
+        elsewhere: bool = False,
+    ) -> Item | None:
+        """The next request, or None if there is none to be sent now.
+
+        `slots` are the engine's, and `others` says whether anybody but a batch wants them. `elsewhere`: another door is
+        open, so a line that has just failed at this one is left to that.
+        """
         if self.closed or self.paused or self._bytes >= self._bytes_max:
             return None
-        item = self._take_parked() if self._parked else None
-        if item is None:
-            item = self._take_fresh()
+        now = self._clock.monotonic()
+        item = None
+        if self._waiting or self._due:
+            item = self._take_due(door, now, slots, others, elsewhere)
+        if item is None and self._leases:
+            item = self._take_fresh(now, slots, others)
         if item is not None:
-            self._bytes += len(item.request.body)
-            if self._idle:
-                # There may be more: each lane that finds something calls the next.
-                self._wake_admitted(1)
+            self._bytes += item.size
+            item.lease.circuit.in_flight += 1
         return item
 
-    def _take_parked(self) -> Item | None:
-        now = self._clock.monotonic()
-        while self._parked and self._parked[0][0] <= now:
-            item = heapq.heappop(self._parked)[2]
-            item.lease.parked -= 1
+    def take_suspect(self) -> Item | None:
+        """The next line that is to go alone."""
+        while self._suspects and not (self.closed or self.paused):
+            item = self._suspects.popleft()
             if item.lease.cause is None:
+                self._unwait(item)
+                self._bytes += item.size
+                item.lease.circuit.in_flight += 1
                 return item
         return None
 
-    def _take_fresh(self) -> Item | None:
+    def _take_due(
+        self, door: Door | None, now: float, slots: int, others: Callable[[Circuit], bool], elsewhere: bool
+    ) -> Item | None:
+        while self._waiting and self._waiting[0][0] <= now:
+            self._due.append(heapq.heappop(self._waiting)[2])
+        if self._timer is None:
+            self._set_timer()
+        denied: Circuit | None = None
+        for _ in range(min(LOOKED_AT, len(self._due))):
+            item = self._due.popleft()
+            lease, trial = item.lease, item.trial
+            if lease.cause is not None:
+                continue
+            assert trial is not None, "a line that waits has a history"
+            circuit = lease.circuit
+            if circuit is denied or (elsewhere and trial.door is door and trial.unjudged):
+                self._due.append(item)
+                continue
+            verdict = trial.judge(self._policy, now=now)
+            if verdict is Verdict.SEND and trial.goes_alone:
+                self._suspects.append(item)
+            elif verdict is Verdict.SEND:
+                if circuit.admits(now, slots=slots, others=others(circuit)):
+                    self._unwait(item)
+                    trial.alone = False
+                    return item
+                denied = circuit
+                self._due.append(item)
+                self._wake_in(SLOWED_SECONDS)
+            elif verdict is Verdict.HOLD:
+                self._push(item, now + HOLD_SECONDS)
+                if trial.door is not None:
+                    self._settle(trial.door)
+            else:
+                self._unwait(item)
+                self._ended(item, verdict)
+        return None
+
+    def _take_fresh(self, now: float, slots: int, others: Callable[[Circuit], bool]) -> Item | None:
         leases = self._leases
-        while leases:
+        for _ in range(len(leases)):
             lease = leases[0]
+            circuit = lease.circuit
             if lease.cause is None:
-                request = lease.next_request()
-                if request is not None:
-                    return Item(lease, request)
+                if not (circuit.begins and circuit.admits(now, slots=slots, others=others(circuit))):
+                    # It keeps its place among those that are not willing either; the next one may be.
+                    leases.rotate(-1)
+                    self._wake_in(SLOWED_SECONDS)
+                    self._low.set()
+                    continue
+                item = lease.next_item()
+                if item is not None and item.request is not None:
+                    return item
+                if item is not None:
+                    self._ended(item, Verdict.UNREADABLE)
+                    continue
             leases.popleft()
             self._low.set()
         return None
@@ -177,62 +355,70 @@ class Feed:
     def give_back(self, item: Item) -> None:
         """The call for this item is over, whatever came of it."""
         full = self._bytes >= self._bytes_max
-        self._bytes -= len(item.request.body)
+        self._bytes -= item.size
+        item.lease.circuit.in_flight -= 1
         if full and self._bytes < self._bytes_max:
-            self.wake(len(self._idle))
+            self._wake()
+
+    # Waiting
 
     def park(self, item: Item, delay: float) -> None:
-        """Keeps a request until it may be tried again."""
-        item.lease.parked += 1
+        """Keeps the place of a line until it may be tried again. Its body is let go."""
+        item.request = None
+        item.lease.waiting[item] = None
+        item.lease.circuit.waiting += 1
+        self._push(item, self._clock.monotonic() + delay)
+
+    def _push(self, item: Item, moment: float) -> None:
         self._sequence += 1
-        heapq.heappush(self._parked, (self._clock.monotonic() + delay, self._sequence, item))
-        # One timer per parked request, each waking one lane. The slack makes sure that the moment has passed by then.
-        asyncio.get_running_loop().call_later(delay + 0.001, self.wake, 1)
+        heapq.heappush(self._waiting, (moment, self._sequence, item))
+        self._set_timer()
 
-    def forget(self, lease: Lease) -> None:
-        """Drops what is parked of a lease that ends early."""
-        kept = [entry for entry in self._parked if entry[2].lease is not lease]
-        if len(kept) != len(self._parked):
+    def _unwait(self, item: Item) -> None:
+        if item.lease.waiting.pop(item, self) is None:
+            item.lease.circuit.waiting -= 1
+
+    def _set_timer(self) -> None:
+        """One timer, for the first line that is due. The slack makes sure that its moment has passed by then."""
+        if self._waiting:
+            self._wake_in(max(0.0, self._waiting[0][0] - self._clock.monotonic()) + 0.001)
+
+    def _wake_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        moment = loop.time() + seconds
+        if self._timer is not None:
+            if self._timer_at <= moment:
+                return
+            self._timer.cancel()
+        self._timer_at = moment
+        self._timer = loop.call_at(moment, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        # Whoever takes what is due sets the timer for what is not.
+        self._wake()
+
+    def forget(self, lease: Lease) -> list[Item]:
+        """Drops what waits of a lease that ends early, and returns it."""
+        waiting = list(lease.waiting)
+        if waiting:
+            gone = set(waiting)
+            kept = [entry for entry in self._waiting if entry[2] not in gone]
             heapq.heapify(kept)
-            self._parked = kept
-        lease.parked = 0
+            self._waiting = kept
+            self._due = deque(item for item in self._due if item not in gone)
+            self._suspects = deque(item for item in self._suspects if item not in gone)
+            for item in waiting:
+                self._unwait(item)
+        return waiting
 
-    def wake(self, lanes: int) -> None:
-        """Lets up to `lanes` idle lanes look again: those whose backend takes requests. If none does, one lane goes to its
-        gate and waits there, so that somebody is there when it opens."""
-        if not self._wake_admitted(lanes) and lanes > 0:
-            self._wake_some(1, lambda gate: True)
-
-    def pass_on(self) -> None:
-        """A lane was woken and cannot send after all: another backend's lane may."""
-        self._wake_admitted(1)
-
-    def _wake_admitted(self, lanes: int) -> int:
-        return self._wake_some(lanes, lambda gate: gate.admits)
-
-    def _wake_some(self, lanes: int, fits: Callable[[Door], bool]) -> int:
-        idle, woken = self._idle, 0
-        for _ in range(len(idle)):
-            if woken >= lanes:
-                break
-            waiter, gate = idle.popleft()
-            if waiter.done():
-                continue
-            if fits(gate):
-                waiter.set_result(None)
-                woken += 1
-            else:
-                idle.append((waiter, gate))
-        return woken
-
-    async def idle(self, gate: Door) -> None:
-        """Returns when there may be something to take for a lane behind this gate."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._idle.append((waiter, gate))
-        await waiter
+    def shut(self) -> None:
+        """Nothing more is handed out."""
+        self.closed = True
+        self._low.set()
 
     def resume(self) -> None:
         """Lanes may take requests again."""
         if self.paused:
             self.paused = False
-            self.wake(len(self._idle))
+            self._wake()

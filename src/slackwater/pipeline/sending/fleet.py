@@ -9,9 +9,13 @@ import logging
 from collections.abc import Callable, Sequence
 
 from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.loops import Loop
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.worker import Worker
 from slackwater.telemetry import event, meters
+
+# A step that takes longer than this at a stop is cut off: its disk or its ledger does not answer.
+STUCK_SECONDS = 10.0
 
 
 class Post:
@@ -20,18 +24,27 @@ class Post:
     def __init__(self, deployment: Deployment, worker: Worker) -> None:
         self.deployment = deployment
         self.worker = worker
+        self.loops: list[Loop] = []
         self.tasks: list[asyncio.Task[None]] = []
         # Nothing may choose it while the ledger is asked whether it can go.
         self.hidden = False
 
     def start(self) -> None:
         self.worker.start()
-        self.tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in self.worker.loops()]
+        self.loops = self.worker.loops()
+        self.tasks = [asyncio.create_task(loop.run(), name=f"{loop.name} {loop.of}") for loop in self.loops]
 
-    async def end_loops(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+    async def end(self) -> None:
+        """Ends the calls that are out in their grace time, then the loops, each after its step; then journals what came."""
+        await self.worker.drain()
+        for loop in self.loops:
+            loop.end()
+        if self.tasks:
+            _, stuck = await asyncio.wait(self.tasks, timeout=STUCK_SECONDS)
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.worker.stop()
 
 
 class Fleet:
@@ -99,10 +112,8 @@ class Fleet:
 
     async def _end(self, post: Post) -> None:
         # Leases are renewed and results journaled until the last call is back.
-        await post.worker.drain()
-        await post.end_loops()
         try:
-            await post.worker.stop()
+            await post.end()
         except Exception as error:
             event("worker_broke", level=logging.ERROR, deployment=post.deployment.key, error=repr(error))
         event("worker_retired", deployment=post.deployment.key)
@@ -110,6 +121,10 @@ class Fleet:
     def dispatchers(self) -> list[tuple[str, Dispatcher]]:
         """Those that send now, each with the key of its deployment."""
         return [(key, each) for key, post in self._posts.items() for each in post.worker.dispatchers]
+
+    def loops(self) -> list[Loop]:
+        """What repeats for all of them."""
+        return [loop for post in self._posts.values() for loop in post.loops]
 
     @property
     def in_flight(self) -> int:
@@ -125,6 +140,4 @@ class Fleet:
     async def stop(self) -> None:
         """Ends every worker, within the grace time."""
         self._running = False
-        posts = list(self._posts.values())
-        await asyncio.gather(*(post.end_loops() for post in posts))
-        await asyncio.gather(*(post.worker.stop() for post in posts), *self._retiring)
+        await asyncio.gather(*(self._end(post) for post in self._posts.values()), *self._retiring)

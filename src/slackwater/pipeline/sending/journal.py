@@ -4,11 +4,13 @@ A result counts, is shown and is never asked for again from the moment that this
 what comes under an old epoch, so a worker that was written off can never add a line. Before: the lanes. After: finalizer.
 """
 
+import asyncio
+import contextlib
+
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
-from slackwater.core.errors import StorageFull
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
@@ -142,8 +144,21 @@ class Journal:
     async def commit(self) -> int:
         """Makes everything durable that was added before the call; returns how many results that were.
 
-        Raises StorageFull where there is no room: the results stay, and commit may be called again.
+        Raises StorageFull where there is no room: the results stay, and commit may be called again. One that is cancelled
+        goes on to its end first: what it took is durable then, or back among what waits.
         """
+        commit = asyncio.ensure_future(self._commit())
+        try:
+            return await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            while not commit.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait((commit,))
+            # Nobody is left to hear of a failure.
+            commit.exception()
+            raise
+
+    async def _commit(self) -> int:
         taken, self._pending = self._pending, {}
         if not taken:
             return 0
@@ -159,10 +174,7 @@ class Journal:
             fenced = await self._ledger.commit_segments(
                 list(segments.values()), now=self._clock.now(), lease_seconds=self._lease_seconds
             )
-        except StorageFull:
-            self._put_back(taken)
-            raise
-        except Exception:
+        except BaseException:
             self._put_back(taken)
             raise
         refused = set(fenced)
@@ -171,7 +183,7 @@ class Journal:
             lines = len(pending.lines)
             lease.unjournaled -= lines
             self.size -= pending.size
-            if (lease.shard.batch_id, lease.shard.index) in refused:
+            if (lease.shard.batch_id, lease.shard.index, lease.shard.epoch) in refused:
                 lease.cause = lease.cause or Cause.FENCED
                 event("shard_fenced", batch=lease.shard.batch_id, shard=lease.shard.index, epoch=lease.shard.epoch)
             else:

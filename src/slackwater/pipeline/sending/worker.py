@@ -1,26 +1,36 @@
-"""Claims shards of one deployment, feeds their requests to the lanes of its backends, and sees each shard to its end.
+"""Claims shards of one deployment, feeds their requests to the lanes of its engines, and sees each shard to its end.
 
-A lane is one slot of a backend: it takes a request, sends it, hands the result to the journal, and takes the next. A
-shard ends in one of three ways: every line journaled (finished), given back (cancel, window, shutdown), or fenced.
+A shard ends in one of three ways: every line journaled (finished), given back (cancel, window, shutdown), or fenced.
 Before: scheduler. After: finalizer.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from slackwater.core.errors import StorageFull
 from slackwater.core.quota.dynamic import Throughput
-from slackwater.core.sending.request import Outcome, Result
+from slackwater.core.sending.circuit import Circuit
+from slackwater.core.sending.door import Door
+from slackwater.core.sending.judgement import RetryPolicy, Verdict
+from slackwater.core.sending.request import Result
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
-from slackwater.pipeline.sending.feed import Cause, Feed, Lease
+from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
+from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
 from slackwater.pipeline.sending.journal import Journal
 from slackwater.pipeline.sending.shard_lines import read_shard
-from slackwater.ports import BlobStore, Clock, Ledger
-from slackwater.telemetry import Work, event, meters, work_in_hand
+from slackwater.pipeline.sending.use import BackendUse
+from slackwater.ports import BlobStore, Clock, Ledger, Shard
+from slackwater.telemetry import event, meters
+
+# A shard that cannot be read is tried so often, after waits that double from a second, before its lines end.
+READS_MAX = 5
+READ_SECONDS_FIRST = 1.0
+READ_SECONDS_MAX = 60.0
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -40,6 +50,13 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     grace_seconds: float = 20.0
 
 
+class Unread(Struct):
+    """A shard that could not be read: how often, and when it is tried again."""
+
+    tries: int = 0
+    until: float = 0.0
+
+
 class Worker:
     """Works for one deployment."""
 
@@ -54,8 +71,9 @@ class Worker:
         clock: Clock,
         hint: Hint,
         settings: WorkerSettings,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        """`owner` is the name under which this incarnation leases; it is never used again."""
+        """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1)."""
         self.deployment = deployment
         self.dispatchers = dispatchers
         self._owner = owner
@@ -64,14 +82,36 @@ class Worker:
         self._clock = clock
         self._hint = hint
         self._settings = settings
-        self._feed = Feed(clock, bytes_max=settings.in_flight_bytes)
+        self._feed = Feed(
+            clock,
+            bytes_max=settings.in_flight_bytes,
+            policy=dispatchers[0].retry if dispatchers else RetryPolicy(),
+            ended=self._ended,
+            wake=self._wake,
+            settle=self._look_behind,
+        )
         self._journal = Journal(
             ledger, blobs, clock, owner=owner, lease_seconds=settings.lease_seconds, meter=meters.deployment(deployment)
         )
+        self.uses = [
+            BackendUse(
+                deployment,
+                dispatcher,
+                self._feed,
+                blobs=blobs,
+                clock=clock,
+                chance=chance,
+                keep=self._keep,
+                open_elsewhere=self._open_elsewhere,
+            )
+            for dispatcher in dispatchers
+        ]
         self._leases: list[Lease] = []
+        self._circuits: dict[str, Circuit] = {}
+        self._unread: dict[tuple[str, int], Unread] = {}
         self._commit_hint = Hint()
-        self._lanes: list[asyncio.Task[None]] = []
         self._claiming = False
+        self._started = False
         self._finished_tokens = 0
         self.throughput = Throughput()
         """What this worker's backends have been seen to do."""
@@ -83,20 +123,44 @@ class Worker:
 
     def loops(self) -> list[Loop]:
         """What has to be repeated for this worker to work."""
-        settings, clock = self._settings, self._clock
+        settings, clock, key = self._settings, self._clock, self.deployment
         return [
-            Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0),
-            Loop("commit", self.commit, clock=clock, hint=self._commit_hint, idle_seconds=settings.commit_seconds),
+            Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0, of=key),
             Loop(
-                "renew", self.renew, clock=clock, hint=self._hint, idle_seconds=settings.heartbeat_seconds, every=True
+                "commit", self.commit, clock=clock, hint=self._commit_hint, idle_seconds=settings.commit_seconds, of=key
+            ),
+            Loop(
+                "renew",
+                self.renew,
+                clock=clock,
+                hint=self._hint,
+                idle_seconds=settings.heartbeat_seconds,
+                every=True,
+                of=key,
             ),
         ]
 
     def start(self) -> None:
-        """Opens the lanes."""
-        for dispatcher in self.dispatchers:
-            for _ in range(dispatcher.concurrency):
-                self._lanes.append(asyncio.create_task(self._lane(dispatcher)))
+        """Offers what there is to the engines."""
+        self._started = True
+        for use in self.uses:
+            use.dispatcher.engine.attach(use)
+
+    def _wake(self) -> None:
+        if self._started:
+            for use in self.uses:
+                use.dispatcher.engine.wake(use)
+
+    def _look_behind(self, door: Door) -> None:
+        """A line waits for a request of ours through a door."""
+        for use in self.uses:
+            if use.door is door:
+                use.dispatcher.engine.look()
+
+    def _open_elsewhere(self, door: Door) -> bool:
+        return any(use.door is not door and use.door.open and use.dispatcher.engine.reach.listens for use in self.uses)
+
+    # Claims
 
     async def claim(self) -> Pace:
         """Leases the next shard once the open ones run out."""
@@ -110,71 +174,64 @@ class Worker:
             self._claiming = False
 
     async def _claim(self) -> Pace:
+        now = self._clock.monotonic()
+        # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
+        skip = {*self._feed.unwilling(), *(key[0] for key, each in self._unread.items() if now < each.until)}
         shard = await self._ledger.claim_shard(
-            [self.deployment], owner=self._owner, now=self._clock.now(), lease_seconds=self._settings.lease_seconds
+            [self.deployment],
+            owner=self._owner,
+            now=self._clock.now(),
+            lease_seconds=self._settings.lease_seconds,
+            skip=sorted(skip),
         )
         if shard is None:
             return Pace.IDLE
-        try:
-            data = await read_shard(self._blobs, shard.places)
-        except BaseException:
-            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
-            raise
-        lease = Lease(shard, data)
+        data = await self._read(shard)
+        if data is None:
+            return Pace.BUSY
+        circuit = self._circuits.setdefault(shard.batch_id, Circuit())
+        lease = Lease(shard, data, circuit)
         self._leases.append(lease)
         self._feed.add(lease)
         return Pace.BUSY
 
-    async def _lane(self, dispatcher: Dispatcher) -> None:
-        feed, gate = self._feed, dispatcher.gate
-        task = asyncio.current_task()
-        assert task is not None, "a lane runs as a task"
-        while True:
-            if not gate.open:
-                await gate.enter()
-            item = feed.take()
-            if item is None:
-                if not gate.open:
-                    # This lane came in as the probe and has nothing to send: somebody else may.
-                    gate.breaker.abandon()
-                    gate.changed()
-                await feed.idle(gate)
-                if not gate.admits:
-                    feed.pass_on()
-                continue
-            lease = item.lease
-            lease.in_flight[task] = None
-            if dispatcher.traced:
-                work_in_hand.set(Work(self.deployment, lease.shard.batch_id, item.attempts + 1))
-            try:
-                outcome = await dispatcher.attempt(
-                    lease.path, item.request, attempts=item.attempts + 1, writer=lease.writer
-                )
-            except asyncio.CancelledError:
-                if lease.cause is None:
-                    raise
-                # The call was aborted because its shard ends; the lane goes on.
-                task.uncancel()
-                continue
-            except Exception as error:
-                dispatcher.meter.outcomes["broken"] += 1
-                event("request_broke", level=logging.ERROR, backend=dispatcher.name, error=repr(error))
-                text = lease.writer.unanswered(
-                    item.request.line,
-                    item.request.custom_id,
-                    code="internal_error",
-                    message="This request could not be processed because of a fault in the batch service.",
-                )
-                outcome = Result(item.request.line, Outcome.FAILED, text)
-            finally:
-                del lease.in_flight[task]
-                feed.give_back(item)
-            if isinstance(outcome, Result):
-                if lease.cause is not Cause.FENCED:
-                    self._keep(lease, outcome)
-            elif lease.cause is None:
-                item.attempts += outcome.counted
-                feed.park(item, outcome.delay)
+    async def _read(self, shard: Shard) -> bytes | None:
+        """The lines of a shard. None: they could not be read, and the shard is given back to be tried later.
+
+        After its last try it is empty, and so all of its lines are missing: they end with a word about it.
+        """
+        key = (shard.batch_id, shard.index)
+        try:
+            data = await read_shard(self._blobs, shard.places)
+        except OSError as error:
+            unread = self._unread.setdefault(key, Unread())
+            unread.tries += 1
+            event(
+                "shard_unreadable",
+                level=logging.ERROR,
+                batch=shard.batch_id,
+                shard=shard.index,
+                tries=unread.tries,
+                error=repr(error),
+            )
+            if unread.tries >= READS_MAX:
+                del self._unread[key]
+                return b""
+            gap = min(READ_SECONDS_MAX, READ_SECONDS_FIRST * 2 ** (unread.tries - 1))
+            unread.until = self._clock.monotonic() + gap
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            return None
+        except BaseException:
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            raise
+        self._unread.pop(key, None)
+        return data
+
+    # Results
+
+    def _ended(self, item: Item, verdict: Verdict) -> None:
+        """A line ends without another call."""
+        self._keep(item.lease, ended(item, verdict))
 
     def _keep(self, lease: Lease, result: Result) -> None:
         self._journal.add(lease, result)
@@ -184,6 +241,9 @@ class Worker:
             self._commit_hint.notify()
             if self._journal.size >= 4 * self._settings.commit_bytes:
                 self._feed.paused = True
+        elif not any(each.in_flight for each in self._leases):
+            # Nothing else is on its way that this commit could take along.
+            self._commit_hint.notify()
 
     async def commit(self) -> Pace:
         """Makes the results of the last moment durable, and ends the shards that are through."""
@@ -206,13 +266,39 @@ class Worker:
             shard = lease.shard
             if lease.complete:
                 await self._ledger.finish_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            elif lease.cause is None:
+                # Its bytes have fewer lines than validation counted.
+                self._end_missing(lease)
+                continue
             elif lease.cause is not Cause.FENCED:
-                assert lease.cause is not None, f"shard {shard.index} of {shard.batch_id} has fewer lines than counted"
                 await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             self._leases.remove(lease)
+            self._feed.close(lease)
         if settled:
-            await self._journal.close_logs(keep={lease.shard.batch_id for lease in self._leases})
+            open_ones = {lease.shard.batch_id for lease in self._leases}
+            for batch_id in [each for each in self._circuits if each not in open_ones]:
+                if not self._circuits[batch_id].slowed:
+                    del self._circuits[batch_id]
+            await self._journal.close_logs(keep=open_ones)
             self._hint.notify()
+
+    def _end_missing(self, lease: Lease) -> None:
+        """Ends the lines that were counted and are not there."""
+        shard, done = lease.shard, lease.shard.done
+        missing = [
+            line
+            for line in range(lease.lines_seen, shard.lines)
+            if not (line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1)
+        ]
+        event("lines_missing", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=len(missing))
+        lease.lines_seen = shard.lines
+        for line in missing:
+            self._keep(lease, coded(lease, line, "", INPUT_UNREADABLE))
+        if not missing:
+            lease.cause = Cause.STOPPED
+        self._commit_hint.notify()
+
+    # Leases
 
     async def renew(self) -> Pace:
         """Keeps the leases, and learns which shards are to stop (cancel, window) or belong to somebody else now."""
@@ -222,18 +308,20 @@ class Worker:
         states = {
             (state.batch_id, state.index, state.epoch): state
             for state in await self._ledger.renew_leases(
-                self._owner, now=self._clock.now(), lease_seconds=self._settings.lease_seconds
+                [(lease.shard.batch_id, lease.shard.index, lease.shard.epoch) for lease in held],
+                now=self._clock.now(),
+                lease_seconds=self._settings.lease_seconds,
             )
         }
         for lease in held:
             shard = lease.shard
             state = states.get((shard.batch_id, shard.index, shard.epoch))
-            if state is None or not state.mine:
+            if state is None:
                 # It may have been finished while we asked.
                 if lease in self._leases and not lease.complete:
                     self._abort(lease, Cause.FENCED)
             elif state.stop:
-                self._abort(lease, Cause.STOPPED)
+                self._abort(lease, Cause.EXPIRED if state.expired else Cause.STOPPED)
         return Pace.IDLE
 
     def _abort(self, lease: Lease, cause: Cause) -> None:
@@ -242,31 +330,39 @@ class Worker:
             return
         lease.cause = cause
         event("shard_aborted", batch=lease.shard.batch_id, shard=lease.shard.index, cause=cause.value)
-        self._feed.forget(lease)
-        for task in lease.in_flight:
-            task.cancel()
+        waiting = self._feed.forget(lease)
+        if cause is Cause.EXPIRED:
+            # What the engine last said of a line is a better word than that its time is over.
+            for item in waiting:
+                if item.trial is not None and item.trial.last is not None and item.trial.last.reply is not None:
+                    self._keep(lease, ended(item, Verdict.FAIL))
+        for lane in lease.in_flight:
+            lane.cancel()
         self._commit_hint.notify()
 
+    # Stopping
+
     async def drain(self) -> None:
-        """Sends nothing more, and gives the calls that are out a bounded time. The loops may go on meanwhile.
+        """Sends nothing more, and gives the calls that are out a bounded time. The loops go on meanwhile.
 
         A claim that is under way is waited for, too: cut off, it could leave a shard leased to nobody.
         """
-        self._feed.closed = True
+        self._feed.shut()
         deadline = self._clock.monotonic() + self._settings.grace_seconds
         while (self.in_flight or self._claiming) and self._clock.monotonic() < deadline:
             await self._clock.sleep(0.05)
-
-    async def stop(self) -> None:
-        """Gives the calls that are out a bounded time, journals what came, and gives the shards back."""
-        await self.drain()
         for lease in self._leases:
             self._abort(lease, Cause.SHUTDOWN)
         while self.in_flight:
             await asyncio.sleep(0)
-        for lane in self._lanes:
-            lane.cancel()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Journals what came and gives the shards back. Comes after `drain`, once the loops have ended."""
+        if not self._feed.closed:
+            await self.drain()
+        if self._started:
+            for use in self.uses:
+                await use.dispatcher.engine.detach(use)
         try:
             await self._journal.commit()
             await self._settle()

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from slackwater.core.quota.dynamic import Allowance
-from slackwater.core.sending.breaker import Health
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.door import DoorState
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
@@ -24,7 +24,7 @@ class BackendView(Struct, frozen=True, kw_only=True):
     name: str
     region: str
     data_zone: str
-    health: Health
+    health: DoorState
     in_flight: int
     window: int
     latency_seconds: float | None
@@ -78,7 +78,7 @@ class DeploymentWatch:
             name=dispatcher.name,
             region=dispatcher.region,
             data_zone=data_zone,
-            health=dispatcher.gate.breaker.health,
+            health=dispatcher.state,
             in_flight=dispatcher.meter.in_flight,
             window=dispatcher.window,
             latency_seconds=busy / calls if calls else None,

@@ -1,20 +1,8 @@
-"""When to leave a backend alone, and whom to send there first when that is over. Comes before every call to a backend."""
-
-from enum import StrEnum
-
-
-class Health(StrEnum):
-    """How a backend is, for people."""
-
-    OK = "ok"
-    RESTING = "resting"
-    """It asked to be left alone for a moment."""
-    DOWN = "down"
-    """It does not answer, or with errors only."""
+"""When to leave a content filter's classifier alone, and whom to send there first when that is over."""
 
 
 class Breaker:
-    """Says when a backend may be called. Closed: freely. Open: not before a moment. Then one probe, which decides.
+    """Says when a classifier may be called. Closed: freely. Open: not before a moment. Then one probe, which decides.
 
     Every time is a monotonic moment in seconds that the caller brings. `threshold` failures in a row open it, for
     `open_first` seconds, doubling up to `open_max` while probes fail. Retry-After opens it for that long, unless a
@@ -36,13 +24,6 @@ class Breaker:
     def closed(self) -> bool:
         """Whether calls may go out freely."""
         return self._until == 0.0
-
-    @property
-    def health(self) -> Health:
-        """What the calls so far say of the backend."""
-        if self.closed:
-            return Health.OK
-        return Health.DOWN if self._opened else Health.RESTING
 
     def wait(self, now: float) -> float | None:
         """Seconds until a call may go out: 0 for at once (the caller then holds the only probe), None while a probe runs."""
@@ -77,7 +58,7 @@ class Breaker:
         if at_once or was_probe or self._failures >= self.threshold:
             if was_probe or self._until == 0.0:
                 self._opened += 1
-            self._until = max(self._until, now + min(self.open_max, self.open_first * 2.0 ** (self._opened - 1)))
+            self._until = max(self._until, now + min(self.open_max, self.open_first * 2.0 ** min(self._opened - 1, 30)))
 
     def pause(self, until: float) -> None:
         """The backend asked to be left alone until a moment."""

@@ -1,0 +1,331 @@
+"""The state of one door: the way to an engine under one credential and one model name. Says who may go through it now.
+
+A door is shared by every deployment that uses it. Calls bring evidence (evidence.py); where it is not clear whose trouble
+something is, the door is in *doubt*: nobody goes through until a request of our own, one token on the same endpoint, has said
+whether the lines are bad or the door is. A door that is shut is looked at again after a gap that grows, by such a request
+first, then, where that was answered and did not help, by a few lines that have not failed yet.
+
+Every moment is monotonic and comes from the caller. What must hold: nothing that was in flight ends a wait that the engine
+asked for; a success that began after a door was shut opens it wide.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from slackwater.core.sending.evidence import Evidence, Kind
+from slackwater.core.sending.pulse import Pulse
+
+# So many failures in a row, with no success between them, and the door is in doubt. Fewer where it has fewer slots.
+DOUBT_AFTER = 10
+DOUBT_AFTER_MIN = 3
+# So many refusals: a door that lets nobody in is soon seen.
+REFUSALS_MAX = 3
+# How long a success of our own request vouches for a door through which nothing else succeeds.
+VOUCH_SECONDS = 5.0
+# Successes so near to a failure show that the door was open then.
+NEAR_SECONDS = 2.0
+# Requests of our own that judge single lines are at least so far apart.
+PROBE_SECONDS = 1.0
+# Lines that may try a shut door in one round, where our own request was answered and did not succeed.
+PROBE_LINES = 3
+# Our own request is not believed any more after it has been wrong so often.
+LIES_MAX = 2
+
+
+class DoorState(StrEnum):
+    """How a door is, for people."""
+
+    OK = "ok"
+    BUSY = "busy"
+    """It asked to be left alone until a moment, or answers "busy" only."""
+    REFUSING = "refusing"
+    """It lets nobody in: a wrong key, a model that is not there, another path."""
+    BLOCKED = "blocked"
+    """The account behind the key may not go on."""
+    DOWN = "down"
+    """It answers with errors only, or not at all."""
+    PAUSED = "paused"
+    """An operator has paused it."""
+
+
+class Gap(Struct):
+    """A wait that doubles from `first` to `most`, in seconds."""
+
+    first: float
+    most: float
+    now: float = 0.0
+
+    def next(self) -> float:
+        """The next wait. It is never more than `most`, however often it is asked for."""
+        self.now = min(self.most, self.now * 2 or self.first)
+        return self.now
+
+    def reset(self) -> None:
+        """The next wait is the first one again."""
+        self.now = 0.0
+
+
+class Door:
+    """One door. `slots` is how many calls may be out through it at most, over everybody who uses it."""
+
+    __slots__ = (
+        "_busy_streak",
+        "_doubt",
+        "_gaps",
+        "_lies",
+        "_probe_failed_at",
+        "_probed_at",
+        "_refusals",
+        "_shut_at",
+        "_streak",
+        "_vouched_until",
+        "pauses",
+        "probe_lines",
+        "probing",
+        "pulse",
+        "reason",
+        "since",
+        "slots",
+        "state",
+        "until",
+        "wants_probe",
+    )
+
+    def __init__(self, *, slots: int) -> None:
+        self.slots = slots
+        self.pulse = Pulse()
+        self.state = DoorState.OK
+        self.reason = ""
+        self.since = 0.0
+        """Since when it is in this state."""
+        self.until = 0.0
+        """Nobody goes through before this moment; then, unless it was busy, a probe first."""
+        self.wants_probe = False
+        """Somebody should send a request of ours through, at once."""
+        self.probing = False
+        """That is on its way."""
+        self.probe_lines = 0
+        """How many lines may go through although it is shut."""
+        self.pauses = 0
+        """How often it has asked to be left alone."""
+        self._gaps = {
+            DoorState.DOWN: Gap(0.5, 30.0),
+            DoorState.REFUSING: Gap(1.0, 60.0),
+            DoorState.BLOCKED: Gap(30.0, 3600.0),
+            DoorState.BUSY: Gap(0.5, 30.0),
+        }
+        self._streak = self._refusals = self._busy_streak = self._lies = 0
+        self._doubt = False
+        self._vouched_until = 0.0
+        self._shut_at = 0.0
+        self._probe_failed_at = self._probed_at = -1e9
+
+    def admits(self, now: float) -> bool:
+        """Whether a line may go through now, if only as a probe."""
+        if self.state is DoorState.OK:
+            return not self._doubt
+        if self.state is DoorState.BUSY:
+            return now >= self.until
+        return self.probe_lines > 0
+
+    @property
+    def open(self) -> bool:
+        """Whether lines go through freely, as far as is known."""
+        return self.state is DoorState.OK and not self._doubt
+
+    def due(self, now: float) -> bool:
+        """Whether a request of our own should go through now."""
+        if self.probing:
+            return False
+        if self.wants_probe or self._doubt:
+            return True
+        return self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED) and now >= self.until
+
+    def near(self, begun: float, ended: float) -> bool:
+        """Whether others came through about when a call was out: then what became of it is its own trouble."""
+        return begun <= self._vouched_until or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
+
+    # What calls say
+
+    def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
+        """A line's call through this door has ended. `begun` is when it was sent."""
+        kind = evidence.kind
+        if kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) and not self.near(begun, now):
+            # Nobody else's success helps to tell whose trouble this is: a request of ours will.
+            self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
+        if kind is Kind.SUCCESS:
+            self._succeeded(begun, now)
+        elif kind is Kind.OWN:
+            self._answered(begun, now)
+        elif kind is Kind.BUSY and evidence.wait is not None:
+            self.pause(now + evidence.wait, evidence.reason, now)
+        elif kind is Kind.BUSY:
+            self._busy(evidence, begun, now)
+        elif kind is Kind.BLOCKED:
+            self._shut(DoorState.BLOCKED, evidence, now)
+        elif kind is Kind.REFUSED:
+            self._refusals += 1
+            if self._refusals >= REFUSALS_MAX or not self.pulse.ever:
+                self._question(DoorState.REFUSING, evidence, now)
+        elif kind in (Kind.TROUBLE, Kind.LOST):
+            self._streak += 1
+            if self._streak >= max(DOUBT_AFTER_MIN, min(DOUBT_AFTER, self.slots)):
+                self._question(DoorState.DOWN, evidence, now)
+
+    def _succeeded(self, begun: float, now: float) -> None:
+        self.pulse.beat(now)
+        self._streak = self._refusals = self._busy_streak = 0
+        if self.state is DoorState.OK:
+            if self._doubt and begun >= self._shut_at:
+                self._doubt = False
+        elif self.state is not DoorState.BUSY and self.state is not DoorState.PAUSED and begun >= self._shut_at:
+            if now - self._probe_failed_at < NEAR_SECONDS:
+                self._lies += 1
+            self._open(now)
+        elif self.state is DoorState.BUSY and now >= self.until:
+            self._open(now)
+
+    def _answered(self, begun: float, now: float) -> None:
+        """The engine has looked at a request and found fault with it: it works, and others may or may not come through."""
+        self._streak = 0
+        if self.state is DoorState.DOWN and begun >= self._shut_at:
+            self._open(now)
+
+    def pause(self, until: float, reason: str, now: float) -> None:
+        """It asked to be left alone until a moment. Nothing that is in flight ends that."""
+        if self.state is DoorState.PAUSED:
+            return
+        if self.state is not DoorState.BUSY:
+            self._enter(DoorState.BUSY, reason, now)
+            self._doubt = False
+            self.pauses += 1
+        elif now >= self.until:
+            self.pauses += 1
+        self.until = max(self.until, until)
+        self.reason = reason
+
+    def end_pause(self, now: float) -> None:
+        """The wait was not the door's after all (it is one batch's): others may go on."""
+        if self.state is DoorState.BUSY:
+            self._open(now)
+
+    def _busy(self, evidence: Evidence, begun: float, now: float) -> None:
+        if self.pulse.between(begun - NEAR_SECONDS, now):
+            # Others are served: whoever was not waits alone.
+            return
+        self._busy_streak += 1
+        if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots) and (self.state is DoorState.OK or now >= self.until):
+            self.pause(now + self._gaps[DoorState.BUSY].next(), evidence.reason, now)
+
+    def question(self, reason: str, now: float) -> None:
+        """Something else speaks against it: nobody goes through before a request of our own has."""
+        self._vouched_until = 0.0
+        self._question(DoorState.DOWN, Evidence(Kind.TROUBLE, reason), now)
+
+    def try_with_lines(self, now: float) -> None:
+        """There is no request of our own for what is asked here: a few lines find out, or all of them where nothing is shut."""
+        self.wants_probe = False
+        if self._doubt:
+            self._shut(DoorState.DOWN, Evidence(Kind.TROUBLE, self.reason), now)
+        if self.state is not DoorState.OK:
+            self.until = now + self._gaps[self.state].next()
+            self.probe_lines = PROBE_LINES
+
+    def _question(self, state: DoorState, evidence: Evidence, now: float) -> None:
+        """Lines fail and none succeeds. Nobody goes through before that is settled by a request of our own."""
+        self.reason = evidence.reason
+        if self.state is DoorState.BUSY and now >= self.until:
+            self._open(now)
+        if self.state is not DoorState.OK or now < self._vouched_until:
+            return
+        if not self._doubt:
+            self._doubt = True
+            self._shut_at = now
+        if self._lies >= LIES_MAX:
+            # It has been wrong too often: lines find out.
+            self._shut(state, evidence, now)
+            self.until, self.probe_lines = now, PROBE_LINES
+
+    # What our own requests say
+
+    def probed(self, evidence: Evidence, *, begun: float, now: float, answered: bool) -> None:
+        """Our own request has come back. `answered`: there was an HTTP answer at all."""
+        self.probing = self.wants_probe = False
+        self._probed_at = now
+        kind = evidence.kind
+        if kind in (Kind.SUCCESS, Kind.OWN):
+            self.pulse.beat(now)
+            self._vouched_until = now + VOUCH_SECONDS
+            self._streak = self._refusals = 0
+            if self.state in (DoorState.BUSY, DoorState.PAUSED):
+                return
+            self._open(now)
+            return
+        self._probe_failed_at = now
+        if self.state is DoorState.OK and not self._doubt:
+            # It was asked to judge lines while others come through: that settles nothing.
+            return
+        if kind is Kind.BUSY:
+            self._doubt = False
+            if self.state is not DoorState.PAUSED:
+                self._enter(DoorState.BUSY, evidence.reason, now)
+                wait = self._gaps[DoorState.BUSY].next() if evidence.wait is None else evidence.wait
+                self.until = now + wait
+            return
+        state = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED}.get(kind, DoorState.DOWN)
+        self._shut(state, evidence, now)
+        if answered:
+            self.probe_lines = PROBE_LINES
+
+    def unprobed(self) -> None:
+        """Our own request was not sent after all."""
+        self.probing = False
+
+    # States
+
+    def _shut(self, state: DoorState, evidence: Evidence, now: float) -> None:
+        if self.state is DoorState.PAUSED:
+            return
+        if self.state is not state:
+            self._enter(state, evidence.reason, now)
+        self.reason = evidence.reason
+        self._doubt = False
+        self.probe_lines = 0
+        self.until = max(now + self._gaps[state].next(), now + (evidence.wait or 0.0))
+
+    def _open(self, now: float) -> None:
+        self._doubt = False
+        self.probe_lines = 0
+        if self.state is not DoorState.OK:
+            self._enter(DoorState.OK, "", now)
+        for gap in self._gaps.values():
+            gap.reset()
+
+    def _enter(self, state: DoorState, reason: str, now: float) -> None:
+        self.state = state
+        self.reason = reason
+        self.since = self._shut_at = now
+        self.until = now
+
+    # What operators say
+
+    def hold(self, reason: str, now: float) -> None:
+        """Lets nobody through until `release`."""
+        self._enter(DoorState.PAUSED, reason, now)
+        self._doubt = False
+        self.probe_lines = 0
+
+    def release(self, now: float) -> None:
+        """Ends `hold`."""
+        if self.state is DoorState.PAUSED:
+            self._open(now)
+
+    def try_now(self, now: float) -> None:
+        """Whatever it waits for, it is looked at at once."""
+        if self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED):
+            self.until = now
+            for gap in self._gaps.values():
+                gap.reset()
+        elif self.state is DoorState.BUSY:
+            self._open(now)

@@ -1,0 +1,46 @@
+"""When something has succeeded lately, in coarse steps: whoever compares needs the moments of the others' successes.
+
+A step is a quarter of a second, and two minutes are kept, so a pulse is some hundred numbers however many calls there are.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+
+STEP_SECONDS = 0.25
+STEPS_MAX = 480
+
+
+class Pulse:
+    """The moments of successes, rounded down to a step. Moments are monotonic and come in order."""
+
+    __slots__ = ("_latest", "_steps")
+
+    def __init__(self) -> None:
+        self._latest = -1
+        self._steps: deque[int] = deque(maxlen=STEPS_MAX)
+
+    def beat(self, now: float) -> None:
+        """Something has succeeded now."""
+        step = int(now / STEP_SECONDS)
+        if step > self._latest:
+            self._latest = step
+            self._steps.append(step)
+
+    @property
+    def ever(self) -> bool:
+        """Whether there was any success."""
+        return self._latest >= 0
+
+    def since(self, moment: float) -> bool:
+        """Whether there was a success at or after a moment, or in the same step."""
+        return self._latest >= int(moment / STEP_SECONDS) and self._latest >= 0
+
+    def between(self, first: float, last: float) -> bool:
+        """Whether there was a success from one moment to the other, give or take a step."""
+        begin, end = int(first / STEP_SECONDS), int(last / STEP_SECONDS)
+        if self._latest < begin:
+            return False
+        if self._latest <= end:
+            return True
+        steps = list(self._steps)
+        return bisect_left(steps, begin) < bisect_right(steps, end)

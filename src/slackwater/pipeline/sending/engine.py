@@ -1,0 +1,396 @@
+"""An engine: one upstream (scheme, host, port), shared by every deployment whose backends name it. It owns the slots.
+
+A slot is a *lane*: a task that takes a request, sees it to the end of its call, and takes the next. Lanes pull: one that is
+free asks the uses of the engine in turn which request goes next. A *use* is one backend of one deployment at work. Whether
+somebody may go is decided by pure parts: Reach (does it listen), Door (may this credential and model go through).
+
+Before: the worker, which fills the feeds. After: the dispatcher, which sends. What must hold: never more calls out than the
+engine has slots, however many deployments there are; a lane never sleeps over work that it could do.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from slackwater.core.sending.door import Door, DoorState
+from slackwater.core.sending.evidence import Evidence, Kind
+from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.reach import Reach
+from slackwater.pipeline.sending.feed import Item
+from slackwater.ports import Clock
+from slackwater.telemetry import counters, event
+
+# How often a shut door is looked at, at least, to see whether its time has come.
+LOOK_SECONDS = 5.0
+# After a line that went alone has failed, so long is waited before the engine is asked whether it has died of it.
+DYING_SECONDS = 1.0
+
+
+class SlotClass(Enum):
+    """Whose calls a slot carries."""
+
+    BATCH = "batch"
+
+
+class Use(Protocol):
+    """One backend of one deployment, as its engine sees it."""
+
+    door: Door
+    cap: int
+    """How many calls it may have out, whatever the engine could take."""
+    in_flight: int
+    ready: bool
+    """Whether it stands in the engine's row. The engine's own mark."""
+
+    def take(self, now: float) -> Item | None:
+        """The next request to go, or None while there is none."""
+        ...
+
+    def take_suspect(self) -> Item | None:
+        """The next request that is to go alone."""
+        ...
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything waits to be sent."""
+        ...
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether anything waits that is to go alone."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The backend, for people."""
+        ...
+
+    async def run(self, item: Item, lane: "asyncio.Task[None]") -> None:
+        """Sees a request to the end of its call. Raises only CancelledError, where the lane itself is to end."""
+        ...
+
+    async def probe(self) -> tuple[Evidence, bool] | None:
+        """Sends a request of our own; what it says, and whether there was an answer. None where there is no such request."""
+        ...
+
+
+class Engine:
+    """One engine."""
+
+    def __init__(self, name: str, clock: Clock, *, slots: int | None = None) -> None:
+        """`slots` is its limit; without one, the largest that a backend names for it."""
+        self.name = name
+        self.reach: Reach[Item] = Reach()
+        self.uses: list[Use] = []
+        self.in_flight = 0
+        self.held: str | None = None
+        """Why an operator has paused it."""
+        self._slots = slots
+        self._clock = clock
+        self._doors: dict[tuple[str, str], Door] = {}
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._row: deque[Use] = deque()
+        self._watcher: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._probes: set[asyncio.Task[None]] = set()
+        # Suspects: how many wait, whether one is out, and until when the others have their turn.
+        self._alone: Item | None = None
+        self._alone_since = 0.0
+        self._others_until = 0.0
+        self._shown: dict[Door, DoorState] = {}
+        self._listened = True
+
+    @property
+    def slots(self) -> int:
+        """How many calls may be out."""
+        return self._slots or max((use.cap for use in self.uses), default=0)
+
+    def door(self, credential: str, model: str, *, slots: int) -> Door:
+        """The door of a credential and a model name; the same for everybody who asks with these."""
+        door = self._doors.get((credential, model))
+        if door is None:
+            door = self._doors[credential, model] = Door(slots=slots)
+        door.slots = max(door.slots, slots)
+        return door
+
+    # Uses
+
+    def attach(self, use: Use) -> None:
+        """A backend of a deployment begins to work."""
+        self.uses.append(use)
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(), name=f"engine {self.name}")
+        self.wake(use)
+
+    async def detach(self, use: Use) -> None:
+        """It has ended. The last one takes the lanes with it."""
+        self.uses.remove(use)
+        if use.ready:
+            use.ready = False
+            self._row.remove(use)
+        if self.uses:
+            return
+        tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
+        self._watcher = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._lanes.clear()
+
+    def wake(self, use: Use) -> None:
+        """There may be something to take from a use."""
+        if not use.ready:
+            use.ready = True
+            self._row.append(use)
+        self._call_lane()
+
+    def _call_lane(self) -> None:
+        """Another lane is to look: an idle one, or a new one."""
+        idle = self._idle
+        while idle:
+            waiter = idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        if len(self._lanes) < self.slots:
+            lane = asyncio.create_task(self._lane(), name=f"lane of {self.name}")
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+
+    # Lanes
+
+    async def _lane(self) -> None:
+        lane = asyncio.current_task()
+        assert lane is not None, "a lane runs as a task"
+        while True:
+            found = self._next(self._clock.monotonic())
+            if found is None:
+                if len(self._lanes) > self.slots:
+                    return
+                waiter = asyncio.get_running_loop().create_future()
+                self._idle.append(waiter)
+                await waiter
+                continue
+            use, item = found
+            if self._row:
+                # There may be more: each lane that finds something calls the next.
+                self._call_lane()
+            self.in_flight += 1
+            use.in_flight += 1
+            try:
+                await use.run(item, lane)
+            finally:
+                self.in_flight -= 1
+                use.in_flight -= 1
+                if item is self._alone:
+                    self._alone_ended(item)
+            if not use.ready and use in self.uses:
+                use.ready = True
+                self._row.append(use)
+
+    def _next(self, now: float) -> tuple[Use, Item] | None:
+        """The next request to go out, and whose it is."""
+        if not self.reach.listens or self.held is not None or self._alone is not None:
+            return None
+        if self.in_flight >= self.slots:
+            return None
+        if now >= self._others_until:
+            suspect = self._next_suspect(now)
+            if suspect is not None or self._alone_since:
+                return suspect
+        row = self._row
+        for _ in range(len(row)):
+            use = row[0]
+            item = use.take(now) if use.in_flight < use.cap and use.door.admits(now) else None
+            if item is not None:
+                if len(row) > 1:
+                    row.rotate(-1)
+                if use.door.probe_lines:
+                    use.door.probe_lines -= 1
+                return use, item
+            row.popleft()
+            use.ready = False
+        return None
+
+    # Suspects of two deaths go alone
+
+    def _next_suspect(self, now: float) -> tuple[Use, Item] | None:
+        """Once nobody is out any more, the next suspect. `_alone_since` is set while one waits for that."""
+        self._alone_since = 0.0
+        for use in self.uses:
+            if not use.has_suspects or not use.door.admits(now):
+                continue
+            self._alone_since = now
+            if self.in_flight:
+                return None
+            item = use.take_suspect()
+            if item is None:
+                continue
+            self.reach.forget_all()
+            self._alone = item
+            if item.trial is not None:
+                item.trial.alone = True
+            return use, item
+        self._alone_since = 0.0
+        return None
+
+    def _alone_ended(self, item: Item) -> None:
+        """A suspect has come back. If it did not succeed, the engine is given time to be seen dead before anybody is sent."""
+        now = self._clock.monotonic()
+        trial = item.trial
+        if trial is not None and trial.unjudged and trial.door is not None:
+            trial.door.question("a request that was suspected of stopping the engine has failed", now)
+            asyncio.get_running_loop().call_later(DYING_SECONDS, self._alone_over, item)
+            return
+        self._alone_over(item)
+
+    def _alone_over(self, item: Item) -> None:
+        if self._alone is not item:
+            return
+        now = self._clock.monotonic()
+        self._alone = None
+        # Half of the time is the others'.
+        self._others_until = now + max(0.0, now - self._alone_since)
+        self._alone_since = 0.0
+        self.look()
+
+    # What is heard
+
+    def heard(self, item: Item, door: Door, evidence: Evidence, *, begun: float, now: float) -> None:
+        """A line's call has ended: what it says goes to whom it concerns."""
+        reach = self.reach
+        if evidence.kind is Kind.SUCCESS and reach.listens and not reach.broken and door.open:
+            # Nearly every call.
+            door.heard(evidence, begun=begun, now=now)
+            return
+        suspects = reach.heard(item, evidence, begun=begun, now=now)
+        door.heard(evidence, begun=begun, now=now)
+        self._reached(suspects, now)
+        self._tell(door)
+        self.look()
+
+    def _reached(self, suspects: Sequence[Item], now: float) -> None:
+        """Whether the engine listens may have changed."""
+        self._suspect(suspects)
+        if self.reach.listens is self._listened:
+            return
+        self._listened = self.reach.listens
+        if self._listened:
+            event("engine_listens", engine=self.name)
+            return
+        event("engine_silent", level=logging.WARNING, engine=self.name, reason=self.reach.reason)
+        for door in self._doors.values():
+            # Behind a port that is open again there may be nothing yet: each is asked before lines go.
+            door.question(self.reach.reason, now)
+
+    def _suspect(self, suspects: Sequence[Item]) -> None:
+        """These were out when the engine died."""
+        for item in suspects:
+            item.trial = item.trial or Trial()
+            item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone)
+            if item.trial.culprit:
+                shard = item.lease.shard
+                event("engine_killed", level=logging.ERROR, engine=self.name, batch=shard.batch_id, shard=shard.index)
+        if suspects:
+            event("engine_died", level=logging.WARNING, engine=self.name, in_flight=len(suspects))
+
+    def _tell(self, door: Door) -> None:
+        """One line in the log for a change of a door, and one of the engine."""
+        if self._shown.get(door, DoorState.OK) is not door.state:
+            self._shown[door] = door.state
+            names = sorted({use.name for use in self.uses if use.door is door})
+            level = logging.INFO if door.state is DoorState.OK else logging.WARNING
+            event("backend_state", level=level, backend=",".join(names), state=door.state.value, reason=door.reason)
+
+    # Looking at what is shut
+
+    def look(self) -> None:
+        """Something has changed: the watcher looks at once, and lanes may have something to do."""
+        self._changed.set()
+        now = self._clock.monotonic()
+        if self.reach.listens:
+            for use in self.uses:
+                if not use.ready and use.door.admits(now):
+                    self.wake(use)
+
+    async def _watch(self) -> None:
+        """Sends requests of our own where they are due, and lets lanes look when a wait is over."""
+        while True:
+            self._changed.clear()
+            now = self._clock.monotonic()
+            self._probe_due(now)
+            self.look_for_ends(now)
+            changed = asyncio.ensure_future(self._changed.wait())
+            sleeping = asyncio.ensure_future(self._clock.sleep(self._rest(now)))
+            try:
+                await asyncio.wait((changed, sleeping), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+                sleeping.cancel()
+
+    def look_for_ends(self, now: float) -> None:
+        """Waits that are over by now."""
+        if self.reach.listens:
+            for use in self.uses:
+                if not use.ready and use.has_work and use.door.admits(now):
+                    self.wake(use)
+
+    def _rest(self, now: float) -> float:
+        """Seconds until something here may be due."""
+        moments = [] if self.reach.listens else [self.reach.until]
+        moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
+        later = [moment - now for moment in moments if moment > now]
+        return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
+
+    def _probe_due(self, now: float) -> None:
+        if self.held is not None:
+            return
+        down = not self.reach.listens
+        if down and (not self.reach.due(now) or any(door.probing for door in self._doors.values())):
+            return
+        for door in self._doors.values():
+            if door.state is DoorState.PAUSED or not (down or door.due(now)):
+                continue
+            use = next((use for use in self.uses if use.door is door and use.has_work), None)
+            if use is None:
+                continue
+            door.probing = True
+            task = asyncio.create_task(self._probe(use))
+            self._probes.add(task)
+            task.add_done_callback(self._probes.discard)
+            if down:
+                # One is enough to see whether anybody listens.
+                return
+
+    async def _probe(self, use: Use) -> None:
+        """Sends one request of our own, and tells what it says."""
+        door, begun = use.door, self._clock.monotonic()
+        try:
+            found = await use.probe()
+        except BaseException:
+            door.unprobed()
+            raise
+        now = self._clock.monotonic()
+        if found is None:
+            # There is no such request for this endpoint: lines find out.
+            door.unprobed()
+            self.reach.answered(begun, now)
+            self._reached((), now)
+            door.try_with_lines(now)
+            self.look()
+            return
+        evidence, answered = found
+        counters["probes_sent"] += 1
+        if evidence.kind is Kind.UNREACHED:
+            door.unprobed()
+            self._reached(self.reach.silent(evidence, now), now)
+        else:
+            self.reach.answered(begun, now)
+            self._reached((), now)
+            door.probed(evidence, begun=begun, now=now, answered=answered)
+        self._tell(door)
+        self.look()

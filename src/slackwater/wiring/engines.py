@@ -1,0 +1,49 @@
+"""The engines of a service: one for each upstream, shared by every deployment whose backends name it."""
+
+import hashlib
+import urllib.parse
+from collections.abc import Mapping
+
+from slackwater.config import BackendConfig
+from slackwater.core.sending.door import Door
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.ports import Clock
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def engine_of(url: str) -> str:
+    """The name of the engine behind a URL: scheme, host and port, whatever the path."""
+    parts = urllib.parse.urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
+
+
+class Engines:
+    """Makes each engine once."""
+
+    def __init__(self, clock: Clock, slots: Mapping[str, int]) -> None:
+        """`slots` has the limits that are configured, by the name of the engine."""
+        self._clock = clock
+        self._slots = slots
+        self._engines: dict[str, Engine] = {}
+
+    def engine(self, backend: BackendConfig, *, place: str) -> Engine:
+        """The engine of a backend; a built-in one is an engine of its own, named after its place."""
+        name = place if backend.url is None else engine_of(backend.url)
+        engine = self._engines.get(name)
+        if engine is None:
+            engine = self._engines[name] = Engine(name, self._clock, slots=self._slots.get(name))
+        return engine
+
+    def door(self, engine: Engine, backend: BackendConfig, *, key: str | None) -> Door:
+        """The door of a backend's credential and model name. The credential is known by its digest alone."""
+        headers = sorted(backend.headers.items())
+        path = urllib.parse.urlsplit(backend.url or "").path
+        digest = hashlib.blake2b(repr((key, headers, path)).encode(), digest_size=16).hexdigest()
+        return engine.door(digest, backend.model or "", slots=backend.concurrency)
+
+    def all(self) -> list[Engine]:
+        """Those that are used now, by name."""
+        return sorted((each for each in self._engines.values() if each.uses), key=lambda each: each.name)
