@@ -123,9 +123,10 @@ class Door:
 
     def admits(self, now: float) -> bool:
         """Whether a line may go through now, if only as a probe."""
-        if self.state is DoorState.OK:
+        state = self.state
+        if state is DoorState.OK:
             return not self._doubt
-        if self.state is DoorState.BUSY:
+        if state is DoorState.BUSY:
             return now >= self.until
         return self.probe_lines > 0
 

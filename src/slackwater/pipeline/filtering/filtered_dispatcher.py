@@ -75,7 +75,7 @@ class FilteredDispatcher(Dispatcher):
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
         begun = self._clock.monotonic()
         try:
-            reply = await self._call(path, body)
+            reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
         if not 200 <= reply.status < 300:

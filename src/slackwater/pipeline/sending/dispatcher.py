@@ -69,6 +69,7 @@ class Dispatcher:
         # Where the last line went: a request of ours goes there, too.
         self._path = "/chat/completions"
         self._last_body = b""
+        self._ended = 0.0
         self.last_error: tuple[str, float] | None = None
         """What last spoke against the backend, and when."""
 
@@ -93,7 +94,7 @@ class Dispatcher:
         self._last_body = request.body
         begun = self._clock.monotonic()
         try:
-            reply = await self._call(path, body)
+            reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
         if 200 <= reply.status < 300:
@@ -120,21 +121,22 @@ class Dispatcher:
             return Evidence(Kind.TROUBLE, f"status {reply.status} with a body that is not a JSON object"), True
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after), True
 
-    async def _call(self, path: str, body: bytes) -> Reply:
-        """Asks the backend, and sees how long that takes."""
-        meter, clock = self.meter, self._clock
+    async def _call(self, path: str, body: bytes, begun: float) -> Reply:
+        """Asks the backend, and sees how long that takes: `_ended` is when the last call came back."""
+        meter = self.meter
         counters["requests_sent"] += 1
         meter.sent += 1
-        begun = clock.monotonic()
         try:
             reply = await self._backend.send(path, body)
         except asyncio.CancelledError:
             meter.outcomes["aborted"] += 1
             raise
         except Exception:
-            meter.seconds.observe(clock.monotonic() - begun)
+            self._ended = self._clock.monotonic()
+            meter.seconds.observe(self._ended - begun)
             raise
-        meter.seconds.observe(clock.monotonic() - begun)
+        self._ended = self._clock.monotonic()
+        meter.seconds.observe(self._ended - begun)
         return reply
 
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
@@ -143,7 +145,7 @@ class Dispatcher:
             return self._unusable(
                 item, reply, f"the backend answered {reply.status} with a body that is not a JSON object", begun
             )
-        self._heard(item, SUCCESS, begun)
+        self.engine.heard(item, self.door, SUCCESS, begun=begun, now=self._ended)
         self.meter.outcomes["success"] += 1
         if (usage := answer[0]) is not None:
             self.meter.tokens += usage.input_tokens + usage.output_tokens

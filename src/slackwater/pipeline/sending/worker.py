@@ -241,7 +241,7 @@ class Worker:
             self._commit_hint.notify()
             if self._journal.size >= 4 * self._settings.commit_bytes:
                 self._feed.paused = True
-        elif not any(each.in_flight for each in self._leases):
+        elif not lease.in_flight and not any(each.in_flight for each in self._leases):
             # Nothing else is on its way that this commit could take along.
             self._commit_hint.notify()
 
