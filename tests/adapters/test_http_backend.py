@@ -69,7 +69,7 @@ def test_status_and_html_are_passed_on(run: Callable[..., T]) -> None:
         await peer.request()
         await peer.answer(b"<html>oops</html>", status="502 Bad Gateway", headers="Content-Type: text/html\r\n")
 
-    assert run(one(script)) == Reply(502, b"<html>oops</html>")
+    assert run(one(script)) == Reply(502, b"<html>oops</html>", content_type="text/html")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,15 @@ OVERHEAD_BYTES_MAX = 1 << 18
 STALE_SECONDS = 5.0
 
 # The only headers that are looked at, found by their length first: most headers cost one look-up.
-NOTED = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms"})
-NOTED_LENGTHS = frozenset(map(len, NOTED))
+NOTED = frozenset(
+    {b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms", b"location"}
+)
+# Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
+CONTENT_TYPE = b"content-type"
+NOTED_LENGTHS = frozenset(map(len, {*NOTED, CONTENT_TYPE}))
+# What is kept of a header that is shown to a person. An address may have a long query, which is not shown.
+CONTENT_TYPE_BYTES_MAX = 200
+LOCATION_BYTES_MAX = 8192
 
 # A connection waits long for its answer, and balancers forget silent ones after some minutes (Azure: four).
 KEEPALIVE = tuple(
@@ -48,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_bounded",
         "_complete",
+        "_content_type",
         "_fault",
         "_gone",
         "_head_complete",
@@ -93,6 +101,7 @@ class Connection(asyncio.Protocol):
         """Forgets the message before."""
         self._body: bytes | bytearray | None = None
         self._noted: dict[bytes, bytes] | None = None
+        self._content_type = b""
         self._bounded = self._head_complete = self._complete = self._reusable = False
 
     # The call
@@ -197,6 +206,9 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name == b"content-length":
             self._bounded = True
+        elif name == CONTENT_TYPE:
+            if not self._head_complete:
+                self._content_type = value
         elif name in NOTED and not self._head_complete:
             noted = self._noted
             if noted is None:
@@ -244,10 +256,10 @@ class Connection(asyncio.Protocol):
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
-        if noted is None and type(body) is bytes:
+        if noted is None and type(body) is bytes and 200 <= status < 300 and body[:1] == b"{":
             outcome = Reply(status, body)
         else:
-            outcome = _reply(status, bytes(body or b""), noted or {}, self._reply_bytes_max)
+            outcome = _reply(status, bytes(body or b""), noted or {}, self._content_type, self._reply_bytes_max)
             if not isinstance(outcome, Reply):
                 # Who sends what we must refuse is not trusted with another call on this connection.
                 self._reusable = False
@@ -267,10 +279,17 @@ class _Surplus(Exception):
     """Bytes follow an answer that was not followed by a request. Stops the parser; never leaves this module."""
 
 
-def _reply(status: int, body: bytes, noted: dict[bytes, bytes], bytes_max: int) -> Reply | BackendError:
-    """The reply of an answer with some of the rarer headers."""
+def _reply(
+    status: int, body: bytes, noted: dict[bytes, bytes], content_type: bytes, bytes_max: int
+) -> Reply | BackendError:
+    """The reply of an answer with some of the rarer headers, or one that people want to know more of."""
     try:
         plain = decoded(body, noted.get(b"content-encoding", b""), bytes_max=bytes_max)
     except BackendReplyBroken as error:
         return error
-    return Reply(status, plain, retry_after_seconds(noted, now=time.time()))
+    shown = location = None
+    if content_type and (plain[:1] != b"{" or not 200 <= status < 300):
+        shown = content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1")
+    if 300 <= status < 400 and b"location" in noted:
+        location = noted[b"location"][:LOCATION_BYTES_MAX].decode("latin-1")
+    return Reply(status, plain, retry_after_seconds(noted, now=time.time()), shown, location)

@@ -21,7 +21,7 @@ class _Details(Struct):
     reasoning_tokens: _Tokens = None
 
 
-class _Usage(Struct):
+class UsageSaid(Struct):
     """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
 
     prompt_tokens: _Tokens = None
@@ -35,7 +35,7 @@ class _Usage(Struct):
 
 
 class _Answer(Struct):
-    usage: _Usage | None = None
+    usage: UsageSaid | None = None
     model: str | None = None
 
 
@@ -81,7 +81,7 @@ def read_answer(body: bytes) -> tuple[Usage | None, str | None] | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     usage = answer.usage
-    return (None if usage is None else _usage(usage)), answer.model
+    return (None if usage is None else usage_of(usage)), answer.model
 
 
 def is_object(body: bytes) -> bool:
@@ -94,16 +94,20 @@ def is_object(body: bytes) -> bool:
     return True
 
 
-def _usage(usage: _Usage) -> Usage:
+def usage_of(usage: UsageSaid) -> Usage:
+    """The tokens that an answer speaks of."""
     read = usage.prompt_tokens_details or usage.input_tokens_details
     written = usage.completion_tokens_details or usage.output_tokens_details
     input_tokens = usage.prompt_tokens or usage.input_tokens or 0
+    output_tokens = usage.completion_tokens or usage.output_tokens or 0
+    if read is None and written is None:
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
     cached_tokens = (read.cached_tokens or 0) if read is not None else 0
     return Usage(
         input_tokens=input_tokens,
         # They are among the input tokens; more than those cannot be charged.
         cached_tokens=min(cached_tokens, input_tokens),
-        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        output_tokens=output_tokens,
         reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
     )
 
