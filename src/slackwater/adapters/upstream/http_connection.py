@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds
+from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds, too_large
 from slackwater.core.errors import BackendError, BackendReplyBroken
 from slackwater.core.sending.request import Reply
 
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] | None = None
         self.started = self.idle_since = 0.0
         self.used = self.answering = False
-        self._fault: str | None = None
+        self._fault: BackendReplyBroken | None = None
         self._overhead = self._status = 0
         self._reset()
 
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 upgrade = isinstance(error, httptools.HttpParserUpgrade)
                 text = "the server changes to another protocol" if upgrade else f"the answer is not HTTP: {error}"
-                self.fail(BackendReplyBroken(self._fault or text))
+                self.fail(self._fault or BackendReplyBroken(text))
                 return
             # The answer is whole, and what follows it is garbage.
             self._reusable = False
@@ -220,8 +220,9 @@ class Connection(asyncio.Protocol):
         if self._noted is not None and (coding := self._noted.get(b"transfer-encoding")) is not None:
             self._bounded = True
             if coding.strip().lower() != b"chunked":
-                self._fault = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
-                raise BackendReplyBroken(self._fault)
+                text = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
+                self._fault = BackendReplyBroken(text)
+                raise self._fault
 
     def on_body(self, data: bytes) -> None:
         self._overhead = 0
@@ -235,8 +236,8 @@ class Connection(asyncio.Protocol):
             self._body = body = bytearray(body)
             body += data
         if len(body) > self._reply_bytes_max:
-            self._fault = f"the answer is larger than {self._reply_bytes_max} bytes"
-            raise BackendReplyBroken(self._fault)
+            self._fault = too_large(self._reply_bytes_max)
+            raise self._fault
 
     def on_message_complete(self) -> None:
         self._status = self._parser.get_status_code()
