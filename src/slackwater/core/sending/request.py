@@ -46,3 +46,5 @@ class Result(Struct, frozen=True):
     model: str | None = None
     region: str = ""
     """Where the backend that answered stands; empty where none did, or nobody has said."""
+    mended: bool = False
+    """Whether its answer had to be made valid JSON first."""

@@ -8,11 +8,21 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 
+import msgspec
+
 from slackwater.core.errors import BackendError, ClassifierFailed
 from slackwater.core.filtering import content_filter
 from slackwater.core.filtering.content_filter import Findings
-from slackwater.core.filtering.filtered_bodies import EMBEDDINGS, FILTERED, Texts, answer_of, prompts_of
+from slackwater.core.filtering.filtered_bodies import (
+    EMBEDDINGS,
+    FILTERED,
+    Texts,
+    answer_of,
+    holds_completions,
+    prompts_of,
+)
 from slackwater.core.sending import lines
+from slackwater.core.sending.answers import Answer, ErrorInside, read_answer
 from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
@@ -107,17 +117,35 @@ class FilteredDispatcher(Dispatcher):
             return self._no_answer(request, error, attempts, writer)
         if not 200 <= reply.status < 300:
             return self._refusal(request, reply, attempts, writer)
-        if path != EMBEDDINGS and lines.read_answer(reply.body) is not None:
+        if path == EMBEDDINGS:
+            return self._success(request, reply, attempts, writer)
+        read = read_answer(reply.body, path=path)
+        if isinstance(read, ErrorInside):
+            return self._refusal(request, self._error_inside(read, reply), attempts, writer)
+        if isinstance(read, Answer):
             # The backend has answered: nobody is to wait for it while the classifier is asked.
             self._speaks_for_backend()
-            answer = answer_of(path, reply.body)
+            reply = Reply(reply.status, read.body, reply.retry_after)
+            answer = answer_of(path, read.body)
             if answer is not None:
                 completions = await self._filter.completions(prompts, answer)
                 reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after)
             elif self._filter.policy.completions:
                 unseen = BackendError(f"the backend answered {reply.status} without a completion that can be filtered")
                 return self._no_answer(request, unseen, attempts, writer)
-        return self._success(request, reply, attempts, writer)
+        outcome = self._success(request, reply, attempts, writer)
+        if isinstance(read, Answer) and read.mended and isinstance(outcome, Result):
+            # What has been mended and annotated looks as if it had come like that.
+            return msgspec.structs.replace(outcome, mended=True)
+        return outcome
+
+    def _error_inside(self, inside: ErrorInside, reply: Reply) -> Reply:
+        """The refusal that an answer with an error inside is. Half a completion in it has not been looked at: it stays here."""
+        body = inside.body
+        if self._filter.policy.completions and holds_completions(body):
+            message = f"The backend answered {reply.status} with an error inside, and with a completion that broke off."
+            body = lines.error_body(message.encode(), inside.status)
+        return Reply(inside.status, body, inside.retry_after if reply.retry_after is None else reply.retry_after)
 
     def _withheld(self, request: Request, body: bytes, writer: lines.LineWriter) -> Result:
         """The line of a request that is not sent: 400, as the endpoint itself would have answered (spec 8.3)."""
