@@ -68,6 +68,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     model: str | None = None
     regions: tuple[str, ...] = ()
     """Where the backends stand that answered."""
+    mended: int = 0
+    """How many of the completed ones had an answer that was not quite JSON."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):

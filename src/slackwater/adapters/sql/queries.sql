@@ -147,7 +147,8 @@ UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :bat
 UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
                  input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
                  output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
-                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at)
+                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at),
+                 answers_mended = answers_mended + :mended
 WHERE seq = :batch_seq;
 
 -- name: add_usage!

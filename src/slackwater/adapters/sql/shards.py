@@ -111,6 +111,7 @@ class SqlShards(SqlPart):
             "cached_tokens": segment.usage.cached_tokens,
             "output_tokens": segment.usage.output_tokens,
             "reasoning_tokens": segment.usage.reasoning_tokens,
+            "mended": segment.mended,
             "model": segment.model,
             "at": int(now),
         }
