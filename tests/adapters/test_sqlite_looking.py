@@ -23,7 +23,6 @@ POLLED: dict[str, tuple[str, ...]] = {
     "next_to_validate": ALONE,
     "waiting_deployments": ALONE,
     "waiting": ALONE,
-    "held": ALONE,
     "counted_tokens": ALONE,
     "enqueued_tokens": ALONE,
     "open_batches": ALONE,

@@ -90,15 +90,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
 UPDATE batch SET errors = :errors WHERE seq = :seq;
 
 -- name: waiting_deployments
-SELECT deployment FROM batch_load WHERE stage = 'waiting' ORDER BY deployment;
+-- Where batches wait for room, and the tokens held there by those that were let in and have not ended.
+SELECT deployment, (SELECT COALESCE(SUM(tokens), 0) FROM batch_load AS others
+                    WHERE others.deployment = batch_load.deployment AND others.stage IN ('running', 'ending')) AS held
+FROM batch_load WHERE stage = 'waiting' ORDER BY deployment;
 
 -- name: waiting
 -- The oldest of a deployment that wait for room. An index has all of it.
 SELECT id, enqueued_tokens FROM batch WHERE deployment = :deployment AND stage = 'waiting' ORDER BY seq LIMIT :limit;
-
--- name: held
--- Tokens held by a deployment's batches that were let in and have not ended.
-SELECT COALESCE(SUM(tokens), 0) FROM batch_load WHERE deployment = :deployment AND stage IN ('running', 'ending');
 
 -- name: counted_tokens
 SELECT COALESCE(SUM(tokens), 0) FROM batch_load

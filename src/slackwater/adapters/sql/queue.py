@@ -20,17 +20,16 @@ class SqlQueue(SqlPart):
 
     async def waiting(self) -> list[Waiting]:
         def work(db: sqlite3.Connection) -> list[Waiting]:
-            return [self._waiting_for(db, row["deployment"]) for row in self._sql.all(db, "waiting_deployments", {})]
+            return [
+                Waiting(deployment=row["deployment"], batches=self._oldest_of(db, row["deployment"]), held=row["held"])
+                for row in self._sql.all(db, "waiting_deployments", {})
+            ]
 
         return await self._sql.database.read(work)
 
-    def _waiting_for(self, db: sqlite3.Connection, deployment: str) -> Waiting:
+    def _oldest_of(self, db: sqlite3.Connection, deployment: str) -> list[WaitingBatch]:
         rows = self._sql.all(db, "waiting", {"deployment": deployment, "limit": WAITING_PAGE})
-        return Waiting(
-            deployment=deployment,
-            batches=[WaitingBatch(id=row["id"], enqueued_tokens=row["enqueued_tokens"]) for row in rows],
-            held=self._sql.number(db, "held", {"deployment": deployment}),
-        )
+        return [WaitingBatch(id=row["id"], enqueued_tokens=row["enqueued_tokens"]) for row in rows]
 
     async def enqueued_tokens(self, deployment: str) -> int:
         return self._sql.number(self._sql.reader, "enqueued_tokens", {"deployment": deployment})
