@@ -7,7 +7,7 @@ Before: scheduler. After: finalizer.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -54,8 +54,12 @@ class Worker:
         clock: Clock,
         hint: Hint,
         settings: WorkerSettings,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`owner` is the name under which this incarnation leases; it is never used again."""
+        """`owner` is the name under which this incarnation leases; it is never used again.
+
+        `hint` says that there may be a shard to claim; `wake` hints that one has ended, and perhaps its batch with it.
+        """
         self.deployment = deployment
         self.dispatchers = dispatchers
         self._owner = owner
@@ -63,6 +67,7 @@ class Worker:
         self._blobs = blobs
         self._clock = clock
         self._hint = hint
+        self._wake = wake
         self._settings = settings
         self._feed = Feed(clock, bytes_max=settings.in_flight_bytes)
         self._journal = Journal(
@@ -213,6 +218,7 @@ class Worker:
         if settled:
             await self._journal.close_logs(keep={lease.shard.batch_id for lease in self._leases})
             self._hint.notify()
+            self._wake()
 
     async def renew(self) -> Pace:
         """Keeps the leases, and learns which shards are to stop (cancel, window) or belong to somebody else now."""
