@@ -49,6 +49,10 @@ class DoorState(StrEnum):
     """An operator has paused it."""
 
 
+# What a door is that answers one of our own requests so.
+STATES = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED, Kind.BUSY: DoorState.BUSY}
+
+
 class Gap(Struct):
     """A wait that doubles from `first` to `most`, in seconds."""
 
@@ -70,6 +74,7 @@ class Door:
     """One door. `slots` is how many calls may be out through it at most, over everybody who uses it."""
 
     __slots__ = (
+        "_asked",
         "_busy_streak",
         "_doubt",
         "_gaps",
@@ -117,6 +122,8 @@ class Door:
         }
         self._streak = self._refusals = self._busy_streak = self._lies = 0
         self._doubt = False
+        # Whether the engine asked for the wait that it is in, and so knows when it is over.
+        self._asked = False
         self._vouched_until = 0.0
         self._shut_at = 0.0
         self._probe_failed_at = self._probed_at = -1e9
@@ -126,7 +133,7 @@ class Door:
         state = self.state
         if state is DoorState.OK:
             return not self._doubt
-        if state is DoorState.BUSY:
+        if state is DoorState.BUSY and self._asked:
             return now >= self.until
         return self.probe_lines > 0
 
@@ -141,7 +148,9 @@ class Door:
             return False
         if self.wants_probe or self._doubt:
             return True
-        return self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED) and now >= self.until
+        if self.state in (DoorState.OK, DoorState.PAUSED) or (self.state is DoorState.BUSY and self._asked):
+            return False
+        return now >= self.until
 
     def near(self, begun: float, ended: float) -> bool:
         """Whether others came through about when a call was out: then what became of it is its own trouble."""
@@ -152,7 +161,8 @@ class Door:
     def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call through this door has ended. `begun` is when it was sent."""
         kind = evidence.kind
-        if kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) and not self.near(begun, now):
+        silent = kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) or (kind is Kind.BUSY and evidence.wait is None)
+        if silent and not self.near(begun, now):
             # Nobody else's success helps to tell whose trouble this is: a request of ours will.
             self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
         if kind is Kind.SUCCESS:
@@ -184,7 +194,7 @@ class Door:
             if now - self._probe_failed_at < NEAR_SECONDS:
                 self._lies += 1
             self._open(now)
-        elif self.state is DoorState.BUSY and now >= self.until:
+        elif self.state is DoorState.BUSY and (now >= self.until if self._asked else begun >= self._shut_at):
             self._open(now)
 
     def _answered(self, begun: float, now: float) -> None:
@@ -203,6 +213,7 @@ class Door:
             self.pauses += 1
         elif now >= self.until:
             self.pauses += 1
+        self._asked = True
         self.until = max(self.until, until)
         self.reason = reason
 
@@ -212,12 +223,12 @@ class Door:
             self._open(now)
 
     def _busy(self, evidence: Evidence, begun: float, now: float) -> None:
-        if self.pulse.between(begun - NEAR_SECONDS, now):
+        if self.near(begun, now):
             # Others are served: whoever was not waits alone.
             return
         self._busy_streak += 1
-        if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots) and (self.state is DoorState.OK or now >= self.until):
-            self.pause(now + self._gaps[DoorState.BUSY].next(), evidence.reason, now)
+        if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots):
+            self._question(DoorState.BUSY, evidence, now)
 
     def question(self, reason: str, now: float) -> None:
         """Something else speaks against it: nobody goes through before a request of our own has."""
@@ -236,7 +247,7 @@ class Door:
     def _question(self, state: DoorState, evidence: Evidence, now: float) -> None:
         """Lines fail and none succeeds. Nobody goes through before that is settled by a request of our own."""
         self.reason = evidence.reason
-        if self.state is DoorState.BUSY and now >= self.until:
+        if self.state is DoorState.BUSY and self._asked and now >= self.until:
             self._open(now)
         if self.state is not DoorState.OK or now < self._vouched_until:
             return
@@ -258,8 +269,8 @@ class Door:
         if kind in (Kind.SUCCESS, Kind.OWN):
             self.pulse.beat(now)
             self._vouched_until = now + VOUCH_SECONDS
-            self._streak = self._refusals = 0
-            if self.state in (DoorState.BUSY, DoorState.PAUSED):
+            self._streak = self._refusals = self._busy_streak = 0
+            if self.state is DoorState.PAUSED or (self.state is DoorState.BUSY and self._asked):
                 return
             self._open(now)
             return
@@ -267,14 +278,10 @@ class Door:
         if self.state is DoorState.OK and not self._doubt:
             # It was asked to judge lines while others come through: that settles nothing.
             return
-        if kind is Kind.BUSY:
-            self._doubt = False
-            if self.state is not DoorState.PAUSED:
-                self._enter(DoorState.BUSY, evidence.reason, now)
-                wait = self._gaps[DoorState.BUSY].next() if evidence.wait is None else evidence.wait
-                self.until = now + wait
+        if kind is Kind.BUSY and evidence.wait is not None:
+            self.pause(now + evidence.wait, evidence.reason, now)
             return
-        state = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED}.get(kind, DoorState.DOWN)
+        state = STATES.get(kind, DoorState.DOWN)
         self._shut(state, evidence, now)
         if answered:
             self.probe_lines = PROBE_LINES
@@ -291,7 +298,7 @@ class Door:
         if self.state is not state:
             self._enter(state, evidence.reason, now)
         self.reason = evidence.reason
-        self._doubt = False
+        self._doubt = self._asked = False
         self.probe_lines = 0
         self.until = max(now + self._gaps[state].next(), now + (evidence.wait or 0.0))
 
@@ -324,9 +331,7 @@ class Door:
 
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once."""
-        if self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED):
+        if self.state in STATES.values() or self.state is DoorState.DOWN:
             self.until = now
             for gap in self._gaps.values():
                 gap.reset()
-        elif self.state is DoorState.BUSY:
-            self._open(now)
