@@ -136,10 +136,11 @@ class Engine:
             return
         tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
         self._watcher = None
+        # Whoever comes while these end has lanes of its own.
+        self._lanes = set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._lanes.clear()
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
@@ -214,7 +215,8 @@ class Engine:
                 return use, item
             row.popleft()
             use.ready = False
-        return None
+        # Who was looked at may have turned out to be one that is to go alone.
+        return self._next_suspect(now) if now >= self._others_until else None
 
     # Suspects of two deaths go alone
 
@@ -311,11 +313,7 @@ class Engine:
     def look(self) -> None:
         """Something has changed: the watcher looks at once, and lanes may have something to do."""
         self._changed.set()
-        now = self._clock.monotonic()
-        if self.reach.listens:
-            for use in self.uses:
-                if not use.ready and use.door.admits(now):
-                    self.wake(use)
+        self.look_for_ends(self._clock.monotonic())
 
     async def _watch(self) -> None:
         """Sends requests of our own where they are due, and lets lanes look when a wait is over."""
@@ -333,15 +331,16 @@ class Engine:
                 sleeping.cancel()
 
     def look_for_ends(self, now: float) -> None:
-        """Waits that are over by now."""
+        """Waits that are over by now. Who stands in the row already may have been passed over for what is over now."""
         if self.reach.listens:
             for use in self.uses:
-                if not use.ready and use.has_work and use.door.admits(now):
+                if use.has_work and use.door.admits(now):
                     self.wake(use)
 
     def _rest(self, now: float) -> float:
         """Seconds until something here may be due."""
-        moments = [] if self.reach.listens else [self.reach.until]
+        moments = [self._others_until]
+        moments += [] if self.reach.listens else [self.reach.until]
         moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])

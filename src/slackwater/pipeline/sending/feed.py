@@ -331,14 +331,15 @@ class Feed:
         return None
 
     def _take_fresh(self, now: float, slots: int, others: Callable[[Circuit], bool]) -> Item | None:
-        leases = self._leases
-        for _ in range(len(leases)):
+        leases, refused = self._leases, 0
+        while refused < len(leases):
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
                 if not (circuit.begins and circuit.admits(now, slots=slots, others=others(circuit))):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
+                    refused += 1
                     self._wake_in(SLOWED_SECONDS)
                     self._low.set()
                     continue
