@@ -35,8 +35,8 @@ def test_how_a_call_ends_is_counted_once(answer: Reply | Exception, outcome: str
     assert (meter.sent, meter.seconds.count, meter.in_flight, meter.resent) == (1, 1, 0, resent)
 
 
-def test_the_last_call_of_a_line_may_not_be_followed_by_another() -> None:
-    """What becomes of it is judged later; until then each setback counts, and there is one less than calls and judgements."""
+def test_a_setback_counts_before_it_is_judged() -> None:
+    """Whether a line is sent again is known later; a call that did not end it counts once, the last one, too."""
     _, dispatcher, backend = attempted(Reply(500, b"{}"), attempts=1)
     assert (dispatcher.meter.resent, dispatcher.meter.sent, len(backend.sent)) == (1, 1, 1)
 
