@@ -14,6 +14,7 @@ from slackwater.core.sending.door import (
     PROBE_LINES,
     PROBE_SECONDS,
     REFUSALS_MAX,
+    SHUT,
     Door,
     DoorState,
     Gap,
@@ -26,7 +27,6 @@ REFUSED = Evidence(Kind.REFUSED, "status 401")
 OWN = Evidence(Kind.OWN, "status 400")
 BUSY = Evidence(Kind.BUSY, "status 429")
 BLOCKED = Evidence(Kind.BLOCKED, "status 429 (insufficient_quota)")
-SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
 # Long enough after the last success for it to say nothing any more.
 T = 1000.0
 
@@ -133,6 +133,21 @@ def test_a_success_of_ours_says_nothing_of_an_outage_that_is_over() -> None:
     assert each.open
     assert not each.near(T, T)
     assert each.near(now, now + 1)
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, REFUSED])
+def test_who_tries_a_shut_door_is_not_compared_with_who_came_before(evidence: Evidence) -> None:
+    """Others came through a second ago, and then the door was shut: what a probe meets there is not its own trouble."""
+    each = door()
+    each.heard(SUCCESS, begun=T - 0.1, now=T - 0.1)
+    for _ in range(DOUBT_AFTER):
+        each.heard(evidence, begun=T, now=T)
+    assert each.near(T - 0.01, T), "who was out at the boundary cannot be told apart"
+    probed(each, evidence, T)
+    assert not each.near(T + 0.5, T + 0.6)
+    each.heard(SUCCESS, begun=T + 1.0, now=T + 1.1)
+    assert not each.near(T + 0.5, T + 0.6)
+    assert each.near(T + 1.2, T + 1.3)
 
 
 def test_nothing_is_near_at_the_beginning_of_time() -> None:

@@ -67,9 +67,13 @@ class Circuit:
             return True
         return False
 
-    def admits(self, now: float, *, slots: int, others: bool) -> bool:
-        """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them."""
-        if now < self.until:
+    def admits(self, now: float, *, slots: int, others: bool, rivals: bool = False) -> bool:
+        """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them.
+
+        `rivals`: lines of other batches wait beside it. After it was told to wait, it then tries with one line first: if it
+        filled all slots again, nobody else's success could ever show whose wait that is.
+        """
+        if now < self.until or (rivals and self._asked_at >= 0.0 and self.in_flight):
             return False
         if not self.slowed:
             return True

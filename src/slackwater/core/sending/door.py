@@ -9,6 +9,7 @@ Every moment is monotonic and comes from the caller. What must hold: nothing tha
 asked for; a success that began after a door was shut opens it wide.
 """
 
+import math
 from enum import StrEnum
 
 from msgspec import Struct
@@ -49,6 +50,9 @@ class DoorState(StrEnum):
     """An operator has paused it."""
 
 
+SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
+
+
 class Gap(Struct):
     """A wait that doubles from `first` to `most`, in seconds."""
 
@@ -79,6 +83,8 @@ class Door:
         "_probed_at",
         "_refusals",
         "_shut_at",
+        "_shut_from",
+        "_shut_to",
         "_streak",
         "_vouched_from",
         "_vouched_until",
@@ -123,11 +129,13 @@ class Door:
         self._streak = self._refusals = self._busy_streak = self._lies = 0
         self._doubt = False
         # For which calls a success of our own request speaks.
-        self._vouched_from = self._vouched_until = -1e9
+        self._vouched_from = self._vouched_until = -math.inf
         # Until when it has asked to be left alone, whatever else is known of it.
         self._asked_until = 0.0
         self._shut_at = 0.0
-        self._probe_failed_at = self._probed_at = -1e9
+        # When lines last went through only to see whether it is still shut.
+        self._shut_from = self._shut_to = math.inf
+        self._probe_failed_at = self._probed_at = -math.inf
 
     def admits(self, now: float) -> bool:
         """Whether a line may go through now, if only as a probe."""
@@ -150,10 +158,13 @@ class Door:
             return False
         if self.wants_probe or self._doubt:
             return True
-        return self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED) and now >= self.until
+        return self.state in SHUT and now >= self.until
 
     def near(self, begun: float, ended: float) -> bool:
         """Whether others came through about when a call was out: then what became of it is its own trouble."""
+        if self._shut_from <= begun < self._shut_to:
+            # It was sent to see whether the door is still shut: what was answered to others before says nothing of that.
+            return False
         vouched = ended >= self._vouched_from and begun <= self._vouched_until
         return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
 
@@ -240,7 +251,7 @@ class Door:
 
     def question(self, reason: str, now: float) -> None:
         """Something else speaks against it: nobody goes through before a request of our own has."""
-        self._vouched_until = -1e9
+        self._vouched_until = -math.inf
         self._question(DoorState.DOWN, Evidence(Kind.TROUBLE, reason), now)
 
     def try_with_lines(self, now: float) -> None:
@@ -337,6 +348,10 @@ class Door:
             self._leave_alone(self._asked_until, "", now)
 
     def _enter(self, state: DoorState, reason: str, now: float) -> None:
+        if state in SHUT and self.state not in SHUT:
+            self._shut_from, self._shut_to = now, math.inf
+        elif self.state in SHUT and state not in SHUT:
+            self._shut_to = now
         self.state = state
         self.reason = reason
         self.since = self._shut_at = now
@@ -358,7 +373,7 @@ class Door:
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once."""
         self._asked_until = now
-        if self.state in (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED):
+        if self.state in SHUT:
             self.until = now
             for gap in self._gaps.values():
                 gap.reset()
