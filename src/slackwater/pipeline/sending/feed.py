@@ -106,7 +106,8 @@ class Lease:
         done, data = self.done, self._data
         assert data is not None, "the bytes of a shard with unread lines are kept"
         at, end = self._at, len(data)
-        while at < end:
+        # Bytes that have changed may have more lines than were counted; there are results for those that were.
+        while at < end and self._next < self.shard.lines:
             stop = data.find(b"\n", at) + 1 or end
             start, at = at, stop
             text = data[start:stop]
@@ -314,7 +315,7 @@ class Feed:
             if verdict is Verdict.SEND and trial.goes_alone:
                 self._suspects.append(item)
             elif verdict is Verdict.SEND:
-                if circuit.admits(now, slots=slots, others=others(circuit)):
+                if self._admits(circuit, now, slots, others):
                     self._unwait(item)
                     trial.alone = False
                     return item
@@ -330,13 +331,17 @@ class Feed:
                 self._ended(item, verdict)
         return None
 
+    def _admits(self, circuit: Circuit, now: float, slots: int, others: Callable[[Circuit], bool]) -> bool:
+        rivals = any(lease.circuit is not circuit for lease in self._leases)
+        return circuit.admits(now, slots=slots, others=others(circuit), rivals=rivals)
+
     def _take_fresh(self, now: float, slots: int, others: Callable[[Circuit], bool]) -> Item | None:
         leases, refused = self._leases, 0
         while refused < len(leases):
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
-                if not (circuit.begins and circuit.admits(now, slots=slots, others=others(circuit))):
+                if not (circuit.begins and self._admits(circuit, now, slots, others)):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
                     refused += 1
