@@ -125,9 +125,9 @@ def test_a_success_of_its_own_in_between_makes_it_the_door_s() -> None:
     circuit = Circuit()
     for second in range(0, 1000, 10):
         circuit.succeeded()
-        assert not circuit.asked_to_wait(
-            door(second), until=second + 5.0, begun=float(second), now=second + 0.1
-        ), "each time it had been served before"
+        assert not circuit.asked_to_wait(door(second), until=second + 5.0, begun=float(second), now=second + 0.1), (
+            "each time it had been served before"
+        )
 
 
 def test_calls_that_were_out_together_are_told_once() -> None:

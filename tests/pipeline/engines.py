@@ -273,7 +273,8 @@ class Service:
 
     async def stop(self) -> None:
         """Ends every worker gently."""
-        await asyncio.gather(*(post.end() for post in self.posts.values()))
+        posts = [self.posts.pop(deployment) for deployment in list(self.posts)]
+        await asyncio.gather(*(post.end() for post in posts))
 
     async def close(self) -> None:
         """Ends everything."""

@@ -17,7 +17,6 @@ from slackwater.pipeline.sending.feed import KEPT_BYTES, Cause, Feed, Item, Leas
 from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
-
 # No line of a story about lanes ends by its attempts.
 ENDLESS = RetryPolicy(attempts_max=1 << 30)
 

@@ -77,9 +77,7 @@ def item(request: Request, path: str) -> Item:
     """The request as a line of a shard."""
     text = b'{"custom_id":"a","body":%b}' % request.body
     places = (BlobRange(key="i", offset=0, length=len(text)),)
-    shard = Shard(
-        batch_id="b", index=0, epoch=1, places=places, lines=1, done=b"", endpoint=path, deployment="d"
-    )
+    shard = Shard(batch_id="b", index=0, epoch=1, places=places, lines=1, done=b"", endpoint=path, deployment="d")
     return Item(Lease(shard, text), 0, 0, len(text), text)
 
 
