@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from slackwater.core.sending.breaker import Breaker
-
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
@@ -17,6 +15,7 @@ from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.loops import Hint, Hints, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 from tests.adapters.ledger_contract import batch
@@ -75,6 +74,7 @@ def test_a_batch_wakes_only_its_own_deployment(tmp_path: Path) -> None:
     async def story(clock: VirtualClock) -> None:
         ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path, run=_inline)
         counted = Counted(ledger)
+        engine = Engine("http://e", clock)
         service = Service(
             Doors(ledger=counted, blobs=blobs, clock=clock, offload=InlineOffload()),  # type: ignore[arg-type]
             Offer(
@@ -88,12 +88,12 @@ def test_a_batch_wakes_only_its_own_deployment(tmp_path: Path) -> None:
                     Dispatcher(
                         "b",
                         Silent(answers=True),
+                        engine=engine,
+                        door=engine.door("", "", slots=2),
                         concurrency=2,
                         model=None,
                         retry=RetryPolicy(),
-                        breaker=Breaker(),
                         clock=clock,
-                        chance=lambda: 0.5,
                     )
                 ],
             ),

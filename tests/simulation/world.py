@@ -17,11 +17,11 @@ from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, WindowElapsed
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import BackendRef, Deployment, WhenFull
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 from tests.simulation.checks import Checks
@@ -97,15 +97,16 @@ class Incarnation:
 
     def _dispatcher(self, number: int) -> Dispatcher:
         world = self.world
+        engine = Engine(f"engine{number}", world.clock)
         return Dispatcher(
             f"b{number}",
             MoodyBackend(self),
+            engine=engine,
+            door=engine.door("", "m", slots=CONCURRENCY),
             concurrency=CONCURRENCY,
             model=None,
             retry=RetryPolicy(attempts_max=3),
-            breaker=Breaker(threshold=5),
             clock=world.clock,
-            chance=world.chance.random,
         )
 
     def epoch_of_call(self) -> int:

@@ -25,6 +25,8 @@ from slackwater.telemetry import counters, event
 
 # How often a shut door is looked at, at least, to see whether its time has come.
 LOOK_SECONDS = 5.0
+# After a lane broke, another one looks after so long.
+LANE_SECONDS = 1.0
 # After a line that went alone has failed, so long is waited before the engine is asked whether it has died of it.
 DYING_SECONDS = 1.0
 
@@ -137,10 +139,11 @@ class Engine:
             return
         tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
         self._watcher = None
+        # Whoever comes while these end has lanes of its own.
+        self._lanes = set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._lanes.clear()
 
     def _count_slots(self) -> None:
         self.slots = self._slots or max((use.cap for use in self.uses), default=0)
@@ -163,9 +166,17 @@ class Engine:
         if len(self._lanes) < self.slots:
             lane = asyncio.create_task(self._lane(), name=f"lane of {self.name}")
             self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            lane.add_done_callback(self._lane_ended)
 
     # Lanes
+
+    def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
+        """A lane ends when it is not needed. One that broke is a fault of ours: it is told, and another takes its place."""
+        self._lanes.discard(lane)
+        if not lane.cancelled() and lane.exception() is not None:
+            counters["lanes_broken"] += 1
+            event("lane_broke", level=logging.ERROR, engine=self.name, error=repr(lane.exception()))
+            asyncio.get_running_loop().call_later(LANE_SECONDS, self._call_where_open, self._clock.monotonic())
 
     async def _lane(self) -> None:
         lane = asyncio.current_task()
@@ -219,7 +230,8 @@ class Engine:
                 return use, item
             row.popleft()
             use.ready = False
-        # Where the others have nothing to send, suspects need not wait for the end of their turn.
+        # Where the others have nothing to send, suspects need not wait for the end of their turn; and who was looked at may
+        # have turned out to be one that is to go alone.
         return self._next_suspect(now) if self._suspicious else None
 
     # Suspects of two deaths go alone
@@ -349,7 +361,8 @@ class Engine:
 
     def _rest(self, now: float) -> float:
         """Seconds until something here may be due."""
-        moments = [] if self.reach.listens else [self.reach.until]
+        moments = [self._others_until]
+        moments += [] if self.reach.listens else [self.reach.until]
         moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
