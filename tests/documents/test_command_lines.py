@@ -205,6 +205,9 @@ def test_api(world: World) -> None:
 
 def test_usage(world: World) -> None:
     """docs/usage.md: the account over HTTP and from the data directory, and the audit log."""
+    # An entry of the audit log, whichever tests came before.
+    call = Caller(world.server, "openai", key=KEY)
+    call.ended(call.create(chat(1, model="failing-batch")).json["id"])
     (world.directory / "slackwater-data").symlink_to(world.server.data)
     world.environment |= {"ADMIN_KEY": KEY, "LAST_ID": "0"}
     walk(world, "docs/usage.md", {"/var/lib/slackwater": str(world.server.data)})
