@@ -5,15 +5,20 @@ the caller once. Before: the pool, which owns the connection. What must hold: by
 """
 
 import asyncio
+import fcntl
+import select
 import socket
+import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import cast
 
 import httptools
 
-from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds
+from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpacker, decoded, retry_after_seconds
 from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
 from slackwater.core.sending.request import Reply
 
 # Bodies from here on are handed to the transport beside the head; below, one copy is cheaper than a second buffer.
@@ -21,6 +26,8 @@ GLUE_BYTES_MAX = 1 << 15
 # Bytes that may come without bringing a byte of body: heads, interim answers, chunk extensions and trailers are all held
 # in memory until they end. Servers allow 8 to 64 KiB of head.
 OVERHEAD_BYTES_MAX = 1 << 18
+# A compressed body up to here is unpacked on the spot, if no more than this comes out. The others go to a thread.
+INLINE_BYTES = 1 << 20
 # A kept connection that the peer closes this soon after our request was closed before the peer saw it, or while it did
 # nothing yet. Later than that, the server had the request and died over it: that is told, not silently tried again.
 STALE_SECONDS = 5.0
@@ -36,9 +43,13 @@ KEEPALIVE = tuple(
     if hasattr(socket, name)
 )
 
-# How a call ends: with a reply, with an error to raise, or with None: stale, nothing was answered, try another connection.
-# Errors travel as values, because a future whose exception nobody fetches (the caller was cancelled meanwhile) complains.
-Outcome = Reply | BackendError | None
+# What the system says of a peer that sends no more. Where it has no word for that, only a broken connection is seen.
+HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
+
+# How a call ends: with a reply, perhaps still to be unpacked, with an error to raise, or with None: stale, nothing was
+# answered, try another connection. Errors travel as values, because a future whose exception nobody fetches (the caller was
+# cancelled meanwhile) complains.
+Outcome = Reply | Packed | BackendError | None
 
 
 class Connection(asyncio.Protocol):
@@ -47,6 +58,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_bounded",
+        "_budget",
         "_complete",
         "_fault",
         "_gone",
@@ -57,11 +69,14 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_reply_bytes_max",
         "_reusable",
+        "_share",
         "_status",
         "answering",
         "future",
         "idle_since",
         "lost",
+        "paused_at",
+        "paused_seconds",
         "started",
         "transport",
         "used",
@@ -73,9 +88,14 @@ class Connection(asyncio.Protocol):
         reply_bytes_max: int,
         idle: Callable[["Connection"], None],
         gone: Callable[["Connection"], None],
+        budget: Budget | None = None,
     ) -> None:
-        """`idle` is told that another call may go over the connection, `gone` that none will; the latter perhaps twice."""
+        """`idle` is told that another call may go over the connection, `gone` that none will; the latter perhaps twice.
+
+        Answers that do not come all at once are counted in the `budget`, and not read on while it has no room for them.
+        """
         self._reply_bytes_max = reply_bytes_max
+        self._budget = budget
         self._idle = idle
         self._gone = gone
         self._parser = httptools.HttpResponseParser(self)
@@ -84,6 +104,10 @@ class Connection(asyncio.Protocol):
         # Set by whoever wants to know when the socket is closed.
         self.lost: asyncio.Future[None] | None = None
         self.started = self.idle_since = 0.0
+        # While we do not read: since when. And for how long we did not, in all, during this call.
+        self.paused_at: float | None = None
+        self.paused_seconds = 0.0
+        self._share: Share | None = None
         self.used = self.answering = False
         self._fault: str | None = None
         self._overhead = self._status = 0
@@ -110,7 +134,11 @@ class Connection(asyncio.Protocol):
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
         future, self.future = self.future, None
+        self._body = None
         self.abort()
+        if self._share is not None:
+            self._share.close()
+            self._share = None
         if future is not None and not future.done():
             future.set_result(error)
 
@@ -157,6 +185,8 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif self._overhead > OVERHEAD_BYTES_MAX:
             self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
+        elif self._body is not None and self._budget is not None:
+            self._count(self._budget, len(self._body))
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -183,6 +213,39 @@ class Connection(asyncio.Protocol):
             self.fail(None)
         else:
             self.fail(BackendReplyBroken("the connection was closed before an answer came"))
+
+    # The budget's side
+
+    def _count(self, budget: Budget, length: int) -> None:
+        """More of the answer is still to come. Without room the rest stays where it is, with the network and the peer."""
+        share = self._share
+        if share is None:
+            share = self._share = budget.share(self._read_on)
+        if not share.grow(length - share.held) and self.paused_at is None:
+            self.paused_at = asyncio.get_running_loop().time()
+            self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        """There is room. The time that we did not read is not the peer's."""
+        if self.paused_at is not None:
+            self.paused_seconds += asyncio.get_running_loop().time() - self.paused_at
+            self.paused_at = None
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def look_for_end(self) -> None:
+        """While we do not read, nobody tells us that the peer has gone. If it has, and left nothing to be read, go and see.
+
+        What lies in the socket's buffer keeps its turn: the answer may be whole.
+        """
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or raw.fileno() < 0:
+            return
+        poll = select.poll()
+        poll.register(raw.fileno(), HUNG_UP)
+        events = sum(event for _, event in poll.poll(0))
+        if events & (select.POLLERR | select.POLLHUP) or (events & HUNG_UP and not _unread_bytes(raw.fileno())):
+            self._read_on()
 
     # httptools' side
 
@@ -247,8 +310,8 @@ class Connection(asyncio.Protocol):
         if noted is None and type(body) is bytes:
             outcome = Reply(status, body)
         else:
-            outcome = _reply(status, bytes(body or b""), noted or {}, self._reply_bytes_max)
-            if not isinstance(outcome, Reply):
+            outcome = self._outcome(status, body or b"", noted or {})
+            if isinstance(outcome, BackendError):
                 # Who sends what we must refuse is not trusted with another call on this connection.
                 self._reusable = False
         self.future = None
@@ -262,15 +325,65 @@ class Connection(asyncio.Protocol):
         if not future.done():
             future.set_result(outcome)
 
+    def _outcome(
+        self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes]
+    ) -> Reply | Packed | BackendError:
+        """The reply of an answer that came in pieces or with some of the rarer headers."""
+        share, self._share = self._share, None
+        self._read_on()
+        self.paused_seconds = 0.0
+        if len(body) <= SMALL_BYTES:
+            body = bytes(body)
+        if share is not None:
+            share.grow(len(body) - share.held)
+        retry_after = retry_after_seconds(noted, now=time.time())
+        encoding = noted.get(b"content-encoding", b"")
+        if encoding:
+            try:
+                if len(body) <= INLINE_BYTES:
+                    body = decoded(body, encoding, bytes_max=min(INLINE_BYTES, self._reply_bytes_max))
+                elif encoding.strip().lower() != b"identity":
+                    return self._packed(status, body, encoding, retry_after, share)
+            except ReplyTooLarge as error:
+                if self._reply_bytes_max > INLINE_BYTES:
+                    return self._packed(status, body, encoding, retry_after, share)
+                _close(share)
+                return error
+            except BackendReplyBroken as error:
+                _close(share)
+                return error
+        # Not copied: what is large stays what it was collected in, and is read like any bytes.
+        plain = cast(bytes, body)
+        if share is None or len(body) <= SMALL_BYTES:
+            _close(share)
+            return Reply(status, plain, retry_after)
+        share.seal()
+        return Reply(status, plain, retry_after, share.hold())
+
+    def _packed(
+        self, status: int, body: bytes | bytearray, encoding: bytes, retry_after: float | None, share: Share | None
+    ) -> Packed | BackendError:
+        """What is to be unpacked elsewhere."""
+        if share is None and self._budget is not None:
+            share = self._budget.share(lambda: None)
+            share.grow(len(body))
+        try:
+            unpacker = Unpacker(body, encoding, bytes_max=self._reply_bytes_max)
+        except BackendReplyBroken as error:
+            _close(share)
+            return error
+        return Packed(status, unpacker, retry_after, share, None if share is None else share.hold())
+
+
+def _close(share: Share | None) -> None:
+    if share is not None:
+        share.close()
+
+
+def _unread_bytes(fd: int) -> int:
+    """What has come and was not read yet."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
 
 class _Surplus(Exception):
     """Bytes follow an answer that was not followed by a request. Stops the parser; never leaves this module."""
-
-
-def _reply(status: int, body: bytes, noted: dict[bytes, bytes], bytes_max: int) -> Reply | BackendError:
-    """The reply of an answer with some of the rarer headers."""
-    try:
-        plain = decoded(body, noted.get(b"content-encoding", b""), bytes_max=bytes_max)
-    except BackendReplyBroken as error:
-        return error
-    return Reply(status, plain, retry_after_seconds(noted, now=time.time()))

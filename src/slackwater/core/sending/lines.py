@@ -120,8 +120,11 @@ def error_body(body: bytes, status: int) -> bytes:
 
     Proxies answer with HTML; a reader of the error file should find JSON in every line.
     """
-    if is_object(body):
-        return one_line(body)
+    return one_line(body) if is_object(body) else wrapped_error(body, status)
+
+
+def wrapped_error(body: bytes, status: int) -> bytes:
+    """An error body around the beginning of what is not a JSON object."""
     text = body[:2000].decode("utf-8", "replace")
     return _encode({"error": {"message": text, "type": "upstream_error", "param": None, "code": str(status)}})
 
@@ -139,13 +142,15 @@ class LineWriter:
 
     def answered(self, line: int, custom_id: str, *, status: int, body: bytes) -> bytes:
         """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks."""
-        return b"".join(
-            (
-                self._head % (line, _encode(custom_id)),
-                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
-                body,
-                b'},"error":null}\n',
-            )
+        return b"".join(self.answered_parts(line, custom_id, status=status, body=body))
+
+    def answered_parts(self, line: int, custom_id: str, *, status: int, body: bytes) -> tuple[bytes, ...]:
+        """The same in pieces, one of which is the body itself: a large one is not copied."""
+        return (
+            self._head % (line, _encode(custom_id)),
+            b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+            body,
+            b'},"error":null}\n',
         )
 
     def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:

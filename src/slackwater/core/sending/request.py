@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
+from slackwater.core.sending.budget import Held
 
 
 class Request(Struct, frozen=True):
@@ -21,6 +22,8 @@ class Reply(Struct, frozen=True):
     status: int
     body: bytes
     retry_after: float | None = None
+    held: Held | None = None
+    """Where the body is large: its place in the memory budget, to be kept as long as the body is."""
 
 
 class Outcome(StrEnum):
@@ -40,3 +43,12 @@ class Result(Struct, frozen=True):
     model: str | None = None
     region: str = ""
     """Where the backend that answered stands; empty where none did, or nobody has said."""
+    parts: tuple[bytes, ...] = ()
+    """The line in pieces, in the place of `text`, where it is so large that joining them would cost too much."""
+    held: Held | None = None
+    """Their place in the memory budget, which is given back when they are durable."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line."""
+        return len(self.text) + sum(map(len, self.parts))
