@@ -61,6 +61,9 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """How long a stop waits for calls in flight."""
     in_flight_bytes: int = 32 << 20
     """Bodies of requests in flight per deployment; bounds memory when lines are large."""
+    memory_bytes: int = 128 << 20
+    """Answers on their way in and results that are not durable yet, over all deployments. When so much is in memory, large \
+answers are read one at a time. One answer may have 64 MiB; with less than twice that, they always are."""
 
 
 class ImportsConfig(Struct, frozen=True, kw_only=True):

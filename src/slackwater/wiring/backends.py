@@ -7,6 +7,7 @@ from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
+from slackwater.core.sending.budget import Budget
 from slackwater.ports import Backend, Clock
 
 
@@ -23,8 +24,8 @@ def headers_of(config: BackendConfig, *, key: str | None) -> dict[str, str]:
     return headers
 
 
-def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
-    """The client for one configured backend. Raises ConfigError."""
+def backend_of(config: BackendConfig, *, key: str | None, clock: Clock, budget: Budget | None = None) -> Backend:
+    """The client for one configured backend, which reads large answers as the budget allows. Raises ConfigError."""
     if config.echo is not None:
         echo = config.echo
         return EchoBackend(
@@ -44,6 +45,7 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
                 connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
             ),
             connections_max=config.concurrency,
+            budget=budget,
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error

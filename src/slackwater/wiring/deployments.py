@@ -15,10 +15,12 @@ from slackwater.config import (
     usable_backends,
 )
 from slackwater.core.sending.breaker import Breaker
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
@@ -64,6 +66,9 @@ def dispatchers_of(
     clock: Clock,
     filters: Mapping[str, "ContentFilter"],
     tracing: Tracing | None = None,
+    *,
+    budget: Budget | None = None,
+    large: LargeAnswers | None = None,
 ) -> list[Dispatcher]:
     """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
     make: Callable[..., Dispatcher] = Dispatcher
@@ -76,7 +81,7 @@ def dispatchers_of(
     return [
         make(
             backend.url or "built-in",
-            _client_of(backend, keys, clock, tracing),
+            _client_of(backend, keys, clock, tracing, budget),
             concurrency=backend.concurrency,
             model=backend.model,
             retry=RetryPolicy(attempts_max=backend.attempts),
@@ -86,13 +91,16 @@ def dispatchers_of(
             region=backend.region,
             meter=meters.backend(key, label_of(backend.url or "built-in")),
             traced=tracing is not None,
+            large=large,
         )
         for backend in usable_backends(config)
     ]
 
 
-def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None) -> Backend:
-    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock)
+def _client_of(
+    backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None, budget: Budget | None
+) -> Backend:
+    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock, budget=budget)
     if tracing is None:
         return client
     # Only a service that traces pays for it.
@@ -102,7 +110,13 @@ def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, traci
 
 
 def assembler_of(
-    config: Config, clock: Clock, filters: Mapping[str, "ContentFilter"], tracing: Tracing | None = None
+    config: Config,
+    clock: Clock,
+    filters: Mapping[str, "ContentFilter"],
+    tracing: Tracing | None = None,
+    *,
+    budget: Budget | None = None,
+    large: LargeAnswers | None = None,
 ) -> Callable[[StoredDeployment], Assembled]:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
@@ -111,7 +125,9 @@ def assembler_of(
         return Assembled(
             deployment=deployment_record(ordered),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
-            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters, tracing),
+            dispatchers=lambda: dispatchers_of(
+                ordered, config.backend_keys, clock, filters, tracing, budget=budget, large=large
+            ),
         )
 
     return assemble

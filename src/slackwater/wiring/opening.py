@@ -15,6 +15,8 @@ from slackwater.core.accounts.cost import price_of
 from slackwater.core.files.file import FileLimits
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.sending.budget import Budget
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
@@ -70,6 +72,9 @@ async def open_service(
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
+            # One for all deployments: memory is the process's.
+            budget = Budget(config.worker.memory_bytes)
+            large = LargeAnswers(offload)
             service = Service(
                 Doors(
                     ledger=ledger,
@@ -79,16 +84,25 @@ async def open_service(
                     fetcher=fetcher,
                     sender=sender,
                     tracing=tracing,
+                    budget=budget,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
                     backends=lambda deployment: dispatchers_of(
-                        by_key[deployment.key], config.backend_keys, clock, filters, tracing
+                        by_key[deployment.key],
+                        config.backend_keys,
+                        clock,
+                        filters,
+                        tracing,
+                        budget=budget,
+                        large=large,
                     ),
                     counter=counter,
                     accept_any=accept_any,
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
-                    assemble=None if accept_any else assembler_of(config, clock, filters, tracing),
+                    assemble=None
+                    if accept_any
+                    else assembler_of(config, clock, filters, tracing, budget=budget, large=large),
                 ),
                 settings_of(config),
                 readiness=Readiness(
@@ -101,7 +115,7 @@ async def open_service(
                 # Only a service that shows metrics pays for the library.
                 from slackwater.wiring.monitoring import Monitor
 
-                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path)
+                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path, budget=budget)
             yield service
             for each in filters.values():
                 await each.close()

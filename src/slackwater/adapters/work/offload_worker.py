@@ -1,7 +1,8 @@
 """What runs in the worker process of a ProcessOffload: pickled calls come on standard input, answers go to standard output.
 
 Started by its path, so it imports nothing of Slackwater before a call needs it. It ends when its input does, even in the
-middle of a call: so it dies with a parent that was killed. A message is its length in eight bytes, then a pickle.
+middle of a call: so it dies with a parent that was killed. A message is its length in eight bytes, then its bytes. A call
+is a number in eight bytes, a pickle, and as many messages of bytes that the pickle refers to, which are large and not copied.
 """
 
 import contextlib
@@ -13,6 +14,9 @@ import threading
 import traceback
 from typing import BinaryIO
 
+# A pickle, and the bytes that it refers to.
+Call = tuple[bytes, list[bytes]]
+
 
 def read_message(source: BinaryIO) -> bytes | None:
     """The next message, or None where the stream ended before or inside it."""
@@ -22,24 +26,47 @@ def read_message(source: BinaryIO) -> bytes | None:
     return message if len(header) == 8 and len(message) == length else None
 
 
-def write_message(target: BinaryIO, message: bytes) -> None:
+def write_message(target: BinaryIO, message: "bytes | memoryview") -> None:
     """Sends one message."""
     target.write(len(message).to_bytes(8, "little"))
     target.write(message)
     target.flush()
 
 
-def _take_calls(source: BinaryIO, calls: "queue.SimpleQueue[bytes]") -> None:
+def read_call(source: BinaryIO) -> "Call | None":
+    """The next call, or None where the stream ended before or inside it."""
+    header = source.read(8)
+    if len(header) < 8:
+        return None
+    messages: list[bytes] = []
+    for _ in range(1 + int.from_bytes(header, "little")):
+        if (message := read_message(source)) is None:
+            return None
+        messages.append(message)
+    return messages[0], messages[1:]
+
+
+def write_call(target: BinaryIO, call: bytes, buffers: "list[pickle.PickleBuffer]") -> None:
+    """Sends one call."""
+    target.write(len(buffers).to_bytes(8, "little"))
+    write_message(target, call)
+    for buffer in buffers:
+        with buffer.raw() as view:
+            write_message(target, view)
+
+
+def _take_calls(source: BinaryIO, calls: "queue.SimpleQueue[Call]") -> None:
     """Runs on a thread of its own, so that the end of the input is seen while a call is running."""
-    while (message := read_message(source)) is not None:
-        calls.put(message)
+    while (call := read_call(source)) is not None:
+        calls.put(call)
+        del call
     os._exit(0)
 
 
-def _outcome(call: bytes) -> bytes:
+def _outcome(call: "Call") -> bytes:
     """(True, what was returned) or (False, what was raised)."""
     try:
-        function, arguments = pickle.loads(call)  # noqa: S301 - from the parent process, over a pipe of ours
+        function, arguments = pickle.loads(call[0], buffers=call[1])  # noqa: S301 - from the parent, over a pipe of ours
         return pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
     except BaseException as error:
         # The parent shows its own stack; this is the one that says where it went wrong.
@@ -62,7 +89,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.path[:] = pickle.loads(read_message(source) or b"")  # noqa: S301
-    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
     threading.Thread(target=_take_calls, args=(source, calls), daemon=True).start()
     while True:
         try:

@@ -38,10 +38,13 @@ class ProcessOffload:
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Runs `function(*args)` in the worker process; all of it, and what it returns, must be picklable.
 
+        Bytes in a PickleBuffer are not copied into the call, and arrive as bytes.
+
         What it raises is raised here. A worker that dies is replaced once; if the second dies as well, SlackwaterError
         says so. Cancelling kills the worker.
         """
-        call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+        buffers: list[pickle.PickleBuffer] = []
+        call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
         async with self._one_at_a_time:
             if self._ending is not None:
                 self._ending.cancel()
@@ -50,7 +53,7 @@ class ProcessOffload:
                 for _ in range(2):
                     # Blocks for less than a millisecond: what a worker does to start, it does in its own time.
                     worker = self._worker = self._worker or _Worker()
-                    answer = await self._answer(worker, call)
+                    answer = await self._answer(worker, call, buffers)
                     if answer is not None:
                         succeeded, value = answer
                         if succeeded:
@@ -68,9 +71,11 @@ class ProcessOffload:
             f"the worker process for {name} ended twice before it answered, last with {how}; is the machine out of memory?"
         )
 
-    async def _answer(self, worker: "_Worker", call: bytes) -> tuple[bool, Any] | None:
+    async def _answer(
+        self, worker: "_Worker", call: bytes, buffers: list[pickle.PickleBuffer]
+    ) -> tuple[bool, Any] | None:
         """(True, what was returned), (False, what was raised), or None from a worker that died."""
-        waiting = asyncio.ensure_future(asyncio.to_thread(worker.ask, call))
+        waiting = asyncio.ensure_future(asyncio.to_thread(worker.ask, call, buffers))
         try:
             message = await asyncio.shield(waiting)
         except asyncio.CancelledError:
@@ -112,7 +117,7 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, call: bytes) -> bytes | None:
+    def ask(self, call: bytes, buffers: list[pickle.PickleBuffer]) -> bytes | None:
         """The answer to a call, or None if the process ended before it. Blocks."""
         source, target = self._process.stdout, self._process.stdin
         assert source is not None, "a pipe was asked for"
@@ -121,7 +126,7 @@ class _Worker:
             if self._greeting is not None:
                 offload_worker.write_message(target, self._greeting)  # type: ignore[arg-type]
                 self._greeting = None
-            offload_worker.write_message(target, call)  # type: ignore[arg-type]
+            offload_worker.write_call(target, call, buffers)  # type: ignore[arg-type]
             return offload_worker.read_message(source)  # type: ignore[arg-type]
         except OSError:
             return None

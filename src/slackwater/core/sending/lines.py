@@ -13,6 +13,9 @@ from slackwater.core.accounts.usage import Usage
 
 # No answer has that many. Usage with more, or with less than none, is not believed: it is as if there were none.
 TOKENS_MAX = 2**40
+# What is rewritten at a time in a large text.
+PIECE_BYTES = 1 << 20
+SPACE = b" \t\n\r\x0b\x0c"
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
 
 
@@ -113,6 +116,24 @@ def one_line(body: bytes) -> bytes:
     if b"\n" in body or b"\r" in body:
         return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
     return body
+
+
+def flatten(body: bytearray) -> None:
+    """Does the same to a large text where it lies, piece by piece, so that other threads have their turn in between."""
+    if b"\n" not in body and b"\r" not in body:
+        return
+    for start in range(0, len(body), PIECE_BYTES):
+        piece = body[start : start + PIECE_BYTES]
+        if b"\n" in piece or b"\r" in piece:
+            body[start : start + PIECE_BYTES] = piece.replace(b"\r", b" ").replace(b"\n", b" ")
+    end = len(body)
+    while end and body[end - 1] in SPACE:
+        end -= 1
+    del body[end:]
+    begin = 0
+    while begin < len(body) and body[begin] in SPACE:
+        begin += 1
+    del body[:begin]
 
 
 def error_body(body: bytes, status: int) -> bytes:

@@ -18,6 +18,7 @@ from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Retry
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter
 
@@ -43,6 +44,7 @@ class FilteredDispatcher(Dispatcher):
         region: str = "",
         meter: BackendMeter | None = None,
         traced: bool = False,
+        large: LargeAnswers | None = None,
     ) -> None:
         """As for the plain dispatcher, and the filter."""
         super().__init__(
@@ -57,6 +59,7 @@ class FilteredDispatcher(Dispatcher):
             region=region,
             meter=meter,
             traced=traced,
+            large=large,
         )
         self._filter = content_filter
         self._passed: dict[bytes, list[Findings]] = {}
@@ -113,7 +116,7 @@ class FilteredDispatcher(Dispatcher):
             answer = answer_of(path, reply.body)
             if answer is not None:
                 completions = await self._filter.completions(prompts, answer)
-                reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after)
+                reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after, reply.held)
             elif self._filter.policy.completions:
                 unseen = BackendError(f"the backend answered {reply.status} without a completion that can be filtered")
                 return self._no_answer(request, unseen, attempts, writer)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
 from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.judgement import RetryPolicy, Verdict, judge, judge_error
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter, counters, event
 
@@ -90,10 +92,12 @@ class Dispatcher:
         region: str = "",
         meter: BackendMeter | None = None,
         traced: bool = False,
+        large: LargeAnswers | None = None,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is. `chance` draws from [0, 1).
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
+        Without `large`, answers of any size are read here.
         """
         self.name = name
         self.region = region
@@ -101,6 +105,7 @@ class Dispatcher:
         self.gate = Gate(breaker, clock)
         self.meter = meter or BackendMeter()
         self.traced = traced
+        self._large = large
         self._backend = backend
         self._model = None if model is None else msgspec.json.encode(model)
         self._retry = retry
@@ -124,9 +129,25 @@ class Dispatcher:
         except asyncio.CancelledError:
             self._abandon_probe()
             raise
+        if self._large is not None and len(reply.body) > LARGE_BYTES:
+            return await self._read_large(self._large, request, reply, attempts, writer)
         if 200 <= reply.status < 300:
             return self._success(request, reply, attempts, writer)
         return self._refusal(request, reply, attempts, writer)
+
+    async def _read_large(
+        self, large: LargeAnswers, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter
+    ) -> Result | Retry:
+        """The same for an answer that would hold up everybody else if it were read here."""
+        try:
+            answer = await large.read(lines.read_answer, reply.body)
+            body = lines.wrapped_error(reply.body, reply.status) if answer is None else await large.one_line(reply.body)
+        except asyncio.CancelledError:
+            self._abandon_probe()
+            raise
+        if 200 <= reply.status < 300:
+            return self._answered(request, reply, attempts, writer, answer, body)
+        return self._refusal(request, reply, attempts, writer, body)
 
     async def _call(self, path: str, body: bytes) -> Reply:
         """Asks the backend, and sees how long that takes."""
@@ -147,6 +168,19 @@ class Dispatcher:
 
     def _success(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
         answer = lines.read_answer(reply.body)
+        body = reply.body if answer is None else lines.one_line(reply.body)
+        return self._answered(request, reply, attempts, writer, answer, body)
+
+    def _answered(
+        self,
+        request: Request,
+        reply: Reply,
+        attempts: int,
+        writer: lines.LineWriter,
+        answer: tuple[Usage | None, str | None] | None,
+        body: bytes,
+    ) -> Result | Retry:
+        """`answer` is what was read in the reply, `body` its text on one line."""
         if answer is None:
             return self._no_answer(
                 request,
@@ -158,10 +192,18 @@ class Dispatcher:
         self.meter.outcomes["success"] += 1
         if (usage := answer[0]) is not None:
             self.meter.tokens += usage.input_tokens + usage.output_tokens
-        text = writer.answered(request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body))
+        if reply.held is not None or len(body) > LARGE_BYTES:
+            parts = writer.answered_parts(request.line, request.custom_id, status=reply.status, body=body)
+            return Result(
+                request.line, Outcome.COMPLETED, b"", answer[0], answer[1], self.region, parts=parts, held=reply.held
+            )
+        text = writer.answered(request.line, request.custom_id, status=reply.status, body=body)
         return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1], self.region)
 
-    def _refusal(self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter) -> Result | Retry:
+    def _refusal(
+        self, request: Request, reply: Reply, attempts: int, writer: lines.LineWriter, body: bytes | None = None
+    ) -> Result | Retry:
+        """`body` is what is written if this is the end; by default it is made of the reply."""
         verdict = judge(reply.status, attempts=attempts, policy=self._retry, retry_after=reply.retry_after)
         if verdict is Verdict.WAIT:
             delay = self._retry.delay(1, chance=self._chance()) if reply.retry_after is None else reply.retry_after
@@ -181,7 +223,11 @@ class Dispatcher:
             self.meter.resent += 1
             delay = self._retry.delay(attempts, chance=self._chance())
             return Retry(max(delay, reply.retry_after or 0.0), counted=True)
-        body = lines.error_body(reply.body, reply.status)
+        if body is None:
+            body = lines.error_body(reply.body, reply.status)
+        if reply.held is not None or len(body) > LARGE_BYTES:
+            parts = writer.answered_parts(request.line, request.custom_id, status=reply.status, body=body)
+            return Result(request.line, Outcome.FAILED, b"", region=self.region, parts=parts, held=reply.held)
         text = writer.answered(request.line, request.custom_id, status=reply.status, body=body)
         return Result(request.line, Outcome.FAILED, text, region=self.region)
 

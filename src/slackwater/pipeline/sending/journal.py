@@ -9,6 +9,7 @@ from msgspec import Struct
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
 from slackwater.core.errors import StorageFull
+from slackwater.core.sending.budget import Budget, Held
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
@@ -21,7 +22,9 @@ class Pending:
     __slots__ = (
         "cached",
         "completed",
+        "counted",
         "errors",
+        "held",
         "lines",
         "model",
         "outputs",
@@ -38,15 +41,19 @@ class Pending:
         self.lines: list[int] = []
         self.model: str | None = None
         self.regions: set[str] = set()
-        self.size = self.completed = 0
+        # Places in the memory budget: of large results each its own, of the others their bytes.
+        self.held: list[Held] = []
+        self.size = self.completed = self.counted = 0
         self.read = self.cached = self.written = self.reasoning = 0
 
     def add(self, result: Result) -> None:
         self.lines.append(result.line)
-        self.size += len(result.text)
+        self.size += result.size
+        if result.held is not None:
+            self.held.append(result.held)
         if result.outcome is Outcome.COMPLETED:
             self.completed += 1
-            self.outputs.append(result.text)
+            self.outputs += result.parts or (result.text,)
             # Only what was completed is accounted for.
             if (usage := result.usage) is not None:
                 self.read += usage.input_tokens
@@ -54,7 +61,7 @@ class Pending:
                 self.written += usage.output_tokens
                 self.reasoning += usage.reasoning_tokens
         else:
-            self.errors.append(result.text)
+            self.errors += result.parts or (result.text,)
         if self.model is None:
             self.model = result.model
         if result.region:
@@ -65,6 +72,8 @@ class Pending:
         self.outputs += later.outputs
         self.errors += later.errors
         self.lines += later.lines
+        self.held += later.held
+        self.counted += later.counted
         self.size += later.size
         self.completed += later.completed
         self.read += later.read
@@ -73,6 +82,14 @@ class Pending:
         self.reasoning += later.reasoning
         self.model = self.model or later.model
         self.regions |= later.regions
+
+    def let_go(self, budget: Budget) -> None:
+        """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
+        self.outputs.clear()
+        self.errors.clear()
+        for held in self.held:
+            held.release()
+        budget.give_back(self.counted)
 
     def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         shard = lease.shard
@@ -117,8 +134,13 @@ class Journal:
         owner: str,
         lease_seconds: float,
         meter: DeploymentMeter | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it."""
+        """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it.
+
+        What waits to be committed is counted in the `budget`.
+        """
+        self._budget = budget or Budget()
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -137,7 +159,10 @@ class Journal:
             pending = self._pending[lease] = Pending()
         pending.add(result)
         lease.unjournaled += 1
-        self.size += len(result.text)
+        self.size += result.size
+        if result.held is None:
+            pending.counted += result.size
+            self._budget.take(result.size)
 
     async def commit(self) -> int:
         """Makes everything durable that was added before the call; returns how many results that were.
@@ -178,6 +203,7 @@ class Journal:
                 lease.committed += lines
                 committed += lines
                 self._count(pending, first.pop(lease.shard.batch_id, None))
+            pending.let_go(self._budget)
         counters["results_journaled"] += committed
         meters.commit_seconds.observe(self._clock.monotonic() - begun)
         return committed

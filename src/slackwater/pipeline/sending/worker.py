@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from slackwater.core.errors import StorageFull
 from slackwater.core.quota.dynamic import Throughput
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -54,8 +55,9 @@ class Worker:
         clock: Clock,
         hint: Hint,
         settings: WorkerSettings,
+        budget: Budget | None = None,
     ) -> None:
-        """`owner` is the name under which this incarnation leases; it is never used again."""
+        """`owner` is the name under which this incarnation leases; it is never used again. `budget`: of the whole process."""
         self.deployment = deployment
         self.dispatchers = dispatchers
         self._owner = owner
@@ -66,7 +68,13 @@ class Worker:
         self._settings = settings
         self._feed = Feed(clock, bytes_max=settings.in_flight_bytes)
         self._journal = Journal(
-            ledger, blobs, clock, owner=owner, lease_seconds=settings.lease_seconds, meter=meters.deployment(deployment)
+            ledger,
+            blobs,
+            clock,
+            owner=owner,
+            lease_seconds=settings.lease_seconds,
+            meter=meters.deployment(deployment),
+            budget=budget,
         )
         self._leases: list[Lease] = []
         self._commit_hint = Hint()
@@ -175,6 +183,8 @@ class Worker:
             elif lease.cause is None:
                 item.attempts += outcome.counted
                 feed.park(item, outcome.delay)
+            # A lane that waits must not keep a large body and a large answer alive.
+            del item, outcome
 
     def _keep(self, lease: Lease, result: Result) -> None:
         self._journal.add(lease, result)
