@@ -28,6 +28,9 @@ GLUE_BYTES_MAX = 1 << 15
 OVERHEAD_BYTES_MAX = 1 << 18
 # A compressed body up to here is unpacked on the spot, if no more than this comes out. The others go to a thread.
 INLINE_BYTES = 1 << 20
+# After so much of one answer everybody else has a turn: a fast peer can fill the socket as fast as we empty it, and the loop
+# would go on with it.
+TURN_BYTES = 1 << 20
 # A kept connection that the peer closes this soon after our request was closed before the peer saw it, or while it did
 # nothing yet. Later than that, the server had the request and died over it: that is told, not silently tried again.
 STALE_SECONDS = 5.0
@@ -68,9 +71,11 @@ class Connection(asyncio.Protocol):
         "_overhead",
         "_parser",
         "_reply_bytes_max",
+        "_resting",
         "_reusable",
         "_share",
         "_status",
+        "_turn_ends",
         "answering",
         "future",
         "idle_since",
@@ -108,6 +113,9 @@ class Connection(asyncio.Protocol):
         self.paused_at: float | None = None
         self.paused_seconds = 0.0
         self._share: Share | None = None
+        # Until the others have had their turn. And at which length of the answer that is next.
+        self._resting = False
+        self._turn_ends = 0
         self.used = self.answering = False
         self._fault: str | None = None
         self._overhead = self._status = 0
@@ -221,16 +229,30 @@ class Connection(asyncio.Protocol):
         share = self._share
         if share is None:
             share = self._share = budget.share(self._read_on)
-        if not share.grow(length - share.held) and self.paused_at is None:
-            self.paused_at = asyncio.get_running_loop().time()
-            self.transport.pause_reading()
+            self._turn_ends = TURN_BYTES
+        if not share.grow(length - share.held):
+            if self.paused_at is None:
+                self.paused_at = asyncio.get_running_loop().time()
+                if not self._resting:
+                    self.transport.pause_reading()
+        elif length >= self._turn_ends:
+            self._turn_ends = length + TURN_BYTES
+            if not self._resting:
+                self._resting = True
+                self.transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self.paused_at is None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _read_on(self) -> None:
         """There is room. The time that we did not read is not the peer's."""
         if self.paused_at is not None:
             self.paused_seconds += asyncio.get_running_loop().time() - self.paused_at
             self.paused_at = None
-            if not self.transport.is_closing():
+            if not self._resting and not self.transport.is_closing():
                 self.transport.resume_reading()
 
     def look_for_end(self) -> None:
