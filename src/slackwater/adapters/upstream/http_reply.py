@@ -29,7 +29,7 @@ ZLIB = zlib.MAX_WBITS
 BARE = -zlib.MAX_WBITS
 # What a step of unpacking takes in and brings out at most, more or less: some milliseconds of work.
 STEP_IN_BYTES = 1 << 16
-STEP_OUT_BYTES = 1 << 20
+STEP_OUT_BYTES = 1 << 18
 WINDOWS = {b"gzip": (GZIP,), b"x-gzip": (GZIP,), b"deflate": (ZLIB, BARE)}
 
 
@@ -121,7 +121,7 @@ class Unpacker:
         return len(self._left) + len(self._tail)
 
     def step(self) -> bool:
-        """Unpacks about a mebibyte more; whether that was all. Runs for some milliseconds, mostly without the interpreter.
+        """Unpacks some more; whether that was all. Runs for some milliseconds, mostly without the interpreter.
 
         Raises what `decoded` raises, as soon as it is seen.
         """
