@@ -18,6 +18,7 @@ import uvloop
 
 from slackwater.adapters.work.process_offload import InlineOffload, ProcessOffload
 from slackwater.core.errors import InvalidRequest, SlackwaterError
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Offload
 
 T = TypeVar("T")
@@ -111,6 +112,11 @@ def test_the_result_and_the_error_come_back(offload: Offload) -> None:
         assert await offload.run(sorted, [3, 1, 2]) == [1, 2, 3]
         assert len(await offload.run(bytes, 3_000_000)) == 3_000_000
         assert await offload.run(len, b"x" * 3_000_000) == 3_000_000
+        for body in (b"x" * 3_000_000, bytearray(b"x" * 3_000_000)):
+            assert await LargeAnswers(offload).read(len, body) == 3_000_000
+            # It may be changed again afterwards: nobody holds on to it.
+            if isinstance(body, bytearray):
+                body += b"y"
         with pytest.raises(InvalidRequest, match="no such thing") as caught:
             await offload.run(refuse)
         assert caught.value.param == "colour"

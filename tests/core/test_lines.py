@@ -10,6 +10,7 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.lines import (
     LineWriter,
     error_body,
+    flatten,
     is_object,
     one_line,
     read_answer,
@@ -125,3 +126,21 @@ def test_of_a_repeated_key_the_last_counts(other: str) -> None:
     """Validation takes the last of two custom_ids or bodies, whatever the first is; so must who sends the request."""
     line = read_input_line(f'{{"custom_id": {other}, "body": {other}, "custom_id": "a", "body": {{"x": 1}}}}'.encode())
     assert (line.custom_id, bytes(line.body)) == ("a", b'{"x": 1}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":1}',
+        b' \r\n{\n"a":\r1}\n\n',
+        b"\n\r\n",
+        b'{"a":\n1}' + b" " * 10,
+        b'\n{"a":"' + b"x" * 40 + b'",\r\n"b":2}\n',
+    ],
+)
+def test_a_large_text_is_put_on_one_line_where_it_lies(text: bytes) -> None:
+    """Piece by piece, wherever the pieces are cut, and with the result that small ones have."""
+    for size in (1, 3, 7, 1 << 20):
+        large = bytearray(text)
+        flatten(large, piece_bytes=size)
+        assert large == one_line(text)

@@ -28,8 +28,8 @@ GLUE_BYTES_MAX = 1 << 15
 OVERHEAD_BYTES_MAX = 1 << 18
 # A compressed body up to here is unpacked on the spot, if no more than this comes out. The others go to a thread.
 INLINE_BYTES = 1 << 20
-# After so much of one large answer everybody else has a turn: a fast peer can fill the socket as fast as we empty it, and the loop
-# would go on with it.
+# After so much of one large answer everybody else has a turn: a fast peer can fill the socket as fast as we empty it, and the
+# loop would go on with it.
 TURN_BYTES = 1 << 18
 # A kept connection that the peer closes this soon after our request was closed before the peer saw it, or while it did
 # nothing yet. Later than that, the server had the request and died over it: that is told, not silently tried again.

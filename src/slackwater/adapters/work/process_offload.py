@@ -63,6 +63,9 @@ class ProcessOffload:
                     self._worker = None
                     status = await asyncio.to_thread(worker.end)
             finally:
+                # Whose bytes they are may want to change them, however long a thread still holds on to the call.
+                for buffer in buffers:
+                    buffer.release()
                 if self._worker is not None:
                     self._ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire)
         name = getattr(function, "__qualname__", repr(function))
@@ -128,7 +131,8 @@ class _Worker:
                 self._greeting = None
             offload_worker.write_call(target, call, buffers)  # type: ignore[arg-type]
             return offload_worker.read_message(source)  # type: ignore[arg-type]
-        except OSError:
+        except (OSError, ValueError):
+            # The process has gone; or the caller has, and its bytes with it.
             return None
 
     def kill(self) -> None:

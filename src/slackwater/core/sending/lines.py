@@ -118,14 +118,14 @@ def one_line(body: bytes) -> bytes:
     return body
 
 
-def flatten(body: bytearray) -> None:
+def flatten(body: bytearray, *, piece_bytes: int = PIECE_BYTES) -> None:
     """Does the same to a large text where it lies, piece by piece, so that other threads have their turn in between."""
     if b"\n" not in body and b"\r" not in body:
         return
-    for start in range(0, len(body), PIECE_BYTES):
-        piece = body[start : start + PIECE_BYTES]
+    for start in range(0, len(body), piece_bytes):
+        piece = body[start : start + piece_bytes]
         if b"\n" in piece or b"\r" in piece:
-            body[start : start + PIECE_BYTES] = piece.replace(b"\r", b" ").replace(b"\n", b" ")
+            body[start : start + piece_bytes] = piece.replace(b"\r", b" ").replace(b"\n", b" ")
     end = len(body)
     while end and body[end - 1] in SPACE:
         end -= 1
