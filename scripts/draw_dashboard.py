@@ -203,6 +203,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Answers on their way in and results that are not durable yet, beside the budget for them.",
                 [
                     (f"slackwater_memory_held_bytes{{{ON}}}", "{{instance}} held"),
+                    (f"slackwater_memory_held_most_bytes{{{ON}}}", "{{instance}} most"),
                     (f"slackwater_memory_budget_bytes{{{ON}}}", "{{instance}} budget"),
                 ],
             ),
