@@ -195,6 +195,8 @@ class Engine:
             if not use.ready and use in self.uses:
                 use.ready = True
                 self._row.append(use)
+            # A lane that waits must not keep a large body alive.
+            del found, item
 
     def _next(self, now: float) -> tuple[Use, Item] | None:
         """The next request to go out, and whose it is."""

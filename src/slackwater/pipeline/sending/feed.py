@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Trial, Verdict
@@ -193,9 +194,11 @@ class Feed:
         ended: Callable[[Item, Verdict], None] = lambda item, verdict: None,
         wake: Callable[[], None] = lambda: None,
         settle: Callable[[Door], None] = lambda door: None,
+        budget: Budget | None = None,
     ) -> None:
         """`ended` is told of lines that end without another call; `wake` that there may be something to take; `settle`
-        that a line waits for a request of ours through a door.
+        that a line waits for a request of ours through a door. Bodies that are out and open shards are counted in the
+        `budget`, which holds up none of them: they have bounds of their own.
         """
         self._clock = clock
         self._bytes_max = bytes_max
@@ -204,6 +207,7 @@ class Feed:
         self._ended = ended
         self._wake = wake
         self._settle = settle
+        self._budget = budget or Budget()
         self._leases: deque[Lease] = deque()
         self._open: set[Lease] = set()
         # When, in which order, and what.
@@ -245,6 +249,7 @@ class Feed:
         """Opens a shard for the lanes."""
         self._leases.append(lease)
         self._open.add(lease)
+        self._budget.take(lease.held)
         self._make_room()
         self._wake()
 
@@ -253,11 +258,15 @@ class Feed:
         for lease in sorted(self._open, key=lambda each: (each.shard.batch_id, each.shard.index)):
             if kept <= KEPT_BYTES:
                 return
-            kept -= lease.let_go()
+            gone = lease.let_go()
+            kept -= gone
+            self._budget.give_back(gone)
 
     def close(self, lease: Lease) -> None:
         """A shard has an end, or is given back."""
-        self._open.discard(lease)
+        if lease in self._open:
+            self._open.remove(lease)
+            self._budget.give_back(lease.held)
 
     # Taking
 
@@ -280,6 +289,7 @@ class Feed:
             item = self._take_fresh(taker, now)
         if item is not None:
             self._bytes += item.size
+            self._budget.take(item.size)
             item.lease.circuit.in_flight += 1
         return item
 
@@ -290,6 +300,7 @@ class Feed:
             if item.lease.cause is None:
                 self._unwait(item)
                 self._bytes += item.size
+                self._budget.take(item.size)
                 item.lease.circuit.in_flight += 1
                 return item
         return None
@@ -360,6 +371,7 @@ class Feed:
         """The call for this item is over, whatever came of it."""
         full = self._bytes >= self._bytes_max
         self._bytes -= item.size
+        self._budget.give_back(item.size)
         item.lease.circuit.in_flight -= 1
         if full and self._bytes < self._bytes_max:
             self._wake()
