@@ -198,9 +198,9 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 [(f"slackwater_data_free_bytes{{{ON}}}", "{{instance}}")],
             ),
             (
-                "Memory held by answers",
+                "Memory held by requests and answers",
                 "bytes",
-                "Answers on their way in and results that are not durable yet, beside the budget for them.",
+                "Requests that are out, open shards, answers on their way in and results that are not durable yet, beside the budget.",
                 [
                     (f"slackwater_memory_held_bytes{{{ON}}}", "{{instance}} held"),
                     (f"slackwater_memory_held_most_bytes{{{ON}}}", "{{instance}} most"),

@@ -108,8 +108,14 @@ COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group 
 JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
-MEMORY_BUDGET = _gauge("memory_budget_bytes", "Bytes of answers and results that may lie in memory at once.")
-MEMORY_HELD = _gauge("memory_held_bytes", "Bytes of answers on their way in, and of results that are not durable yet.")
+MEMORY_BUDGET = _gauge(
+    "memory_budget_bytes",
+    "Bytes of requests, answers and results that may lie in memory before large answers take turns.",
+)
+MEMORY_HELD = _gauge(
+    "memory_held_bytes",
+    "Bytes of requests that are out, open shards, answers on their way in, and results that are not durable yet.",
+)
 MEMORY_MOST = _gauge("memory_held_most_bytes", "The most that there were of these since the start of the process.")
 MEMORY_WAITING = _gauge(
     "memory_waiting_answers", "Large answers that are not read on at the moment, because there is no room for them."

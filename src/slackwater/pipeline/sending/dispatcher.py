@@ -132,7 +132,10 @@ class Dispatcher:
             self.last_error = (str(error), self._clock.monotonic())
             return evidence_of_error(error), False
         if 200 <= reply.status < 300:
-            answer = read_answer(reply.body, path=self._path)
+            if self._large is not None and len(reply.body) > LARGE_BYTES:
+                answer = await self._large.read(reply.body, path=self._path)
+            else:
+                answer = read_answer(reply.body, path=self._path)
             if isinstance(answer, Answer):
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
