@@ -60,19 +60,19 @@ class QuotaMachine(RuleBasedStateMachine):
         self.deployments[new.id] = name
 
     @precondition(lambda self: self.tokens)
-    @rule(data=st.data(), tokens=st.integers(0, 1_000), lines=st.integers(1, 3))
-    def count(self, data: st.DataObject, tokens: int, lines: int) -> None:
+    @rule(data=st.data(), tokens=st.integers(0, 1_000), lines=st.integers(1, 3), shards=st.integers(1, 3))
+    def count(self, data: st.DataObject, tokens: int, lines: int, shards: int) -> None:
         """Validation puts the count in the place of the estimate, where the batch still waits for it."""
         batch_id = self._any(data)
-        shard = NewShard(offset=0, length=10, lines=lines, tokens=tokens)
+        cut = [NewShard(offset=10 * index, length=10, lines=lines, tokens=tokens) for index in range(shards)]
         accepted = self.runner.run(
             self.ledger.accept_batch(
                 batch_id,
                 deployment=self.deployments[batch_id],
                 endpoint="/chat/completions",
-                total=lines,
+                total=lines * shards,
                 tokens=tokens,
-                shards=[shard],
+                shards=cut,
             )
         )
         if accepted:
@@ -92,15 +92,23 @@ class QuotaMachine(RuleBasedStateMachine):
         for waiting in self.runner.run(self.ledger.unranked()):
             self.runner.run(self.ledger.rank_shards(waiting.batch_id, [float(n) for n in range(waiting.shards)]))
 
-    @rule(name=st.sampled_from(NAMES), finished=st.booleans())
-    def work(self, name: str, finished: bool) -> None:
-        """A shard is done, or given back."""
+    @rule()
+    def lose(self) -> None:
+        """Every lease is over, and what was in somebody's hands goes back, or stops with its batch."""
+        self.runner.run(self.ledger.release_leases(now=2.0 * LONG))
+        assert self.runner.run(self.ledger.release_leases(now=2.0 * LONG)) == 0
+
+    @rule(name=st.sampled_from(NAMES), end=st.sampled_from(("finished", "given back", "kept")))
+    def work(self, name: str, end: str) -> None:
+        """A shard is done, given back, or kept until its lease is over."""
         shard: Shard | None = self.runner.run(
             self.ledger.claim_shard([name], owner="w", now=0.0, lease_seconds=float(LONG))
         )
         if shard is None:
             return
-        if not finished:
+        if end == "kept":
+            return
+        if end == "given back":
             self.runner.run(self.ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch))
             return
         results = segment(shard, *range(shard.lines))

@@ -193,7 +193,7 @@ class StudioContract:
         run(story)
 
     def test_batches_at_work(self, run: Any) -> None:
-        """How far each is that runs, and when its first result came."""
+        """How far each is that runs, when its first result came, and how many answers were mended."""
 
         async def story(ledger: Ledger) -> None:
             await started(ledger, 0, shards=(3,))
@@ -208,6 +208,14 @@ class StudioContract:
             found = await ledger.batch("batch-0")
             assert found is not None
             assert found.first_result_at == 17
+            assert found.answers_mended == 0
+            mended = msgspec.structs.replace(segment(shard, 2), mended=1)
+            late = msgspec.structs.replace(segment(shard, 2, epoch=shard.epoch + 1), mended=1)
+            assert await ledger.commit_segments([late], now=31.0, lease_seconds=9) == [("batch-0", shard.index)]
+            await ledger.commit_segments([mended], now=31.0, lease_seconds=9)
+            found = await ledger.batch("batch-0")
+            assert found is not None
+            assert found.answers_mended == 1
 
         run(story)
 

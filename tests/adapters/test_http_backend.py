@@ -69,7 +69,7 @@ def test_status_and_html_are_passed_on(run: Callable[..., T]) -> None:
         await peer.request()
         await peer.answer(b"<html>oops</html>", status="502 Bad Gateway", headers="Content-Type: text/html\r\n")
 
-    assert run(one(script)) == Reply(502, b"<html>oops</html>")
+    assert run(one(script)) == Reply(502, b"<html>oops</html>", content_type="text/html")
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,10 @@ def test_an_answer_that_is_too_large(run: Callable[..., T]) -> None:
         await peer.request()
         await peer.answer(b"x" * 200_000)
 
-    with pytest.raises(BackendReplyBroken, match="larger than 100000 bytes"):
+    with pytest.raises(BackendReplyBroken, match=r"larger than 100000 bytes.*`answer_bytes`") as caught:
         run(one(script, reply_bytes_max=100_000))
+    # Another call would bring another such answer.
+    assert caught.value.final
 
 
 def test_a_hang_before_the_answer(run: Callable[..., T]) -> None:
@@ -222,8 +224,9 @@ def test_compressed_against_our_wish(run: Callable[..., T]) -> None:
         await peer.answer(gzip.compress(b"x" * 50_000), headers="Content-Encoding: gzip\r\n")
 
     assert run(one(script)).body == b"x" * 50_000
-    with pytest.raises(BackendReplyBroken, match="larger than"):
+    with pytest.raises(BackendReplyBroken, match="larger than") as caught:
         run(one(script, reply_bytes_max=10_000))
+    assert caught.value.final
 
 
 def test_cancelling_closes_the_connection(run: Callable[..., T]) -> None:

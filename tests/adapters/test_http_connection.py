@@ -101,6 +101,32 @@ def test_an_answer_cut_anywhere(loop: asyncio.AbstractEventLoop, answer: bytes, 
         assert caller.idle == [caller.connection]
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "content_type", "location"),
+    [
+        ("200 OK", b"", b"{}", None, None),
+        ("200 OK", b"Location: /x\r\n", b"{}", None, None),
+        ("200 OK", b"", b"<html>", "text/html; charset=x", None),
+        ("200 OK", b"", b"", "text/html; charset=x", None),
+        ("400 Bad", b"", b"{}", "text/html; charset=x", None),
+        ("307 Moved", b"location: /elsewhere\r\n", b"", "text/html; charset=x", "/elsewhere"),
+    ],
+)
+def test_what_a_person_wants_to_know(
+    loop: asyncio.AbstractEventLoop,
+    status: str,
+    headers: bytes,
+    body: bytes,
+    content_type: str | None,
+    location: str | None,
+) -> None:
+    """The content type of what is no answer, and where a redirect points to; an answer pays for neither."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=x\r\nContent-Length: {len(body)}\r\n".encode()
+    outcome = Caller(loop).call([head + headers + b"\r\n" + body])
+    assert isinstance(outcome, Reply)
+    assert (outcome.content_type, outcome.location) == (content_type, location)
+
+
 @given(data=st.data())
 def test_many_answers_cut_in_any_way(loop: asyncio.AbstractEventLoop, data: st.DataObject) -> None:
     """Answers in a row over one connection do not see each other, however each of them is cut."""

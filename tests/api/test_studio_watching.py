@@ -195,6 +195,7 @@ def test_progress_of_a_finished_batch(call: Caller) -> None:
     progress = call("GET", f"/batches/{batch['id']}/progress").json
     assert progress["counts"] == batch["request_counts"]
     assert progress["input_tokens"] == batch["usage"]["input_tokens"]
+    assert progress["answers_mended"] == 0
     assert (progress["regions"], progress["currency"], progress["model"]) == (["west"], "EUR", "echo")
     assert progress["cost"] == call("GET", f"/batches/{batch['id']}/cost").json["usage"]["cost"]
 

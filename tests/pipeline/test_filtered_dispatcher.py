@@ -210,6 +210,34 @@ def test_errors_of_the_backend_are_as_ever() -> None:
     played(story)
 
 
+def test_a_mended_answer_is_counted_as_one() -> None:
+    """Its texts are looked at as everybody will read them."""
+
+    async def story(loop: VirtualLoop) -> None:
+        body = reply("cafX").body.replace(b"X", b"\xe9")
+        outcome = await House(loop, Model(Reply(200, body))).attempt(chat("hello"))
+        assert isinstance(outcome, Result)
+        assert outcome.mended
+        assert line(outcome)["response"]["body"]["choices"][0]["message"]["content"] == "caf\ufffd"
+
+    played(story)
+
+
+def test_half_a_completion_does_not_come_with_an_error() -> None:
+    """An error inside is judged as the refusal that it is; what broke off has not been looked at, and is not shown."""
+
+    async def story(loop: VirtualLoop) -> None:
+        error = b'{"error":{"code":400,"message":"m"}'
+        outcome = await House(loop, Model(Reply(200, error + b"}"))).attempt(chat("hello"))
+        assert line(outcome)["response"]["body"]["error"]["message"] == "m"
+        half = error + b',"choices":[{"message":{"content":"half a bluefin"}}]}'
+        outcome = await House(loop, Model(Reply(200, half))).attempt(chat("hello"))
+        assert line(outcome)["response"]["status_code"] == 400
+        assert b"half a bluefin" not in outcome.text
+
+    played(story)
+
+
 @pytest.mark.parametrize("answer", [b"<html>", b'{"choices":null}', b'{"choices":[{}]}', b"{}"])
 def test_an_answer_that_cannot_be_looked_at_does_not_pass(answer: bytes) -> None:
     """It counts as a broken answer, and is tried again."""

@@ -8,7 +8,8 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.cost import GroupBy, cost_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
-from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, read_answer
+from slackwater.core.sending.answers import Answer, read_answer
+from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED
 from slackwater.ports import Segment
 
 
@@ -127,12 +128,12 @@ class Checks:
     def _account(self, batch: Batch, output: list[dict[str, Any]]) -> None:
         usage = Usage()
         for line in output:
-            read = read_answer(json.dumps(line["response"]["body"]).encode())
-            assert read is not None
-            assert read[0] is not None
-            usage += read[0]
+            read = read_answer(json.dumps(line["response"]["body"]).encode(), path=batch.endpoint.removeprefix("/v1"))
+            assert isinstance(read, Answer)
+            assert read.usage is not None
+            usage += read.usage
             assert batch.price is not None
-            self._cost += cost_of(read[0], batch.price)
+            self._cost += cost_of(read.usage, batch.price)
         must(batch.usage == usage, f"{batch.id}: its usage is {batch.usage}, that of its lines {usage}")
         self._usage += usage
         self._completed += len(output)

@@ -36,6 +36,7 @@ async def get_progress(request: Request) -> Response:
             tokens_per_second=None if rates is None else round(rates.tokens_per_second, 1),
             seconds_left=None if left is None else left.seconds,
             seconds_left_range=None if left is None else [left.low, left.high],
+            answers_mended=batch.answers_mended,
             first_result_at=batch.first_result_at,
             deployment=deployment_name(batch),
             model=batch.model,

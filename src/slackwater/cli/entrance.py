@@ -98,7 +98,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         blobs=blobs,
         clock=clock,
         intake=Intake(ledger, blobs, clock, upload_bytes_max=limits.upload_bytes, limits=file_limits),
-        admission=Admission(ledger, blobs, clock, wake=service.hint.notify, deployments=deployments),
+        admission=Admission(ledger, blobs, clock, wake=service.hints.asked, deployments=deployments),
         uploads=Uploads(
             ledger,
             blobs,
@@ -106,7 +106,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
             bytes_max=lambda purpose: limits.upload_bytes if purpose is Purpose.BATCH else limits.upload_parts_bytes,
             limits=file_limits,
             new_file_id=new_file_id,
-            wake=service.upload_hint.notify,
+            wake=service.hints.uploads.notify,
         ),
         importer=service.importer_of(ledger),
         retries=BatchRetries(ledger, blobs, clock, offload, new_file_id=new_file_id),

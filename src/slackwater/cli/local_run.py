@@ -153,7 +153,7 @@ async def _watch(service: Service, show: Callable[[Progress], None]) -> Batch:
         )
         if batch.terminal:
             return batch
-        await service.hint.wait(service.clock, 0.2)
+        await service.hints.ended.wait(service.clock, 0.2)
 
 
 def _umask() -> int:

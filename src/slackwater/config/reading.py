@@ -198,6 +198,8 @@ def _check(config: Config, faults: list[str]) -> None:
         for name in struct.__struct_fields__:
             if getattr(struct, name) < 0:
                 faults.append(f"{where}: {name} must not be negative")
+    if config.worker.answer_bytes == 0:
+        faults.append("[worker]: answer_bytes must be more than 0")
     faults += faults_of_monitoring(config.metrics, config.tracing, keys=bool(server.api_key_envs), loopback=LOOPBACK)
     _check_imports(config.imports, faults)
     check_filters(config.content_filters, faults)

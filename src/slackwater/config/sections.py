@@ -61,6 +61,9 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     """How long a stop waits for calls in flight."""
     in_flight_bytes: int = 32 << 20
     """Bodies of requests in flight per deployment; bounds memory when lines are large."""
+    answer_bytes: int = 64 << 20
+    """Largest answer of a backend. A request with a larger one fails after one call. Chats are far below; a large batch of
+    embeddings has some 30 MiB."""
 
 
 class ImportsConfig(Struct, frozen=True, kw_only=True):

@@ -195,6 +195,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     cancelled_at: int | None = None
     first_result_at: int | None = None
     """When the first of its results was journaled."""
+    answers_mended: int = 0
+    """How many of its answers had to be made valid JSON."""
 
     @property
     def terminal(self) -> bool:

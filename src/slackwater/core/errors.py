@@ -183,12 +183,16 @@ class BackendTimeout(BackendError):
 
 
 class BackendReplyBroken(BackendError):
-    """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit."""
+    """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit.
+
+    `final`: another call would bring the same, and is not worth its price.
+    """
 
     code = "backend_reply_broken"
 
-    def __init__(self, message: str, *, lost: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, sent: bool = True, final: bool = False, lost: bool = False) -> None:
+        super().__init__(message, sent=sent)
+        self.final = final
         self.lost = lost
 
 

@@ -2,12 +2,16 @@
 
 A stage's `step()` does one unit of work and says how it went. After work there may be more: step again at once. After
 nothing, wait for a hint or for the idle time. After an error, back off; the ledger still knows what is to be done.
+
+Each stage has a hint of its own, and so have the claims of each deployment: who has done something wakes those who may have
+something to do now, and nobody else has to look.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from weakref import WeakValueDictionary
 
 from slackwater.core.errors import StorageFull
 from slackwater.ports import Clock
@@ -30,16 +34,21 @@ class Hint:
     def __init__(self) -> None:
         # A dict for its order: whoever waits longest is woken first, and a simulation can be replayed.
         self._waiters: dict[asyncio.Future[None], None] = {}
+        self.count = 0
+        """How often it was given."""
 
     def notify(self) -> None:
         """Wakes everybody who waits. Must be called on the event loop."""
+        self.count += 1
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
 
-    async def wait(self, clock: Clock, seconds: float) -> None:
-        """Returns at the next hint, or after `seconds`."""
+    async def wait(self, clock: Clock, seconds: float, *, seen: int | None = None) -> None:
+        """Returns at the next hint, or after `seconds`; at once where it was given since its count was `seen`."""
+        if seen is not None and self.count != seen:
+            return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
         sleeping = asyncio.ensure_future(clock.sleep(seconds))
@@ -48,6 +57,57 @@ class Hint:
         finally:
             self._waiters.pop(waiter, None)
             sleeping.cancel()
+
+
+class Hints:
+    """The hints of a service: one for each stage, and one for the claims of each deployment."""
+
+    def __init__(self) -> None:
+        self.validate = Hint()
+        self.enqueue = Hint()
+        self.schedule = Hint()
+        self.finalize = Hint()
+        self.uploads = Hint()
+        self.imports = Hint()
+        self.webhooks = Hint()
+        self.deployments = Hint()
+        """For those that are being deleted."""
+        self.ended = Hint()
+        """For whoever waits until a batch has ended."""
+        # A hint lives as long as a worker has it.
+        self._claims: WeakValueDictionary[str, Hint] = WeakValueDictionary()
+
+    def claims_of(self, deployment: str) -> Hint:
+        """For whoever claims shards of a deployment, by its key."""
+        hint = self._claims.get(deployment)
+        if hint is None:
+            hint = self._claims[deployment] = Hint()
+        return hint
+
+    def claimable(self, deployment: str) -> None:
+        """There may be shards to claim."""
+        hint = self._claims.get(deployment)
+        if hint is not None:
+            hint.notify()
+
+    def asked(self) -> None:
+        """A batch was made, or is to be cancelled: one that no worker has in hand can end at once."""
+        self.validate.notify()
+        self.finalize.notify()
+
+    def batch_ended(self) -> None:
+        """Its tokens may make room, somebody may be to hear of it, and its deployment may be free to go."""
+        for hint in (self.enqueue, self.webhooks, self.deployments, self.ended):
+            hint.notify()
+
+    def house_kept(self) -> None:
+        """Leases of the dead may be back in the queue, and windows over."""
+        for hint in (self.finalize, *self._claims.values()):
+            hint.notify()
+
+
+def _nobody() -> None:
+    """Wakes nobody."""
 
 
 class Loop:
@@ -63,10 +123,12 @@ class Loop:
         idle_seconds: float,
         every: bool = False,
         of: str = "",
+        then: Callable[[], None] = _nobody,
     ) -> None:
         """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short.
 
-        `of` is the deployment that a stage works for, where it works for one.
+        `of` is the deployment that a stage works for, where it works for one. `then` is called after each step that has done
+        something, to wake who may have something to do now.
         """
         self.name = name
         self.of = of
@@ -79,6 +141,7 @@ class Loop:
         self._hint = hint
         self._idle_seconds = idle_seconds
         self._every = every
+        self._then = then
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -89,6 +152,8 @@ class Loop:
         """Repeats until `end`."""
         back_off = BACK_OFF_FIRST
         while not self._ending.is_set():
+            # What is hinted at while the step looks elsewhere must not be lost.
+            seen = self._hint.count
             try:
                 pace = await self._step()
             except StorageFull as error:
@@ -106,14 +171,15 @@ class Loop:
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             back_off, self.failures = BACK_OFF_FIRST, 0
+            if pace is Pace.BUSY:
+                self._then()
             if self._every:
                 await self._wait(self._clock.sleep(self._idle_seconds))
             elif pace is Pace.BUSY:
-                self._hint.notify()
                 # A stage that always has work must still let the others run.
                 await asyncio.sleep(0)
             else:
-                await self._wait(self._hint.wait(self._clock, self._idle_seconds))
+                await self._wait(self._hint.wait(self._clock, self._idle_seconds, seen=seen))
 
     async def _wait(self, what: Awaitable[None]) -> None:
         """Waits, unless the loop is to end."""

@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.batch import Batch, RequestCounts
+from slackwater.core.batch import RequestCounts
 from slackwater.core.files.file import File
+from slackwater.core.quota.enqueued import WaitingBatch
 from slackwater.ports.blobs import BlobRange
 
 
@@ -68,6 +69,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     model: str | None = None
     regions: tuple[str, ...] = ()
     """Where the backends stand that answered."""
+    mended: int = 0
+    """How many of the completed ones had an answer that was not quite JSON."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):
@@ -92,10 +95,13 @@ class UnfinishedShard(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """The validated batches of a deployment that wait for room, oldest first, and the tokens that others hold."""
+    """The validated batches of a deployment that wait for room, oldest first, and the tokens that others hold.
+
+    Of many, the oldest: whoever has let them in asks again.
+    """
 
     deployment: str
-    batches: list[Batch]
+    batches: list[WaitingBatch]
     held: int
 
 

@@ -3,7 +3,7 @@
 import urllib.parse
 
 from slackwater.adapters.upstream.echo_backend import EchoBackend
-from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
 from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
@@ -23,8 +23,8 @@ def headers_of(config: BackendConfig, *, key: str | None) -> dict[str, str]:
     return headers
 
 
-def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backend:
-    """The client for one configured backend. Raises ConfigError."""
+def backend_of(config: BackendConfig, *, key: str | None, clock: Clock, answer_bytes: int = REPLY_BYTES_MAX) -> Backend:
+    """The client for one configured backend, with answers up to so many bytes. Raises ConfigError."""
     if config.echo is not None:
         echo = config.echo
         return EchoBackend(
@@ -43,6 +43,7 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock) -> Backe
             timeouts=Timeouts(
                 connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
             ),
+            reply_bytes_max=answer_bytes,
             connections_max=config.concurrency,
         )
     except ValueError as error:

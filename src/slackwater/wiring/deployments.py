@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX
 from slackwater.config import (
     BackendConfig,
     Config,
@@ -64,6 +65,8 @@ def dispatchers_of(
     filters: Mapping[str, "ContentFilter"],
     tracing: Tracing | None = None,
     engines: Engines | None = None,
+    *,
+    answer_bytes: int = REPLY_BYTES_MAX,
 ) -> list[Dispatcher]:
     """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
     make: Callable[..., Dispatcher] = Dispatcher
@@ -80,7 +83,7 @@ def dispatchers_of(
         made.append(
             make(
                 backend.url or "built-in",
-                _client_of(backend, keys, clock, tracing),
+                _client_of(backend, keys, clock, tracing, answer_bytes=answer_bytes),
                 engine=engine,
                 door=engines.door(engine, backend, key=keys.get(backend.api_key_env or "")),
                 concurrency=backend.concurrency,
@@ -95,8 +98,10 @@ def dispatchers_of(
     return made
 
 
-def _client_of(backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None) -> Backend:
-    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock)
+def _client_of(
+    backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None, *, answer_bytes: int
+) -> Backend:
+    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock, answer_bytes=answer_bytes)
     if tracing is None:
         return client
     # Only a service that traces pays for it.
@@ -119,7 +124,9 @@ def assembler_of(
         return Assembled(
             deployment=deployment_record(ordered),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
-            dispatchers=lambda: dispatchers_of(ordered, config.backend_keys, clock, filters, tracing, engines),
+            dispatchers=lambda: dispatchers_of(
+                ordered, config.backend_keys, clock, filters, tracing, engines, answer_bytes=config.worker.answer_bytes
+            ),
         )
 
     return assemble

@@ -85,7 +85,13 @@ async def open_service(
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
                     backends=lambda deployment: dispatchers_of(
-                        by_key[deployment.key], config.backend_keys, clock, filters, tracing, engines
+                        by_key[deployment.key],
+                        config.backend_keys,
+                        clock,
+                        filters,
+                        tracing,
+                        engines,
+                        answer_bytes=config.worker.answer_bytes,
                     ),
                     counter=counter,
                     accept_any=accept_any,

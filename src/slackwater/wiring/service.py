@@ -22,7 +22,7 @@ from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.input.validator import Validator
-from slackwater.pipeline.loops import Hint, Loop
+from slackwater.pipeline.loops import Hint, Hints, Loop
 from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -120,11 +120,7 @@ class Service:
         self.ledger = ledger
         self.blobs = blobs
         self.clock = clock
-        self.hint = Hint()
-        # One of its own: uploads end seldom, and batches call theirs all the time.
-        self.upload_hint = Hint()
-        self.import_hint = Hint()
-        self.webhook_hint = Hint()
+        self.hints = hints = Hints()
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.fleet = Fleet(
@@ -135,8 +131,9 @@ class Service:
                 ledger=ledger,
                 blobs=blobs,
                 clock=clock,
-                hint=self.hint,
+                hint=hints.claims_of(deployment.key),
                 settings=settings.worker,
+                finished=hints.finalize.notify,
             )
         )
         for deployment in offer.deployments:
@@ -145,7 +142,7 @@ class Service:
             ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
         )
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=self.hint.notify
+            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify
         )
         self.validator = Validator(
             ledger,
@@ -162,7 +159,7 @@ class Service:
             tracing=doors.tracing,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
-        self.scheduler = Scheduler(ledger)
+        self.scheduler = Scheduler(ledger, wake=hints.claimable)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
         self.janitor = Janitor(ledger, blobs, clock)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock)
@@ -206,7 +203,7 @@ class Service:
             self.clock,
             fetcher=self._doors.fetcher,
             new_id=new_upload_file_id,
-            wake=self.import_hint.notify,
+            wake=self.hints.imports.notify,
             limits=self._settings.files,
             chance=random.random,
         )
@@ -214,38 +211,80 @@ class Service:
     def webhooks_of(self, resource: str) -> WebhookEndpoints:
         """The webhook endpoints of a resource."""
         return WebhookEndpoints(
-            self.ledger, self.clock, sender=self._doors.sender, resource=resource, wake=self.webhook_hint.notify
+            self.ledger, self.clock, sender=self._doors.sender, resource=resource, wake=self.hints.webhooks.notify
         )
 
     def loops(self) -> list[Loop]:
         """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
-        clock, hint = self.clock, self.hint
+        clock, hints = self.clock, self.hints
         stages = [
-            Loop("validate", self.validator.step, clock=clock, hint=hint, idle_seconds=1.0),
-            Loop("enqueue", self.enqueuer.step, clock=clock, hint=hint, idle_seconds=1.0),
-            Loop("schedule", self.scheduler.step, clock=clock, hint=hint, idle_seconds=1.0),
-            Loop("finalize", self.finalizer.step, clock=clock, hint=hint, idle_seconds=1.0),
-            Loop("janitor", self.janitor.step, clock=clock, hint=hint, idle_seconds=5.0, every=True),
-            Loop("uploads", self.upload_janitor.step, clock=clock, hint=self.upload_hint, idle_seconds=5.0),
+            Loop(
+                "validate",
+                self.validator.step,
+                clock=clock,
+                hint=hints.validate,
+                idle_seconds=1.0,
+                then=hints.enqueue.notify,
+            ),
+            Loop(
+                "enqueue",
+                self.enqueuer.step,
+                clock=clock,
+                hint=hints.enqueue,
+                idle_seconds=1.0,
+                then=hints.schedule.notify,
+            ),
+            Loop("schedule", self.scheduler.step, clock=clock, hint=hints.schedule, idle_seconds=1.0),
+            Loop(
+                "finalize",
+                self.finalizer.step,
+                clock=clock,
+                hint=hints.finalize,
+                idle_seconds=1.0,
+                then=hints.batch_ended,
+            ),
+            Loop(
+                "janitor",
+                self.janitor.step,
+                clock=clock,
+                hint=Hint(),
+                idle_seconds=5.0,
+                every=True,
+                then=hints.house_kept,
+            ),
+            Loop("uploads", self.upload_janitor.step, clock=clock, hint=hints.uploads, idle_seconds=5.0),
         ]
         stages += [
-            Loop(f"import-{number}", self.importer.step, clock=clock, hint=self.import_hint, idle_seconds=1.0)
+            Loop(
+                f"import-{number}",
+                self.importer.step,
+                clock=clock,
+                hint=hints.imports,
+                idle_seconds=1.0,
+                then=hints.imports.notify,
+            )
             for number in range(self._importing)
         ]
         if self._doors.sender is not None:
-            deliverer, webhook_hint = self.deliverer, self.webhook_hint
             stages += [
-                Loop(f"webhook-{number}", deliverer.step, clock=clock, hint=webhook_hint, idle_seconds=1.0)
+                Loop(
+                    f"webhook-{number}",
+                    self.deliverer.step,
+                    clock=clock,
+                    hint=hints.webhooks,
+                    idle_seconds=1.0,
+                    then=hints.webhooks.notify,
+                )
                 for number in range(DELIVERIES_AT_ONCE)
             ]
         # Also where webhooks are turned off: batches still end, and what nobody is told of must not pile up.
-        stages.append(
-            Loop("webhooks", self.deliverer.tidy, clock=clock, hint=self.webhook_hint, idle_seconds=60.0, every=True)
-        )
+        stages.append(Loop("webhooks", self.deliverer.tidy, clock=clock, hint=Hint(), idle_seconds=60.0, every=True))
         if self.audit_janitor is not None:
             # A hint of its own: nobody has to wake it.
             stages.append(Loop("audit", self.audit_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))
-        stages.append(Loop("deployments", self.control_plane.step, clock=clock, hint=hint, idle_seconds=1.0))
+        stages.append(
+            Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
+        )
         return stages
 
     async def start(self) -> None:

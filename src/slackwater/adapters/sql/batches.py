@@ -127,6 +127,7 @@ class SqlBatches(SqlPart):
                     "endpoint": endpoint,
                     "total": total,
                     "tokens": tokens,
+                    "shards": len(shards),
                     "price": None if price is None else text_of(price),
                 },
             )

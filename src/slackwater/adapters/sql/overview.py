@@ -94,7 +94,9 @@ class SqlOverview(SqlPart):
         return None if row is None else int(row[0])
 
     async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
-        return [BatchDone(*row) for row in self._sql.all(self._sql.reader, "batches_at_work", {"limit": limit})]
+        # Asked every second, and never in a hurry.
+        rows = await self._sql.database.search(lambda db: self._sql.all(db, "batches_at_work", {"limit": limit}))
+        return [BatchDone(*row) for row in rows]
 
     async def deployment_load(self, deployment: str) -> DeploymentLoad:
         rows = self._sql.all(self._sql.reader, "deployment_load", {"deployment": deployment})

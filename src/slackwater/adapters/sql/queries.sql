@@ -79,7 +79,7 @@ SELECT * FROM batch WHERE stage = 'new' ORDER BY seq LIMIT :limit;
 
 -- name: accept_batch!
 UPDATE batch SET deployment = :deployment, dispatch_endpoint = :endpoint, total = :total, enqueued_tokens = :tokens,
-                 price = :price
+                 price = :price, shards = :shards
 WHERE seq = :seq;
 
 -- name: add_shard!
@@ -89,28 +89,27 @@ VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
 -- name: set_errors!
 UPDATE batch SET errors = :errors WHERE seq = :seq;
 
--- name: waiting
-SELECT * FROM batch WHERE stage = 'waiting' ORDER BY seq LIMIT 100;
+-- name: waiting_deployments
+-- Where batches wait for room, and the tokens held there by those that were let in and have not ended.
+SELECT deployment, (SELECT COALESCE(SUM(tokens), 0) FROM batch_load AS others
+                    WHERE others.deployment = batch_load.deployment AND others.stage IN ('running', 'ending')) AS held
+FROM batch_load WHERE stage = 'waiting' ORDER BY deployment;
 
--- name: held
--- Tokens held by a deployment's batches that were let in and have not ended.
-SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
-WHERE deployment = :deployment AND stage IN ('running', 'ending');
+-- name: waiting
+-- The oldest of a deployment that wait for room. An index has all of it.
+SELECT id, enqueued_tokens FROM batch WHERE deployment = :deployment AND stage = 'waiting' ORDER BY seq LIMIT :limit;
 
 -- name: counted_tokens
-SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+SELECT COALESCE(SUM(tokens), 0) FROM batch_load
 WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
 
 -- name: enqueued_tokens
 -- Also those of batches that are not validated yet: what was estimated for them when they were made.
-SELECT COALESCE(SUM(enqueued_tokens), 0) FROM batch
+SELECT COALESCE(SUM(tokens), 0) FROM batch_load
 WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
 
 -- name: unranked
-SELECT DISTINCT batch.id, batch.deployment,
-       (SELECT COUNT(*) FROM shard AS all_of WHERE all_of.batch_seq = batch.seq) AS shards
-FROM shard JOIN batch ON batch.seq = shard.batch_seq
-WHERE shard.rank IS NULL AND batch.stage = 'running';
+SELECT id, deployment, shards FROM batch WHERE stage = 'running' AND ranked = 0 ORDER BY seq LIMIT :limit;
 
 -- name: virtual_time
 -- The rank being served: that of the next shard to be claimed, else of the newest claimed one.
@@ -121,6 +120,9 @@ SELECT COALESCE(
 
 -- name: rank_shard!
 UPDATE shard SET rank = ? WHERE batch_seq = ? AND idx = ?;
+
+-- name: mark_ranked!
+UPDATE batch SET ranked = 1 WHERE seq = :seq;
 
 -- name: claim_shard
 -- The lowest rank of a deployment goes to the caller, under a new epoch.
@@ -147,7 +149,8 @@ UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :bat
 UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
                  input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
                  output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
-                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at)
+                 model = COALESCE(model, :model), first_result_at = COALESCE(first_result_at, :at),
+                 answers_mended = answers_mended + :mended
 WHERE seq = :batch_seq;
 
 -- name: add_usage!
@@ -179,7 +182,7 @@ WHERE seq = :seq;
 UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: shard_batch_stage
-SELECT shard.batch_seq, batch.stage, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
 
 -- name: segments
@@ -193,15 +196,11 @@ UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
 
 -- name: exhausted
 -- Batches whose every shard is done.
-SELECT * FROM batch WHERE stage = 'running'
-AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state != 'done')
-ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'running' AND shards_done = shards ORDER BY seq LIMIT :limit;
 
 -- name: ending
 -- Batches that are ending and have no shard in anybody's hands.
-SELECT * FROM batch WHERE stage = 'ending'
-AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'running')
-ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'ending' AND shards_in_hand = 0 ORDER BY seq LIMIT :limit;
 
 -- name: unfinished_shards
 SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, batch.input_blob
@@ -218,13 +217,18 @@ DELETE FROM shard WHERE batch_seq = :seq;
 DELETE FROM segment WHERE batch_seq = :seq;
 
 -- name: lost_leases
--- Shards whose lease is over, or whose owner is known to be dead.
+-- Shards whose lease is over.
 SELECT shard.batch_seq, shard.idx, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
-WHERE shard.state = 'running' AND (shard.lease_until < :now OR (:survivor IS NOT NULL AND shard.owner != :survivor));
+WHERE shard.state = 'running' AND shard.lease_until < :now;
+
+-- name: leases_of_the_dead
+-- Also those whose owner is known to be dead, because only one can live: after a restart all that are in hand, or most.
+SELECT shard.batch_seq, shard.idx, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.state = 'running' AND (shard.lease_until < :now OR shard.owner != :survivor);
 
 -- name: elapsed
-SELECT * FROM batch WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
-ORDER BY seq LIMIT 100;
+SELECT * FROM batch INDEXED BY batch_to_expire WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
+ORDER BY expires_at, seq LIMIT 100;
 
 -- Uploads: files that come in parts.
 
@@ -280,13 +284,14 @@ DELETE FROM upload WHERE id IN (
 SELECT COUNT(*) FROM import;
 
 -- name: add_import!
-INSERT INTO import (file_id, url, check_line) VALUES (:file_id, :url, :check_line);
+INSERT INTO import (file_id, url, check_line, seq)
+VALUES (:file_id, :url, :check_line, (SELECT seq FROM file WHERE id = :file_id));
 
 -- name: next_import
 -- The oldest files that are to be fetched now.
 SELECT file.id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
 FROM import JOIN file ON file.id = import.file_id
-WHERE not_before <= :now ORDER BY file.seq LIMIT :limit;
+WHERE not_before <= :now ORDER BY import.seq LIMIT :limit;
 
 -- name: postpone_import!
 UPDATE import SET tries = :tries, not_before = :not_before WHERE file_id = :file_id;
@@ -389,8 +394,12 @@ SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id AND seq < :befor
 
 -- name: overdue_deliveries
 -- Their time is over, and they or others to the same endpoint have been tried in vain.
-SELECT webhook_delivery.seq FROM webhook_endpoint JOIN webhook_delivery ON endpoint_id = webhook_endpoint.id
-WHERE state = 'pending' AND webhook_delivery.created_at <= :created_by AND (tries > 0 OR failures > 0) LIMIT :limit;
+SELECT seq FROM webhook_delivery WHERE state = 'pending' AND tries > 0 AND created_at <= :created_by
+UNION ALL
+SELECT webhook_delivery.seq FROM webhook_endpoint INDEXED BY webhook_endpoint_failing
+CROSS JOIN webhook_delivery ON endpoint_id = webhook_endpoint.id
+WHERE failures > 0 AND state = 'pending' AND tries = 0 AND webhook_delivery.created_at <= :created_by
+LIMIT :limit;
 
 -- name: end_delivery!
 UPDATE webhook_delivery SET state = 'dead', ended_at = :now,
@@ -461,11 +470,12 @@ VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at);
 -- name: remove_deployment!
 -- In one statement with the look at its batches, so that none can come in between.
 DELETE FROM deployment WHERE resource = :resource AND name = :name AND NOT EXISTS (
-    SELECT 1 FROM batch WHERE deployment = :key AND stage IN ('new', 'waiting', 'running', 'ending'));
+    SELECT 1 FROM batch WHERE deployment = :key AND stage != 'ended');
 
 -- name: open_batches
-SELECT COUNT(*) AS count, MIN(expires_at) AS first_expires_at FROM batch
-WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
+SELECT (SELECT COALESCE(SUM(batches), 0) FROM batch_load
+        WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending')) AS count,
+       (SELECT MIN(expires_at) FROM batch WHERE deployment = :deployment AND stage != 'ended') AS first_expires_at;
 
 -- name: add_region!
 INSERT OR IGNORE INTO batch_region (batch_seq, region) VALUES (:batch_seq, :region);
@@ -539,7 +549,7 @@ SELECT id, completed + failed AS finished, input_tokens + output_tokens AS token
 WHERE stage = 'running' ORDER BY seq LIMIT :limit;
 
 -- name: deployment_load
-SELECT stage = 'waiting' AS waits, COUNT(*) AS batches, SUM(enqueued_tokens) AS tokens FROM batch
+SELECT stage = 'waiting' AS waits, SUM(batches) AS batches, SUM(tokens) AS tokens FROM batch_load
 WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending') GROUP BY waits;
 
 -- name: results_behind

@@ -4,9 +4,13 @@ import sqlite3
 from collections.abc import Sequence
 
 from slackwater.adapters.sql.base import SqlPart
-from slackwater.adapters.sql.rows import batch_record
-from slackwater.core.batch import Batch
+from slackwater.core.quota.enqueued import WaitingBatch
 from slackwater.ports import OpenBatch, Waiting
+
+# Of each deployment, so many batches are let in at once: few enough to be read in no time where none of them can be.
+WAITING_PAGE = 25
+# Batches that get their ranks in one round.
+UNRANKED_PAGE = 100
 
 
 class SqlQueue(SqlPart):
@@ -16,15 +20,16 @@ class SqlQueue(SqlPart):
 
     async def waiting(self) -> list[Waiting]:
         def work(db: sqlite3.Connection) -> list[Waiting]:
-            by_deployment: dict[str, list[Batch]] = {}
-            for row in self._sql.all(db, "waiting", {}):
-                by_deployment.setdefault(row["deployment"], []).append(batch_record(row))
             return [
-                Waiting(deployment=name, batches=batches, held=self._sql.number(db, "held", {"deployment": name}))
-                for name, batches in by_deployment.items()
+                Waiting(deployment=row["deployment"], batches=self._oldest_of(db, row["deployment"]), held=row["held"])
+                for row in self._sql.all(db, "waiting_deployments", {})
             ]
 
         return await self._sql.database.read(work)
+
+    def _oldest_of(self, db: sqlite3.Connection, deployment: str) -> list[WaitingBatch]:
+        rows = self._sql.all(db, "waiting", {"deployment": deployment, "limit": WAITING_PAGE})
+        return [WaitingBatch(id=row["id"], enqueued_tokens=row["enqueued_tokens"]) for row in rows]
 
     async def enqueued_tokens(self, deployment: str) -> int:
         return self._sql.number(self._sql.reader, "enqueued_tokens", {"deployment": deployment})
@@ -43,7 +48,7 @@ class SqlQueue(SqlPart):
                     shards=row["shards"],
                     virtual_time=float(self._sql.number(db, "virtual_time", {"deployment": row["deployment"]})),
                 )
-                for row in self._sql.all(db, "unranked", {})
+                for row in self._sql.all(db, "unranked", {"limit": UNRANKED_PAGE})
             ]
 
         return await self._sql.database.read(work)
@@ -55,5 +60,6 @@ class SqlQueue(SqlPart):
                 db.executemany(
                     self._sql.text("rank_shard"), [(rank, row["seq"], index) for index, rank in enumerate(ranks)]
                 )
+                self._sql.run(db, "mark_ranked", {"seq": row["seq"]})
 
         await self._sql.write(work)

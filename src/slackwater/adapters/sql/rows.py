@@ -142,6 +142,7 @@ def batch_record(row: sqlite3.Row) -> Batch:
         output_file_id=row["output_file_id"],
         error_file_id=row["error_file_id"],
         first_result_at=row["first_result_at"],
+        answers_mended=row["answers_mended"],
         **{moment: row[moment] for moment in MOMENTS},
     )
 

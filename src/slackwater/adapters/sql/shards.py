@@ -11,6 +11,10 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts, Stage, Status
 from slackwater.ports import BlobRange, LeaseState, Segment, Shard, UnfinishedShard
 
+# A lease is renewed when less than this part of it is left. So a worker that stops dead is known to have done so after this
+# part of a lease at the earliest.
+RENEWED_BELOW = 2 / 3
+
 
 def _places(input_blob: str, row: sqlite3.Row) -> tuple[BlobRange, ...]:
     """Where the lines of a shard lie: in one stretch, as validation cut it."""
@@ -58,29 +62,34 @@ class SqlShards(SqlPart):
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
     ) -> list[LeaseState]:
-        def work(db: sqlite3.Connection) -> list[LeaseState]:
-            states = []
-            for batch_id, index, epoch in leases:
-                row = self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
-                if row is None:
-                    continue
-                self._sql.run(
-                    db,
-                    "renew_lease",
-                    {"batch_seq": row["batch_seq"], "idx": index, "lease_until": now + lease_seconds},
-                )
-                states.append(
-                    LeaseState(
-                        batch_id=batch_id,
-                        index=index,
-                        epoch=epoch,
-                        stop=row["stage"] != Stage.RUNNING,
-                        expired=row["status"] == Status.FINALIZING,
-                    )
-                )
-            return states
+        def look(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            found = (
+                self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
+                for batch_id, index, epoch in leases
+            )
+            return [row for row in found if row is not None]
 
-        return await self._sql.write(work)
+        def renew(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            rows = look(db)
+            for row in rows:
+                place = {"batch_seq": row["batch_seq"], "idx": row["idx"]}
+                self._sql.run(db, "renew_lease", place | {"lease_until": now + lease_seconds})
+            return rows
+
+        rows = await self._sql.database.read(look)
+        # Most heartbeats come long before a lease is over, and write nothing.
+        if any(row["lease_until"] < now + RENEWED_BELOW * lease_seconds for row in rows):
+            rows = await self._sql.write(renew)
+        return [
+            LeaseState(
+                batch_id=row["id"],
+                index=row["idx"],
+                epoch=row["epoch"],
+                stop=row["stage"] != Stage.RUNNING,
+                expired=row["status"] == Status.FINALIZING,
+            )
+            for row in rows
+        ]
 
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
@@ -111,6 +120,7 @@ class SqlShards(SqlPart):
             "cached_tokens": segment.usage.cached_tokens,
             "output_tokens": segment.usage.output_tokens,
             "reasoning_tokens": segment.usage.reasoning_tokens,
+            "mended": segment.mended,
             "model": segment.model,
             "at": int(now),
         }
@@ -163,12 +173,16 @@ class SqlShards(SqlPart):
         self._sql.run(db, "set_shard_state", {"batch_seq": batch_seq, "idx": index, "state": state})
 
     async def release_leases(self, *, now: float, dead_owners_except: str | None = None) -> int:
-        values = {"now": now, "survivor": dead_owners_except}
-        if not await self._sql.database.read(lambda db: self._sql.all(db, "lost_leases", values)):
+        def look(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            if dead_owners_except is None:
+                return self._sql.all(db, "lost_leases", {"now": now})
+            return self._sql.all(db, "leases_of_the_dead", {"now": now, "survivor": dead_owners_except})
+
+        if not await self._sql.database.read(look):
             return 0
 
         def work(db: sqlite3.Connection) -> int:
-            rows = self._sql.all(db, "lost_leases", values)
+            rows = look(db)
             for row in rows:
                 self._free(db, row["batch_seq"], row["idx"], row["stage"])
             return len(rows)

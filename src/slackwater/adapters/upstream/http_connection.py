@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds
+from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds, too_large
 from slackwater.core.errors import BackendError, BackendReplyBroken
 from slackwater.core.sending.request import Reply
 
@@ -26,8 +26,15 @@ OVERHEAD_BYTES_MAX = 1 << 18
 STALE_SECONDS = 5.0
 
 # The only headers that are looked at, found by their length first: most headers cost one look-up.
-NOTED = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms"})
-NOTED_LENGTHS = frozenset(map(len, NOTED))
+NOTED = frozenset(
+    {b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms", b"location"}
+)
+# Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
+CONTENT_TYPE = b"content-type"
+NOTED_LENGTHS = frozenset(map(len, {*NOTED, CONTENT_TYPE}))
+# What is kept of a header that is shown to a person. An address may have a long query, which is not shown.
+CONTENT_TYPE_BYTES_MAX = 200
+LOCATION_BYTES_MAX = 8192
 
 # A connection waits long for its answer, and balancers forget silent ones after some minutes (Azure: four).
 KEEPALIVE = tuple(
@@ -48,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_bounded",
         "_complete",
+        "_content_type",
         "_fault",
         "_gone",
         "_head_complete",
@@ -85,7 +93,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] | None = None
         self.started = self.idle_since = 0.0
         self.used = self.answering = False
-        self._fault: str | None = None
+        self._fault: BackendReplyBroken | None = None
         self._overhead = self._status = 0
         self._reset()
 
@@ -93,6 +101,7 @@ class Connection(asyncio.Protocol):
         """Forgets the message before."""
         self._body: bytes | bytearray | None = None
         self._noted: dict[bytes, bytes] | None = None
+        self._content_type = b""
         self._bounded = self._head_complete = self._complete = self._reusable = False
 
     # The call
@@ -149,7 +158,7 @@ class Connection(asyncio.Protocol):
             if not self._complete:
                 upgrade = isinstance(error, httptools.HttpParserUpgrade)
                 text = "the server changes to another protocol" if upgrade else f"the answer is not HTTP: {error}"
-                self.fail(BackendReplyBroken(self._fault or text))
+                self.fail(self._fault or BackendReplyBroken(text))
                 return
             # The answer is whole, and what follows it is garbage.
             self._reusable = False
@@ -178,11 +187,11 @@ class Connection(asyncio.Protocol):
         elif self.answering:
             length = 0 if self._body is None else len(self._body)
             what = f"after {length} bytes of body" if self._head_complete else "inside the head"
-            self.fail(BackendReplyBroken(f"the connection was closed inside the answer, {what}"))
+            self.fail(BackendReplyBroken(f"the connection was closed inside the answer, {what}", lost=True))
         elif self.used and asyncio.get_running_loop().time() - self.started < STALE_SECONDS:
             self.fail(None)
         else:
-            self.fail(BackendReplyBroken("the connection was closed before an answer came"))
+            self.fail(BackendReplyBroken("the connection was closed before an answer came", lost=True))
 
     # httptools' side
 
@@ -197,6 +206,9 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name == b"content-length":
             self._bounded = True
+        elif name == CONTENT_TYPE:
+            if not self._head_complete:
+                self._content_type = value
         elif name in NOTED and not self._head_complete:
             noted = self._noted
             if noted is None:
@@ -208,8 +220,9 @@ class Connection(asyncio.Protocol):
         if self._noted is not None and (coding := self._noted.get(b"transfer-encoding")) is not None:
             self._bounded = True
             if coding.strip().lower() != b"chunked":
-                self._fault = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
-                raise BackendReplyBroken(self._fault)
+                text = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
+                self._fault = BackendReplyBroken(text)
+                raise self._fault
 
     def on_body(self, data: bytes) -> None:
         self._overhead = 0
@@ -223,8 +236,8 @@ class Connection(asyncio.Protocol):
             self._body = body = bytearray(body)
             body += data
         if len(body) > self._reply_bytes_max:
-            self._fault = f"the answer is larger than {self._reply_bytes_max} bytes"
-            raise BackendReplyBroken(self._fault)
+            self._fault = too_large(self._reply_bytes_max)
+            raise self._fault
 
     def on_message_complete(self) -> None:
         self._status = self._parser.get_status_code()
@@ -244,10 +257,10 @@ class Connection(asyncio.Protocol):
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
-        if noted is None and type(body) is bytes:
+        if noted is None and type(body) is bytes and 200 <= status < 300 and body[:1] == b"{":
             outcome = Reply(status, body)
         else:
-            outcome = _reply(status, bytes(body or b""), noted or {}, self._reply_bytes_max)
+            outcome = _reply(status, bytes(body or b""), noted or {}, self._content_type, self._reply_bytes_max)
             if not isinstance(outcome, Reply):
                 # Who sends what we must refuse is not trusted with another call on this connection.
                 self._reusable = False
@@ -267,10 +280,17 @@ class _Surplus(Exception):
     """Bytes follow an answer that was not followed by a request. Stops the parser; never leaves this module."""
 
 
-def _reply(status: int, body: bytes, noted: dict[bytes, bytes], bytes_max: int) -> Reply | BackendError:
-    """The reply of an answer with some of the rarer headers."""
+def _reply(
+    status: int, body: bytes, noted: dict[bytes, bytes], content_type: bytes, bytes_max: int
+) -> Reply | BackendError:
+    """The reply of an answer with some of the rarer headers, or one that people want to know more of."""
     try:
         plain = decoded(body, noted.get(b"content-encoding", b""), bytes_max=bytes_max)
     except BackendReplyBroken as error:
         return error
-    return Reply(status, plain, retry_after_seconds(noted, now=time.time()))
+    shown = location = None
+    if content_type and (plain[:1] != b"{" or not 200 <= status < 300):
+        shown = content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1")
+    if 300 <= status < 400 and b"location" in noted:
+        location = noted[b"location"][:LOCATION_BYTES_MAX].decode("latin-1")
+    return Reply(status, plain, retry_after_seconds(noted, now=time.time()), shown, location)

@@ -49,6 +49,12 @@ def retry_after_seconds(headers: Mapping[bytes, bytes], *, now: float) -> float 
     return min(max(until, 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
+def too_large(bytes_max: int, *, when: str = "") -> BackendReplyBroken:
+    """An answer over the limit. Another call would bring another one: an operator has to allow it."""
+    text = f"the answer is larger than {bytes_max} bytes{when}, which is the limit of `answer_bytes` in `[worker]`"
+    return BackendReplyBroken(text, final=True)
+
+
 def decoded(body: bytes, encoding: bytes, *, bytes_max: int) -> bytes:
     """The plain body of a server that compresses although it was asked not to, at most `bytes_max` bytes of it.
 
@@ -68,7 +74,7 @@ def decoded(body: bytes, encoding: bytes, *, bytes_max: int) -> bytes:
         except zlib.error:
             continue
         if len(plain) > bytes_max:
-            raise BackendReplyBroken(f"the answer is larger than {bytes_max} bytes when decompressed")
+            raise too_large(bytes_max, when=" when decompressed")
         if decompressor.eof and not decompressor.unused_data:
             return plain
     raise BackendReplyBroken(f"the answer says it is {name}, and is not, or not all of it")

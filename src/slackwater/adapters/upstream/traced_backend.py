@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.errors import BackendError
-from slackwater.core.sending.lines import read_answer
+from slackwater.core.sending.answers import Answer, ErrorInside, read_answer
 from slackwater.core.sending.request import Reply
 from slackwater.ports import Backend, Span, SpanKind, Tracing
 from slackwater.telemetry import origin_of, work_in_hand
@@ -68,7 +68,7 @@ class TracedBackend:
                 reply = await self._backend.send_with(path, body, b"traceparent: %b\r\n" % span.traceparent.encode())
             else:
                 reply = await self._backend.send(path, body)
-            _note_reply(span, reply)
+            _note_reply(span, path, reply)
             return reply
         except BackendError as error:
             span.fail(error.code)
@@ -92,14 +92,18 @@ def _note_model(span: Span, body: bytes) -> None:
     span.note({"gen_ai.request.model": model})
 
 
-def _note_reply(span: Span, reply: Reply) -> None:
+def _note_reply(span: Span, path: str, reply: Reply) -> None:
     span.note({"http.response.status_code": reply.status})
     if not 200 <= reply.status < 300:
         span.fail(str(reply.status))
         return
-    usage, model = read_answer(reply.body) or (None, None)
-    if model is not None:
-        span.note({"gen_ai.response.model": model[:NAME_MAX]})
-    if usage is not None:
+    answer = read_answer(reply.body, path=path)
+    if isinstance(answer, ErrorInside):
+        span.fail(str(answer.status))
+    if not isinstance(answer, Answer):
+        return
+    if answer.model is not None:
+        span.note({"gen_ai.response.model": answer.model[:NAME_MAX]})
+    if (usage := answer.usage) is not None:
         tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         span.note({f"gen_ai.usage.{name}": number for name, number in tokens.items()})

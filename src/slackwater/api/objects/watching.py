@@ -72,6 +72,8 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     """Null before there is a rate, and while nothing gets done."""
     seconds_left_range: Annotated[list[int], Meta(min_length=2, max_length=2)] | None
     """From, to: wide while the rate changes."""
+    answers_mended: int
+    """Answers that were not quite JSON (NaN, bytes that are not UTF-8, half an emoji), and were made valid."""
     first_result_at: Moment | None
     deployment: str | None
     model: str | None

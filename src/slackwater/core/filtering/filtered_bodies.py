@@ -24,6 +24,9 @@ TEXT_KEYS = frozenset(
     }
 )
 
+# Where the completions of an answer are, in all shapes that engines have.
+COMPLETION_KEYS = frozenset({"choices", "output", "output_text", *TEXT_KEYS, "message"})
+
 Texts = tuple[str, ...]
 
 _decode = msgspec.json.Decoder().decode
@@ -123,6 +126,17 @@ def answer_of(path: str, body: bytes) -> Answer | None:
         return Answer(path, fields, choices, [_texts(_read(choice[key])) for choice in choices])
     except (ValueError, KeyError, RecursionError):
         return None
+
+
+def holds_completions(body: bytes) -> bool:
+    """Whether there may be texts of a model in a body that is an error, such as a completion that broke off."""
+    try:
+        fields = _fields(body)
+    except (ValueError, RecursionError):
+        return True
+    # An error's own `message` is a string; a model's is an object.
+    said = {key for key, value in fields.items() if key != "message" or bytes(value)[:1] != b'"'}
+    return not said.isdisjoint(COMPLETION_KEYS)
 
 
 def _read(value: bytes | Raw) -> Any:

@@ -1,12 +1,25 @@
 """Which waiting batches may start now, given the enqueued tokens that a deployment may hold."""
 
 from collections.abc import Iterable
+from typing import TypeVar
+
+from msgspec import Struct
 
 from slackwater.core.batch import Batch, BatchError
 from slackwater.core.sending.deployment import Deployment, WhenFull
 
 
-def admit(waiting: Iterable[Batch], *, limit: int | None, held: int) -> list[Batch]:
+class WaitingBatch(Struct, frozen=True, kw_only=True):
+    """A batch that waits for room: as much of it as decides whether there is any."""
+
+    id: str
+    enqueued_tokens: int
+
+
+W = TypeVar("W", Batch, WaitingBatch)
+
+
+def admit(waiting: Iterable[W], *, limit: int | None, held: int) -> list[W]:
     """First come, first served: a batch that does not fit keeps those behind it waiting, so a big one is never starved."""
     admitted = []
     for batch in waiting:

@@ -51,6 +51,8 @@ class DoorState(StrEnum):
 
 
 SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
+# What a door is that answers one of our own requests so.
+STATES = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED, Kind.BUSY: DoorState.BUSY}
 
 
 class Gap(Struct):
@@ -74,6 +76,7 @@ class Door:
     """One door. `slots` is how many calls may be out through it at most, over everybody who uses it."""
 
     __slots__ = (
+        "_asked",
         "_asked_until",
         "_busy_streak",
         "_doubt",
@@ -128,6 +131,8 @@ class Door:
         }
         self._streak = self._refusals = self._busy_streak = self._lies = 0
         self._doubt = False
+        # Whether the engine asked for the wait that it is in, and so knows when it is over.
+        self._asked = False
         # For which calls a success of our own request speaks.
         self._vouched_from = self._vouched_until = -math.inf
         # Until when it has asked to be left alone, whatever else is known of it.
@@ -141,9 +146,10 @@ class Door:
         """Whether a line may go through now, if only as a probe."""
         if now < self._asked_until:
             return False
-        if self.state is DoorState.OK:
+        state = self.state
+        if state is DoorState.OK:
             return not self._doubt
-        if self.state is DoorState.BUSY:
+        if state is DoorState.BUSY and self._asked:
             return now >= self.until
         return self.probe_lines > 0
 
@@ -152,13 +158,18 @@ class Door:
         """Whether lines go through freely, as far as is known."""
         return self.state is DoorState.OK and not self._doubt
 
+    @property
+    def shut(self) -> bool:
+        """Whether lines go through only to see if it is still shut."""
+        return self._shut_from < math.inf and self._shut_to == math.inf
+
     def due(self, now: float) -> bool:
         """Whether a request of our own should go through now."""
         if self.probing or now < self._asked_until:
             return False
         if self.wants_probe or self._doubt:
             return True
-        return self.state in SHUT and now >= self.until
+        return self.shut and now >= self.until
 
     def near(self, begun: float, ended: float) -> bool:
         """Whether others came through about when a call was out: then what became of it is its own trouble."""
@@ -177,7 +188,8 @@ class Door:
     def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call through this door has ended. `begun` is when it was sent."""
         kind = evidence.kind
-        if kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) and not self.near(begun, now):
+        silent = kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) or (kind is Kind.BUSY and evidence.wait is None)
+        if silent and not self.near(begun, now):
             # Nobody else's success helps to tell whose trouble this is: a request of ours will.
             self.ask(now)
         if kind is Kind.SUCCESS:
@@ -209,7 +221,7 @@ class Door:
             if now - self._probe_failed_at < NEAR_SECONDS:
                 self._lies += 1
             self._open(now)
-        elif self.state is DoorState.BUSY and now >= self.until:
+        elif self.state is DoorState.BUSY and (now >= self.until if self._asked else begun >= self._shut_at):
             self._open(now)
 
     def _answered(self, begun: float, now: float) -> None:
@@ -226,9 +238,11 @@ class Door:
     def _leave_alone(self, until: float, reason: str, now: float) -> None:
         if self.state is DoorState.PAUSED:
             return
-        if self.state is not DoorState.BUSY:
+        if self.state is not DoorState.BUSY or not self._asked:
+            self._asked = True
             self._enter(DoorState.BUSY, reason, now)
             self._doubt = False
+            self.probe_lines = 0
             self.pauses += 1
         elif now >= self.until:
             self.pauses += 1
@@ -242,12 +256,12 @@ class Door:
             self._open(now)
 
     def _busy(self, evidence: Evidence, begun: float, now: float) -> None:
-        if self.pulse.between(begun - NEAR_SECONDS, now):
+        if self.near(begun, now):
             # Others are served: whoever was not waits alone.
             return
         self._busy_streak += 1
-        if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots) and (self.state is DoorState.OK or now >= self.until):
-            self._leave_alone(now + self._gaps[DoorState.BUSY].next(), evidence.reason, now)
+        if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots):
+            self._question(DoorState.BUSY, evidence, now)
 
     def question(self, reason: str, now: float) -> None:
         """Something else speaks against it: nobody goes through before a request of our own has."""
@@ -267,7 +281,7 @@ class Door:
     def _question(self, state: DoorState, evidence: Evidence, now: float) -> None:
         """Lines fail and none succeeds. Nobody goes through before that is settled by a request of our own."""
         self.reason = evidence.reason
-        if self.state is DoorState.BUSY and now >= self.until:
+        if self.state is DoorState.BUSY and self._asked and now >= self.until:
             self._open(now)
         if self.state is not DoorState.OK or now < self._vouched_until:
             return
@@ -292,12 +306,14 @@ class Door:
                 # It says nothing of what failed long before it: that may have been an outage, which is over now.
                 self._vouched_from = begun - NEAR_SECONDS
             self._vouched_until = now + VOUCH_SECONDS
-            self._streak = self._refusals = 0
-            if self.state in (DoorState.BUSY, DoorState.PAUSED):
+            self._streak = self._refusals = self._busy_streak = 0
+            if self.state is DoorState.PAUSED or (self.state is DoorState.BUSY and self._asked):
                 return
             self._open(now)
             return
         if self.state is DoorState.PAUSED:
+            if kind is Kind.BUSY and evidence.wait is not None:
+                self.pause(now + evidence.wait, evidence.reason, now)
             return
         self._probe_failed_at = now
         if self.open and self.pulse.since(begun - NEAR_SECONDS):
@@ -306,13 +322,10 @@ class Door:
         if kind is Kind.BUSY and evidence.wait is not None:
             self.pause(now + evidence.wait, evidence.reason, now)
             return
-        if kind is Kind.BUSY:
-            self._leave_alone(now + self._gaps[DoorState.BUSY].next(), evidence.reason, now)
-            return
-        if self.state is DoorState.BUSY and now < self.until and kind is not Kind.BLOCKED:
+        if self.state is DoorState.BUSY and self._asked and now < self.until and kind is not Kind.BLOCKED:
             # It was out when the door asked to be left alone. When that is over, lines find out.
             return
-        state = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED}.get(kind, DoorState.DOWN)
+        state = STATES.get(kind, DoorState.DOWN)
         self._shut(state, evidence, now)
         if answered:
             self.probe_lines = PROBE_LINES
@@ -328,6 +341,7 @@ class Door:
             return
         self.reason = evidence.reason
         known = self.state is state and now < self.until
+        self._asked = False
         if self.state is not state:
             self._enter(state, evidence.reason, now)
         self._doubt = False
@@ -348,9 +362,10 @@ class Door:
             self._leave_alone(self._asked_until, "", now)
 
     def _enter(self, state: DoorState, reason: str, now: float) -> None:
-        if state in SHUT and self.state not in SHUT:
+        shut = state in SHUT or (state is DoorState.BUSY and not self._asked)
+        if shut and not self.shut:
             self._shut_from, self._shut_to = now, math.inf
-        elif self.state in SHUT and state not in SHUT:
+        elif self.shut and not shut:
             self._shut_to = now
         self.state = state
         self.reason = reason
@@ -373,7 +388,7 @@ class Door:
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once."""
         self._asked_until = now
-        if self.state in SHUT:
+        if self.shut:
             self.until = now
             for gap in self._gaps.values():
                 gap.reset()

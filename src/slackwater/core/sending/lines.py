@@ -21,7 +21,7 @@ class _Details(Struct):
     reasoning_tokens: _Tokens = None
 
 
-class _Usage(Struct):
+class UsageSaid(Struct):
     """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
 
     prompt_tokens: _Tokens = None
@@ -34,8 +34,7 @@ class _Usage(Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(Struct):
-    usage: _Usage | None = None
+class _Named(Struct):
     model: str | None = None
 
 
@@ -46,7 +45,7 @@ class InputLine(Struct):
     body: msgspec.Raw
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_named = msgspec.json.Decoder(_Named)
 _anything = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_line = msgspec.json.Decoder(InputLine)
 _encode = msgspec.json.Encoder().encode
@@ -72,24 +71,9 @@ def with_model(body: bytes, model: bytes) -> bytes:
 def model_of(body: bytes) -> str | None:
     """The `model` of a request's body; None where it has none."""
     try:
-        return _answer.decode(body).model
+        return _named.decode(body).model
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-
-
-def read_answer(body: bytes) -> tuple[Usage | None, str | None] | None:
-    """Usage and model of a JSON object that a backend answered; None if it is not one, or not UTF-8."""
-    try:
-        if not body.isascii():
-            str(body, "utf-8")
-        answer = _answer.decode(body)
-    except msgspec.ValidationError:
-        # An object whose usage or model has an unexpected type is still an answer.
-        return (None, None) if is_object(body) else None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    usage = answer.usage
-    return (None if usage is None else _usage(usage)), answer.model
 
 
 def is_object(body: bytes) -> bool:
@@ -102,16 +86,20 @@ def is_object(body: bytes) -> bool:
     return True
 
 
-def _usage(usage: _Usage) -> Usage:
+def usage_of(usage: UsageSaid) -> Usage:
+    """The tokens that an answer speaks of."""
     read = usage.prompt_tokens_details or usage.input_tokens_details
     written = usage.completion_tokens_details or usage.output_tokens_details
     input_tokens = usage.prompt_tokens or usage.input_tokens or 0
+    output_tokens = usage.completion_tokens or usage.output_tokens or 0
+    if read is None and written is None:
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
     cached_tokens = (read.cached_tokens or 0) if read is not None else 0
     return Usage(
         input_tokens=input_tokens,
         # They are among the input tokens; more than those cannot be charged.
         cached_tokens=min(cached_tokens, input_tokens),
-        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        output_tokens=output_tokens,
         reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
     )
 

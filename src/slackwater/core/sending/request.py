@@ -16,11 +16,17 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What a backend answered. `retry_after` is in seconds; None where it asked for nothing."""
+    """What a backend answered. `retry_after` is in seconds; None where it asked for nothing.
+
+    `content_type` is known only where the body does not begin like a JSON object, or the status is not 2xx; `location` only
+    for 3xx. Most answers are neither, and pay for neither.
+    """
 
     status: int
     body: bytes
     retry_after: float | None = None
+    content_type: str | None = None
+    location: str | None = None
 
 
 class Outcome(StrEnum):
@@ -40,6 +46,8 @@ class Result(Struct, frozen=True):
     model: str | None = None
     region: str = ""
     """Where the backend that answered stands; empty where none did, or nobody has said."""
+    mended: bool = False
+    """Whether its answer had to be made valid JSON first."""
 
     @property
     def completed(self) -> bool:

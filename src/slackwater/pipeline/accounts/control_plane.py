@@ -70,7 +70,7 @@ class ControlPlane:
         assemble: Assemble | None,
         wake: Callable[[], None],
     ) -> None:
-        """Without `assemble`, the deployments are those of the configuration. `wake` hints that there is work."""
+        """Without `assemble`, the deployments are those of the configuration. `wake` hints that one may hold more."""
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet

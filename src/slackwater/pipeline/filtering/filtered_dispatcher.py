@@ -7,11 +7,21 @@ for again. Deployments without a policy have the plain dispatcher, and no step o
 import hashlib
 from typing import Any
 
+import msgspec
+
 from slackwater.core.errors import BackendError, ClassifierFailed
 from slackwater.core.filtering import content_filter
 from slackwater.core.filtering.content_filter import Findings
-from slackwater.core.filtering.filtered_bodies import EMBEDDINGS, FILTERED, Texts, answer_of, prompts_of
+from slackwater.core.filtering.filtered_bodies import (
+    EMBEDDINGS,
+    FILTERED,
+    Texts,
+    answer_of,
+    holds_completions,
+    prompts_of,
+)
 from slackwater.core.sending import lines
+from slackwater.core.sending.answers import Answer, ErrorInside, read_answer
 from slackwater.core.sending.evidence import SUCCESS
 from slackwater.core.sending.judgement import Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
@@ -75,22 +85,40 @@ class FilteredDispatcher(Dispatcher):
         body = request.body if self._model is None else lines.with_model(request.body, self._model)
         begun = self._clock.monotonic()
         try:
-            reply = await self._call(path, body)
+            reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
         if not 200 <= reply.status < 300:
             return self._refusal(item, request, reply, begun)
-        if path != EMBEDDINGS and lines.read_answer(reply.body) is not None:
+        if path == EMBEDDINGS:
+            return self._success(item, request, reply, begun)
+        read = read_answer(reply.body, path=path)
+        if isinstance(read, ErrorInside):
+            return self._refusal(item, request, self._error_inside(read, reply), begun)
+        if isinstance(read, Answer):
             # The backend has answered: nobody is to wait for it while the classifier is asked.
             self._heard(item, SUCCESS, begun)
-            answer = answer_of(path, reply.body)
+            reply = Reply(reply.status, read.body, reply.retry_after)
+            answer = answer_of(path, read.body)
             if answer is not None:
                 completions = await self._filter.completions(prompts, answer)
                 reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after)
             elif self._filter.policy.completions:
-                message = f"the backend answered {reply.status} without a completion that can be filtered"
-                return self._unusable(item, reply, message, begun)
-        return self._success(item, request, reply, begun)
+                why = "without a completion that can be filtered"
+                return self._unusable(item, reply, why, begun)
+        outcome = self._success(item, request, reply, begun)
+        if isinstance(read, Answer) and read.mended and isinstance(outcome, Result):
+            # What has been mended and annotated looks as if it had come like that.
+            return msgspec.structs.replace(outcome, mended=True)
+        return outcome
+
+    def _error_inside(self, inside: ErrorInside, reply: Reply) -> Reply:
+        """The refusal that an answer with an error inside is. Half a completion in it has not been looked at: it stays here."""
+        body = inside.body
+        if self._filter.policy.completions and holds_completions(body):
+            message = f"The backend answered {reply.status} with an error inside, and with a completion that broke off."
+            body = lines.error_body(message.encode(), inside.status)
+        return Reply(inside.status, body, inside.retry_after if reply.retry_after is None else reply.retry_after)
 
     def _withheld(self, request: Request, body: bytes, writer: lines.LineWriter) -> Result:
         """The line of a request that is not sent: 400, as the endpoint itself would have answered (spec 8.3)."""

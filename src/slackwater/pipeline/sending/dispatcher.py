@@ -8,14 +8,23 @@ import asyncio
 
 import msgspec
 
-from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
+from slackwater.core.sending.answers import (
+    Answer,
+    ErrorInside,
+    Unreadable,
+    read_answer,
+    refusal_body,
+    unreadable_error,
+)
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_of, evidence_of_error
 from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
 from slackwater.core.sending.probe import probe_body
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.pipeline.sending.endings import coded
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.feed import Item
 from slackwater.ports import Backend, Clock
@@ -69,6 +78,7 @@ class Dispatcher:
         # Where the last line went: a request of ours goes there, too.
         self._path = "/chat/completions"
         self._last_body = b""
+        self._ended = 0.0
         self.last_error: tuple[str, float] | None = None
         """What last spoke against the backend, and when."""
 
@@ -93,7 +103,7 @@ class Dispatcher:
         self._last_body = request.body
         begun = self._clock.monotonic()
         try:
-            reply = await self._call(path, body)
+            reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
         if 200 <= reply.status < 300:
@@ -115,49 +125,55 @@ class Dispatcher:
             self.last_error = (str(error), self._clock.monotonic())
             return evidence_of_error(error), False
         if 200 <= reply.status < 300:
-            if lines.read_answer(reply.body) is not None:
+            answer = read_answer(reply.body, path=self._path)
+            if isinstance(answer, Answer):
                 return SUCCESS, True
-            return Evidence(Kind.TROUBLE, f"status {reply.status} with a body that is not a JSON object"), True
+            if isinstance(answer, Unreadable):
+                return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}"), True
+            return evidence_of(answer.status, answer.body, retry_after=answer.retry_after), True
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after), True
 
-    async def _call(self, path: str, body: bytes) -> Reply:
-        """Asks the backend, and sees how long that takes."""
-        meter, clock = self.meter, self._clock
+    async def _call(self, path: str, body: bytes, begun: float) -> Reply:
+        """Asks the backend, and sees how long that takes: `_ended` is when the last call came back."""
+        meter = self.meter
         counters["requests_sent"] += 1
         meter.sent += 1
-        begun = clock.monotonic()
         try:
             reply = await self._backend.send(path, body)
         except asyncio.CancelledError:
             meter.outcomes["aborted"] += 1
             raise
         except Exception:
-            meter.seconds.observe(clock.monotonic() - begun)
+            self._ended = self._clock.monotonic()
+            meter.seconds.observe(self._ended - begun)
             raise
-        meter.seconds.observe(clock.monotonic() - begun)
+        self._ended = self._clock.monotonic()
+        meter.seconds.observe(self._ended - begun)
         return reply
 
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
-        answer = lines.read_answer(reply.body)
-        if answer is None:
-            return self._unusable(
-                item, reply, f"the backend answered {reply.status} with a body that is not a JSON object", begun
-            )
-        self._heard(item, SUCCESS, begun)
+        answer = read_answer(reply.body, path=item.lease.path)
+        if type(answer) is not Answer:
+            if isinstance(answer, ErrorInside):
+                wait = answer.retry_after if reply.retry_after is None else reply.retry_after
+                return self._refusal(item, request, Reply(answer.status, answer.body, wait), begun)
+            assert isinstance(answer, Unreadable), "an answer is one of three"
+            return self._unusable(item, reply, answer.why, begun)
+        usage = answer.usage
+        self.engine.heard(item, self.door, SUCCESS, begun=begun, now=self._ended)
         self.meter.outcomes["success"] += 1
-        if (usage := answer[0]) is not None:
+        if usage is not None:
             self.meter.tokens += usage.input_tokens + usage.output_tokens
-        text = item.lease.writer.answered(
-            request.line, request.custom_id, status=reply.status, body=lines.one_line(reply.body)
-        )
-        return Result(request.line, Outcome.COMPLETED, text, answer[0], answer[1], self.region)
+        text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
+        return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
 
-    def _unusable(self, item: Item, reply: Reply, message: str, begun: float) -> Setback:
+    def _unusable(self, item: Item, reply: Reply, why: str, begun: float) -> Setback:
         """An answer came and cannot be used. It may have been paid for, so it is not asked for often."""
-        evidence = Evidence(Kind.TROUBLE, message)
+        evidence = Evidence(Kind.TROUBLE, f"status {reply.status}: {why}")
         now = self._heard(item, evidence, begun)
         self.meter.outcomes["broken"] += 1
-        return Setback(evidence, begun, now, code="backend_reply_broken", message=message, attempts_max=UNREADABLE_MAX)
+        code, message = unreadable_error(why, reply)
+        return Setback(evidence, begun, now, code=code, message=message, attempts_max=UNREADABLE_MAX)
 
     def _refusal(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
         evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after)
@@ -166,7 +182,7 @@ class Dispatcher:
         if kind is Kind.OWN:
             self._heard(item, evidence, begun)
             meter.outcomes["refused"] += 1
-            body = lines.error_body(reply.body, reply.status)
+            body = refusal_body(reply)
             text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=body)
             return Result(request.line, Outcome.FAILED, text, region=self.region)
         if kind is Kind.BUSY:
@@ -188,10 +204,14 @@ class Dispatcher:
             return now
         return self._heard(item, evidence, begun)
 
-    def _no_answer(self, item: Item, error: BackendError, begun: float) -> Setback:
+    def _no_answer(self, item: Item, error: BackendError, begun: float) -> Result | Setback:
+        self.meter.outcomes[_outcome(error)] += 1
+        if isinstance(error, BackendReplyBroken) and error.final:
+            # The engine works; this answer will never be one that we take.
+            self._heard(item, Evidence(Kind.OWN), begun)
+            return coded(item.lease, item.line, item.custom_id, (error.code, str(error)))
         evidence = evidence_of_error(error)
         now = self._heard(item, evidence, begun)
-        self.meter.outcomes[_outcome(error)] += 1
         return Setback(evidence, begun, now, code=error.code, message=str(error))
 
     def _heard(self, item: Item, evidence: Evidence, begun: float) -> float:
@@ -211,4 +231,6 @@ def _kept(reply: Reply) -> Reply:
     """An answer as it is kept while its line waits: whole, if it is not very long."""
     if len(reply.body) <= KEPT_REPLY_BYTES:
         return reply
-    return Reply(reply.status, lines.error_body(reply.body[:2000], reply.status), reply.retry_after)
+    return Reply(
+        reply.status, lines.error_body(reply.body[:2000], reply.status), reply.retry_after, location=reply.location
+    )

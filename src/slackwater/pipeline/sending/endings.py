@@ -1,6 +1,6 @@
 """The results of lines that end without another call: what their last call brought, or why there is none."""
 
-from slackwater.core.sending import lines
+from slackwater.core.sending.answers import refusal_body
 from slackwater.core.sending.judgement import Verdict
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Item, Lease
@@ -39,7 +39,7 @@ def last_words(item: Item) -> Result:
     assert setback is not None, "a line that ends so has been sent"
     writer = item.lease.writer
     if (reply := setback.reply) is not None:
-        body = lines.error_body(reply.body, reply.status)
+        body = refusal_body(reply)
         text = writer.answered(item.line, item.custom_id, status=reply.status, body=body)
         return Result(item.line, Outcome.FAILED, text, region=setback.region)
     text = writer.unanswered(item.line, item.custom_id, code=setback.code, message=setback.message)

@@ -88,6 +88,8 @@ class Engine:
         self.in_flight = 0
         self.held: str | None = None
         """Why an operator has paused it."""
+        self.slots = slots or 0
+        """How many calls may be out."""
         self._slots = slots
         self._clock = clock
         self._doors: dict[tuple[str, str], Door] = {}
@@ -97,17 +99,14 @@ class Engine:
         self._watcher: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._probes: set[asyncio.Task[None]] = set()
-        # Suspects: how many wait, whether one is out, and until when the others have their turn.
+        # Whether there has ever been a line that goes alone: it costs a look at every use.
+        self._suspicious = False
         self._alone: Item | None = None
         self._alone_since = 0.0
         self._others_until = 0.0
         self._shown: dict[Door, DoorState] = {}
         self._listened = True
-
-    @property
-    def slots(self) -> int:
-        """How many calls may be out."""
-        return self._slots or max((use.cap for use in self.uses), default=0)
+        self._deaths_told = 0
 
     def door(self, credential: str, model: str, *, slots: int) -> Door:
         """The door of a credential and a model name; the same for everybody who asks with these."""
@@ -122,6 +121,7 @@ class Engine:
     def attach(self, use: Use) -> None:
         """A backend of a deployment begins to work."""
         self.uses.append(use)
+        self._count_slots()
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(), name=f"engine {self.name}")
         self.wake(use)
@@ -129,6 +129,7 @@ class Engine:
     async def detach(self, use: Use) -> None:
         """It has ended. The last one takes the lanes with it."""
         self.uses.remove(use)
+        self._count_slots()
         if use.ready:
             use.ready = False
             self._row.remove(use)
@@ -141,6 +142,9 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _count_slots(self) -> None:
+        self.slots = self._slots or max((use.cap for use in self.uses), default=0)
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
@@ -199,24 +203,25 @@ class Engine:
             return None
         if self.in_flight >= self.slots:
             return None
-        if now >= self._others_until:
+        if self._suspicious and now >= self._others_until:
             suspect = self._next_suspect(now)
             if suspect is not None or self._alone_since:
                 return suspect
         row = self._row
         for _ in range(len(row)):
             use = row[0]
-            item = use.take(now) if use.in_flight < use.cap and use.door.admits(now) else None
+            door = use.door
+            item = use.take(now) if use.in_flight < use.cap and door.admits(now) else None
             if item is not None:
                 if len(row) > 1:
                     row.rotate(-1)
-                if use.door.probe_lines:
-                    use.door.probe_lines -= 1
+                if door.probe_lines:
+                    door.probe_lines -= 1
                 return use, item
             row.popleft()
             use.ready = False
-        # Who was looked at may have turned out to be one that is to go alone.
-        return self._next_suspect(now) if now >= self._others_until else None
+        # Where the others have nothing to send, suspects need not wait for the end of their turn.
+        return self._next_suspect(now) if self._suspicious else None
 
     # Suspects of two deaths go alone
 
@@ -294,11 +299,13 @@ class Engine:
         for item in suspects:
             item.trial = item.trial or Trial()
             item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone)
+            self._suspicious = self._suspicious or item.trial.goes_alone
             if item.trial.culprit:
                 shard = item.lease.shard
                 event("engine_killed", level=logging.ERROR, engine=self.name, batch=shard.batch_id, shard=shard.index)
-        if suspects:
-            event("engine_died", level=logging.WARNING, engine=self.name, in_flight=len(suspects))
+        if self.reach.deaths != self._deaths_told:
+            self._deaths_told = self.reach.deaths
+            event("engine_died", level=logging.WARNING, engine=self.name, deaths=self.reach.deaths)
 
     def _tell(self, door: Door) -> None:
         """One line in the log for a change of a door, and one of the engine."""
@@ -313,7 +320,18 @@ class Engine:
     def look(self) -> None:
         """Something has changed: the watcher looks at once, and lanes may have something to do."""
         self._changed.set()
-        self.look_for_ends(self._clock.monotonic())
+        self._call_where_open(self._clock.monotonic())
+
+    def _call_where_open(self, now: float) -> None:
+        """Lets a lane look where there is work and a way to send it; each that finds something calls the next."""
+        if not self.reach.listens:
+            return
+        for use in self.uses:
+            if not use.ready and use.has_work and use.door.admits(now):
+                use.ready = True
+                self._row.append(use)
+        if self._row:
+            self._call_lane()
 
     async def _watch(self) -> None:
         """Sends requests of our own where they are due, and lets lanes look when a wait is over."""
@@ -321,7 +339,7 @@ class Engine:
             self._changed.clear()
             now = self._clock.monotonic()
             self._probe_due(now)
-            self.look_for_ends(now)
+            self._call_where_open(now)
             changed = asyncio.ensure_future(self._changed.wait())
             sleeping = asyncio.ensure_future(self._clock.sleep(self._rest(now)))
             try:
@@ -329,13 +347,6 @@ class Engine:
             finally:
                 changed.cancel()
                 sleeping.cancel()
-
-    def look_for_ends(self, now: float) -> None:
-        """Waits that are over by now. Who stands in the row already may have been passed over for what is over now."""
-        if self.reach.listens:
-            for use in self.uses:
-                if use.has_work and use.door.admits(now):
-                    self.wake(use)
 
     def _rest(self, now: float) -> float:
         """Seconds until something here may be due."""

@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -28,6 +29,21 @@ LOOKED_AT = 16
 SLOWED_SECONDS = 0.05
 # Bytes of open shards that are kept. Beyond that, those whose lines all wait are read again line by line.
 KEPT_BYTES = 16 << 20
+
+
+class Taker(Protocol):
+    """A backend that takes, as the feed sees it."""
+
+    door: Door
+
+    @property
+    def open_elsewhere(self) -> bool:
+        """Whether another door of the deployment is open."""
+        ...
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        """Whether a batch that is held back may have another call out."""
+        ...
 
 
 class Cause(Enum):
@@ -256,27 +272,13 @@ class Feed:
         """Whether anything waits that is to go alone."""
         return bool(self._suspects)
 
-    def take(
-        self,
-        door: Door | None = None,
-        *,
-        slots: int = 1,
-        others: Callable[[Circuit], bool] = lambda circuit: False,
-        elsewhere: bool = False,
-    ) -> Item | None:
-        """The next request, or None if there is none to be sent now.
-
-        `slots` are the engine's, and `others` says whether anybody but a batch wants them. `elsewhere`: another door is
-        open, so a line that has just failed at this one is left to that.
-        """
+    def take(self, taker: Taker, now: float) -> Item | None:
+        """The next request for a backend, or None if there is none to be sent now."""
         if self.closed or self.paused or self._bytes >= self._bytes_max:
             return None
-        now = self._clock.monotonic()
-        item = None
-        if self._waiting or self._due:
-            item = self._take_due(door, now, slots, others, elsewhere)
+        item = self._take_due(taker, now) if self._waiting or self._due else None
         if item is None and self._leases:
-            item = self._take_fresh(now, slots, others)
+            item = self._take_fresh(taker, now)
         if item is not None:
             self._bytes += item.size
             item.lease.circuit.in_flight += 1
@@ -293,13 +295,15 @@ class Feed:
                 return item
         return None
 
-    def _take_due(
-        self, door: Door | None, now: float, slots: int, others: Callable[[Circuit], bool], elsewhere: bool
-    ) -> Item | None:
+    def _take_due(self, taker: Taker, now: float) -> Item | None:
         while self._waiting and self._waiting[0][0] <= now:
             self._due.append(heapq.heappop(self._waiting)[2])
         if self._timer is None:
             self._set_timer()
+        if not self._due:
+            return None
+        # A line that has just failed at this door is left to another one that is open.
+        avoided = taker.door if taker.open_elsewhere else None
         denied: Circuit | None = None
         for _ in range(min(LOOKED_AT, len(self._due))):
             item = self._due.popleft()
@@ -308,14 +312,14 @@ class Feed:
                 continue
             assert trial is not None, "a line that waits has a history"
             circuit = lease.circuit
-            if circuit is denied or (elsewhere and trial.door is door and trial.unjudged):
+            if circuit is denied or (avoided is not None and trial.door is avoided and trial.unjudged):
                 self._due.append(item)
                 continue
             verdict = trial.judge(self._policy, now=now)
             if verdict is Verdict.SEND and trial.goes_alone:
                 self._suspects.append(item)
             elif verdict is Verdict.SEND:
-                if self._admits(circuit, now, slots, others):
+                if self._admits(taker, circuit, now):
                     self._unwait(item)
                     trial.alone = False
                     return item
@@ -331,17 +335,21 @@ class Feed:
                 self._ended(item, verdict)
         return None
 
-    def _admits(self, circuit: Circuit, now: float, slots: int, others: Callable[[Circuit], bool]) -> bool:
-        rivals = any(lease.circuit is not circuit for lease in self._leases)
-        return circuit.admits(now, slots=slots, others=others(circuit), rivals=rivals)
+    def _admits(self, taker: Taker, circuit: Circuit, now: float) -> bool:
+        """Whether a line of a batch may be sent now."""
+        if circuit.trying and circuit.in_flight and any(lease.circuit is not circuit for lease in self._leases):
+            return False
+        return not circuit.holds_back(now) or taker.admits(circuit, now)
 
-    def _take_fresh(self, now: float, slots: int, others: Callable[[Circuit], bool]) -> Item | None:
+    def _take_fresh(self, taker: Taker, now: float) -> Item | None:
         leases, refused = self._leases, 0
         while refused < len(leases):
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
-                if not (circuit.begins and self._admits(circuit, now, slots, others)):
+                if (circuit.trying or circuit.holds_back(now)) and not (
+                    circuit.begins and self._admits(taker, circuit, now)
+                ):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
                     refused += 1

@@ -25,6 +25,7 @@ class Pending:
         "completed",
         "errors",
         "lines",
+        "mended",
         "model",
         "outputs",
         "read",
@@ -40,7 +41,7 @@ class Pending:
         self.lines: list[int] = []
         self.model: str | None = None
         self.regions: set[str] = set()
-        self.size = self.completed = 0
+        self.size = self.completed = self.mended = 0
         self.read = self.cached = self.written = self.reasoning = 0
 
     def add(self, result: Result) -> None:
@@ -48,6 +49,7 @@ class Pending:
         self.size += len(result.text)
         if result.outcome is Outcome.COMPLETED:
             self.completed += 1
+            self.mended += result.mended
             self.outputs.append(result.text)
             # Only what was completed is accounted for.
             if (usage := result.usage) is not None:
@@ -69,6 +71,7 @@ class Pending:
         self.lines += later.lines
         self.size += later.size
         self.completed += later.completed
+        self.mended += later.mended
         self.read += later.read
         self.cached += later.cached
         self.written += later.written
@@ -97,6 +100,7 @@ class Pending:
             ),
             model=self.model,
             regions=tuple(sorted(self.regions)),
+            mended=self.mended,
         )
 
 

@@ -69,16 +69,17 @@ class BackendUse:
 
     def take(self, now: float) -> Item | None:
         """The next request to go, or None while there is none."""
-        return self._feed.take(
-            self.door,
-            slots=self.dispatcher.engine.slots,
-            others=self._others,
-            elsewhere=self._open_elsewhere(self.door),
-        )
+        return self._feed.take(self, now)
 
-    def _others(self, circuit: Circuit) -> bool:
-        """Whether anybody but this batch is at the engine."""
-        return self.dispatcher.engine.in_flight > circuit.in_flight
+    @property
+    def open_elsewhere(self) -> bool:
+        """Whether another door of the deployment is open."""
+        return self._open_elsewhere(self.door)
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        """Whether a batch that is held back may have another call out, of what the others at the engine leave it."""
+        engine = self.dispatcher.engine
+        return circuit.admits(now, slots=engine.slots, others=engine.in_flight > circuit.in_flight)
 
     def take_suspect(self) -> Item | None:
         """The next request that is to go alone."""
@@ -91,8 +92,10 @@ class BackendUse:
     async def run(self, item: Item, lane: "asyncio.Task[None]") -> None:
         """Sees a request to the end of its call. Raises only CancelledError, where the lane itself is to end."""
         lease, feed = item.lease, self._feed
+        circuit = lease.circuit
         lease.in_flight[lane] = item
-        begun = self._clock.monotonic()
+        # Only of a slowed batch it is counted how much of the engine it uses.
+        begun = self._clock.monotonic() if circuit.slowed else 0.0
         if self.dispatcher.traced:
             attempt = 1 if item.trial is None else item.trial.attempts + 1
             work_in_hand.set(Work(self._deployment, lease.shard.batch_id, attempt))
@@ -113,16 +116,17 @@ class BackendUse:
         finally:
             del lease.in_flight[lane]
             feed.give_back(item)
-            lease.circuit.used(self._clock.monotonic() - begun)
-        if isinstance(outcome, Result):
-            if outcome.completed:
-                lease.circuit.succeeded()
+            if begun:
+                circuit.used(self._clock.monotonic() - begun)
+        if type(outcome) is Result:
+            if circuit.streak and outcome.completed:
+                circuit.succeeded()
             if lease.cause is not Cause.FENCED:
                 self._keep(lease, outcome)
         elif lease.cause is None:
-            self._set_back(item, outcome)
+            self._set_back(item, outcome)  # type: ignore[arg-type]
         elif lease.cause is Cause.EXPIRED and outcome is not None:
-            self._last_word(item, outcome)
+            self._last_word(item, outcome)  # type: ignore[arg-type]
 
     def _set_back(self, item: Item, setback: Setback | None) -> None:
         """A call has not ended its line: it waits, to be judged when its time has come."""

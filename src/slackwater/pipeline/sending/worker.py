@@ -71,9 +71,13 @@ class Worker:
         clock: Clock,
         hint: Hint,
         settings: WorkerSettings,
+        finished: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1)."""
+        """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
+
+        `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
+        """
         self.deployment = deployment
         self.dispatchers = dispatchers
         self._owner = owner
@@ -81,6 +85,7 @@ class Worker:
         self._blobs = blobs
         self._clock = clock
         self._hint = hint
+        self._finished = finished
         self._settings = settings
         self._feed = Feed(
             clock,
@@ -241,7 +246,7 @@ class Worker:
             self._commit_hint.notify()
             if self._journal.size >= 4 * self._settings.commit_bytes:
                 self._feed.paused = True
-        elif not any(each.in_flight for each in self._leases):
+        elif not lease.in_flight and not any(each.in_flight for each in self._leases):
             # Nothing else is on its way that this commit could take along.
             self._commit_hint.notify()
 
@@ -281,6 +286,7 @@ class Worker:
                     del self._circuits[batch_id]
             await self._journal.close_logs(keep=open_ones)
             self._hint.notify()
+            self._finished()
 
     def _end_missing(self, lease: Lease) -> None:
         """Ends the lines that were counted and are not there."""

@@ -94,6 +94,7 @@ export function Facts({ batch, progress, filename }) {
     ["Requests", number(progress.counts.total)],
     ["Completed", number(progress.counts.completed)],
     ["Failed", number(progress.counts.failed)],
+    ...(progress.answers_mended ? [["Mended", html`<span title="Answers that were not quite JSON, such as NaN or bytes that are not UTF-8, and were made valid.">${number(progress.answers_mended)} answers</span>`]] : []),
     ["Tokens in", html`${number(progress.input_tokens)}${progress.cached_tokens ? html` <span class="small muted">${number(progress.cached_tokens)} cached</span>` : ""}`],
     ["Tokens out", number(progress.output_tokens)],
     ["Cost", progress.cost === null ? html`<span class="muted">no price set</span>` : html`<span title=${progress.cost}>${money(progress.cost, progress.currency)}</span>`],

@@ -1,0 +1,524 @@
+"""What to make of the body of an upstream answer: an answer, an error that came with status 200, or nothing to read.
+
+Before: the HTTP client. After: the judgement of the call. An answer was paid for, so what is nearly right is kept and made
+valid; what is right keeps its bytes, but for line breaks between JSON tokens. Only the keys at the top, and those of an
+error and of choices, are looked at: a text that speaks of errors is no error. Everything here takes time in proportion to
+the body, whatever a stranger put into it.
+"""
+
+import codecs
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from slackwater.core.accounts.usage import Usage
+from slackwater.core.errors import BackendReplyBroken
+from slackwater.core.sending.lines import UsageSaid, error_body, one_line, usage_of
+from slackwater.core.sending.request import Reply
+
+CHAT, COMPLETIONS, RESPONSES = "/chat/completions", "/completions", "/responses"
+WITH_CHOICES = frozenset({CHAT, COMPLETIONS})
+
+# How much of what cannot be read is shown in an error line, and of a header.
+SHOWN_BYTES = 2048
+SHOWN_CHARACTERS = 500
+# As for the header: who asks for more is asked again after an hour.
+RETRY_AFTER_MAX_SECONDS = 3600.0
+# Bytes that are decoded at once, so that a large body is not held as text a second time.
+PIECE_BYTES = 1 << 20
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """One JSON object on one line. `mended`: it was not quite JSON when it came."""
+
+    usage: Usage | None
+    model: str | None
+    body: bytes
+    mended: bool = False
+
+
+class ErrorInside(Struct, frozen=True, gc=False):
+    """A body of status 2xx that says that something went wrong. `status` is the one that it counts as, `body` one line."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+    mended: bool = False
+
+
+class Unreadable(Struct, frozen=True, gc=False):
+    """No JSON object, and none that could be made of it. `why` is what it is instead, in a few words."""
+
+    why: str
+
+
+# The statuses that names of errors stand for. Case, `_`, `-` and blanks do not count. Where the names are from:
+#   OpenAI      platform.openai.com/docs/guides/error-codes; `ResponseError` of the Responses API in openai-python
+#   Azure       learn.microsoft.com, content filter (`code: content_filter, status: 400`), DeploymentNotFound
+#   vLLM        `create_error_response`: BadRequestError, NotFoundError, NotImplementedError, InternalServerError with a
+#               number as `code`; older ones {"object": "error", ...} without `error` around it, as MLC LLM still does
+#   OpenRouter  openrouter.ai/docs/api/reference/errors-and-debugging: status 200 once a model works on it, then
+#               {"error": {"code": 429, "metadata": {...}}} or the same in a choice with `finish_reason: error`
+#   LiteLLM     docs.litellm.ai/docs/proxy/error_reference: `code` is the status, as a string
+#   Anthropic   docs.anthropic.com/en/api/errors: {"type": "error", "error": {"type": "overloaded_error"}}
+#   Google      its OpenAI-compatible endpoint: `code` a number, `status: RESOURCE_EXHAUSTED` (google.rpc.Code)
+NAMED = {
+    400: "invalid_request_error invalid_request bad_request bad_request_error invalid_argument failed_precondition "
+    "invalid_prompt invalid_value context_length_exceeded context_window_exceeded_error string_above_max_length "
+    "content_filter content_policy_violation content_policy_violation_error responsible_ai_policy_violation bio_policy "
+    "invalid_image invalid_image_format invalid_base64_image invalid_image_url image_too_large image_too_small "
+    "image_parse_error image_content_policy_violation invalid_image_mode image_file_too_large image_file_not_found "
+    "unsupported_image_media_type empty_image_file failed_to_download_image unsupported_value unsupported_parameter "
+    "max_tokens_exceeded token_limit_exceeded string_too_long",
+    401: "invalid_api_key authentication_error unauthenticated unauthorized",
+    402: "billing_error payment_required insufficient_credits",
+    403: "permission_error permission_denied permission_denied_error forbidden",
+    404: "model_not_found not_found_error not_found deployment_not_found",
+    408: "timeout request_timeout",
+    409: "conflict_error",
+    413: "request_too_large payload_too_large",
+    422: "unprocessable_entity_error",
+    429: "rate_limit_exceeded rate_limit_error rate_limit_reached too_many_requests insufficient_quota quota_exceeded "
+    "resource_exhausted throttling_error billing_hard_limit_reached",
+    500: "server_error internal_server_error internal_error internal api_error api_connection_error engine_dead_error "
+    "vector_store_timeout",
+    501: "not_implemented_error unimplemented",
+    502: "bad_gateway provider_unavailable upstream_error",
+    503: "service_unavailable service_unavailable_error unavailable",
+    504: "timeout_error deadline_exceeded gateway_timeout",
+    529: "overloaded_error overloaded provider_overloaded",
+}
+_BLANKS = str.maketrans("", "", "_- ")
+_STATUS = {name.translate(_BLANKS): status for status, names in NAMED.items() for name in names.split()}
+
+# Keys of an answer to a chat or a completion that do not make it one: where choices are missing, it is the others that tell.
+NO_ANSWER = frozenset(
+    {
+        *("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "provider"),
+        *("prompt_filter_results", "prompt_logprobs", "prompt_token_ids", "kv_transfer_params", "timings", "metadata"),
+        *(
+            "error",
+            "errors",
+            "error_type",
+            "type",
+            "code",
+            "status",
+            "status_code",
+            "param",
+            "detail",
+            "details",
+            "msg",
+        ),
+        *("base_resp", "request_id", "timestamp", "path", "success"),
+    }
+)
+
+# Of an object of the Responses API; one that is `incomplete` is an answer.
+UNSUCCESSFUL = frozenset({"failed", "cancelled"})
+
+_NOTHING = Raw(b"")
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+    error: Raw = _NOTHING
+
+
+class _Completion(Struct):
+    """What is read of an answer with choices; in the order of the engines, which is the fastest to read."""
+
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: UsageSaid | None = None
+    error: Raw = _NOTHING
+
+
+class _Other(Struct):
+    """What is read of every other answer."""
+
+    object: str | None = None
+    status: str | None = None
+    error: Raw = _NOTHING
+    model: str | None = None
+    usage: UsageSaid | None = None
+
+
+_Fields = dict[str, Raw]
+T = TypeVar("T")
+
+_completion = msgspec.json.Decoder(_Completion).decode
+_other = msgspec.json.Decoder(_Other).decode
+_fields = msgspec.json.Decoder(_Fields).decode
+_list = msgspec.json.Decoder(list[Raw]).decode
+_usage = msgspec.json.Decoder(UsageSaid).decode
+_text = msgspec.json.Decoder(str).decode
+_scalar = msgspec.json.Decoder(int | float | str).decode
+
+
+def read_answer(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
+    """What a body of status 2xx is. `path` is the endpoint's, such as /chat/completions.
+
+    An object of a shape that nobody knows is an answer: a team may run another kind of endpoint.
+    """
+    try:
+        if not body.isascii():
+            str(body, "utf-8")
+        if path in WITH_CHOICES:
+            said = _completion(body)
+            if not said.choices:
+                return _look_closer(body, path)
+            choice = said.choices[0]
+            if choice.error is not _NOTHING or choice.finish_reason == "error":
+                return _look_closer(body, path)
+            error, usage, model = said.error, said.usage, said.model
+        else:
+            other = _other(body)
+            if other.object == "error" or other.status in UNSUCCESSFUL:
+                return _look_closer(body, path)
+            error, usage, model = other.error, other.usage, other.model
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        # It is not JSON, or no object; or something in it has another type than usual.
+        return _look_closer(body, path)
+    if error is not _NOTHING and bytes(error) != b"null":
+        return _look_closer(body, path)
+    return Answer(None if usage is None else usage_of(usage), model, one_line(body))
+
+
+def unreadable_error(why: str, reply: Reply) -> tuple[str, str]:
+    """Code and message of the error line of a request whose answers could not be read: with what came."""
+    kind = f" ({_harmless(reply.content_type)})" if reply.content_type else ""
+    message = f"The backend answered {reply.status}{kind} with {why}, which is no JSON object."
+    if begin := _begin(reply.body):
+        message += f" It {'begins' if len(reply.body) > SHOWN_BYTES else 'is'}: {begin}"
+    return BackendReplyBroken.code, message
+
+
+def redirect_message(reply: Reply) -> str:
+    """What is said of an answer 3xx: where it sends us to, without what may be secret, and that nobody goes there."""
+    where = "does not say where to"
+    if reply.location:
+        where = f"points to {_without_secrets(reply.location)}"
+    return f"The backend answered {reply.status}, a redirect, and {where}. Redirects are not followed: correct its URL."
+
+
+def refusal_body(reply: Reply) -> bytes:
+    """The body of an answer that is not 2xx for the error file: one line of JSON, whatever came."""
+    if 300 <= reply.status < 400:
+        error = {"message": redirect_message(reply), "type": "upstream_error", "param": None, "code": str(reply.status)}
+        return msgspec.json.encode({"error": error})
+    return error_body(reply.body, reply.status)
+
+
+# Looking closer
+
+
+def _look_closer(body: bytes, path: str) -> Answer | ErrorInside | Unreadable:
+    """The verdict on a body that is not like most, key by key."""
+    changed = False
+    try:
+        fields = _object(body)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return Unreadable(_kind(body, error))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            body, changed = mended(body), True
+            fields = _object(body)
+        except _TooBroken:
+            return Unreadable(f"JSON with more than {MENDED_MAX} faults")
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            return Unreadable(_kind(body, error))
+    sources = _error_of(fields, path)
+    if sources is not None:
+        return ErrorInside(_status_of(sources), one_line(body), _retry_after_of(sources), changed)
+    usage = _read(_usage, fields.get("usage"))
+    return Answer(
+        None if usage is None else usage_of(usage), _read(_text, fields.get("model")), one_line(body), changed
+    )
+
+
+def _object(body: bytes) -> _Fields:
+    """The values at the top, each a piece of JSON."""
+    if not body.isascii():
+        str(body, "utf-8")
+    return _fields(body)
+
+
+def _error_of(fields: _Fields, path: str) -> list[_Fields] | None:
+    """The objects that tell about the error inside, the nearest first. None where there is no error."""
+    error = fields.get("error")
+    if _says(error):
+        return _sources(error, fields)
+    if _read(_text, fields.get("object")) == "error":
+        return [fields]
+    if path in WITH_CHOICES:
+        choices = _read(_list, fields.get("choices")) or []
+        if not choices:
+            return [fields] if all(_is_no_answer(key, value) for key, value in fields.items()) else None
+        failed = [_read(_fields, choice) or {} for choice in choices]
+        if all(_says(each.get("error")) or _read(_text, each.get("finish_reason")) == "error" for each in failed):
+            return _sources(failed[0].get("error"), fields)
+        return None
+    if path == RESPONSES or _read(_text, fields.get("object")) == "response":
+        return [fields] if _read(_text, fields.get("status")) in UNSUCCESSFUL else None
+    return None
+
+
+def _is_no_answer(key: str, value: Raw) -> bool:
+    """Whether a value at the top of a completion without choices is not what was asked for."""
+    if key == "message":
+        # Some engines answer with one message; others say here what went wrong.
+        return bytes(value)[:1] != b"{"
+    return key in NO_ANSWER or not _says(value)
+
+
+def _says(value: Raw | None) -> bool:
+    """Whether a value is more than null, false, 0, or something empty; an object of nulls says nothing, either."""
+    if value is None:
+        return False
+    text = bytes(value)
+    if text[:1] == b"{":
+        return any(bytes(each) != b"null" for each in _fields(text).values())
+    if text[:1] == b"[":
+        return bool(_list(text))
+    return text not in (b"null", b"false", b"0", b'""', b"")
+
+
+def _sources(error: Raw | None, fields: _Fields) -> list[_Fields]:
+    nearest = _read(_fields, error)
+    if nearest is None:
+        return [fields]
+    metadata = _read(_fields, nearest.get("metadata"))
+    return [nearest, fields] if metadata is None else [nearest, metadata, fields]
+
+
+def _status_of(sources: Iterable[_Fields]) -> int:
+    """The status that an error counts as: a number from 400 to 599 if it has one, else what its name stands for."""
+    for source in sources:
+        for key in ("code", "status", "status_code"):
+            said = _read(_scalar, source.get(key))
+            if isinstance(said, str) and len(said) == 3 and said.isascii() and said.isdigit():
+                said = int(said)
+            if isinstance(said, int) and 400 <= said < 600:
+                return said
+        for key in ("code", "status", "type", "error_type"):
+            said = _read(_scalar, source.get(key))
+            if isinstance(said, str) and (status := _STATUS.get(said[:80].translate(_BLANKS).lower())) is not None:
+                return status
+    return 500
+
+
+def _retry_after_of(sources: Iterable[_Fields]) -> float | None:
+    for source in sources:
+        for key in ("retry_after", "retry_after_seconds"):
+            said = _read(_scalar, source.get(key))
+            if isinstance(said, int | float) and said >= 0:
+                return min(float(said), RETRY_AFTER_MAX_SECONDS)
+    return None
+
+
+def _read(decode: Callable[[Raw], T], value: Raw | None) -> T | None:
+    """The value if it has the type, else None."""
+    if value is None:
+        return None
+    try:
+        return decode(value)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _kind(body: bytes, error: Exception) -> str:
+    """What a body is that is no JSON object."""
+    begin = body[:64].lstrip()
+    if not begin and not body.strip():
+        return "an empty body"
+    if begin.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
+        return "a stream of events that nobody asked for"
+    if begin.startswith(b"<"):
+        return "XML" if begin.startswith(b"<?xml") else "HTML"
+    if isinstance(error, RecursionError):
+        return "JSON that is nested too deeply"
+    if isinstance(error, msgspec.ValidationError):
+        names = {b"[": "a JSON array", b'"': "a JSON string", b"n": "null", b"t": "true", b"f": "false"}
+        return names.get(begin[:1], "a JSON number")
+    if not begin.startswith((b"{", b"[")):
+        return "something that is not JSON"
+    text = str(error)
+    if "truncated" in text:
+        return "half a body: JSON that ends too early"
+    if "trailing" in text:
+        return "more than one JSON value"
+    return f"broken JSON ({text.removeprefix('JSON is malformed: ')})"
+
+
+# What is said of it
+
+
+def _harmless(text: str) -> str:
+    """Text of a stranger for a terminal, a log and a page: one line, nothing that steers them."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _begin(body: bytes) -> str:
+    # Not final: a character that is cut in two at the end is left out.
+    final = len(body) <= SHOWN_BYTES
+    return _harmless(codecs.getincrementaldecoder("utf-8")("replace").decode(body[:SHOWN_BYTES], final)).strip()
+
+
+def _without_secrets(location: str) -> str:
+    """Where a redirect points to, without user, query and fragment, which may hold keys."""
+    location = location.strip()
+    head = location.partition("#")[0].partition("?")[0]
+    try:
+        parts = urllib.parse.urlsplit(head)
+    except ValueError:
+        return "an address that cannot be read"
+    shown = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return _harmless(shown)[:SHOWN_CHARACTERS] + ("?..." if "?" in location else "")
+
+
+# Mending
+
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+# Halves of a surrogate pair, each written as if it were a character (CESU-8): never right in UTF-8.
+HALVES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]")
+# The same, escaped: a pair or one half.
+ESCAPED_HALVES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+# Places that are mended in one answer. Each costs a microsecond or less, and everybody waits meanwhile; what has more of
+# them (but for numbers side by side, which are one) is hardly worth reading.
+MENDED_MAX = 250_000
+PAIR_BYTES = len(rb"\ud83d\ude00")
+WORD = re.compile(rb"NaN|-?Infinity")
+
+
+class _TooBroken(Exception):
+    """There are more faults than are mended. Never leaves this module."""
+
+
+def mended(body: bytes) -> bytes:
+    """The body with what engines are known to get wrong put right, where it begins like an object.
+
+    A byte order mark goes, bytes that are not UTF-8 and halves of emoji become U+FFFD, NaN and Infinity null. Whether it is
+    JSON then is for others to see.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    if not body[:SHOWN_BYTES].lstrip().startswith(b"{"):
+        return body
+    if not body.isascii():
+        body = _unicode(body)
+    return _whole_pairs(_without_words(body))
+
+
+def _unicode(body: bytes) -> bytes:
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        return body
+    if HALVES.search(body):
+        joined, done = bytearray(), 0
+        for count, found in enumerate(HALVES.finditer(body)):
+            _bound(count)
+            joined += body[done : found.start()]
+            joined += _joined(found[0])
+            done = found.end()
+        joined += body[done:]
+        body = bytes(joined)
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    text, count = bytearray(), 0
+    for begin in range(0, len(body), PIECE_BYTES):
+        piece = decode(body[begin : begin + PIECE_BYTES], begin + PIECE_BYTES >= len(body)).encode()
+        count += piece.count(REPLACEMENT)
+        _bound(count)
+        text += piece
+    return bytes(text)
+
+
+def _bound(count: int) -> None:
+    if count > MENDED_MAX:
+        raise _TooBroken
+
+
+def _joined(halves: bytes) -> bytes:
+    """Two halves make the character that was meant; one is lost."""
+    if len(halves) == 3:
+        return REPLACEMENT
+    return halves.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
+
+
+def _escaped(body: bytes, begin: int, at: int) -> bool:
+    """Whether the byte at `at` is escaped by the backslashes before it, of which the first is not before `begin`."""
+    before = body[begin:at]
+    return bool((len(before) - len(before.rstrip(b"\\"))) & 1)
+
+
+def _without_words(body: bytes) -> bytes:
+    """NaN and Infinity become null outside strings. Goes from string to string only where there is such a word."""
+    found = WORD.search(body)
+    if found is None:
+        return body
+    result = bytearray()
+    # `done` is never inside a string; everything before it is in the result.
+    done = count = 0
+    while found is not None:
+        _bound(count := count + 1)
+        at = found.start()
+        if _quotes(body, done, at) & 1:
+            # A word of a text. The string ends at the next quote that is not escaped.
+            begin, end = at, body.find(b'"', at)
+            while end >= 0 and _escaped(body, begin, end):
+                _bound(count := count + 1)
+                begin, end = end + 1, body.find(b'"', end + 1)
+            if end < 0:
+                break
+            end += 1
+            result += body[done:end]
+        else:
+            # Up to the next string, every such word is one.
+            end = body.find(b'"', at)
+            end = len(body) if end < 0 else end
+            result += body[done:at]
+            result += body[at:end].replace(b"-Infinity", b"null").replace(b"Infinity", b"null").replace(b"NaN", b"null")
+        done = end
+        found = WORD.search(body, done)
+    result += body[done:]
+    return bytes(result)
+
+
+def _quotes(body: bytes, begin: int, end: int) -> int:
+    """How many quotes there are that begin or end a string."""
+    if body.find(b"\\", begin, end) < 0:
+        return body.count(b'"', begin, end)
+    # Without pairs of backslashes, whatever is left escapes what follows it.
+    return body[begin:end].replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+
+
+def _whole_pairs(body: bytes) -> bytes:
+    """Escapes of half a surrogate pair become U+FFFD."""
+    found = ESCAPED_HALVES.search(body)
+    if found is None:
+        return body
+    result = bytearray()
+    done = begin = count = 0
+    while found is not None:
+        _bound(count := count + 1)
+        at, end = found.span()
+        if _escaped(body, begin, at):
+            # A backslash of a text, and the letter u.
+            begin = at + 1
+        else:
+            if end - at < PAIR_BYTES:
+                result += body[done:at]
+                result += rb"\ufffd"
+                done = end
+            begin = end
+        found = ESCAPED_HALVES.search(body, begin)
+    result += body[done:]
+    return bytes(result)
