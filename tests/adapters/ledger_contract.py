@@ -225,12 +225,12 @@ class LedgerContract:
             assert (new.epoch, new.done) == (2, b"\x01")
             before = await ledger.batch("batch-0")
             assert await ledger.commit_segments([segment(old, 1, offset=10)], now=12, lease_seconds=9) == [
-                ("batch-0", 0)
+                ("batch-0", 0, 1)
             ]
             assert not await ledger.finish_shard("batch-0", 0, epoch=1)
             assert not await ledger.release_shard("batch-0", 0, epoch=1)
             assert await ledger.batch("batch-0") == before
-            assert await ledger.renew_leases("old", now=12, lease_seconds=9) == []
+            assert await ledger.renew_leases([("batch-0", 0, 1)], now=12, lease_seconds=9) == []
             assert await ledger.commit_segments([segment(new, 1, 2, key="log2")], now=12, lease_seconds=9) == []
             assert await ledger.finish_shard("batch-0", 0, epoch=2)
 
@@ -243,7 +243,7 @@ class LedgerContract:
             await started(ledger, shards=(1, 1))
             first, second = await claimed(ledger), await claimed(ledger)
             wrote = [segment(first, 0, epoch=7), segment(second, 0)]
-            assert await ledger.commit_segments(wrote, now=1, lease_seconds=9) == [("batch-0", 0)]
+            assert await ledger.commit_segments(wrote, now=1, lease_seconds=9) == [("batch-0", 0, 7)]
             now = await ledger.batch("batch-0")
             assert now is not None
             assert now.counts.completed == 1
@@ -326,10 +326,55 @@ class LedgerContract:
             shard = await claimed(ledger, now=0.0)
             await ledger.commit_segments([segment(shard, 0)], now=8.0, lease_seconds=10)
             assert await ledger.release_leases(now=15.0) == 0
-            (state,) = await ledger.renew_leases("w", now=16.0, lease_seconds=10)
-            assert (state.mine, state.stop, state.epoch) == (True, False, 1)
+            (state,) = await ledger.renew_leases([("batch-0", 0, 1)], now=16.0, lease_seconds=10)
+            assert (state.stop, state.expired, state.epoch) == (False, False, 1)
             assert await ledger.release_leases(now=25.0) == 0
             assert await ledger.release_leases(now=26.5) == 1
+
+        run(story)
+
+    def test_a_lease_is_renewed_by_its_epoch(self, run: Any) -> None:
+        """What is asked for under an old epoch is left out, and the lease of whoever has it now is not touched."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, shards=(1, 1))
+            first, second = await claimed(ledger), await claimed(ledger)
+            assert await ledger.release_leases(now=11.0) == 2
+            again = await claimed(ledger, owner="w", now=11.0)
+            assert (again.index, again.epoch) == (first.index, 2)
+            asked = [("batch-0", 0, 1), ("batch-0", 1, second.epoch), ("batch-0", 0, 2), ("nobody", 0, 1)]
+            states = await ledger.renew_leases(asked, now=12.0, lease_seconds=10)
+            assert [(state.index, state.epoch) for state in states] == [(0, 2)]
+            assert await ledger.renew_leases([], now=12.0, lease_seconds=10) == []
+            assert await ledger.release_leases(now=21.5) == 0
+            assert await ledger.release_leases(now=22.5) == 1
+
+        run(story)
+
+    def test_a_worker_learns_that_a_window_is_over(self, run: Any) -> None:
+        """It is told apart from a cancel: a line may have an answer that is a better word than "expired"."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, policies=Policies(window_elapsed=WindowElapsed.EXPIRE))
+            await claimed(ledger)
+            await ledger.elapse_windows(now=2_000)
+            (state,) = await ledger.renew_leases([("batch-0", 0, 1)], now=1, lease_seconds=10)
+            assert (state.stop, state.expired) == (True, True)
+
+        run(story)
+
+    def test_batches_can_be_passed_over(self, run: Any) -> None:
+        """The next shard of another batch is claimed; when there is none, none is."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, 0, shards=(1, 1))
+            await started(ledger, 1, shards=(1,))
+            shard = await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9, skip=["batch-0"])
+            assert shard is not None
+            assert shard.batch_id == "batch-1"
+            passed = ["batch-0", "batch-1", "it's gone"]
+            assert await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9, skip=passed) is None
+            assert (await claimed(ledger)).batch_id == "batch-0"
 
         run(story)
 
@@ -371,8 +416,8 @@ class LedgerContract:
             shard = await claimed(ledger)
             await ledger.request_cancel("batch-0", now=7)
             assert await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=1) is None
-            (state,) = await ledger.renew_leases("w", now=1, lease_seconds=10)
-            assert state.stop
+            (state,) = await ledger.renew_leases([("batch-0", 0, 1)], now=1, lease_seconds=10)
+            assert (state.stop, state.expired) == (True, False)
             assert await ledger.begin_finalizing(now=8) is None
             assert await ledger.commit_segments([segment(shard, 1)], now=1, lease_seconds=9) == []
             assert await ledger.release_shard("batch-0", 0, epoch=1)

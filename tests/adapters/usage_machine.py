@@ -97,8 +97,8 @@ class UsageMachine(RuleBasedStateMachine):
         except AssertionError:
             return
         # The lease is over: this one was refused, and the other one counts for itself.
-        assert (batch_id, 0) in refused
-        if other and (other[0].batch_id, 0) not in refused:
+        assert (batch_id, 0) in {each[:2] for each in refused}
+        if other and (other[0].batch_id, 0) not in {each[:2] for each in refused}:
             number = next(
                 number for number in range(8 * len(other[0].done)) if other[0].done[number >> 3] >> (number & 7) & 1
             )

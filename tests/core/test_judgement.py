@@ -1,47 +1,85 @@
-"""What is made of an answer, and when a backend is left alone."""
+"""What becomes of a line that did not end with its first call: by comparison with what became of others."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
-from slackwater.core.sending.breaker import Breaker
-from slackwater.core.sending.judgement import RetryPolicy, Verdict, judge, judge_error
+from slackwater.core.sending.door import DOUBT_AFTER, Door, DoorState
+from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
+from slackwater.core.sending.judgement import (
+    DEATHS_MAX,
+    HOLD_SECONDS,
+    REFUSALS_MAX,
+    UNREADABLE_MAX,
+    WAITING_SECONDS,
+    WAITS_MAX,
+    RetryPolicy,
+    Setback,
+    Trial,
+    Verdict,
+)
 
 POLICY = RetryPolicy(attempts_max=3)
+TROUBLE = Evidence(Kind.TROUBLE, "status 500")
+LOST = Evidence(Kind.LOST, "broke off")
+REFUSED = Evidence(Kind.REFUSED, "status 404")
+BUSY = Evidence(Kind.BUSY, "status 429")
+UNREACHED = Evidence(Kind.UNREACHED, "refused")
+SECOND = 0.05
 
 
-@pytest.mark.parametrize(
-    ("status", "attempts", "retry_after", "verdict"),
-    [
-        (200, 1, None, Verdict.DONE),
-        (204, 1, None, Verdict.DONE),
-        (400, 1, None, Verdict.FAILED),
-        (401, 1, None, Verdict.FAILED),
-        (404, 1, 5.0, Verdict.FAILED),
-        (413, 1, None, Verdict.FAILED),
-        (408, 1, None, Verdict.RETRY),
-        (500, 2, None, Verdict.RETRY),
-        (500, 3, None, Verdict.FAILED),
-        (429, 1, None, Verdict.WAIT),
-        (429, 99, 1.0, Verdict.WAIT),
-        (503, 99, 1.0, Verdict.WAIT),
-        (503, 3, None, Verdict.FAILED),
-    ],
-)
-def test_judging_an_answer(status: int, attempts: int, retry_after: float | None, verdict: Verdict) -> None:
-    """A request's own fault is final, trouble costs an attempt, and a busy backend costs nothing."""
-    assert judge(status, attempts=attempts, policy=POLICY, retry_after=retry_after) is verdict
+class Line:
+    """A line that is sent through one door, each time a little later."""
+
+    def __init__(self, door: Door, *, now: float = 1000.0, policy: RetryPolicy = POLICY) -> None:
+        self.door = door
+        self.now = now
+        self.policy = policy
+        self.trial = Trial()
+        self.calls = 0
+
+    def fails(self, evidence: Evidence, *, others: bool = True, attempts_max: int | None = None) -> float:
+        """A call of it brings this; `others`: whether somebody else's succeeds just before and just after."""
+        begun = self.now
+        self.now += SECOND
+        self.calls += 1
+        if others:
+            self.others_succeed()
+        self.door.heard(evidence, begun=begun, now=self.now)
+        setback = Setback(evidence, begun, self.now, attempts_max=attempts_max)
+        delay = self.trial.failed(setback, self.door, self.policy, chance=0.5)
+        self.now += SECOND
+        if others:
+            self.others_succeed()
+        return delay
+
+    def others_succeed(self) -> None:
+        """A line of another batch comes through."""
+        self.door.heard(SUCCESS, begun=self.now - SECOND, now=self.now)
+
+    def judged(self, *, later: float = 1.0) -> Verdict:
+        """Its time has come."""
+        self.now += later
+        return self.trial.judge(self.policy, now=self.now)
+
+    def until_it_ends(self, evidence: Evidence, *, others: bool = True, calls_max: int = 1000) -> Verdict:
+        """Sent again and again, with the same outcome."""
+        while self.calls < calls_max:
+            delay = self.fails(evidence, others=others)
+            verdict = self.judged(later=delay)
+            if verdict is not Verdict.SEND:
+                return verdict
+        return Verdict.SEND
 
 
-def test_judging_a_call_without_an_answer() -> None:
-    """Nobody there costs no attempt; a time-out or half an answer does."""
-    assert judge_error(BackendUnreachable("x", sent=False), attempts=99, policy=POLICY) is Verdict.WAIT
-    assert judge_error(BackendTimeout("x"), attempts=2, policy=POLICY) is Verdict.RETRY
-    assert judge_error(BackendReplyBroken("x"), attempts=3, policy=POLICY) is Verdict.FAILED
+def door() -> Door:
+    """A door of an engine that has answered before, long ago."""
+    made = Door(slots=64)
+    made.heard(SUCCESS, begun=0.0, now=0.0)
+    return made
 
 
-@given(st.integers(1, 1000), st.floats(0, 1, exclude_max=True))
+@given(st.integers(1, 100_000), st.floats(0, 1, exclude_max=True))
 def test_delays_are_bounded_and_spread(attempt: int, chance: float) -> None:
     """Each delay lies between half of its value and all of it, and never above the bound."""
     policy = RetryPolicy(delay_first=0.5, delay_max=30.0)
@@ -49,61 +87,271 @@ def test_delays_are_bounded_and_spread(attempt: int, chance: float) -> None:
     assert full / 2 <= policy.delay(attempt, chance=chance) <= full
 
 
-def test_a_breaker_opens_after_failures_in_a_row() -> None:
-    """A success in between starts the count again."""
-    breaker = Breaker(threshold=3, open_first=1.0)
-    for _ in range(2):
-        breaker.failed(0.0)
-    breaker.succeeded()
-    for _ in range(2):
-        breaker.failed(0.0)
-    assert breaker.closed
-    breaker.failed(0.0)
-    assert not breaker.closed
-    assert breaker.wait(0.4) == pytest.approx(0.6)
+# While others come through
 
 
-def test_one_probe_decides() -> None:
-    """After the pause one caller is let through; the others wait for what becomes of it."""
-    breaker = Breaker(threshold=1, open_first=1.0, open_max=4.0)
-    breaker.failed(0.0)
-    assert breaker.ready(1.0)
-    assert breaker.wait(1.0) == 0.0
-    assert breaker.wait(1.0) is None
-    assert not breaker.ready(1.0)
-    breaker.failed(1.0)
-    assert breaker.wait(1.0) == pytest.approx(2.0)
-    assert breaker.wait(3.0) == 0.0
-    breaker.succeeded()
-    assert breaker.closed
+@pytest.mark.parametrize("evidence", [TROUBLE, LOST])
+def test_trouble_costs_an_attempt_where_others_come_through(evidence: Evidence) -> None:
+    """It is the line's own: it ends after its attempts."""
+    line = Line(door())
+    assert line.until_it_ends(evidence) is Verdict.FAIL
+    assert line.calls == POLICY.attempts_max
 
 
-def test_pauses_double_up_to_a_bound() -> None:
-    """Probes that fail make the next pause longer, but not without end."""
-    breaker, now, pauses = Breaker(threshold=1, open_first=1.0, open_max=5.0), 0.0, []
-    breaker.failed(now)
-    for _ in range(5):
-        pauses.append(pause := breaker.wait(now) or 0.0)
-        now += pause
-        assert breaker.wait(now) == 0.0
-        breaker.failed(now)
-    assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
+def test_a_refusal_is_the_line_s_own_where_others_come_through() -> None:
+    """It is tried once more, in case another backend takes it, and then it is final."""
+    line = Line(door())
+    assert line.until_it_ends(REFUSED) is Verdict.FAIL
+    assert line.calls == REFUSALS_MAX
 
 
-def test_failures_of_calls_under_way_do_not_lengthen_the_pause() -> None:
-    """A hundred calls that fail together are one piece of news."""
-    breaker = Breaker(threshold=2, open_first=1.0)
+def test_busy_without_a_wait_is_waited_out_for_long() -> None:
+    """A line that is told so twenty times over more than ten minutes ends with that answer, and not before both are over."""
+    line = Line(door())
+    begun = line.now
+    assert line.until_it_ends(BUSY) is Verdict.FAIL
+    assert line.calls >= WAITS_MAX
+    assert line.now - begun >= WAITING_SECONDS
+    assert line.now - begun <= WAITING_SECONDS + 60
+
+
+def test_twenty_waits_within_a_minute_are_not_the_end() -> None:
+    """Nor is one wait of an hour."""
+    line = Line(door())
+    for _ in range(WAITS_MAX * 2):
+        line.fails(BUSY)
+        assert line.judged(later=1.0) is Verdict.SEND
+    line = Line(door())
+    line.fails(BUSY)
+    assert line.judged(later=3600.0) is Verdict.SEND
+
+
+def test_a_wait_that_was_asked_for_costs_nothing_and_lasts_as_long() -> None:
+    """However often, and whatever becomes of others."""
+    line = Line(door())
     for _ in range(100):
-        breaker.failed(0.0)
-    assert breaker.wait(0.0) == pytest.approx(1.0)
+        assert line.fails(Evidence(Kind.BUSY, "later", 7.0)) == 7.0
+        assert line.judged(later=7.0) is Verdict.SEND
+    assert line.trial.attempts == 0
 
 
-def test_retry_after_is_obeyed() -> None:
-    """The backend's own wish wins over ours when it is longer, and an abandoned probe is somebody else's chance."""
-    breaker = Breaker()
-    breaker.pause(12.0)
-    breaker.pause(5.0)
-    assert breaker.wait(2.0) == pytest.approx(10.0)
-    assert breaker.wait(12.0) == 0.0
-    breaker.abandon()
-    assert breaker.wait(12.0) == 0.0
+def test_trouble_with_a_wait_is_left_alone_for_as_long() -> None:
+    """It is an attempt, and the next one does not come before the engine wants it."""
+    assert Line(door()).fails(Evidence(Kind.TROUBLE, "status 500", 9.0)) == 9.0
+
+
+def test_an_answer_that_nobody_can_read_is_paid_for_twice() -> None:
+    """Another attempt may not be worth its price."""
+    line = Line(door())
+    line.fails(TROUBLE, attempts_max=UNREADABLE_MAX)
+    assert line.judged() is Verdict.SEND
+    line.fails(TROUBLE, attempts_max=UNREADABLE_MAX)
+    assert line.judged() is Verdict.FAIL
+
+
+def test_an_engine_that_never_says_anything_readable_is_paid_twice_a_line() -> None:
+    """A web page behind the address: nobody comes through, and it is not paid for again and again."""
+    line = Line(Door(slots=64))
+    line.fails(TROUBLE, others=False, attempts_max=UNREADABLE_MAX)
+    assert line.judged() is Verdict.SEND
+    line.fails(TROUBLE, others=False, attempts_max=UNREADABLE_MAX)
+    assert line.judged() is Verdict.FAIL
+
+
+# While nobody comes through
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, LOST, REFUSED, BUSY, UNREACHED])
+def test_an_outage_costs_a_line_nothing(evidence: Evidence) -> None:
+    """However often it was sent, as a probe or otherwise, over a week."""
+    line = Line(door())
+    for _ in range(2000):
+        line.fails(evidence, others=False)
+        assert line.judged(later=300.0) is Verdict.SEND
+    trial = line.trial
+    assert (trial.attempts, trial.refusals, trial.waits) == (0, 0, 0)
+    line.others_succeed()
+    assert line.judged() is Verdict.SEND, "and it is not made to pay when the outage is over"
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, LOST, REFUSED])
+def test_the_last_try_is_not_taken_at_the_beginning_of_an_outage(evidence: Evidence) -> None:
+    """Others came through just before; whether they still do is found out first, by a request of our own."""
+    line = Line(door())
+    last = REFUSALS_MAX if evidence is REFUSED else POLICY.attempts_max
+    for _ in range(last - 1):
+        line.fails(evidence)
+        assert line.judged() is Verdict.SEND
+    line.others_succeed()
+    line.fails(evidence, others=False)
+    assert line.judged(later=HOLD_SECONDS) is Verdict.HOLD
+    assert line.door.due(line.now)
+    line.door.probed(TROUBLE, begun=line.now, now=line.now + 0.1, answered=True)
+    assert line.door.state is DoorState.OK, "others came through a moment ago"
+    line.now += 10
+    assert line.judged() is Verdict.HOLD
+    line.door.probed(TROUBLE, begun=line.now, now=line.now + 0.1, answered=True)
+    assert line.door.state is DoorState.DOWN
+    assert line.judged() is Verdict.SEND, "it was the door: nothing is taken from the line"
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, REFUSED])
+def test_the_last_try_is_settled_by_a_request_of_ours(evidence: Evidence) -> None:
+    """Nobody else is there any more; our own request comes through: it was the line."""
+    line = Line(door())
+    last = REFUSALS_MAX if evidence is REFUSED else POLICY.attempts_max
+    for _ in range(last - 1):
+        line.fails(evidence)
+        assert line.judged() is Verdict.SEND
+    line.others_succeed()
+    line.fails(evidence, others=False)
+    assert line.judged(later=HOLD_SECONDS) is Verdict.HOLD
+    line.door.probed(SUCCESS, begun=line.now, now=line.now + 0.1, answered=True)
+    assert line.judged(later=HOLD_SECONDS) is Verdict.FAIL
+
+
+def test_a_line_is_not_held_for_a_request_that_does_not_exist() -> None:
+    """For some endpoints we know of no request of our own: the line ends by what is known of others."""
+    line = Line(door(), policy=RetryPolicy(attempts_max=1))
+    line.others_succeed()
+    line.fails(TROUBLE, others=False)
+    assert line.judged() is Verdict.HOLD
+    line.door.try_with_lines(line.now)
+    assert line.judged() is Verdict.FAIL
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, REFUSED])
+def test_success_of_calls_that_were_in_flight_while_a_door_is_shut(evidence: Evidence) -> None:
+    """Long calls end well for a while after the door has begun to refuse all new ones: those do not pay for it."""
+    way = door()
+    way.heard(SUCCESS, begun=990.0, now=1000.0)
+    for _ in range(DOUBT_AFTER):
+        way.heard(evidence, begun=1000.0, now=1000.0)
+    way.probed(evidence, begun=1000.0, now=1000.1, answered=True)
+    lines = [Line(way, now=1001.0) for _ in range(5)]
+    for step in range(100):
+        now = 1001.0 + step
+        way.heard(SUCCESS, begun=990.0, now=now)
+        for line in lines:
+            line.now = now
+            line.fails(evidence, others=False)
+            assert line.judged(later=0.5) is Verdict.SEND
+
+
+def test_a_batch_of_nothing_but_poison_alone() -> None:
+    """Nobody else tells whose trouble it is. Our own request does, and then each line ends after its own attempts."""
+    way = door()
+    lines, probes, rounds = [Line(way) for _ in range(50)], 0, 0
+    ended: list[Line] = []
+    while lines:
+        rounds += 1
+        assert rounds < 200
+        for line in list(lines):
+            now = line.now = 1000.0 + rounds
+            if way.due(now):
+                way.probed(SUCCESS, begun=now, now=now + 0.01, answered=True)
+                probes += 1
+            if not way.admits(now):
+                continue
+            verdict = line.trial.judge(POLICY, now=now)
+            if verdict is Verdict.SEND:
+                line.fails(TROUBLE, others=False)
+            elif verdict is Verdict.FAIL:
+                lines.remove(line)
+                ended.append(line)
+    assert {line.calls for line in ended} == {POLICY.attempts_max}
+    assert probes <= rounds + 1
+
+
+def test_what_fails_elsewhere_is_compared_there() -> None:
+    """A line that failed at one backend is judged by what came through that one, not by its neighbour."""
+    broken, well = Door(slots=64), door()
+    trial = Trial()
+    for number in range(50):
+        begun = 1000.0 + number
+        broken.heard(TROUBLE, begun=begun, now=begun)
+        well.heard(SUCCESS, begun=begun, now=begun)
+        trial.failed(Setback(TROUBLE, begun, begun), broken, POLICY, chance=0.5)
+        assert trial.judge(POLICY, now=begun + 0.5) is Verdict.SEND
+    assert trial.attempts == 0
+
+
+def test_a_setback_is_judged_once() -> None:
+    """A line that may be sent, and has to wait for its turn, does not pay again each time it is looked at."""
+    line = Line(door())
+    line.fails(TROUBLE)
+    for _ in range(100):
+        assert line.judged(later=0.01) is Verdict.SEND
+    assert line.trial.attempts == 1
+
+
+# Deaths
+
+
+def test_who_was_there_when_an_engine_died_has_not_failed() -> None:
+    """A suspect is sent again, at no cost."""
+    line = Line(door())
+    line.fails(LOST)
+    line.trial.suspected(sole=False)
+    assert not line.trial.goes_alone
+    assert line.judged() is Verdict.SEND
+    assert line.trial.attempts == 0
+
+
+def test_suspects_of_two_deaths_go_alone() -> None:
+    """And who is alone at a death is the culprit."""
+    innocent, culprit = Line(door()), Line(door())
+    for each in (innocent, culprit):
+        for _ in range(DEATHS_MAX):
+            each.fails(LOST, others=False)
+            each.trial.suspected(sole=False)
+            assert each.judged() is Verdict.SEND
+        assert each.trial.goes_alone
+    culprit.trial.alone = True
+    culprit.fails(LOST, others=False)
+    culprit.trial.suspected(sole=True)
+    assert culprit.judged() is Verdict.CULPRIT
+    assert innocent.judged() is Verdict.SEND
+
+
+def test_a_suspect_that_lives_is_no_culprit() -> None:
+    """Alone, it fails without the engine dying of it: then it is a line like others."""
+    line = Line(door())
+    for _ in range(DEATHS_MAX):
+        line.trial.suspected(sole=False)
+    line.trial.alone = True
+    assert line.until_it_ends(TROUBLE) is Verdict.FAIL
+    assert line.calls == POLICY.attempts_max
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BUSY, Kind.UNREACHED]),
+            st.booleans(),
+            st.none() | st.floats(0, 100),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_happens(story: list[tuple[Kind, bool, float | None]]) -> None:
+    """Only what happens while others come through counts, and nobody has more calls that count than attempts."""
+    line = Line(door(), policy=RetryPolicy(attempts_max=5))
+    counted = dict.fromkeys(Kind, 0)
+    for kind, others, wait in story:
+        line.now += 60.0
+        delay = line.fails(Evidence(kind, kind.value, wait if kind is Kind.BUSY else None), others=others)
+        assert 0.0 <= delay <= 100.0
+        counted[kind] += others
+        verdict = line.judged(later=delay)
+        if verdict is Verdict.HOLD:
+            return
+        if verdict is Verdict.FAIL:
+            assert (
+                counted[Kind.TROUBLE] + counted[Kind.LOST] >= 5
+                or counted[Kind.REFUSED] >= REFUSALS_MAX
+                or counted[Kind.BUSY] >= WAITS_MAX
+            )
+            return
+        assert verdict is Verdict.SEND
+        assert line.trial.attempts == counted[Kind.TROUBLE] + counted[Kind.LOST]

@@ -6,19 +6,22 @@ from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUn
 from slackwater.core.sending.request import Reply
 from slackwater.telemetry import Histogram, Meters
 from slackwater.wiring.backends import label_of
+from tests.pipeline.engines import GOOD
 from tests.pipeline.test_dispatcher import attempted
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome", "resent"),
     [
-        (Reply(200, b"{}"), "success", 0),
+        (GOOD, "success", 0),
         (Reply(200, b"<html>a proxy's page"), "broken", 1),
         (Reply(400, b"{}"), "refused", 0),
         (Reply(408, b"{}"), "refused", 1),
-        (Reply(302, b""), "error", 0),
+        (Reply(302, b""), "refused", 1),
+        (Reply(401, b""), "refused", 1),
         (Reply(500, b"{}"), "error", 1),
         (Reply(429, b"{}"), "busy", 1),
+        (Reply(402, b"{}"), "refused", 1),
         (Reply(503, b"{}", 2.0), "busy", 1),
         (BackendTimeout("late"), "timeout", 1),
         (BackendUnreachable("away", sent=False), "unreachable", 1),
@@ -33,17 +36,18 @@ def test_how_a_call_ends_is_counted_once(answer: Reply | Exception, outcome: str
     assert (meter.sent, meter.seconds.count, meter.in_flight, meter.resent) == (1, 1, 0, resent)
 
 
-def test_the_last_attempt_is_not_sent_again() -> None:
-    """A request that has used up its attempts fails; nothing is counted as sent again."""
-    _, dispatcher, _ = attempted(Reply(500, b"{}"), attempts=3)
-    assert dispatcher.meter.resent == 0
+def test_a_setback_counts_before_it_is_judged() -> None:
+    """Whether a line is sent again is known later; a call that did not end it counts once, the last one, too."""
+    _, dispatcher, backend = attempted(Reply(500, b"{}"), attempts=1)
+    assert (dispatcher.meter.resent, dispatcher.meter.sent, len(backend.sent)) == (1, 1, 1)
 
 
-def test_the_window_follows_the_breaker() -> None:
+def test_the_window_follows_the_door() -> None:
     """All slots of a backend that is well, none of one that is away."""
-    _, well, _ = attempted(Reply(200, b"{}"))
+    _, well, _ = attempted(GOOD)
     _, away, _ = attempted(BackendUnreachable("away", sent=False))
-    assert (well.window, away.window) == (1, 0)
+    _, refusing, _ = attempted(Reply(401, b"{}"))
+    assert (well.window, away.window, refusing.window) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(("value", "place"), [(0.0, 0), (1.0, 0), (1.5, 1), (2.0, 1), (2.1, 2), (99.0, 2)])

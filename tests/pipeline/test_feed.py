@@ -3,28 +3,25 @@
 import asyncio
 import json
 import random
+from typing import Any
 
 import pytest
 
-from slackwater.core.sending.request import Outcome, Result
-from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
+from slackwater.core.sending.circuit import Circuit
+from slackwater.core.sending.door import Door
+from slackwater.core.sending.evidence import Evidence, Kind
+from slackwater.core.sending.judgement import RetryPolicy, Setback, Trial, Verdict
+from slackwater.core.sending.request import Outcome, Reply, Result
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.feed import KEPT_BYTES, Cause, Feed, Item, Lease
 from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
-
-class AlwaysOpen:
-    """A gate that lets everybody through."""
-
-    admits = True
+# No line of a story about lanes ends by its attempts.
+ENDLESS = RetryPolicy(attempts_max=1 << 30)
 
 
-class Shut:
-    """A gate that lets nobody through."""
-
-    admits = False
-
-
-def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0) -> Lease:
+def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0, circuit: Circuit | None = None) -> Lease:
     """A leased shard of so many lines, blank ones in between."""
     rows = []
     for line in range(lines):
@@ -41,14 +38,31 @@ def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0) -> L
         endpoint="/chat/completions",
         deployment="d",
     )
-    return Lease(shard, data)
+    return Lease(shard, data, circuit)
+
+
+class Taking:
+    """A backend that takes."""
+
+    def __init__(self, *, slots: int = 64, elsewhere: bool = False, others: bool = True) -> None:
+        self.door = Door(slots=slots)
+        self.open_elsewhere = elsewhere
+        self.others = others
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        return circuit.admits(now, slots=self.door.slots, others=self.others)
+
+
+def take(feed: Feed, taker: Taking | None = None) -> Item | None:
+    """The next request."""
+    return feed.take(taker or Taking(), asyncio.get_running_loop().time())
 
 
 def ids(feed: Feed) -> list[str]:
     """Everything that may be taken now."""
     taken = []
-    while (item := feed.take()) is not None:
-        taken.append(item.request.custom_id)
+    while (item := take(feed)) is not None:
+        taken.append(item.custom_id)
     return taken
 
 
@@ -61,8 +75,18 @@ def played(story: object) -> None:
         loop.close()
 
 
-def feed_of(loop: VirtualLoop, *, bytes_max: int = 1 << 20) -> Feed:
-    return Feed(VirtualClock(loop), bytes_max=bytes_max)
+def feed_of(loop: VirtualLoop, *, bytes_max: int = 1 << 20, **named: Any) -> Feed:
+    """A feed alone."""
+    return Feed(VirtualClock(loop), bytes_max=bytes_max, **named)
+
+
+def fails(feed: Feed, item: Item, taker: Taking, now: float, *, delay: float = 1.0) -> None:
+    """A call for a line ends with 500, and it waits for another try."""
+    setback = Setback(Evidence(Kind.TROUBLE, "status 500"), now, now, reply=Reply(500, b"{}"))
+    item.trial = item.trial or Trial()
+    item.trial.failed(setback, taker.door, RetryPolicy(), chance=0.5)
+    feed.give_back(item)
+    feed.park(item, delay)
 
 
 def test_lines_come_in_order_and_blank_ones_do_not_count() -> None:
@@ -101,136 +125,279 @@ def test_bodies_in_flight_are_bounded() -> None:
     async def story(loop: VirtualLoop) -> None:
         feed = feed_of(loop, bytes_max=100)
         feed.add(lease(4, size=200))
-        first = feed.take()
+        first = take(feed)
         assert first is not None
-        assert feed.take() is None
+        assert take(feed) is None
         feed.give_back(first)
-        assert feed.take() is not None
+        assert take(feed) is not None
 
     played(story)
 
 
 def test_a_second_try_comes_after_its_delay_and_first() -> None:
-    """A parked request is not handed out before its moment, and then before new lines."""
+    """A line that waits is not handed out before its moment, and then before new lines; its body is let go meanwhile."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed = feed_of(loop)
+        feed, door = feed_of(loop), Taking()
         begun = lease(3)
         feed.add(begun)
-        item = feed.take()
+        item = take(feed, door)
         assert item is not None
-        feed.give_back(item)
-        feed.park(item, 5.0)
-        second = feed.take()
+        fails(feed, item, door, loop.time(), delay=5.0)
+        assert item.request is None
+        second = take(feed, door)
         assert second is not None
-        assert second.request.custom_id == "0-1"
+        assert second.custom_id == "0-1"
         await asyncio.sleep(5.01)
-        again = feed.take()
+        again = take(feed, door)
         assert again is item
-        assert begun.parked == 0
+        text = begun.text_of(item)
+        assert text is not None
+        request = item.read(text)
+        assert request is not None
+        assert request.custom_id == "0-0"
+        assert not begun.waiting
+        assert begun.circuit.waiting == 0
 
     played(story)
 
 
-def test_what_is_parked_goes_with_its_shard() -> None:
-    """A shard that ends early takes its second tries along."""
+def test_what_waits_goes_with_its_shard() -> None:
+    """A shard that ends early takes its second tries along, and says which they were."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, begun = feed_of(loop), lease(1)
+        feed, begun, door = feed_of(loop), lease(1), Taking()
         feed.add(begun)
-        item = feed.take()
+        item = take(feed, door)
         assert item is not None
-        feed.give_back(item)
-        feed.park(item, 1.0)
+        fails(feed, item, door, loop.time())
         begun.cause = Cause.STOPPED
-        feed.forget(begun)
+        assert feed.forget(begun) == [item]
         await asyncio.sleep(2.0)
-        assert feed.take() is None
+        assert take(feed, door) is None
         assert begun.settled
+        assert begun.circuit.waiting == 0
 
     played(story)
 
 
-def test_a_hint_goes_to_a_lane_that_can_send() -> None:
-    """Lanes behind a shut gate sleep on; if there are no others, one goes to its gate and waits there."""
+def test_what_waits_is_its_place_only() -> None:
+    """Where many bytes are kept for lines that wait, they are let go and read again: memory is bounded by what is sent."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed = feed_of(loop)
-        woken: list[str] = []
-
-        async def lane(name: str, gate: AlwaysOpen | Shut) -> None:
-            await feed.idle(gate)
-            woken.append(name)
-
-        tasks = [
-            asyncio.ensure_future(lane(name, gate())) for name, gate in (("a", Shut), ("b", Shut), ("c", AlwaysOpen))
-        ]
-        await asyncio.sleep(0)
-        feed.wake(5)
-        await asyncio.sleep(0)
-        assert woken == ["c"]
-        feed.wake(5)
-        await asyncio.sleep(0)
-        assert woken == ["c", "a"]
-        feed.pass_on()
-        await asyncio.sleep(0)
-        assert woken == ["c", "a"]
-        tasks[1].cancel()
+        feed, door = feed_of(loop, bytes_max=1 << 30), Taking()
+        leases = []
+        for index in range(6):
+            begun = lease(4, size=1 << 20, index=index)
+            leases.append(begun)
+            feed.add(begun)
+            for _ in range(4):
+                item = take(feed, door)
+                assert item is not None
+                fails(feed, item, door, loop.time(), delay=1000.0)
+            assert take(feed, door) is None
+        feed.add(lease(1, index=6))
+        assert sum(each.held for each in leases) <= KEPT_BYTES
+        assert all(item.request is None for each in leases for item in each.waiting)
 
     played(story)
 
 
-@pytest.mark.parametrize("seed", range(30))
+def test_a_line_that_failed_at_one_door_is_left_to_another() -> None:
+    """Where another door of the deployment is open; and if there is none, the first one has it again."""
+
+    async def story(loop: VirtualLoop) -> None:
+        feed, first, second = feed_of(loop), Taking(elsewhere=True), Taking(elsewhere=True)
+        feed.add(lease(1))
+        item = take(feed, first)
+        assert item is not None
+        fails(feed, item, first, loop.time(), delay=0.0)
+        assert take(feed, first) is None
+        assert take(feed, second) is item
+        fails(feed, item, second, loop.time(), delay=0.0)
+        second.open_elsewhere = False
+        assert take(feed, second) is item
+
+    played(story)
+
+
+def test_a_slowed_batch_stands_in_nobody_s_way() -> None:
+    """Its lines keep their places, new ones and those that wait, and the others' are handed out meanwhile."""
+
+    async def story(loop: VirtualLoop) -> None:
+        slowed, door = Circuit(), Taking()
+        feed = feed_of(loop)
+        poison = lease(50, circuit=slowed)
+        feed.add(poison)
+        parked = [item for _ in range(40) if (item := take(feed, door)) is not None]
+        for item in parked:
+            fails(feed, item, door, loop.time(), delay=0.0)
+            slowed.failed(others=True, now=loop.time())
+        slowed.used(1000.0)
+        feed.add(lease(20, index=1))
+        feed.add(lease(20, index=2))
+        taken = [take(feed, door) for _ in range(40)]
+        assert [item.custom_id for item in taken if item is not None] == [
+            f"{index}-{number}" for index in (1, 2) for number in range(20)
+        ]
+        assert take(feed, door) is None
+        assert feed.low, "more of other batches would be welcome"
+        assert feed.unwilling() == ["b"]
+        slowed.succeeded()
+        assert len(ids(feed)) == 50
+
+    played(story)
+
+
+def test_a_suspect_is_not_handed_out_among_others() -> None:
+    """A line that was there at two deaths waits to go alone."""
+
+    async def story(loop: VirtualLoop) -> None:
+        feed, door = feed_of(loop), Taking()
+        feed.add(lease(2))
+        item = take(feed, door)
+        assert item is not None
+        fails(feed, item, door, loop.time(), delay=0.0)
+        assert item.trial is not None
+        item.trial.suspected(sole=False)
+        item.trial.suspected(sole=False)
+        assert ids(feed) == ["0-1"]
+        assert feed.has_suspects
+        assert feed.take_suspect() is item
+        assert not feed.has_suspects
+        assert item.lease.circuit.in_flight == 2
+
+    played(story)
+
+
+def test_lines_that_cannot_be_read_end_at_once() -> None:
+    """Bytes that have changed since validation: no lane is given them, and the others follow."""
+
+    async def story(loop: VirtualLoop) -> None:
+        told: list[tuple[int, Verdict]] = []
+        feed = feed_of(loop, ended=lambda item, verdict: told.append((item.line, verdict)))
+        begun = lease(4)
+        assert begun._data is not None
+        data = begun._data.replace(b'{"custom_id": "0-1"', b'{"custom_id": \x00\xff"', 1)
+        feed.add(Lease(begun.shard, data))
+        assert ids(feed) == ["0-0", "0-2", "0-3"]
+        assert told == [(1, Verdict.UNREADABLE)]
+
+    played(story)
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_no_lane_sleeps_over_work(seed: int) -> None:
-    """Whatever the order of calls, tries and new shards: everything is done, without anybody looking twice by a timer."""
+    """Whatever the order of calls, tries, new shards, silences of the engine, pauses and doubts: everything is done."""
 
     async def story(loop: VirtualLoop) -> None:
         chance = random.Random(seed)
-        feed = feed_of(loop, bytes_max=chance.choice((60, 500, 10_000)))
-        done: list[str] = []
-        tries: dict[str, int] = {}
+        clock = VirtualClock(loop)
+        engine = Engine("http://e", clock, slots=chance.choice((1, 3, 10)))
+        uses: list[RandomUse] = []
 
-        async def lane() -> None:
-            gate = AlwaysOpen()
-            while True:
-                item: Item | None = feed.take()
-                if item is None:
-                    await feed.idle(gate)
-                    continue
-                await asyncio.sleep(chance.choice((0.0, 0.01, 1.0)))
-                feed.give_back(item)
-                name = item.request.custom_id
-                tries[name] = tries.get(name, 0) + 1
-                if chance.random() < 0.3 and tries[name] < 4:
-                    feed.park(item, chance.choice((0.0, 0.5, 3.0)))
-                else:
-                    done.append(name)
+        def wake() -> None:
+            for use in uses:
+                engine.wake(use)
 
-        lanes = [asyncio.ensure_future(lane()) for _ in range(chance.choice((1, 3, 10)))]
+        feed = feed_of(loop, bytes_max=chance.choice((60, 500, 10_000)), wake=wake)
+        for number in range(chance.choice((1, 2))):
+            uses.append(RandomUse(chance, feed, engine, f"b{number}", loop))
+            engine.attach(uses[-1])
         shards = [chance.randint(0, 12) for _ in range(chance.randint(1, 5))]
         for index, lines in enumerate(shards):
             feed.add(lease(lines, index=index))
             await asyncio.sleep(chance.choice((0.0, 2.0)))
-        await asyncio.sleep(500.0)
-        for task in lanes:
-            task.cancel()
+        await asyncio.sleep(3000.0)
+        for use in uses:
+            use.calm = True
+        await asyncio.sleep(3000.0)
+        done = [name for use in uses for name in use.done]
+        assert engine.in_flight == 0
         assert len(done) == len(set(done)) == sum(shards)
+        assert max(use.out_max for use in uses) <= engine.slots
+        for use in uses:
+            await engine.detach(use)
 
     played(story)
 
 
+class RandomUse:
+    """A use of an engine whose calls take and bring what chance says."""
+
+    def __init__(self, chance: random.Random, feed: Feed, engine: Engine, name: str, loop: VirtualLoop) -> None:
+        self.name = name
+        self.cap = chance.choice((1, 2, 10))
+        self.door = engine.door(name, "", slots=self.cap)
+        self.in_flight = 0
+        self.ready = False
+        self.calm = False
+        self.done: list[str] = []
+        self.out_max = 0
+        self._chance, self._feed, self._engine, self._loop = chance, feed, engine, loop
+
+    @property
+    def has_work(self) -> bool:
+        return self._feed.has_work
+
+    @property
+    def has_suspects(self) -> bool:
+        return self._feed.has_suspects
+
+    def take(self, now: float) -> Item | None:
+        return self._feed.take(self, now)
+
+    open_elsewhere = False
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        return circuit.admits(now, slots=self._engine.slots, others=False)
+
+    def take_suspect(self) -> Item | None:
+        return self._feed.take_suspect()
+
+    async def run(self, item: Item, lane: "asyncio.Task[None]") -> None:
+        chance, now = self._chance, self._loop.time
+        begun = now()
+        self.out_max = max(self.out_max, self._engine.in_flight)
+        item.lease.in_flight[lane] = item
+        await asyncio.sleep(chance.choice((0.0, 0.01, 1.0)))
+        del item.lease.in_flight[lane]
+        self._feed.give_back(item)
+        kind = Kind.SUCCESS if self.calm or chance.random() < 0.6 else chance.choice(list(Kind))
+        wait = chance.choice((None, 0.3)) if kind is Kind.BUSY else None
+        evidence = Evidence(kind, kind.value, wait)
+        self._engine.heard(item, self.door, evidence, begun=begun, now=now())
+        if kind is Kind.SUCCESS:
+            self.done.append(item.custom_id)
+            return
+        item.trial = item.trial or Trial()
+        item.trial.culprit = False
+        delay = item.trial.failed(Setback(evidence, begun, now()), self.door, ENDLESS, chance=0.5)
+        item.trial.attempts = item.trial.refusals = item.trial.waits = 0
+        self._feed.park(item, chance.choice((0.0, delay)))
+
+    async def probe(self) -> tuple[Evidence, bool] | None:
+        await asyncio.sleep(0.02)
+        if not self.calm and self._chance.random() < 0.1:
+            return None
+        kind = Kind.SUCCESS if self.calm else self._chance.choice(list(Kind))
+        return Evidence(kind, kind.value), kind not in (Kind.UNREACHED, Kind.LOST)
+
+
 def test_a_lease_knows_when_it_is_settled() -> None:
-    """Not while anything is on its way: in flight, parked, or not journaled yet."""
+    """Not while anything is on its way: in flight, waiting, or not journaled yet."""
     begun = lease(1)
     assert not begun.settled
-    assert begun.next_request() is not None
-    assert begun.next_request() is None
+    item = begun.next_item()
+    assert item is not None
+    assert begun.next_item() is None
     begun.unjournaled = 1
     assert not begun.settled
     begun.unjournaled = 0
-    begun.parked = 1
+    begun.waiting[item] = None
     assert not begun.settled
-    begun.parked, begun.committed = 0, 1
+    begun.waiting.clear()
+    begun.committed = 1
     assert begun.settled
     assert begun.complete
     assert Result(0, Outcome.COMPLETED, b"").usage is None

@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from slackwater.core.sending.breaker import Breaker
 
 from slackwater.core.errors import BackendUnreachable, ClassifierFailed
 from slackwater.core.filtering.blocklists import Blocklists
+from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severities, Severity
-from slackwater.core.sending.judgement import RetryPolicy
-from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.judgement import RetryPolicy, Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
-from slackwater.pipeline.sending.dispatcher import Retry
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
-WRITER = LineWriter("0" * 32)
 SAFE = dict.fromkeys(Category, Severity.SAFE)
 CHAT = "/chat/completions"
 DOWN = ClassifierFailed("nobody there", busy=True)
@@ -73,11 +73,20 @@ class Judge:
         """Nothing to close."""
 
 
+def item(request: Request, path: str) -> Item:
+    """The request as a line of a shard."""
+    text = b'{"custom_id":"a","body":%b}' % request.body
+    places = (BlobRange(key="i", offset=0, length=len(text)),)
+    shard = Shard(batch_id="b", index=0, epoch=1, places=places, lines=1, done=b"", endpoint=path, deployment="d")
+    return Item(Lease(shard, text), 0, 0, len(text), text)
+
+
 class House:
     """A filtered dispatcher with everything around it, in virtual time."""
 
     def __init__(self, loop: VirtualLoop, model: Model, judge: Judge | None = None, **policy: Any) -> None:
         clock = VirtualClock(loop)
+        self.engine = Engine("http://e", clock, slots=2)
         self.filter = ContentFilter(
             Policy(name="strict", thresholds={}, **policy),
             blocklists=Blocklists([Blocklist(name="fish", terms=("bluefin",))]),
@@ -91,17 +100,17 @@ class House:
             "b",
             model,
             content_filter=self.filter,
+            engine=self.engine,
+            door=self.engine.door("key", "m", slots=2),
             concurrency=2,
             model=None,
             retry=RetryPolicy(attempts_max=3),
-            breaker=Breaker(open_first=2.0),
             clock=clock,
-            chance=lambda: 0.5,
         )
 
-    async def attempt(self, request: Request, path: str = CHAT) -> Result | Retry:
-        """One attempt, the first."""
-        return await self.dispatcher.attempt(path, request, attempts=1, writer=WRITER)
+    async def attempt(self, request: Request, path: str = CHAT) -> Result | Setback:
+        """One call."""
+        return await self.dispatcher.attempt(item(request, path), request)
 
 
 def played(story: Callable[[VirtualLoop], Awaitable[None]]) -> None:
@@ -113,7 +122,7 @@ def played(story: Callable[[VirtualLoop], Awaitable[None]]) -> None:
         loop.close()
 
 
-def line(outcome: Result | Retry) -> Any:
+def line(outcome: Result | Setback) -> Any:
     """The line of a result."""
     assert isinstance(outcome, Result)
     return json.loads(outcome.text)
@@ -191,12 +200,12 @@ def test_errors_of_the_backend_are_as_ever() -> None:
         judge = Judge()
         gone = BackendUnreachable("refused", sent=False)
         house = House(loop, Model(Reply(429, b"{}", 1.0), gone, reply("one")), judge)
-        assert isinstance(await house.attempt(chat("hello")), Retry)
-        assert isinstance(await house.attempt(chat("hello")), Retry)
+        assert isinstance(await house.attempt(chat("hello")), Setback)
+        assert isinstance(await house.attempt(chat("hello")), Setback)
         assert isinstance(await house.attempt(chat("hello")), Result)
         assert judge.asked == [("hello", None), ("hello", "one")]
-        outcome = await House(loop, Model(Reply(404, b'{"error":{}}'))).attempt(chat("hello"))
-        assert line(outcome)["response"]["status_code"] == 404
+        outcome = await House(loop, Model(Reply(422, b'{"error":{}}'))).attempt(chat("hello"))
+        assert line(outcome)["response"]["status_code"] == 422
 
     played(story)
 
@@ -234,7 +243,7 @@ def test_an_answer_that_cannot_be_looked_at_does_not_pass(answer: bytes) -> None
     """It counts as a broken answer, and is tried again."""
 
     async def story(loop: VirtualLoop) -> None:
-        assert isinstance(await House(loop, Model(Reply(200, answer))).attempt(chat("hello")), Retry)
+        assert isinstance(await House(loop, Model(Reply(200, answer))).attempt(chat("hello")), Setback)
 
     played(story)
 
@@ -331,39 +340,55 @@ def test_an_answer_is_held_while_the_classifier_is_down() -> None:
 
 
 def test_a_wait_can_be_aborted() -> None:
-    """A cancel ends the wait for the classifier, and somebody else may probe both it and the backend."""
+    """A cancel ends the wait for the classifier, and somebody else may probe it instead."""
 
     async def story(loop: VirtualLoop) -> None:
         class Hanging(Judge):
             async def classify(self, prompt: str, completion: str | None = None) -> Severities:
-                await asyncio.sleep(1e6)
-                return SAFE
+                if len(self.asked) == 1:
+                    self.asked.append((prompt, completion))
+                    await asyncio.sleep(1e6)
+                return await super().classify(prompt, completion)
 
-        house = House(loop, Model(reply("one")), Hanging())
-        house.dispatcher.gate.breaker.pause(1.0)
-        await house.dispatcher.gate.enter()
+        judge = Hanging(DOWN)
+        house = House(loop, Model(reply("one")), judge)
         waiting = asyncio.ensure_future(house.attempt(chat("hello")))
-        await asyncio.sleep(1.0)
-        other = asyncio.ensure_future(house.dispatcher.gate.enter())
+        await asyncio.sleep(3.0)
+        assert len(judge.asked) == 2, "the one that waits is the probe"
+        other = asyncio.ensure_future(house.attempt(chat("hello")))
         await asyncio.sleep(1.0)
         assert not other.done()
         waiting.cancel()
-        await asyncio.wait_for(other, 1.0)
+        assert line(await asyncio.wait_for(other, 10.0))["response"]["status_code"] == 200
 
     played(story)
 
 
-def test_a_blocked_probe_is_taken_over() -> None:
-    """A blocked prompt says nothing about the backend: the next lane probes in its place."""
+def test_a_blocked_prompt_says_nothing_of_the_door() -> None:
+    """It was not sent: a door that is to be tried with lines is neither opened nor shut by it."""
 
     async def story(loop: VirtualLoop) -> None:
         house = House(loop, Model(reply("one")))
-        gate = house.dispatcher.gate
-        gate.breaker.pause(1.0)
-        await gate.enter()
-        assert not gate.admits
+        door = house.dispatcher.door
+        door.question("something speaks against it", 0.0)
         await house.attempt(chat("bluefin"))
-        assert gate.admits
-        assert not gate.open
+        assert not door.open
+        assert door.due(0.0)
+        assert not door.pulse.ever
+
+    played(story)
+
+
+def test_the_door_does_not_wait_for_the_classifier() -> None:
+    """The backend has answered: that is heard at once, although the answer is held until it is judged."""
+
+    async def story(loop: VirtualLoop) -> None:
+        judge = Judge(*[DOWN] * 3)
+        house = House(loop, Model(reply("one")), judge, prompts=False)
+        held = asyncio.ensure_future(house.attempt(chat("hello")))
+        await asyncio.sleep(0.1)
+        assert not held.done()
+        assert house.dispatcher.door.pulse.ever
+        assert line(await held)["response"]["status_code"] == 200
 
     played(story)

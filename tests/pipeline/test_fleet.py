@@ -8,12 +8,12 @@ from typing import Any
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.loops import Hint
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.ports import Ledger
@@ -22,7 +22,7 @@ from tests.adapters.ledger_contract import started
 DEPLOYMENT = Deployment(name="d", model="m", backends=())
 # Three requests in as many bytes as a shard of the ledger's contract has; blank lines are none.
 LINES = b"".join(b'{"custom_id":"%d","body":{}}\n' % number for number in range(3)).ljust(100, b"\n")
-ANSWER = b'{"model":"m","usage":{"prompt_tokens":7,"completion_tokens":1}}'
+ANSWER = b'{"model":"m","choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}'
 
 
 class Silent:
@@ -63,16 +63,17 @@ class SlowClaims:
 
 
 def dispatcher(backend: Silent) -> Dispatcher:
-    """One lane to this backend."""
+    """One slot of an engine of its own."""
+    engine = Engine(f"http://{id(backend)}", SystemClock(), slots=1)
     return Dispatcher(
         "b",
         backend,
+        engine=engine,
+        door=engine.door("key", "m", slots=1),
         concurrency=1,
         model=None,
         retry=RetryPolicy(),
-        breaker=Breaker(),
         clock=SystemClock(),
-        chance=lambda: 0.5,
     )
 
 

@@ -67,6 +67,14 @@ class Circuit:
             return True
         return False
 
+    @property
+    def trying(self) -> bool:
+        """Whether it was told to wait and has had no success since: where others wait beside it, it tries with one line.
+
+        If it filled all slots again, nobody else's success could ever show whose wait that is.
+        """
+        return self._asked_at >= 0.0
+
     def admits(self, now: float, *, slots: int, others: bool) -> bool:
         """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them."""
         if now < self.until:

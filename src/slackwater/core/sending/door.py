@@ -9,6 +9,7 @@ Every moment is monotonic and comes from the caller. What must hold: nothing tha
 asked for; a success that began after a door was shut opens it wide.
 """
 
+import math
 from enum import StrEnum
 
 from msgspec import Struct
@@ -49,6 +50,7 @@ class DoorState(StrEnum):
     """An operator has paused it."""
 
 
+SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
 # What a door is that answers one of our own requests so.
 STATES = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED, Kind.BUSY: DoorState.BUSY}
 
@@ -75,6 +77,7 @@ class Door:
 
     __slots__ = (
         "_asked",
+        "_asked_until",
         "_busy_streak",
         "_doubt",
         "_gaps",
@@ -83,8 +86,12 @@ class Door:
         "_probed_at",
         "_refusals",
         "_shut_at",
+        "_shut_from",
+        "_shut_to",
         "_streak",
+        "_vouched_from",
         "_vouched_until",
+        "mute",
         "pauses",
         "probe_lines",
         "probing",
@@ -110,6 +117,8 @@ class Door:
         """Somebody should send a request of ours through, at once."""
         self.probing = False
         """That is on its way."""
+        self.mute = False
+        """There is no request of ours for what is asked here."""
         self.probe_lines = 0
         """How many lines may go through although it is shut."""
         self.pauses = 0
@@ -124,12 +133,19 @@ class Door:
         self._doubt = False
         # Whether the engine asked for the wait that it is in, and so knows when it is over.
         self._asked = False
-        self._vouched_until = 0.0
+        # For which calls a success of our own request speaks.
+        self._vouched_from = self._vouched_until = -math.inf
+        # Until when it has asked to be left alone, whatever else is known of it.
+        self._asked_until = 0.0
         self._shut_at = 0.0
-        self._probe_failed_at = self._probed_at = -1e9
+        # When lines last went through only to see whether it is still shut.
+        self._shut_from = self._shut_to = math.inf
+        self._probe_failed_at = self._probed_at = -math.inf
 
     def admits(self, now: float) -> bool:
         """Whether a line may go through now, if only as a probe."""
+        if now < self._asked_until:
+            return False
         state = self.state
         if state is DoorState.OK:
             return not self._doubt
@@ -142,21 +158,32 @@ class Door:
         """Whether lines go through freely, as far as is known."""
         return self.state is DoorState.OK and not self._doubt
 
+    @property
+    def shut(self) -> bool:
+        """Whether lines go through only to see if it is still shut."""
+        return self._shut_from < math.inf and self._shut_to == math.inf
+
     def due(self, now: float) -> bool:
         """Whether a request of our own should go through now."""
-        if self.probing:
+        if self.probing or now < self._asked_until:
             return False
         if self.wants_probe or self._doubt:
             return True
-        if self.state in (DoorState.OK, DoorState.PAUSED) or (self.state is DoorState.BUSY and self._asked):
-            return False
-        return now >= self.until
+        return self.shut and now >= self.until
 
     def near(self, begun: float, ended: float) -> bool:
         """Whether others came through about when a call was out: then what became of it is its own trouble."""
-        return begun <= self._vouched_until or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
+        if self._shut_from <= begun < self._shut_to:
+            # It was sent to see whether the door is still shut: what was answered to others before says nothing of that.
+            return False
+        vouched = ended >= self._vouched_from and begun <= self._vouched_until
+        return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
 
     # What calls say
+
+    def ask(self, now: float) -> None:
+        """A request of ours should settle something about lines, though not more often than now and then."""
+        self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
 
     def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call through this door has ended. `begun` is when it was sent."""
@@ -164,7 +191,7 @@ class Door:
         silent = kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) or (kind is Kind.BUSY and evidence.wait is None)
         if silent and not self.near(begun, now):
             # Nobody else's success helps to tell whose trouble this is: a request of ours will.
-            self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
+            self.ask(now)
         if kind is Kind.SUCCESS:
             self._succeeded(begun, now)
         elif kind is Kind.OWN:
@@ -205,20 +232,26 @@ class Door:
 
     def pause(self, until: float, reason: str, now: float) -> None:
         """It asked to be left alone until a moment. Nothing that is in flight ends that."""
+        self._asked_until = max(self._asked_until, until)
+        self._leave_alone(until, reason, now)
+
+    def _leave_alone(self, until: float, reason: str, now: float) -> None:
         if self.state is DoorState.PAUSED:
             return
-        if self.state is not DoorState.BUSY:
+        if self.state is not DoorState.BUSY or not self._asked:
+            self._asked = True
             self._enter(DoorState.BUSY, reason, now)
             self._doubt = False
+            self.probe_lines = 0
             self.pauses += 1
         elif now >= self.until:
             self.pauses += 1
-        self._asked = True
         self.until = max(self.until, until)
         self.reason = reason
 
     def end_pause(self, now: float) -> None:
         """The wait was not the door's after all (it is one batch's): others may go on."""
+        self._asked_until = now
         if self.state is DoorState.BUSY:
             self._open(now)
 
@@ -232,12 +265,13 @@ class Door:
 
     def question(self, reason: str, now: float) -> None:
         """Something else speaks against it: nobody goes through before a request of our own has."""
-        self._vouched_until = 0.0
+        self._vouched_until = -math.inf
         self._question(DoorState.DOWN, Evidence(Kind.TROUBLE, reason), now)
 
     def try_with_lines(self, now: float) -> None:
         """There is no request of our own for what is asked here: a few lines find out, or all of them where nothing is shut."""
         self.wants_probe = False
+        self.mute = True
         if self._doubt:
             self._shut(DoorState.DOWN, Evidence(Kind.TROUBLE, self.reason), now)
         if self.state is not DoorState.OK:
@@ -263,23 +297,33 @@ class Door:
 
     def probed(self, evidence: Evidence, *, begun: float, now: float, answered: bool) -> None:
         """Our own request has come back. `answered`: there was an HTTP answer at all."""
-        self.probing = self.wants_probe = False
+        self.probing = self.wants_probe = self.mute = False
         self._probed_at = now
         kind = evidence.kind
         if kind in (Kind.SUCCESS, Kind.OWN):
             self.pulse.beat(now)
+            if begun - NEAR_SECONDS > self._vouched_until:
+                # It says nothing of what failed long before it: that may have been an outage, which is over now.
+                self._vouched_from = begun - NEAR_SECONDS
             self._vouched_until = now + VOUCH_SECONDS
             self._streak = self._refusals = self._busy_streak = 0
             if self.state is DoorState.PAUSED or (self.state is DoorState.BUSY and self._asked):
                 return
             self._open(now)
             return
+        if self.state is DoorState.PAUSED:
+            if kind is Kind.BUSY and evidence.wait is not None:
+                self.pause(now + evidence.wait, evidence.reason, now)
+            return
         self._probe_failed_at = now
-        if self.state is DoorState.OK and not self._doubt:
+        if self.open and self.pulse.since(begun - NEAR_SECONDS):
             # It was asked to judge lines while others come through: that settles nothing.
             return
         if kind is Kind.BUSY and evidence.wait is not None:
             self.pause(now + evidence.wait, evidence.reason, now)
+            return
+        if self.state is DoorState.BUSY and self._asked and now < self.until and kind is not Kind.BLOCKED:
+            # It was out when the door asked to be left alone. When that is over, lines find out.
             return
         state = STATES.get(kind, DoorState.DOWN)
         self._shut(state, evidence, now)
@@ -295,12 +339,16 @@ class Door:
     def _shut(self, state: DoorState, evidence: Evidence, now: float) -> None:
         if self.state is DoorState.PAUSED:
             return
+        self.reason = evidence.reason
+        known = self.state is state and now < self.until
+        self._asked = False
         if self.state is not state:
             self._enter(state, evidence.reason, now)
-        self.reason = evidence.reason
-        self._doubt = self._asked = False
+        self._doubt = False
         self.probe_lines = 0
-        self.until = max(now + self._gaps[state].next(), now + (evidence.wait or 0.0))
+        # A hundred calls that end together are one piece of news, and one step of the gap.
+        until = self.until if known else now + self._gaps[state].next()
+        self.until = max(until, now + (evidence.wait or 0.0), self._asked_until)
 
     def _open(self, now: float) -> None:
         self._doubt = False
@@ -309,8 +357,16 @@ class Door:
             self._enter(DoorState.OK, "", now)
         for gap in self._gaps.values():
             gap.reset()
+        if now < self._asked_until:
+            # It works, and it still wants to be left alone.
+            self._leave_alone(self._asked_until, "", now)
 
     def _enter(self, state: DoorState, reason: str, now: float) -> None:
+        shut = state in SHUT or (state is DoorState.BUSY and not self._asked)
+        if shut and not self.shut:
+            self._shut_from, self._shut_to = now, math.inf
+        elif self.shut and not shut:
+            self._shut_to = now
         self.state = state
         self.reason = reason
         self.since = self._shut_at = now
@@ -331,7 +387,10 @@ class Door:
 
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once."""
-        if self.state in STATES.values() or self.state is DoorState.DOWN:
+        self._asked_until = now
+        if self.shut:
             self.until = now
             for gap in self._gaps.values():
                 gap.reset()
+        elif self.state is DoorState.BUSY:
+            self._open(now)

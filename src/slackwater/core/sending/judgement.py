@@ -158,19 +158,19 @@ class Trial:
         others = door.near(begun, min(now, ended))
         verdict = Verdict.SEND
         if others and kind is Kind.REFUSED:
-            self.refusals += 1
-            if self.refusals >= REFUSALS_MAX:
-                verdict = Verdict.FAIL
-        elif others and kind in (Kind.TROUBLE, Kind.LOST):
-            most = self._most(policy)
-            if self.attempts + 1 >= most and door.open and not door.pulse.since(ended):
-                # The last attempt is only taken from it where others came through behind it as well.
-                door.wants_probe = True
+            last = self.refusals + 1 >= REFUSALS_MAX
+            if last and self._unsettled(door, ended, now):
                 return Verdict.HOLD
-            if self.attempts + 1 < most or door.open:
+            if not last or door.open:
+                self.refusals += 1
+                verdict = Verdict.FAIL if last else Verdict.SEND
+        elif others and kind in (Kind.TROUBLE, Kind.LOST):
+            last = self.attempts + 1 >= self._most(policy)
+            if last and self._unsettled(door, ended, now):
+                return Verdict.HOLD
+            if not last or door.open:
                 self.attempts += 1
-            if self.attempts >= most:
-                verdict = Verdict.FAIL
+                verdict = Verdict.FAIL if last else Verdict.SEND
         elif kind is Kind.TROUBLE and setback.attempts_max is not None and not door.pulse.ever:
             # An engine that has never said anything that could be read: it is not paid again and again to do so.
             self.unread += 1
@@ -182,3 +182,10 @@ class Trial:
                 verdict = Verdict.FAIL
         self.unjudged = False
         return verdict
+
+    def _unsettled(self, door: Door, ended: float, now: float) -> bool:
+        """The last try is only taken from a line where others came through behind it as well: an outage may have begun."""
+        if not door.open or door.mute or door.pulse.since(ended):
+            return False
+        door.ask(now)
+        return True

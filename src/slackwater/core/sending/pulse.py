@@ -3,6 +3,7 @@
 A step is a quarter of a second, and two minutes are kept, so a pulse is some hundred numbers however many calls there are.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 
@@ -13,14 +14,16 @@ STEPS_MAX = 480
 class Pulse:
     """The moments of successes, rounded down to a step. Moments are monotonic and come in order."""
 
-    __slots__ = ("_latest", "_steps")
+    __slots__ = ("_last", "_latest", "_steps")
 
     def __init__(self) -> None:
+        self._last = -math.inf
         self._latest = -1
         self._steps: deque[int] = deque(maxlen=STEPS_MAX)
 
     def beat(self, now: float) -> None:
         """Something has succeeded now."""
+        self._last = now
         step = int(now / STEP_SECONDS)
         if step > self._latest:
             self._latest = step
@@ -32,13 +35,13 @@ class Pulse:
         return self._latest >= 0
 
     def since(self, moment: float) -> bool:
-        """Whether there was a success at or after a moment, or in the same step."""
-        return self._latest >= int(moment / STEP_SECONDS) and self._latest >= 0
+        """Whether there was a success at or after a moment. This is exact."""
+        return self._last >= moment
 
     def between(self, first: float, last: float) -> bool:
         """Whether there was a success from one moment to the other, give or take a step."""
         begin, end = int(first / STEP_SECONDS), int(last / STEP_SECONDS)
-        if self._latest < begin:
+        if self._latest < max(begin, 0):
             return False
         if self._latest <= end:
             return True

@@ -137,10 +137,11 @@ class Engine:
             return
         tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
         self._watcher = None
+        # Whoever comes while these end has lanes of its own.
+        self._lanes = set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._lanes.clear()
 
     def _count_slots(self) -> None:
         self.slots = self._slots or max((use.cap for use in self.uses), default=0)
@@ -351,7 +352,8 @@ class Engine:
 
     def _rest(self, now: float) -> float:
         """Seconds until something here may be due."""
-        moments = [] if self.reach.listens else [self.reach.until]
+        moments = [self._others_until]
+        moments += [] if self.reach.listens else [self.reach.until]
         moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])

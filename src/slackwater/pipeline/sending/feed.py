@@ -123,7 +123,8 @@ class Lease:
         done, data = self.done, self._data
         assert data is not None, "the bytes of a shard with unread lines are kept"
         at, end = self._at, len(data)
-        while at < end:
+        # Bytes that have changed may have more lines than were counted; there are results for those that were.
+        while at < end and self._next < self.shard.lines:
             stop = data.find(b"\n", at) + 1 or end
             start, at = at, stop
             text = data[start:stop]
@@ -329,7 +330,7 @@ class Feed:
             if verdict is Verdict.SEND and trial.goes_alone:
                 self._suspects.append(item)
             elif verdict is Verdict.SEND:
-                if not circuit.holds_back(now) or taker.admits(circuit, now):
+                if self._admits(taker, circuit, now):
                     self._unwait(item)
                     trial.alone = False
                     return item
@@ -345,15 +346,24 @@ class Feed:
                 self._ended(item, verdict)
         return None
 
+    def _admits(self, taker: Taker, circuit: Circuit, now: float) -> bool:
+        """Whether a line of a batch may be sent now."""
+        if circuit.trying and circuit.in_flight and any(lease.circuit is not circuit for lease in self._leases):
+            return False
+        return not circuit.holds_back(now) or taker.admits(circuit, now)
+
     def _take_fresh(self, taker: Taker, now: float) -> Item | None:
-        leases = self._leases
-        for _ in range(len(leases)):
+        leases, refused = self._leases, 0
+        while refused < len(leases):
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
-                if circuit.holds_back(now) and not (circuit.begins and taker.admits(circuit, now)):
+                if (circuit.trying or circuit.holds_back(now)) and not (
+                    circuit.begins and self._admits(taker, circuit, now)
+                ):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
+                    refused += 1
                     self._wake_in(SLOWED_SECONDS)
                     self._low.set()
                     continue
