@@ -200,7 +200,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
             (
                 "Memory held by requests and answers",
                 "bytes",
-                "Requests that are out, open shards, answers on their way in and results that are not durable yet, beside the budget.",
+                "Requests that are out, open shards, answers on their way in, results not durable yet; and the budget for them.",
                 [
                     (f"slackwater_memory_held_bytes{{{ON}}}", "{{instance}} held"),
                     (f"slackwater_memory_held_most_bytes{{{ON}}}", "{{instance}} most"),
