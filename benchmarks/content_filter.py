@@ -9,20 +9,23 @@ import asyncio
 import json
 import random
 import time
+from typing import Any
 
 from harness import median, table
 
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.core.filtering.blocklists import Blocklists
+from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Blocklist, Policy
 from slackwater.core.filtering.filtered_bodies import prompts_of
-from slackwater.core.sending.breaker import Breaker
 from slackwater.core.sending.judgement import RetryPolicy
-from slackwater.core.sending.lines import LineWriter
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.ports import Shard
 
 # An alphabet, and how long its words are.
 SCRIPTS = (
@@ -32,7 +35,10 @@ SCRIPTS = (
     ("".join(map(chr, range(0x4E00, 0x5200))), 2, 4),
 )
 ANSWER = b'{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"All is calm."}}],"model":"m"}'
-PLAIN = {"clock": SystemClock(), "retry": RetryPolicy(), "chance": random.random}
+CLOCK = SystemClock()
+SHARD = Shard(
+    batch_id="b", index=0, epoch=1, places=(), lines=1, done=b"", endpoint="/chat/completions", deployment="d"
+)
 
 
 class Instant:
@@ -67,10 +73,30 @@ def requests(chance: random.Random, scripts: int, count: int, size: int) -> list
 def filtered(blocklists: Blocklists, *, completions: bool) -> Dispatcher:
     """A dispatcher with a policy that has nothing but these lists."""
     policy = Policy(name="p", thresholds={}, completions=completions)
-    made = ContentFilter(policy, blocklists=blocklists, classifier=None, breaker=Breaker(), **PLAIN)
-    return FilteredDispatcher(
-        "b", Instant(), content_filter=made, concurrency=1, model=None, breaker=Breaker(), **PLAIN
+    made = ContentFilter(
+        policy,
+        blocklists=blocklists,
+        classifier=None,
+        breaker=Breaker(),
+        clock=CLOCK,
+        retry=RetryPolicy(),
+        chance=random.random,
     )
+    return FilteredDispatcher("b", Instant(), content_filter=made, **plain())
+
+
+def plain() -> dict[str, Any]:
+    """What every dispatcher needs; each has an engine of its own."""
+    engine = Engine("http://e", CLOCK, slots=1)
+    door = engine.door("", "", slots=1)
+    return {
+        "engine": engine,
+        "door": door,
+        "concurrency": 1,
+        "model": None,
+        "retry": RetryPolicy(),
+        "clock": CLOCK,
+    }
 
 
 def looking(blocklists: Blocklists, work: list[Request]) -> float:
@@ -84,11 +110,12 @@ def looking(blocklists: Blocklists, work: list[Request]) -> float:
 
 async def cost(dispatcher: Dispatcher, work: list[Request]) -> float:
     """Microseconds per attempt."""
-    writer = LineWriter("0" * 32)
+    lease = Lease(SHARD, b"")
     started = time.perf_counter()
     passed = 0
     for request in work:
-        outcome = await dispatcher.attempt("/chat/completions", request, attempts=1, writer=writer)
+        item = Item(lease, request.line, 0, 0, b"")
+        outcome = await dispatcher.attempt(item, request)
         passed += isinstance(outcome, Result) and outcome.outcome is Outcome.COMPLETED
     spent = (time.perf_counter() - started) / len(work) * 1e6
     assert passed > len(work) * 0.9, "nearly all are to pass, or the backend's part would not be measured"
@@ -109,7 +136,7 @@ def main() -> None:
     blocklists = Blocklists([Blocklist(name="a", terms=terms)])
     print(f"{len(terms):,} terms, ready in {(time.perf_counter() - started) * 1e3:.0f} ms")
     contenders = {
-        "dispatch without a policy": Dispatcher("b", Instant(), concurrency=1, model=None, breaker=Breaker(), **PLAIN),
+        "dispatch without a policy": Dispatcher("b", Instant(), **plain()),
         "dispatch, prompts": filtered(blocklists, completions=False),
         "dispatch, prompts and completions": filtered(blocklists, completions=True),
     }

@@ -87,11 +87,14 @@ class Service:
 
 
 @contextmanager
-def service(scratch: Path, backend: str, *, name: str = "bench", concurrency: int = 256) -> Iterator[Service]:
+def service(
+    scratch: Path, backend: str, *, name: str = "bench", concurrency: int = 256, attempts: int = 5
+) -> Iterator[Service]:
     """Serves one deployment on a backend, from a data directory of its own."""
     config = scratch / "slackwater.toml"
     config.write_text(
-        f'[[deployments]]\nname = "{name}"\n[[deployments.backends]]\nurl = "{backend}"\nconcurrency = {concurrency}\n'
+        f'[[deployments]]\nname = "{name}"\n[[deployments.backends]]\nurl = "{backend}"\n'
+        f"concurrency = {concurrency}\nattempts = {attempts}\n"
     )
     command = [sys.executable, "-m", "slackwater", "serve", "--config", str(config)]
     process = subprocess.Popen(

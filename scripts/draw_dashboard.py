@@ -197,6 +197,22 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Where the data directory is.",
                 [(f"slackwater_data_free_bytes{{{ON}}}", "{{instance}}")],
             ),
+            (
+                "Memory held by requests and answers",
+                "bytes",
+                "Requests that are out, open shards, answers on their way in, results not durable yet; and the budget for them.",
+                [
+                    (f"slackwater_memory_held_bytes{{{ON}}}", "{{instance}} held"),
+                    (f"slackwater_memory_held_most_bytes{{{ON}}}", "{{instance}} most"),
+                    (f"slackwater_memory_budget_bytes{{{ON}}}", "{{instance}} budget"),
+                ],
+            ),
+            (
+                "Large answers that wait for room",
+                "short",
+                "They are not read on until others are durable.",
+                [(f"slackwater_memory_waiting_answers{{{ON}}}", "{{instance}}")],
+            ),
         ],
     ),
     (

@@ -141,10 +141,13 @@ import sys
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import load
 from slackwater.pipeline.sending.dispatcher import Dispatcher
-from slackwater.wiring import dispatchers_of
+from slackwater.core.sending.budget import Budget
+from slackwater.wiring import Shared, dispatchers_of
+from slackwater.wiring.engines import Engines
 
 (deployment,) = load(None).deployments
-for dispatcher in dispatchers_of(deployment, {}, SystemClock(), {}):
+clock = SystemClock()
+for dispatcher in dispatchers_of(deployment, Shared(clock=clock, engines=Engines(clock, {}), budget=Budget())):
     assert type(dispatcher) is Dispatcher
 names = ("re2", "daachorse", "slackwater.core.filtering.blocklists", "slackwater.core.filtering.filtered_bodies")
 assert not [name for name in names if name in sys.modules]

@@ -137,16 +137,14 @@ def test_calls_that_were_out_together_are_told_once() -> None:
         assert not circuit.asked_to_wait(way, until=11.0 + call / 100, begun=0.5, now=1.0 + call / 100)
 
 
-def test_a_batch_that_was_told_to_wait_tries_with_one_line_first() -> None:
-    """Where others wait beside it; alone, it need not. Its own success ends that."""
+def test_a_batch_that_was_told_to_wait_is_known() -> None:
+    """Until a success of its own; where others wait beside it, it then tries with one line first."""
     circuit, way = Circuit(), door(0.0)
+    assert not circuit.trying
     circuit.asked_to_wait(way, until=11.0, begun=0.9, now=1.0)
-    assert circuit.admits(11.0, slots=64, others=True, rivals=True)
-    circuit.in_flight = 1
-    assert not circuit.admits(11.0, slots=64, others=True, rivals=True)
-    assert circuit.admits(11.0, slots=64, others=False, rivals=False)
+    assert circuit.trying
     circuit.succeeded()
-    assert circuit.admits(11.0, slots=64, others=True, rivals=True)
+    assert not circuit.trying
 
 
 def test_late_answers_lengthen_the_batch_s_own_wait() -> None:

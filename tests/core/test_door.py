@@ -14,7 +14,6 @@ from slackwater.core.sending.door import (
     PROBE_LINES,
     PROBE_SECONDS,
     REFUSALS_MAX,
-    SHUT,
     Door,
     DoorState,
     Gap,
@@ -324,21 +323,25 @@ def test_a_wait_outlives_what_an_operator_does_to_the_door() -> None:
 
 
 def test_busy_without_a_wait_is_judged_by_comparison() -> None:
-    """While others are served, whoever is not waits alone; when nobody is, the door is left alone with growing gaps."""
+    """While others are served, whoever is not waits alone; when nobody is, our own request finds out, with growing gaps."""
     each = door()
     for second in range(100):
         each.heard(BUSY, begun=second, now=second)
         each.heard(SUCCESS, begun=second, now=second)
         assert each.open
+    for _ in range(DOUBT_AFTER_MIN):
+        each.heard(BUSY, begun=T, now=T)
+    assert not each.admits(T)
     now, gaps = T, []
     for _ in range(8):
-        for _ in range(DOUBT_AFTER_MIN):
-            each.heard(BUSY, begun=now, now=now)
+        probed(each, BUSY, now, answered=False)
+        assert each.state is DoorState.BUSY
         assert not each.admits(now)
         gaps.append(each.until - now)
         now = each.until
-        assert each.admits(now)
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    each.heard(SUCCESS, begun=now, now=now)
+    assert each.open
 
 
 # A door whose own request lies
@@ -486,13 +489,13 @@ class DoorMachine(RuleBasedStateMachine):
     )
     def call_ends(self, which: int, kind: Kind, wait: float | None) -> None:
         begun = self.out.pop(which % len(self.out))
-        since, state = self.door._shut_at, self.door.state
+        since, shut, state = self.door._shut_at, self.door.shut, self.door.state
         self.door.heard(Evidence(kind, kind.value, wait), begun=begun, now=self.now)
         if kind is Kind.BUSY and wait is not None:
             self.asked_until = max(self.asked_until, self.now + wait)
-        if kind is Kind.SUCCESS and begun >= since and state in SHUT and self.now >= self.asked_until:
+        if kind is Kind.SUCCESS and begun >= since and shut and self.now >= self.asked_until:
             assert self.door.open, "a success that began after the shutting opens it wide"
-        if kind is Kind.SUCCESS and begun < since and state in SHUT:
+        if kind is Kind.SUCCESS and begun < since and shut:
             assert self.door.state is state, "one that was in flight does not"
 
     @precondition(lambda self: self.probe_begun is None and self.door.due(self.now) and not self.held)
@@ -574,7 +577,7 @@ class DoorMachine(RuleBasedStateMachine):
     def few_lines_try_a_shut_door(self) -> None:
         """A door that is shut costs a round a few lines."""
         assert self.door.probe_lines <= PROBE_LINES
-        if self.door.state in SHUT:
+        if self.door.shut:
             assert self.door.admits(self.now) is (self.door.probe_lines > 0 and self.now >= self.asked_until)
 
 

@@ -6,13 +6,14 @@ from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUn
 from slackwater.core.sending.request import Reply
 from slackwater.telemetry import Histogram, Meters
 from slackwater.wiring.backends import label_of
+from tests.pipeline.engines import GOOD
 from tests.pipeline.test_dispatcher import attempted
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome", "resent"),
     [
-        (Reply(200, b"{}"), "success", 0),
+        (GOOD, "success", 0),
         (Reply(200, b"<html>a proxy's page"), "broken", 1),
         (Reply(400, b"{}"), "refused", 0),
         (Reply(408, b"{}"), "refused", 1),
@@ -43,7 +44,7 @@ def test_a_setback_counts_before_it_is_judged() -> None:
 
 def test_the_window_follows_the_door() -> None:
     """All slots of a backend that is well, none of one that is away."""
-    _, well, _ = attempted(Reply(200, b"{}"))
+    _, well, _ = attempted(GOOD)
     _, away, _ = attempted(BackendUnreachable("away", sent=False))
     _, refusing, _ = attempted(Reply(401, b"{}"))
     assert (well.window, away.window, refusing.window) == (1, 0, 0)

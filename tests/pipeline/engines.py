@@ -30,7 +30,11 @@ T = TypeVar("T")
 Answer = Reply | BackendError
 PATH = "/chat/completions"
 CALL_SECONDS = 0.05
-GOOD = Reply(200, b'{"model":"m","choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":1}}')
+GOOD = Reply(
+    200,
+    b'{"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"yes"}}],'
+    b'"usage":{"prompt_tokens":1,"completion_tokens":1}}',
+)
 PROBE = "ping"
 
 

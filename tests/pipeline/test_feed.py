@@ -15,7 +15,6 @@ from slackwater.core.sending.request import Outcome, Reply, Result
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.feed import KEPT_BYTES, Cause, Feed, Item, Lease
 from slackwater.ports import BlobRange, Shard
-from tests.pipeline.taking import take
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 # No line of a story about lanes ends by its attempts.
@@ -42,6 +41,23 @@ def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0, circ
     return Lease(shard, data, circuit)
 
 
+class Taking:
+    """A backend that takes."""
+
+    def __init__(self, *, slots: int = 64, elsewhere: bool = False, others: bool = True) -> None:
+        self.door = Door(slots=slots)
+        self.open_elsewhere = elsewhere
+        self.others = others
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        return circuit.admits(now, slots=self.door.slots, others=self.others)
+
+
+def take(feed: Feed, taker: Taking | None = None) -> Item | None:
+    """The next request."""
+    return feed.take(taker or Taking(), asyncio.get_running_loop().time())
+
+
 def ids(feed: Feed) -> list[str]:
     """Everything that may be taken now."""
     taken = []
@@ -64,11 +80,11 @@ def feed_of(loop: VirtualLoop, *, bytes_max: int = 1 << 20, **named: Any) -> Fee
     return Feed(VirtualClock(loop), bytes_max=bytes_max, **named)
 
 
-def fails(feed: Feed, item: Item, door: Door, now: float, *, delay: float = 1.0) -> None:
+def fails(feed: Feed, item: Item, taker: Taking, now: float, *, delay: float = 1.0) -> None:
     """A call for a line ends with 500, and it waits for another try."""
     setback = Setback(Evidence(Kind.TROUBLE, "status 500"), now, now, reply=Reply(500, b"{}"))
     item.trial = item.trial or Trial()
-    item.trial.failed(setback, door, RetryPolicy(), chance=0.5)
+    item.trial.failed(setback, taker.door, RetryPolicy(), chance=0.5)
     feed.give_back(item)
     feed.park(item, delay)
 
@@ -122,7 +138,7 @@ def test_a_second_try_comes_after_its_delay_and_first() -> None:
     """A line that waits is not handed out before its moment, and then before new lines; its body is let go meanwhile."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, door = feed_of(loop), Door(slots=1)
+        feed, door = feed_of(loop), Taking()
         begun = lease(3)
         feed.add(begun)
         item = take(feed, door)
@@ -150,7 +166,7 @@ def test_what_waits_goes_with_its_shard() -> None:
     """A shard that ends early takes its second tries along, and says which they were."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, begun, door = feed_of(loop), lease(1), Door(slots=1)
+        feed, begun, door = feed_of(loop), lease(1), Taking()
         feed.add(begun)
         item = take(feed, door)
         assert item is not None
@@ -169,7 +185,7 @@ def test_what_waits_is_its_place_only() -> None:
     """Where many bytes are kept for lines that wait, they are let go and read again: memory is bounded by what is sent."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, door = feed_of(loop, bytes_max=1 << 30), Door(slots=1)
+        feed, door = feed_of(loop, bytes_max=1 << 30), Taking()
         leases = []
         for index in range(6):
             begun = lease(4, size=1 << 20, index=index)
@@ -191,15 +207,16 @@ def test_a_line_that_failed_at_one_door_is_left_to_another() -> None:
     """Where another door of the deployment is open; and if there is none, the first one has it again."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, first, second = feed_of(loop), Door(slots=1), Door(slots=1)
+        feed, first, second = feed_of(loop), Taking(elsewhere=True), Taking(elsewhere=True)
         feed.add(lease(1))
         item = take(feed, first)
         assert item is not None
         fails(feed, item, first, loop.time(), delay=0.0)
-        assert take(feed, first, elsewhere=True) is None
-        assert take(feed, second, elsewhere=True) is item
+        assert take(feed, first) is None
+        assert take(feed, second) is item
         fails(feed, item, second, loop.time(), delay=0.0)
-        assert take(feed, second, elsewhere=False) is item
+        second.open_elsewhere = False
+        assert take(feed, second) is item
 
     played(story)
 
@@ -208,22 +225,22 @@ def test_a_slowed_batch_stands_in_nobody_s_way() -> None:
     """Its lines keep their places, new ones and those that wait, and the others' are handed out meanwhile."""
 
     async def story(loop: VirtualLoop) -> None:
-        slowed, door = Circuit(), Door(slots=64)
+        slowed, door = Circuit(), Taking()
         feed = feed_of(loop)
         poison = lease(50, circuit=slowed)
         feed.add(poison)
-        parked = [item for _ in range(40) if (item := take(feed, door, slots=64)) is not None]
+        parked = [item for _ in range(40) if (item := take(feed, door)) is not None]
         for item in parked:
             fails(feed, item, door, loop.time(), delay=0.0)
             slowed.failed(others=True, now=loop.time())
         slowed.used(1000.0)
         feed.add(lease(20, index=1))
         feed.add(lease(20, index=2))
-        taken = [take(feed, door, slots=64, others=lambda circuit: True) for _ in range(40)]
+        taken = [take(feed, door) for _ in range(40)]
         assert [item.custom_id for item in taken if item is not None] == [
             f"{index}-{number}" for index in (1, 2) for number in range(20)
         ]
-        assert take(feed, door, slots=64, others=lambda circuit: True) is None
+        assert take(feed, door) is None
         assert feed.low, "more of other batches would be welcome"
         assert feed.unwilling() == ["b"]
         slowed.succeeded()
@@ -236,7 +253,7 @@ def test_a_suspect_is_not_handed_out_among_others() -> None:
     """A line that was there at two deaths waits to go alone."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, door = feed_of(loop), Door(slots=1)
+        feed, door = feed_of(loop), Taking()
         feed.add(lease(2))
         item = take(feed, door)
         assert item is not None
@@ -328,7 +345,12 @@ class RandomUse:
         return self._feed.has_suspects
 
     def take(self, now: float) -> Item | None:
-        return take(self._feed, self.door, slots=self._engine.slots)
+        return self._feed.take(self, now)
+
+    open_elsewhere = False
+
+    def admits(self, circuit: Circuit, now: float) -> bool:
+        return circuit.admits(now, slots=self._engine.slots, others=False)
 
     def take_suspect(self) -> Item | None:
         return self._feed.take_suspect()

@@ -22,7 +22,7 @@ from tests.adapters.ledger_contract import started
 DEPLOYMENT = Deployment(name="d", model="m", backends=())
 # Three requests in as many bytes as a shard of the ledger's contract has; blank lines are none.
 LINES = b"".join(b'{"custom_id":"%d","body":{}}\n' % number for number in range(3)).ljust(100, b"\n")
-ANSWER = b'{"model":"m","choices":[{"index":0}],"usage":{"prompt_tokens":7,"completion_tokens":1}}'
+ANSWER = b'{"model":"m","choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}'
 
 
 class Silent:

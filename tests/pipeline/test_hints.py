@@ -12,14 +12,11 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import TERMINAL, Status
 from slackwater.core.sending.deployment import Deployment, WhenFull
-from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.loops import Hint, Hints, Loop, Pace
-from slackwater.pipeline.sending.dispatcher import Dispatcher
-from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 from tests.adapters.ledger_contract import batch
-from tests.pipeline.test_fleet import Silent
+from tests.pipeline.test_fleet import Silent, dispatcher
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 COMMIT_SECONDS = 0.01
@@ -74,7 +71,6 @@ def test_a_batch_wakes_only_its_own_deployment(tmp_path: Path) -> None:
     async def story(clock: VirtualClock) -> None:
         ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path, run=_inline)
         counted = Counted(ledger)
-        engine = Engine("http://e", clock)
         service = Service(
             Doors(ledger=counted, blobs=blobs, clock=clock, offload=InlineOffload()),  # type: ignore[arg-type]
             Offer(
@@ -85,16 +81,7 @@ def test_a_batch_wakes_only_its_own_deployment(tmp_path: Path) -> None:
                     for number in range(20)
                 ],
                 backends=lambda _: [
-                    Dispatcher(
-                        "b",
-                        Silent(answers=True),
-                        engine=engine,
-                        door=engine.door("", "", slots=2),
-                        concurrency=2,
-                        model=None,
-                        retry=RetryPolicy(),
-                        clock=clock,
-                    )
+                    dispatcher(Silent(answers=True)),
                 ],
             ),
             Settings(worker=WorkerSettings(commit_seconds=COMMIT_SECONDS), shard_lines_max=2),

@@ -18,6 +18,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from slackwater import __version__
+from slackwater.adapters.work.allocator import give_large_pieces_pages_of_their_own
 from slackwater.adapters.work.process_offload import ProcessOffload
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
@@ -163,6 +164,7 @@ async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Serv
 async def _serve(
     config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, demo: bool
 ) -> None:
+    give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
     offload = ProcessOffload()
     counters = {name: TiktokenCounter(name) for name in ENCODINGS}

@@ -64,6 +64,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     answer_bytes: int = 64 << 20
     """Largest answer of a backend. A request with a larger one fails after one call. Chats are far below; a large batch of
     embeddings has some 30 MiB."""
+    memory_bytes: int = 128 << 20
+    """Bodies of requests that are out, open shards, answers on their way in and results that are not durable yet, over all
+    deployments. When so much is in memory, large answers are read one at a time; with less than twice `answer_bytes`, they
+    always are."""
 
 
 class ImportsConfig(Struct, frozen=True, kw_only=True):

@@ -108,6 +108,19 @@ COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group 
 JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
+MEMORY_BUDGET = _gauge(
+    "memory_budget_bytes",
+    "Bytes of requests, answers and results that may lie in memory before large answers take turns.",
+)
+MEMORY_HELD = _gauge(
+    "memory_held_bytes",
+    "Bytes of requests that are out, open shards, answers on their way in, and results that are not durable yet.",
+)
+MEMORY_MOST = _gauge("memory_held_most_bytes", "The most that there were of these since the start of the process.")
+MEMORY_WAITING = _gauge(
+    "memory_waiting_answers", "Large answers that are not read on at the moment, because there is no room for them."
+)
+
 WEBHOOK_PENDING = _gauge("webhook_pending", "Deliveries that are still to be sent.")
 WEBHOOK_OLDEST = _gauge(
     "webhook_oldest_pending_seconds", "Age of the oldest delivery that is still to be sent; 0 where there is none."
@@ -159,6 +172,10 @@ METRICS = (
     COMMIT,
     JOURNAL_BYTES,
     DATA_FREE,
+    MEMORY_BUDGET,
+    MEMORY_HELD,
+    MEMORY_MOST,
+    MEMORY_WAITING,
     WEBHOOK_PENDING,
     WEBHOOK_OLDEST,
     WEBHOOK_DELIVERIES,

@@ -5,7 +5,7 @@ stop: no new claims, a bounded time for what is in flight, journal, give the sha
 """
 
 from slackwater.wiring.checks import check_backends
-from slackwater.wiring.deployments import deployment_record, dispatchers_of
+from slackwater.wiring.deployments import Shared, deployment_record, dispatchers_of
 from slackwater.wiring.doors import fetcher_of, sender_of, sign_in_of, verifier_of
 from slackwater.wiring.opening import open_service
 from slackwater.wiring.service import Service
@@ -13,6 +13,7 @@ from slackwater.wiring.tracing import tracing_of
 
 __all__ = [
     "Service",
+    "Shared",
     "check_backends",
     "deployment_record",
     "dispatchers_of",

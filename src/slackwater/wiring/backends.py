@@ -7,6 +7,7 @@ from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBacke
 from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
+from slackwater.core.sending.budget import Budget
 from slackwater.ports import Backend, Clock
 
 
@@ -23,8 +24,18 @@ def headers_of(config: BackendConfig, *, key: str | None) -> dict[str, str]:
     return headers
 
 
-def backend_of(config: BackendConfig, *, key: str | None, clock: Clock, answer_bytes: int = REPLY_BYTES_MAX) -> Backend:
-    """The client for one configured backend, with answers up to so many bytes. Raises ConfigError."""
+def backend_of(
+    config: BackendConfig,
+    *,
+    key: str | None,
+    clock: Clock,
+    answer_bytes: int = REPLY_BYTES_MAX,
+    budget: Budget | None = None,
+) -> Backend:
+    """The client for one configured backend. Raises ConfigError.
+
+    Answers have at most `answer_bytes`, and large ones are read as the budget allows.
+    """
     if config.echo is not None:
         echo = config.echo
         return EchoBackend(
@@ -45,6 +56,7 @@ def backend_of(config: BackendConfig, *, key: str | None, clock: Clock, answer_b
             ),
             reply_bytes_max=answer_bytes,
             connections_max=config.concurrency,
+            budget=budget,
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error

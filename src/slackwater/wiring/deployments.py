@@ -2,7 +2,10 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX
 from slackwater.config import (
@@ -14,10 +17,12 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
@@ -25,6 +30,8 @@ from slackwater.wiring.engines import Engines
 
 if TYPE_CHECKING:
     from slackwater.pipeline.filtering.content_filter import ContentFilter
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def deployment_record(config: DeploymentConfig) -> Deployment:
@@ -58,17 +65,24 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
     )
 
 
-def dispatchers_of(
-    config: DeploymentConfig,
-    keys: dict[str, str],
-    clock: Clock,
-    filters: Mapping[str, "ContentFilter"],
-    tracing: Tracing | None = None,
-    engines: Engines | None = None,
-    *,
-    answer_bytes: int = REPLY_BYTES_MAX,
-) -> list[Dispatcher]:
+class Shared(Struct, frozen=True, kw_only=True):
+    """What all dispatchers of a service have in common."""
+
+    clock: Clock
+    engines: Engines
+    budget: Budget
+    keys: Mapping[str, str] = NOTHING
+    """The keys of backends, by the names under which they are configured."""
+    filters: Mapping[str, "ContentFilter"] = NOTHING
+    """The content filters that there are, by the names of their policies."""
+    large: LargeAnswers | None = None
+    answer_bytes: int = REPLY_BYTES_MAX
+    tracing: Tracing | None = None
+
+
+def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]:
     """One dispatcher per backend of a deployment. Without a policy, they know nothing of filters."""
+    filters = shared.filters
     make: Callable[..., Dispatcher] = Dispatcher
     # One of Azure's own policies may be named without being configured; then nothing is looked at.
     if config.rai_policy_name is not None and config.rai_policy_name in filters:
@@ -76,16 +90,16 @@ def dispatchers_of(
 
         make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
     key = key_of(config.resource, config.name)
-    engines = engines or Engines(clock, {})
+    clock, tracing = shared.clock, shared.tracing
     made = []
     for number, backend in enumerate(usable_backends(config), 1):
-        engine = engines.engine(backend, place=f"built-in {number} of {key}")
+        engine = shared.engines.engine(backend, place=f"built-in {number} of {key}")
         made.append(
             make(
                 backend.url or "built-in",
-                _client_of(backend, keys, clock, tracing, answer_bytes=answer_bytes),
+                _client_of(backend, shared),
                 engine=engine,
-                door=engines.door(engine, backend, key=keys.get(backend.api_key_env or "")),
+                door=shared.engines.door(engine, backend, key=shared.keys.get(backend.api_key_env or "")),
                 concurrency=backend.concurrency,
                 model=backend.model,
                 retry=RetryPolicy(attempts_max=backend.attempts),
@@ -93,30 +107,29 @@ def dispatchers_of(
                 region=backend.region,
                 meter=meters.backend(key, label_of(backend.url or "built-in")),
                 traced=tracing is not None,
+                large=shared.large,
             )
         )
     return made
 
 
-def _client_of(
-    backend: BackendConfig, keys: dict[str, str], clock: Clock, tracing: Tracing | None, *, answer_bytes: int
-) -> Backend:
-    client = backend_of(backend, key=keys.get(backend.api_key_env or ""), clock=clock, answer_bytes=answer_bytes)
-    if tracing is None:
+def _client_of(backend: BackendConfig, shared: Shared) -> Backend:
+    client = backend_of(
+        backend,
+        key=shared.keys.get(backend.api_key_env or ""),
+        clock=shared.clock,
+        answer_bytes=shared.answer_bytes,
+        budget=shared.budget,
+    )
+    if shared.tracing is None:
         return client
     # Only a service that traces pays for it.
     from slackwater.adapters.upstream.traced_backend import TracedBackend
 
-    return TracedBackend(client, tracing, url=backend.url or "")
+    return TracedBackend(client, shared.tracing, url=backend.url or "")
 
 
-def assembler_of(
-    config: Config,
-    clock: Clock,
-    filters: Mapping[str, "ContentFilter"],
-    engines: Engines,
-    tracing: Tracing | None = None,
-) -> Callable[[StoredDeployment], Assembled]:
+def assembler_of(config: Config, shared: Shared) -> Callable[[StoredDeployment], Assembled]:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
     def assemble(stored: StoredDeployment) -> Assembled:
@@ -124,9 +137,7 @@ def assembler_of(
         return Assembled(
             deployment=deployment_record(ordered),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
-            dispatchers=lambda: dispatchers_of(
-                ordered, config.backend_keys, clock, filters, tracing, engines, answer_bytes=config.worker.answer_bytes
-            ),
+            dispatchers=lambda: dispatchers_of(ordered, shared),
         )
 
     return assemble

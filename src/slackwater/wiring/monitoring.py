@@ -5,7 +5,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from slackwater.adapters.telemetry.prometheus_page import Moment, PrometheusPage, Window
+from slackwater.adapters.telemetry.prometheus_page import Memory, Moment, PrometheusPage, Window
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.door import DoorState
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.ports import Clock, MonitoredLedger, Readings
@@ -23,7 +24,8 @@ LEDGER_SECONDS = 5.0
 class Monitor:
     """Reads everything at once, when somebody asks."""
 
-    def __init__(self, ledger: MonitoredLedger, fleet: Fleet, clock: Clock, data: Path) -> None:
+    def __init__(self, ledger: MonitoredLedger, fleet: Fleet, clock: Clock, data: Path, *, budget: Budget) -> None:
+        self._budget = budget
         self._ledger = ledger
         self._fleet = fleet
         self._clock = clock
@@ -86,4 +88,10 @@ class Monitor:
             windows=windows,
             limits={each.key: each.enqueued_token_limit for each in self._fleet.all()},
             free_bytes=usage.free,
+            memory=Memory(
+                held=self._budget.held,
+                most=self._budget.most,
+                bytes_max=self._budget.bytes_max,
+                waiting=self._budget.waiting,
+            ),
         )

@@ -15,11 +15,13 @@ from slackwater.core.accounts.cost import price_of
 from slackwater.core.files.file import FileLimits
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.sending.budget import Budget
+from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
-from slackwater.wiring.deployments import assembler_of, deployment_record, dispatchers_of
+from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines, engine_of
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 
@@ -71,7 +73,18 @@ async def open_service(
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
-            engines = Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines})
+            # One for all deployments: memory is the process's.
+            budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
+            shared = Shared(
+                clock=clock,
+                engines=Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines}),
+                budget=budget,
+                keys=config.backend_keys,
+                filters=filters,
+                large=LargeAnswers(offload),
+                answer_bytes=config.worker.answer_bytes,
+                tracing=tracing,
+            )
             service = Service(
                 Doors(
                     ledger=ledger,
@@ -81,22 +94,15 @@ async def open_service(
                     fetcher=fetcher,
                     sender=sender,
                     tracing=tracing,
+                    budget=budget,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
-                    backends=lambda deployment: dispatchers_of(
-                        by_key[deployment.key],
-                        config.backend_keys,
-                        clock,
-                        filters,
-                        tracing,
-                        engines,
-                        answer_bytes=config.worker.answer_bytes,
-                    ),
+                    backends=lambda deployment: dispatchers_of(by_key[deployment.key], shared),
                     counter=counter,
                     accept_any=accept_any,
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
-                    assemble=None if accept_any else assembler_of(config, clock, filters, engines, tracing),
+                    assemble=None if accept_any else assembler_of(config, shared),
                 ),
                 settings_of(config),
                 readiness=Readiness(
@@ -109,7 +115,7 @@ async def open_service(
                 # Only a service that shows metrics pays for the library.
                 from slackwater.wiring.monitoring import Monitor
 
-                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path)
+                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path, budget=budget)
             yield service
             for each in filters.values():
                 await each.close()

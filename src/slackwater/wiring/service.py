@@ -13,6 +13,7 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.files.file import FileLimits
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
@@ -72,6 +73,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     sender: Sender | None = None
     """Without one, no webhook is sent."""
     tracing: Tracing | None = None
+    budget: Budget | None = None
+    """What may lie in memory, over all deployments."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -134,6 +137,7 @@ class Service:
                 hint=hints.claims_of(deployment.key),
                 settings=settings.worker,
                 finished=hints.finalize.notify,
+                budget=doors.budget,
             )
         )
         for deployment in offer.deployments:

@@ -41,7 +41,7 @@ class Disk:
         """A descriptor that no child process inherits."""
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
-    def write(self, fd: int, buffers: Sequence[bytes]) -> int:
+    def write(self, fd: int, buffers: Sequence[bytes | memoryview]) -> int:
         """Writes at most BUFFERS_MAX buffers; returns how many bytes were taken."""
         return os.writev(fd, buffers)
 
@@ -113,17 +113,17 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 def write_all(disk: Disk, fd: int, buffers: Sequence[bytes]) -> None:
     """Writes every byte, however little each call takes."""
     for start in range(0, len(buffers), BUFFERS_MAX):
-        left = list(buffers[start : start + BUFFERS_MAX])
+        left: list[bytes | memoryview] = list(buffers[start : start + BUFFERS_MAX])
         expected = sum(map(len, left))
         while expected:
             written = disk.write(fd, left)
             expected -= written
             if not expected:
                 break
-            # A short write: rare, so clarity goes before speed here.
+            # A short write: rare, so clarity goes before speed here. What is left of a large buffer is not copied.
             while written >= len(left[0]):
                 written -= len(left.pop(0))
-            left[0] = left[0][written:]
+            left[0] = memoryview(left[0])[written:]
 
 
 def storage_full(error: OSError, root: Path) -> StorageFull | None:

@@ -32,6 +32,15 @@ class Window(Struct, frozen=True, kw_only=True):
     """Whether it may be called freely."""
 
 
+class Memory(Struct, frozen=True, kw_only=True):
+    """The memory budget. Bytes, and answers."""
+
+    held: int
+    most: int
+    bytes_max: int
+    waiting: int
+
+
 class Moment(Struct, frozen=True, kw_only=True):
     """What is read when the page is made, besides the meters."""
 
@@ -43,6 +52,7 @@ class Moment(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, int | None]
     """Enqueued-token limits of the deployments that are served."""
     free_bytes: int
+    memory: Memory
 
 
 class PrometheusPage:
@@ -135,6 +145,11 @@ class PrometheusPage:
         yield _histograms(names.COMMIT, [((), self._meters.commit_seconds)])
         yield _family(names.JOURNAL_BYTES, [((), self._meters.journal_bytes)])
         yield _family(names.DATA_FREE, [((), moment.free_bytes)])
+        memory = moment.memory
+        yield _family(names.MEMORY_BUDGET, [((), memory.bytes_max)])
+        yield _family(names.MEMORY_HELD, [((), memory.held)])
+        yield _family(names.MEMORY_MOST, [((), memory.most)])
+        yield _family(names.MEMORY_WAITING, [((), memory.waiting)])
 
     def _of_webhooks(self, moment: Moment) -> Iterator[Family]:
         if (readings := moment.readings) is not None:

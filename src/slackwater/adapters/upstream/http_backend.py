@@ -12,10 +12,11 @@ from types import MappingProxyType
 
 from slackwater import __version__
 from slackwater.adapters.upstream.http_pool import Pool, Timeouts
+from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
 from slackwater.core.sending.request import Reply
 
 # Far above any chat answer; a large batch of embeddings has some 30 MiB. What it bounds is our memory.
-REPLY_BYTES_MAX = 64 << 20
+REPLY_BYTES_MAX = ANSWER_BYTES_MAX
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 # RFC 9110: what a name may be made of, and what a value may not hold.
@@ -42,9 +43,11 @@ class HttpBackend:
         connections_max: int = 1024,
         keep_alive_seconds: float = 15.0,
         tls: ssl.SSLContext | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
-        verifies certificates. More calls than `connections_max` wait their turn. Raises ValueError with what to correct.
+        verifies certificates. More calls than `connections_max` wait their turn. Large answers are read as far as the
+        `budget` has room for them; without one, all at once. Raises ValueError with what to correct.
         """
         url = _parse(base_url)
         secure = url.scheme == "https"
@@ -65,6 +68,7 @@ class HttpBackend:
             reply_bytes_max=reply_bytes_max,
             connections_max=connections_max,
             keep_alive_seconds=keep_alive_seconds,
+            budget=budget,
         )
 
     async def send(self, path: str, body: bytes) -> Reply:

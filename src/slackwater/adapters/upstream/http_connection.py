@@ -5,15 +5,20 @@ the caller once. Before: the pool, which owns the connection. What must hold: by
 """
 
 import asyncio
+import fcntl
+import select
 import socket
+import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import cast
 
 import httptools
 
-from slackwater.adapters.upstream.http_reply import decoded, retry_after_seconds, too_large
+from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpacker, decoded, retry_after_seconds
 from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
 from slackwater.core.sending.request import Reply
 
 # Bodies from here on are handed to the transport beside the head; below, one copy is cheaper than a second buffer.
@@ -21,6 +26,11 @@ GLUE_BYTES_MAX = 1 << 15
 # Bytes that may come without bringing a byte of body: heads, interim answers, chunk extensions and trailers are all held
 # in memory until they end. Servers allow 8 to 64 KiB of head.
 OVERHEAD_BYTES_MAX = 1 << 18
+# A compressed body up to here is unpacked on the spot, if no more than this comes out. The others go to a thread.
+INLINE_BYTES = 1 << 20
+# After so much of one large answer everybody else has a turn: a fast peer can fill the socket as fast as we empty it, and the
+# loop would go on with it.
+TURN_BYTES = 1 << 18
 # A kept connection that the peer closes this soon after our request was closed before the peer saw it, or while it did
 # nothing yet. Later than that, the server had the request and died over it: that is told, not silently tried again.
 STALE_SECONDS = 5.0
@@ -43,9 +53,13 @@ KEEPALIVE = tuple(
     if hasattr(socket, name)
 )
 
-# How a call ends: with a reply, with an error to raise, or with None: stale, nothing was answered, try another connection.
-# Errors travel as values, because a future whose exception nobody fetches (the caller was cancelled meanwhile) complains.
-Outcome = Reply | BackendError | None
+# What the system says of a peer that sends no more. Where it has no word for that, only a broken connection is seen.
+HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
+
+# How a call ends: with a reply, perhaps still to be unpacked, with an error to raise, or with None: stale, nothing was
+# answered, try another connection. Errors travel as values, because a future whose exception nobody fetches (the caller was
+# cancelled meanwhile) complains.
+Outcome = Reply | Packed | BackendError | None
 
 
 class Connection(asyncio.Protocol):
@@ -54,6 +68,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_bounded",
+        "_budget",
         "_complete",
         "_content_type",
         "_fault",
@@ -64,12 +79,17 @@ class Connection(asyncio.Protocol):
         "_overhead",
         "_parser",
         "_reply_bytes_max",
+        "_resting",
         "_reusable",
+        "_share",
         "_status",
+        "_turn_ends",
         "answering",
         "future",
         "idle_since",
         "lost",
+        "paused_at",
+        "paused_seconds",
         "started",
         "transport",
         "used",
@@ -81,9 +101,14 @@ class Connection(asyncio.Protocol):
         reply_bytes_max: int,
         idle: Callable[["Connection"], None],
         gone: Callable[["Connection"], None],
+        budget: Budget | None = None,
     ) -> None:
-        """`idle` is told that another call may go over the connection, `gone` that none will; the latter perhaps twice."""
+        """`idle` is told that another call may go over the connection, `gone` that none will; the latter perhaps twice.
+
+        Answers that do not come all at once are counted in the `budget`, and not read on while it has no room for them.
+        """
         self._reply_bytes_max = reply_bytes_max
+        self._budget = budget
         self._idle = idle
         self._gone = gone
         self._parser = httptools.HttpResponseParser(self)
@@ -92,6 +117,13 @@ class Connection(asyncio.Protocol):
         # Set by whoever wants to know when the socket is closed.
         self.lost: asyncio.Future[None] | None = None
         self.started = self.idle_since = 0.0
+        # While we do not read: since when. And for how long we did not, in all, during this call.
+        self.paused_at: float | None = None
+        self.paused_seconds = 0.0
+        self._share: Share | None = None
+        # Until the others have had their turn. And at which length of the answer that is next.
+        self._resting = False
+        self._turn_ends = 0
         self.used = self.answering = False
         self._fault: BackendReplyBroken | None = None
         self._overhead = self._status = 0
@@ -119,7 +151,11 @@ class Connection(asyncio.Protocol):
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
         future, self.future = self.future, None
+        self._body = None
         self.abort()
+        if self._share is not None:
+            self._share.close()
+            self._share = None
         if future is not None and not future.done():
             future.set_result(error)
 
@@ -166,6 +202,8 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif self._overhead > OVERHEAD_BYTES_MAX:
             self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
+        elif self._body is not None and self._budget is not None:
+            self._count(self._budget, len(self._body))
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -192,6 +230,53 @@ class Connection(asyncio.Protocol):
             self.fail(None)
         else:
             self.fail(BackendReplyBroken("the connection was closed before an answer came", lost=True))
+
+    # The budget's side
+
+    def _count(self, budget: Budget, length: int) -> None:
+        """More of the answer is still to come. Without room the rest stays where it is, with the network and the peer."""
+        share = self._share
+        if share is None:
+            share = self._share = budget.share(self._read_on)
+            self._turn_ends = TURN_BYTES
+        if not share.grow(length - share.held):
+            if self.paused_at is None:
+                self.paused_at = asyncio.get_running_loop().time()
+                if not self._resting:
+                    self.transport.pause_reading()
+        elif length >= self._turn_ends:
+            self._turn_ends = length + TURN_BYTES
+            if not self._resting:
+                self._resting = True
+                self.transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self.paused_at is None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _read_on(self) -> None:
+        """There is room. The time that we did not read is not the peer's."""
+        if self.paused_at is not None:
+            self.paused_seconds += asyncio.get_running_loop().time() - self.paused_at
+            self.paused_at = None
+            if not self._resting and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def look_for_end(self) -> None:
+        """While we do not read, nobody tells us that the peer has gone. If it has, and left nothing to be read, go and see.
+
+        What lies in the socket's buffer keeps its turn: the answer may be whole.
+        """
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or raw.fileno() < 0:
+            return
+        poll = select.poll()
+        poll.register(raw.fileno(), HUNG_UP)
+        events = sum(event for _, event in poll.poll(0))
+        if events & (select.POLLERR | select.POLLHUP) or (events & HUNG_UP and not _unread_bytes(raw.fileno())):
+            self._read_on()
 
     # httptools' side
 
@@ -236,7 +321,7 @@ class Connection(asyncio.Protocol):
             self._body = body = bytearray(body)
             body += data
         if len(body) > self._reply_bytes_max:
-            self._fault = too_large(self._reply_bytes_max)
+            self._fault = ReplyTooLarge(self._reply_bytes_max)
             raise self._fault
 
     def on_message_complete(self) -> None:
@@ -257,11 +342,11 @@ class Connection(asyncio.Protocol):
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
-        if noted is None and type(body) is bytes and 200 <= status < 300 and body[:1] == b"{":
+        if noted is None and type(body) is bytes and self._share is None and 200 <= status < 300 and body[:1] == b"{":
             outcome = Reply(status, body)
         else:
-            outcome = _reply(status, bytes(body or b""), noted or {}, self._content_type, self._reply_bytes_max)
-            if not isinstance(outcome, Reply):
+            outcome = self._outcome(status, body or b"", noted or {})
+            if isinstance(outcome, BackendError):
                 # Who sends what we must refuse is not trusted with another call on this connection.
                 self._reusable = False
         self.future = None
@@ -275,22 +360,79 @@ class Connection(asyncio.Protocol):
         if not future.done():
             future.set_result(outcome)
 
+    def _outcome(
+        self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes]
+    ) -> Reply | Packed | BackendError:
+        """The reply of an answer that came in pieces or with some of the rarer headers."""
+        share, self._share = self._share, None
+        self._read_on()
+        self.paused_seconds = 0.0
+        if len(body) <= SMALL_BYTES:
+            body = bytes(body)
+        if share is not None:
+            share.grow(len(body) - share.held)
+        retry_after = retry_after_seconds(noted, now=time.time())
+        encoding = noted.get(b"content-encoding", b"")
+        if encoding:
+            try:
+                if len(body) <= INLINE_BYTES:
+                    body = decoded(body, encoding, bytes_max=min(INLINE_BYTES, self._reply_bytes_max))
+                elif encoding.strip().lower() != b"identity":
+                    return self._packed(status, body, noted, share)
+            except ReplyTooLarge as error:
+                if self._reply_bytes_max > INLINE_BYTES:
+                    return self._packed(status, body, noted, share)
+                _close(share)
+                return error
+            except BackendReplyBroken as error:
+                _close(share)
+                return error
+        # Not copied: what is large stays what it was collected in, and is read like any bytes.
+        plain = cast(bytes, body)
+        shown = None if 200 <= status < 300 and body[:1] == b"{" else self._shown_type()
+        location = _location(status, noted)
+        if share is None or len(body) <= SMALL_BYTES:
+            _close(share)
+            return Reply(status, plain, retry_after, shown, location)
+        share.seal()
+        return Reply(status, plain, retry_after, shown, location, share.hold())
+
+    def _packed(
+        self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes], share: Share | None
+    ) -> Packed | BackendError:
+        """What is to be unpacked elsewhere."""
+        retry_after = retry_after_seconds(noted, now=time.time())
+        encoding = noted[b"content-encoding"]
+        if share is None and self._budget is not None:
+            share = self._budget.share(lambda: None)
+            share.grow(len(body))
+        try:
+            unpacker = Unpacker(body, encoding, bytes_max=self._reply_bytes_max)
+        except BackendReplyBroken as error:
+            _close(share)
+            return error
+        held = None if share is None else share.hold()
+        return Packed(status, unpacker, retry_after, self._shown_type(), _location(status, noted), share, held)
+
+    def _shown_type(self) -> str | None:
+        return self._content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1") or None
+
+
+def _location(status: int, noted: dict[bytes, bytes]) -> str | None:
+    if not 300 <= status < 400 or b"location" not in noted:
+        return None
+    return noted[b"location"][:LOCATION_BYTES_MAX].decode("latin-1")
+
+
+def _close(share: Share | None) -> None:
+    if share is not None:
+        share.close()
+
+
+def _unread_bytes(fd: int) -> int:
+    """What has come and was not read yet."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
 
 class _Surplus(Exception):
     """Bytes follow an answer that was not followed by a request. Stops the parser; never leaves this module."""
-
-
-def _reply(
-    status: int, body: bytes, noted: dict[bytes, bytes], content_type: bytes, bytes_max: int
-) -> Reply | BackendError:
-    """The reply of an answer with some of the rarer headers, or one that people want to know more of."""
-    try:
-        plain = decoded(body, noted.get(b"content-encoding", b""), bytes_max=bytes_max)
-    except BackendReplyBroken as error:
-        return error
-    shown = location = None
-    if content_type and (plain[:1] != b"{" or not 200 <= status < 300):
-        shown = content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1")
-    if 300 <= status < 400 and b"location" in noted:
-        location = noted[b"location"][:LOCATION_BYTES_MAX].decode("latin-1")
-    return Reply(status, plain, retry_after_seconds(noted, now=time.time()), shown, location)

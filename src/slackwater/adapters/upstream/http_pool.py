@@ -13,7 +13,10 @@ from collections import deque
 from msgspec import Struct
 
 from slackwater.adapters.upstream.http_connection import Connection, Outcome
+from slackwater.adapters.upstream.http_reply import Packed
+from slackwater.adapters.upstream.http_unpacking import unpacked
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.request import Reply
 
 # How often deadlines are looked at. A call may overrun its time by this much.
@@ -27,7 +30,8 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     `connect` covers name, TCP and TLS, and is short, because a connection is made soon or never. `first_byte` runs from
     sending, and is long, because an engine answers only when its last token is there, and a busy one queues before that.
-    `total` runs from sending to the last byte: it bounds an answer that drips.
+    `total` runs from sending to the last byte: it bounds an answer that drips. While we do not read, because there is no
+    room for a large answer, it stands still.
     """
 
     connect: float = 10.0
@@ -48,8 +52,10 @@ class Pool:
         reply_bytes_max: int,
         connections_max: int,
         keep_alive_seconds: float,
+        budget: Budget | None = None,
     ) -> None:
         self._host = host
+        self._budget = budget
         self._port = port
         self._tls = tls
         self._timeouts = timeouts
@@ -93,6 +99,8 @@ class Pool:
                 return outcome
             if isinstance(outcome, BackendError):
                 raise outcome
+            if isinstance(outcome, Packed):
+                return await unpacked(outcome)
             try:
                 connection = await self._fresh(loop)
             except BackendError as error:
@@ -184,7 +192,7 @@ class Pool:
         return connection
 
     def _new(self) -> Connection:
-        return Connection(reply_bytes_max=self._reply_bytes_max, idle=self._idled, gone=self._gone)
+        return Connection(reply_bytes_max=self._reply_bytes_max, idle=self._idled, gone=self._gone, budget=self._budget)
 
     def _free_slot(self) -> None:
         while self._waiters:
@@ -221,10 +229,15 @@ class Pool:
         """Ends calls whose time is over and connections that were idle for long; comes again while there are any."""
         now = loop.time()
         timeouts = self._timeouts
+        if self._budget is not None:
+            self._budget.look(now)
         for connection in list(self._connections):
             if connection.future is None:
                 continue
-            age = now - connection.started
+            if connection.paused_at is not None:
+                connection.look_for_end()
+                continue
+            age = now - connection.started - connection.paused_seconds
             if age > timeouts.total:
                 connection.fail(BackendTimeout(f"no whole answer within {timeouts.total:g} s (total)"))
             elif age > timeouts.first_byte and not connection.answering:

@@ -38,10 +38,13 @@ class ProcessOffload:
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Runs `function(*args)` in the worker process; all of it, and what it returns, must be picklable.
 
+        Bytes in a PickleBuffer are not copied into the call or the answer, and arrive as bytes.
+
         What it raises is raised here. A worker that dies is replaced once; if the second dies as well, SlackwaterError
         says so. Cancelling kills the worker.
         """
-        call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+        buffers: list[pickle.PickleBuffer] = []
+        call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
         async with self._one_at_a_time:
             if self._ending is not None:
                 self._ending.cancel()
@@ -50,7 +53,7 @@ class ProcessOffload:
                 for _ in range(2):
                     # Blocks for less than a millisecond: what a worker does to start, it does in its own time.
                     worker = self._worker = self._worker or _Worker()
-                    answer = await self._answer(worker, call)
+                    answer = await self._answer(worker, call, buffers)
                     if answer is not None:
                         succeeded, value = answer
                         if succeeded:
@@ -60,6 +63,9 @@ class ProcessOffload:
                     self._worker = None
                     status = await asyncio.to_thread(worker.end)
             finally:
+                # Whose bytes they are may want to change them, however long a thread still holds on to the call.
+                for buffer in buffers:
+                    buffer.release()
                 if self._worker is not None:
                     self._ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire)
         name = getattr(function, "__qualname__", repr(function))
@@ -68,15 +74,19 @@ class ProcessOffload:
             f"the worker process for {name} ended twice before it answered, last with {how}; is the machine out of memory?"
         )
 
-    async def _answer(self, worker: "_Worker", call: bytes) -> tuple[bool, Any] | None:
+    async def _answer(
+        self, worker: "_Worker", call: bytes, buffers: list[pickle.PickleBuffer]
+    ) -> tuple[bool, Any] | None:
         """(True, what was returned), (False, what was raised), or None from a worker that died."""
-        waiting = asyncio.ensure_future(asyncio.to_thread(worker.ask, call))
+        waiting = asyncio.ensure_future(asyncio.to_thread(worker.ask, call, buffers))
         try:
-            message = await asyncio.shield(waiting)
+            answer = await asyncio.shield(waiting)
         except asyncio.CancelledError:
             self._retire()
             raise
-        return None if message is None else pickle.loads(message)  # noqa: S301 - from a process of ours
+        if answer is None:
+            return None
+        return pickle.loads(answer[0], buffers=answer[1])  # type: ignore[no-any-return]  # noqa: S301 - from a process of ours
 
     def _retire(self) -> None:
         """Ends the worker. Its memory goes back in the background."""
@@ -112,7 +122,7 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, call: bytes) -> bytes | None:
+    def ask(self, call: bytes, buffers: list[pickle.PickleBuffer]) -> offload_worker.Call | None:
         """The answer to a call, or None if the process ended before it. Blocks."""
         source, target = self._process.stdout, self._process.stdin
         assert source is not None, "a pipe was asked for"
@@ -121,9 +131,10 @@ class _Worker:
             if self._greeting is not None:
                 offload_worker.write_message(target, self._greeting)  # type: ignore[arg-type]
                 self._greeting = None
-            offload_worker.write_message(target, call)  # type: ignore[arg-type]
-            return offload_worker.read_message(source)  # type: ignore[arg-type]
-        except OSError:
+            offload_worker.write_call(target, call, buffers)  # type: ignore[arg-type]
+            return offload_worker.read_call(source)  # type: ignore[arg-type]
+        except (OSError, ValueError):
+            # The process has gone; or the caller has, and its bytes with it.
             return None
 
     def kill(self) -> None:

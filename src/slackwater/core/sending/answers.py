@@ -332,7 +332,7 @@ def _read(decode: Callable[[Raw], T], value: Raw | None) -> T | None:
 
 def _kind(body: bytes, error: Exception) -> str:
     """What a body is that is no JSON object."""
-    begin = body[:64].lstrip()
+    begin = bytes(body[:64]).lstrip()
     if not begin and not body.strip():
         return "an empty body"
     if begin.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):

@@ -67,13 +67,17 @@ class Circuit:
             return True
         return False
 
-    def admits(self, now: float, *, slots: int, others: bool, rivals: bool = False) -> bool:
-        """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them.
+    @property
+    def trying(self) -> bool:
+        """Whether it was told to wait and has had no success since: where others wait beside it, it tries with one line.
 
-        `rivals`: lines of other batches wait beside it. After it was told to wait, it then tries with one line first: if it
-        filled all slots again, nobody else's success could ever show whose wait that is.
+        If it filled all slots again, nobody else's success could ever show whose wait that is.
         """
-        if now < self.until or (rivals and self._asked_at >= 0.0 and self.in_flight):
+        return self._asked_at >= 0.0
+
+    def admits(self, now: float, *, slots: int, others: bool) -> bool:
+        """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them."""
+        if now < self.until:
             return False
         if not self.slowed:
             return True
@@ -86,10 +90,6 @@ class Circuit:
         """A call of it took so long. Only what a slowed batch uses is counted."""
         if self.slowed:
             self._saved -= seconds
-
-    def free(self, now: float) -> bool:
-        """Whether nothing is known that speaks against it."""
-        return not self.slowed and self._asked_at < 0.0 and now >= self.until
 
     def holds_back(self, now: float) -> bool:
         """Whether it is slowed or told to wait: others may use what it leaves."""

@@ -50,9 +50,9 @@ class DoorState(StrEnum):
     """An operator has paused it."""
 
 
+SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
 # What a door is that answers one of our own requests so.
 STATES = {Kind.REFUSED: DoorState.REFUSING, Kind.BLOCKED: DoorState.BLOCKED, Kind.BUSY: DoorState.BUSY}
-SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
 
 
 class Gap(Struct):
@@ -131,7 +131,7 @@ class Door:
         }
         self._streak = self._refusals = self._busy_streak = self._lies = 0
         self._doubt = False
-        # Whether it is busy because the engine asked for a wait, and so knows when that is over.
+        # Whether the engine asked for the wait that it is in, and so knows when it is over.
         self._asked = False
         # For which calls a success of our own request speaks.
         self._vouched_from = self._vouched_until = -math.inf
@@ -158,13 +158,18 @@ class Door:
         """Whether lines go through freely, as far as is known."""
         return self.state is DoorState.OK and not self._doubt
 
+    @property
+    def shut(self) -> bool:
+        """Whether lines go through only to see if it is still shut."""
+        return self._shut_from < math.inf and self._shut_to == math.inf
+
     def due(self, now: float) -> bool:
         """Whether a request of our own should go through now."""
         if self.probing or now < self._asked_until:
             return False
         if self.wants_probe or self._doubt:
             return True
-        return (self.state in SHUT or (self.state is DoorState.BUSY and not self._asked)) and now >= self.until
+        return self.shut and now >= self.until
 
     def near(self, begun: float, ended: float) -> bool:
         """Whether others came through about when a call was out: then what became of it is its own trouble."""
@@ -228,16 +233,19 @@ class Door:
     def pause(self, until: float, reason: str, now: float) -> None:
         """It asked to be left alone until a moment. Nothing that is in flight ends that."""
         self._asked_until = max(self._asked_until, until)
+        self._leave_alone(until, reason, now)
+
+    def _leave_alone(self, until: float, reason: str, now: float) -> None:
         if self.state is DoorState.PAUSED:
             return
-        if self.state is not DoorState.BUSY:
+        if self.state is not DoorState.BUSY or not self._asked:
+            self._asked = True
             self._enter(DoorState.BUSY, reason, now)
             self._doubt = False
             self.probe_lines = 0
             self.pauses += 1
         elif now >= self.until:
             self.pauses += 1
-        self._asked = True
         self.until = max(self.until, until)
         self.reason = reason
 
@@ -304,6 +312,8 @@ class Door:
             self._open(now)
             return
         if self.state is DoorState.PAUSED:
+            if kind is Kind.BUSY and evidence.wait is not None:
+                self.pause(now + evidence.wait, evidence.reason, now)
             return
         self._probe_failed_at = now
         if self.open and self.pulse.since(begun - NEAR_SECONDS):
@@ -331,9 +341,10 @@ class Door:
             return
         self.reason = evidence.reason
         known = self.state is state and now < self.until
+        self._asked = False
         if self.state is not state:
             self._enter(state, evidence.reason, now)
-        self._doubt = self._asked = False
+        self._doubt = False
         self.probe_lines = 0
         # A hundred calls that end together are one piece of news, and one step of the gap.
         until = self.until if known else now + self._gaps[state].next()
@@ -348,12 +359,13 @@ class Door:
             gap.reset()
         if now < self._asked_until:
             # It works, and it still wants to be left alone.
-            self.pause(self._asked_until, "", now)
+            self._leave_alone(self._asked_until, "", now)
 
     def _enter(self, state: DoorState, reason: str, now: float) -> None:
-        if state in SHUT and self.state not in SHUT:
+        shut = state in SHUT or (state is DoorState.BUSY and not self._asked)
+        if shut and not self.shut:
             self._shut_from, self._shut_to = now, math.inf
-        elif self.state in SHUT and state not in SHUT:
+        elif self.shut and not shut:
             self._shut_to = now
         self.state = state
         self.reason = reason
@@ -376,7 +388,9 @@ class Door:
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once."""
         self._asked_until = now
-        if self.state in STATES.values() or self.state is DoorState.DOWN:
+        if self.shut:
             self.until = now
             for gap in self._gaps.values():
                 gap.reset()
+        elif self.state is DoorState.BUSY:
+            self._open(now)

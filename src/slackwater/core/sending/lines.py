@@ -13,6 +13,9 @@ from slackwater.core.accounts.usage import Usage
 
 # No answer has that many. Usage with more, or with less than none, is not believed: it is as if there were none.
 TOKENS_MAX = 2**40
+# What is rewritten at a time in a large text.
+PIECE_BYTES = 1 << 20
+SPACE = b" \t\n\r\x0b\x0c"
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
 
 
@@ -111,13 +114,34 @@ def one_line(body: bytes) -> bytes:
     return body
 
 
+def flatten(body: bytearray, *, piece_bytes: int = PIECE_BYTES) -> None:
+    """Does the same to a large text where it lies, piece by piece, so that other threads have their turn in between."""
+    if b"\n" not in body and b"\r" not in body:
+        return
+    for start in range(0, len(body), piece_bytes):
+        piece = body[start : start + piece_bytes]
+        if b"\n" in piece or b"\r" in piece:
+            body[start : start + piece_bytes] = piece.replace(b"\r", b" ").replace(b"\n", b" ")
+    end = len(body)
+    while end and body[end - 1] in SPACE:
+        end -= 1
+    del body[end:]
+    begin = 0
+    while begin < len(body) and body[begin] in SPACE:
+        begin += 1
+    del body[:begin]
+
+
 def error_body(body: bytes, status: int) -> bytes:
     """The body of an error answer for the error file: as it came if it is a JSON object, else wrapped into one.
 
     Proxies answer with HTML; a reader of the error file should find JSON in every line.
     """
-    if is_object(body):
-        return one_line(body)
+    return one_line(body) if is_object(body) else wrapped_error(body, status)
+
+
+def wrapped_error(body: bytes, status: int) -> bytes:
+    """An error body around the beginning of what is not a JSON object."""
     text = body[:2000].decode("utf-8", "replace")
     return _encode({"error": {"message": text, "type": "upstream_error", "param": None, "code": str(status)}})
 
@@ -135,13 +159,15 @@ class LineWriter:
 
     def answered(self, line: int, custom_id: str, *, status: int, body: bytes) -> bytes:
         """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks."""
-        return b"".join(
-            (
-                self._head % (line, _encode(custom_id)),
-                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
-                body,
-                b'},"error":null}\n',
-            )
+        return b"".join(self.answered_parts(line, custom_id, status=status, body=body))
+
+    def answered_parts(self, line: int, custom_id: str, *, status: int, body: bytes) -> tuple[bytes, ...]:
+        """The same in pieces, one of which is the body itself: a large one is not copied."""
+        return (
+            self._head % (line, _encode(custom_id)),
+            b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+            body,
+            b'},"error":null}\n',
         )
 
     def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:

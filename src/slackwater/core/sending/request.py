@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
+from slackwater.core.sending.budget import Held
 
 
 class Request(Struct, frozen=True):
@@ -27,6 +28,8 @@ class Reply(Struct, frozen=True):
     retry_after: float | None = None
     content_type: str | None = None
     location: str | None = None
+    held: Held | None = None
+    """Where the body is large: its place in the memory budget, to be kept as long as the body is."""
 
 
 class Outcome(StrEnum):
@@ -48,8 +51,17 @@ class Result(Struct, frozen=True):
     """Where the backend that answered stands; empty where none did, or nobody has said."""
     mended: bool = False
     """Whether its answer had to be made valid JSON first."""
+    parts: tuple[bytes, ...] = ()
+    """The line in pieces, in the place of `text`, where it is so large that joining them would cost too much."""
+    held: Held | None = None
+    """Their place in the memory budget, which is given back when they are durable."""
 
     @property
     def completed(self) -> bool:
         """Whether it was answered."""
         return self.outcome is Outcome.COMPLETED
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line."""
+        return len(self.text) + sum(map(len, self.parts)) if self.parts else len(self.text)

@@ -28,6 +28,7 @@ from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.feed import Item
+from slackwater.pipeline.sending.large_answers import LARGE_BYTES
 from slackwater.ports import Backend
 
 # Prompts that passed and wait for another attempt, so that a busy backend does not keep the classifier busy, too.
@@ -81,14 +82,16 @@ class FilteredDispatcher(Dispatcher):
         self, item: Item, request: Request, prompts: list[Texts], found: list[Findings]
     ) -> Result | Setback:
         path = self._path = item.lease.path
-        self._last_body = request.body
-        body = request.body if self._model is None else lines.with_model(request.body, self._model)
+        body = self._body_of(request)
         begun = self._clock.monotonic()
         try:
             reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
-        if not 200 <= reply.status < 300:
+        success = 200 <= reply.status < 300
+        if self._large is not None and len(reply.body) > LARGE_BYTES and (path == EMBEDDINGS or not success):
+            return await self._read_large(self._large, item, request, reply, begun)
+        if not success:
             return self._refusal(item, request, reply, begun)
         if path == EMBEDDINGS:
             return self._success(item, request, reply, begun)
@@ -98,11 +101,12 @@ class FilteredDispatcher(Dispatcher):
         if isinstance(read, Answer):
             # The backend has answered: nobody is to wait for it while the classifier is asked.
             self._heard(item, SUCCESS, begun)
-            reply = Reply(reply.status, read.body, reply.retry_after)
+            reply = Reply(reply.status, read.body, reply.retry_after, held=reply.held)
             answer = answer_of(path, read.body)
             if answer is not None:
                 completions = await self._filter.completions(prompts, answer)
-                reply = Reply(reply.status, answer.annotated(found, completions), reply.retry_after)
+                body = answer.annotated(found, completions)
+                reply = Reply(reply.status, body, reply.retry_after, held=reply.held)
             elif self._filter.policy.completions:
                 why = "without a completion that can be filtered"
                 return self._unusable(item, reply, why, begun)

@@ -27,11 +27,14 @@ from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.sending.endings import coded
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.feed import Item
+from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter, counters
 
 # Answers of lines that wait are kept up to this size, in case they are the last ones.
 KEPT_REPLY_BYTES = 1 << 16
+# Bodies of requests are kept up to this size, for the name of their model.
+KEPT_BODY_BYTES = 1 << 16
 
 
 def _outcome(error: BackendError) -> str:
@@ -58,10 +61,12 @@ class Dispatcher:
         region: str = "",
         meter: BackendMeter | None = None,
         traced: bool = False,
+        large: LargeAnswers | None = None,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
+        Without `large`, answers of any size are read here.
         """
         self.name = name
         self.region = region
@@ -71,6 +76,7 @@ class Dispatcher:
         self.retry = retry
         self.meter = meter or BackendMeter()
         self.traced = traced
+        self._large = large
         self._backend = backend
         self._model = None if model is None else msgspec.json.encode(model)
         self._probe_model = model
@@ -98,14 +104,15 @@ class Dispatcher:
 
     async def attempt(self, item: Item, request: Request) -> Result | Setback:
         """One call. Cancelling aborts it."""
-        body = request.body if self._model is None else lines.with_model(request.body, self._model)
         path = self._path = item.lease.path
-        self._last_body = request.body
+        body = self._body_of(request)
         begun = self._clock.monotonic()
         try:
             reply = await self._call(path, body, begun)
         except BackendError as error:
             return self._no_answer(item, error, begun)
+        if self._large is not None and len(reply.body) > LARGE_BYTES:
+            return await self._read_large(self._large, item, request, reply, begun)
         if 200 <= reply.status < 300:
             return self._success(item, request, reply, begun)
         return self._refusal(item, request, reply, begun)
@@ -125,13 +132,26 @@ class Dispatcher:
             self.last_error = (str(error), self._clock.monotonic())
             return evidence_of_error(error), False
         if 200 <= reply.status < 300:
-            answer = read_answer(reply.body, path=self._path)
+            if self._large is not None and len(reply.body) > LARGE_BYTES:
+                answer = await self._large.read(reply.body, path=self._path)
+            else:
+                answer = read_answer(reply.body, path=self._path)
             if isinstance(answer, Answer):
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
                 return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}"), True
             return evidence_of(answer.status, answer.body, retry_after=answer.retry_after), True
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after), True
+
+    def _body_of(self, request: Request) -> bytes:
+        """What is sent. Of the last request, the name of its model is kept, for a request of ours."""
+        if self._model is not None:
+            return lines.with_model(request.body, self._model)
+        if len(request.body) <= KEPT_BODY_BYTES:
+            self._last_body = request.body
+        elif not self._last_body:
+            self._last_body = msgspec.json.encode({"model": lines.model_of(request.body)})
+        return request.body
 
     async def _call(self, path: str, body: bytes, begun: float) -> Reply:
         """Asks the backend, and sees how long that takes: `_ended` is when the last call came back."""
@@ -154,11 +174,7 @@ class Dispatcher:
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
         answer = read_answer(reply.body, path=item.lease.path)
         if type(answer) is not Answer:
-            if isinstance(answer, ErrorInside):
-                wait = answer.retry_after if reply.retry_after is None else reply.retry_after
-                return self._refusal(item, request, Reply(answer.status, answer.body, wait), begun)
-            assert isinstance(answer, Unreadable), "an answer is one of three"
-            return self._unusable(item, reply, answer.why, begun)
+            return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage
         self.engine.heard(item, self.door, SUCCESS, begun=begun, now=self._ended)
         self.meter.outcomes["success"] += 1
@@ -166,6 +182,45 @@ class Dispatcher:
             self.meter.tokens += usage.input_tokens + usage.output_tokens
         text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
         return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
+
+    async def _read_large(
+        self, large: LargeAnswers, item: Item, request: Request, reply: Reply, begun: float
+    ) -> Result | Setback:
+        """The same for an answer that would hold up everybody else if it were read here, of any status."""
+        if not 200 <= reply.status < 300:
+            # Only the beginning of it is looked at, unless it is what the line says in the end.
+            final = evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.OWN
+            return self._refusal(item, request, reply, begun, await large.refusal_body(reply) if final else None)
+        answer = await large.read(reply.body, path=item.lease.path)
+        if not isinstance(answer, Answer):
+            return self._no_success(item, request, reply, answer, begun)
+        usage = answer.usage
+        self._heard(item, SUCCESS, begun)
+        self.meter.outcomes["success"] += 1
+        if usage is not None:
+            self.meter.tokens += usage.input_tokens + usage.output_tokens
+        parts = item.lease.writer.answered_parts(request.line, request.custom_id, status=reply.status, body=answer.body)
+        return Result(
+            request.line,
+            Outcome.COMPLETED,
+            b"",
+            usage,
+            answer.model,
+            self.region,
+            answer.mended,
+            parts=parts,
+            held=reply.held,
+        )
+
+    def _no_success(
+        self, item: Item, request: Request, reply: Reply, answer: Answer | ErrorInside | Unreadable, begun: float
+    ) -> Result | Setback:
+        if isinstance(answer, ErrorInside):
+            wait = answer.retry_after if reply.retry_after is None else reply.retry_after
+            inside = Reply(answer.status, answer.body, wait, held=reply.held)
+            return self._refusal(item, request, inside, begun, answer.body)
+        assert isinstance(answer, Unreadable), "an answer is one of three"
+        return self._unusable(item, reply, answer.why, begun)
 
     def _unusable(self, item: Item, reply: Reply, why: str, begun: float) -> Setback:
         """An answer came and cannot be used. It may have been paid for, so it is not asked for often."""
@@ -175,14 +230,22 @@ class Dispatcher:
         code, message = unreadable_error(why, reply)
         return Setback(evidence, begun, now, code=code, message=message, attempts_max=UNREADABLE_MAX)
 
-    def _refusal(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
+    def _refusal(
+        self, item: Item, request: Request, reply: Reply, begun: float, body: bytes | None = None
+    ) -> Result | Setback:
+        """`body` is what is written if this is the end, one JSON object on one line; by default it is made of the reply."""
         evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after)
         kind = evidence.kind
         meter = self.meter
         if kind is Kind.OWN:
             self._heard(item, evidence, begun)
             meter.outcomes["refused"] += 1
-            body = refusal_body(reply)
+            body = refusal_body(reply) if body is None else body
+            if len(body) > LARGE_BYTES:
+                parts = item.lease.writer.answered_parts(
+                    request.line, request.custom_id, status=reply.status, body=body
+                )
+                return Result(request.line, Outcome.FAILED, b"", region=self.region, parts=parts, held=reply.held)
             text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=body)
             return Result(request.line, Outcome.FAILED, text, region=self.region)
         if kind is Kind.BUSY:

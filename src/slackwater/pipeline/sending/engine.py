@@ -176,7 +176,7 @@ class Engine:
         if not lane.cancelled() and lane.exception() is not None:
             counters["lanes_broken"] += 1
             event("lane_broke", level=logging.ERROR, engine=self.name, error=repr(lane.exception()))
-            asyncio.get_running_loop().call_later(LANE_SECONDS, self._call_where_open, self._clock.monotonic())
+            asyncio.get_running_loop().call_later(LANE_SECONDS, self.look)
 
     async def _lane(self) -> None:
         lane = asyncio.current_task()
@@ -206,6 +206,8 @@ class Engine:
             if not use.ready and use in self.uses:
                 use.ready = True
                 self._row.append(use)
+            # A lane that waits must not keep a large body alive.
+            del found, item
 
     def _next(self, now: float) -> tuple[Use, Item] | None:
         """The next request to go out, and whose it is."""
@@ -230,8 +232,7 @@ class Engine:
                 return use, item
             row.popleft()
             use.ready = False
-        # Where the others have nothing to send, suspects need not wait for the end of their turn; and who was looked at may
-        # have turned out to be one that is to go alone.
+        # Where the others have nothing to send, suspects need not wait for the end of their turn.
         return self._next_suspect(now) if self._suspicious else None
 
     # Suspects of two deaths go alone

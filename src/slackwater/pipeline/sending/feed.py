@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Trial, Verdict
@@ -41,7 +42,7 @@ class Taker(Protocol):
         """Whether another door of the deployment is open."""
         ...
 
-    def admits(self, circuit: Circuit, now: float, *, rivals: bool) -> bool:
+    def admits(self, circuit: Circuit, now: float) -> bool:
         """Whether a batch that is held back may have another call out."""
         ...
 
@@ -194,9 +195,11 @@ class Feed:
         ended: Callable[[Item, Verdict], None] = lambda item, verdict: None,
         wake: Callable[[], None] = lambda: None,
         settle: Callable[[Door], None] = lambda door: None,
+        budget: Budget | None = None,
     ) -> None:
         """`ended` is told of lines that end without another call; `wake` that there may be something to take; `settle`
-        that a line waits for a request of ours through a door.
+        that a line waits for a request of ours through a door. Bodies that are out and open shards are counted in the
+        `budget`, which holds up none of them: they have bounds of their own.
         """
         self._clock = clock
         self._bytes_max = bytes_max
@@ -205,6 +208,7 @@ class Feed:
         self._ended = ended
         self._wake = wake
         self._settle = settle
+        self._budget = budget or Budget()
         self._leases: deque[Lease] = deque()
         self._open: set[Lease] = set()
         # When, in which order, and what.
@@ -246,6 +250,7 @@ class Feed:
         """Opens a shard for the lanes."""
         self._leases.append(lease)
         self._open.add(lease)
+        self._budget.take(lease.held)
         self._make_room()
         self._wake()
 
@@ -254,11 +259,15 @@ class Feed:
         for lease in sorted(self._open, key=lambda each: (each.shard.batch_id, each.shard.index)):
             if kept <= KEPT_BYTES:
                 return
-            kept -= lease.let_go()
+            gone = lease.let_go()
+            kept -= gone
+            self._budget.give_back(gone)
 
     def close(self, lease: Lease) -> None:
         """A shard has an end, or is given back."""
-        self._open.discard(lease)
+        if lease in self._open:
+            self._open.remove(lease)
+            self._budget.give_back(lease.held)
 
     # Taking
 
@@ -281,6 +290,7 @@ class Feed:
             item = self._take_fresh(taker, now)
         if item is not None:
             self._bytes += item.size
+            self._budget.take(item.size)
             item.lease.circuit.in_flight += 1
         return item
 
@@ -291,6 +301,7 @@ class Feed:
             if item.lease.cause is None:
                 self._unwait(item)
                 self._bytes += item.size
+                self._budget.take(item.size)
                 item.lease.circuit.in_flight += 1
                 return item
         return None
@@ -319,7 +330,7 @@ class Feed:
             if verdict is Verdict.SEND and trial.goes_alone:
                 self._suspects.append(item)
             elif verdict is Verdict.SEND:
-                if circuit.free(now) or taker.admits(circuit, now, rivals=self._rivals(circuit)):
+                if self._admits(taker, circuit, now):
                     self._unwait(item)
                     trial.alone = False
                     return item
@@ -335,9 +346,11 @@ class Feed:
                 self._ended(item, verdict)
         return None
 
-    def _rivals(self, circuit: Circuit) -> bool:
-        """Whether lines of other batches wait beside those of one."""
-        return any(lease.circuit is not circuit for lease in self._leases)
+    def _admits(self, taker: Taker, circuit: Circuit, now: float) -> bool:
+        """Whether a line of a batch may be sent now."""
+        if circuit.trying and circuit.in_flight and any(lease.circuit is not circuit for lease in self._leases):
+            return False
+        return not circuit.holds_back(now) or taker.admits(circuit, now)
 
     def _take_fresh(self, taker: Taker, now: float) -> Item | None:
         leases, refused = self._leases, 0
@@ -345,8 +358,8 @@ class Feed:
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
-                if not circuit.free(now) and not (
-                    circuit.begins and taker.admits(circuit, now, rivals=self._rivals(circuit))
+                if (circuit.trying or circuit.holds_back(now)) and not (
+                    circuit.begins and self._admits(taker, circuit, now)
                 ):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
@@ -368,6 +381,7 @@ class Feed:
         """The call for this item is over, whatever came of it."""
         full = self._bytes >= self._bytes_max
         self._bytes -= item.size
+        self._budget.give_back(item.size)
         item.lease.circuit.in_flight -= 1
         if full and self._bytes < self._bytes_max:
             self._wake()

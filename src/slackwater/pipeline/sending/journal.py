@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
+from slackwater.core.sending.budget import Budget, Held
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
@@ -23,7 +24,9 @@ class Pending:
     __slots__ = (
         "cached",
         "completed",
+        "counted",
         "errors",
+        "held",
         "lines",
         "mended",
         "model",
@@ -41,16 +44,20 @@ class Pending:
         self.lines: list[int] = []
         self.model: str | None = None
         self.regions: set[str] = set()
-        self.size = self.completed = self.mended = 0
+        # Places in the memory budget: of large results each its own, of the others their bytes.
+        self.held: list[Held] = []
+        self.size = self.completed = self.mended = self.counted = 0
         self.read = self.cached = self.written = self.reasoning = 0
 
-    def add(self, result: Result) -> None:
+    def add(self, result: Result, size: int) -> None:
         self.lines.append(result.line)
-        self.size += len(result.text)
+        self.size += size
+        if result.held is not None:
+            self.held.append(result.held)
         if result.outcome is Outcome.COMPLETED:
             self.completed += 1
             self.mended += result.mended
-            self.outputs.append(result.text)
+            self.outputs += result.parts or (result.text,)
             # Only what was completed is accounted for.
             if (usage := result.usage) is not None:
                 self.read += usage.input_tokens
@@ -58,7 +65,7 @@ class Pending:
                 self.written += usage.output_tokens
                 self.reasoning += usage.reasoning_tokens
         else:
-            self.errors.append(result.text)
+            self.errors += result.parts or (result.text,)
         if self.model is None:
             self.model = result.model
         if result.region:
@@ -69,6 +76,8 @@ class Pending:
         self.outputs += later.outputs
         self.errors += later.errors
         self.lines += later.lines
+        self.held += later.held
+        self.counted += later.counted
         self.size += later.size
         self.completed += later.completed
         self.mended += later.mended
@@ -78,6 +87,14 @@ class Pending:
         self.reasoning += later.reasoning
         self.model = self.model or later.model
         self.regions |= later.regions
+
+    def let_go(self, budget: Budget) -> None:
+        """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
+        self.outputs.clear()
+        self.errors.clear()
+        for held in self.held:
+            held.release()
+        budget.give_back(self.counted)
 
     def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         shard = lease.shard
@@ -123,8 +140,13 @@ class Journal:
         owner: str,
         lease_seconds: float,
         meter: DeploymentMeter | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it."""
+        """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it.
+
+        What waits to be committed is counted in the `budget`.
+        """
+        self._budget = budget or Budget()
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -141,9 +163,13 @@ class Journal:
         pending = self._pending.get(lease)
         if pending is None:
             pending = self._pending[lease] = Pending()
-        pending.add(result)
+        size = result.size
+        pending.add(result, size)
         lease.unjournaled += 1
-        self.size += len(result.text)
+        self.size += size
+        if result.held is None:
+            pending.counted += size
+            self._budget.take(size)
 
     async def commit(self) -> int:
         """Makes everything durable that was added before the call; returns how many results that were.
@@ -194,6 +220,7 @@ class Journal:
                 lease.committed += lines
                 committed += lines
                 self._count(pending, first.pop(lease.shard.batch_id, None))
+            pending.let_go(self._budget)
         counters["results_journaled"] += committed
         meters.commit_seconds.observe(self._clock.monotonic() - begun)
         return committed
@@ -252,6 +279,12 @@ class Journal:
             else:
                 taken[lease] = later
         self._pending = taken
+
+    def drop(self) -> None:
+        """Lets go of what could not be made durable before the end: it will be asked for again."""
+        for pending in self._pending.values():
+            pending.let_go(self._budget)
+        self._pending = {}
 
     async def close_logs(self, *, keep: set[str]) -> None:
         """Closes the logs of batches that have no open lease here any more."""

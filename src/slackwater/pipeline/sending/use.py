@@ -76,11 +76,10 @@ class BackendUse:
         """Whether another door of the deployment is open."""
         return self._open_elsewhere(self.door)
 
-    def admits(self, circuit: Circuit, now: float, *, rivals: bool) -> bool:
+    def admits(self, circuit: Circuit, now: float) -> bool:
         """Whether a batch that is held back may have another call out, of what the others at the engine leave it."""
         engine = self.dispatcher.engine
-        others = engine.in_flight > circuit.in_flight
-        return circuit.admits(now, slots=engine.slots, others=others, rivals=rivals)
+        return circuit.admits(now, slots=engine.slots, others=engine.in_flight > circuit.in_flight)
 
     def take_suspect(self) -> Item | None:
         """The next request that is to go alone."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from slackwater.core.errors import StorageFull
 from slackwater.core.quota.dynamic import Throughput
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy, Verdict
@@ -73,10 +74,12 @@ class Worker:
         settings: WorkerSettings,
         finished: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
+        budget: Budget | None = None,
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
 
         `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
+        `budget` is that of the whole process.
         """
         self.deployment = deployment
         self.dispatchers = dispatchers
@@ -94,9 +97,16 @@ class Worker:
             ended=self._ended,
             wake=self._wake,
             settle=self._look_behind,
+            budget=budget,
         )
         self._journal = Journal(
-            ledger, blobs, clock, owner=owner, lease_seconds=settings.lease_seconds, meter=meters.deployment(deployment)
+            ledger,
+            blobs,
+            clock,
+            owner=owner,
+            lease_seconds=settings.lease_seconds,
+            meter=meters.deployment(deployment),
+            budget=budget,
         )
         self.uses = [
             BackendUse(
@@ -242,7 +252,8 @@ class Worker:
         self._journal.add(lease, result)
         if result.usage is not None:
             self._finished_tokens += result.usage.input_tokens
-        if self._journal.size >= self._settings.commit_bytes:
+        if result.parts or self._journal.size >= self._settings.commit_bytes:
+            # A large result keeps others from being read as long as it lies in memory.
             self._commit_hint.notify()
             if self._journal.size >= 4 * self._settings.commit_bytes:
                 self._feed.paused = True
@@ -375,5 +386,8 @@ class Worker:
         except Exception as error:
             # A stop is a stop. What is not journaled is asked for again by the next start, which also frees the leases.
             event("stopped_unjournaled", level=logging.ERROR, deployment=self.deployment, reason=error)
+            self._journal.drop()
+            for lease in self._leases:
+                self._feed.close(lease)
         for dispatcher in self.dispatchers:
             await dispatcher.close()
