@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.accounts.usage import Usage
+from slackwater.core.sending.answers import Answer, Unreadable, read_answer
 from slackwater.core.sending.lines import (
     LineWriter,
     error_body,
     is_object,
     one_line,
-    read_answer,
     read_input_line,
     with_model,
 )
@@ -73,7 +73,10 @@ def test_ids_are_unique_and_the_same_again() -> None:
 )
 def test_usage_is_read_in_every_shape(usage: str, expected: Usage | None) -> None:
     """Chat, completions, responses and embeddings name their tokens differently."""
-    assert read_answer(f'{{"usage":{usage},"model":"m"}}'.encode()) == (expected, "m")
+    body = f'{{"choices":[{{"message":{{"content":"x"}}}}],"usage":{usage},"model":"m"}}'.encode()
+    read = read_answer(body, path="/chat/completions")
+    assert isinstance(read, Answer)
+    assert (read.usage, read.model) == (expected, "m")
 
 
 @pytest.mark.parametrize(
@@ -90,15 +93,15 @@ def test_usage_is_read_in_every_shape(usage: str, expected: Usage | None) -> Non
 )
 def test_unexpected_types_do_not_make_an_answer_worthless(body: bytes) -> None:
     """An object with an odd usage is still an answer."""
-    assert read_answer(body) == (None, None)
+    read = read_answer(b'{"choices":[{"message":{"content":"x"}}],' + body[1:], path="/chat/completions")
+    assert isinstance(read, Answer)
+    assert (read.usage, read.model) == (None, None)
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[1]", b'"x"', b"null", b'{"a":', b'{"a":"\xff"}', b'{"a":' + b"[" * 5000]
-)
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"x"', b"null", b'{"a":', b'{"a":' + b"[" * 5000])
 def test_what_is_no_json_object_is_no_answer(body: bytes) -> None:
-    """HTML, other JSON, half JSON, wrong UTF-8 and bottomless nesting are told apart from an answer."""
-    assert read_answer(body) is None
+    """HTML, other JSON, half JSON and bottomless nesting are told apart from an answer."""
+    assert isinstance(read_answer(body, path="/chat/completions"), Unreadable)
     assert not is_object(body)
 
 
