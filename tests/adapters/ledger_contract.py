@@ -343,11 +343,11 @@ class LedgerContract:
             again = await claimed(ledger, owner="w", now=11.0)
             assert (again.index, again.epoch) == (first.index, 2)
             asked = [("batch-0", 0, 1), ("batch-0", 1, second.epoch), ("batch-0", 0, 2), ("nobody", 0, 1)]
-            states = await ledger.renew_leases(asked, now=12.0, lease_seconds=10)
+            states = await ledger.renew_leases(asked, now=18.0, lease_seconds=10)
             assert [(state.index, state.epoch) for state in states] == [(0, 2)]
-            assert await ledger.renew_leases([], now=12.0, lease_seconds=10) == []
-            assert await ledger.release_leases(now=21.5) == 0
-            assert await ledger.release_leases(now=22.5) == 1
+            assert await ledger.renew_leases([], now=18.0, lease_seconds=10) == []
+            assert await ledger.release_leases(now=27.5) == 0
+            assert await ledger.release_leases(now=28.5) == 1
 
         run(story)
 

@@ -211,7 +211,9 @@ class StudioContract:
             assert found.answers_mended == 0
             mended = msgspec.structs.replace(segment(shard, 2), mended=1)
             late = msgspec.structs.replace(segment(shard, 2, epoch=shard.epoch + 1), mended=1)
-            assert await ledger.commit_segments([late], now=31.0, lease_seconds=9) == [("batch-0", shard.index)]
+            assert await ledger.commit_segments([late], now=31.0, lease_seconds=9) == [
+                ("batch-0", shard.index, shard.epoch + 1)
+            ]
             await ledger.commit_segments([mended], now=31.0, lease_seconds=9)
             found = await ledger.batch("batch-0")
             assert found is not None

@@ -259,7 +259,7 @@ class Service:
         deadline = self.loop.time() + seconds_max
         while sum(await self.counts(batch_id)) < batch.counts.total:
             assert self.loop.time() < deadline, f"{batch_id} has not ended: {await self.counts(batch_id)}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02 if self.loop.time() < 600 else 2.0)
         return self.loop.time()
 
     async def outcomes(self, batch_id: str) -> dict[str, Outcome]:

@@ -193,7 +193,7 @@ def test_an_outage_that_begins_while_long_calls_are_out(tmp_path: Path) -> None:
 class Mortal(ScriptedEngine):
     """Dies of some texts, a little after they have come, with all that is out; back after two seconds."""
 
-    def __init__(self, service: Service, poison: str) -> None:
+    def __init__(self, service: Service, *poison: str) -> None:
         super().__init__(service.loop)
         self.poison = poison
         self.deaths = 0
@@ -205,13 +205,13 @@ class Mortal(ScriptedEngine):
         died = self.died
         dying = asyncio.ensure_future(died.wait())
         try:
-            seconds = 0.02 if call.text == self.poison else self.seconds
+            seconds = 0.02 if call.text in self.poison else self.seconds
             await asyncio.wait((dying,), timeout=seconds)
         finally:
             dying.cancel()
         if died.is_set():
             return hangs_up()
-        if call.text == self.poison:
+        if call.text in self.poison:
             self.deaths += 1
             self.dead_until = self.now + 2.0
             self.died = asyncio.Event()
@@ -539,5 +539,160 @@ def test_a_worker_without_backends_waits(tmp_path: Path) -> None:
         await asyncio.sleep(5.0)
         assert worker.in_flight == 0
         return worker
+
+    served(tmp_path, story)
+
+
+# Hostile mixtures
+
+# Periods for stories of days: what a heartbeat is for is told elsewhere.
+CALM = {"commit_seconds": 5.0, "heartbeat_seconds": 20.0, "lease_seconds": 100.0}
+
+
+@pytest.mark.parametrize("kind", ["500", "401", "nobody", "hang-up"])
+def test_an_outage_of_many_hours(tmp_path: Path, kind: str) -> None:
+    """Nothing overflows, little is spent, no line fails, and it is seen within a minute that it is over."""
+
+    async def story(service: Service) -> None:
+        end = 4 * 3600.0
+        engine = ScriptedEngine(service.loop, lambda text, engine: BROKEN[kind] if 1.0 <= engine.now < end else GOOD)
+        batch = await service.batch(texts(4000))
+        service.serve(engine, **CALM)
+        took = await service.ended(batch, seconds_max=end + 300)
+        assert await service.counts(batch) == (4000, 0)
+        assert took <= end + 70.0
+        assert len(engine.calls) - 4000 <= 64 + 4 * (end / 25 + 20)
+
+    served(tmp_path, story)
+
+
+@pytest.mark.parametrize("kind", ["500", "401", "hang-up", "nobody"])
+def test_an_engine_that_comes_and_goes(tmp_path: Path, kind: str) -> None:
+    """Well for three seconds, away for two, again and again, with bad lines among the good: only the bad ones fail."""
+
+    async def story(service: Service) -> None:
+        def script(text: str, engine: ScriptedEngine) -> Answer:
+            if engine.now % 5.0 >= 3.0:
+                return BROKEN[kind]
+            return refusal(400) if text.startswith(BAD) else GOOD
+
+        engine = ScriptedEngine(service.loop, script)
+        lines = texts(6000)
+        for number in range(0, 6000, 100):
+            lines[number] = f"{BAD} {number}"
+        batch = await service.batch(lines)
+        service.serve(engine, slots=16)
+        await service.ended(batch, seconds_max=3600)
+        assert await service.counts(batch) == (5940, 60)
+
+    served(tmp_path, story)
+
+
+def test_a_share_of_all_calls_fails(tmp_path: Path) -> None:
+    """Three in ten calls are answered with 500, whatever they ask: the door stays open, and nearly all lines are answered."""
+
+    async def story(service: Service) -> None:
+        chance = random.Random(1)
+        engine = ScriptedEngine(service.loop, lambda text, engine: refusal(500) if chance.random() < 0.3 else GOOD)
+        batch = await service.batch(texts(3000))
+        service.serve(engine)
+        took = await service.ended(batch, seconds_max=300)
+        completed, failed = await service.counts(batch)
+        # Five attempts: 0.3 to the power of five is one line in 400.
+        assert failed <= 25
+        assert completed + failed == 3000
+        assert took <= 3000 / 0.7 / 64 * 0.05 * 1.3 + 10.0
+
+    served(tmp_path, story)
+
+
+@pytest.mark.parametrize("poison", [500, 404])
+def test_our_own_request_lies(tmp_path: Path, poison: int) -> None:
+    """The engine dislikes our smallest request and answers every good line: bad lines do not stop the good ones."""
+
+    async def story(service: Service) -> None:
+        def script(text: str, engine: ScriptedEngine) -> Answer:
+            return refusal(poison) if text == PROBE or text.startswith(BAD) else GOOD
+
+        engine = ScriptedEngine(service.loop, script)
+        await service.batch(texts(100, BAD))
+        healthy = await service.batch(texts(3000))
+        service.serve(engine)
+        took = await service.ended(healthy, seconds_max=300)
+        assert await service.counts(healthy) == (3000, 0)
+        assert took <= 3000 / 64 * 0.05 * 2 + 5.0
+
+    served(tmp_path, story)
+
+
+def test_a_wait_longer_than_everything(tmp_path: Path) -> None:
+    """An account without quota for two hours: shut, looked at again, and no line fails."""
+
+    async def story(service: Service) -> None:
+        end = 7200.0
+        engine = ScriptedEngine(
+            service.loop,
+            lambda text, engine: GOOD if engine.now >= end else refusal(429, code="insufficient_quota"),
+        )
+        batch = await service.batch(texts(300))
+        service.serve(engine, **CALM)
+        took = await service.ended(batch, seconds_max=end + 4000)
+        assert await service.counts(batch) == (300, 0)
+        assert took <= end + 3600.0
+        assert len(engine.calls) <= 300 + 64 + 4 * 12
+
+    served(tmp_path, story)
+
+
+def test_busy_without_a_wait_for_one_batch(tmp_path: Path) -> None:
+    """Its every line is told "busy" beside others that are served: those are not delayed, and it goes on waiting."""
+
+    async def story(service: Service) -> None:
+        engine = ScriptedEngine(service.loop, bad_lines_get(refusal(429)))  # type: ignore[arg-type]
+        refused = await service.batch(texts(50, BAD))
+        healthy = await service.batch(texts(20_000))
+        service.serve(engine)
+        took = await service.ended(healthy)
+        assert await service.counts(healthy) == (20_000, 0)
+        assert took <= 20_000 / 64 * 0.05 * 1.05 + 0.5
+        assert await service.counts(refused) == (0, 0)
+
+    served(tmp_path, story)
+
+
+def test_an_engine_that_dies_of_two_lines(tmp_path: Path) -> None:
+    """Both are named, in the end, and no innocent line fails."""
+
+    async def story(service: Service) -> None:
+        engine = Mortal(service, "good 100", "good 300")
+        batch = await service.batch(texts(400))
+        service.serve(engine, slots=8)
+        await service.ended(batch, seconds_max=600)
+        outcomes = await service.outcomes(batch)
+        assert {number for number, each in outcomes.items() if each.failed} == {"100", "300"}
+        assert {each.code for each in outcomes.values() if each.failed} == {"engine_stopped"}
+        assert engine.deaths <= 6
+
+    served(tmp_path, story)
+
+
+def test_a_batch_that_is_cancelled_while_its_lines_wait(tmp_path: Path) -> None:
+    """They are let go, nothing of them is sent any more, and its neighbour goes on."""
+
+    async def story(service: Service) -> None:
+        engine = ScriptedEngine(service.loop, bad_lines_get(refusal(500)))  # type: ignore[arg-type]
+        poison = await service.batch(texts(500, BAD))
+        service.serve(engine)
+        await asyncio.sleep(1.0)
+        await service.ledger.request_cancel(poison, now=int(service.clock.now()))
+        healthy = await service.batch(texts(500))
+        began = service.loop.time()
+        assert await service.ended(healthy, seconds_max=60) - began < 3.0
+        before = len(engine.calls)
+        await asyncio.sleep(60.0)
+        assert len(engine.calls) == before, "nothing of a cancelled batch is sent any more"
+        worker = service.posts["d"].worker
+        assert not worker._leases
+        assert not worker._feed.has_work
 
     served(tmp_path, story)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from slackwater.core.sending.evidence import Evidence, Kind
-from slackwater.core.sending.pulse import Pulse
+from slackwater.core.sending.pulse import STEP_SECONDS, Pulse
 
 # So many failures in a row, with no success between them, and the door is in doubt. Fewer where it has fewer slots.
 DOUBT_AFTER = 10
@@ -179,6 +179,12 @@ class Door:
         vouched = ended >= self._vouched_from and begun <= self._vouched_until
         return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
 
+    def came_soon_after(self, ended: float, now: float) -> bool:
+        """Whether others came through soon after a call had ended, and not only before: then no outage lay between."""
+        if now - ended <= NEAR_SECONDS:
+            return self.pulse.since(ended)
+        return self.pulse.between(ended + STEP_SECONDS, ended + NEAR_SECONDS)
+
     # What calls say
 
     def ask(self, now: float) -> None:
@@ -316,6 +322,8 @@ class Door:
                 self.pause(now + evidence.wait, evidence.reason, now)
             return
         self._probe_failed_at = now
+        # It does not vouch any more for what is sent from now on.
+        self._vouched_until = min(self._vouched_until, begun)
         if self.open and self.pulse.since(begun - NEAR_SECONDS):
             # It was asked to judge lines while others come through: that settles nothing.
             return

@@ -158,12 +158,11 @@ class Trial:
         others = door.near(begun, min(now, ended))
         verdict = Verdict.SEND
         if others and kind is Kind.REFUSED:
-            last = self.refusals + 1 >= REFUSALS_MAX
-            if last and self._unsettled(door, ended, now):
+            if self._unsettled(door, ended, now):
                 return Verdict.HOLD
-            if not last or door.open:
+            if door.open and (door.mute or door.came_soon_after(ended, now)):
                 self.refusals += 1
-                verdict = Verdict.FAIL if last else Verdict.SEND
+                verdict = Verdict.FAIL if self.refusals >= REFUSALS_MAX else Verdict.SEND
         elif others and kind in (Kind.TROUBLE, Kind.LOST):
             last = self.attempts + 1 >= self._most(policy)
             if last and self._unsettled(door, ended, now):
@@ -184,7 +183,7 @@ class Trial:
         return verdict
 
     def _unsettled(self, door: Door, ended: float, now: float) -> bool:
-        """The last try is only taken from a line where others came through behind it as well: an outage may have begun."""
+        """A line only pays where others came through behind it as well: an outage may have begun."""
         if not door.open or door.mute or door.pulse.since(ended):
             return False
         door.ask(now)

@@ -285,7 +285,13 @@ class Feed:
         """The next request for a backend, or None if there is none to be sent now."""
         if self.closed or self.paused or self._bytes >= self._bytes_max:
             return None
-        item = self._take_due(taker, now) if self._waiting or self._due else None
+        item = None
+        if self._leases and taker.door.shut:
+            # A shut door is tried with different things: a line that has not failed yet, each time of another shard.
+            item = self._take_fresh(taker, now)
+            self._leases.rotate(-1)
+        if item is None and (self._waiting or self._due):
+            item = self._take_due(taker, now)
         if item is None and self._leases:
             item = self._take_fresh(taker, now)
         if item is not None:
