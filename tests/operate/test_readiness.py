@@ -146,7 +146,7 @@ def test_a_stage_that_fails_again_and_again(tmp_path: Path) -> None:
         until(lambda: "stage_failing" in codes(server.address))
         assert set(codes(server.address)) == {"stage_failing"}
         reasons = asked(server.address)[1]["reasons"]
-        assert "The stage 'schedule' fails" in " ".join(reason["message"] for reason in reasons)
+        assert "The stage 'claim' of the deployment" in " ".join(reason["message"] for reason in reasons)
         ledger.execute("ALTER TABLE shard RENAME COLUMN gone TO rank")
         ledger.close()
         until(lambda: codes(server.address) == [])

@@ -56,7 +56,7 @@ class Checks:
         elif name == "commit_segments":
             refused = set(result)
             for segment in arguments[0]:
-                if (segment.batch_id, segment.index) not in refused:
+                if (segment.batch_id, segment.index, segment.epoch) not in refused:
                     self._journal(segment)
         elif name == "publish_files" and result is not None:
             if result.id in self._ended:

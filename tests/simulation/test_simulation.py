@@ -79,10 +79,10 @@ class Greedy(SqlLedger):
 
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
-    ) -> list[tuple[str, int]]:
+    ) -> list[tuple[str, int, int]]:
         refused = await super().commit_segments(segments, now=now, lease_seconds=lease_seconds)
         for segment in segments:
-            if (segment.batch_id, segment.index) in refused and segment.counts.completed:
+            if (segment.batch_id, segment.index, segment.epoch) in refused and segment.counts.completed:
                 self.sql.reader.execute(
                     "UPDATE usage_day SET input_tokens = input_tokens + ?", (segment.usage.input_tokens,)
                 )

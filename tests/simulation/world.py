@@ -33,6 +33,8 @@ DEPLOYMENT = "sim"
 LEASE_SECONDS = 8.0
 CONCURRENCY = 4
 SHARD_LINES = 5
+# What a request of our own asks.
+PROBE = "ping"
 
 
 class Incarnation:
@@ -150,10 +152,13 @@ class MoodyBackend:
 
     async def send(self, path: str, body: bytes) -> Reply:
         life, world = self._life, self._life.world
-        epoch = life.epoch_of_call()
-        await life.door()
         text = json.loads(body)["messages"][0]["content"]
-        world.checks.request_was_sent(text, epoch)
+        if text == PROBE:
+            await life.door()
+        else:
+            epoch = life.epoch_of_call()
+            await life.door()
+            world.checks.request_was_sent(text, epoch)
         chance, trouble = world.chance.random(), world.trouble
         if world.loop.time() < world.outage_until:
             raise BackendUnreachable("nobody is there", sent=False)

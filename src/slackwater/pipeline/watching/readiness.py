@@ -5,7 +5,7 @@ time to time, because a service that is left alone would never find out that it 
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -30,6 +30,10 @@ STARTING = Unready("starting", "The service is starting: it opens its ledger and
 STOPPING = Unready("stopping", "The service is stopping. It finishes what is in flight and takes no new work.")
 
 
+def _named(loop: Loop) -> str:
+    return f"'{loop.name}' of the deployment '{loop.of}'" if loop.of else f"'{loop.name}'"
+
+
 class Phase(Enum):
     """Where the service is on its way."""
 
@@ -47,11 +51,11 @@ class Readiness:
         self._room = room
         self._free_bytes_min = free_bytes_min
         self._short_of_room = False
-        self._loops: Sequence[Loop] = ()
+        self._loops: Callable[[], Sequence[Loop]] = lambda: ()
         self._phase = Phase.STARTING
 
-    def started(self, loops: Sequence[Loop]) -> None:
-        """Everything runs; these are its stages."""
+    def started(self, loops: Callable[[], Sequence[Loop]]) -> None:
+        """Everything runs; these are its stages, those of every deployment included."""
         self._loops = loops
         self._phase = Phase.RUNNING
 
@@ -73,8 +77,8 @@ class Readiness:
             needed = f"{self._free_bytes_min:,} bytes"
             found.append(Unready("disk_space_low", f"The disk with the data has less than {needed} free; make room."))
         found += [
-            Unready("stage_failing", f"The stage '{loop.name}' fails again and again; see the log of the service.")
-            for loop in self._loops
+            Unready("stage_failing", f"The stage {_named(loop)} fails again and again; see the log of the service.")
+            for loop in self._loops()
             if loop.failures >= FAILING_AFTER
         ]
         return found
