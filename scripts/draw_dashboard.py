@@ -139,7 +139,10 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Sent again",
                 "reqps",
                 "Calls whose request had to be sent again.",
-                [(rate("slackwater_requests_resent_total", "backend", OF), "{{backend}}")],
+                [
+                    (rate("slackwater_requests_resent_total", "backend", OF), "{{backend}}"),
+                    (rate("slackwater_backend_probes_total", "backend", OF), "{{backend}}, requests of our own"),
+                ],
             ),
             (
                 "Left alone",

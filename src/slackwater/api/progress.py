@@ -1,14 +1,20 @@
 """How a batch gets on, for pages that ask every few seconds."""
 
+from typing import Literal, cast
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.batches import find_batch
-from slackwater.api.context import context_of
+from slackwater.api.context import context_of, principal_of
+from slackwater.api.deployment_status import shown_name
 from slackwater.api.overview import cost_so_far, counts_of, deployment_name
-from slackwater.core.batch import Status
+from slackwater.core.accounts.resource import Role
+from slackwater.core.batch import Batch, Status
 from slackwater.core.watching.progress import time_left
+
+Health = Literal["refusing", "blocked", "down", "paused"]
 
 
 async def get_progress(request: Request) -> Response:
@@ -36,10 +42,25 @@ async def get_progress(request: Request) -> Response:
             tokens_per_second=None if rates is None else round(rates.tokens_per_second, 1),
             seconds_left=None if left is None else left.seconds,
             seconds_left_range=None if left is None else [left.low, left.high],
+            waiting_on=_waiting_on(request, batch) if running else None,
             answers_mended=batch.answers_mended,
             first_result_at=batch.first_result_at,
             deployment=deployment_name(batch),
             model=batch.model,
             regions=await context.ledger.batch_regions(batch.id),
         )
+    )
+
+
+def _waiting_on(request: Request, batch: Batch) -> objects.WaitingOn | None:
+    view = context_of(request).watch.waiting_on(batch.deployment or "")
+    if view is None:
+        return None
+    everything = principal_of(request).may(Role.ADMIN)
+    return objects.WaitingOn(
+        backend=shown_name(view.name, everything=everything),
+        health=cast(Health, view.health.value),
+        reason=(view.reason or None) if everything else None,
+        since=view.since,
+        until=view.until,
     )

@@ -77,6 +77,12 @@ BREAKER_OPEN = _gauge(
     "deployment",
     "backend",
 )
+PROBES = _counter(
+    "backend_probes",
+    "Requests of our own to a backend, one token each, which tell a door that is shut from lines that are bad.",
+    "deployment",
+    "backend",
+)
 ATTEMPTS = _counter(
     "backend_attempts",
     "Calls to a backend by how they ended: success, refused (4xx), error (any other status), busy (429, or 503 with "
@@ -163,6 +169,7 @@ METRICS = (
     IN_FLIGHT,
     WINDOW,
     BREAKER_OPEN,
+    PROBES,
     ATTEMPTS,
     REQUEST_DURATION,
     RESENT,

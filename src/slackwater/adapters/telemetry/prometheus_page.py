@@ -116,6 +116,7 @@ class PrometheusPage:
         yield _family(names.IN_FLIGHT, [(key, each.in_flight) for key, each in backends])
         yield _family(names.WINDOW, list(slots.items()))
         yield _family(names.BREAKER_OPEN, [(key, not each) for key, each in closed.items()])
+        yield _family(names.PROBES, [(key, each.probes) for key, each in backends])
         outcomes = [
             ((*key, outcome), number) for key, each in backends for outcome, number in list(each.outcomes.items())
         ]

@@ -115,6 +115,7 @@ from slackwater.api.objects.watching import (
     FileValidationError,
     ValidateFile,
     ValidationQuota,
+    WaitingOn,
 )
 from slackwater.api.objects.webhooks import (
     ChangedWebhookEndpoint,
@@ -225,6 +226,7 @@ __all__ = [
     "UsageRow",
     "ValidateFile",
     "ValidationQuota",
+    "WaitingOn",
     "WebhookDeliveryList",
     "WebhookDeliveryObject",
     "WebhookEndpointDeleted",

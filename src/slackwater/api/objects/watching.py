@@ -51,6 +51,19 @@ class BatchOverviewPage(Struct, frozen=True, kw_only=True):
     """How many batches of each status the resource has, whatever was asked for."""
 
 
+class WaitingOn(Struct, frozen=True, kw_only=True):
+    """Why nothing of a batch is sent: no backend of its deployment is open."""
+
+    backend: str
+    """For others than administrators, its host."""
+    health: Literal["refusing", "blocked", "down", "paused"]
+    reason: str | None
+    """In the upstream's words, for administrators."""
+    since: Moment | None
+    until: Moment | None
+    """When it is looked at again."""
+
+
 class BatchProgress(Struct, frozen=True, kw_only=True):
     """How a batch gets on. Rates are those of about the last minute; what cannot be told honestly is null."""
 
@@ -72,6 +85,8 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     """Null before there is a rate, and while nothing gets done."""
     seconds_left_range: Annotated[list[int], Meta(min_length=2, max_length=2)] | None
     """From, to: wide while the rate changes."""
+    waiting_on: WaitingOn | None
+    """Null while something can be sent."""
     answers_mended: int
     """Answers that were not quite JSON (NaN, bytes that are not UTF-8, half an emoji), and were made valid."""
     first_result_at: Moment | None
@@ -226,6 +241,11 @@ class BackendStatus(Struct, frozen=True, kw_only=True):
     health: Literal["ok", "busy", "refusing", "blocked", "down", "paused"]
     """`busy`: it asked to be left alone until a moment. `refusing`: it lets nobody in (key, model, path). `blocked`: the
     account behind its key may not go on. `down`: it does not answer, or with errors only. `paused`: by an operator."""
+    reason: str | None
+    """Why, in the upstream's words, for administrators; null for `ok`."""
+    since: Moment | None
+    until: Moment | None
+    """When it is looked at again, where that is known."""
     in_flight: int
     window: int
     """How many requests it may have at once now."""

@@ -7,6 +7,7 @@ trouble something is, is not decided here but by comparison, when the line may b
 import asyncio
 
 import msgspec
+from msgspec import Struct
 
 from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
@@ -35,6 +36,15 @@ from slackwater.telemetry import BackendMeter, counters
 KEPT_REPLY_BYTES = 1 << 16
 # Bodies of requests are kept up to this size, for the name of their model.
 KEPT_BODY_BYTES = 1 << 16
+
+
+class Standing(Struct, frozen=True):
+    """How the way to an engine is. Moments are monotonic; `until` is when it is looked at again."""
+
+    state: DoorState
+    reason: str
+    since: float
+    until: float | None
 
 
 def _outcome(error: BackendError) -> str:
@@ -94,6 +104,17 @@ class Dispatcher:
         if self.engine.held is not None:
             return DoorState.PAUSED
         return self.door.state if self.engine.reach.listens else DoorState.DOWN
+
+    @property
+    def standing(self) -> Standing:
+        """The same with why, since when and until when, in monotonic moments."""
+        engine, door = self.engine, self.door
+        if engine.held is not None:
+            return Standing(DoorState.PAUSED, engine.held, door.since, None)
+        if not engine.reach.listens:
+            return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
+        until = None if door.state in (DoorState.OK, DoorState.PAUSED) else door.until
+        return Standing(door.state, door.reason, door.since, until)
 
     @property
     def window(self) -> int:

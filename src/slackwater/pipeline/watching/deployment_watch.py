@@ -25,6 +25,12 @@ class BackendView(Struct, frozen=True, kw_only=True):
     region: str
     data_zone: str
     health: DoorState
+    reason: str
+    """Why it is not `ok`, in the engine's words: for operators."""
+    since: int | None
+    """Since when it has been so, in seconds since 1970; None for `ok`."""
+    until: int | None
+    """When it is looked at again."""
     in_flight: int
     window: int
     latency_seconds: float | None
@@ -69,16 +75,32 @@ class DeploymentWatch:
             ],
         )
 
+    def waiting_on(self, key: str) -> BackendView | None:
+        """What keeps the batches of a deployment waiting: of backends that are all shut, the one that opens first.
+
+        None while one of them is open, or busy for a moment.
+        """
+        views = [self._backend(key, each, "") for each in self._fleet.dispatchers_of(key)]
+        if not views or any(view.health in (DoorState.OK, DoorState.BUSY) for view in views):
+            return None
+        return min(views, key=lambda view: view.until or 0)
+
+    def _moment(self, monotonic: float) -> int:
+        return int(self._clock.now() + monotonic - self._clock.monotonic())
+
     def _backend(self, key: str, dispatcher: Dispatcher, data_zone: str) -> BackendView:
         seconds, (calls, busy, tokens) = self._progress.backend(key, dispatcher.name) or (1.0, (0.0, 0.0, 0.0))
-        error = dispatcher.last_error
+        error, standing = dispatcher.last_error, dispatcher.standing
         if error is not None and self._clock.monotonic() - error[1] > ERROR_SECONDS:
             error = None
         return BackendView(
             name=dispatcher.name,
             region=dispatcher.region,
             data_zone=data_zone,
-            health=dispatcher.state,
+            health=standing.state,
+            reason=standing.reason[:ERROR_LENGTH_MAX],
+            since=None if standing.state is DoorState.OK else self._moment(standing.since),
+            until=None if standing.until is None else self._moment(standing.until),
             in_flight=dispatcher.meter.in_flight,
             window=dispatcher.window,
             latency_seconds=busy / calls if calls else None,

@@ -16,7 +16,10 @@ const STATES = {
 /** @type {Record<string, {text: string, icon: string, tone: string, means: string}>} */
 const HEALTH = {
   ok: { text: "Healthy", icon: "check", tone: "good", means: "Its answers are good." },
-  resting: { text: "Resting", icon: "clock", tone: "warn", means: "It was busy or failed; it is left alone for a moment, then tried again." },
+  busy: { text: "Busy", icon: "clock", tone: "warn", means: "It asked to be left alone until a moment; then requests go on." },
+  refusing: { text: "Refusing", icon: "cross", tone: "bad", means: "It lets nobody in: a wrong key, a model that is not there, another path. Requests wait, or go to the others." },
+  blocked: { text: "Blocked", icon: "cross", tone: "bad", means: "The account behind its key may not go on: its quota or its money is used up. It is looked at again now and then." },
+  paused: { text: "Paused", icon: "clock", tone: "warn", means: "An operator has paused it." },
   down: { text: "Down", icon: "cross", tone: "bad", means: "It does not answer; it is tried again and again, and requests go to the others." },
 };
 
