@@ -20,12 +20,25 @@ WAITING_MAX = 256
 class Circuit:
     """One batch on one engine. Moments are monotonic."""
 
-    __slots__ = ("_asked_at", "_asked_until", "_at", "_saved", "in_flight", "slowed", "streak", "until", "waiting")
+    __slots__ = (
+        "_asked_at",
+        "_asked_until",
+        "_at",
+        "_saved",
+        "in_flight",
+        "noted",
+        "slowed",
+        "streak",
+        "until",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.streak = 0
         """Calls in a row that did not succeed."""
         self.slowed = False
+        self.noted = False
+        """Whether there is anything that may hold it back, now or later: for nearly every batch there never is."""
         self.until = 0.0
         """It was told to wait, it alone."""
         self.in_flight = 0
@@ -41,12 +54,13 @@ class Circuit:
         self.streak = 0
         self.slowed = False
         self._asked_at = self._asked_until = -1.0
+        self.noted = self.until > 0.0
 
     def failed(self, *, others: bool, now: float) -> None:
         """A line of it did not come through. `others`: whether others did, about then."""
         self.streak += 1
         if self.streak >= SLOWED_AFTER and others and not self.slowed:
-            self.slowed = True
+            self.slowed = self.noted = True
             self._saved, self._at = 0.0, now
 
     def asked_to_wait(self, door: Door, *, until: float, begun: float, now: float) -> bool:
@@ -61,6 +75,7 @@ class Circuit:
                 return True
             return False
         before = self._asked_at
+        self.noted = True
         self._asked_at, self._asked_until = now, until
         if before >= 0.0 and door.pulse.between(before, now):
             self.until = until

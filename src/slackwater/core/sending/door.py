@@ -156,7 +156,7 @@ class Door:
     @property
     def open(self) -> bool:
         """Whether lines go through freely, as far as is known."""
-        return self.state is DoorState.OK and not self._doubt
+        return not self._doubt and self.state is DoorState.OK
 
     @property
     def shut(self) -> bool:
@@ -190,6 +190,12 @@ class Door:
     def ask(self, now: float) -> None:
         """A request of ours should settle something about lines, though not more often than now and then."""
         self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
+
+    def came_through(self, now: float) -> None:
+        """A line's call has succeeded while the door was open: nearly every call, so nothing else is looked at."""
+        self.pulse.beat(now)
+        if self._streak or self._refusals or self._busy_streak:
+            self._streak = self._refusals = self._busy_streak = 0
 
     def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call through this door has ended. `begun` is when it was sent."""

@@ -63,6 +63,11 @@ class Reach(Generic[T]):
         return []
 
     @property
+    def well(self) -> bool:
+        """Whether it listens, and no call has broken lately."""
+        return self.listens and not self._broken
+
+    @property
     def broken(self) -> bool:
         """Whether calls have broken lately, of which it is not known yet why."""
         return bool(self._broken)

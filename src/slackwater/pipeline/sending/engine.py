@@ -282,9 +282,8 @@ class Engine:
     def heard(self, item: Item, door: Door, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call has ended: what it says goes to whom it concerns."""
         reach = self.reach
-        if evidence.kind is Kind.SUCCESS and reach.listens and not reach.broken and door.open:
-            # Nearly every call.
-            door.heard(evidence, begun=begun, now=now)
+        if evidence.kind is Kind.SUCCESS and reach.well and door.open:
+            door.came_through(now)
             return
         suspects = reach.heard(item, evidence, begun=begun, now=now)
         door.heard(evidence, begun=begun, now=now)

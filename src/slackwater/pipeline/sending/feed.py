@@ -286,7 +286,7 @@ class Feed:
         if self.closed or self.paused or self._bytes >= self._bytes_max:
             return None
         item = None
-        if self._leases and taker.door.shut:
+        if self._leases and not taker.door.open and taker.door.shut:
             # A shut door is tried with different things: a line that has not failed yet, each time of another shard.
             item = self._take_fresh(taker, now)
             self._leases.rotate(-1)
@@ -364,9 +364,7 @@ class Feed:
             lease = leases[0]
             circuit = lease.circuit
             if lease.cause is None:
-                if (circuit.trying or circuit.holds_back(now)) and not (
-                    circuit.begins and self._admits(taker, circuit, now)
-                ):
+                if circuit.noted and not (self._admits(taker, circuit, now) and circuit.begins):
                     # It keeps its place among those that are not willing either; the next one may be.
                     leases.rotate(-1)
                     refused += 1
