@@ -40,7 +40,7 @@ echo = {}
 [[deployments]]
 name = "failing-batch"
 [[deployments.backends]]
-echo = { error_rate = 1.0 }
+echo = { refusal_rate = 1.0 }
 attempts = 1
 [[deployments]]
 name = "stuck-batch"

@@ -30,7 +30,7 @@ concurrency = 2
 [[deployments]]
 name = "failing-batch"
 [[deployments.backends]]
-echo = { error_rate = 1.0 }
+echo = { refusal_rate = 1.0 }
 attempts = 1
 [[deployments]]
 name = "stuck-batch"

@@ -37,7 +37,7 @@ concurrency = 2
 [[deployments]]
 name = "broken-batch"
 [[deployments.backends]]
-echo = { error_rate = 1.0 }
+echo = { refusal_rate = 1.0 }
 concurrency = 2
 attempts = 1
 [[deployments]]

@@ -122,6 +122,8 @@ class EchoConfig(Struct, frozen=True, kw_only=True):
     """Share of calls answered with status 429, from 0 to 1."""
     hang_rate: float = 0.0
     """Share of calls that never answer, from 0 to 1."""
+    refusal_rate: float = 0.0
+    """Share of requests that are answered with 400, from 0 to 1, however often they are sent."""
 
 
 class BackendConfig(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ def backend_of(
             error_rate=echo.error_rate,
             busy_rate=echo.busy_rate,
             hang_rate=echo.hang_rate,
+            refusal_rate=echo.refusal_rate,
         )
     assert config.url is not None, "a checked backend has a url or is the built-in one"
     try:

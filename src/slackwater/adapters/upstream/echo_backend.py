@@ -28,10 +28,13 @@ class EchoBackend:
         error_rate: float = 0.0,
         busy_rate: float = 0.0,
         hang_rate: float = 0.0,
+        refusal_rate: float = 0.0,
         retry_after: float | None = 1.0,
         seed: int = 0,
     ) -> None:
         """Rates are shares of calls from 0 to 1: answered with 500, answered with 429, and never answered.
+
+        `refusal_rate` is a share of requests: these are answered with 400, however often they are sent.
 
         A call takes `latency_seconds` and up to `jitter_seconds` more. `retry_after`, in seconds, goes with every 429.
         """
@@ -42,6 +45,7 @@ class EchoBackend:
         self._error_rate = error_rate
         self._busy_rate = busy_rate
         self._hang_rate = hang_rate
+        self._refusal_rate = refusal_rate
         self._retry_after = retry_after
         self._seed = seed
         self._calls: Counter[bytes] = Counter()
@@ -56,6 +60,8 @@ class EchoBackend:
         seconds = self._latency + self._jitter * jitter_share
         if seconds:
             await self._clock.sleep(seconds)
+        if self._refusal_rate and int.from_bytes(digest, "little") / 2**64 < self._refusal_rate:
+            return error_reply(400, "invalid_request_error", "This is a refusal that was asked for.")
         if fault == "error":
             return error_reply(500, "server_error", "This is an error that was asked for.")
         if fault == "busy":
