@@ -94,6 +94,7 @@ class Incarnation:
             ),
             new_file_id=world.new_file_id,
             incarnation=self.owner,
+            chance=world.chance.random,
         )
         await self.service.start()
 

@@ -42,6 +42,22 @@ def served(script: Callable[[Peer], Awaitable[None]]) -> Iterator[str]:
     loop.close()
 
 
+def hanging_but_for(word: bytes) -> Callable[[Peer], Awaitable[None]]:
+    """A script that answers what has a word in it, and leaves everybody else waiting."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            if head.startswith(b"GET"):
+                await peer.answer(MODELS)
+            elif word in body:
+                await peer.answer(b'{"choices":[{"index":0}]}')
+            else:
+                await asyncio.Event().wait()
+
+    return script
+
+
 def answering(answer: Callable[[Peer, int], Awaitable[None]]) -> Callable[[Peer], Awaitable[None]]:
     """A script that answers the probe, and every other request as the test says; the number counts them from 0."""
     count = 0
@@ -174,7 +190,7 @@ def test_html_with_200_ends_in_the_error_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     (line,) = lines_of(tmp_path / "out.errors.jsonl")
     assert line["response"] is None
-    assert "not a JSON object" in line["error"]["message"]  # type: ignore[index]
+    assert "no JSON object" in line["error"]["message"]  # type: ignore[index]
 
 
 def test_half_bodies_and_wrong_lengths_are_tried_again(tmp_path: Path) -> None:
@@ -195,16 +211,27 @@ def test_half_bodies_and_wrong_lengths_are_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_hang_ends_with_its_time(tmp_path: Path) -> None:
-    """A call that never answers is ended by its time-out, and becomes a coded line when its attempts are used up."""
+    """A call that never answers is ended by its time-out, and becomes a coded line when its attempts are used up.
+
+    The engine answers others, which is known by a request of our own: this line is alone.
+    """
     (tmp_path / "in.jsonl").write_bytes(input_lines("run", 1))
 
-    async def hang(peer: Peer, _: int) -> None:
-        await asyncio.Event().wait()
-
-    with served(answering(hang)) as url:
+    with served(hanging_but_for(b"ping")) as url:
         done = slackwater_run(tmp_path, url, "--timeout", "0.3", "--attempts", "1")
     assert done.returncode == 1
     assert lines_of(tmp_path / "out.errors.jsonl")[0]["error"]["code"] == "backend_timeout"  # type: ignore[index]
+
+
+def test_an_engine_that_answers_nobody_is_given_up(tmp_path: Path) -> None:
+    """No line fails: the run ends with its own exit code and the reason, and the same command goes on."""
+    (tmp_path / "in.jsonl").write_bytes(input_lines("run", 3))
+    with served(hanging_but_for(b"nothing at all")) as url:
+        done = slackwater_run(tmp_path, url, "--timeout", "0.3", "--give-up", "1")
+    assert done.returncode == 4
+    assert "gave up after 1 s in which nothing was answered" in done.stderr
+    assert not (tmp_path / "out.errors.jsonl").exists()
+    assert (tmp_path / "out.jsonl.slackwater").exists()
 
 
 def test_three_megabyte_lines(tmp_path: Path) -> None:

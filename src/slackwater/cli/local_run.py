@@ -20,7 +20,7 @@ from slackwater.cli.input_files import first_url
 from slackwater.cli.progress import Progress
 from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
 from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, Status
-from slackwater.core.errors import UserError
+from slackwater.core.errors import SlackwaterError, UserError
 from slackwater.wiring import Service, open_service
 
 DEPLOYMENT = "run"
@@ -40,6 +40,8 @@ class Job(Struct, frozen=True, kw_only=True):
     commit_seconds: float = 0.2
     grace_seconds: float = 20.0
     requests_max: int = 0
+    give_up_seconds: float = 300.0
+    """How long the endpoint may be shut before the run ends, to be continued later."""
 
     @property
     def state(self) -> Path:
@@ -68,6 +70,12 @@ def fingerprint(path: Path) -> dict[str, str]:
     return {"bytes": str(status.st_size), "modified_ns": str(status.st_mtime_ns)}
 
 
+class GaveUp(SlackwaterError):
+    """Nothing has been answered for as long as the user wants to wait. What was done is kept; the next run goes on."""
+
+    code = "gave_up"
+
+
 async def run(job: Job, *, show: Callable[[Progress], None], resumed: Callable[[Batch], None]) -> tuple[Batch, bool]:
     """Runs or continues the job until it has ended; returns the batch, and whether the run was interrupted before that.
 
@@ -92,10 +100,11 @@ async def run(job: Job, *, show: Callable[[Progress], None], resumed: Callable[[
         if not batch.terminal:
             await service.start()
             try:
-                batch = await _watch(service, show)
+                batch = await _watch(service, show, job.give_up_seconds)
             except asyncio.CancelledError:
                 interrupted = True
-            await service.stop()
+            finally:
+                await service.stop()
             batch = await service.ledger.batch(BATCH_ID) or batch
         if batch.terminal:
             await _hand_over(service, job, batch)
@@ -138,7 +147,9 @@ def _same_input(batch: Batch, job: Job) -> None:
         )
 
 
-async def _watch(service: Service, show: Callable[[Progress], None]) -> Batch:
+async def _watch(service: Service, show: Callable[[Progress], None], give_up_seconds: float) -> Batch:
+    """Returns the batch when it has ended. Raises GaveUp where the endpoint has been shut for so long."""
+    shut_since: float | None = None
     while True:
         batch = await service.ledger.batch(BATCH_ID)
         assert batch is not None, "the batch of this run is in its ledger"
@@ -153,6 +164,13 @@ async def _watch(service: Service, show: Callable[[Progress], None]) -> Batch:
         )
         if batch.terminal:
             return batch
+        now, shut = service.clock.monotonic(), service.watch.waiting_on(DEPLOYMENT)
+        if shut is None:
+            shut_since = None
+        elif shut_since is None:
+            shut_since = now
+        elif now - shut_since >= give_up_seconds:
+            raise GaveUp(f"{shut.name} is {shut.health.value}: {shut.reason}")
         await service.hints.ended.wait(service.clock, 0.2)
 
 

@@ -12,7 +12,7 @@ import uvloop
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_pool import Timeouts
-from slackwater.cli.local_run import Job, run
+from slackwater.cli.local_run import GaveUp, Job, run
 from slackwater.cli.progress import duration, progress_bar
 from slackwater.config import BackendConfig
 from slackwater.core.batch import Batch, Status
@@ -42,6 +42,13 @@ SHOWN_ERRORS = 20
     "--attempts", type=click.IntRange(1), default=5, show_default=True, help="Calls per request before it failed."
 )
 @click.option("--timeout", type=float, default=1800.0, show_default=True, help="Seconds for one whole answer.")
+@click.option(
+    "--give-up",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Seconds that the endpoint may answer nobody before the run ends; the same command continues it.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 def command(
@@ -54,6 +61,7 @@ def command(
     api_key_env: str | None,
     attempts: int,
     timeout: float,
+    give_up: float,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -65,7 +73,7 @@ def command(
 
     \b
     Exit codes: 0 all answered, 1 some requests failed (see ERRORS), 2 wrong usage, 3 invalid input,
-                4 nothing answers at the URL, 130 interrupted (run it again to continue).
+                4 nothing answers at the URL (run it again to continue), 130 interrupted (run it again to continue).
     \b
     Example:
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --concurrency 128
@@ -84,6 +92,7 @@ def command(
             first_byte_seconds=timeout,
         ),
         key=_key(api_key_env),
+        give_up_seconds=give_up,
     )
     if len({path.resolve() for path in (job.input, job.output, job.errors)}) < 3:
         _fail("INPUT, OUTPUT and ERRORS must be three different files", USAGE)
@@ -97,6 +106,10 @@ def command(
             batch, interrupted = runner.run(_main(job, quiet=quiet))
     except BackendError as error:
         _fail(f"nothing answers at {backend}: {error}. Is the engine running, and is the URL right?", UNREACHABLE)
+    except GaveUp as error:
+        _fail(
+            f"gave up after {give_up:g} s in which nothing was answered: {error}. Run it again to continue", UNREACHABLE
+        )
     except UserError as error:
         _fail(error.message, USAGE)
     except DataDirectoryError as error:

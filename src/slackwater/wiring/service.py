@@ -114,8 +114,9 @@ class Service:
         readiness: Readiness | None = None,
         new_file_id: Callable[[], str] = new_output_file_id,
         incarnation: str | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        """`incarnation` must differ at every start."""
+        """`incarnation` must differ at every start. `chance` draws from [0, 1)."""
         ledger, blobs, clock = doors.ledger, doors.blobs, doors.clock
         self._doors = doors
         self._offer = offer
@@ -136,6 +137,7 @@ class Service:
                 clock=clock,
                 hint=hints.claims_of(deployment.key),
                 settings=settings.worker,
+                chance=chance,
                 finished=hints.finalize.notify,
                 budget=doors.budget,
             )
