@@ -57,9 +57,9 @@ def test_a_slowed_batch_still_ends() -> None:
     circuit, now, calls = slowed(), 0.0, 0
     while now < 100.0:
         if circuit.admits(now, slots=1, others=True):
-            circuit.in_flight += 1
+            circuit.calls = [["one"]]
             now += 0.05
-            circuit.in_flight -= 1
+            circuit.calls = []
             circuit.used(0.05)
             calls += 1
         now += 0.05
@@ -68,11 +68,11 @@ def test_a_slowed_batch_still_ends() -> None:
 
 def test_alone_it_may_have_more() -> None:
     """What nobody else wants is not left unused altogether."""
-    circuit, out = slowed(), 0
+    circuit, out = slowed(), list[int]()
+    circuit.calls = [out]
     while circuit.admits(0.0, slots=64, others=False):
-        circuit.in_flight += 1
-        out += 1
-    assert out == 64 * SHARE_ALONE
+        out.append(len(out))
+    assert len(out) == 64 * SHARE_ALONE
 
 
 def test_what_it_does_not_use_is_not_saved_for_long() -> None:
@@ -166,6 +166,7 @@ class ShareMachine(RuleBasedStateMachine):
         self.now = 100.0
         self.circuit = slowed(self.now)
         self.out: list[float] = []
+        self.circuit.calls = [self.out]
         self.ended: list[tuple[float, float]] = []
         self.denied_since: float | None = None
 
@@ -178,7 +179,6 @@ class ShareMachine(RuleBasedStateMachine):
         for _ in range(calls):
             if not self.circuit.admits(self.now, slots=self.slots, others=True):
                 break
-            self.circuit.in_flight += 1
             self.out.append(self.now)
 
     @precondition(lambda self: self.out)
@@ -186,7 +186,6 @@ class ShareMachine(RuleBasedStateMachine):
     def calls_end(self, which: int, calls: int) -> None:
         for _ in range(min(calls, len(self.out))):
             begun = self.out.pop(which % len(self.out))
-            self.circuit.in_flight -= 1
             self.circuit.used(self.now - begun)
             self.circuit.failed(others=True, now=self.now)
             self.ended.append((begun, self.now))
@@ -208,7 +207,7 @@ class ShareMachine(RuleBasedStateMachine):
         longest = max((ended - begun for begun, ended in self.ended), default=0.0)
         wait = (len(self.ended) + 1) * longest / (SHARE * self.slots) + 1.0
         probe = Circuit()
-        for name in ("slowed", "_saved", "_at", "in_flight"):
+        for name in ("slowed", "_saved", "_at", "calls"):
             setattr(probe, name, getattr(self.circuit, name))
         assert probe.admits(self.now + wait, slots=self.slots, others=True)
 

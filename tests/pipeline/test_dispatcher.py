@@ -103,7 +103,7 @@ class Bench:
         assert self.item is not None, "the line may be sent"
         lane = asyncio.current_task()
         assert lane is not None
-        await self.use.run(self.item, lane)
+        await self.use.run(self.item, lane, self.engine._clock.monotonic())
         return self.item
 
     def others_succeed(self, loop: VirtualLoop) -> None:
@@ -145,7 +145,7 @@ def sent_until_it_ends(answer: Reply | Exception, *, attempts: int = 3) -> tuple
             if item is not None:
                 lane = asyncio.current_task()
                 assert lane is not None
-                await bench.use.run(item, lane)
+                await bench.use.run(item, lane, loop.time())
             if bench.results:
                 return bench.results[0], len(bench.backend.sent)
             await asyncio.sleep(0.1)

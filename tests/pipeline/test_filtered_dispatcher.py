@@ -16,7 +16,7 @@ from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.pipeline.sending.feed import Item, Lease, read_request
 from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
@@ -78,7 +78,7 @@ def item(request: Request, path: str) -> Item:
     text = b'{"custom_id":"a","body":%b}' % request.body
     places = (BlobRange(key="i", offset=0, length=len(text)),)
     shard = Shard(batch_id="b", index=0, epoch=1, places=places, lines=1, done=b"", endpoint=path, deployment="d")
-    return Item(Lease(shard, text), 0, 0, len(text), text)
+    return Item(Lease(shard, text), 0, 0, len(text), len(text), read_request(0, text))
 
 
 class House:
@@ -110,7 +110,7 @@ class House:
 
     async def attempt(self, request: Request, path: str = CHAT) -> Result | Setback:
         """One call."""
-        return await self.dispatcher.attempt(item(request, path), request)
+        return await self.dispatcher.attempt(item(request, path), request, 0.0)
 
 
 def played(story: Callable[[VirtualLoop], Awaitable[None]]) -> None:

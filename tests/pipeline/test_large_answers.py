@@ -20,7 +20,7 @@ from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setba
 from slackwater.core.sending.request import Outcome, Reply, Result
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Feed, Item, Lease
+from slackwater.pipeline.sending.feed import Feed, Item, Lease, read_request
 from slackwater.pipeline.sending.journal import Journal
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.ports import Offload, Shard
@@ -74,9 +74,9 @@ async def attempted(reply: Reply | Exception, offload: Offload | None = None) ->
         region="here",
         large=LargeAnswers(offload or InlineOffload()),
     )
-    item = Item(Lease(SHARD, LINE), 3, 0, len(LINE), LINE)
+    item = Item(Lease(SHARD, LINE), 3, 0, len(LINE), len(LINE), read_request(3, LINE))
     assert item.request is not None
-    return await dispatcher.attempt(item, item.request), door
+    return await dispatcher.attempt(item, item.request, clock.monotonic()), door
 
 
 def held(budget: Budget, length: int) -> Held:

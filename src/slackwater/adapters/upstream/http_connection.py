@@ -342,7 +342,7 @@ class Connection(asyncio.Protocol):
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
-        if noted is None and type(body) is bytes and self._share is None and 200 <= status < 300 and body[:1] == b"{":
+        if status == 200 and noted is None and type(body) is bytes and body[:1] == b"{" and self._share is None:
             outcome = Reply(status, body)
         else:
             outcome = self._outcome(status, body or b"", noted or {})

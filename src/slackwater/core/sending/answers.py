@@ -123,12 +123,12 @@ UNSUCCESSFUL = frozenset({"failed", "cancelled"})
 _NOTHING = Raw(b"")
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     finish_reason: str | None = None
     error: Raw = _NOTHING
 
 
-class _Completion(Struct):
+class _Completion(Struct, gc=False):
     """What is read of an answer with choices; in the order of the engines, which is the fastest to read."""
 
     model: str | None = None
@@ -137,7 +137,7 @@ class _Completion(Struct):
     error: Raw = _NOTHING
 
 
-class _Other(Struct):
+class _Other(Struct, gc=False):
     """What is read of every other answer."""
 
     object: str | None = None

@@ -6,7 +6,9 @@ alone, or waits for it, the oldest first. So somebody may always go on, whatever
 """
 
 import heapq
+import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 # Answers up to here are counted and never held up: most fit into one piece from the network.
 SMALL_BYTES = 256 << 10
@@ -74,6 +76,15 @@ class Held:
         self._share.close()
 
 
+class Holder(Protocol):
+    """Something that holds small things in memory and knows how many bytes they are."""
+
+    @property
+    def bytes_held(self) -> int:
+        """How many."""
+        ...
+
+
 class Budget:
     """`bytes_max` for all of it, of which one answer of `answer_bytes_max` can always be read."""
 
@@ -94,8 +105,25 @@ class Budget:
         self._seen: tuple[Share, int, float] | None = None
         self._waiting: list[Share] = []
         self._number = 0
-        self.held = self.most = 0
-        """Bytes now, and the most there were."""
+        self._taken = self._most = 0
+        # Asked when it matters: nearly every request holds something small, and hardly any answer has to wait.
+        self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+
+    def watch(self, holder: Holder) -> None:
+        """Counts what a holder has as long as there is one. What it gives back is noticed at the next `look`."""
+        self._holders.add(holder)
+
+    @property
+    def held(self) -> int:
+        """Bytes now."""
+        held = self._taken + sum(holder.bytes_held for holder in self._holders)
+        self._most = max(self._most, held)
+        return held
+
+    @property
+    def most(self) -> int:
+        """The most there were whenever somebody looked."""
+        return max(self._most, self.held)
 
     @property
     def full(self) -> bool:
@@ -109,14 +137,13 @@ class Budget:
 
     def take(self, length: int) -> None:
         """Counts what is small."""
-        self.held += length
-        if self.held > self.most:
-            self.most = self.held
+        self._taken += length
+        self._most = max(self._most, self._taken)
 
     def give_back(self, length: int) -> None:
         """That is on disk, or dropped."""
-        self.held -= length
-        assert self.held >= 0, "more was given back than taken"
+        self._taken -= length
+        assert self._taken >= 0, "more was given back than taken"
         if self._waiting:
             self._pass_on()
 
@@ -133,6 +160,9 @@ class Budget:
 
         Once at most: what it holds may come on top of the budget, and that of a second one may not.
         """
+        if self._waiting:
+            # Holders may have given something back.
+            self._pass_on()
         seat, seen = self._seat, self._seen
         if seat is None or not self._waiting:
             self._seen = None

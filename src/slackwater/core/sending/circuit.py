@@ -4,6 +4,8 @@ A slowed batch keeps ending its lines at their own attempts, and costs the other
 it may use so much of the engine's slot time, however long its calls take and however few slots there are.
 """
 
+from collections.abc import Sized
+
 from slackwater.core.sending.door import Door
 
 # So many lines in a row, with none between them that succeeded, and the batch is slowed.
@@ -25,7 +27,7 @@ class Circuit:
         "_asked_until",
         "_at",
         "_saved",
-        "in_flight",
+        "calls",
         "noted",
         "slowed",
         "streak",
@@ -41,7 +43,8 @@ class Circuit:
         """Whether there is anything that may hold it back, now or later: for nearly every batch there never is."""
         self.until = 0.0
         """It was told to wait, it alone."""
-        self.in_flight = 0
+        self.calls: list[Sized] = []
+        """The calls that are out, of each of its open shards."""
         self.waiting = 0
         """Lines that wait for another try."""
         self._saved = 0.0
@@ -81,6 +84,11 @@ class Circuit:
             self.until = until
             return True
         return False
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are out. Counted when it matters, which it does for hardly any batch."""
+        return sum(map(len, self.calls))
 
     @property
     def trying(self) -> bool:

@@ -92,6 +92,7 @@ class Door:
         "_vouched_from",
         "_vouched_until",
         "mute",
+        "open",
         "pauses",
         "probe_lines",
         "probing",
@@ -108,6 +109,8 @@ class Door:
         self.slots = slots
         self.pulse = Pulse()
         self.state = DoorState.OK
+        self.open = True
+        """Whether lines go through freely, as far as is known."""
         self.reason = ""
         self.since = 0.0
         """Since when it is in this state."""
@@ -146,17 +149,14 @@ class Door:
         """Whether a line may go through now, if only as a probe."""
         if now < self._asked_until:
             return False
+        if self.open:
+            return True
         state = self.state
         if state is DoorState.OK:
-            return not self._doubt
+            return False
         if state is DoorState.BUSY and self._asked:
             return now >= self.until
         return self.probe_lines > 0
-
-    @property
-    def open(self) -> bool:
-        """Whether lines go through freely, as far as is known."""
-        return not self._doubt and self.state is DoorState.OK
 
     @property
     def shut(self) -> bool:
@@ -228,7 +228,7 @@ class Door:
         self._streak = self._refusals = self._busy_streak = 0
         if self.state is DoorState.OK:
             if self._doubt and begun >= self._shut_at:
-                self._doubt = False
+                self._doubts(False)
         elif self.state is not DoorState.BUSY and self.state is not DoorState.PAUSED and begun >= self._shut_at:
             if now - self._probe_failed_at < NEAR_SECONDS:
                 self._lies += 1
@@ -253,7 +253,7 @@ class Door:
         if self.state is not DoorState.BUSY or not self._asked:
             self._asked = True
             self._enter(DoorState.BUSY, reason, now)
-            self._doubt = False
+            self._doubts(False)
             self.probe_lines = 0
             self.pauses += 1
         elif now >= self.until:
@@ -298,7 +298,7 @@ class Door:
         if self.state is not DoorState.OK or now < self._vouched_until:
             return
         if not self._doubt:
-            self._doubt = True
+            self._doubts(True)
             self._shut_at = now
         if self._lies >= LIES_MAX:
             # It has been wrong too often: lines find out.
@@ -358,14 +358,14 @@ class Door:
         self._asked = False
         if self.state is not state:
             self._enter(state, evidence.reason, now)
-        self._doubt = False
+        self._doubts(False)
         self.probe_lines = 0
         # A hundred calls that end together are one piece of news, and one step of the gap.
         until = self.until if known else now + self._gaps[state].next()
         self.until = max(until, now + (evidence.wait or 0.0), self._asked_until)
 
     def _open(self, now: float) -> None:
-        self._doubt = False
+        self._doubts(False)
         self.probe_lines = 0
         if self.state is not DoorState.OK:
             self._enter(DoorState.OK, "", now)
@@ -382,16 +382,21 @@ class Door:
         elif self.shut and not shut:
             self._shut_to = now
         self.state = state
+        self.open = state is DoorState.OK and not self._doubt
         self.reason = reason
         self.since = self._shut_at = now
         self.until = now
+
+    def _doubts(self, doubt: bool) -> None:
+        self._doubt = doubt
+        self.open = self.state is DoorState.OK and not doubt
 
     # What operators say
 
     def hold(self, reason: str, now: float) -> None:
         """Lets nobody through until `release`."""
         self._enter(DoorState.PAUSED, reason, now)
-        self._doubt = False
+        self._doubts(False)
         self.probe_lines = 0
 
     def release(self, now: float) -> None:

@@ -15,16 +15,17 @@ from slackwater.core.accounts.usage import Usage
 TOKENS_MAX = 2**40
 # What is rewritten at a time in a large text.
 PIECE_BYTES = 1 << 20
+TAIL = b'},"error":null}\n'
 SPACE = b" \t\n\r\x0b\x0c"
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
 
 
-class _Details(Struct):
+class _Details(Struct, gc=False):
     cached_tokens: _Tokens = None
     reasoning_tokens: _Tokens = None
 
 
-class UsageSaid(Struct):
+class UsageSaid(Struct, gc=False):
     """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
 
     prompt_tokens: _Tokens = None
@@ -37,11 +38,11 @@ class UsageSaid(Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Named(Struct):
+class _Named(Struct, gc=False):
     model: str | None = None
 
 
-class InputLine(Struct):
+class InputLine(Struct, gc=False):
     """The two keys of an input line that matter after validation."""
 
     custom_id: str
@@ -159,7 +160,14 @@ class LineWriter:
 
     def answered(self, line: int, custom_id: str, *, status: int, body: bytes) -> bytes:
         """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks."""
-        return b"".join(self.answered_parts(line, custom_id, status=status, body=body))
+        return b"".join(
+            (
+                self._head % (line, _encode(custom_id)),
+                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+                body,
+                TAIL,
+            )
+        )
 
     def answered_parts(self, line: int, custom_id: str, *, status: int, body: bytes) -> tuple[bytes, ...]:
         """The same in pieces, one of which is the body itself: a large one is not copied."""
@@ -167,7 +175,7 @@ class LineWriter:
             self._head % (line, _encode(custom_id)),
             b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
             body,
-            b'},"error":null}\n',
+            TAIL,
         )
 
     def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:

@@ -14,19 +14,21 @@ STEPS_MAX = 480
 class Pulse:
     """The moments of successes, rounded down to a step. Moments are monotonic and come in order."""
 
-    __slots__ = ("_last", "_latest", "_steps")
+    __slots__ = ("_edge", "_last", "_latest", "_steps")
 
     def __init__(self) -> None:
         self._last = -math.inf
         self._latest = -1
+        # When the latest step ends.
+        self._edge = 0.0
         self._steps: deque[int] = deque(maxlen=STEPS_MAX)
 
     def beat(self, now: float) -> None:
         """Something has succeeded now."""
         self._last = now
-        step = int(now / STEP_SECONDS)
-        if step > self._latest:
-            self._latest = step
+        if now >= self._edge:
+            self._latest = step = int(now / STEP_SECONDS)
+            self._edge = (step + 1) * STEP_SECONDS
             self._steps.append(step)
 
     @property

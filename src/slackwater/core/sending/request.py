@@ -8,7 +8,7 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.budget import Held
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """One accepted input line. `line` is its place in the shard from 0; `body` is JSON as the user wrote it."""
 
     line: int
@@ -16,7 +16,7 @@ class Request(Struct, frozen=True):
     body: bytes
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, gc=False):
     """What a backend answered. `retry_after` is in seconds; None where it asked for nothing.
 
     `content_type` is known only where the body does not begin like a JSON object, or the status is not 2xx; `location` only
@@ -39,7 +39,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class Result(Struct, frozen=True):
+class Result(Struct, frozen=True, gc=False):
     """One finished request: its place in the shard, the line for the output or error file (with its newline), the tokens."""
 
     line: int

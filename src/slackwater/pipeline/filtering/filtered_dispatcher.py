@@ -30,6 +30,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.feed import Item
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES
 from slackwater.ports import Backend
+from slackwater.telemetry import counters
 
 # Prompts that passed and wait for another attempt, so that a busy backend does not keep the classifier busy, too.
 PASSED_MAX = 10_000
@@ -51,11 +52,11 @@ class FilteredDispatcher(Dispatcher):
         self._filter = content_filter
         self._passed: dict[bytes, list[Findings]] = {}
 
-    async def attempt(self, item: Item, request: Request) -> Result | Setback:
+    async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, or none where the prompt is blocked. Cancelling aborts it."""
         path, writer = item.lease.path, item.lease.writer
         if path not in FILTERED:
-            return await super().attempt(item, request)
+            return await super().attempt(item, request, begun)
         prompts = prompts_of(path, request.body)
         if prompts is None and self._filter.policy.prompts:
             return self._withheld(request, content_filter.unreadable_body(), writer)
@@ -84,10 +85,17 @@ class FilteredDispatcher(Dispatcher):
         path = self._path = item.lease.path
         body = self._body_of(request)
         begun = self._clock.monotonic()
+        counters["requests_sent"] += 1
+        self.meter.sent += 1
         try:
-            reply = await self._call(path, body, begun)
-        except BackendError as error:
-            return self._no_answer(item, error, begun)
+            reply = await self._backend.send(path, body)
+        except BaseException as error:
+            self._ends(begun, error)
+            if isinstance(error, BackendError):
+                return self._no_answer(item, error, begun)
+            raise
+        self._ended = self._clock.monotonic()
+        self.meter.seconds.observe(self._ended - begun)
         success = 200 <= reply.status < 300
         if self._large is not None and len(reply.body) > LARGE_BYTES and (path == EMBEDDINGS or not success):
             return await self._read_large(self._large, item, request, reply, begun)

@@ -94,6 +94,7 @@ class Dispatcher:
         # Where the last line went: a request of ours goes there, too.
         self._path = "/chat/completions"
         self._last_body = b""
+        # When the last call came back.
         self._ended = 0.0
         self.last_error: tuple[str, float] | None = None
         """What last spoke against the backend, and when."""
@@ -123,15 +124,21 @@ class Dispatcher:
             return 0
         return self.concurrency if self.door.open else max(1, self.door.probe_lines)
 
-    async def attempt(self, item: Item, request: Request) -> Result | Setback:
-        """One call. Cancelling aborts it."""
+    async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
+        """One call, which begins now. Cancelling aborts it."""
         path = self._path = item.lease.path
         body = self._body_of(request)
-        begun = self._clock.monotonic()
+        counters["requests_sent"] += 1
+        self.meter.sent += 1
         try:
-            reply = await self._call(path, body, begun)
-        except BackendError as error:
-            return self._no_answer(item, error, begun)
+            reply = await self._backend.send(path, body)
+        except BaseException as error:
+            self._ends(begun, error)
+            if isinstance(error, BackendError):
+                return self._no_answer(item, error, begun)
+            raise
+        self._ended = ended = self._clock.monotonic()
+        self.meter.seconds.observe(ended - begun)
         if self._large is not None and len(reply.body) > LARGE_BYTES:
             return await self._read_large(self._large, item, request, reply, begun)
         if 200 <= reply.status < 300:
@@ -174,33 +181,24 @@ class Dispatcher:
             self._last_body = msgspec.json.encode({"model": lines.model_of(request.body)})
         return request.body
 
-    async def _call(self, path: str, body: bytes, begun: float) -> Reply:
-        """Asks the backend, and sees how long that takes: `_ended` is when the last call came back."""
-        meter = self.meter
-        counters["requests_sent"] += 1
-        meter.sent += 1
-        try:
-            reply = await self._backend.send(path, body)
-        except asyncio.CancelledError:
-            meter.outcomes["aborted"] += 1
-            raise
-        except Exception:
-            self._ended = self._clock.monotonic()
-            meter.seconds.observe(self._ended - begun)
-            raise
+    def _ends(self, begun: float, error: BaseException) -> None:
+        """A call has ended without an answer."""
+        if isinstance(error, asyncio.CancelledError):
+            self.meter.outcomes["aborted"] += 1
+            return
         self._ended = self._clock.monotonic()
-        meter.seconds.observe(self._ended - begun)
-        return reply
+        self.meter.seconds.observe(self._ended - begun)
 
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
         answer = read_answer(reply.body, path=item.lease.path)
         if type(answer) is not Answer:
             return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage
+        meter = self.meter
         self.engine.heard(item, self.door, SUCCESS, begun=begun, now=self._ended)
-        self.meter.outcomes["success"] += 1
+        meter.outcomes["success"] += 1
         if usage is not None:
-            self.meter.tokens += usage.input_tokens + usage.output_tokens
+            meter.tokens += usage.input_tokens + usage.output_tokens
         text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
         return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
 

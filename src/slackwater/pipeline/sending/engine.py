@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from slackwater.core.sending.door import Door, DoorState
-from slackwater.core.sending.evidence import Evidence, Kind
+from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.sending.feed import Item
@@ -70,8 +70,8 @@ class Use(Protocol):
         """The backend, for people."""
         ...
 
-    async def run(self, item: Item, lane: "asyncio.Task[None]") -> None:
-        """Sees a request to the end of its call. Raises only CancelledError, where the lane itself is to end."""
+    async def run(self, item: Item, lane: "asyncio.Task[None]", now: float) -> None:
+        """Sees a request to the end of its call, which begins now. Raises only CancelledError, where the lane is to end."""
         ...
 
     async def probe(self) -> tuple[Evidence, bool] | None:
@@ -87,9 +87,6 @@ class Engine:
         self.name = name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
-        self.in_flight = 0
-        self.held: str | None = None
-        """Why an operator has paused it."""
         self.slots = slots or 0
         """How many calls may be out."""
         self._slots = slots
@@ -103,6 +100,9 @@ class Engine:
         self._probes: set[asyncio.Task[None]] = set()
         # Whether there has ever been a line that goes alone: it costs a look at every use.
         self._suspicious = False
+        self._held: str | None = None
+        # Nothing is known that a lane would have to look at.
+        self._usual = True
         self._alone: Item | None = None
         self._alone_since = 0.0
         self._others_until = 0.0
@@ -117,6 +117,25 @@ class Engine:
             door = self._doors[credential, model] = Door(slots=slots)
         door.slots = max(door.slots, slots)
         return door
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are out."""
+        return sum(use.in_flight for use in self.uses)
+
+    @property
+    def held(self) -> str | None:
+        """Why an operator has paused it."""
+        return self._held
+
+    @held.setter
+    def held(self, reason: str | None) -> None:
+        self._held = reason
+        self._look_usual()
+
+    def _look_usual(self) -> None:
+        listens = self.reach.listens
+        self._usual = listens and self._held is None and self._alone is None and not self._suspicious
 
     # Uses
 
@@ -182,7 +201,8 @@ class Engine:
         lane = asyncio.current_task()
         assert lane is not None, "a lane runs as a task"
         while True:
-            found = self._next(self._clock.monotonic())
+            now = self._clock.monotonic()
+            found = self._next(now)
             if found is None:
                 if len(self._lanes) > self.slots:
                     return
@@ -191,15 +211,13 @@ class Engine:
                 await waiter
                 continue
             use, item = found
-            if self._row:
+            if self._row and (self._idle or len(self._lanes) < self.slots):
                 # There may be more: each lane that finds something calls the next.
                 self._call_lane()
-            self.in_flight += 1
             use.in_flight += 1
             try:
-                await use.run(item, lane)
+                await use.run(item, lane, now)
             finally:
-                self.in_flight -= 1
                 use.in_flight -= 1
                 if item is self._alone:
                     self._alone_ended(item)
@@ -211,20 +229,20 @@ class Engine:
 
     def _next(self, now: float) -> tuple[Use, Item] | None:
         """The next request to go out, and whose it is."""
-        if not self.reach.listens or self.held is not None or self._alone is not None:
+        if len(self._lanes) > self.slots and self.in_flight >= self.slots:
             return None
-        if self.in_flight >= self.slots:
-            return None
-        if self._suspicious and now >= self._others_until:
-            suspect = self._next_suspect(now)
-            if suspect is not None or self._alone_since:
-                return suspect
+        if not self._usual:
+            if not self.reach.listens or self._held is not None or self._alone is not None:
+                return None
+            if now >= self._others_until:
+                suspect = self._next_suspect(now)
+                if suspect is not None or self._alone_since:
+                    return suspect
         row = self._row
-        for _ in range(len(row)):
+        while row:
             use = row[0]
             door = use.door
-            item = use.take(now) if use.in_flight < use.cap and door.admits(now) else None
-            if item is not None:
+            if use.in_flight < use.cap and door.admits(now) and (item := use.take(now)) is not None:
                 if len(row) > 1:
                     row.rotate(-1)
                 if door.probe_lines:
@@ -251,6 +269,7 @@ class Engine:
                 continue
             self.reach.forget_all()
             self._alone = item
+            self._look_usual()
             if item.trial is not None:
                 item.trial.alone = True
             return use, item
@@ -272,6 +291,7 @@ class Engine:
             return
         now = self._clock.monotonic()
         self._alone = None
+        self._look_usual()
         # Half of the time is the others'.
         self._others_until = now + max(0.0, now - self._alone_since)
         self._alone_since = 0.0
@@ -282,7 +302,8 @@ class Engine:
     def heard(self, item: Item, door: Door, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call has ended: what it says goes to whom it concerns."""
         reach = self.reach
-        if evidence.kind is Kind.SUCCESS and reach.well and door.open:
+        if evidence is SUCCESS and door.open and reach.well:
+            # Nearly every call, which is no news to anybody.
             door.came_through(now)
             return
         suspects = reach.heard(item, evidence, begun=begun, now=now)
@@ -294,6 +315,7 @@ class Engine:
     def _reached(self, suspects: Sequence[Item], now: float) -> None:
         """Whether the engine listens may have changed."""
         self._suspect(suspects)
+        self._look_usual()
         if self.reach.listens is self._listened:
             return
         self._listened = self.reach.listens

@@ -13,8 +13,8 @@ from enum import Enum
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 
-from slackwater.core.input.validation import is_blank
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
@@ -92,6 +92,7 @@ class Lease:
         self.exhausted = False
         # Calls that are out, in the order in which they began.
         self.in_flight: dict[asyncio.Task[None], Item] = {}
+        self.circuit.calls.append(self.in_flight)
         # Lines that wait for another try.
         self.waiting: dict[Item, None] = {}
         self.unjournaled = 0
@@ -122,19 +123,21 @@ class Lease:
         """The next line that is not journaled yet, without a request where it cannot be read; None at the end."""
         done, data = self.done, self._data
         assert data is not None, "the bytes of a shard with unread lines are kept"
-        at, end = self._at, len(data)
+        at, end = self._at, self.size
         # Bytes that have changed may have more lines than were counted; there are results for those that were.
         while at < end and self._next < self.shard.lines:
             stop = data.find(b"\n", at) + 1 or end
             start, at = at, stop
             text = data[start:stop]
-            if is_blank(text):
+            # A blank one; without its line end it is not even that.
+            if text.isspace():
                 continue
             line = self._next
             self._next, self._at = line + 1, at
-            if line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
+            if done and line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
                 continue
-            return Item(self, line, start, stop, text)
+            request = read_request(line, text)
+            return Item(self, line, start, stop, stop - start, request, "" if request is None else request.custom_id)
         self._at = at
         self.exhausted = True
         return None
@@ -156,31 +159,36 @@ class Lease:
         return 0 if self._data is None else self.size
 
 
-class Item:
+class Item(Struct, eq=False):
     """A line on its way: where it lies in its shard, and its history where it has one."""
 
-    __slots__ = ("custom_id", "lease", "line", "request", "size", "start", "stop", "trial")
+    lease: Lease
+    line: int
+    start: int
+    stop: int
+    size: int
+    request: Request | None
+    """None while it waits, and where it cannot be read."""
+    custom_id: str = ""
+    trial: Trial | None = None
 
-    def __init__(self, lease: Lease, line: int, start: int, stop: int, text: bytes) -> None:
-        self.lease = lease
-        self.line = line
-        self.start = start
-        self.stop = stop
-        self.size = stop - start
-        self.trial: Trial | None = None
-        self.custom_id = ""
-        self.request: Request | None = None
-        self.read(text)
+    def __repr__(self) -> str:
+        # Not what is in it: it may come into a log.
+        return f"<line {self.line} of {self.lease.shard.batch_id}>"
 
     def read(self, text: bytes) -> Request | None:
-        """Parses the line. None for what is no line any more, although validation has found one there."""
-        try:
-            read = read_input_line(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
-            return None
-        self.custom_id = read.custom_id
-        self.request = Request(self.line, read.custom_id, bytes(read.body))
-        return self.request
+        """Parses the line again."""
+        self.request = request = read_request(self.line, text)
+        return request
+
+
+def read_request(line: int, text: bytes) -> Request | None:
+    """Parses a line. None for what is no line any more, although validation has found one there."""
+    try:
+        read = read_input_line(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+    return Request(line, read.custom_id, bytes(read.body))
 
 
 class Feed:
@@ -208,7 +216,8 @@ class Feed:
         self._ended = ended
         self._wake = wake
         self._settle = settle
-        self._budget = budget or Budget()
+        self._shards_held = 0
+        (budget or Budget()).watch(self)
         self._leases: deque[Lease] = deque()
         self._open: set[Lease] = set()
         # When, in which order, and what.
@@ -250,7 +259,7 @@ class Feed:
         """Opens a shard for the lanes."""
         self._leases.append(lease)
         self._open.add(lease)
-        self._budget.take(lease.held)
+        self._shards_held += lease.held
         self._make_room()
         self._wake()
 
@@ -261,13 +270,20 @@ class Feed:
                 return
             gone = lease.let_go()
             kept -= gone
-            self._budget.give_back(gone)
+            self._shards_held -= gone
 
     def close(self, lease: Lease) -> None:
         """A shard has an end, or is given back."""
         if lease in self._open:
             self._open.remove(lease)
-            self._budget.give_back(lease.held)
+            self._shards_held -= lease.held
+        # There are several empty ones, and they are not the same.
+        lease.circuit.calls = [calls for calls in lease.circuit.calls if calls is not lease.in_flight]
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of open shards and of requests that are out."""
+        return self._shards_held + self._bytes
 
     # Taking
 
@@ -285,8 +301,17 @@ class Feed:
         """The next request for a backend, or None if there is none to be sent now."""
         if self.closed or self.paused or self._bytes >= self._bytes_max:
             return None
+        if self._waiting or self._due or not taker.door.open:
+            item = self._take_any(taker, now)
+        else:
+            item = self._take_fresh(taker, now) if self._leases else None
+        if item is not None:
+            self._bytes += item.size
+        return item
+
+    def _take_any(self, taker: Taker, now: float) -> Item | None:
         item = None
-        if self._leases and not taker.door.open and taker.door.shut:
+        if self._leases and taker.door.shut:
             # A shut door is tried with different things: a line that has not failed yet, each time of another shard.
             item = self._take_fresh(taker, now)
             self._leases.rotate(-1)
@@ -294,10 +319,6 @@ class Feed:
             item = self._take_due(taker, now)
         if item is None and self._leases:
             item = self._take_fresh(taker, now)
-        if item is not None:
-            self._bytes += item.size
-            self._budget.take(item.size)
-            item.lease.circuit.in_flight += 1
         return item
 
     def take_suspect(self) -> Item | None:
@@ -307,8 +328,6 @@ class Feed:
             if item.lease.cause is None:
                 self._unwait(item)
                 self._bytes += item.size
-                self._budget.take(item.size)
-                item.lease.circuit.in_flight += 1
                 return item
         return None
 
@@ -383,11 +402,9 @@ class Feed:
 
     def give_back(self, item: Item) -> None:
         """The call for this item is over, whatever came of it."""
-        full = self._bytes >= self._bytes_max
-        self._bytes -= item.size
-        self._budget.give_back(item.size)
-        item.lease.circuit.in_flight -= 1
-        if full and self._bytes < self._bytes_max:
+        before = self._bytes
+        self._bytes = after = before - item.size
+        if before >= self._bytes_max > after:
             self._wake()
 
     # Waiting

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
-from slackwater.core.sending.budget import Budget, Held
+from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
@@ -19,88 +19,60 @@ from slackwater.telemetry import DeploymentMeter, counters, event, meters
 
 
 class Pending:
-    """Results of one shard that are not durable yet."""
+    """Results of one shard that are not durable yet. They are added up when they are committed, not one by one."""
 
-    __slots__ = (
-        "cached",
-        "completed",
-        "counted",
-        "errors",
-        "held",
-        "lines",
-        "mended",
-        "model",
-        "outputs",
-        "read",
-        "reasoning",
-        "regions",
-        "size",
-        "written",
-    )
+    __slots__ = ("elsewhere", "results", "size")
 
     def __init__(self) -> None:
-        self.outputs: list[bytes] = []
-        self.errors: list[bytes] = []
-        self.lines: list[int] = []
-        self.model: str | None = None
-        self.regions: set[str] = set()
-        # Places in the memory budget: of large results each its own, of the others their bytes.
-        self.held: list[Held] = []
-        self.size = self.completed = self.mended = self.counted = 0
-        self.read = self.cached = self.written = self.reasoning = 0
-
-    def add(self, result: Result, size: int) -> None:
-        self.lines.append(result.line)
-        self.size += size
-        if result.held is not None:
-            self.held.append(result.held)
-        if result.outcome is Outcome.COMPLETED:
-            self.completed += 1
-            self.mended += result.mended
-            self.outputs += result.parts or (result.text,)
-            # Only what was completed is accounted for.
-            if (usage := result.usage) is not None:
-                self.read += usage.input_tokens
-                self.cached += usage.cached_tokens
-                self.written += usage.output_tokens
-                self.reasoning += usage.reasoning_tokens
-        else:
-            self.errors += result.parts or (result.text,)
-        if self.model is None:
-            self.model = result.model
-        if result.region:
-            self.regions.add(result.region)
+        self.results: list[Result] = []
+        # Bytes of all of them, and of the large ones, which have places of their own in the memory budget.
+        self.size = self.elsewhere = 0
 
     def append(self, later: "Pending") -> None:
         """Takes over what came later; used when a commit has to be tried again."""
-        self.outputs += later.outputs
-        self.errors += later.errors
-        self.lines += later.lines
-        self.held += later.held
-        self.counted += later.counted
+        self.results += later.results
         self.size += later.size
-        self.completed += later.completed
-        self.mended += later.mended
-        self.read += later.read
-        self.cached += later.cached
-        self.written += later.written
-        self.reasoning += later.reasoning
-        self.model = self.model or later.model
-        self.regions |= later.regions
+        self.elsewhere += later.elsewhere
 
-    def let_go(self, budget: Budget) -> None:
+    def let_go(self) -> None:
         """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
-        self.outputs.clear()
-        self.errors.clear()
-        for held in self.held:
-            held.release()
-        budget.give_back(self.counted)
+        held = [result.held for result in self.results if result.held is not None]
+        self.results.clear()
+        for each in held:
+            each.release()
+
+    def texts(self, outcome: Outcome) -> list[bytes]:
+        """The lines for one of the two files, in the order in which they came; large ones in pieces."""
+        texts: list[bytes] = []
+        for result in self.results:
+            if result.outcome is outcome:
+                if result.parts:
+                    texts += result.parts
+                else:
+                    texts.append(result.text)
+        return texts
 
     def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
+        """What the ledger is to know of them."""
         shard = lease.shard
         done = bytearray((shard.lines + 7) // 8)
-        for line in self.lines:
-            done[line >> 3] |= 1 << (line & 7)
+        completed = mended = read = cached = written = reasoning = 0
+        model: str | None = None
+        regions: set[str] = set()
+        for result in self.results:
+            done[result.line >> 3] |= 1 << (result.line & 7)
+            if result.outcome is Outcome.COMPLETED:
+                completed += 1
+                mended += result.mended
+                # Only what was completed is accounted for.
+                if (usage := result.usage) is not None:
+                    read += usage.input_tokens
+                    cached += usage.cached_tokens
+                    written += usage.output_tokens
+                    reasoning += usage.reasoning_tokens
+            model = model or result.model
+            if result.region:
+                regions.add(result.region)
         return Segment(
             batch_id=shard.batch_id,
             index=shard.index,
@@ -108,16 +80,11 @@ class Pending:
             output=output,
             error=error,
             done=bytes(done),
-            counts=RequestCounts(completed=self.completed, failed=len(self.lines) - self.completed),
-            usage=Usage(
-                input_tokens=self.read,
-                cached_tokens=self.cached,
-                output_tokens=self.written,
-                reasoning_tokens=self.reasoning,
-            ),
-            model=self.model,
-            regions=tuple(sorted(self.regions)),
-            mended=self.mended,
+            counts=RequestCounts(completed=completed, failed=len(self.results) - completed),
+            usage=Usage(input_tokens=read, cached_tokens=cached, output_tokens=written, reasoning_tokens=reasoning),
+            model=model,
+            regions=tuple(sorted(regions)),
+            mended=mended,
         )
 
 
@@ -146,7 +113,7 @@ class Journal:
 
         What waits to be committed is counted in the `budget`.
         """
-        self._budget = budget or Budget()
+        (budget or Budget()).watch(self)
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -156,20 +123,26 @@ class Journal:
         self._pending: dict[Lease, Pending] = {}
         self._logs: dict[str, _Logs] = {}
         self._log_number = 0
-        self.size = 0
+        self.size = self._elsewhere = 0
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of results that are not durable yet, but for large ones, which have places of their own."""
+        return self.size - self._elsewhere
 
     def add(self, lease: Lease, result: Result) -> None:
         """Takes a result. It is not durable before the next `commit` has returned."""
         pending = self._pending.get(lease)
         if pending is None:
             pending = self._pending[lease] = Pending()
-        size = result.size
-        pending.add(result, size)
+        size = result.size if result.parts else len(result.text)
+        pending.results.append(result)
+        pending.size += size
         lease.unjournaled += 1
         self.size += size
-        if result.held is None:
-            pending.counted += size
-            self._budget.take(size)
+        if result.held is not None:
+            pending.elsewhere += size
+            self._elsewhere += size
 
     async def commit(self) -> int:
         """Makes everything durable that was added before the call; returns how many results that were.
@@ -210,31 +183,30 @@ class Journal:
         refused = set(fenced)
         committed = 0
         for lease, pending in taken.items():
-            lines = len(pending.lines)
+            lines = len(pending.results)
             lease.unjournaled -= lines
-            self.size -= pending.size
             if (lease.shard.batch_id, lease.shard.index, lease.shard.epoch) in refused:
                 lease.cause = lease.cause or Cause.FENCED
                 event("shard_fenced", batch=lease.shard.batch_id, shard=lease.shard.index, epoch=lease.shard.epoch)
             else:
                 lease.committed += lines
                 committed += lines
-                self._count(pending, first.pop(lease.shard.batch_id, None))
-            pending.let_go(self._budget)
+                self._count(segments[lease], pending.size, first.pop(lease.shard.batch_id, None))
+            self._let_go(pending)
         counters["results_journaled"] += committed
         meters.commit_seconds.observe(self._clock.monotonic() - begun)
         return committed
 
-    def _count(self, pending: Pending, created_at: int | None) -> None:
+    def _count(self, segment: Segment, size: int, created_at: int | None) -> None:
         """Results have become durable; with `created_at`, they are the first ones of a batch that was created then."""
-        meter = self._meter
-        meter.completed += pending.completed
-        meter.failed += len(pending.lines) - pending.completed
-        meter.read += pending.read
-        meter.cached += pending.cached
-        meter.written += pending.written
-        meter.reasoning += pending.reasoning
-        meters.journal_bytes += pending.size
+        meter, usage = self._meter, segment.usage
+        meter.completed += segment.counts.completed
+        meter.failed += segment.counts.failed
+        meter.read += usage.input_tokens
+        meter.cached += usage.cached_tokens
+        meter.written += usage.output_tokens
+        meter.reasoning += usage.reasoning_tokens
+        meters.journal_bytes += size
         if created_at is not None:
             meters.first_result_seconds.observe(self._clock.now() - created_at)
 
@@ -245,8 +217,10 @@ class Journal:
             by_batch.setdefault(lease.shard.batch_id, []).append(lease)
         segments: dict[Lease, Segment] = {}
         for batch_id, leases in by_batch.items():
-            outputs = await self._append(batch_id, "output", [taken[lease].outputs for lease in leases])
-            errors = await self._append(batch_id, "error", [taken[lease].errors for lease in leases])
+            outputs = await self._append(
+                batch_id, "output", [taken[lease].texts(Outcome.COMPLETED) for lease in leases]
+            )
+            errors = await self._append(batch_id, "error", [taken[lease].texts(Outcome.FAILED) for lease in leases])
             for lease, output, error in zip(leases, outputs, errors, strict=True):
                 segments[lease] = taken[lease].segment(lease, output, error)
         return segments
@@ -283,8 +257,13 @@ class Journal:
     def drop(self) -> None:
         """Lets go of what could not be made durable before the end: it will be asked for again."""
         for pending in self._pending.values():
-            pending.let_go(self._budget)
+            self._let_go(pending)
         self._pending = {}
+
+    def _let_go(self, pending: Pending) -> None:
+        self.size -= pending.size
+        self._elsewhere -= pending.elsewhere
+        pending.let_go()
 
     async def close_logs(self, *, keep: set[str]) -> None:
         """Closes the logs of batches that have no open lease here any more."""

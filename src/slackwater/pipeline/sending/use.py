@@ -6,6 +6,7 @@ Before: the engine, whose lane this is. After: the dispatcher, which makes the c
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
@@ -51,6 +52,8 @@ class BackendUse:
         self._chance = chance
         self._keep = keep
         self._open_elsewhere = open_elsewhere
+        self.take: Callable[[float], Item | None] = partial(feed.take, self)
+        """The next request to go at a moment, or None while there is none."""
 
     @property
     def name(self) -> str:
@@ -66,10 +69,6 @@ class BackendUse:
     def has_suspects(self) -> bool:
         """Whether anything waits that is to go alone."""
         return self._feed.has_suspects
-
-    def take(self, now: float) -> Item | None:
-        """The next request to go, or None while there is none."""
-        return self._feed.take(self, now)
 
     @property
     def open_elsewhere(self) -> bool:
@@ -89,22 +88,25 @@ class BackendUse:
         """Sends a request of our own."""
         return await self.dispatcher.probe()
 
-    async def run(self, item: Item, lane: "asyncio.Task[None]") -> None:
+    async def run(self, item: Item, lane: "asyncio.Task[None]", now: float) -> None:
         """Sees a request to the end of its call. Raises only CancelledError, where the lane itself is to end."""
         lease, feed = item.lease, self._feed
         circuit = lease.circuit
         lease.in_flight[lane] = item
         # Only of a slowed batch it is counted how much of the engine it uses.
-        begun = self._clock.monotonic() if circuit.slowed else 0.0
+        begun = now if circuit.slowed else 0.0
         if self.dispatcher.traced:
             attempt = 1 if item.trial is None else item.trial.attempts + 1
             work_in_hand.set(Work(self._deployment, lease.shard.batch_id, attempt))
         outcome: Result | Setback | None
         try:
-            request = item.request or await self._read(item)
-            outcome = (
-                ended(item, Verdict.UNREADABLE) if request is None else await self.dispatcher.attempt(item, request)
-            )
+            request = item.request
+            if request is None:
+                request, now = await self._read(item), self._clock.monotonic()
+            if request is None:
+                outcome = ended(item, Verdict.UNREADABLE)
+            else:
+                outcome = await self.dispatcher.attempt(item, request, now)
         except asyncio.CancelledError:
             if lease.cause is None:
                 raise
