@@ -16,6 +16,7 @@ import msgspec
 
 from slackwater.core.input.validation import is_blank
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.checksums import custom_id_in
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Trial, Verdict
@@ -69,6 +70,7 @@ class Lease:
         "done",
         "exhausted",
         "in_flight",
+        "keeps",
         "path",
         "shard",
         "size",
@@ -77,8 +79,10 @@ class Lease:
         "writer",
     )
 
-    def __init__(self, shard: Shard, data: bytes, circuit: Circuit | None = None) -> None:
+    def __init__(self, shard: Shard, data: bytes, circuit: Circuit | None = None, *, keeps: bool = False) -> None:
+        """`keeps`: these are not the bytes of the input, so that they cannot be let go and read again."""
         self.shard = shard
+        self.keeps = keeps
         self.path = shard.endpoint
         self.done = shard.done
         self.circuit = circuit or Circuit()
@@ -145,7 +149,7 @@ class Lease:
 
     def let_go(self) -> int:
         """Forgets the bytes; what waits is read again. Returns how many they were."""
-        if self._data is None or not self.exhausted:
+        if self._data is None or not self.exhausted or self.keeps:
             return 0
         self._data = None
         return self.size
@@ -177,6 +181,7 @@ class Item:
         try:
             read = read_input_line(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
+            self.custom_id = self.custom_id or custom_id_in(text)
             return None
         self.custom_id = read.custom_id
         self.request = Request(self.line, read.custom_id, bytes(read.body))

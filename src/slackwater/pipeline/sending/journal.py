@@ -6,16 +6,22 @@ what comes under an old epoch, so a worker that was written off can never add a 
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from zlib import crc32
 
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
 from slackwater.core.sending.budget import Budget, Held
+from slackwater.core.sending.checksums import packed
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
 from slackwater.telemetry import DeploymentMeter, counters, event, meters
+
+# So much of a large result is summed up at a time: about a millisecond.
+SUMMED_BYTES = 4 << 20
 
 
 class Pending:
@@ -25,11 +31,13 @@ class Pending:
         "cached",
         "completed",
         "counted",
+        "error_checksums",
         "errors",
         "held",
         "lines",
         "mended",
         "model",
+        "output_checksums",
         "outputs",
         "read",
         "reasoning",
@@ -41,6 +49,9 @@ class Pending:
     def __init__(self) -> None:
         self.outputs: list[bytes] = []
         self.errors: list[bytes] = []
+        # One for each line; of a large one its parts, until there is time.
+        self.output_checksums: list[int | tuple[bytes, ...]] = []
+        self.error_checksums: list[int | tuple[bytes, ...]] = []
         self.lines: list[int] = []
         self.model: str | None = None
         self.regions: set[str] = set()
@@ -58,6 +69,7 @@ class Pending:
             self.completed += 1
             self.mended += result.mended
             self.outputs += result.parts or (result.text,)
+            self.output_checksums.append(result.parts or crc32(result.text))
             # Only what was completed is accounted for.
             if (usage := result.usage) is not None:
                 self.read += usage.input_tokens
@@ -66,6 +78,7 @@ class Pending:
                 self.reasoning += usage.reasoning_tokens
         else:
             self.errors += result.parts or (result.text,)
+            self.error_checksums.append(result.parts or crc32(result.text))
         if self.model is None:
             self.model = result.model
         if result.region:
@@ -75,6 +88,8 @@ class Pending:
         """Takes over what came later; used when a commit has to be tried again."""
         self.outputs += later.outputs
         self.errors += later.errors
+        self.output_checksums += later.output_checksums
+        self.error_checksums += later.error_checksums
         self.lines += later.lines
         self.held += later.held
         self.counted += later.counted
@@ -92,11 +107,13 @@ class Pending:
         """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
         self.outputs.clear()
         self.errors.clear()
+        self.output_checksums.clear()
+        self.error_checksums.clear()
         for held in self.held:
             held.release()
         budget.give_back(self.counted)
 
-    def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
+    async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         shard = lease.shard
         done = bytearray((shard.lines + 7) // 8)
         for line in self.lines:
@@ -118,7 +135,24 @@ class Pending:
             model=self.model,
             regions=tuple(sorted(self.regions)),
             mended=self.mended,
+            output_checksums=packed(await _summed(self.output_checksums)),
+            error_checksums=packed(await _summed(self.error_checksums)),
         )
+
+
+async def _summed(checksums: Sequence[int | tuple[bytes, ...]]) -> list[int]:
+    """The checksums, those of large lines made a piece at a time, so that everybody has a turn in between."""
+    summed = []
+    for each in checksums:
+        if isinstance(each, tuple):
+            parts, each = each, 0
+            for part in parts:
+                view = memoryview(part)
+                for start in range(0, len(view), SUMMED_BYTES):
+                    each = crc32(view[start : start + SUMMED_BYTES], each)
+                    await asyncio.sleep(0)
+        summed.append(each)
+    return summed
 
 
 class _Logs(Struct):
@@ -248,7 +282,7 @@ class Journal:
             outputs = await self._append(batch_id, "output", [taken[lease].outputs for lease in leases])
             errors = await self._append(batch_id, "error", [taken[lease].errors for lease in leases])
             for lease, output, error in zip(leases, outputs, errors, strict=True):
-                segments[lease] = taken[lease].segment(lease, output, error)
+                segments[lease] = await taken[lease].segment(lease, output, error)
         return segments
 
     async def _append(self, batch_id: str, kind: str, parts: list[list[bytes]]) -> list[BlobRange | None]:

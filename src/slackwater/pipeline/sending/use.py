@@ -11,11 +11,12 @@ from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
-from slackwater.core.sending.request import Request, Result
+from slackwater.core.sending.request import Result
+from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
-from slackwater.pipeline.sending.shard_lines import read_line
+from slackwater.pipeline.sending.shard_lines import Damaged, read_line
 from slackwater.ports import BlobStore, Clock
 from slackwater.telemetry import Work, counters, event, work_in_hand
 
@@ -101,10 +102,8 @@ class BackendUse:
             work_in_hand.set(Work(self._deployment, lease.shard.batch_id, attempt))
         outcome: Result | Setback | None
         try:
-            request = item.request or await self._read(item)
-            outcome = (
-                ended(item, Verdict.UNREADABLE) if request is None else await self.dispatcher.attempt(item, request)
-            )
+            request = item.request
+            outcome = await (self._again(item) if request is None else self.dispatcher.attempt(item, request))
         except asyncio.CancelledError:
             if lease.cause is None:
                 raise
@@ -132,7 +131,9 @@ class BackendUse:
         """A call has not ended its line: it waits, to be judged when its time has come."""
         trial = item.trial = item.trial or Trial()
         if setback is None:
-            self._feed.park(item, FAULT_SECONDS)
+            reading = trial.reading
+            wait = 0.0 if reading is None else reading.until - self._clock.monotonic()
+            self._feed.park(item, max(FAULT_SECONDS, wait))
             return
         now = setback.ended
         kind = setback.evidence.kind
@@ -151,13 +152,34 @@ class BackendUse:
         if setback.reply is not None:
             self._keep(item.lease, ended(item, Verdict.FAIL))
 
-    async def _read(self, item: Item) -> Request | None:
-        """The body of a line that has waited, from memory or from the input."""
+    async def _again(self, item: Item) -> Result | Setback | None:
+        """Sends a line that has waited. Its body comes from memory or from the input; None: it could not be read yet."""
         lease = item.lease
         text = lease.text_of(item)
         if text is None:
-            text = await read_line(self._blobs, lease.shard.places, item.start, item.stop)
-        return item.read(text)
+            try:
+                text = await read_line(self._blobs, lease.shard, item.line, item.start, item.stop)
+            except OSError as error:
+                return self._unread(item, error)
+        request = item.read(text)
+        return ended(item, Verdict.UNREADABLE) if request is None else await self.dispatcher.attempt(item, request)
+
+    def _unread(self, item: Item, error: OSError) -> Result | None:
+        """The line is read again when it is tried again, and ends after its last try."""
+        shard = item.lease.shard
+        trial = item.trial = item.trial or Trial()
+        reading = trial.reading = trial.reading or Rereading()
+        last = reading.failed(damaged=isinstance(error, Damaged), now=self._clock.monotonic())
+        event(
+            "line_unreadable",
+            level=logging.ERROR if last else logging.WARNING,
+            batch=shard.batch_id,
+            shard=shard.index,
+            line=item.line,
+            tries=reading.tries,
+            error=repr(error),
+        )
+        return ended(item, Verdict.UNREADABLE) if last else None
 
     def _fault(self, item: Item, error: Exception) -> Result | None:
         """An exception of ours: the line is tried again, and ends after the third. Nobody else notices."""
