@@ -47,19 +47,16 @@ def intact(data: bytes, checksums: bytes) -> bool:
 
 
 def found_again(there: Sequence[int], checksums: bytes) -> list[int | None]:
-    """For each checksum, which of those that are there it is; None where it is not. They are in one order."""
+    """For each checksum, which of those that are there it is; None where it is not."""
     wanted = unpacked(checksums)
+    # The first place comes last, to be taken first where two lines are the same.
     places: dict[int, list[int]] = {}
-    for place, checksum in enumerate(wanted):
-        places.setdefault(checksum, []).append(place)
+    for place in range(len(wanted) - 1, -1, -1):
+        places.setdefault(wanted[place], []).append(place)
     found: list[int | None] = [None] * len(wanted)
-    following = 0
     for number, checksum in enumerate(there):
-        for place in places.get(checksum, ()):
-            if place >= following:
-                found[place] = number
-                following = place + 1
-                break
+        if places.get(checksum):
+            found[places[checksum].pop()] = number
     return found
 
 

@@ -16,6 +16,8 @@ class Rereading(Struct):
 
     tries: int = 0
     until: float = 0.0
+    spent: bool = False
+    """The last try has failed once."""
 
     def failed(self, *, damaged: bool, now: float) -> bool:
         """Another try has failed. Returns whether that was the last one.
@@ -23,5 +25,7 @@ class Rereading(Struct):
         `damaged`: what came is not what was written; otherwise nothing came.
         """
         self.tries += 1
-        self.until = now + min(GAP_MAX, GAP_FIRST * 2.0 ** min(self.tries - 1, 30))
-        return self.tries >= (TRIES_DAMAGED if damaged else TRIES_REFUSED)
+        last = self.tries >= (TRIES_DAMAGED if damaged else TRIES_REFUSED)
+        self.spent = self.spent or last
+        self.until = now if last else now + min(GAP_MAX, GAP_FIRST * 2.0 ** min(self.tries - 1, 30))
+        return last

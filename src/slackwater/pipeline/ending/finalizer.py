@@ -109,7 +109,11 @@ class Finalizer:
             failed=ended.counts.failed,
             total=ended.counts.total,
         )
-        await self._clean(batch, keep=mine)
+        try:
+            await self._clean(batch, keep=mine)
+        except OSError as fault:
+            # The batch has ended all the same; the next start sweeps.
+            event("not_cleaned", level=logging.WARNING, batch=batch.id, error=repr(fault))
 
     async def _write_files(self, ending: "_Ending") -> tuple[File | None, File | None]:
         # Each attempt has keys of its own: a late one must not overwrite what an earlier one has published.

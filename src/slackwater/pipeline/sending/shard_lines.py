@@ -95,12 +95,14 @@ async def salvaged_shard(blobs: BlobStore, shard: Cut) -> tuple[bytes, int]:
     found = found_again([checksum_of(line) for line in every], shard.checksums)
     lines: list[bytes] = [b"" if number is None else every[number] for number in found]
     lost = [place for place, number in enumerate(found) if number is None]
-    ids = {id_of(line) for line in lines if line}
+    ids, known = {id_of(line) for line in lines if line}, set(found)
     for first, last in _runs(lost):
         # What lies between the same neighbours now is what they have become.
         start = 0 if first == 0 else (found[first - 1] or 0) + 1
         stop = len(every) if last + 1 == len(found) else found[last + 1]
-        left = [custom_id_in(every[number]) for number in range(start, stop or 0) if inside[number]]
+        left = [
+            custom_id_in(every[number]) for number in range(start, stop or 0) if inside[number] and number not in known
+        ]
         left = [each for each in left if each and each not in ids]
         names = left if len(left) == last - first + 1 else [""] * (last - first + 1)
         for number, name in enumerate(names, first):
@@ -165,6 +167,13 @@ async def read_line(blobs: BlobStore, shard: Cut, line: int, start: int, stop: i
     if wanted and checksum_of(text) != int.from_bytes(wanted, "little"):
         raise Damaged(f"line {line} of the shard at {shard.places[0].key} has changed")
     return text
+
+
+async def salvaged_line(blobs: BlobStore, shard: Cut, line: int) -> bytes:
+    """A line of a shard that is damaged; where it is not what it was, it cannot be parsed as a request."""
+    data, _ = await salvaged_shard(blobs, shard)
+    lines = lines_of(data)
+    return lines[line] if line < len(lines) else b""
 
 
 def is_done(done: bytes, line: int) -> bool:

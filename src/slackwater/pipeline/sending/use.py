@@ -16,7 +16,7 @@ from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
-from slackwater.pipeline.sending.shard_lines import Damaged, read_line
+from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
 from slackwater.ports import BlobStore, Clock
 from slackwater.telemetry import Work, counters, event, work_in_hand
 
@@ -160,12 +160,14 @@ class BackendUse:
             try:
                 text = await read_line(self._blobs, lease.shard, item.line, item.start, item.stop)
             except OSError as error:
-                return self._unread(item, error)
+                if not self._last_try(item, error):
+                    return None
+                text = await salvaged_line(self._blobs, lease.shard, item.line)
         request = item.read(text)
         return ended(item, Verdict.UNREADABLE) if request is None else await self.dispatcher.attempt(item, request)
 
-    def _unread(self, item: Item, error: OSError) -> Result | None:
-        """The line is read again when it is tried again, and ends after its last try."""
+    def _last_try(self, item: Item, error: OSError) -> bool:
+        """A line could not be read again. Returns whether that is not to be tried again."""
         shard = item.lease.shard
         trial = item.trial = item.trial or Trial()
         reading = trial.reading = trial.reading or Rereading()
@@ -179,7 +181,7 @@ class BackendUse:
             tries=reading.tries,
             error=repr(error),
         )
-        return ended(item, Verdict.UNREADABLE) if last else None
+        return last
 
     def _fault(self, item: Item, error: Exception) -> Result | None:
         """An exception of ours: the line is tried again, and ends after the third. Nobody else notices."""

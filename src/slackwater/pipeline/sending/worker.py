@@ -115,8 +115,8 @@ class Worker:
         ]
         self._leases: list[Lease] = []
         self._circuits: dict[str, Circuit] = {}
-        # Shards that could not be read.
-        self._unread: dict[tuple[str, int], Rereading] = {}
+        # Batches that have a shard which could not be read.
+        self._unread: dict[str, Rereading] = {}
         self._commit_hint = Hint()
         self._claiming = False
         self._started = False
@@ -184,7 +184,7 @@ class Worker:
     async def _claim(self) -> Pace:
         now = self._clock.monotonic()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        skip = {*self._feed.unwilling(), *(key[0] for key, each in self._unread.items() if now < each.until)}
+        skip = {*self._feed.unwilling(), *(key for key, each in self._unread.items() if now < each.until)}
         shard = await self._ledger.claim_shard(
             [self.deployment],
             owner=self._owner,
@@ -203,21 +203,21 @@ class Worker:
     async def _read(self, shard: Shard) -> Lease | None:
         """The shard with its lines. None: they could not be read, and it is given back to be tried later.
 
-        After its last try, those of its lines that are what they were are sent, and the others end with a word about it.
+        After its last try, those of its lines that are what they were are sent, and the others end with a word about it. The
+        batch has these tries once, and not for each of its shards.
         """
-        key = (shard.batch_id, shard.index)
         salvaged = False
         try:
             try:
                 data = await read_shard(self._blobs, shard)
-                self._unread.pop(key, None)
+                if (reading := self._unread.get(shard.batch_id)) is not None and not reading.spent:
+                    del self._unread[shard.batch_id]
             except OSError as error:
                 if not self._last_try(shard, error):
                     await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
                     return None
                 data, lost = await salvaged_shard(self._blobs, shard)
                 event("input_lost", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=lost)
-                del self._unread[key]
                 salvaged = True
         except BaseException:
             await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
@@ -228,9 +228,8 @@ class Worker:
         """A shard could not be read. Returns whether it is not to be tried again."""
         now = self._clock.monotonic()
         for key in [key for key, each in self._unread.items() if now > each.until + UNREAD_SECONDS]:
-            # Its batch was cancelled, or somebody else has it.
             del self._unread[key]
-        reading = self._unread.setdefault((shard.batch_id, shard.index), Rereading())
+        reading = self._unread.setdefault(shard.batch_id, Rereading())
         last = reading.failed(damaged=isinstance(error, Damaged), now=now)
         event(
             "shard_unreadable",
