@@ -157,7 +157,8 @@ class Stops:
         report.cut_off += self.backend.in_flight
         self._see_who_came_again()
         for text, moments in self.backend.answered.copy().items():
-            if moments[-1] <= settled_at:
+            # An answer to a call of an earlier life was heard by nobody.
+            if server.started <= self.backend.received[text][-1] <= moments[-1] <= settled_at:
                 self._settled.setdefault(text, len(self.backend.received[text]))
         report.settled = len(self._settled)
         # The engine goes on with calls that nobody waits for; the next life must not meet them.

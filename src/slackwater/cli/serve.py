@@ -164,6 +164,7 @@ async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Serv
 async def _serve(
     config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, demo: bool
 ) -> None:
+    stopping = _told_to_stop()
     give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
     offload = ProcessOffload()
@@ -183,17 +184,6 @@ async def _serve(
         sign_in = sign_in_of(config, service.clock)
         entrance = entrance_to(config, service, offload, keys, verifier, tracing, sign_in)
         app = build_app(entrance, studio_routes() if config.studio.enabled else ())
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_signal() -> None:
-            if stopping.is_set():
-                logging.getLogger("slackwater").warning("second signal: leaving at once; the journal has what counts")
-                os._exit(130)
-            stopping.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:
@@ -215,6 +205,21 @@ async def _serve(
         if tracing is not None:
             await tracing.close()
         click.echo("stopped; the same command continues where this ended", err=True)
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first signal. The second one ends the process at once."""
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            logging.getLogger("slackwater").warning("second signal: leaving at once; the journal has what counts")
+            os._exit(130)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stopping
 
 
 def _metrics_app(config: Config, monitor: "Monitor", entrance: Entrance) -> ASGIApp:

@@ -13,6 +13,7 @@ from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
 from slackwater.core.sending.request import Result
 from slackwater.core.sending.rereading import Rereading
+from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
@@ -104,12 +105,16 @@ class BackendUse:
         try:
             request = item.request
             outcome = await (self._again(item) if request is None else self.dispatcher.attempt(item, request))
-        except asyncio.CancelledError:
-            if lease.cause is None:
+        except asyncio.CancelledError as error:
+            if not ended_from_outside(error):
+                # A library's own. It must cost neither the lane nor the line.
+                outcome = self._fault(item, error)
+            elif lease.cause is None:
                 raise
-            # The call was aborted because its shard ends; the lane goes on.
-            lane.uncancel()
-            return
+            else:
+                # The call was aborted because its shard ends; the lane goes on.
+                lane.uncancel()
+                return
         except Exception as error:
             outcome = self._fault(item, error)
         finally:
@@ -183,7 +188,7 @@ class BackendUse:
         )
         return last
 
-    def _fault(self, item: Item, error: Exception) -> Result | None:
+    def _fault(self, item: Item, error: BaseException) -> Result | None:
         """An exception of ours: the line is tried again, and ends after the third. Nobody else notices."""
         self.dispatcher.meter.outcomes["broken"] += 1
         event("request_broke", level=logging.ERROR, backend=self.name, error=repr(error))

@@ -31,6 +31,8 @@ from slackwater.telemetry import event, meters
 
 # What is known of shards that could not be read is forgotten so long after they would have been tried again.
 UNREAD_SECONDS = 3600.0
+# A commit or a renewal that takes longer is stuck: its disk or its ledger does not answer.
+STEP_SECONDS = 60.0
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -135,7 +137,13 @@ class Worker:
         return [
             Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0, of=key),
             Loop(
-                "commit", self.commit, clock=clock, hint=self._commit_hint, idle_seconds=settings.commit_seconds, of=key
+                "commit",
+                self.commit,
+                clock=clock,
+                hint=self._commit_hint,
+                idle_seconds=settings.commit_seconds,
+                of=key,
+                step_seconds=STEP_SECONDS,
             ),
             Loop(
                 "renew",
@@ -145,6 +153,7 @@ class Worker:
                 idle_seconds=settings.heartbeat_seconds,
                 every=True,
                 of=key,
+                step_seconds=STEP_SECONDS,
             ),
         ]
 
@@ -375,6 +384,9 @@ class Worker:
         if self._started:
             for use in self.uses:
                 await use.dispatcher.engine.detach(use)
+        for lease in self._leases:
+            # Claimed after the end of the grace time.
+            self._abort(lease, Cause.SHUTDOWN)
         try:
             await self._journal.commit()
             await self._settle()
