@@ -91,8 +91,8 @@ class Stops:
         self._latencies = random.Random(seed)
         self._mood = MOODS["short"]
         self._open: dict[str, str] = {}
-        # Requests that must not come again, and how often each had come.
-        self._settled: dict[str, int] = {}
+        # Requests that must not come again: how often each had come, and at which stop.
+        self._settled: dict[str, tuple[int, str]] = {}
 
     def play(self, stops: int, *, kinds: tuple[str, ...] = KINDS, tell: bool = False) -> Report:
         """So many stops, then a server that ends everything, then the checks."""
@@ -106,7 +106,8 @@ class Stops:
                 kind = kinds[number % len(kinds)]
                 self._stop(kind)
                 if tell and (number + 1) % 10 == 0:
-                    print(f"stop {number + 1}: {self.report.sent_again} sent again", file=sys.stderr)
+                    shown = self.report.faults[:3]
+                    print(f"stop {number + 1}: {self.report.sent_again} sent again {shown or ''}", file=sys.stderr)
             self._mood = MOODS["short"]
             server = self._server()
             try:
@@ -159,7 +160,9 @@ class Stops:
         for text, moments in self.backend.answered.copy().items():
             # An answer to a call of an earlier life was heard by nobody.
             if server.started <= self.backend.received[text][-1] <= moments[-1] <= settled_at:
-                self._settled.setdefault(text, len(self.backend.received[text]))
+                early = settled_at - moments[-1]
+                said = f"stop {report.stops} ({kind}, {took:.2f} s), {early:.2f} s before the limit"
+                self._settled.setdefault(text, (len(self.backend.received[text]), said))
         report.settled = len(self._settled)
         # The engine goes on with calls that nobody waits for; the next life must not meet them.
         while self.backend.in_flight:
@@ -183,10 +186,10 @@ class Stops:
             self.report.faults.append(f"unborn: exit code {code}")
 
     def _see_who_came_again(self) -> None:
-        for text, times in list(self._settled.items()):
+        for text, (times, said) in list(self._settled.items()):
             if len(self.backend.received[text]) > times:
                 self.report.sent_again += 1
-                self.report.faults.append(f"sent again: {text}")
+                self.report.faults.append(f"{text} was sent again, answered at {said}")
                 del self._settled[text]
 
     # Moments
