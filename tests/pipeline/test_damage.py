@@ -18,7 +18,7 @@ from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.rereading import TRIES_DAMAGED, TRIES_REFUSED
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.ports import BlobRange
-from slackwater.telemetry import counters
+from slackwater.telemetry import counters, meters
 from tests.pipeline.engines import GOOD, Answer, ScriptedEngine, Service, inline, refusal, served
 
 LINES, SHARD_LINES = 30, 10
@@ -429,7 +429,7 @@ def test_damage_is_counted(tmp_path: Path) -> None:
     """Each try is an event with a count, and so is what is lost in the end."""
 
     async def story(service: Service) -> None:
-        before = dict(counters)
+        before, seen, lost = dict(counters), dict(meters.damage_seen), dict(meters.lines_lost)
         batch_id = await service.batch(TEXTS, shard_lines=SHARD_LINES)
         rewrite(input_of(service, batch_id), DAMAGE["a word"][0])
         service.serve(ScriptedEngine(service.loop))
@@ -440,5 +440,8 @@ def test_damage_is_counted(tmp_path: Path) -> None:
         grown = {name: counters[name] - before.get(name, 0) for name in counters}
         assert grown["shard_unreadable"] == grown["batch_unreadable"] == TRIES_DAMAGED
         assert grown["input_lost"] == grown["results_lost"] == 1
+        for what in ("input", "results"):
+            assert meters.damage_seen[what] - seen[what] == TRIES_DAMAGED
+            assert meters.lines_lost[what] - lost[what] == 1
 
     served(tmp_path, story)

@@ -28,10 +28,11 @@ from slackwater.telemetry import event, meters
 
 
 class Unreadable(Exception):
-    """Bytes of a batch could not be read; the cause says why."""
+    """The input or the results of a batch could not be read; the cause says why."""
 
-    def __init__(self, cause: OSError) -> None:
+    def __init__(self, what: str, cause: OSError) -> None:
         super().__init__(str(cause))
+        self.what = what
         self.cause = cause
 
 
@@ -61,25 +62,28 @@ class Finalizer:
             ending = _Ending(self._ledger, self._blobs, batch, salvages=batch.id in self._given_up)
             output, error = await self._write_files(ending) if batch.counts.total else (None, None)
         except Unreadable as unreadable:
-            self._could_not_read(batch, unreadable.cause)
+            self._could_not_read(batch, unreadable.what, unreadable.cause)
             return Pace.BUSY
         except Exception:
             # One batch that cannot be ended must not keep the others from it.
             self._stumbled.add(batch.id)
             raise
         await self._end(batch, output, error, lost=ending.lost_completed)
+        meters.lines_lost["results"] += ending.lost
         self._unread.pop(batch.id, None)
         self._given_up.discard(batch.id)
         return Pace.BUSY
 
-    def _could_not_read(self, batch: Batch, cause: OSError) -> None:
+    def _could_not_read(self, batch: Batch, what: str, cause: OSError) -> None:
         """Tries it again later, and after the last time ends the batch with what can be read."""
         reading = self._unread.setdefault(batch.id, Rereading())
         last = reading.failed(damaged=isinstance(cause, Damaged), now=self._clock.monotonic())
+        meters.damage_seen[what] += 1
         event(
             "batch_unreadable",
             level=logging.ERROR if last else logging.WARNING,
             batch=batch.id,
+            what=what,
             tries=reading.tries,
             error=repr(cause),
         )
@@ -164,8 +168,10 @@ class _Ending:
 
     def __init__(self, ledger: Ledger, blobs: BlobStore, batch: Batch, *, salvages: bool) -> None:
         self.batch = batch
+        self.lost = 0
+        """Results that are lost."""
         self.lost_completed = 0
-        """Results in the output log that are lost."""
+        """Those of them that were in the output log."""
         self._ledger = ledger
         self._blobs = blobs
         self._salvages = salvages
@@ -196,7 +202,7 @@ class _Ending:
             try:
                 await segment_lines.check(self._blobs, place, checksums)
             except OSError as error:
-                raise Unreadable(error) from error
+                raise Unreadable("results", error) from error
             await copy.add(place)
             return 0
         kept = await segment_lines.salvaged(
@@ -217,6 +223,7 @@ class _Ending:
         seen = self._seen[index]
         lost = [line for line in range(shard.lines) if is_done(shard.done, line) and line not in seen]
         if lost:
+            self.lost += len(lost)
             event("results_lost", level=logging.ERROR, batch=self.batch.id, shard=index, lines=len(lost))
             await self._write_errors(shard, lost, RESULT_UNREADABLE, error)
 
@@ -233,7 +240,7 @@ class _Ending:
             data = await read_shard(self._blobs, shard)
         except OSError as unread:
             if not self._salvages:
-                raise Unreadable(unread) from unread
+                raise Unreadable("input", unread) from unread
             data, _ = await salvaged_shard(self._blobs, shard)
         ids, (code, message) = ids_of(data, shard.lines), reason
         writer = LineWriter(shard_digest(self.batch.id, shard.index))

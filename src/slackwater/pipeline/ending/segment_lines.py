@@ -11,7 +11,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.sending.checksums import found_again, unpacked
+from slackwater.core.sending.checksums import found_again, packed
 from slackwater.core.sending.lines import LineWriter
 from slackwater.pipeline.sending.shard_lines import AROUND_BYTES, Damaged, shard_digest
 from slackwater.ports import BlobRange, BlobStore
@@ -40,21 +40,22 @@ async def check(blobs: BlobStore, place: BlobRange, checksums: bytes) -> None:
         if not place.length or await _read(blobs, place.key, end - 1, 1) == b"\n":
             return
         raise Damaged(f"{place.key} does not end with a line at byte {end}")
-    wanted = unpacked(checksums)
-    number = running = 0
+    at = running = 0
     position, end = place.offset, place.offset + place.length
     while position < end:
         piece = await _read(blobs, place.key, position, min(PIECE_BYTES, end - position))
         if not piece:
             raise Damaged(f"{place.key} ends at byte {position}, and byte {end} is named")
         position += len(piece)
-        for line in io.BytesIO(piece):
-            running = crc32(line, running)
-            if line.endswith(b"\n"):
-                if number == len(wanted) or running != wanted[number]:
-                    raise Damaged(f"{place.key} has changed before byte {position}")
-                number, running = number + 1, 0
-    if number < len(wanted):
+        lines = list(io.BytesIO(piece))
+        rest = b"" if piece.endswith(b"\n") else lines.pop()
+        if lines:
+            sums = packed([crc32(lines[0], running), *map(crc32, lines[1:])])
+            if sums != checksums[at : at + len(sums)]:
+                raise Damaged(f"{place.key} has changed before byte {position}")
+            at, running = at + len(sums), 0
+        running = crc32(rest, running)
+    if at < len(checksums) or running:
         raise Damaged(f"{place.key} has fewer lines before byte {end} than were written")
 
 

@@ -19,7 +19,7 @@ from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
 from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
 from slackwater.ports import BlobStore, Clock
-from slackwater.telemetry import Work, counters, event, work_in_hand
+from slackwater.telemetry import Work, counters, event, meters, work_in_hand
 
 # After a fault of ours, a line is tried again after so long.
 FAULT_SECONDS = 1.0
@@ -177,6 +177,7 @@ class BackendUse:
         trial = item.trial = item.trial or Trial()
         reading = trial.reading = trial.reading or Rereading()
         last = reading.failed(damaged=isinstance(error, Damaged), now=self._clock.monotonic())
+        meters.damage_seen["input"] += 1
         event(
             "line_unreadable",
             level=logging.ERROR if last else logging.WARNING,

@@ -240,6 +240,7 @@ class Worker:
             del self._unread[key]
         reading = self._unread.setdefault(shard.batch_id, Rereading())
         last = reading.failed(damaged=isinstance(error, Damaged), now=now)
+        meters.damage_seen["input"] += 1
         event(
             "shard_unreadable",
             level=logging.ERROR if last else logging.WARNING,
@@ -313,6 +314,7 @@ class Worker:
         missing = [line for line in range(lease.lines_seen, shard.lines) if not is_done(done, line)]
         event("lines_missing", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=len(missing))
         lease.lines_seen = shard.lines
+        meters.lines_lost["input"] += len(missing)
         for line in missing:
             self._keep(lease, coded(lease, line, "", INPUT_UNREADABLE))
         if not missing:
