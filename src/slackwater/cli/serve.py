@@ -36,6 +36,9 @@ from slackwater.wiring import check_backends, fetcher_of, open_service, sender_o
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
 
+# What stops it: the first gently, the second at once.
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @click.command("serve")
 @click.option(
@@ -95,6 +98,9 @@ def command(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config, directory, listener, metrics, demo=config_path is None))
+        for number in SIGNALS:
+            # Everything is done. One that comes now must not look like a death.
+            signal.signal(number, signal.SIG_IGN)
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -205,6 +211,10 @@ async def _serve(
         if tracing is not None:
             await tracing.close()
         click.echo("stopped; the same command continues where this ended", err=True)
+    for number in SIGNALS:
+        # The loop takes its own handlers along.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, lambda *_: os._exit(130))
 
 
 def _told_to_stop() -> asyncio.Event:
@@ -217,7 +227,7 @@ def _told_to_stop() -> asyncio.Event:
             os._exit(130)
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     return stopping
 
