@@ -26,8 +26,10 @@ from tests.crash.rounds import Report as Lines
 from tests.server import SERVE, Server
 
 GRACE_SECONDS = 2.0
-# After the grace time: the last commit, leases given back, connections closed. Far more than that takes.
+# After the grace time: the last commit, leases given back, connections closed. Where nothing else runs on the machine.
 MARGIN_SECONDS = 3.0
+# What does not end by then will not.
+STUCK_SECONDS = 30.0
 # What came a second before the grace ended is durable.
 SETTLED_SECONDS = 1.0
 LONG_SECONDS = 2 * GRACE_SECONDS
@@ -77,7 +79,7 @@ def main() -> None:
         name: getattr(report.lines, name) for name in ("batches", "lines", "lost", "doubled", "torn", "miscounted")
     }
     print(json.dumps(shown, indent=2))
-    sys.exit(0 if report.sound() else 1)
+    sys.exit(0 if report.sound() and report.worst_seconds < GRACE_SECONDS + MARGIN_SECONDS else 1)
 
 
 class Stops:
@@ -145,7 +147,7 @@ class Stops:
                     settled_at, expected = time.monotonic() - COMMIT_SECONDS - COMMIT_SLACK, 130
                     server.process.send_signal(signal.SIGTERM)
             try:
-                code = server.process.wait(GRACE_SECONDS + MARGIN_SECONDS)
+                code = server.process.wait(GRACE_SECONDS + STUCK_SECONDS)
             except subprocess.TimeoutExpired:
                 code = None
             took = time.monotonic() - signalled
@@ -177,7 +179,7 @@ class Stops:
         time.sleep(self.chance.uniform(0.0, 1.5))
         process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(GRACE_SECONDS + MARGIN_SECONDS)
+            code = process.wait(GRACE_SECONDS + STUCK_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
             process.kill()
