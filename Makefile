@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-engine bench clean
+.PHONY: help install demo test lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-engine bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -62,6 +62,9 @@ test-crash: $(VENV)/installed test-kill-points ## Kill a running server 200 time
 
 test-kill-points: $(VENV)/installed ## Kill a server once between any two steps (about 15 minutes)
 	$(BIN)/python -m tests.crash.kill_points
+
+test-stops: $(VENV)/installed ## Stop a loaded server gently 200 times (about 20 minutes)
+	$(BIN)/python -m tests.crash.stops --stops 200
 
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh

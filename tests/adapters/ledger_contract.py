@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
+from msgspec import structs
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, WindowElapsed
@@ -292,6 +293,57 @@ class LedgerContract:
             ]
             first = (await ledger.segments("batch-0", limit=1))[0][0]
             assert len(await ledger.segments("batch-0", after=first)) == 1
+
+        run(story)
+
+    def test_checksums_are_kept_with_what_they_are_of(self, run: Any) -> None:
+        """Those of a shard come with it; those of ranges that share a row follow one another, as the ranges do."""
+
+        async def story(ledger: Ledger) -> None:
+            new = batch()
+            await ledger.add_batch(new)
+            cut = [NewShard(offset=0, length=30, lines=3, tokens=3, checksums=b"abcdefghijkl")]
+            await ledger.accept_batch(
+                new.id, deployment="d", endpoint="/chat/completions", total=3, tokens=3, shards=cut
+            )
+            await ledger.enqueue([new.id], now=1)
+            await ledger.rank_shards(new.id, [0.0])
+            shard = await claimed(ledger)
+            (unfinished,) = await ledger.unfinished_shards(new.id)
+            assert shard.checksums == unfinished.checksums == b"abcdefghijkl"
+            for line in range(3):
+                results = segment(shard, line, offset=10 * line if line < 2 else 500)
+                sums = structs.replace(results, output_checksums=b"sum%d" % line, error_checksums=b"")
+                await ledger.commit_segments([sums], now=1, lease_seconds=9)
+            rows = [each for _, each in await ledger.segments(new.id)]
+            assert [(each.output_checksums, each.error_checksums) for each in rows] == [
+                (b"sum0sum1", b""),
+                (b"sum2", b""),
+            ]
+            await ledger.finish_shard(new.id, 0, epoch=1)
+            done = await ledger.shard(new.id, 0)
+            assert done is not None
+            assert (done.done, done.lines, done.places) == (b"\x07", 3, shard.places)
+            assert await ledger.shard(new.id, 1) is None
+            assert await ledger.shard("nobody", 0) is None
+
+        run(story)
+
+    def test_lost_results_have_failed(self, run: Any) -> None:
+        """What was completed and cannot be read any more is in the error file; what it has used stays."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger)
+            shard = await claimed(ledger)
+            await ledger.commit_segments([segment(shard, 0, 1, 2, failed=1)], now=1, lease_seconds=9)
+            await ledger.finish_shard("batch-0", 0, epoch=1)
+            assert await ledger.begin_finalizing(now=8) is not None
+            ended = await ledger.publish_files("batch-0", output=file(8), error=file(9), now=9, lost=2)
+            assert ended is not None
+            assert ended.status is Status.COMPLETED
+            assert ended.counts == RequestCounts(total=3, completed=0, failed=3)
+            assert ended.usage == Usage(input_tokens=3)
+            assert await ledger.enqueued_tokens("d") == 0
 
         run(story)
 

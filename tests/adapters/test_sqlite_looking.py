@@ -87,7 +87,7 @@ NOT_POLLED = {
     *("audit_of_resource", "newest_audit", "newest_audit_of_resource", "deployments", "put_deployment"),
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
     *("session", "delete_session", "batch_counts", "overview_rows", "add_batch_text", "waiting_between"),
-    *("queue_position", "results_behind"),
+    *("queue_position", "results_behind", "shard"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

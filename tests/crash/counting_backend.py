@@ -1,6 +1,6 @@
 """A backend that remembers every request it ever got, for longer than the servers that are killed over it.
 
-It runs on a thread of the test process, answers chat completions after a fixed latency, and knows for each request when it
+It runs on a thread of the test process, answers chat completions after a latency, and knows for each request when it
 came and when it was answered. Requests are told apart by the text of their last message.
 """
 
@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 # What every answer says that it has read.
 INPUT_TOKENS = 10
@@ -17,8 +18,9 @@ INPUT_TOKENS = 10
 class CountingBackend:
     """`with CountingBackend(latency=0.05) as backend:` serves on `backend.url` until the end of the block."""
 
-    def __init__(self, *, latency: float, port: int = 0) -> None:
-        self._latency = latency
+    def __init__(self, *, latency: float | Callable[[], float], port: int = 0) -> None:
+        """`latency` in seconds; where it is called, each request has its own."""
+        self._latency = latency if callable(latency) else lambda: latency
         self._port = port
         self.received: dict[str, list[float]] = defaultdict(list)
         self.answered: dict[str, list[float]] = defaultdict(list)
@@ -79,7 +81,7 @@ class CountingBackend:
         self.received[text].append(time.monotonic())
         self.in_flight += 1
         try:
-            await asyncio.sleep(self._latency)
+            await asyncio.sleep(self._latency())
         finally:
             self.in_flight -= 1
         self.answered[text].append(time.monotonic())

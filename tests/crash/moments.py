@@ -48,6 +48,7 @@ LEDGER_READS = frozenset(
         "results_behind",
         "segments",
         "session",
+        "shard",
         "unfinished_shards",
         "unranked",
         "upload",

@@ -117,6 +117,7 @@ def kill_rounds(scratch: Path, *, rounds: int, seed: int, lines: int, tell: bool
                         batch = server.batch(batch_id)
                 if batch["status"] == "completed":
                     check_files(report, server, batch, prefix, lines)
+                    check_account(report, server)
                     batch_id = ""
         finally:
             server.kill()
@@ -186,7 +187,10 @@ def check_files(report: Report, server: Server, batch: dict[str, Any], prefix: s
     report.lines += len(seen)
     report.lost += sum(1 for number in range(lines) if f"{prefix}-{number}" not in seen)
     report.doubled += sum(count - 1 for count in seen.values())
-    # Nothing else runs now, so the account of all days is that of the batches so far.
+
+
+def check_account(report: Report, server: Server) -> None:
+    """Nothing else runs now, so the account of all days is that of the batches so far."""
     begin = datetime.now(UTC).date() - timedelta(days=300)
     (account,) = server.call("GET", f"/usage?start={begin}&group_by=")["data"]
     report.miscounted += abs(account["input_tokens"] - INPUT_TOKENS * report.completed)

@@ -14,6 +14,7 @@ from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import BackendError
+from slackwater.core.sending.checksums import checksum_of, packed
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy
@@ -139,11 +140,11 @@ class Outcome:
 class Service:
     """A ledger, a disk, engines, and the workers of some deployments over them."""
 
-    def __init__(self, loop: VirtualLoop, folder: Path) -> None:
+    def __init__(self, loop: VirtualLoop, folder: Path, *, blobs: DiskBlobs | None = None) -> None:
         self.loop = loop
         self.clock = VirtualClock(loop)
         self.folder = folder
-        self.blobs = DiskBlobs(folder, run=inline)
+        self.blobs = blobs or DiskBlobs(folder, run=inline)
         self.ledger = SqlLedger.open(":memory:", inline=True)
         self.hint = Hint()
         self.engines: dict[int, Engine] = {}
@@ -203,8 +204,10 @@ class Service:
         post.start()
         return worker
 
-    async def batch(self, texts: Sequence[str], *, deployment: str = "d", shard_lines: int = 1000) -> str:
-        """A batch with a line for each text, enqueued and ready to be worked on."""
+    async def batch(
+        self, texts: Sequence[str], *, deployment: str = "d", shard_lines: int = 1000, checksums: bool = True
+    ) -> str:
+        """A batch with a line for each text, enqueued and ready to be worked on; without checksums as old versions made it."""
         batch_id = f"batch-{len(self.batches)}"
         self.batches.append(batch_id)
         rows = []
@@ -233,7 +236,8 @@ class Service:
         for first in range(0, len(rows), shard_lines):
             cut = rows[first : first + shard_lines]
             length = sum(map(len, cut))
-            shards.append(NewShard(offset=offset, length=length, lines=len(cut), tokens=len(cut)))
+            sums = packed([checksum_of(row) for row in cut]) if checksums else b""
+            shards.append(NewShard(offset=offset, length=length, lines=len(cut), tokens=len(cut), checksums=sums))
             offset += length
         assert await self.ledger.accept_batch(
             batch_id, deployment=deployment, endpoint=PATH, total=len(rows), tokens=len(rows), shards=shards
@@ -291,11 +295,11 @@ async def inline(function: Callable[..., T], *arguments: Any) -> T:
     return function(*arguments)
 
 
-def served(folder: Path, story: Callable[[Service], Awaitable[T]]) -> T:
+def served(folder: Path, story: Callable[[Service], Awaitable[T]], *, blobs: DiskBlobs | None = None) -> T:
     """Runs a story over a service, and ends it."""
 
     async def whole(loop: VirtualLoop) -> T:
-        service = Service(loop, folder)
+        service = Service(loop, folder, blobs=blobs)
         try:
             return await story(service)
         finally:

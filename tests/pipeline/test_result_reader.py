@@ -214,6 +214,26 @@ def test_a_cursor_into_the_middle_of_a_line(play: Any) -> None:
     play(story)
 
 
+def test_a_damaged_line_hides_no_other(play: Any) -> None:
+    """Bytes of a log that have changed: whoever watches the batch sees the other lines, also behind a cursor."""
+
+    async def story(world: World) -> None:
+        await world.journal([0, 1, 2], good(0) + b"\xff" * 30 + b"\n" + good(2))
+        await world.journal([3, 4], bad(3)[:-9] + b"\n" + bad(4), outcome="error")
+        page = await world.reader.page(await world.batch(), seen={}, limit=10)
+        assert sorted(line.custom_id for _, line in page.lines) == ["task-0", "task-2", "task-4"]
+        assert not page.more
+        await world.journal([5], good(5))
+        after = await world.reader.page(await world.batch(), seen=page.seen, limit=10)
+        assert [line.custom_id for _, line in after.lines] == ["task-5"]
+        failed, groups = await world.groups.of(await world.batch())
+        assert (failed, [each.count for each in groups]) == (2, [1])
+        assert (await world.finder.find(await world.batch(), "task-2")).result == good(2).rstrip()
+        assert (await world.finder.find(await world.batch(), "task-3")).result is None
+
+    play(story)
+
+
 def test_errors_in_groups(play: Any) -> None:
     """Counted once however often somebody asks, the largest first; too many codes are one group."""
 

@@ -36,6 +36,9 @@ from slackwater.wiring import check_backends, fetcher_of, open_service, sender_o
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
 
+# What stops it: the first gently, the second at once.
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @click.command("serve")
 @click.option(
@@ -95,6 +98,9 @@ def command(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config, directory, listener, metrics, demo=config_path is None))
+        for number in SIGNALS:
+            # Everything is done. One that comes now must not look like a death.
+            signal.signal(number, signal.SIG_IGN)
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -164,6 +170,7 @@ async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Serv
 async def _serve(
     config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, demo: bool
 ) -> None:
+    stopping = _told_to_stop()
     give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
     offload = ProcessOffload()
@@ -183,17 +190,6 @@ async def _serve(
         sign_in = sign_in_of(config, service.clock)
         entrance = entrance_to(config, service, offload, keys, verifier, tracing, sign_in)
         app = build_app(entrance, studio_routes() if config.studio.enabled else ())
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_signal() -> None:
-            if stopping.is_set():
-                logging.getLogger("slackwater").warning("second signal: leaving at once; the journal has what counts")
-                os._exit(130)
-            stopping.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:
@@ -215,6 +211,25 @@ async def _serve(
         if tracing is not None:
             await tracing.close()
         click.echo("stopped; the same command continues where this ended", err=True)
+    for number in SIGNALS:
+        # The loop takes its own handlers along.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, lambda *_: os._exit(130))
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first signal. The second one ends the process at once."""
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            logging.getLogger("slackwater").warning("second signal: leaving at once; the journal has what counts")
+            os._exit(130)
+        stopping.set()
+
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stopping
 
 
 def _metrics_app(config: Config, monitor: "Monitor", entrance: Entrance) -> ASGIApp:

@@ -110,6 +110,12 @@ def _nobody() -> None:
     """Wakes nobody."""
 
 
+def ended_from_outside(error: BaseException) -> bool:
+    """Whether somebody has cancelled the running task. A library raises the same where a future of its own was cancelled."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and bool(task.cancelling())
+
+
 class Loop:
     """One stage, repeated."""
 
@@ -124,11 +130,13 @@ class Loop:
         every: bool = False,
         of: str = "",
         then: Callable[[], None] = _nobody,
+        step_seconds: float | None = None,
     ) -> None:
         """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short.
 
         `of` is the deployment that a stage works for, where it works for one. `then` is called after each step that has done
-        something, to wake who may have something to do now.
+        something, to wake who may have something to do now. `step_seconds` is how long a step may take before the stage is
+        said to be stuck; None: as long as it likes.
         """
         self.name = name
         self.of = of
@@ -142,37 +150,53 @@ class Loop:
         self._idle_seconds = idle_seconds
         self._every = every
         self._then = then
+        self._step_seconds = step_seconds
+        self._begun: float | None = None
         self._ending = asyncio.Event()
 
     def end(self) -> None:
         """Lets `run` return after the step that is under way. A step is never interrupted, only waiting is."""
         self._ending.set()
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the step that is under way has taken longer than a step of this stage may."""
+        if self._step_seconds is None or self._begun is None:
+            return False
+        return self._clock.monotonic() - self._begun > self._step_seconds
+
     async def run(self) -> None:
-        """Repeats until `end`."""
+        """Repeats until `end`, whatever goes wrong."""
         back_off = BACK_OFF_FIRST
         while not self._ending.is_set():
             # What is hinted at while the step looks elsewhere must not be lost.
             seen = self._hint.count
+            self._begun = self._clock.monotonic()
             try:
                 pace = await self._step()
+                if pace is Pace.BUSY:
+                    self._then()
             except StorageFull as error:
+                self._begun = None
                 meters.stage_failures[self._stage, "storage_full"] += 1
                 event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
                 await self._wait(self._clock.sleep(back_off))
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if ended_from_outside(error):
+                    raise
+                self._begun = None
                 self.failures += 1
                 meters.stage_failures[self._stage, "fault"] += 1
-                event("stage_failed", level=logging.ERROR, stage=self.name, retry_in=back_off, error=repr(error))
+                of = {"deployment": self.of} if self.of else {}
+                event("stage_failed", level=logging.ERROR, stage=self.name, **of, retry_in=back_off, error=repr(error))
                 logging.getLogger("slackwater").debug("stage %s", self.name, exc_info=True)
                 await self._wait(self._clock.sleep(back_off))
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
+            self._begun = None
             back_off, self.failures = BACK_OFF_FIRST, 0
-            if pace is Pace.BUSY:
-                self._then()
             if self._every:
                 await self._wait(self._clock.sleep(self._idle_seconds))
             elif pace is Pace.BUSY:

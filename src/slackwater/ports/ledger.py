@@ -248,8 +248,17 @@ class Ledger(AccountLedger, SessionLedger, WatchingLedger, WebhookLedger, Protoc
         ...
 
     async def unfinished_shards(self, batch_id: str) -> list[UnfinishedShard]: ...
-    async def publish_files(self, batch_id: str, *, output: File | None, error: File | None, now: int) -> Batch | None:
-        """Files, ids, status, and tokens back, in one transaction. None if somebody else has ended the batch."""
+    async def shard(self, batch_id: str, index: int) -> UnfinishedShard | None:
+        """Any shard of a batch that has not ended."""
+        ...
+
+    async def publish_files(
+        self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
+    ) -> Batch | None:
+        """Files, ids, status, and tokens back, in one transaction. None if somebody else has ended the batch.
+
+        `lost` of the results that were completed could not be read any more: they count as failed from now on.
+        """
         ...
 
     # Keeping house

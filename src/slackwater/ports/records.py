@@ -36,6 +36,8 @@ class NewShard(Struct, frozen=True, kw_only=True):
     length: int
     lines: int
     tokens: int
+    checksums: bytes = b""
+    """One for each line (core/sending/checksums.py)."""
 
 
 class Shard(Struct, frozen=True, kw_only=True):
@@ -53,6 +55,8 @@ class Shard(Struct, frozen=True, kw_only=True):
     batch_created_at: int = 0
     batch_unbegun: bool = False
     """Whether no request of the batch had a result when this was leased."""
+    checksums: bytes = b""
+    """One for each line; empty where validation was of a version that made none."""
 
 
 class Segment(Struct, frozen=True, kw_only=True):
@@ -71,6 +75,9 @@ class Segment(Struct, frozen=True, kw_only=True):
     """Where the backends stand that answered."""
     mended: int = 0
     """How many of the completed ones had an answer that was not quite JSON."""
+    output_checksums: bytes = b""
+    error_checksums: bytes = b""
+    """One for each line of a range, in its order; empty for those that an older version wrote."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):
@@ -86,12 +93,13 @@ class LeaseState(Struct, frozen=True, kw_only=True):
 
 
 class UnfinishedShard(Struct, frozen=True, kw_only=True):
-    """A shard with lines that never ran, as the finalizer needs it to write their error lines."""
+    """A shard as the finalizer needs it to write error lines: for those that never ran, or whose results are lost."""
 
     index: int
     places: tuple[BlobRange, ...]
     lines: int
     done: bytes
+    checksums: bytes = b""
 
 
 class Waiting(Struct, frozen=True, kw_only=True):

@@ -112,6 +112,17 @@ ENQUEUED_LIMIT = _gauge(
 
 COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group of results durable.")
 JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
+DAMAGE_SEEN = _counter(
+    "damage_seen",
+    "Tries to read an input or results that failed, because bytes had changed, were missing, or the disk said no. Most are "
+    "tried again.",
+    "what",
+)
+LINES_LOST = _counter(
+    "lines_lost",
+    "Requests that ended with an error because their line in the input, or their result, could not be read any more.",
+    "what",
+)
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
 MEMORY_BUDGET = _gauge(
@@ -178,6 +189,8 @@ METRICS = (
     ENQUEUED_LIMIT,
     COMMIT,
     JOURNAL_BYTES,
+    DAMAGE_SEEN,
+    LINES_LOST,
     DATA_FREE,
     MEMORY_BUDGET,
     MEMORY_HELD,

@@ -304,7 +304,7 @@ class Service:
         loops = self.loops()
         if self._readiness is not None:
             await self._readiness.first_look()
-            self._readiness.started(lambda: [*loops, *self.fleet.loops()])
+            self._readiness.started(lambda: [*self._loops, *self.fleet.watched()])
             look = self._readiness.step
             watch = self.progress.step
             # Whoever can be asked whether it is ready can be asked how it gets on.

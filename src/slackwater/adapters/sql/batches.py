@@ -134,7 +134,16 @@ class SqlBatches(SqlPart):
             db.executemany(
                 self._sql.text("add_shard"),
                 [
-                    (row["seq"], index, deployment, shard.offset, shard.length, shard.lines, shard.tokens)
+                    (
+                        row["seq"],
+                        index,
+                        deployment,
+                        shard.offset,
+                        shard.length,
+                        shard.lines,
+                        shard.tokens,
+                        shard.checksums,
+                    )
                     for index, shard in enumerate(shards)
                 ],
             )
@@ -187,7 +196,9 @@ class SqlBatches(SqlPart):
 
         return await self._sql.write(work)
 
-    async def publish_files(self, batch_id: str, *, output: File | None, error: File | None, now: int) -> Batch | None:
+    async def publish_files(
+        self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
+    ) -> Batch | None:
         def work(db: sqlite3.Connection) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or row["stage"] != Stage.ENDING:
@@ -196,7 +207,7 @@ class SqlBatches(SqlPart):
                 if file is not None:
                     self._sql.run(db, "add_file", file_row(file))
             ids = {"output": output.id if output else None, "error": error.id if error else None}
-            self._sql.run(db, "set_files", ids | {"seq": row["seq"]})
+            self._sql.run(db, "set_files", ids | {"seq": row["seq"], "lost": lost})
             status = Status(row["status"])
             if status is Status.CANCELLING:
                 event = Event.PUBLISHED_CANCELLED

@@ -113,6 +113,7 @@ class SqlLedger:
     release_leases = part(SqlShards.release_leases)
     segments = part(SqlShards.segments)
     unfinished_shards = part(SqlShards.unfinished_shards)
+    shard = part(SqlShards.shard)
 
     # Quota and scheduling
     waiting = part(SqlQueue.waiting)

@@ -83,8 +83,8 @@ UPDATE batch SET deployment = :deployment, dispatch_endpoint = :endpoint, total 
 WHERE seq = :seq;
 
 -- name: add_shard!
-INSERT INTO shard (batch_seq, idx, deployment, offset_, length, lines, tokens, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'queued');
+INSERT INTO shard (batch_seq, idx, deployment, offset_, length, lines, tokens, checksums, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued');
 
 -- name: set_errors!
 UPDATE batch SET errors = :errors WHERE seq = :seq;
@@ -132,7 +132,7 @@ WHERE (batch_seq, idx) = (
     WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL
       AND batch_seq NOT IN (SELECT seq FROM batch WHERE id IN (SELECT value FROM json_each(:skip)))
     ORDER BY rank, batch_seq, idx LIMIT 1)
-RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment;
+RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment, checksums;
 
 -- name: renew_lease!
 UPDATE shard SET lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
@@ -166,16 +166,20 @@ ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
     reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens;
 
 -- name: last_segment
-SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length FROM segment
+SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length, output_checksums, error_checksums
+FROM segment
 WHERE batch_seq = :batch_seq AND idx = :idx AND epoch = :epoch ORDER BY seq DESC LIMIT 1;
 
 -- name: add_segment!
-INSERT INTO segment (batch_seq, idx, epoch, output_key, output_offset, output_length, error_key, error_offset, error_length)
-VALUES (:batch_seq, :idx, :epoch, :output_key, :output_offset, :output_length, :error_key, :error_offset, :error_length);
+INSERT INTO segment (batch_seq, idx, epoch, output_key, output_offset, output_length, error_key, error_offset, error_length,
+                     output_checksums, error_checksums)
+VALUES (:batch_seq, :idx, :epoch, :output_key, :output_offset, :output_length, :error_key, :error_offset, :error_length,
+        :output_checksums, :error_checksums);
 
 -- name: extend_segment!
 UPDATE segment SET output_key = :output_key, output_offset = :output_offset, output_length = :output_length,
-                   error_key = :error_key, error_offset = :error_offset, error_length = :error_length
+                   error_key = :error_key, error_offset = :error_offset, error_length = :error_length,
+                   output_checksums = :output_checksums, error_checksums = :error_checksums
 WHERE seq = :seq;
 
 -- name: set_shard_state!
@@ -187,7 +191,7 @@ WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.sta
 
 -- name: segments
 SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,
-       error_length
+       error_length, output_checksums, error_checksums
 FROM segment JOIN batch ON batch.seq = segment.batch_seq
 WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
 
@@ -203,12 +207,19 @@ SELECT * FROM batch WHERE stage = 'running' AND shards_done = shards ORDER BY se
 SELECT * FROM batch WHERE stage = 'ending' AND shards_in_hand = 0 ORDER BY seq LIMIT :limit;
 
 -- name: unfinished_shards
-SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, batch.input_blob
+SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, shard.checksums, batch.input_blob
 FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.state != 'done' ORDER BY shard.idx;
 
+-- name: shard
+SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, shard.checksums, batch.input_blob
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx;
+
 -- name: set_files!
-UPDATE batch SET output_file_id = :output, error_file_id = :error WHERE seq = :seq;
+-- Results that were completed and cannot be read any more are in the error file, and have failed.
+UPDATE batch SET output_file_id = :output, error_file_id = :error, completed = completed - :lost, failed = failed + :lost
+WHERE seq = :seq;
 
 -- name: forget_shards!
 DELETE FROM shard WHERE batch_seq = :seq;

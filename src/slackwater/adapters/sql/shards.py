@@ -21,6 +21,16 @@ def _places(input_blob: str, row: sqlite3.Row) -> tuple[BlobRange, ...]:
     return (BlobRange(key=input_blob, offset=row["offset_"], length=row["length"]),)
 
 
+def _unfinished(row: sqlite3.Row) -> UnfinishedShard:
+    return UnfinishedShard(
+        index=row["idx"],
+        places=_places(row["input_blob"], row),
+        lines=row["lines"],
+        done=row["done"],
+        checksums=row["checksums"],
+    )
+
+
 class SqlShards(SqlPart):
     """The methods of the port that concern shards."""
 
@@ -54,6 +64,7 @@ class SqlShards(SqlPart):
                     deployment=row["deployment"],
                     batch_created_at=batch["created_at"],
                     batch_unbegun=not batch["completed"] + batch["failed"],
+                    checksums=row["checksums"],
                 )
             return None
 
@@ -136,15 +147,17 @@ class SqlShards(SqlPart):
     def _record(self, db: sqlite3.Connection, segment: Segment, place: dict[str, Any]) -> None:
         """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one."""
         last = self._sql.one(db, "last_segment", place)
+        checksums = {"output_checksums": segment.output_checksums, "error_checksums": segment.error_checksums}
         if last is not None:
             output_continues, output = joined(range_record(last, "output"), segment.output)
             error_continues, error = joined(range_record(last, "error"), segment.error)
             if output_continues and error_continues:
                 ranges = range_row("output", output) | range_row("error", error)
-                self._sql.run(db, "extend_segment", ranges | {"seq": last["seq"]})
+                checksums = {name: last[name] + more for name, more in checksums.items()}
+                self._sql.run(db, "extend_segment", ranges | checksums | {"seq": last["seq"]})
                 return
         ranges = range_row("output", segment.output) | range_row("error", segment.error)
-        self._sql.run(db, "add_segment", place | ranges)
+        self._sql.run(db, "add_segment", place | ranges | checksums)
 
     async def finish_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -206,6 +219,8 @@ class SqlShards(SqlPart):
                     done=b"",
                     counts=RequestCounts(),
                     usage=Usage(),
+                    output_checksums=row["output_checksums"],
+                    error_checksums=row["error_checksums"],
                 ),
             )
             for row in rows
@@ -213,9 +228,9 @@ class SqlShards(SqlPart):
 
     async def unfinished_shards(self, batch_id: str) -> list[UnfinishedShard]:
         rows = await self._sql.database.read(lambda db: self._sql.all(db, "unfinished_shards", {"id": batch_id}))
-        return [
-            UnfinishedShard(
-                index=row["idx"], places=_places(row["input_blob"], row), lines=row["lines"], done=row["done"]
-            )
-            for row in rows
-        ]
+        return [_unfinished(row) for row in rows]
+
+    async def shard(self, batch_id: str, index: int) -> UnfinishedShard | None:
+        values = {"id": batch_id, "idx": index}
+        row = await self._sql.database.read(lambda db: self._sql.one(db, "shard", values))
+        return None if row is None else _unfinished(row)

@@ -145,6 +145,8 @@ class PrometheusPage:
     def _of_storage(self, moment: Moment) -> Iterator[Family]:
         yield _histograms(names.COMMIT, [((), self._meters.commit_seconds)])
         yield _family(names.JOURNAL_BYTES, [((), self._meters.journal_bytes)])
+        yield _family(names.DAMAGE_SEEN, _by_name(self._meters.damage_seen))
+        yield _family(names.LINES_LOST, _by_name(self._meters.lines_lost))
         yield _family(names.DATA_FREE, [((), moment.free_bytes)])
         memory = moment.memory
         yield _family(names.MEMORY_BUDGET, [((), memory.bytes_max)])

@@ -22,6 +22,7 @@ from msgspec import Struct
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.request import Reply
+from slackwater.core.sending.rereading import Rereading
 
 # A line is refused for good by so many refusals, and told "busy" by so many waits over so many seconds.
 REFUSALS_MAX = 2
@@ -92,6 +93,7 @@ class Trial:
         "door",
         "faults",
         "last",
+        "reading",
         "refusals",
         "unjudged",
         "unread",
@@ -104,6 +106,8 @@ class Trial:
         """Calls that count."""
         self.refusals = self.waits = self.deaths = self.faults = self.unread = 0
         self.waits_since = 0.0
+        self.reading: Rereading | None = None
+        """Its body could not be read again."""
         self.last: Setback | None = None
         self.door: Door | None = None
         """Where it failed last."""

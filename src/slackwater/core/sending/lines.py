@@ -4,6 +4,7 @@ Bytes of the answer are kept as they came: a line is glued together around them.
 replaced, because a line of a JSON Lines file must not have any (inside strings JSON forbids them raw).
 """
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ TOKENS_MAX = 2**40
 PIECE_BYTES = 1 << 20
 TAIL = b'},"error":null}\n'
 SPACE = b" \t\n\r\x0b\x0c"
+LINE_NUMBER = re.compile(rb"[0-9a-f]{8}")
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
 
 
@@ -178,6 +180,14 @@ class LineWriter:
             TAIL,
         )
 
+    def place_of(self, text: bytes) -> int | None:
+        """Which line of the shard it is that begins so; None where it is none of this shard."""
+        begin, _, _ = self._head.partition(b"%08x")
+        number = text[len(begin) : len(begin) + 8]
+        if not text.startswith(begin) or not LINE_NUMBER.fullmatch(number):
+            return None
+        return int(number, 16)
+
     def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:
         """A line for a request that brought no HTTP answer or never ran, newline included (spec 4.3)."""
         error = _encode({"code": code, "message": message})
@@ -185,6 +195,11 @@ class LineWriter:
 
 
 BATCH_CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")
+RESULT_UNREADABLE = (
+    "result_unreadable",
+    "This request was processed, but its result cannot be read any more: the bytes on the disk have changed or are gone. It was "
+    "not sent a second time, because it may have been paid for. Run this line in a new batch.",
+)
 BATCH_EXPIRED = (
     "batch_expired",
     "This request could not be executed before the completion window expired.",

@@ -13,7 +13,8 @@ from slackwater.core.batch import Batch, Status
 from slackwater.core.errors import Conflict, QuotaExceeded
 from slackwater.core.files.file import File, FileLimits, Purpose
 from slackwater.core.input.validation import is_blank
-from slackwater.core.sending.lines import read_input_line
+from slackwater.pipeline.sending.endings import INPUT_UNREADABLE
+from slackwater.pipeline.sending.shard_lines import id_of
 from slackwater.ports import BlobRange, BlobStore, Clock, Ledger, Offload
 from slackwater.telemetry import event
 
@@ -23,10 +24,17 @@ GONE = (
 )
 
 
+class _Error(Struct):
+    """Why a line has no answer."""
+
+    code: str | None = None
+
+
 class _Id(Struct):
     """A line of a results file."""
 
     custom_id: str
+    error: _Error | None = None
 
 
 _decode = msgspec.json.Decoder(_Id).decode
@@ -110,13 +118,19 @@ class BatchRetries:
 def pick_lines(blobs: BlobStore, input_key: str, results_key: str, named: bool) -> list[tuple[int, int]]:
     """Offset and length of the runs of input lines whose id is in a results file, or (`named` false) is not in it."""
     with blobs.reader(results_key) as results:
-        ids = {_decode(line).custom_id for line in results}
+        found = [_decode(line) for line in results]
+    # Lines whose bytes in the input have changed are not tried again as what they have become.
+    damaged = {each.custom_id for each in found if each.error is not None and each.error.code == INPUT_UNREADABLE[0]}
+    ids = {each.custom_id for each in found} - damaged
     runs: list[tuple[int, int]] = []
     position = 0
     with blobs.reader(input_key) as lines:
         for line in lines:
             start, position = position, position + len(line)
-            if is_blank(line) or (read_input_line(line).custom_id in ids) is not named:
+            if is_blank(line):
+                continue
+            custom_id = id_of(line)
+            if not custom_id or custom_id in damaged or (custom_id in ids) is not named:
                 continue
             if runs and sum(runs[-1]) == start:
                 runs[-1] = (runs[-1][0], runs[-1][1] + len(line))

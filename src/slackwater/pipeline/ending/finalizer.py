@@ -2,20 +2,38 @@
 
 The output file is the journaled lines, copied range by range without passing through memory; lines that never ran get a
 coded error line here. Files are durable before the one transaction that names them; a crash in between repeats the work
-under new keys. Before: worker. After: download.
+under new keys. What is read is compared with its checksums first: what stays damaged costs its own lines, which end with a
+coded error line too, and never the end of the batch. Before: worker. After: download.
 """
 
-import io
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 
 from slackwater.core.batch import Batch, EmptyFiles, Status
 from slackwater.core.files.file import File, Purpose
-from slackwater.core.input.validation import is_blank
-from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, LineWriter, read_input_line
+from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, RESULT_UNREADABLE, LineWriter
+from slackwater.core.sending.rereading import Rereading
+from slackwater.pipeline.ending import segment_lines
 from slackwater.pipeline.loops import Pace
-from slackwater.pipeline.sending.shard_lines import read_shard, shard_digest
-from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, UnfinishedShard
+from slackwater.pipeline.sending.shard_lines import (
+    Damaged,
+    ids_of,
+    is_done,
+    read_shard,
+    salvaged_shard,
+    shard_digest,
+)
+from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, Segment, UnfinishedShard
 from slackwater.telemetry import event, meters
+
+
+class Unreadable(Exception):
+    """The input or the results of a batch could not be read; the cause says why."""
+
+    def __init__(self, what: str, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.what = what
+        self.cause = cause
 
 
 class Finalizer:
@@ -27,27 +45,60 @@ class Finalizer:
         self._clock = clock
         self._new_file_id = new_file_id
         self._stumbled: set[str] = set()
+        # Batches whose bytes could not be read, and those that are to be ended with what can be read of them.
+        self._unread: dict[str, Rereading] = {}
+        self._given_up: set[str] = set()
 
     async def step(self) -> Pace:
         """Publishes the oldest batch that is through."""
-        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled)
+        now = self._clock.monotonic()
+        waiting = {key for key, each in self._unread.items() if now < each.until and key not in self._given_up}
+        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled | waiting)
         if batch is None:
             # Those that could not be ended are tried again when nobody else waits.
             self._stumbled.clear()
             return Pace.IDLE
         try:
-            output, error = await self._write_files(batch) if batch.counts.total else (None, None)
+            ending = _Ending(self._ledger, self._blobs, batch, salvages=batch.id in self._given_up)
+            output, error = await self._write_files(ending) if batch.counts.total else (None, None)
+        except Unreadable as unreadable:
+            self._could_not_read(batch, unreadable.what, unreadable.cause)
+            return Pace.BUSY
         except Exception:
-            # One batch whose bytes cannot be read must not keep the others from ending.
+            # One batch that cannot be ended must not keep the others from it.
             self._stumbled.add(batch.id)
             raise
-        ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=int(self._clock.now()))
+        await self._end(batch, output, error, lost=ending.lost_completed)
+        meters.lines_lost["results"] += ending.lost
+        self._unread.pop(batch.id, None)
+        self._given_up.discard(batch.id)
+        return Pace.BUSY
+
+    def _could_not_read(self, batch: Batch, what: str, cause: OSError) -> None:
+        """Tries it again later, and after the last time ends the batch with what can be read."""
+        reading = self._unread.setdefault(batch.id, Rereading())
+        last = reading.failed(damaged=isinstance(cause, Damaged), now=self._clock.monotonic())
+        meters.damage_seen[what] += 1
+        event(
+            "batch_unreadable",
+            level=logging.ERROR if last else logging.WARNING,
+            batch=batch.id,
+            what=what,
+            tries=reading.tries,
+            error=repr(cause),
+        )
+        if last:
+            self._given_up.add(batch.id)
+
+    async def _end(self, batch: Batch, output: File | None, error: File | None, *, lost: int) -> None:
+        now = int(self._clock.now())
+        ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=now, lost=lost)
         mine = {file.blob for file in (output, error) if file is not None}
         if ended is None:
             # Somebody else has ended it, and perhaps removed what we read from: only theirs count.
             for key in mine:
                 await self._blobs.delete(key)
-            return Pace.BUSY
+            return
         meters.batch_ended(
             ended.status.value, created_at=ended.created_at, expires_at=ended.expires_at, now=self._clock.now()
         )
@@ -62,17 +113,21 @@ class Finalizer:
             failed=ended.counts.failed,
             total=ended.counts.total,
         )
-        await self._clean(batch, keep=mine)
-        return Pace.BUSY
+        try:
+            await self._clean(batch, keep=mine)
+        except OSError as fault:
+            # The batch has ended all the same; the next start sweeps.
+            event("not_cleaned", level=logging.WARNING, batch=batch.id, error=repr(fault))
 
-    async def _write_files(self, batch: Batch) -> tuple[File | None, File | None]:
+    async def _write_files(self, ending: "_Ending") -> tuple[File | None, File | None]:
         # Each attempt has keys of its own: a late one must not overwrite what an earlier one has published.
+        batch = ending.batch
         keys = [(file_id := self._new_file_id(), f"results/{batch.id}/{file_id}") for _ in range(2)]
         output, error = await self._blobs.create(keys[0][1]), await self._blobs.create(keys[1][1])
         try:
-            await self._copy_segments(batch.id, output, error)
+            await ending.copy_segments(output, error)
             for shard in await self._ledger.unfinished_shards(batch.id):
-                await self._write_never_run(batch, shard, error)
+                await ending.write_never_run(shard, error)
             return (
                 await self._publish(batch, output, *keys[0], filename=batch.policies.output_filename),
                 await self._publish(batch, error, *keys[1], filename=batch.policies.error_filename),
@@ -80,32 +135,6 @@ class Finalizer:
         finally:
             await output.discard()
             await error.discard()
-
-    async def _copy_segments(self, batch_id: str, output: BlobWriter, error: BlobWriter) -> None:
-        copies = (_Copy(output), _Copy(error))
-        after = 0
-        while page := await self._ledger.segments(batch_id, after=after):
-            for sequence, segment in page:
-                after = sequence
-                await copies[0].add(segment.output)
-                await copies[1].add(segment.error)
-        for copy in copies:
-            await copy.flush()
-
-    async def _write_never_run(self, batch: Batch, shard: UnfinishedShard, error: BlobWriter) -> None:
-        code, message = BATCH_CANCELLED if batch.status is Status.CANCELLING else BATCH_EXPIRED
-        data = await read_shard(self._blobs, shard.places)
-        writer = LineWriter(shard_digest(batch.id, shard.index))
-        texts = []
-        line = 0
-        for text in io.BytesIO(data):
-            if is_blank(text):
-                continue
-            if not (line >> 3 < len(shard.done) and shard.done[line >> 3] >> (line & 7) & 1):
-                custom_id = read_input_line(text).custom_id
-                texts.append(writer.unanswered(line, custom_id, code=code, message=message))
-            line += 1
-        await error.write(b"".join(texts))
 
     async def _publish(self, batch: Batch, writer: BlobWriter, file_id: str, key: str, *, filename: str) -> File | None:
         size = writer.size
@@ -132,6 +161,90 @@ class Finalizer:
         await self._blobs.delete(f"logs/{batch.id}/")
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
+
+
+class _Ending:
+    """One try to write the lines of a batch. Raises Unreadable, unless it `salvages` what can be read."""
+
+    def __init__(self, ledger: Ledger, blobs: BlobStore, batch: Batch, *, salvages: bool) -> None:
+        self.batch = batch
+        self.lost = 0
+        """Results that are lost."""
+        self.lost_completed = 0
+        """Those of them that were in the output log."""
+        self._ledger = ledger
+        self._blobs = blobs
+        self._salvages = salvages
+        # By shard, which lines have a result that is what was written.
+        self._seen: dict[int, set[int]] = {}
+
+    async def copy_segments(self, output: BlobWriter, error: BlobWriter) -> None:
+        """Writes the results, and an error line for each one that is lost."""
+        copies = (_Copy(output), _Copy(error))
+        completed = after = 0
+        while page := await self._ledger.segments(self.batch.id, after=after):
+            for sequence, segment in page:
+                after = sequence
+                completed += await self._copy(segment, segment.output, segment.output_checksums, copies[0])
+                await self._copy(segment, segment.error, segment.error_checksums, copies[1])
+        for copy in copies:
+            await copy.flush()
+        if self._salvages:
+            self.lost_completed = max(0, self.batch.counts.completed - completed)
+            for index in sorted(self._seen):
+                await self._write_lost(index, error)
+
+    async def _copy(self, segment: Segment, place: BlobRange | None, checksums: bytes, copy: "_Copy") -> int:
+        """Copies a range, or what can be read of it; then it is known how many lines that are."""
+        if place is None:
+            return 0
+        if not self._salvages:
+            try:
+                await segment_lines.check(self._blobs, place, checksums)
+            except OSError as error:
+                raise Unreadable("results", error) from error
+            await copy.add(place)
+            return 0
+        kept = await segment_lines.salvaged(
+            self._blobs, place, checksums, batch_id=segment.batch_id, index=segment.index
+        )
+        seen = self._seen.setdefault(segment.index, set())
+        new = [each for each in kept if each.line not in seen]
+        for each in new:
+            seen.add(each.line)
+            await copy.add(each.place)
+        return len(new)
+
+    async def _write_lost(self, index: int, error: BlobWriter) -> None:
+        """An error line for each line of a shard that has a result which is not there any more."""
+        shard = await self._ledger.shard(self.batch.id, index)
+        if shard is None:
+            return
+        seen = self._seen[index]
+        lost = [line for line in range(shard.lines) if is_done(shard.done, line) and line not in seen]
+        if lost:
+            self.lost += len(lost)
+            event("results_lost", level=logging.ERROR, batch=self.batch.id, shard=index, lines=len(lost))
+            await self._write_errors(shard, lost, RESULT_UNREADABLE, error)
+
+    async def write_never_run(self, shard: UnfinishedShard, error: BlobWriter) -> None:
+        """An error line for each line of a shard that never ran."""
+        reason = BATCH_CANCELLED if self.batch.status is Status.CANCELLING else BATCH_EXPIRED
+        never_run = [line for line in range(shard.lines) if not is_done(shard.done, line)]
+        await self._write_errors(shard, never_run, reason, error)
+
+    async def _write_errors(
+        self, shard: UnfinishedShard, lines: Iterable[int], reason: tuple[str, str], error: BlobWriter
+    ) -> None:
+        try:
+            data = await read_shard(self._blobs, shard)
+        except OSError as unread:
+            if not self._salvages:
+                raise Unreadable("input", unread) from unread
+            data, _ = await salvaged_shard(self._blobs, shard)
+        ids, (code, message) = ids_of(data, shard.lines), reason
+        writer = LineWriter(shard_digest(self.batch.id, shard.index))
+        await error.write(b"".join([writer.unanswered(line, ids[line], code=code, message=message) for line in lines]))
 
 
 class _Copy:

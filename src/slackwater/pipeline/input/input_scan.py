@@ -13,6 +13,7 @@ from slackwater.core.batch import BatchError
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.tokens import TokenCounter, TokenSample, shares
 from slackwater.core.input.validation import InputChecker
+from slackwater.core.sending.checksums import checksum_of, packed
 from slackwater.ports import BlobStore, NewShard
 
 SHARD_LINES_MAX = 1000
@@ -49,21 +50,27 @@ class ShardCutter:
         self._start = self._end = self._lines = 0
         self.cuts: list[tuple[int, int, int]] = []
         """Offset, bytes and requests of each run."""
+        self.checksums: list[bytes] = []
+        """Those of the requests of each run."""
+        self._checksums: list[int] = []
 
-    def add(self, start: int, end: int) -> None:
-        """Adds the request that lies in these bytes of the file."""
+    def add(self, start: int, end: int, checksum: int = 0) -> None:
+        """Adds the request that lies in these bytes of the file, which have that checksum."""
         if self._lines and (self._lines >= self._lines_max or end - self._start > self._bytes_max):
             self.finish()
         if not self._lines:
             self._start = start
         self._end = end
         self._lines += 1
+        self._checksums.append(checksum)
 
     def finish(self) -> None:
         """Ends the run, if there is one."""
         if self._lines:
             self.cuts.append((self._start, self._end - self._start, self._lines))
             self._lines = 0
+            self.checksums.append(packed(self._checksums))
+            self._checksums.clear()
 
 
 def scan_input(
@@ -97,8 +104,10 @@ def scan_input(
         deployment=verdict.deployment,
         endpoint=verdict.endpoint,
         shards=[
-            NewShard(offset=offset, length=length, lines=lines, tokens=weight)
-            for (offset, length, lines), weight in zip(cuts, weights, strict=True)
+            NewShard(offset=offset, length=length, lines=lines, tokens=weight, checksums=checksums)
+            for (offset, length, lines), weight, checksums in zip(
+                cuts, weights, cutter.checksums if cuts else (), strict=True
+            )
         ],
     )
 
@@ -109,7 +118,7 @@ def _read(blobs: BlobStore, key: str, checker: InputChecker, cutter: ShardCutter
         for line in file:
             start, position = position, position + len(line)
             if checker.feed(line):
-                cutter.add(start, position)
+                cutter.add(start, position, checksum_of(line))
                 if checker.faultless:
                     sample.offer(line)
     cutter.finish()

@@ -17,6 +17,7 @@ from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
 from slackwater.core.sending.deployment import Capabilities, Deployment
+from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger, Offload, Span, SpanKind, Tracing
@@ -64,11 +65,17 @@ class Validator:
         self._allowance = allowance
         self._tracing = tracing
         self._stumbles: dict[str, int] = {}
+        # Files that the disk did not give.
+        self._unread: dict[str, Rereading] = {}
 
     async def step(self) -> Pace:
         """Validates the oldest batch that waits for it."""
-        # A file that the scan stumbled over waits until the others are through.
-        batch = await self._ledger.next_to_validate(skip=self._stumbles) or await self._ledger.next_to_validate()
+        # A file that the scan stumbled over waits until the others are through, one that could not be read until the disk
+        # has had a while.
+        now = self._clock.monotonic()
+        waiting = {key for key, each in self._unread.items() if now < each.until}
+        batch = await self._ledger.next_to_validate(skip={*self._stumbles, *waiting})
+        batch = batch or await self._ledger.next_to_validate(skip=waiting)
         if batch is None:
             return Pace.IDLE
         begun = self._clock.monotonic()
@@ -105,6 +112,20 @@ class Validator:
             # Deleted between the look at the file and the creation of the batch.
             await self._give_up(batch, f"The input file '{batch.input_file_id}' has been deleted. Upload it again.")
             return Pace.BUSY
+        except OSError as fault:
+            reading = self._unread.setdefault(batch.id, Rereading())
+            last = reading.failed(damaged=False, now=self._clock.monotonic())
+            meters.damage_seen["input"] += 1
+            event(
+                "input_unreadable",
+                level=logging.ERROR if last else logging.WARNING,
+                batch=batch.id,
+                tries=reading.tries,
+                error=repr(fault),
+            )
+            if last:
+                await self._give_up(batch, "The input file could not be read. Upload it again.")
+            return Pace.BUSY
         except Exception as fault:
             stumbles = self._stumbles[batch.id] = self._stumbles.get(batch.id, 0) + 1
             event("scan_failed", level=logging.ERROR, batch=batch.id, time=stumbles, error=repr(fault))
@@ -115,6 +136,7 @@ class Validator:
                 return Pace.BUSY
             return Pace.IDLE
         self._stumbles.pop(batch.id, None)
+        self._unread.pop(batch.id, None)
         if span is not None:
             span.note({"slackwater.batch.requests": scan.total, "slackwater.batch.tokens": scan.tokens})
             if scan.errors:
@@ -179,6 +201,7 @@ class Validator:
 
     async def _give_up(self, batch: Batch, message: str) -> None:
         self._stumbles.pop(batch.id, None)
+        self._unread.pop(batch.id, None)
         await self._reject(batch, [BatchError(code="invalid_request", message=message)], count=1)
 
     async def _reject(self, batch: Batch, errors: list[BatchError], *, count: int) -> None:

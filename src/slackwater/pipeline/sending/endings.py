@@ -4,6 +4,7 @@ from slackwater.core.sending.answers import refusal_body
 from slackwater.core.sending.judgement import Verdict
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.telemetry import meters
 
 INTERNAL_ERROR = (
     "internal_error",
@@ -24,6 +25,7 @@ ENGINE_STOPPED = (
 def ended(item: Item, verdict: Verdict) -> Result:
     """The result of a line that ends by a verdict."""
     if verdict is Verdict.UNREADABLE:
+        meters.lines_lost["input"] += 1
         return coded(item.lease, item.line, item.custom_id, INPUT_UNREADABLE)
     if verdict is Verdict.CULPRIT:
         code, message = ENGINE_STOPPED

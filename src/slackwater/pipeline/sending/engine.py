@@ -19,6 +19,7 @@ from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.reach import Reach
+from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.feed import Item
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
@@ -96,6 +97,8 @@ class Engine:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._row: deque[Use] = deque()
         self._watcher: asyncio.Task[None] | None = None
+        self.failures = 0
+        """Looks at what is shut that went wrong, in a row."""
         self._changed = asyncio.Event()
         self._probes: set[asyncio.Task[None]] = set()
         # Whether there has ever been a line that goes alone: it costs a look at every use.
@@ -371,8 +374,16 @@ class Engine:
         while True:
             self._changed.clear()
             now = self._clock.monotonic()
-            self._probe_due(now)
-            self._call_where_open(now)
+            try:
+                self._probe_due(now)
+                self._call_where_open(now)
+                self.failures = 0
+            except Exception as error:
+                # Without it nothing that is shut would ever be opened again.
+                self.failures += 1
+                event("engine_unwatched", level=logging.ERROR, engine=self.name, error=repr(error))
+                await self._clock.sleep(min(LOOK_SECONDS, LANE_SECONDS * self.failures))
+                continue
             changed = asyncio.ensure_future(self._changed.wait())
             sleeping = asyncio.ensure_future(self._clock.sleep(self._rest(now)))
             try:
@@ -414,9 +425,12 @@ class Engine:
         door, begun = use.door, self._clock.monotonic()
         try:
             found = await use.probe()
-        except BaseException:
+        except (Exception, asyncio.CancelledError) as error:
             door.unprobed()
-            raise
+            if ended_from_outside(error):
+                raise
+            event("probe_broke", level=logging.ERROR, engine=self.name, error=repr(error))
+            return
         now = self._clock.monotonic()
         if found is None:
             # There is no such request for this endpoint: lines find out.

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.checksums import custom_id_in
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Trial, Verdict
@@ -69,6 +70,7 @@ class Lease:
         "done",
         "exhausted",
         "in_flight",
+        "keeps",
         "path",
         "shard",
         "size",
@@ -77,8 +79,10 @@ class Lease:
         "writer",
     )
 
-    def __init__(self, shard: Shard, data: bytes, circuit: Circuit | None = None) -> None:
+    def __init__(self, shard: Shard, data: bytes, circuit: Circuit | None = None, *, keeps: bool = False) -> None:
+        """`keeps`: these are not the bytes of the input, so that they cannot be let go and read again."""
         self.shard = shard
+        self.keeps = keeps
         self.path = shard.endpoint
         self.done = shard.done
         self.circuit = circuit or Circuit()
@@ -137,7 +141,8 @@ class Lease:
             if done and line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
                 continue
             request = read_request(line, text)
-            return Item(self, line, start, stop, stop - start, request, "" if request is None else request.custom_id)
+            custom_id = custom_id_in(text) if request is None else request.custom_id
+            return Item(self, line, start, stop, stop - start, request, custom_id)
         self._at = at
         self.exhausted = True
         return None
@@ -148,7 +153,7 @@ class Lease:
 
     def let_go(self) -> int:
         """Forgets the bytes; what waits is read again. Returns how many they were."""
-        if self._data is None or not self.exhausted:
+        if self._data is None or not self.exhausted or self.keeps:
             return 0
         self._data = None
         return self.size
@@ -179,6 +184,7 @@ class Item(Struct, eq=False):
     def read(self, text: bytes) -> Request | None:
         """Parses the line again."""
         self.request = request = read_request(self.line, text)
+        self.custom_id = (self.custom_id or custom_id_in(text)) if request is None else request.custom_id
         return request
 
 

@@ -8,9 +8,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.loops import Loop
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.worker import Worker
 from slackwater.telemetry import event, meters
 
@@ -45,6 +48,20 @@ class Post:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.worker.stop()
+
+
+class EngineWatch(Struct, frozen=True):
+    """The watch over an engine of a deployment, for whoever asks whether everything runs."""
+
+    of: str
+    engine: Engine
+    name: str = "engine"
+    stuck: bool = False
+
+    @property
+    def failures(self) -> int:
+        """Looks in a row that went wrong."""
+        return self.engine.failures
 
 
 class Fleet:
@@ -122,9 +139,13 @@ class Fleet:
         """Those that send now, each with the key of its deployment."""
         return [(key, each) for key, post in self._posts.items() for each in post.worker.dispatchers]
 
-    def loops(self) -> list[Loop]:
-        """What repeats for all of them."""
-        return [loop for post in self._posts.values() for loop in post.loops]
+    def watched(self) -> list["Loop | EngineWatch"]:
+        """What must run for all of them: what repeats, and the watch over each engine."""
+        watched: list[Loop | EngineWatch] = []
+        for key, post in self._posts.items():
+            watched += post.loops
+            watched += [EngineWatch(key, use.dispatcher.engine) for use in post.worker.uses]
+        return watched
 
     @property
     def in_flight(self) -> int:

@@ -6,16 +6,22 @@ what comes under an old epoch, so a worker that was written off can never add a 
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from zlib import crc32
 
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.checksums import packed
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.feed import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
 from slackwater.telemetry import DeploymentMeter, counters, event, meters
+
+# So much of a large result is summed up at a time: about a millisecond.
+SUMMED_BYTES = 4 << 20
 
 
 class Pending:
@@ -52,7 +58,15 @@ class Pending:
                     texts.append(result.text)
         return texts
 
-    def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
+    async def checksums(self, outcome: Outcome) -> bytes:
+        """Those of the same lines."""
+        sums: list[int] = []
+        for result in self.results:
+            if result.outcome is outcome:
+                sums.append(await _summed(result.parts) if result.parts else crc32(result.text))
+        return packed(sums)
+
+    async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         """What the ledger is to know of them."""
         shard = lease.shard
         done = bytearray((shard.lines + 7) // 8)
@@ -85,7 +99,20 @@ class Pending:
             model=model,
             regions=tuple(sorted(regions)),
             mended=mended,
+            output_checksums=await self.checksums(Outcome.COMPLETED),
+            error_checksums=await self.checksums(Outcome.FAILED),
         )
+
+
+async def _summed(parts: Sequence[bytes]) -> int:
+    """The checksum of a large line, made a piece at a time, so that everybody has a turn in between."""
+    checksum = 0
+    for part in parts:
+        view = memoryview(part)
+        for start in range(0, len(view), SUMMED_BYTES):
+            checksum = crc32(view[start : start + SUMMED_BYTES], checksum)
+            await asyncio.sleep(0)
+    return checksum
 
 
 class _Logs(Struct):
@@ -222,7 +249,7 @@ class Journal:
             )
             errors = await self._append(batch_id, "error", [taken[lease].texts(Outcome.FAILED) for lease in leases])
             for lease, output, error in zip(leases, outputs, errors, strict=True):
-                segments[lease] = taken[lease].segment(lease, output, error)
+                segments[lease] = await taken[lease].segment(lease, output, error)
         return segments
 
     async def _append(self, batch_id: str, kind: str, parts: list[list[bytes]]) -> list[BlobRange | None]:

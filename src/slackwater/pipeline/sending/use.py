@@ -12,13 +12,15 @@ from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
-from slackwater.core.sending.request import Request, Result
+from slackwater.core.sending.request import Result
+from slackwater.core.sending.rereading import Rereading
+from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
-from slackwater.pipeline.sending.shard_lines import read_line
+from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
 from slackwater.ports import BlobStore, Clock
-from slackwater.telemetry import Work, counters, event, work_in_hand
+from slackwater.telemetry import Work, counters, event, meters, work_in_hand
 
 # After a fault of ours, a line is tried again after so long.
 FAULT_SECONDS = 1.0
@@ -101,18 +103,17 @@ class BackendUse:
         outcome: Result | Setback | None
         try:
             request = item.request
-            if request is None:
-                request, now = await self._read(item), self._clock.monotonic()
-            if request is None:
-                outcome = ended(item, Verdict.UNREADABLE)
-            else:
-                outcome = await self.dispatcher.attempt(item, request, now)
-        except asyncio.CancelledError:
-            if lease.cause is None:
+            outcome = await (self._again(item) if request is None else self.dispatcher.attempt(item, request, now))
+        except asyncio.CancelledError as error:
+            if not ended_from_outside(error):
+                # A library's own. It must cost neither the lane nor the line.
+                outcome = self._fault(item, error)
+            elif lease.cause is None:
                 raise
-            # The call was aborted because its shard ends; the lane goes on.
-            lane.uncancel()
-            return
+            else:
+                # The call was aborted because its shard ends; the lane goes on.
+                lane.uncancel()
+                return
         except Exception as error:
             outcome = self._fault(item, error)
         finally:
@@ -134,7 +135,9 @@ class BackendUse:
         """A call has not ended its line: it waits, to be judged when its time has come."""
         trial = item.trial = item.trial or Trial()
         if setback is None:
-            self._feed.park(item, FAULT_SECONDS)
+            reading = trial.reading
+            wait = 0.0 if reading is None else reading.until - self._clock.monotonic()
+            self._feed.park(item, max(FAULT_SECONDS, wait))
             return
         now = setback.ended
         kind = setback.evidence.kind
@@ -153,15 +156,41 @@ class BackendUse:
         if setback.reply is not None:
             self._keep(item.lease, ended(item, Verdict.FAIL))
 
-    async def _read(self, item: Item) -> Request | None:
-        """The body of a line that has waited, from memory or from the input."""
+    async def _again(self, item: Item) -> Result | Setback | None:
+        """Sends a line that has waited. Its body comes from memory or from the input; None: it could not be read yet."""
         lease = item.lease
         text = lease.text_of(item)
         if text is None:
-            text = await read_line(self._blobs, lease.shard.places, item.start, item.stop)
-        return item.read(text)
+            try:
+                text = await read_line(self._blobs, lease.shard, item.line, item.start, item.stop)
+            except OSError as error:
+                if not self._last_try(item, error):
+                    return None
+                text = await salvaged_line(self._blobs, lease.shard, item.line)
+        request = item.read(text)
+        if request is None:
+            return ended(item, Verdict.UNREADABLE)
+        return await self.dispatcher.attempt(item, request, self._clock.monotonic())
 
-    def _fault(self, item: Item, error: Exception) -> Result | None:
+    def _last_try(self, item: Item, error: OSError) -> bool:
+        """A line could not be read again. Returns whether that is not to be tried again."""
+        shard = item.lease.shard
+        trial = item.trial = item.trial or Trial()
+        reading = trial.reading = trial.reading or Rereading()
+        last = reading.failed(damaged=isinstance(error, Damaged), now=self._clock.monotonic())
+        meters.damage_seen["input"] += 1
+        event(
+            "line_unreadable",
+            level=logging.ERROR if last else logging.WARNING,
+            batch=shard.batch_id,
+            shard=shard.index,
+            line=item.line,
+            tries=reading.tries,
+            error=repr(error),
+        )
+        return last
+
+    def _fault(self, item: Item, error: BaseException) -> Result | None:
         """An exception of ours: the line is tried again, and ends after the third. Nobody else notices."""
         self.dispatcher.meter.outcomes["broken"] += 1
         event("request_broke", level=logging.ERROR, backend=self.name, error=repr(error))

@@ -18,20 +18,21 @@ from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy, Verdict
 from slackwater.core.sending.request import Result
+from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
 from slackwater.pipeline.sending.journal import Journal
-from slackwater.pipeline.sending.shard_lines import read_shard
+from slackwater.pipeline.sending.shard_lines import Damaged, is_done, read_shard, salvaged_shard
 from slackwater.pipeline.sending.use import BackendUse
 from slackwater.ports import BlobStore, Clock, Ledger, Shard
 from slackwater.telemetry import event, meters
 
-# A shard that cannot be read is tried so often, after waits that double from a second, before its lines end.
-READS_MAX = 5
-READ_SECONDS_FIRST = 1.0
-READ_SECONDS_MAX = 60.0
+# What is known of shards that could not be read is forgotten so long after they would have been tried again.
+UNREAD_SECONDS = 3600.0
+# A commit or a renewal that takes longer is stuck: its disk or its ledger does not answer.
+STEP_SECONDS = 60.0
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -49,13 +50,6 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     in_flight_bytes: int = 32 << 20
     # How long a stop waits for the answers that are on their way.
     grace_seconds: float = 20.0
-
-
-class Unread(Struct):
-    """A shard that could not be read: how often, and when it is tried again."""
-
-    tries: int = 0
-    until: float = 0.0
 
 
 class Worker:
@@ -123,7 +117,8 @@ class Worker:
         ]
         self._leases: list[Lease] = []
         self._circuits: dict[str, Circuit] = {}
-        self._unread: dict[tuple[str, int], Unread] = {}
+        # Batches that have a shard which could not be read.
+        self._unread: dict[str, Rereading] = {}
         self._commit_hint = Hint()
         self._claiming = False
         self._started = False
@@ -142,7 +137,13 @@ class Worker:
         return [
             Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0, of=key),
             Loop(
-                "commit", self.commit, clock=clock, hint=self._commit_hint, idle_seconds=settings.commit_seconds, of=key
+                "commit",
+                self.commit,
+                clock=clock,
+                hint=self._commit_hint,
+                idle_seconds=settings.commit_seconds,
+                of=key,
+                step_seconds=STEP_SECONDS,
             ),
             Loop(
                 "renew",
@@ -152,6 +153,7 @@ class Worker:
                 idle_seconds=settings.heartbeat_seconds,
                 every=True,
                 of=key,
+                step_seconds=STEP_SECONDS,
             ),
         ]
 
@@ -191,7 +193,7 @@ class Worker:
     async def _claim(self) -> Pace:
         now = self._clock.monotonic()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        skip = {*self._feed.unwilling(), *(key[0] for key, each in self._unread.items() if now < each.until)}
+        skip = {*self._feed.unwilling(), *(key for key, each in self._unread.items() if now < each.until)}
         shard = await self._ledger.claim_shard(
             [self.deployment],
             owner=self._owner,
@@ -201,46 +203,53 @@ class Worker:
         )
         if shard is None:
             return Pace.IDLE
-        data = await self._read(shard)
-        if data is None:
-            return Pace.BUSY
-        circuit = self._circuits.setdefault(shard.batch_id, Circuit())
-        lease = Lease(shard, data, circuit)
-        self._leases.append(lease)
-        self._feed.add(lease)
+        lease = await self._read(shard)
+        if lease is not None:
+            self._leases.append(lease)
+            self._feed.add(lease)
         return Pace.BUSY
 
-    async def _read(self, shard: Shard) -> bytes | None:
-        """The lines of a shard. None: they could not be read, and the shard is given back to be tried later.
+    async def _read(self, shard: Shard) -> Lease | None:
+        """The shard with its lines. None: they could not be read, and it is given back to be tried later.
 
-        After its last try it is empty, and so all of its lines are missing: they end with a word about it.
+        After its last try, those of its lines that are what they were are sent, and the others end with a word about it. The
+        batch has these tries once, and not for each of its shards.
         """
-        key = (shard.batch_id, shard.index)
+        salvaged = False
         try:
-            data = await read_shard(self._blobs, shard.places)
-        except OSError as error:
-            unread = self._unread.setdefault(key, Unread())
-            unread.tries += 1
-            event(
-                "shard_unreadable",
-                level=logging.ERROR,
-                batch=shard.batch_id,
-                shard=shard.index,
-                tries=unread.tries,
-                error=repr(error),
-            )
-            if unread.tries >= READS_MAX:
-                del self._unread[key]
-                return b""
-            gap = min(READ_SECONDS_MAX, READ_SECONDS_FIRST * 2 ** (unread.tries - 1))
-            unread.until = self._clock.monotonic() + gap
-            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
-            return None
+            try:
+                data = await read_shard(self._blobs, shard)
+                if (reading := self._unread.get(shard.batch_id)) is not None and not reading.spent:
+                    del self._unread[shard.batch_id]
+            except OSError as error:
+                if not self._last_try(shard, error):
+                    await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+                    return None
+                data, lost = await salvaged_shard(self._blobs, shard)
+                event("input_lost", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=lost)
+                salvaged = True
         except BaseException:
             await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             raise
-        self._unread.pop(key, None)
-        return data
+        return Lease(shard, data, self._circuits.setdefault(shard.batch_id, Circuit()), keeps=salvaged)
+
+    def _last_try(self, shard: Shard, error: OSError) -> bool:
+        """A shard could not be read. Returns whether it is not to be tried again."""
+        now = self._clock.monotonic()
+        for key in [key for key, each in self._unread.items() if now > each.until + UNREAD_SECONDS]:
+            del self._unread[key]
+        reading = self._unread.setdefault(shard.batch_id, Rereading())
+        last = reading.failed(damaged=isinstance(error, Damaged), now=now)
+        meters.damage_seen["input"] += 1
+        event(
+            "shard_unreadable",
+            level=logging.ERROR if last else logging.WARNING,
+            batch=shard.batch_id,
+            shard=shard.index,
+            tries=reading.tries,
+            error=repr(error),
+        )
+        return last
 
     # Results
 
@@ -302,13 +311,10 @@ class Worker:
     def _end_missing(self, lease: Lease) -> None:
         """Ends the lines that were counted and are not there."""
         shard, done = lease.shard, lease.shard.done
-        missing = [
-            line
-            for line in range(lease.lines_seen, shard.lines)
-            if not (line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1)
-        ]
+        missing = [line for line in range(lease.lines_seen, shard.lines) if not is_done(done, line)]
         event("lines_missing", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=len(missing))
         lease.lines_seen = shard.lines
+        meters.lines_lost["input"] += len(missing)
         for line in missing:
             self._keep(lease, coded(lease, line, "", INPUT_UNREADABLE))
         if not missing:
@@ -380,6 +386,9 @@ class Worker:
         if self._started:
             for use in self.uses:
                 await use.dispatcher.engine.detach(use)
+        for lease in self._leases:
+            # Claimed after the end of the grace time.
+            self._abort(lease, Cause.SHUTDOWN)
         try:
             await self._journal.commit()
             await self._settle()

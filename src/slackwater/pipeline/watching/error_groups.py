@@ -7,6 +7,7 @@ since. What is remembered is bounded, and can always be read again.
 import asyncio
 from collections import OrderedDict
 
+import msgspec
 from msgspec import Struct, field
 
 from slackwater.core.batch import Batch
@@ -60,7 +61,11 @@ class ErrorGroups:
             async for _, name, end, line in self._reader.lines(batch, seen=dict(known.seen), outcomes={Outcome.FAILED}):
                 known.seen[name] = end
                 known.failed += 1
-                _count(known.groups, read_result_line(line, failed=True))
+                try:
+                    _count(known.groups, read_result_line(line, failed=True))
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    # Damaged on the disk. What becomes of it is said when the batch ends.
+                    continue
         return known.failed, sorted(known.groups.values(), key=lambda group: -group.count)
 
 

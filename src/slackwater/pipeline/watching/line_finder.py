@@ -63,7 +63,7 @@ class LineFinder:
         needle = b'"custom_id":' + msgspec.json.encode(custom_id)
         for run in await self._reader.runs(batch, seen={}):
             try:
-                found = await self._scan(run.range, [needle], lambda line: read_custom_id(line) == custom_id)
+                found = await self._scan(run.range, [needle], lambda line: _result_id(line) == custom_id)
             except FileNotFoundError:
                 # The batch has just ended, or the file was deleted.
                 continue
@@ -118,6 +118,14 @@ def spellings_of(custom_id: str) -> list[bytes]:
     spellings += [each.replace("/", "\\/") for each in spellings]
     # Half a surrogate pair has no bytes of its own; a file in UTF-8 can have it escaped only.
     return [each.encode("utf-8", "surrogatepass") for each in dict.fromkeys(spellings)]
+
+
+def _result_id(line: bytes) -> str | None:
+    try:
+        return read_custom_id(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Damaged on the disk.
+        return None
 
 
 def _input_id(line: bytes) -> str | None:

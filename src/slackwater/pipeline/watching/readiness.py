@@ -7,10 +7,11 @@ time to time, because a service that is left alone would never find out that it 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from typing import Protocol
 
 from msgspec import Struct
 
-from slackwater.pipeline.loops import Loop, Pace
+from slackwater.pipeline.loops import Pace
 from slackwater.ports import Room, Writable
 
 # With the back-off of the loops: a stage that has failed for about six seconds.
@@ -30,7 +31,31 @@ STARTING = Unready("starting", "The service is starting: it opens its ledger and
 STOPPING = Unready("stopping", "The service is stopping. It finishes what is in flight and takes no new work.")
 
 
-def _named(loop: Loop) -> str:
+class Watched(Protocol):
+    """What must run, as far as is watched here."""
+
+    @property
+    def name(self) -> str:
+        """The stage."""
+        ...
+
+    @property
+    def of(self) -> str:
+        """The deployment that it works for, where it works for one."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """Steps in a row that went wrong."""
+        ...
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a step does not come back."""
+        ...
+
+
+def _named(loop: Watched) -> str:
     return f"'{loop.name}' of the deployment '{loop.of}'" if loop.of else f"'{loop.name}'"
 
 
@@ -51,10 +76,10 @@ class Readiness:
         self._room = room
         self._free_bytes_min = free_bytes_min
         self._short_of_room = False
-        self._loops: Callable[[], Sequence[Loop]] = lambda: ()
+        self._loops: Callable[[], Sequence[Watched]] = lambda: ()
         self._phase = Phase.STARTING
 
-    def started(self, loops: Callable[[], Sequence[Loop]]) -> None:
+    def started(self, loops: Callable[[], Sequence[Watched]]) -> None:
         """Everything runs; these are its stages, those of every deployment included."""
         self._loops = loops
         self._phase = Phase.RUNNING
@@ -80,6 +105,11 @@ class Readiness:
             Unready("stage_failing", f"The stage {_named(loop)} fails again and again; see the log of the service.")
             for loop in self._loops()
             if loop.failures >= FAILING_AFTER
+        ]
+        found += [
+            Unready("stage_stuck", f"A step of the stage {_named(loop)} does not come back; look at the disk.")
+            for loop in self._loops()
+            if loop.stuck
         ]
         return found
 

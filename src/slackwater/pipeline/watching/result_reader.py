@@ -60,6 +60,8 @@ class ResultReader:
         # Logs are gone for good when a batch has ended; a cursor need not carry them on.
         ends = {name: end for name, end in seen.items() if not (batch.terminal and name.endswith(LOGS))}
         looked = 0
+        # Where the next line is the first one behind the cursor.
+        behind_cursor = {name for name, end in seen.items() if end}
         async with aclosing(self.lines(batch, seen=seen, outcomes=outcomes)) as every:
             async for outcome, name, end, line in every:
                 if len(lines) == limit or looked > LOOK_MAX:
@@ -70,9 +72,12 @@ class ResultReader:
                     if not wanted or wanted in read_custom_id(line).casefold():
                         lines.append((outcome, read_result_line(line, failed=outcome is Outcome.FAILED)))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    # Lines are written by us: only a cursor that somebody has changed leads into the middle of one.
-                    message = "'after' must be the 'next' of an earlier answer, or absent."
-                    raise InvalidRequest(message, param="after") from error
+                    if name in behind_cursor:
+                        # Lines are written by us: a cursor that somebody has changed leads into the middle of one.
+                        message = "'after' must be the 'next' of an earlier answer, or absent."
+                        raise InvalidRequest(message, param="after") from error
+                    # Damaged on the disk. What becomes of it is said when the batch ends.
+                behind_cursor.discard(name)
         return Page(lines=lines, seen=ends, more=False)
 
     async def lines(
