@@ -8,6 +8,7 @@ from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, Readings
+from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
     AuditEntry,
     AuditSearch,
@@ -59,6 +60,7 @@ __all__ = [
     "OpenReading",
     "Overview",
     "OverviewRow",
+    "PauseLedger",
     "PendingImport",
     "Readings",
     "Room",

@@ -16,13 +16,14 @@ from slackwater.core.files.file import FileLimits
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.engine_names import engine_of
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
-from slackwater.wiring.engines import Engines, engine_of
+from slackwater.wiring.engines import Engines
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 
 

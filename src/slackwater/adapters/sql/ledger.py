@@ -14,6 +14,7 @@ from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
 from slackwater.adapters.sql.lists import SqlLists
 from slackwater.adapters.sql.overview import SqlOverview
+from slackwater.adapters.sql.pauses import SqlPauses
 from slackwater.adapters.sql.queue import SqlQueue
 from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.sessions import SqlSessions
@@ -61,6 +62,7 @@ class SqlLedger:
             SqlSessions(sql),
             SqlAccounts(sql),
             SqlDeployments(sql),
+            SqlPauses(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -196,3 +198,9 @@ class SqlLedger:
     remove_deployment = part(SqlDeployments.remove_deployment)
     open_batches = part(SqlDeployments.open_batches)
     batch_regions = part(SqlDeployments.batch_regions)
+
+    # What operators have paused
+    pauses = part(SqlPauses.pauses)
+    pause_of = part(SqlPauses.pause_of)
+    pause = part(SqlPauses.pause)
+    resume = part(SqlPauses.resume)
