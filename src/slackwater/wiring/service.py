@@ -28,11 +28,13 @@ from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.sending.scheduler import Scheduler
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, sums_of
+from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
 from slackwater.ports import (
@@ -142,6 +144,7 @@ class Service:
                 budget=doors.budget,
             )
         )
+        self.pauses = Pauses(ledger, clock, self.fleet, hints)
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
@@ -180,6 +183,7 @@ class Service:
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
+        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -291,6 +295,7 @@ class Service:
         stages.append(
             Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
         )
+        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 
     async def start(self) -> None:
@@ -298,6 +303,8 @@ class Service:
         await self.janitor.start()
         await self.upload_janitor.start()
         await self.control_plane.load()
+        # Before anything is sent: what is paused stays so.
+        await self.pauses.step()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()

@@ -110,7 +110,8 @@ class Dispatcher:
         """The same with why, since when and until when, in monotonic moments."""
         engine, door = self.engine, self.door
         if engine.held is not None:
-            return Standing(DoorState.PAUSED, engine.held, door.since, None)
+            ago = self._clock.now() - engine.held.since
+            return Standing(DoorState.PAUSED, engine.held.reason, self._clock.monotonic() - ago, None)
         if not engine.reach.listens:
             return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
         until = None if door.state in (DoorState.OK, DoorState.PAUSED) else door.until

@@ -11,13 +11,14 @@ engine has slots, however many deployments there are; a lane never sleeps over w
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Protocol
 
 from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.sending.feed import Item
 from slackwater.ports import Clock
@@ -88,8 +89,8 @@ class Engine:
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
         self.in_flight = 0
-        self.held: str | None = None
-        """Why an operator has paused it."""
+        self.held: Pause | None = None
+        """An operator's pause."""
         self.slots = slots or 0
         """How many calls may be out."""
         self._slots = slots
@@ -106,6 +107,8 @@ class Engine:
         self._alone: Item | None = None
         self._alone_since = 0.0
         self._others_until = 0.0
+        # Doors that an operator wants to be tried.
+        self._asked: set[Door] = set()
         self._shown: dict[Door, DoorState] = {}
         self._listened = True
         self._deaths_told = 0
@@ -367,16 +370,33 @@ class Engine:
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
 
+    def hold(self, pause: Pause | None) -> None:
+        """An operator has paused it, or ended that. What is out ends by itself."""
+        changed = (self.held is None) is not (pause is None)
+        self.held = pause
+        if changed:
+            self.look()
+
+    def try_now(self, doors: Iterable[Door]) -> None:
+        """Whatever these doors, or the engine, wait for: it is looked at at once, also where nothing is to be sent."""
+        now = self._clock.monotonic()
+        self.reach.try_now(now)
+        for door in doors:
+            door.try_now(now)
+            self._asked.add(door)
+        self.look()
+
     def _probe_due(self, now: float) -> None:
         if self.held is not None:
             return
+        asked, self._asked = self._asked, set()
         down = not self.reach.listens
         if down and (not self.reach.due(now) or any(door.probing for door in self._doors.values())):
             return
         for door in self._doors.values():
             if door.state is DoorState.PAUSED or not (down or door.due(now)):
                 continue
-            use = next((use for use in self.uses if use.door is door and use.has_work), None)
+            use = next((use for use in self.uses if use.door is door and (use.has_work or door in asked)), None)
             if use is None:
                 continue
             door.probing = True
