@@ -20,8 +20,10 @@ from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import Intake
 from slackwater.pipeline.files.uploads import Uploads
 from slackwater.pipeline.input.file_checks import FileChecks
+from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
+from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.error_groups import ErrorGroups
 from slackwater.pipeline.watching.line_finder import LineFinder
 from slackwater.pipeline.watching.progress import Progress
@@ -53,6 +55,8 @@ class Context(Struct, frozen=True, kw_only=True):
     file_checks: FileChecks
     progress: Progress
     watch: DeploymentWatch
+    engine_watch: EngineWatch
+    pauses: Pauses
     region: str = ""
     """The resource's home, where its files are."""
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import click
 
+from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.states import state_line
 
 
 @click.group("deployments")
@@ -20,7 +22,21 @@ def command() -> None:
     \b
     Example:
       slackwater deployments list
+      slackwater deployments pause llama-batch --reason "new weights"
     """
+
+
+def _told(found: dict[str, Any]) -> str:
+    """How a deployment is, after a verb."""
+    pause = found.get("pause")
+    name = found.get("name")
+    if isinstance(pause, dict):
+        return f"{name} is {state_line({'health': 'paused', 'pause': pause, 'since': pause.get('since')})}"
+    backends = found.get("backends") or []
+    return "; ".join(f"{name}: {each.get('name')} is {state_line(each)}" for each in backends) or f"{name}: no backends"
+
+
+add_verbs(command, "deployments", "name", _told)
 
 
 @command.command("list")

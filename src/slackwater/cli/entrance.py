@@ -120,5 +120,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         file_checks=service.file_checks_of(ledger, deployments),
         progress=service.progress,
         watch=service.watch,
+        engine_watch=service.engine_watch,
+        pauses=service.pauses,
         region=regions.get(resource) or config.server.region,
     )

@@ -48,6 +48,11 @@ from slackwater.api.objects.deployments import (
     RegionTable,
     SkuObject,
 )
+from slackwater.api.objects.engines import (
+    EngineList,
+    EngineStatus,
+    NewPause,
+)
 from slackwater.api.objects.errors import (
     BareError,
     ErrorBody,
@@ -113,6 +118,7 @@ from slackwater.api.objects.watching import (
     ExcerptObject,
     FileValidation,
     FileValidationError,
+    PauseObject,
     ValidateFile,
     ValidationQuota,
     WaitingOn,
@@ -164,6 +170,8 @@ __all__ = [
     "DeploymentStatus",
     "DeploymentStatusList",
     "DynamicQuota",
+    "EngineList",
+    "EngineStatus",
     "ErrorBody",
     "ErrorDetail",
     "ErrorGroupExample",
@@ -197,11 +205,13 @@ __all__ = [
     "NewImport",
     "NewKeys",
     "NewModel",
+    "NewPause",
     "NewProperties",
     "NewSku",
     "NewUpload",
     "NewWebhookEndpoint",
     "OutputDetails",
+    "PauseObject",
     "PriceObject",
     "QuotaName",
     "QuotaUsage",

@@ -1,0 +1,78 @@
+"""`slackwater engines`: the upstreams of a service, each a scheme, a host and a port. For whoever runs it."""
+
+from typing import Any
+
+import click
+
+from slackwater.cli.operating import add_verbs
+from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
+from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.states import state_line
+
+
+@click.group("engines")
+def command() -> None:
+    """The engines behind a server's deployments: how they are, pause, resume, try.
+
+    An engine is named by its id, as 'list' shows it, or by its URL. It serves every resource, so this needs a key of the
+    service.
+
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
+    \b
+    Examples:
+      slackwater engines list
+      slackwater engines pause http://engine.local:8000 --reason "new driver"
+      slackwater engines resume http:engine.local:8000
+    """
+
+
+@command.command("list")
+@server_options
+def list_engines(asked: Asked) -> None:
+    """List them.
+
+    In a pipe, each is a line with tabs between: id, state, requests in flight, slots, how it is in words, deployments.
+    """
+    with api_of(asked) as api:
+        found = api.engines()
+        if asked.as_json:
+            print_json(found)
+            return
+        columns = ("id", "state", "in flight", "slots", "now", "deployments")
+        print_rows(columns, map(_row, found), nothing="no engines; an operator configures deployments with backends")
+
+
+def _row(engine: dict[str, Any]) -> list[str]:
+    return [
+        text_of(engine.get("id")),
+        text_of(engine.get("state")),
+        text_of(engine.get("in_flight")),
+        text_of(engine.get("slots")),
+        state_line(engine, health="state"),
+        ", ".join(engine.get("deployments") or []),
+    ]
+
+
+@command.command("show")
+@click.argument("engine")
+@server_options
+def show(engine: str, asked: Asked) -> None:
+    """Show one of them."""
+    with api_of(asked) as api:
+        found = api.engine(engine)
+        if asked.as_json:
+            print_json(found)
+            return
+        facts = {name: value for name, value in found.items() if name not in ("object", "pause", "deployments")}
+        facts |= {"deployments": ", ".join(found.get("deployments") or []), "now": _told(found)}
+        print_facts(
+            (name, moment(value) if name in ("since", "until") else text_of(value)) for name, value in facts.items()
+        )
+
+
+def _told(engine: dict[str, Any]) -> str:
+    return f"{engine.get('id')} is {state_line(engine, health='state')}"
+
+
+add_verbs(command, "engines", "engine", _told)
