@@ -152,7 +152,9 @@ def test_a_batch_in_every_family(world: World, family: str) -> None:
     assert (waiting_on["reason"], waiting_on["until"]) == ("wrong prompt?", None)
     before = settled(call, made)
     assert 0 < before < 400
-    assert call("GET", f"/batches/{made}").json["status"] == "in_progress"
+    looked = call("GET", f"/batches/{made}")
+    assert looked.json["status"] == "in_progress"
+    assert looked.headers["slackwater-waiting-on"] == f"paused; what=batch; since={waiting_on['since']}"
     [row] = call("GET", "/batch_overview", query=f"search={made}").json["data"]
     assert row["waiting_on"] == waiting_on
     tried = call("POST", f"/batches/{made}/try")
@@ -160,6 +162,7 @@ def test_a_batch_in_every_family(world: World, family: str) -> None:
     assert "paused by an operator" in tried.error["message"]
     assert done(call, made) == before
     assert call("POST", f"/batches/{made}/resume").json["waiting_on"] is None
+    assert "slackwater-waiting-on" not in call("GET", f"/batches/{made}").headers
     assert call("POST", f"/batches/{made}/try").status == 200
     ended = call.ended(made)
     assert ended["request_counts"] == {"total": 400, "completed": 400, "failed": 0}
