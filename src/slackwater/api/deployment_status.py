@@ -10,6 +10,7 @@ from slackwater.api import objects, wire
 from slackwater.api.context import context_of, principal_of
 from slackwater.core.accounts.resource import Role
 from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.pause import Pause
 from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView, WaitingOn
 
@@ -109,8 +110,5 @@ def shown_reason(health: DoorState, reason: str, *, everything: bool) -> str | N
 
 def shown_name(name: str, *, everything: bool) -> str:
     """A backend's URL without user name and query, or only its host; one that has no URL keeps its name."""
-    parts = urllib.parse.urlsplit(name)
-    if not parts.netloc:
-        return name
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", "")) if everything else host
+    label = backend_label(name)
+    return label if everything else urllib.parse.urlsplit(label).netloc or label

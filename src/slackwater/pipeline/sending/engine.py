@@ -21,6 +21,7 @@ from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.sending.feed import Item
+from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
 
@@ -109,7 +110,7 @@ class Engine:
         self._others_until = 0.0
         # Doors that an operator wants to be tried.
         self._asked: set[Door] = set()
-        self._shown: dict[Door, DoorState] = {}
+        self._log = StateLog(name)
         self._listened = True
         self._deaths_told = 0
 
@@ -300,10 +301,9 @@ class Engine:
         if self.reach.listens is self._listened:
             return
         self._listened = self.reach.listens
+        self._log.listens(self._listened, reason=self.reach.reason)
         if self._listened:
-            event("engine_listens", engine=self.name)
             return
-        event("engine_silent", level=logging.WARNING, engine=self.name, reason=self.reach.reason)
         for door in self._doors.values():
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
             door.question(self.reach.reason, now)
@@ -319,15 +319,15 @@ class Engine:
                 event("engine_killed", level=logging.ERROR, engine=self.name, batch=shard.batch_id, shard=shard.index)
         if self.reach.deaths != self._deaths_told:
             self._deaths_told = self.reach.deaths
-            event("engine_died", level=logging.WARNING, engine=self.name, deaths=self.reach.deaths)
+            # That it is silent is the warning; this is what is known of why.
+            event("engine_died", engine=self.name, deaths=self.reach.deaths)
 
     def _tell(self, door: Door) -> None:
-        """One line in the log for a change of a door, and one of the engine."""
-        if self._shown.get(door, DoorState.OK) is not door.state:
-            self._shown[door] = door.state
-            names = sorted({use.name for use in self.uses if use.door is door})
-            level = logging.INFO if door.state is DoorState.OK else logging.WARNING
-            event("backend_state", level=level, backend=",".join(names), state=door.state.value, reason=door.reason)
+        self._log.door(
+            door,
+            lambda: sorted({use.name for use in self.uses if use.door is door}),
+            now=self._clock.monotonic(),
+        )
 
     # Looking at what is shut
 
@@ -422,6 +422,7 @@ class Engine:
             self.reach.answered(begun, now)
             self._reached((), now)
             door.try_with_lines(now)
+            self._tell(door)
             self.look()
             return
         evidence, answered = found
