@@ -71,6 +71,14 @@ POLLED: dict[str, tuple[str, ...]] = {
     "next_import": ("SCAN import USING INDEX import_in_order",),
     "batches_at_work": ALONE,
     "pauses": ALONE,
+    "add_engine": ALONE,
+    "engine_number": ALONE,
+    "engine_minute": ALONE,
+    "put_engine_minute": ALONE,
+    # There are few engines; of each, its oldest minute.
+    "engines_to_trim": ("SCAN engine",),
+    "trim_engine_minutes": ALONE,
+    "forget_engines": ("SCAN engine",),
     "batch": ALONE,
     "batch_by_seq": ALONE,
 }
@@ -89,7 +97,7 @@ NOT_POLLED = {
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
     *("session", "delete_session", "batch_counts", "overview_rows", "add_batch_text", "waiting_between"),
     *("queue_position", "results_behind", "pause_of", "add_pause", "remove_pause", "mark_paused", "pause_shards"),
-    *("first_paused_rank", "shift_paused", "resume_shards"),
+    *("first_paused_rank", "shift_paused", "resume_shards", "engine_minutes"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

@@ -277,3 +277,30 @@ def test_an_engine_that_is_paused_and_gone(world: World) -> None:
     assert call("POST", f"/engines/{ENGINE}/try").status == 409
     assert call("POST", f"/engines/{ENGINE}/resume").status == 204
     assert call("GET", f"/engines/{ENGINE}").status == 404
+
+
+@pytest.mark.contract("VO GET /engines/{engine}/history")
+@pytest.mark.parametrize("family", ["azure-v1", "openai"])
+def test_history(world: World, family: str) -> None:
+    """What a gentle stop has written down of the last minute is there, for whoever runs the service, in steps."""
+    call = world.operator(family)
+    call.ended(call.create(chat(8, model="steady")).json["id"])
+    assert world.server.terminate() == 0
+    world.start()
+    call = world.operator(family)
+    path = f"/engines/{STEADY}/history"
+    found = call("GET", path, query="step=600").json
+    assert (found["object"], found["engine"], found["step"]) == ("engine.history", STEADY, 600)
+    assert sum(each["requests"] for each in found["data"]) >= 8
+    [*_, last] = [each for each in found["data"] if each["requests"]]
+    assert last["state"] == "ok"
+    assert last["failed"] == 0
+    assert 0.0 < last["latency_mean"] < 5.0
+    assert last["latency_p50"] <= last["latency_p95"]
+    assert last["tokens"] > 0
+    assert all(each["at"] % 600 == 0 for each in found["data"])
+    assert call("GET", path, query="from=1000&to=2000").json["data"] == []
+    for wrong in ("step=61", "step=30", "from=5&to=5", "from=-1", "to=x", "from=0"):
+        assert call("GET", path, query=wrong).status == 400, wrong
+    assert world.caller("admin", family=family)("GET", path).status == 403
+    assert call("GET", "/engines/nobody/history").status == 404

@@ -29,7 +29,7 @@ from slackwater.pipeline.watching.line_finder import LineFinder
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Unready
 from slackwater.pipeline.watching.result_reader import ResultReader
-from slackwater.ports import BlobStore, Clock, Ledger, Tracing
+from slackwater.ports import BlobStore, Clock, EngineLedger, Ledger, Tracing
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -56,6 +56,8 @@ class Context(Struct, frozen=True, kw_only=True):
     progress: Progress
     watch: DeploymentWatch
     engine_watch: EngineWatch
+    engine_history: EngineLedger
+    """What became of engines. It belongs to no resource."""
     pauses: Pauses
     region: str = ""
     """The resource's home, where its files are."""

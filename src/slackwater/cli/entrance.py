@@ -121,6 +121,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         progress=service.progress,
         watch=service.watch,
         engine_watch=service.engine_watch,
+        engine_history=service.ledger,
         pauses=service.pauses,
         region=regions.get(resource) or config.server.region,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
-from slackwater.pipeline.ending.janitor import AuditJanitor, Janitor, UploadJanitor
+from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
@@ -34,6 +35,7 @@ from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, sums_of
+from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
@@ -48,6 +50,7 @@ from slackwater.ports import (
     StoredDeployment,
     Tracing,
 )
+from slackwater.telemetry import event
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -184,6 +187,8 @@ class Service:
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses)
+        self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
+        self.engine_janitor = EngineJanitor(ledger, clock)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -319,6 +324,8 @@ class Service:
                 *loops,
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
             ]
         self._loops = loops
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
@@ -347,5 +354,11 @@ class Service:
             loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
+        if self._readiness is not None:
+            # A stop is a stop: a part of a minute is not worth more than a line.
+            try:
+                await self.engine_history.close()
+            except Exception as error:
+                event("engine_history_lost", level=logging.WARNING, error=repr(error))
         if self.monitor is not None:
             self.monitor.stop()

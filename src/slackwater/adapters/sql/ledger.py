@@ -9,6 +9,7 @@ from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.deployments import SqlDeployments
+from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
@@ -63,6 +64,7 @@ class SqlLedger:
             SqlAccounts(sql),
             SqlDeployments(sql),
             SqlPauses(sql),
+            SqlEngines(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -204,3 +206,8 @@ class SqlLedger:
     pause_of = part(SqlPauses.pause_of)
     pause = part(SqlPauses.pause)
     resume = part(SqlPauses.resume)
+
+    # What became of engines
+    add_engine_minutes = part(SqlEngines.add_engine_minutes)
+    engine_history = part(SqlEngines.engine_history)
+    trim_engine_minutes = part(SqlEngines.trim_engine_minutes)

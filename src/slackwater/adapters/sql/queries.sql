@@ -599,3 +599,36 @@ UPDATE shard SET rank = rank + :shift WHERE batch_seq = :seq AND state = 'paused
 
 -- name: resume_shards!
 UPDATE shard SET state = 'queued' WHERE batch_seq = :seq AND state = 'paused';
+
+-- What became of engines.
+
+-- name: add_engine!
+INSERT OR IGNORE INTO engine (name) VALUES (:name);
+
+-- name: engine_number
+SELECT number FROM engine WHERE name = :name;
+
+-- name: engine_minute
+SELECT * FROM engine_minute WHERE engine = :engine AND minute = :minute AND owner = :owner;
+
+-- name: put_engine_minute!
+INSERT OR REPLACE INTO engine_minute (engine, minute, owner, state, seconds, paused_seconds, slots, in_flight_seconds,
+                                      in_flight_max, calls, failed, tokens, call_seconds, call_counts)
+VALUES (:engine, :minute, :owner, :state, :seconds, :paused_seconds, :slots, :in_flight_seconds,
+        :in_flight_max, :calls, :failed, :tokens, :call_seconds, :call_counts);
+
+-- name: engine_minutes
+SELECT * FROM engine_minute WHERE engine = (SELECT number FROM engine WHERE name = :name)
+AND minute >= :first AND minute < :last ORDER BY minute, owner;
+
+-- name: engines_to_trim
+-- One look for each engine, at its oldest minute.
+SELECT number FROM engine WHERE EXISTS (
+    SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number AND minute < :before);
+
+-- name: trim_engine_minutes!
+DELETE FROM engine_minute WHERE engine = :engine AND minute < :before AND (minute, owner) IN (
+    SELECT minute, owner FROM engine_minute WHERE engine = :engine AND minute < :before ORDER BY minute, owner LIMIT :limit);
+
+-- name: forget_engines!
+DELETE FROM engine WHERE NOT EXISTS (SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number);

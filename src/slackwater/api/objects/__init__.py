@@ -49,6 +49,8 @@ from slackwater.api.objects.deployments import (
     SkuObject,
 )
 from slackwater.api.objects.engines import (
+    EngineHistoryObject,
+    EngineHistoryPoint,
     EngineList,
     EngineStatus,
     NewPause,
@@ -170,6 +172,8 @@ __all__ = [
     "DeploymentStatus",
     "DeploymentStatusList",
     "DynamicQuota",
+    "EngineHistoryObject",
+    "EngineHistoryPoint",
     "EngineList",
     "EngineStatus",
     "ErrorBody",

@@ -37,6 +37,44 @@ class EngineStatus(Struct, frozen=True, kw_only=True):
     pause: PauseObject | None
 
 
+class EngineHistoryPoint(Struct, frozen=True, kw_only=True):
+    """What became of an engine in one step of time, over all processes that used it."""
+
+    at: Moment
+    """When the step began."""
+    state: Literal["ok", "busy", "refusing", "blocked", "down", "paused"]
+    """The one that it was in longest."""
+    seconds: float
+    """For how long it was looked at: less than the step where the service did not run."""
+    paused_seconds: float
+    """For how long of these it was not `ok`."""
+    slots: int
+    in_flight_mean: float
+    in_flight_max: int
+    requests: int
+    """Calls that ended by themselves."""
+    failed: int
+    """Of these, those that brought no usable answer."""
+    tokens: int
+    requests_per_second: float
+    tokens_per_second: float
+    latency_mean: float | None
+    """Seconds; null where no call ended."""
+    latency_p50: float | None
+    """Guessed between the bounds of a histogram, as `latency_p95` is."""
+    latency_p95: float | None
+
+
+class EngineHistoryObject(Struct, frozen=True, kw_only=True):
+    """What became of an engine, in steps. Steps in which nothing looked at it are left out."""
+
+    object: Literal["engine.history"] = "engine.history"
+    engine: str
+    step: int
+    """Seconds."""
+    data: list[EngineHistoryPoint]
+
+
 class EngineList(Struct, frozen=True, kw_only=True):
     """Every engine of the service, by name."""
 
