@@ -97,7 +97,7 @@ NOT_POLLED = {
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
     *("session", "delete_session", "batch_counts", "overview_rows", "add_batch_text", "waiting_between"),
     *("queue_position", "results_behind", "pause_of", "add_pause", "remove_pause", "mark_paused", "pause_shards"),
-    *("first_paused_rank", "shift_paused", "resume_shards", "engine_minutes"),
+    *("first_paused_rank", "shift_paused", "resume_shards", "engine_minutes", "pause_readings"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

@@ -8,7 +8,7 @@ from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
-from slackwater.ports.monitoring import MonitoredLedger, OpenReading, Readings
+from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
     AuditEntry,
@@ -63,6 +63,7 @@ __all__ = [
     "Overview",
     "OverviewRow",
     "PauseLedger",
+    "PausesReading",
     "PendingImport",
     "Readings",
     "Room",

@@ -116,7 +116,15 @@ async def open_service(
                 # Only a service that shows metrics pays for the library.
                 from slackwater.wiring.monitoring import Monitor
 
-                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path, budget=budget)
+                service.monitor = Monitor(
+                    sql_ledger,
+                    service.fleet,
+                    clock,
+                    data.path,
+                    budget=budget,
+                    watch=service.watch,
+                    engines=service.engine_watch,
+                )
             yield service
             for each in filters.values():
                 await each.close()

@@ -577,6 +577,9 @@ SELECT what, target, resource, who, reason, since FROM pause WHERE what = :what 
 -- name: pause_of
 SELECT what, target, resource, who, reason, since FROM pause WHERE what = :what AND target = :target;
 
+-- name: pause_readings
+SELECT what, COUNT(*) AS pauses, MIN(since) AS since FROM pause GROUP BY what;
+
 -- name: add_pause!
 -- Who was first is the one who has paused it.
 INSERT OR IGNORE INTO pause (what, target, resource, who, reason, since)
