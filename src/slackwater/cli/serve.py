@@ -194,6 +194,8 @@ async def _serve(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        # The word that keys in files have changed. They are looked at by themselves, too, so it may be lost.
+        loop.add_signal_handler(signal.SIGHUP, service.hints.keys.notify)
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:

@@ -22,6 +22,7 @@ from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
+from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines
 from slackwater.wiring.service import Doors, Offer, Service, Settings
@@ -76,11 +77,12 @@ async def open_service(
             }
             # One for all deployments: memory is the process's.
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
+            credentials = Credentials(config.backend_keys)
             shared = Shared(
                 clock=clock,
                 engines=Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines}),
                 budget=budget,
-                keys=config.backend_keys,
+                credentials=credentials,
                 filters=filters,
                 large=LargeAnswers(offload),
                 answer_bytes=config.worker.answer_bytes,
@@ -96,6 +98,7 @@ async def open_service(
                     sender=sender,
                     tracing=tracing,
                     budget=budget,
+                    credentials=credentials,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],

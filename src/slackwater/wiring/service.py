@@ -51,6 +51,8 @@ from slackwater.ports import (
     Tracing,
 )
 from slackwater.telemetry import event
+from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
+from slackwater.wiring.credentials import Credentials
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -80,6 +82,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     tracing: Tracing | None = None
     budget: Budget | None = None
     """What may lie in memory, over all deployments."""
+    credentials: Credentials | None = None
+    """Without them, no key is read again."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -300,6 +304,9 @@ class Service:
         stages.append(
             Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
         )
+        if self._doors.credentials is not None:
+            look = self._doors.credentials.step
+            stages.append(Loop("keys", look, clock=clock, hint=hints.keys, idle_seconds=LOOK_AT_KEYS_SECONDS))
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 
