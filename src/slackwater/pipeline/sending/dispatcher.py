@@ -256,7 +256,7 @@ class Dispatcher:
         self, item: Item, request: Request, reply: Reply, begun: float, body: bytes | None = None
     ) -> Result | Setback:
         """`body` is what is written if this is the end, one JSON object on one line; by default it is made of the reply."""
-        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after)
+        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after, asked=request.body)
         kind = evidence.kind
         meter = self.meter
         if kind is Kind.OWN:
