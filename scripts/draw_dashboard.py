@@ -151,6 +151,47 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 [(f"max by (backend) (slackwater_backend_breaker_open{{{OF}}})", "{{backend}}")],
             ),
             (
+                "Backends that are not ok",
+                "short",
+                "By state: refusing and blocked want somebody; busy and down end by themselves.",
+                [
+                    (
+                        f'sum by (backend, state) (slackwater_backend_state{{{OF},state!="ok"}}) > 0',
+                        "{{backend}} {{state}}",
+                    )
+                ],
+            ),
+            (
+                "Engines: in flight, and slots",
+                "short",
+                "Over all deployments.",
+                [
+                    (f"slackwater_engine_in_flight{{{ON}}}", "{{engine}}"),
+                    (f"slackwater_engine_slots{{{ON}}}", "slots {{engine}}"),
+                ],
+            ),
+            (
+                "Engines that are not ok",
+                "short",
+                "By state.",
+                [(f'slackwater_engine_state{{{ON},state!="ok"}} > 0', "{{engine}} {{state}}")],
+            ),
+            (
+                "Batches that wait for a backend",
+                "s",
+                "For how long no backend of their deployment has been open.",
+                [(f"slackwater_deployment_waiting_seconds{{{OF}}}", "{{deployment}}")],
+            ),
+            (
+                "Paused by operators",
+                "short",
+                "Engines, deployments and batches, and the age of the oldest pause in hours.",
+                [
+                    (f"slackwater_operator_pauses{{{ON}}}", "{{what}}"),
+                    (f"slackwater_operator_pause_oldest_seconds{{{ON}}} / 3600", "{{what}}, oldest, hours"),
+                ],
+            ),
+            (
                 "Share of calls without a usable answer",
                 "percentunit",
                 "Busy is not one of them.",

@@ -200,3 +200,33 @@ def test_a_missing_file() -> None:
     """Said in one line."""
     with pytest.raises(ConfigError, match="cannot be read"):
         load(Path("/nowhere/at/all.toml"))
+
+
+def test_keys_in_files(tmp_path: Path) -> None:
+    """Beside the configuration, or anywhere; blanks around a key mean nothing."""
+    (tmp_path / "engine.key").write_text("  sk-one\n")
+    (tmp_path / "slackwater.toml").write_text(GOOD.replace('api_key_env = "ENGINE_KEY"', 'api_key_file = "engine.key"'))
+    config = load(tmp_path / "slackwater.toml", {})
+    backend = config.deployments[0].backends[0]
+    assert backend.key_name == f"file:{tmp_path / 'engine.key'}"
+    assert config.backend_keys == {backend.key_name: "sk-one"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "fault"),
+    [
+        ('api_key_file = "nowhere"', b"", "cannot be read: No such file"),
+        ('api_key_file = "key"', b" \n", "the file is empty"),
+        ('api_key_file = "key"', b"KEY=sk-one\nOTHER=x\n", "does not have one line with a key in it"),
+        ('api_key_file = "key"', b"\xff\xfe", "does not have one line with a key in it"),
+        ('api_key_file = "key"', b"k" * 20_000, "does not have one line with a key in it"),
+        ('api_key_env = "ENGINE_KEY"\napi_key_file = "key"', b"sk", "has both api_key_env and api_key_file"),
+    ],
+)
+def test_key_files_that_are_none(tmp_path: Path, setting: str, content: bytes, fault: str) -> None:
+    """One line, and nothing of what is in the file."""
+    (tmp_path / "key").write_bytes(content)
+    text = GOOD.replace('api_key_env = "ENGINE_KEY"', setting)
+    [found] = faults(tmp_path, text, ENGINE_KEY="x")
+    assert fault in found
+    assert "sk-one" not in found

@@ -213,6 +213,10 @@ def test_backends_of_its_own(tmp_path: Path) -> None:
             "its host is not allowed",
         ),
         (
+            {"properties": {"backends": [{"url": "http://engine.example:8000", "apiKeyFile": "/etc/passwd"}]}},
+            "api_key_file is for the operator's configuration",
+        ),
+        (
             {"properties": {"backends": [{"url": "http://engine.example:8000", "apiKeyEnv": "PATH"}]}},
             "'PATH' is not allowed",
         ),

@@ -10,17 +10,19 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.ports import Ledger
+from tests.adapters.engine_contract import EngineContract
 from tests.adapters.ledger_contract import LedgerContract, batch, file
+from tests.adapters.pause_contract import PauseContract
 
 
-class TestOnDisk(LedgerContract):
+class TestOnDisk(LedgerContract, PauseContract, EngineContract):
     """With its writer thread, as a service has it."""
 
     def open(self, place: Path) -> Ledger:
         return SqlLedger.open(place / "ledger.sqlite")
 
 
-class TestInMemory(LedgerContract):
+class TestInMemory(LedgerContract, PauseContract, EngineContract):
     """On the caller's thread, as simulations have it."""
 
     def open(self, place: Path) -> Ledger:

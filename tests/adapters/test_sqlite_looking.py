@@ -70,6 +70,15 @@ POLLED: dict[str, tuple[str, ...]] = {
     # A thousand imports at most wait, in their order.
     "next_import": ("SCAN import USING INDEX import_in_order",),
     "batches_at_work": ALONE,
+    "pauses": ALONE,
+    "add_engine": ALONE,
+    "engine_number": ALONE,
+    "engine_minute": ALONE,
+    "put_engine_minute": ALONE,
+    # There are few engines; of each, its oldest minute.
+    "engines_to_trim": ("SCAN engine",),
+    "trim_engine_minutes": ALONE,
+    "forget_engines": ("SCAN engine",),
     "batch": ALONE,
     "batch_by_seq": ALONE,
 }
@@ -87,7 +96,17 @@ NOT_POLLED = {
     *("audit_of_resource", "newest_audit", "newest_audit_of_resource", "deployments", "put_deployment"),
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
     *("session", "delete_session", "batch_counts", "overview_rows", "add_batch_text", "waiting_between"),
-    *("queue_position", "results_behind", "shard"),
+    *(
+        "queue_position",
+        "results_behind",
+        "shard",
+        "pause_of",
+        "add_pause",
+        "remove_pause",
+        "mark_paused",
+        "pause_shards",
+    ),
+    *("first_paused_rank", "shift_paused", "resume_shards", "engine_minutes", "pause_readings"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

@@ -135,6 +135,7 @@ def test_an_overview(call: Caller) -> None:
         "currency": "EUR",
         "queue_position": None,
         "error": None,
+        "waiting_on": None,
         "metadata": {"team": "Tides"},
     }
     assert answer["has_more"] is False

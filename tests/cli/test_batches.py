@@ -200,7 +200,7 @@ def test_deployments_and_usage(terminal: Terminal) -> None:
     questions(terminal)
     terminal.well("batches", "submit", "in.jsonl", "--wait")
     rows = [line.split("\t") for line in terminal.well("deployments", "list").splitlines()]
-    assert ["demo-batch", "demo-batch", "GlobalBatch", "Succeeded", "0", "none", "1"] in rows
+    assert ["demo-batch", "demo-batch", "GlobalBatch", "Succeeded", "0", "none", "1", "ok"] in rows
     assert "properties.model.name\tdemo-batch" in terminal.well("deployments", "show", "demo-batch")
     url = terminal.environment["SLACKWATER_URL"]
     models = terminal.well("deployments", "list", "--server", f"{url}/v1").splitlines()

@@ -319,7 +319,15 @@ def test_a_wait_outlives_what_an_operator_does_to_the_door() -> None:
     assert not each.admits(T + 99)
     assert each.state is DoorState.BUSY
     each.try_now(T + 3)
-    assert each.admits(T + 3)
+    # By a request of our own, not by everybody at once.
+    assert not each.admits(T + 3)
+    assert each.due(T + 3)
+    each.probed(busy(50.0), begun=T + 3, now=T + 4, answered=True)
+    assert not each.admits(T + 53)
+    assert each.until == T + 54
+    each.try_now(T + 5)
+    each.probed(SUCCESS, begun=T + 5, now=T + 6, answered=True)
+    assert each.open
 
 
 def test_busy_without_a_wait_is_judged_by_comparison() -> None:

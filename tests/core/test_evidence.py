@@ -164,4 +164,5 @@ def test_anything_says_something(status: int, body: bytes, wait: float | None, d
 def test_a_long_error_has_a_short_reason() -> None:
     """Operators read it on one line."""
     assert len(evidence_of_error(BackendTimeout("x" * 10_000)).reason) == REASON_LENGTH_MAX
-    assert len(evidence_of(500, error(message="x" * 10_000), retry_after=None).reason) == REASON_LENGTH_MAX
+    said = evidence_of(500, error(message="x" * 10_000), retry_after=None).reason
+    assert REASON_LENGTH_MAX - 20 < len(said) <= REASON_LENGTH_MAX

@@ -202,3 +202,31 @@ def test_a_new_worker_goes_on_counting_where_the_old_one_was(tmp_path: Path) -> 
                 assert scrape(url).value("slackwater_batch_requests_total", outcome="completed", **mine) == total
         finally:
             server.kill()
+
+
+def test_states_are_series(place: tuple[Server, str]) -> None:
+    """An engine that nobody listens at is down; what is paused is paused, with its age; what is over is 0 and not gone."""
+    server, url = place
+    caller = Caller(server, "openai")
+    batch_id = caller.create(chat(2, model="lost-batch")).json["id"]
+    lost, engine = {"deployment": "lost-batch"}, {"engine": "http://127.0.0.1:9"}
+    page = until(url, "slackwater_backend_state", 1, state="down", **lost)
+    assert page.value("slackwater_engine_state", state="down", **engine) == 1
+    assert page.value("slackwater_engine_state", state="ok", **engine) == 0
+    assert page.value("slackwater_engine_slots", **engine) == 4
+    assert page.value("slackwater_backend_breaker_open", **lost) == 1
+    page = until(url, "slackwater_deployment_waiting_seconds", 1, **lost)
+    assert page.value("slackwater_deployment_waiting_seconds", deployment="demo-batch") == 0
+    assert page.value("slackwater_operator_pauses", what="engine") == 0
+    assert caller("POST", "/engines/http:127.0.0.1:9/pause").status == 200
+    page = until(url, "slackwater_operator_pauses", 1, what="engine")
+    page = until(url, "slackwater_operator_pause_oldest_seconds", 1, what="engine")
+    assert page.value("slackwater_operator_pause_oldest_seconds", what="batch") == 0
+    assert page.value("slackwater_engine_state", state="paused", **engine) == 1
+    assert page.value("slackwater_engine_state", state="down", **engine) == 0
+    # Somebody wants it so: that is no trouble of the backend's.
+    assert page.value("slackwater_backend_breaker_open", **lost) == 0
+    assert page.value("slackwater_deployment_waiting_seconds", **lost) == 0
+    assert caller("POST", "/engines/http:127.0.0.1:9/resume").status == 200
+    caller("POST", f"/batches/{batch_id}/cancel")
+    assert "KEY-IN-A-QUERY" not in scrape(url).text

@@ -66,7 +66,7 @@ BATCH_OPERATIONS: tuple[Operation, ...] = (
         tag="Batches",
         summary="Get a batch",
         answer=objects.BatchObject,
-        answer_headers=("slackwater-regions", "slackwater-queue-position"),
+        answer_headers=("slackwater-regions", "slackwater-queue-position", "slackwater-waiting-on"),
         errors=(404,),
     ),
     Operation(

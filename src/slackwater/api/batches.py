@@ -16,6 +16,7 @@ from slackwater.api.odata import FILTER, ORDERBY, read_query
 from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.pipeline.admission import Admitted, Order
+from slackwater.pipeline.watching.deployment_watch import WaitingOn
 from slackwater.ports import IdempotencyKey
 
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
@@ -139,7 +140,16 @@ async def get_batch(request: Request) -> Response:
         position = await context.ledger.queue_position(batch.id)
         if position is not None:
             headers["slackwater-queue-position"] = str(position)
+    if (waiting_on := await context.watch.waiting_on(batch)) is not None:
+        headers["slackwater-waiting-on"] = _waiting_on(waiting_on)
     return wire.json_response(wire.batch_object(batch), headers=headers)
+
+
+def _waiting_on(waiting_on: WaitingOn) -> str:
+    """For programs: the state, and what else there is, without words of anybody's."""
+    parts = [waiting_on.health.value, f"what={waiting_on.what}"]
+    moments = (("since", waiting_on.since), ("until", waiting_on.until))
+    return "; ".join([*parts, *(f"{name}={moment}" for name, moment in moments if moment is not None)])
 
 
 async def list_batches(request: Request) -> Response:

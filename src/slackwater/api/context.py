@@ -20,14 +20,16 @@ from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import Intake
 from slackwater.pipeline.files.uploads import Uploads
 from slackwater.pipeline.input.file_checks import FileChecks
+from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
+from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.error_groups import ErrorGroups
 from slackwater.pipeline.watching.line_finder import LineFinder
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Unready
 from slackwater.pipeline.watching.result_reader import ResultReader
-from slackwater.ports import BlobStore, Clock, Ledger, Tracing
+from slackwater.ports import BlobStore, Clock, EngineLedger, Ledger, Tracing
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -53,6 +55,10 @@ class Context(Struct, frozen=True, kw_only=True):
     file_checks: FileChecks
     progress: Progress
     watch: DeploymentWatch
+    engine_watch: EngineWatch
+    engine_history: EngineLedger
+    """What became of engines. It belongs to no resource."""
+    pauses: Pauses
     region: str = ""
     """The resource's home, where its files are."""
 

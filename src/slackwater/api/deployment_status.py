@@ -1,6 +1,7 @@
 """How the deployments of a resource are at this moment, for pages that ask every few seconds."""
 
 import urllib.parse
+from typing import Literal, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,7 +9,20 @@ from starlette.responses import Response
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, principal_of
 from slackwater.core.accounts.resource import Role
-from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView
+from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.engine_names import backend_label
+from slackwater.core.sending.pause import Pause
+from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView, WaitingOn
+
+Health = Literal["refusing", "blocked", "down", "paused"]
+# What those hear who are not to know what the upstream said.
+GENERAL = {
+    DoorState.BUSY: "It has asked to be left alone for a while.",
+    DoorState.REFUSING: "It does not take the service's requests. The operator has to look at it.",
+    DoorState.BLOCKED: "The account that the service has there may not go on. The operator has to look at it.",
+    DoorState.DOWN: "It does not answer, or answers with errors only. It is tried again and again.",
+    DoorState.PAUSED: "An operator has paused it.",
+}
 
 
 async def list_deployment_status(request: Request) -> Response:
@@ -17,11 +31,12 @@ async def list_deployment_status(request: Request) -> Response:
     everything = principal_of(request).may(Role.ADMIN)
     views = await context.watch.views(context.resource)
     return wire.json_response(
-        objects.DeploymentStatusList(data=[_deployment(view, everything=everything) for view in views])
+        objects.DeploymentStatusList(data=[shown_deployment(view, everything=everything) for view in views])
     )
 
 
-def _deployment(view: DeploymentView, *, everything: bool) -> objects.DeploymentStatus:
+def shown_deployment(view: DeploymentView, *, everything: bool) -> objects.DeploymentStatus:
+    """A deployment on the wire; `everything` is for administrators."""
     deployment, load = view.deployment, view.load
     return objects.DeploymentStatus(
         name=deployment.name,
@@ -41,6 +56,7 @@ def _deployment(view: DeploymentView, *, everything: bool) -> objects.Deployment
         ),
         open_batches=load.open_batches,
         content_filter=deployment.rai_policy_name,
+        pause=None if view.pause is None else _pause(view.pause, everything=everything),
         backends=[_backend(backend, everything=everything) for backend in view.backends],
     )
 
@@ -51,7 +67,7 @@ def _backend(backend: BackendView, *, everything: bool) -> objects.BackendStatus
         region=backend.region,
         data_zone=backend.data_zone,
         health=backend.health.value,
-        reason=(backend.reason or None) if everything else None,
+        reason=shown_reason(backend.health, backend.reason, everything=everything),
         since=backend.since,
         until=backend.until,
         in_flight=backend.in_flight,
@@ -64,10 +80,35 @@ def _backend(backend: BackendView, *, everything: bool) -> objects.BackendStatus
     )
 
 
+def _pause(pause: Pause, *, everything: bool) -> objects.PauseObject:
+    return objects.PauseObject(who=pause.who if everything else None, reason=pause.reason or None, since=pause.since)
+
+
+def shown_waiting_on(waiting_on: WaitingOn | None, *, everything: bool) -> objects.WaitingOn | None:
+    """Why nothing of a batch is sent, on the wire."""
+    if waiting_on is None:
+        return None
+    own = waiting_on.what in ("batch", "deployment")
+    return objects.WaitingOn(
+        what=waiting_on.what,
+        backend=None if waiting_on.backend is None else shown_name(waiting_on.backend, everything=everything),
+        health=cast(Health, waiting_on.health.value),
+        # What somebody of the resource has said, all of it may read.
+        reason=shown_reason(waiting_on.health, waiting_on.reason, everything=everything or own),
+        since=waiting_on.since,
+        until=waiting_on.until,
+        who=waiting_on.who if everything else None,
+    )
+
+
+def shown_reason(health: DoorState, reason: str, *, everything: bool) -> str | None:
+    """Why a backend is as it is: in the upstream's words for administrators, in general ones for others."""
+    if everything:
+        return reason or GENERAL.get(health)
+    return GENERAL.get(health)
+
+
 def shown_name(name: str, *, everything: bool) -> str:
     """A backend's URL without user name and query, or only its host; one that has no URL keeps its name."""
-    parts = urllib.parse.urlsplit(name)
-    if not parts.netloc:
-        return name
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", "")) if everything else host
+    label = backend_label(name)
+    return label if everything else urllib.parse.urlsplit(label).netloc or label

@@ -34,6 +34,8 @@ HEADERS = {
     "Location": "Where the new file is (Azure, dated).",
     "ETag": "Its version, for `If-Match`.",
     "Content-Disposition": "The file's name.",
+    "slackwater-waiting-on": "Why nothing of it is sent, while that is so: `paused; what=batch; since=1790000000`, or "
+    "`down; what=backend; since=1790000000; until=1790000030`. `what` and the state are those of `waiting_on` in the progress.",
     "slackwater-regions": "The regions whose backends have answered so far, where they are known.",
     "deployment-enqueued-tokens": "Enqueued tokens of the deployment, with this batch (Azure).",
     "deployment-maximum-enqueued-tokens": "Its limit, where it has one (Azure).",

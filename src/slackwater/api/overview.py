@@ -4,9 +4,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
-from slackwater.api.context import context_of, query_integer
+from slackwater.api.context import context_of, principal_of, query_integer
+from slackwater.api.deployment_status import shown_waiting_on
 from slackwater.core.accounts.cost import cost_of
 from slackwater.core.accounts.price import written
+from slackwater.core.accounts.resource import Role
 from slackwater.core.batch import MOMENT, TERMINAL, Batch, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.deployment import key_of
@@ -33,8 +35,14 @@ async def batch_overview(request: Request) -> Response:
         after=parameters.get("after"),
         limit=limit + 1,
     )
+    rows = found.rows[:limit]
+    waits = [await context.watch.waiting_on(row.batch) for row in rows]
+    everything = principal_of(request).may(Role.ADMIN)
     page = objects.BatchOverviewPage(
-        data=[_row(row) for row in found.rows[:limit]],
+        data=[
+            _row(row, shown_waiting_on(waiting, everything=everything))
+            for row, waiting in zip(rows, waits, strict=True)
+        ],
         has_more=len(found.rows) > limit,
         counts={status.value: count for status, count in found.counts.items()},
     )
@@ -53,7 +61,7 @@ def _statuses(text: str) -> set[Status]:
     return {Status(name) for name in names}
 
 
-def _row(row: OverviewRow) -> objects.BatchOverviewRow:
+def _row(row: OverviewRow, waiting_on: objects.WaitingOn | None) -> objects.BatchOverviewRow:
     batch = row.batch
     cost, currency = cost_so_far(batch)
     return objects.BatchOverviewRow(
@@ -74,6 +82,7 @@ def _row(row: OverviewRow) -> objects.BatchOverviewRow:
         currency=currency,
         queue_position=row.queue_position,
         error=batch.errors[0].message if batch.errors else None,
+        waiting_on=waiting_on,
         metadata=batch.metadata,
     )
 

@@ -13,7 +13,7 @@ from slackwater import __version__
 COMMANDS = {
     "batches": ("slackwater.cli.batches", "Submit, watch, cancel and download batches."),
     "files": ("slackwater.cli.files", "Upload, download and delete files."),
-    "deployments": ("slackwater.cli.deployments", "List what 'model' may be."),
+    "deployments": ("slackwater.cli.deployments", "List what 'model' may be, pause and resume it."),
     "profiles": ("slackwater.cli.profiles", "Give servers names."),
     "validate": ("slackwater.cli.validate", "Say everything that is wrong with an input file."),
     "split": ("slackwater.cli.split", "Cut a file that is too large for one batch."),
@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("slackwater.cli.serve", "Run the batch service."),
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
+    "engines": ("slackwater.cli.engines", "Look at the engines of a service, pause and resume them."),
     "keys": ("slackwater.cli.keys", "Make, list, rotate and delete keys."),
     "usage": ("slackwater.cli.usage", "Say what was completed and what it cost."),
     "audit": ("slackwater.cli.audit", "Export the log of who did what."),

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import INTERRUPTED, fail, moment, note, print_facts, print_json, print_rows, safe, text_of
 from slackwater.cli.results import check_free, errors_beside, save_results
 from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.states import waiting_line
 from slackwater.cli.submit import submit
-from slackwater.cli.watching import ENDED, Interrupted, conclude, follow, reading, wait_for_end
+from slackwater.cli.watching import ENDED, Interrupted, conclude, follow, reading, wait_for_end, why_it_waits
 from slackwater.core.errors import InvalidRequest
 
 STATUSES = ("validating", "in_progress", "finalizing", "cancelling", *ENDED)
@@ -40,6 +42,16 @@ def command() -> None:
 
 
 command.add_command(submit)
+
+
+def _after_a_verb(progress: dict[str, Any]) -> str:
+    """How a batch is, after pause, resume or try."""
+    waiting_on = progress.get("waiting_on")
+    name = f"{progress.get('batch_id')} is {progress.get('status')}"
+    return f"{name}; {waiting_line(waiting_on)}" if isinstance(waiting_on, dict) else name
+
+
+add_verbs(command, "batches", "batch_id", _after_a_verb)
 
 
 @command.command("list")
@@ -86,7 +98,8 @@ def show(batch_id: str, asked: Asked) -> None:
         if asked.as_json:
             print_json(batch)
             return
-        print_facts((name, _fact(name, value)) for name, value in batch.items() if name not in ("object", "errors"))
+        facts = [(name, _fact(name, value)) for name, value in batch.items() if name not in ("object", "errors")]
+        print_facts([*facts, ("waiting on", why_it_waits(api, batch))])
         for error in ((batch.get("errors") or {}).get("data")) or []:
             where = "" if error.get("line") is None else f"line {error['line']}: "
             note(f"{where}{error.get('code')}: {error.get('message')}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slackwater.cli.engines import Engine, find_engine, models_at
+from slackwater.cli.find_engine import Engine, find_engine, models_at
 from slackwater.cli.progress import Progress, progress_bar
 
 DEPLOYMENT = "demo-batch"

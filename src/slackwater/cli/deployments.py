@@ -1,11 +1,17 @@
 """`slackwater deployments`: what `model` may be on a server of the contract."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.states import state_line
+from slackwater.core.errors import CallFailed
+
+if TYPE_CHECKING:
+    from slackwater.client.api import Api
 
 
 @click.group("deployments")
@@ -20,7 +26,42 @@ def command() -> None:
     \b
     Example:
       slackwater deployments list
+      slackwater deployments pause llama-batch --reason "new weights"
     """
+
+
+def _told(found: dict[str, Any]) -> str:
+    """How a deployment is, after a verb."""
+    return f"{found.get('name')}: {_now(found)}"
+
+
+def _now(state: dict[str, Any]) -> str:
+    """How a deployment is: its pause, or else its backends, those first that take nothing."""
+    pause = state.get("pause")
+    if isinstance(pause, dict):
+        return state_line({"health": "paused", "pause": pause, "since": pause.get("since")})
+    backends = [each for each in state.get("backends") or [] if isinstance(each, dict)]
+    troubled = [each for each in backends if each.get("health") != "ok"]
+    if not troubled:
+        return "ok" if backends else "no backends"
+    said = "; ".join(
+        f"{each.get('name')} is {state_line(each)}".replace(" is refuses ", " refuses ") for each in troubled
+    )
+    return said if len(troubled) == len(backends) else f"{said}; {len(backends) - len(troubled)} ok"
+
+
+def _states(api: "Api") -> dict[str, str]:
+    """How deployments are now, by name, where the server says so."""
+    if not api.ours:
+        return {}
+    try:
+        return {str(each.get("name")): _now(each) for each in api.deployment_states()}
+    except CallFailed:
+        # An older server does not have it.
+        return {}
+
+
+add_verbs(command, "deployments", "name", _told)
 
 
 @command.command("list")
@@ -28,15 +69,17 @@ def command() -> None:
 def list_deployments(asked: Asked) -> None:
     """List them.
 
-    In a pipe, each is a line with tabs between: name, model, SKU, state, enqueued tokens, their limit, backends.
+    In a pipe, each is a line with tabs between: name, model, SKU, state, enqueued tokens, their limit, backends, how it is now.
     """
     with api_of(asked) as api:
         found = api.deployments()
         if asked.as_json:
             print_json(found)
             return
-        columns = ("name", "model", "SKU", "state", "enqueued tokens", "limit", "backends")
-        print_rows(columns, map(_row, found), nothing="no deployments; an operator configures them")
+        columns = ("name", "model", "SKU", "state", "enqueued tokens", "limit", "backends", "now")
+        states = _states(api)
+        rows = [[*_row(each), states.get(text_of(each.get("name") or each.get("id")), "")] for each in found]
+        print_rows(columns, rows, nothing="no deployments; an operator configures them")
 
 
 def _row(deployment: dict[str, Any]) -> list[str]:
@@ -75,7 +118,7 @@ def show(name: str, asked: Asked) -> None:
         if asked.as_json:
             print_json(found)
         else:
-            print_facts(_facts("", found))
+            print_facts([*_facts("", found), ("now", _states(api).get(name, ""))])
 
 
 def _facts(prefix: str, found: dict[str, Any]) -> list[tuple[str, str]]:

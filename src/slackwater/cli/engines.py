@@ -1,58 +1,78 @@
-"""Finds a running engine on the loopback ports where people usually have one."""
+"""`slackwater engines`: the upstreams of a service, each a scheme, a host and a port. For whoever runs it."""
 
-import asyncio
+from typing import Any
 
-import msgspec
-from msgspec import Struct
+import click
 
-from slackwater.adapters.upstream.http_backend import HttpBackend
-from slackwater.adapters.upstream.http_pool import Timeouts
-from slackwater.core.errors import BackendError
-
-WELL_KNOWN = {
-    "Ollama": 11434,
-    "vLLM": 8000,
-    "SGLang": 30000,
-    "llama.cpp": 8080,
-    "LM Studio": 1234,
-}
+from slackwater.cli.operating import add_verbs
+from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
+from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.states import state_line
 
 
-class Engine(Struct, frozen=True, kw_only=True):
-    """Somebody who answered: what to call it, its base URL, and the models it names."""
+@click.group("engines")
+def command() -> None:
+    """The engines behind a server's deployments: how they are, pause, resume, try.
 
-    usual: str
-    url: str
-    models: list[str]
+    An engine is named by its id, as 'list' shows it, or by its URL. It serves every resource, so this needs a key of the
+    service.
 
-
-class _Model(Struct):
-    id: str
-
-
-class _Models(Struct):
-    data: list[_Model]
-
-
-async def models_at(url: str) -> list[str] | None:
-    """The model ids that `URL/models` lists; None where nobody answers, or not like an engine."""
-    client = HttpBackend(url, timeouts=Timeouts(connect=0.5, first_byte=3.0, total=3.0))
-    try:
-        reply = await client.get("/models")
-        if reply.status != 200:
-            return None
-        return [model.id for model in msgspec.json.decode(reply.body, type=_Models).data]
-    except (BackendError, msgspec.MsgspecError, RecursionError):
-        return None
-    finally:
-        await client.close()
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
+    \b
+    Examples:
+      slackwater engines list
+      slackwater engines pause http://engine.local:8000 --reason "new driver"
+      slackwater engines resume http:engine.local:8000
+    """
 
 
-async def find_engine() -> Engine | None:
-    """The first engine that answers with at least one model, in the order of WELL_KNOWN."""
-    urls = {usual: f"http://127.0.0.1:{port}/v1" for usual, port in WELL_KNOWN.items()}
-    found = await asyncio.gather(*(models_at(url) for url in urls.values()))
-    for (usual, url), models in zip(urls.items(), found, strict=True):
-        if models:
-            return Engine(usual=f"what answers on the port of {usual}", url=url, models=models)
-    return None
+@command.command("list")
+@server_options
+def list_engines(asked: Asked) -> None:
+    """List them.
+
+    In a pipe, each is a line with tabs between: id, state, requests in flight, slots, how it is in words, deployments.
+    """
+    with api_of(asked) as api:
+        found = api.engines()
+        if asked.as_json:
+            print_json(found)
+            return
+        columns = ("id", "state", "in flight", "slots", "now", "deployments")
+        print_rows(columns, map(_row, found), nothing="no engines; an operator configures deployments with backends")
+
+
+def _row(engine: dict[str, Any]) -> list[str]:
+    return [
+        text_of(engine.get("id")),
+        text_of(engine.get("state")),
+        text_of(engine.get("in_flight")),
+        text_of(engine.get("slots")),
+        state_line(engine, health="state"),
+        ", ".join(engine.get("deployments") or []),
+    ]
+
+
+@command.command("show")
+@click.argument("engine")
+@server_options
+def show(engine: str, asked: Asked) -> None:
+    """Show one of them."""
+    with api_of(asked) as api:
+        found = api.engine(engine)
+        if asked.as_json:
+            print_json(found)
+            return
+        facts = {name: value for name, value in found.items() if name not in ("object", "pause", "deployments")}
+        facts |= {"deployments": ", ".join(found.get("deployments") or []), "now": _told(found)}
+        print_facts(
+            (name, moment(value) if name in ("since", "until") else text_of(value)) for name, value in facts.items()
+        )
+
+
+def _told(engine: dict[str, Any]) -> str:
+    return f"{engine.get('id')} is {state_line(engine, health='state')}"
+
+
+add_verbs(command, "engines", "engine", _told)

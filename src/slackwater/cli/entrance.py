@@ -120,5 +120,8 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         file_checks=service.file_checks_of(ledger, deployments),
         progress=service.progress,
         watch=service.watch,
+        engine_watch=service.engine_watch,
+        engine_history=service.ledger,
+        pauses=service.pauses,
         region=regions.get(resource) or config.server.region,
     )

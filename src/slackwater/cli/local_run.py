@@ -164,13 +164,13 @@ async def _watch(service: Service, show: Callable[[Progress], None], give_up_sec
         )
         if batch.terminal:
             return batch
-        now, shut = service.clock.monotonic(), service.watch.waiting_on(DEPLOYMENT)
+        now, shut = service.clock.monotonic(), service.watch.shut(DEPLOYMENT)
         if shut is None:
             shut_since = None
         elif shut_since is None:
             shut_since = now
         elif now - shut_since >= give_up_seconds:
-            raise GaveUp(f"{shut.name} is {shut.health.value}: {shut.reason}")
+            raise GaveUp(f"{shut.backend} is {shut.health.value}: {shut.reason}")
         await service.hints.ended.wait(service.clock, 0.2)
 
 

@@ -28,6 +28,12 @@ STYLES = {
     "in_progress": "cyan",
     "finalizing": "cyan",
     "validating": "cyan",
+    "ok": "green",
+    "busy": "cyan",
+    "refusing": "red",
+    "blocked": "red",
+    "down": "red",
+    "paused": "yellow",
 }
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

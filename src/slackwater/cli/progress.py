@@ -26,6 +26,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     failed: int
     tokens: int | None
     phase: str = ""
+    waiting: str = ""
+    """Why nothing of it is sent, while that is so."""
 
 
 class Show(Protocol):
@@ -63,12 +65,13 @@ def sentence(reading: Progress, rate: float) -> str:
     left = reading.total - reading.done
     time_left = f", {duration(left / rate)} left" if rate > 0 and left else ""
     if reading.phase and not reading.total:
-        return reading.phase
+        return f"{reading.phase}; {reading.waiting}" if reading.waiting else reading.phase
     phase = f"{reading.phase}: " if reading.phase else ""
     tokens = "" if reading.tokens is None else f", {reading.tokens:,} tokens"
+    waiting = f"; {reading.waiting}" if reading.waiting else ""
     return (
         f"{phase}{reading.done:,} of {reading.total:,} done, {reading.failed:,} failed, "
-        f"{rate:,.1f} requests/s{tokens}{time_left}"
+        f"{rate:,.1f} requests/s{tokens}{time_left}{waiting}"
     )
 
 
@@ -78,7 +81,9 @@ def beside_a_bar(reading: Progress, rate: float) -> str:
         return reading.phase
     left = reading.total - reading.done
     facts = [f"{reading.done:,} of {reading.total:,}"]
-    if rate > 0 and left:
+    if reading.waiting:
+        facts.append(reading.waiting)
+    elif rate > 0 and left:
         facts.append(f"{duration(left / rate)} left")
     facts += [f"{reading.failed:,} failed", f"{rate:,.1f}/s"]
     if reading.tokens is not None:
@@ -99,15 +104,15 @@ def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Show]:
 
 def _plain() -> Iterator[Show]:
     rate = Rate()
-    told, phase = time.monotonic(), ""
+    told, seen = time.monotonic(), ("", "")
 
     def show(reading: Progress) -> None:
-        nonlocal told, phase
+        nonlocal told, seen
         now = time.monotonic()
         current = rate.update(now, reading.done)
-        # A log has every status that was seen, and how far it is now and then.
-        if now - told >= PLAIN_SECONDS or reading.phase != phase:
-            told, phase = now, reading.phase
+        # A log has every status that was seen, why it waits, and how far it is now and then.
+        if now - told >= PLAIN_SECONDS or (reading.phase, reading.waiting) != seen:
+            told, seen = now, (reading.phase, reading.waiting)
             click.echo(sentence(reading, current), err=True)
 
     yield show

@@ -190,6 +190,8 @@ async def _serve(
         sign_in = sign_in_of(config, service.clock)
         entrance = entrance_to(config, service, offload, keys, verifier, tracing, sign_in)
         app = build_app(entrance, studio_routes() if config.studio.enabled else ())
+        # The word that keys in files have changed. They are looked at by themselves, too, so it may be lost.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.hints.keys.notify)
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slackwater.cli.output import INTERRUPTED, WENT_WRONG, note, print_json
 from slackwater.cli.progress import Progress, duration, progress_bar
 from slackwater.cli.server_options import Asked
+from slackwater.cli.states import waiting_line
 from slackwater.core.errors import CallFailed, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def wait_for_end(api: "Api", batch: dict[str, Any], *, quiet: bool) -> dict[str,
     try:
         with progress_bar(_short(str(batch["id"])), quiet=quiet) as show:
             while True:
-                show(reading(batch))
+                show(reading(batch, waiting=why_it_waits(api, batch)))
                 if batch.get("status") in ENDED:
                     return batch
                 time.sleep(wait)
@@ -68,7 +69,19 @@ def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
             wait = min(wait * 2, AWAY_WAIT)
 
 
-def reading(batch: dict[str, Any]) -> Progress:
+def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
+    """Why nothing of a batch is sent, in words; empty while something is, or where the server does not say."""
+    if not api.ours or batch.get("status") not in ("validating", "in_progress"):
+        return ""
+    try:
+        waiting_on = api.progress(str(batch["id"])).get("waiting_on")
+    except CallFailed:
+        # An older server does not have it. Whether one is there at all, the look at the batch says.
+        return ""
+    return waiting_line(waiting_on) if isinstance(waiting_on, dict) else ""
+
+
+def reading(batch: dict[str, Any], *, waiting: str = "") -> Progress:
     """How far a batch is. Some servers count nothing at first."""
     counts = batch.get("request_counts") or {}
     usage = batch.get("usage") or {}
@@ -79,6 +92,7 @@ def reading(batch: dict[str, Any]) -> Progress:
         failed=failed,
         tokens=usage.get("total_tokens"),
         phase=str(batch.get("status") or ""),
+        waiting=waiting,
     )
 
 

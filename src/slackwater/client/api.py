@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from slackwater.client.connection import Connection
 from slackwater.core.errors import CallFailed
+from slackwater.core.sending.engine_names import engine_id, engine_of
 
 Object = dict[str, Any]
 BATCH_PAGE = 100
@@ -90,6 +91,32 @@ class Api:
                     raise
         return self._object("GET", f"/models/{path}")
 
+    def deployment_states(self) -> list[Object]:
+        """How deployments and their backends are now; an extension of ours."""
+        return _list(self._object("GET", "/deployment_status").get("data"))
+
+    def progress(self, batch_id: str) -> Object:
+        """How a batch gets on, and what it waits for; an extension of ours."""
+        return self._object("GET", f"/batches/{quote(batch_id, safe='')}/progress")
+
+    def engines(self) -> list[Object]:
+        """The engines of a service; an extension of ours, for whoever runs it."""
+        return _list(self._object("GET", "/engines").get("data"))
+
+    def engine(self, engine: str) -> Object:
+        """One of them, by its id or its URL."""
+        return self._object("GET", f"/engines/{_engine(engine)}")
+
+    def operate(self, verb: str, kind: str, name: str, *, reason: str | None = None) -> Object | None:
+        """`pause`, `resume` or `try` one of `engines`, `deployments`, `batches`; None where nothing is left to say of it.
+
+        Twice is as good as once.
+        """
+        what = _engine(name) if kind == "engines" else quote(name, safe="")
+        body = {"reason": reason} if verb == "pause" and reason else None
+        found = self.connection.call("POST", f"/{kind}/{what}/{verb}", body=body, repeatable=True)
+        return found if isinstance(found, dict) else None
+
     def usage(self, query: Mapping[str, str]) -> Object:
         """What was completed and what it cost; an extension of ours."""
         return self._object("GET", "/usage", query=query)
@@ -133,6 +160,16 @@ class Api:
             if not items or not page.get("has_more"):
                 return
             after = {"after": str(items[-1].get("id"))}
+
+
+def _engine(given: str) -> str:
+    """An engine in a path: its id as it is, or that of the engine behind a URL. Raises CallFailed."""
+    if "://" in given:
+        try:
+            given = engine_id(engine_of(given))
+        except ValueError as error:
+            raise CallFailed(f"'{given}' is not the address of an engine: {error}") from error
+    return quote(given, safe=":")
 
 
 def _list(found: object) -> list[Object]:

@@ -12,7 +12,7 @@ from slackwater.config.content_filters import (
     ScoresConfig,
 )
 from slackwater.config.control_plane import ordered_deployment
-from slackwater.config.deployments import endpoint_of, limit_of, usable_backends
+from slackwater.config.deployments import endpoint_of, limit_of, read_key, usable_backends
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load
@@ -66,6 +66,7 @@ __all__ = [
     "load",
     "ordered_deployment",
     "price_list",
+    "read_key",
     "split_listen",
     "usable_backends",
 ]

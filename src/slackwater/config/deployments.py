@@ -7,6 +7,7 @@ what can be written in one can be pasted into the other.
 import re
 import urllib.parse
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ PROPERTIES = {
 MODEL = {"name": "model", "version": "version", "format": None, "publisher": None, "source": None}
 SKU = {"name": "sku", "capacity": "capacity", "tier": None, "size": None, "family": None}
 UPGRADES = ("OnceNewDefaultVersionAvailable", "OnceCurrentVersionExpired", "NoAutoUpgrade")
+# No key is longer; a file that is, is another file.
+KEY_BYTES_MAX = 16_384
 # Azure's own policies. They may be pasted; what they stand for is the operator's to configure under that name.
 MICROSOFTS = "Microsoft."
 
@@ -197,6 +200,8 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         parts = urllib.parse.urlsplit(backend.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             faults.append(f"{where}: url '{backend.url}' must look like http://host:port/v1")
+    if backend.api_key_env is not None and backend.api_key_file is not None:
+        faults.append(f"{where}: has both api_key_env and api_key_file; leave one of them out")
     if backend.api_key_header not in (None, "authorization", "api-key"):
         faults.append(f"{where}: api_key_header must be 'authorization' or 'api-key'")
     if not fits_header(backend.region):
@@ -208,6 +213,30 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
     for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
         if getattr(backend, name) <= 0:
             faults.append(f"{where}: {name} must be more than 0")
+
+
+def with_key_files(deployment: DeploymentConfig, folder: Path) -> DeploymentConfig:
+    """The same, its key files named whole."""
+    backends = [
+        backend
+        if backend.api_key_file is None
+        else msgspec.structs.replace(backend, api_key_file=str((folder / backend.api_key_file).absolute()))
+        for backend in deployment.backends
+    ]
+    return msgspec.structs.replace(deployment, backends=backends)
+
+
+def read_key(path: Path) -> str:
+    """The key in a file: one line, blanks around it left out. Raises OSError, and ValueError with what to correct."""
+    with path.open("rb") as file:
+        data = file.read(KEY_BYTES_MAX + 1)
+    text = data.decode("ascii", "replace").strip()
+    if not text:
+        raise ValueError("the file is empty; write the key into it")
+    # What is wrong is not repeated: it may be most of a key.
+    if len(data) > KEY_BYTES_MAX or not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("the file does not have one line with a key in it")
+    return text
 
 
 def fits_header(text: str) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
-from slackwater.config.deployments import check_deployment, deployments_of, fits_header
+from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_key_files
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
@@ -70,7 +70,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
     prices = _prices(raw.pop("prices", []), faults)
     engines = _engines(raw.pop("engines", []), faults)
-    deployments = deployments_of(raw.pop("deployments", []), faults)
+    deployments = [with_key_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
     resources = _resources(raw.pop("resources", []), faults)
     filters = filters_of(raw.pop("content_filters", []), section, faults)
     for name in raw:
@@ -129,6 +129,11 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         for backend in deployment.backends
         if backend.api_key_env is not None
     }
+    for deployment in deployments:
+        for backend in deployment.backends:
+            if backend.api_key_file is not None:
+                in_file = _key_in(Path(backend.api_key_file), f"deployment '{deployment.name}'", faults)
+                backend_keys[f"file:{backend.api_key_file}"] = in_file
     for name in control_plane.backend_key_envs:
         backend_keys[name] = _secret(name, "[control_plane] backend_key_envs", environ, faults)
     for content_filter in filters:
@@ -179,6 +184,18 @@ def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str]
     if not value:
         faults.append(f"{where}: the environment variable {name} is not set; set it to the key before starting")
     return value
+
+
+def _key_in(path: Path, where: str, faults: list[str]) -> str:
+    try:
+        return read_key(path)
+    except OSError as error:
+        faults.append(
+            f"{where}: api_key_file '{path}' cannot be read: {error.strerror}; correct the path or its rights"
+        )
+    except ValueError as error:
+        faults.append(f"{where}: api_key_file '{path}': {error}")
+    return ""
 
 
 def _check(config: Config, faults: list[str]) -> None:

@@ -137,6 +137,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """The model name that this server knows; by default what the user wrote into `model`."""
     api_key_env: str | None = None
     """Environment variable that holds this server's API key."""
+    api_key_file: str | None = None
+    """File that holds it instead; a relative one lies beside this configuration. A new key is taken without a restart."""
     api_key_header: str | None = None
     """`authorization` (as a bearer token) or `api-key`; by default `api-key` for Azure hosts."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
@@ -155,6 +157,11 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Where it stands, such as `swedencentral`; recorded on the batches that it answers for."""
     data_zone: str = ""
     """The data zone that this is in, such as `eu`; `DataZoneBatch` deployments use no backend outside of theirs."""
+
+    @property
+    def key_name(self) -> str | None:
+        """Under which name its key is kept; None where it has none."""
+        return self.api_key_env if self.api_key_file is None else f"file:{self.api_key_file}"
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True):

@@ -197,6 +197,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """When the first of its results was journaled."""
     answers_mended: int = 0
     """How many of its answers had to be made valid JSON."""
+    paused: bool = False
+    """Whether somebody has paused it: nothing more of it is sent until it is resumed."""
 
     @property
     def terminal(self) -> bool:

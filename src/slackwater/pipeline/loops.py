@@ -72,6 +72,8 @@ class Hints:
         self.webhooks = Hint()
         self.deployments = Hint()
         """For those that are being deleted."""
+        self.keys = Hint()
+        """For keys that are in files."""
         self.ended = Hint()
         """For whoever waits until a batch has ended."""
         # A hint lives as long as a worker has it.

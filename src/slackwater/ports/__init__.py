@@ -5,9 +5,11 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
+from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
-from slackwater.ports.monitoring import MonitoredLedger, OpenReading, Readings
+from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
+from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
     AuditEntry,
     AuditSearch,
@@ -45,6 +47,7 @@ __all__ = [
     "Clock",
     "DeploymentLoad",
     "DueDelivery",
+    "EngineLedger",
     "Fetcher",
     "FileCounts",
     "IdempotencyKey",
@@ -59,6 +62,8 @@ __all__ = [
     "OpenReading",
     "Overview",
     "OverviewRow",
+    "PauseLedger",
+    "PausesReading",
     "PendingImport",
     "Readings",
     "Room",

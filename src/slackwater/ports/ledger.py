@@ -10,6 +10,8 @@ from slackwater.core.files.file import File, FileLimits, FileStatus, Purpose
 from slackwater.core.files.upload import Upload, UploadPart
 from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
 from slackwater.ports.accounts import AccountLedger
+from slackwater.ports.engines import EngineLedger
+from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
     IdempotencyKey,
     LeaseState,
@@ -30,7 +32,7 @@ from slackwater.ports.webhooks import WebhookLedger
 NO_LIMITS = FileLimits()
 
 
-class Ledger(AccountLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol):
+class Ledger(AccountLedger, EngineLedger, PauseLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files

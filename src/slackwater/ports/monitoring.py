@@ -19,6 +19,15 @@ class OpenReading(Struct, frozen=True, kw_only=True):
     """How many have not ended inside their completion window."""
 
 
+class PausesReading(Struct, frozen=True, kw_only=True):
+    """What operators have paused, of one kind."""
+
+    what: str
+    pauses: int
+    since: int
+    """When the oldest one began."""
+
+
 class Readings(Struct, frozen=True, kw_only=True):
     """Everything at one moment."""
 
@@ -28,6 +37,7 @@ class Readings(Struct, frozen=True, kw_only=True):
     webhooks_pending: int = 0
     webhook_pending_since: int | None = None
     """When the oldest delivery was made that is still to be sent."""
+    paused: list[PausesReading] = []
 
 
 class MonitoredLedger(Protocol):

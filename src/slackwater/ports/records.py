@@ -90,6 +90,8 @@ class LeaseState(Struct, frozen=True, kw_only=True):
     """Whether its batch is ending: nothing of it is to be sent any more."""
     expired: bool = False
     """It ends because its window is over, and not because somebody has cancelled it."""
+    paused: bool = False
+    """An operator has paused its batch: nothing more of it is to be sent, and what is out is kept."""
 
 
 class UnfinishedShard(Struct, frozen=True, kw_only=True):

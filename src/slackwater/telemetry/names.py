@@ -73,9 +73,35 @@ WINDOW = _gauge(
 )
 BREAKER_OPEN = _gauge(
     "backend_breaker_open",
-    "1 while a backend is left alone, because it failed or asked for it; 0 while it is called.",
+    "1 while a backend is left alone, because it failed or asked for it; 0 while it is called, or paused by an operator.",
     "deployment",
     "backend",
+)
+BACKEND_STATE = _gauge(
+    "backend_state",
+    "1 for the state that a backend is in, 0 for the others: ok, busy (it asked to be left alone), refusing (key, model, path), "
+    "blocked (its account), down, paused (its engine, by an operator).",
+    "deployment",
+    "backend",
+    "state",
+)
+ENGINE_STATE = _gauge(
+    "engine_state",
+    "The same of an engine (scheme, host, port): the state of its best backend.",
+    "engine",
+    "state",
+)
+ENGINE_IN_FLIGHT = _gauge("engine_in_flight", "Calls that are out to an engine, over all deployments.", "engine")
+ENGINE_SLOTS = _gauge("engine_slots", "Calls that may be out to an engine at once.", "engine")
+WAITING = _gauge(
+    "deployment_waiting_seconds",
+    "For how long batches in progress have waited because no backend of their deployment is open; 0 where none do. Pauses by "
+    "operators do not count.",
+    "deployment",
+)
+PAUSES = _gauge("operator_pauses", "Engines, deployments and batches that operators have paused.", "what")
+PAUSE_OLDEST = _gauge(
+    "operator_pause_oldest_seconds", "Age of the oldest of these pauses; 0 where there is none.", "what"
 )
 PROBES = _counter(
     "backend_probes",
@@ -180,6 +206,13 @@ METRICS = (
     IN_FLIGHT,
     WINDOW,
     BREAKER_OPEN,
+    BACKEND_STATE,
+    ENGINE_STATE,
+    ENGINE_IN_FLIGHT,
+    ENGINE_SLOTS,
+    WAITING,
+    PAUSES,
+    PAUSE_OLDEST,
     PROBES,
     ATTEMPTS,
     REQUEST_DURATION,

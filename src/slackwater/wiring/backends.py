@@ -8,6 +8,7 @@ from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.engine_names import backend_label
 from slackwater.ports import Backend, Clock
 
 
@@ -64,5 +65,5 @@ def backend_of(
 
 
 def label_of(name: str) -> str:
-    """What a backend is called in metrics: its URL without a query, which may hold a key."""
-    return urllib.parse.urlsplit(name)._replace(query="").geturl()
+    """What a backend is called in metrics."""
+    return backend_label(name)

@@ -14,7 +14,7 @@ def check_backends(config: Config) -> None:
     for deployment in config.deployments:
         for backend in deployment.backends:
             try:
-                backend_of(backend, key=config.backend_keys.get(backend.api_key_env or ""), clock=SystemClock())
+                backend_of(backend, key=config.backend_keys.get(backend.key_name or ""), clock=SystemClock())
             except ConfigError as error:
                 faults += [f"deployment '{deployment.name}': {fault}" for fault in error.faults]
     for content_filter in config.content_filters:

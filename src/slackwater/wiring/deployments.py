@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
-from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX
+from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
 from slackwater.config import (
     BackendConfig,
     Config,
@@ -19,13 +20,16 @@ from slackwater.config import (
 )
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
+from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
+from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.engines import Engines
 
 if TYPE_CHECKING:
@@ -71,8 +75,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     clock: Clock
     engines: Engines
     budget: Budget
-    keys: Mapping[str, str] = NOTHING
-    """The keys of backends, by the names under which they are configured."""
+    credentials: Credentials = msgspec.field(default_factory=lambda: Credentials({}))
+    """The keys of backends."""
     filters: Mapping[str, "ContentFilter"] = NOTHING
     """The content filters that there are, by the names of their policies."""
     large: LargeAnswers | None = None
@@ -94,12 +98,13 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
     made = []
     for number, backend in enumerate(usable_backends(config), 1):
         engine = shared.engines.engine(backend, place=f"built-in {number} of {key}")
+        door = shared.engines.door(engine, backend, key=shared.credentials.identity_of(backend))
         made.append(
             make(
                 backend.url or "built-in",
-                _client_of(backend, shared),
+                _client_of(backend, shared, engine, door),
                 engine=engine,
-                door=shared.engines.door(engine, backend, key=shared.keys.get(backend.api_key_env or "")),
+                door=door,
                 concurrency=backend.concurrency,
                 model=backend.model,
                 retry=RetryPolicy(attempts_max=backend.attempts),
@@ -113,14 +118,16 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
     return made
 
 
-def _client_of(backend: BackendConfig, shared: Shared) -> Backend:
+def _client_of(backend: BackendConfig, shared: Shared, engine: Engine, door: Door) -> Backend:
     client = backend_of(
         backend,
-        key=shared.keys.get(backend.api_key_env or ""),
+        key=shared.credentials.key_of(backend),
         clock=shared.clock,
         answer_bytes=shared.answer_bytes,
         budget=shared.budget,
     )
+    if isinstance(client, HttpBackend):
+        shared.credentials.follow(backend, client, engine, door)
     if shared.tracing is None:
         return client
     # Only a service that traces pays for it.

@@ -6,18 +6,9 @@ from collections.abc import Mapping
 
 from slackwater.config import BackendConfig
 from slackwater.core.sending.door import Door
+from slackwater.core.sending.engine_names import engine_of
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-def engine_of(url: str) -> str:
-    """The name of the engine behind a URL: scheme, host and port, whatever the path."""
-    parts = urllib.parse.urlsplit(url)
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
 
 
 class Engines:

@@ -5,10 +5,12 @@ import logging
 import shutil
 from pathlib import Path
 
-from slackwater.adapters.telemetry.prometheus_page import Memory, Moment, PrometheusPage, Window
+from slackwater.adapters.telemetry.prometheus_page import EngineReading, Memory, Moment, PrometheusPage, Window
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.door import DoorState
 from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
+from slackwater.pipeline.watching.engine_watch import EngineWatch, standing_of
 from slackwater.ports import Clock, MonitoredLedger, Readings
 from slackwater.telemetry import counters, event, meters
 from slackwater.wiring.backends import label_of
@@ -24,8 +26,20 @@ LEDGER_SECONDS = 5.0
 class Monitor:
     """Reads everything at once, when somebody asks."""
 
-    def __init__(self, ledger: MonitoredLedger, fleet: Fleet, clock: Clock, data: Path, *, budget: Budget) -> None:
+    def __init__(
+        self,
+        ledger: MonitoredLedger,
+        fleet: Fleet,
+        clock: Clock,
+        data: Path,
+        *,
+        budget: Budget,
+        watch: DeploymentWatch,
+        engines: EngineWatch,
+    ) -> None:
         self._budget = budget
+        self._watch = watch
+        self._engines = engines
         self._ledger = ledger
         self._fleet = fleet
         self._clock = clock
@@ -77,7 +91,8 @@ class Monitor:
                 deployment=key,
                 backend=label_of(each.name),
                 slots=each.window,
-                closed=each.state is DoorState.OK,
+                closed=each.state in (DoorState.OK, DoorState.PAUSED),
+                state=each.state,
             )
             for key, each in self._fleet.dispatchers()
         )
@@ -86,6 +101,16 @@ class Monitor:
             readings=readings,
             backends=meters.backends(),
             windows=windows,
+            engines=tuple(
+                EngineReading(
+                    engine=engine.name,
+                    state=standing_of([each for _, each in senders]).state,
+                    in_flight=engine.in_flight,
+                    slots=engine.slots,
+                )
+                for engine, senders in self._engines.by_engine().items()
+            ),
+            waiting=self._waiting(now),
             limits={each.key: each.enqueued_token_limit for each in self._fleet.all()},
             free_bytes=usage.free,
             memory=Memory(
@@ -95,3 +120,12 @@ class Monitor:
                 waiting=self._budget.waiting,
             ),
         )
+
+    def _waiting(self, now: float) -> dict[str, float]:
+        """For how long nothing of a deployment can be sent, where that is nobody's wish."""
+        shut = {deployment.key: self._watch.shut(deployment.key) for deployment in self._fleet.all()}
+        return {
+            key: max(0.0, now - each.since)
+            for key, each in shut.items()
+            if each is not None and each.since is not None and each.health is not DoorState.PAUSED
+        }

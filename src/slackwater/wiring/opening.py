@@ -16,13 +16,15 @@ from slackwater.core.files.file import FileLimits
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.engine_names import engine_of
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
 from slackwater.wiring.content_filters import content_filter_of
+from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
-from slackwater.wiring.engines import Engines, engine_of
+from slackwater.wiring.engines import Engines
 from slackwater.wiring.service import Doors, Offer, Service, Settings
 
 
@@ -75,11 +77,12 @@ async def open_service(
             }
             # One for all deployments: memory is the process's.
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
+            credentials = Credentials(config.backend_keys)
             shared = Shared(
                 clock=clock,
                 engines=Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines}),
                 budget=budget,
-                keys=config.backend_keys,
+                credentials=credentials,
                 filters=filters,
                 large=LargeAnswers(offload),
                 answer_bytes=config.worker.answer_bytes,
@@ -95,6 +98,7 @@ async def open_service(
                     sender=sender,
                     tracing=tracing,
                     budget=budget,
+                    credentials=credentials,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
@@ -115,7 +119,15 @@ async def open_service(
                 # Only a service that shows metrics pays for the library.
                 from slackwater.wiring.monitoring import Monitor
 
-                service.monitor = Monitor(sql_ledger, service.fleet, clock, data.path, budget=budget)
+                service.monitor = Monitor(
+                    sql_ledger,
+                    service.fleet,
+                    clock,
+                    data.path,
+                    budget=budget,
+                    watch=service.watch,
+                    engines=service.engine_watch,
+                )
             yield service
             for each in filters.values():
                 await each.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
-from slackwater.pipeline.ending.janitor import AuditJanitor, Janitor, UploadJanitor
+from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
@@ -28,11 +29,14 @@ from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.sending.scheduler import Scheduler
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, sums_of
+from slackwater.pipeline.watching.engine_history import EngineHistory
+from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
 from slackwater.ports import (
@@ -46,6 +50,9 @@ from slackwater.ports import (
     StoredDeployment,
     Tracing,
 )
+from slackwater.telemetry import event
+from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
+from slackwater.wiring.credentials import Credentials
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -75,6 +82,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     tracing: Tracing | None = None
     budget: Budget | None = None
     """What may lie in memory, over all deployments."""
+    credentials: Credentials | None = None
+    """Without them, no key is read again."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -142,6 +151,7 @@ class Service:
                 budget=doors.budget,
             )
         )
+        self.pauses = Pauses(ledger, clock, self.fleet, hints)
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
@@ -180,6 +190,9 @@ class Service:
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
+        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses)
+        self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
+        self.engine_janitor = EngineJanitor(ledger, clock)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -291,6 +304,10 @@ class Service:
         stages.append(
             Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
         )
+        if self._doors.credentials is not None:
+            look = self._doors.credentials.step
+            stages.append(Loop("keys", look, clock=clock, hint=hints.keys, idle_seconds=LOOK_AT_KEYS_SECONDS))
+        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 
     async def start(self) -> None:
@@ -298,6 +315,8 @@ class Service:
         await self.janitor.start()
         await self.upload_janitor.start()
         await self.control_plane.load()
+        # Before anything is sent: what is paused stays so.
+        await self.pauses.step()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()
@@ -312,6 +331,8 @@ class Service:
                 *loops,
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
             ]
         self._loops = loops
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
@@ -340,5 +361,11 @@ class Service:
             loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
+        if self._readiness is not None:
+            # A stop is a stop: a part of a minute is not worth more than a line.
+            try:
+                await self.engine_history.close()
+            except Exception as error:
+                event("engine_history_lost", level=logging.WARNING, error=repr(error))
         if self.monitor is not None:
             self.monitor.stop()

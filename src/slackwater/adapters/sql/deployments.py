@@ -1,11 +1,13 @@
 """The part of the SQL ledger that keeps deployments which were made over the API, and where answers came from."""
 
+import sqlite3
 from typing import Any
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.rows import text_of
+from slackwater.core.sending.pause import Target
 from slackwater.ports import OpenBatches, StoredDeployment
 
 _body = msgspec.json.Decoder(dict[str, Any])
@@ -26,7 +28,15 @@ class SqlDeployments(SqlPart):
 
     async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:
         values = {"resource": deployment.resource, "name": deployment.name, "key": key}
-        return bool(await self._sql.write(lambda db: self._sql.run(db, "remove_deployment", values)))
+
+        def work(db: sqlite3.Connection) -> bool:
+            gone = bool(self._sql.run(db, "remove_deployment", values))
+            if gone:
+                # Another one of the same name would be paused without anybody's doing.
+                self._sql.run(db, "remove_pause", {"what": Target.DEPLOYMENT.value, "target": key})
+            return gone
+
+        return await self._sql.write(work)
 
     async def open_batches(self, deployment: str) -> OpenBatches:
         row = self._sql.one(self._sql.reader, "open_batches", {"deployment": deployment})

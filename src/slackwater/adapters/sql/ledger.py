@@ -9,11 +9,13 @@ from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.deployments import SqlDeployments
+from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
 from slackwater.adapters.sql.lists import SqlLists
 from slackwater.adapters.sql.overview import SqlOverview
+from slackwater.adapters.sql.pauses import SqlPauses
 from slackwater.adapters.sql.queue import SqlQueue
 from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.sessions import SqlSessions
@@ -61,6 +63,8 @@ class SqlLedger:
             SqlSessions(sql),
             SqlAccounts(sql),
             SqlDeployments(sql),
+            SqlPauses(sql),
+            SqlEngines(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -197,3 +201,14 @@ class SqlLedger:
     remove_deployment = part(SqlDeployments.remove_deployment)
     open_batches = part(SqlDeployments.open_batches)
     batch_regions = part(SqlDeployments.batch_regions)
+
+    # What operators have paused
+    pauses = part(SqlPauses.pauses)
+    pause_of = part(SqlPauses.pause_of)
+    pause = part(SqlPauses.pause)
+    resume = part(SqlPauses.resume)
+
+    # What became of engines
+    add_engine_minutes = part(SqlEngines.add_engine_minutes)
+    engine_history = part(SqlEngines.engine_history)
+    trim_engine_minutes = part(SqlEngines.trim_engine_minutes)

@@ -109,7 +109,8 @@ SELECT COALESCE(SUM(tokens), 0) FROM batch_load
 WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
 
 -- name: unranked
-SELECT id, deployment, shards FROM batch WHERE stage = 'running' AND ranked = 0 ORDER BY seq LIMIT :limit;
+-- One that an operator has paused gets its ranks when it goes on.
+SELECT id, deployment, shards FROM batch WHERE stage = 'running' AND ranked = 0 AND paused = 0 ORDER BY seq LIMIT :limit;
 
 -- name: virtual_time
 -- The rank being served: that of the next shard to be claimed, else of the newest claimed one.
@@ -186,7 +187,8 @@ WHERE seq = :seq;
 UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: shard_batch_stage
-SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
 
 -- name: segments
@@ -196,7 +198,7 @@ FROM segment JOIN batch ON batch.seq = segment.batch_seq
 WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
 
 -- name: stop_shards!
-UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state = 'queued';
+UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state IN ('queued', 'paused');
 
 -- name: exhausted
 -- Batches whose every shard is done.
@@ -229,12 +231,12 @@ DELETE FROM segment WHERE batch_seq = :seq;
 
 -- name: lost_leases
 -- Shards whose lease is over.
-SELECT shard.batch_seq, shard.idx, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE shard.state = 'running' AND shard.lease_until < :now;
 
 -- name: leases_of_the_dead
 -- Also those whose owner is known to be dead, because only one can live: after a restart all that are in hand, or most.
-SELECT shard.batch_seq, shard.idx, batch.stage FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE shard.state = 'running' AND (shard.lease_until < :now OR shard.owner != :survivor);
 
 -- name: elapsed
@@ -577,3 +579,70 @@ FROM segment LEFT JOIN json_each(:seen) AS seen ON seen.key = error_key
 WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
   AND error_offset + error_length > COALESCE(seen.value, 0)
 ORDER BY key, start LIMIT :limit;
+
+-- What operators have paused.
+
+-- name: pauses
+SELECT what, target, resource, who, reason, since FROM pause WHERE what = :what ORDER BY target;
+
+-- name: pause_of
+SELECT what, target, resource, who, reason, since FROM pause WHERE what = :what AND target = :target;
+
+-- name: pause_readings
+SELECT what, COUNT(*) AS pauses, MIN(since) AS since FROM pause GROUP BY what;
+
+-- name: add_pause!
+-- Who was first is the one who has paused it.
+INSERT OR IGNORE INTO pause (what, target, resource, who, reason, since)
+VALUES (:what, :target, :resource, :who, :reason, :since);
+
+-- name: remove_pause!
+DELETE FROM pause WHERE what = :what AND target = :target;
+
+-- name: mark_paused!
+UPDATE batch SET paused = :paused WHERE seq = :seq;
+
+-- name: pause_shards!
+UPDATE shard SET state = 'paused' WHERE batch_seq = :seq AND state = 'queued';
+
+-- name: first_paused_rank
+SELECT MIN(rank) FROM shard WHERE batch_seq = :seq AND state = 'paused';
+
+-- name: shift_paused!
+UPDATE shard SET rank = rank + :shift WHERE batch_seq = :seq AND state = 'paused';
+
+-- name: resume_shards!
+UPDATE shard SET state = 'queued' WHERE batch_seq = :seq AND state = 'paused';
+
+-- What became of engines.
+
+-- name: add_engine!
+INSERT OR IGNORE INTO engine (name) VALUES (:name);
+
+-- name: engine_number
+SELECT number FROM engine WHERE name = :name;
+
+-- name: engine_minute
+SELECT * FROM engine_minute WHERE engine = :engine AND minute = :minute AND owner = :owner;
+
+-- name: put_engine_minute!
+INSERT OR REPLACE INTO engine_minute (engine, minute, owner, state, seconds, paused_seconds, slots, in_flight_seconds,
+                                      in_flight_max, calls, failed, tokens, call_seconds, call_counts)
+VALUES (:engine, :minute, :owner, :state, :seconds, :paused_seconds, :slots, :in_flight_seconds,
+        :in_flight_max, :calls, :failed, :tokens, :call_seconds, :call_counts);
+
+-- name: engine_minutes
+SELECT * FROM engine_minute WHERE engine = (SELECT number FROM engine WHERE name = :name)
+AND minute >= :first AND minute < :last ORDER BY minute, owner;
+
+-- name: engines_to_trim
+-- One look for each engine, at its oldest minute.
+SELECT number FROM engine WHERE EXISTS (
+    SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number AND minute < :before);
+
+-- name: trim_engine_minutes!
+DELETE FROM engine_minute WHERE engine = :engine AND minute < :before AND (minute, owner) IN (
+    SELECT minute, owner FROM engine_minute WHERE engine = :engine AND minute < :before ORDER BY minute, owner LIMIT :limit);
+
+-- name: forget_engines!
+DELETE FROM engine WHERE NOT EXISTS (SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number);

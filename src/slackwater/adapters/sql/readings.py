@@ -4,7 +4,7 @@ import sqlite3
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.core.batch import TERMINAL
-from slackwater.ports import OpenReading, Readings
+from slackwater.ports import OpenReading, PausesReading, Readings
 
 
 class SqlReadings(SqlPart):
@@ -21,6 +21,7 @@ class SqlReadings(SqlPart):
                 ended={status.value: totals.get(status.value, 0) for status in sorted(TERMINAL)},
                 webhooks_pending=pending["deliveries"],
                 webhook_pending_since=pending["since"],
+                paused=[PausesReading(**dict(row)) for row in self._sql.all(db, "pause_readings", {})],
             )
 
         return await self._sql.database.search(work)

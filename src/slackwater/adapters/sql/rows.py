@@ -143,6 +143,7 @@ def batch_record(row: sqlite3.Row) -> Batch:
         error_file_id=row["error_file_id"],
         first_result_at=row["first_result_at"],
         answers_mended=row["answers_mended"],
+        paused=bool(row["paused"]),
         **{moment: row[moment] for moment in MOMENTS},
     )
 

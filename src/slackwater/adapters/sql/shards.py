@@ -98,6 +98,7 @@ class SqlShards(SqlPart):
                 epoch=row["epoch"],
                 stop=row["stage"] != Stage.RUNNING,
                 expired=row["status"] == Status.FINALIZING,
+                paused=bool(row["paused"]),
             )
             for row in rows
         ]
@@ -176,14 +177,15 @@ class SqlShards(SqlPart):
             row = self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
             if row is None:
                 return False
-            self._free(db, row["batch_seq"], index, row["stage"])
+            self._free(db, row)
             return True
 
         return await self._sql.write(work)
 
-    def _free(self, db: sqlite3.Connection, batch_seq: int, index: int, stage: str) -> None:
-        state = "queued" if stage == Stage.RUNNING else "stopped"
-        self._sql.run(db, "set_shard_state", {"batch_seq": batch_seq, "idx": index, "state": state})
+    def _free(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        going_on = "paused" if row["paused"] else "queued"
+        state = going_on if row["stage"] == Stage.RUNNING else "stopped"
+        self._sql.run(db, "set_shard_state", {"batch_seq": row["batch_seq"], "idx": row["idx"], "state": state})
 
     async def release_leases(self, *, now: float, dead_owners_except: str | None = None) -> int:
         def look(db: sqlite3.Connection) -> list[sqlite3.Row]:
@@ -197,7 +199,7 @@ class SqlShards(SqlPart):
         def work(db: sqlite3.Connection) -> int:
             rows = look(db)
             for row in rows:
-                self._free(db, row["batch_seq"], row["idx"], row["stage"])
+                self._free(db, row)
             return len(rows)
 
         return await self._sql.write(work)

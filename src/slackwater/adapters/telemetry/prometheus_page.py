@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 
 from slackwater import __version__
 from slackwater.core.batch import TERMINAL, Status
+from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.pause import Target
 from slackwater.ports import Readings
 from slackwater.telemetry import BackendMeter, DeploymentMeter, Histogram, Meters, names
 from slackwater.telemetry.names import Kind, Metric
@@ -29,7 +31,17 @@ class Window(Struct, frozen=True, kw_only=True):
     backend: str
     slots: int
     closed: bool
-    """Whether it may be called freely."""
+    """Whether it may be called freely, or is only paused."""
+    state: DoorState
+
+
+class EngineReading(Struct, frozen=True, kw_only=True):
+    """An engine now."""
+
+    engine: str
+    state: DoorState
+    in_flight: int
+    slots: int
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -49,6 +61,9 @@ class Moment(Struct, frozen=True, kw_only=True):
     """None where the ledger could not be read."""
     backends: Mapping[tuple[str, str], BackendMeter]
     windows: tuple[Window, ...]
+    engines: tuple[EngineReading, ...]
+    waiting: Mapping[str, float]
+    """For each deployment of which no backend is open, for how many seconds; pauses do not count."""
     limits: Mapping[str, int | None]
     """Enqueued-token limits of the deployments that are served."""
     free_bytes: int
@@ -108,14 +123,21 @@ class PrometheusPage:
         backends: list[tuple[tuple[str, ...], BackendMeter]] = list(moment.backends.items())
         slots: dict[tuple[str, ...], int] = {}
         closed: dict[tuple[str, ...], bool] = {}
+        states: dict[tuple[str, ...], DoorState] = {}
         for window in moment.windows:
             # Two entries of a configuration may name one server.
             key = (window.deployment, window.backend)
             slots[key] = slots.get(key, 0) + window.slots
             closed[key] = closed.get(key, False) or window.closed
+            if states.get(key) is not DoorState.OK:
+                states[key] = window.state
         yield _family(names.IN_FLIGHT, [(key, each.in_flight) for key, each in backends])
         yield _family(names.WINDOW, list(slots.items()))
         yield _family(names.BREAKER_OPEN, [(key, not each) for key, each in closed.items()])
+        yield _family(names.BACKEND_STATE, _states(states))
+        yield _family(names.ENGINE_STATE, _states({(each.engine,): each.state for each in moment.engines}))
+        yield _family(names.ENGINE_IN_FLIGHT, [((each.engine,), each.in_flight) for each in moment.engines])
+        yield _family(names.ENGINE_SLOTS, [((each.engine,), each.slots) for each in moment.engines])
         yield _family(names.PROBES, [(key, each.probes) for key, each in backends])
         outcomes = [
             ((*key, outcome), number) for key, each in backends for outcome, number in list(each.outcomes.items())
@@ -139,6 +161,15 @@ class PrometheusPage:
             for each in moment.readings.open:
                 held[each.deployment] = held.get(each.deployment, 0) + each.enqueued_tokens
             yield _family(names.ENQUEUED_TOKENS, _by_name(held))
+            running = {each.deployment for each in moment.readings.open if each.status == Status.IN_PROGRESS}
+            waiting = {key: moment.waiting.get(key, 0.0) if key in running else 0.0 for key in moment.limits}
+            yield _family(names.WAITING, _by_name(waiting))
+            kinds = {target.value: (0, moment.now) for target in Target}
+            kinds |= {each.what: (each.pauses, each.since) for each in moment.readings.paused}
+            yield _family(names.PAUSES, _by_name({what: count for what, (count, _) in kinds.items()}))
+            yield _family(
+                names.PAUSE_OLDEST, _by_name({what: moment.now - since for what, (_, since) in kinds.items()})
+            )
         limits = [((key,), float(limit)) for key, limit in moment.limits.items() if limit is not None]
         yield _family(names.ENQUEUED_LIMIT, limits)
 
@@ -185,6 +216,11 @@ class _Ours(Collector):
 
     def collect(self) -> Iterable[Family]:
         return self._page.families()
+
+
+def _states(states: Mapping[tuple[str, ...], DoorState]) -> list[Labelled]:
+    """A series for each state that there is, so that one that is over is 0 and not gone."""
+    return [((*key, each.value), float(state is each)) for key, state in states.items() for each in DoorState]
 
 
 def _requests(meter: DeploymentMeter) -> list[tuple[str, int]]:

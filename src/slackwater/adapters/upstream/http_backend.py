@@ -58,7 +58,8 @@ class HttpBackend:
         host = url.hostname or ""
         self._path = url.path.rstrip("/")
         self._query = url.query
-        self._common = _header_lines(url.netloc.rstrip(":"), headers)
+        self._host = url.netloc.rstrip(":")
+        self._common = _header_lines(self._host, headers)
         self._heads: dict[str, bytes] = {}
         self._pool = Pool(
             host,
@@ -70,6 +71,11 @@ class HttpBackend:
             keep_alive_seconds=keep_alive_seconds,
             budget=budget,
         )
+
+    def use_headers(self, headers: Mapping[str, str]) -> None:
+        """Other headers for every call from now on; what is out is not touched. Raises ValueError, and changes nothing."""
+        self._common = _header_lines(self._host, headers)
+        self._heads.clear()
 
     async def send(self, path: str, body: bytes) -> Reply:
         """One POST of JSON. Redirects and errors are replies like any other; BackendError means there is no whole answer."""

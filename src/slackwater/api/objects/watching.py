@@ -12,6 +12,32 @@ BatchStatus = Literal[
 ]
 
 
+class PauseObject(Struct, frozen=True, kw_only=True):
+    """Somebody has paused a thing: nothing new is sent of it until it is resumed. Calls that were out end by themselves."""
+
+    who: str | None
+    """As the audit log calls them; null for those who need not know."""
+    reason: str | None
+    since: Moment
+
+
+class WaitingOn(Struct, frozen=True, kw_only=True):
+    """Why nothing of a batch is sent: it is paused, or its deployment is, or no backend of that is open."""
+
+    what: Literal["batch", "deployment", "engine", "backend"]
+    """What is paused; `backend` where nothing is."""
+    backend: str | None
+    """The one that is looked at first; for others than administrators, its host."""
+    health: Literal["refusing", "blocked", "down", "paused"]
+    reason: str | None
+    """In the upstream's words for administrators, in general ones for others; for a pause, what was given as its reason."""
+    since: Moment | None
+    until: Moment | None
+    """When it is looked at again; null where somebody has to resume it."""
+    who: str | None
+    """Who has paused it."""
+
+
 class BatchOverviewRow(Struct, frozen=True, kw_only=True):
     """A batch in short."""
 
@@ -38,6 +64,8 @@ class BatchOverviewRow(Struct, frozen=True, kw_only=True):
     """1 where it is the next of its deployment to start; null where it does not wait for room."""
     error: str | None
     """The first reason why the input was refused."""
+    waiting_on: WaitingOn | None
+    """Null while something of it can be sent, and where it has not begun or has ended."""
     metadata: dict[str, str] | None
 
 
@@ -49,19 +77,6 @@ class BatchOverviewPage(Struct, frozen=True, kw_only=True):
     has_more: bool
     counts: dict[str, int]
     """How many batches of each status the resource has, whatever was asked for."""
-
-
-class WaitingOn(Struct, frozen=True, kw_only=True):
-    """Why nothing of a batch is sent: no backend of its deployment is open."""
-
-    backend: str
-    """For others than administrators, its host."""
-    health: Literal["refusing", "blocked", "down", "paused"]
-    reason: str | None
-    """In the upstream's words, for administrators."""
-    since: Moment | None
-    until: Moment | None
-    """When it is looked at again."""
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True):
@@ -86,7 +101,7 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     seconds_left_range: Annotated[list[int], Meta(min_length=2, max_length=2)] | None
     """From, to: wide while the rate changes."""
     waiting_on: WaitingOn | None
-    """Null while something can be sent."""
+    """Null while something of it can be sent, and where it has not begun or has ended."""
     answers_mended: int
     """Answers that were not quite JSON (NaN, bytes that are not UTF-8, half an emoji), and were made valid."""
     first_result_at: Moment | None
@@ -242,7 +257,7 @@ class BackendStatus(Struct, frozen=True, kw_only=True):
     """`busy`: it asked to be left alone until a moment. `refusing`: it lets nobody in (key, model, path). `blocked`: the
     account behind its key may not go on. `down`: it does not answer, or with errors only. `paused`: by an operator."""
     reason: str | None
-    """Why, in the upstream's words, for administrators; null for `ok`."""
+    """Why, in the upstream's words for administrators, in general ones for others; null for `ok`."""
     since: Moment | None
     until: Moment | None
     """When it is looked at again, where that is known."""
@@ -285,6 +300,8 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True):
     quota: DeploymentQuotaStatus
     open_batches: int
     content_filter: str | None
+    pause: PauseObject | None
+    """Where somebody has paused it."""
     backends: list[BackendStatus]
 
 

@@ -98,6 +98,11 @@ class Circuit:
         """
         return self._asked_at >= 0.0
 
+    def try_now(self) -> None:
+        """It was told to wait, and is to be looked at at once. That it is slowed stays."""
+        self.until = 0.0
+        self._asked_until = -1.0
+
     def admits(self, now: float, *, slots: int, others: bool) -> bool:
         """Whether a line of it may be sent now. `slots` are the engine's; `others`: whether anybody else wants them."""
         if now < self.until:

@@ -405,11 +405,15 @@ class Door:
             self._open(now)
 
     def try_now(self, now: float) -> None:
-        """Whatever it waits for, it is looked at at once."""
+        """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""
+        if self.state in (DoorState.OK, DoorState.PAUSED):
+            return
         self._asked_until = now
-        if self.shut:
-            self.until = now
-            for gap in self._gaps.values():
-                gap.reset()
-        elif self.state is DoorState.BUSY:
-            self._open(now)
+        if self._asked:
+            # A wait that it asked for is over for us, and not for sure for it.
+            since, self._asked = self.since, False
+            self._enter(self.state, self.reason, now)
+            self.since = since
+        self.until = now
+        for gap in self._gaps.values():
+            gap.reset()

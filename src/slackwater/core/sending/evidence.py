@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.errors import BackendError, BackendUnreachable
+from slackwater.core.sending.lines import model_of
+from slackwater.core.sending.upstream_words import REPEATED, plain, repeats
 
 # Who asks for this much time is not busy for a moment.
 BLOCKED_SECONDS = 3600.0
@@ -71,23 +73,28 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _error = msgspec.json.Decoder(_Error)
 
 
-def evidence_of(status: int, body: bytes, *, retry_after: float | None, dropped: bool = False) -> Evidence:
-    """What an HTTP answer says that is not a success. `dropped`: a router in front of the engine let it fall."""
+def evidence_of(
+    status: int, body: bytes, *, retry_after: float | None, dropped: bool = False, asked: bytes = b""
+) -> Evidence:
+    """What an HTTP answer says that is not a success. `dropped`: a router in front of the engine let it fall.
+
+    `asked` is the body of the request: no part of it is in the reason, as far as that can be told.
+    """
     if status in (402, 429) or (status == 503 and (retry_after is not None or dropped)) or status == 529:
         said = words_of(body)
         if status == 402 or BLOCKED_CODES.search(said.codes) or (retry_after or 0.0) >= BLOCKED_SECONDS:
-            return Evidence(Kind.BLOCKED, _reason(status, said), retry_after)
-        return Evidence(Kind.BUSY, _reason(status, said), retry_after)
+            return Evidence(Kind.BLOCKED, _reason(status, said, asked), retry_after)
+        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after)
     if status in REFUSALS or 300 <= status < 400:
-        return Evidence(Kind.REFUSED, _reason(status, words_of(body)))
+        return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked))
     if status in TRIED_AGAIN or status >= 500:
-        return Evidence(Kind.TROUBLE, _reason(status, words_of(body)), retry_after)
+        return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked), retry_after)
     return Evidence(Kind.OWN, f"status {status}")
 
 
 def evidence_of_error(error: BackendError) -> Evidence:
     """What a call says that brought no whole answer."""
-    reason = str(error)[:REASON_LENGTH_MAX]
+    reason = plain(str(error), length_max=REASON_LENGTH_MAX)
     if isinstance(error, BackendUnreachable) or not error.sent:
         return Evidence(Kind.UNREACHED, reason) if not error.sent else Evidence(Kind.LOST, reason)
     return Evidence(Kind.LOST if error.lost else Kind.TROUBLE, reason)
@@ -113,6 +120,10 @@ def words_of(body: bytes) -> Words:
     return Words("", error or found.message or "")
 
 
-def _reason(status: int, said: Words) -> str:
-    text = f"{said.codes.strip()}: {said.message}".strip(": ")
+def _reason(status: int, said: Words, asked: bytes) -> str:
+    text = plain(f"{said.codes.strip()}: {said.message}".strip(": "), length_max=REASON_LENGTH_MAX - 20)
+    # A model's name is in the request, too, and operators want to read it.
+    if asked and repeats(text, asked) and repeats(text, asked, names=(model_of(asked) or "",)):
+        codes = plain(said.codes.strip(), length_max=100)
+        text = REPEATED if not codes or repeats(codes, asked) else f"{codes}: {REPEATED}"
     return f"status {status}{f' ({text})' if text else ''}"[:REASON_LENGTH_MAX]

@@ -3,14 +3,17 @@
 Everything here may be done twice, or by two at once, without harm.
 """
 
+from slackwater.core.watching.engine_minutes import KEPT_DAYS
 from slackwater.pipeline.loops import Pace
-from slackwater.ports import AccountLedger, BlobStore, Clock, Ledger
+from slackwater.ports import AccountLedger, BlobStore, Clock, EngineLedger, Ledger
 from slackwater.telemetry import event
 
 # An upload that has ended is kept so long: a client whose answer was lost may ask again, and hears how it ended.
 UPLOAD_KEPT_SECONDS = 86_400
 # Entries of the audit log that one round looks at: a transaction of a few milliseconds, which results wait for.
 AUDIT_ROUND = 500
+# Minutes of each engine that one round forgets.
+MINUTES_ROUND = 500
 # Batches whose results one round compares with their rows after a restart; there may be very many.
 RESULTS_ROUND = 100
 
@@ -116,4 +119,18 @@ class AuditJanitor:
         forgotten = await self._ledger.trim_audit(before=before, limit=AUDIT_ROUND)
         if forgotten:
             event("audit_trimmed", entries=forgotten)
+        return Pace.BUSY if forgotten else Pace.IDLE
+
+
+class EngineJanitor:
+    """Forgets what became of engines so long ago that nobody draws it any more."""
+
+    def __init__(self, ledger: EngineLedger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def step(self) -> Pace:
+        """One round, from the oldest minutes on."""
+        before = int(self._clock.now()) - KEPT_DAYS * 86_400
+        forgotten = await self._ledger.trim_engine_minutes(before=before, limit=MINUTES_ROUND)
         return Pace.BUSY if forgotten else Pace.IDLE

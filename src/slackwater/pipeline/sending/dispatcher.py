@@ -111,7 +111,8 @@ class Dispatcher:
         """The same with why, since when and until when, in monotonic moments."""
         engine, door = self.engine, self.door
         if engine.held is not None:
-            return Standing(DoorState.PAUSED, engine.held, door.since, None)
+            ago = self._clock.now() - engine.held.since
+            return Standing(DoorState.PAUSED, engine.held.reason, self._clock.monotonic() - ago, None)
         if not engine.reach.listens:
             return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
         until = None if door.state in (DoorState.OK, DoorState.PAUSED) else door.until
@@ -253,7 +254,7 @@ class Dispatcher:
         self, item: Item, request: Request, reply: Reply, begun: float, body: bytes | None = None
     ) -> Result | Setback:
         """`body` is what is written if this is the end, one JSON object on one line; by default it is made of the reply."""
-        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after)
+        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after, asked=request.body)
         kind = evidence.kind
         meter = self.meter
         if kind is Kind.OWN:

@@ -11,16 +11,18 @@ engine has slots, however many deployments there are; a lane never sleeps over w
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Protocol
 
 from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.feed import Item
+from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
 
@@ -103,13 +105,15 @@ class Engine:
         self._probes: set[asyncio.Task[None]] = set()
         # Whether there has ever been a line that goes alone: it costs a look at every use.
         self._suspicious = False
-        self._held: str | None = None
+        self._held: Pause | None = None
         # Nothing is known that a lane would have to look at.
         self._usual = True
         self._alone: Item | None = None
         self._alone_since = 0.0
         self._others_until = 0.0
-        self._shown: dict[Door, DoorState] = {}
+        # Doors that an operator wants to be tried.
+        self._asked: set[Door] = set()
+        self._log = StateLog(name)
         self._listened = True
         self._deaths_told = 0
 
@@ -127,13 +131,13 @@ class Engine:
         return sum(use.in_flight for use in self.uses)
 
     @property
-    def held(self) -> str | None:
+    def held(self) -> Pause | None:
         """Why an operator has paused it."""
         return self._held
 
     @held.setter
-    def held(self, reason: str | None) -> None:
-        self._held = reason
+    def held(self, pause: Pause | None) -> None:
+        self._held = pause
         self._look_usual()
 
     def _look_usual(self) -> None:
@@ -322,10 +326,9 @@ class Engine:
         if self.reach.listens is self._listened:
             return
         self._listened = self.reach.listens
+        self._log.listens(self._listened, reason=self.reach.reason)
         if self._listened:
-            event("engine_listens", engine=self.name)
             return
-        event("engine_silent", level=logging.WARNING, engine=self.name, reason=self.reach.reason)
         for door in self._doors.values():
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
             door.question(self.reach.reason, now)
@@ -341,15 +344,15 @@ class Engine:
                 event("engine_killed", level=logging.ERROR, engine=self.name, batch=shard.batch_id, shard=shard.index)
         if self.reach.deaths != self._deaths_told:
             self._deaths_told = self.reach.deaths
-            event("engine_died", level=logging.WARNING, engine=self.name, deaths=self.reach.deaths)
+            # That it is silent is the warning; this is what is known of why.
+            event("engine_died", engine=self.name, deaths=self.reach.deaths)
 
     def _tell(self, door: Door) -> None:
-        """One line in the log for a change of a door, and one of the engine."""
-        if self._shown.get(door, DoorState.OK) is not door.state:
-            self._shown[door] = door.state
-            names = sorted({use.name for use in self.uses if use.door is door})
-            level = logging.INFO if door.state is DoorState.OK else logging.WARNING
-            event("backend_state", level=level, backend=",".join(names), state=door.state.value, reason=door.reason)
+        self._log.door(
+            door,
+            lambda: sorted({use.name for use in self.uses if use.door is door}),
+            now=self._clock.monotonic(),
+        )
 
     # Looking at what is shut
 
@@ -400,16 +403,33 @@ class Engine:
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
 
+    def hold(self, pause: Pause | None) -> None:
+        """An operator has paused it, or ended that. What is out ends by itself."""
+        changed = (self.held is None) is not (pause is None)
+        self.held = pause
+        if changed:
+            self.look()
+
+    def try_now(self, doors: Iterable[Door]) -> None:
+        """Whatever these doors, or the engine, wait for: it is looked at at once, also where nothing is to be sent."""
+        now = self._clock.monotonic()
+        self.reach.try_now(now)
+        for door in doors:
+            door.try_now(now)
+            self._asked.add(door)
+        self.look()
+
     def _probe_due(self, now: float) -> None:
         if self.held is not None:
             return
+        asked, self._asked = self._asked, set()
         down = not self.reach.listens
         if down and (not self.reach.due(now) or any(door.probing for door in self._doors.values())):
             return
         for door in self._doors.values():
             if door.state is DoorState.PAUSED or not (down or door.due(now)):
                 continue
-            use = next((use for use in self.uses if use.door is door and use.has_work), None)
+            use = next((use for use in self.uses if use.door is door and (use.has_work or door in asked)), None)
             if use is None:
                 continue
             door.probing = True
@@ -438,6 +458,7 @@ class Engine:
             self.reach.answered(begun, now)
             self._reached((), now)
             door.try_with_lines(now)
+            self._tell(door)
             self.look()
             return
         evidence, answered = found

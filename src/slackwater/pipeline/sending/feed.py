@@ -49,8 +49,9 @@ class Taker(Protocol):
 
 
 class Cause(Enum):
-    """Why the work on a shard ends early. The first cause stays."""
+    """Why the work on a shard ends early. The first cause stays, unless it is a pause: that one lets calls end by themselves."""
 
+    PAUSED = "paused"
     STOPPED = "stopped"
     EXPIRED = "expired"
     FENCED = "fenced"
@@ -237,6 +238,8 @@ class Feed:
         self._low.set()
         self.closed = False
         self.paused = False
+        self.held = False
+        """Whether an operator has paused the deployment."""
 
     # Claims
 
@@ -295,17 +298,17 @@ class Feed:
 
     @property
     def has_work(self) -> bool:
-        """Whether anything waits to be sent."""
-        return bool(self._leases or self._waiting or self._due or self._suspects)
+        """Whether anything waits to be sent. Not what is held: nobody is asked a question for its sake."""
+        return not self.held and bool(self._leases or self._waiting or self._due or self._suspects)
 
     @property
     def has_suspects(self) -> bool:
-        """Whether anything waits that is to go alone."""
-        return bool(self._suspects)
+        """Whether anything waits that is to go alone. Others do not make room for what is held."""
+        return not self.held and bool(self._suspects)
 
     def take(self, taker: Taker, now: float) -> Item | None:
         """The next request for a backend, or None if there is none to be sent now."""
-        if self.closed or self.paused or self._bytes >= self._bytes_max:
+        if self.closed or self.paused or self.held or self._bytes >= self._bytes_max:
             return None
         if self._waiting or self._due or not taker.door.open:
             item = self._take_any(taker, now)
@@ -329,7 +332,7 @@ class Feed:
 
     def take_suspect(self) -> Item | None:
         """The next line that is to go alone."""
-        while self._suspects and not (self.closed or self.paused):
+        while self._suspects and not (self.closed or self.paused or self.held):
             item = self._suspects.popleft()
             if item.lease.cause is None:
                 self._unwait(item)
@@ -469,6 +472,22 @@ class Feed:
         """Nothing more is handed out."""
         self.closed = True
         self._low.set()
+
+    def hold(self, *, held: bool) -> None:
+        """Whether an operator has paused the deployment."""
+        if held is not self.held:
+            self.held = held
+            self._wake()
+
+    def hasten(self, batch_id: str | None = None) -> None:
+        """What waits for another try, of one batch or of all, is due now. A line whose answers are judged still is judged."""
+        now = self._clock.monotonic()
+        self._waiting = [
+            (min(moment, now) if batch_id in (None, item.lease.shard.batch_id) else moment, number, item)
+            for moment, number, item in self._waiting
+        ]
+        heapq.heapify(self._waiting)
+        self._wake()
 
     def resume(self) -> None:
         """Lanes may take requests again."""

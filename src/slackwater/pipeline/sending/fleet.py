@@ -6,11 +6,12 @@ gives its shards back: whoever works for the deployment from then on continues w
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.loops import Loop
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
@@ -72,6 +73,8 @@ class Fleet:
         self._posts: dict[str, Post] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._running = False
+        # What operators have paused, by the names of engines and the keys of deployments.
+        self._pauses: dict[tuple[Target, str], Pause] = {}
 
     def all(self) -> list[Deployment]:
         """Those that a batch may be on, the ones that are being deleted included."""
@@ -104,6 +107,7 @@ class Fleet:
             before.deployment = deployment
             return
         post = self._posts[deployment.key] = Post(deployment, self._make_worker(deployment, dispatchers))
+        self._obey(post)
         if before is not None:
             self._retire(before)
         if self._running:
@@ -134,6 +138,34 @@ class Fleet:
         except Exception as error:
             event("worker_broke", level=logging.ERROR, deployment=post.deployment.key, error=repr(error))
         event("worker_retired", deployment=post.deployment.key)
+
+    # What operators say
+
+    def obey(self, pauses: Iterable[Pause]) -> None:
+        """What is paused of engines and deployments from now on, those included that come later."""
+        self._pauses = {(each.what, each.target): each for each in pauses}
+        for post in self._posts.values():
+            self._obey(post)
+
+    def _obey(self, post: Post) -> None:
+        post.worker.hold(held=(Target.DEPLOYMENT, post.deployment.key) in self._pauses)
+        for dispatcher in post.worker.dispatchers:
+            dispatcher.engine.hold(self._pauses.get((Target.ENGINE, dispatcher.engine.name)))
+
+    def pause_of(self, key: str) -> Pause | None:
+        """The pause of a deployment."""
+        return self._pauses.get((Target.DEPLOYMENT, key))
+
+    def pause_batch(self, batch_id: str) -> None:
+        """Nothing more of a batch is sent by those who have shards of it."""
+        for post in self._posts.values():
+            post.worker.pause_batch(batch_id)
+
+    def try_now(self, key: str, batch_id: str | None = None) -> None:
+        """Batches of a deployment that were told to wait, or one of them, wait no longer."""
+        post = self._posts.get(key)
+        if post is not None:
+            post.worker.try_now(batch_id)
 
     def dispatchers(self) -> list[tuple[str, Dispatcher]]:
         """Those that send now, each with the key of its deployment."""

@@ -10,6 +10,7 @@ from functools import partial
 
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
+from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
 from slackwater.core.sending.request import Result
@@ -59,8 +60,8 @@ class BackendUse:
 
     @property
     def name(self) -> str:
-        """The backend, for people."""
-        return self.dispatcher.name
+        """The backend, for people and the log."""
+        return backend_label(self.dispatcher.name)
 
     @property
     def has_work(self) -> bool:

@@ -121,6 +121,8 @@ class Worker:
         self._unread: dict[str, Rereading] = {}
         self._commit_hint = Hint()
         self._claiming = False
+        # Batches that were paused while a claim was under way, which may bring one of their shards.
+        self._paused_meanwhile: set[str] = set()
         self._started = False
         self._finished_tokens = 0
         self.throughput = Throughput()
@@ -182,9 +184,10 @@ class Worker:
     async def claim(self) -> Pace:
         """Leases the next shard once the open ones run out."""
         await self._feed.wait_low()
-        if self._feed.closed:
+        if self._feed.closed or self._feed.held:
             return Pace.IDLE
         self._claiming = True
+        self._paused_meanwhile.clear()
         try:
             return await self._claim()
         finally:
@@ -204,9 +207,14 @@ class Worker:
         if shard is None:
             return Pace.IDLE
         lease = await self._read(shard)
-        if lease is not None:
-            self._leases.append(lease)
-            self._feed.add(lease)
+        if lease is None:
+            return Pace.BUSY
+        if shard.batch_id in self._paused_meanwhile:
+            self._feed.close(lease)
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            return Pace.BUSY
+        self._leases.append(lease)
+        self._feed.add(lease)
         return Pace.BUSY
 
     async def _read(self, shard: Shard) -> Lease | None:
@@ -345,11 +353,13 @@ class Worker:
                     self._abort(lease, Cause.FENCED)
             elif state.stop:
                 self._abort(lease, Cause.EXPIRED if state.expired else Cause.STOPPED)
+            elif state.paused:
+                self._abort(lease, Cause.PAUSED)
         return Pace.IDLE
 
     def _abort(self, lease: Lease, cause: Cause) -> None:
-        """Ends the calls of a shard at once. What has finished is kept."""
-        if lease.cause is not None:
+        """Ends the work on a shard: its calls at once, unless it is paused. What has finished is kept."""
+        if lease.cause not in (None, Cause.PAUSED) or lease.cause is cause:
             return
         lease.cause = cause
         event("shard_aborted", batch=lease.shard.batch_id, shard=lease.shard.index, cause=cause.value)
@@ -359,9 +369,33 @@ class Worker:
             for item in waiting:
                 if item.trial is not None and item.trial.last is not None and item.trial.last.reply is not None:
                     self._keep(lease, ended(item, Verdict.FAIL))
-        for lane in lease.in_flight:
-            lane.cancel()
+        if cause is not Cause.PAUSED:
+            for lane in lease.in_flight:
+                lane.cancel()
         self._commit_hint.notify()
+
+    # What operators say
+
+    def hold(self, *, held: bool) -> None:
+        """Whether the deployment is paused: its shards stay here, and nothing of them is sent."""
+        if held is not self._feed.held:
+            self._feed.hold(held=held)
+            self._hint.notify()
+
+    def pause_batch(self, batch_id: str) -> None:
+        """A batch is paused: its shards go back once the calls that are out have ended."""
+        if self._claiming:
+            self._paused_meanwhile.add(batch_id)
+        for lease in self._leases:
+            if lease.shard.batch_id == batch_id:
+                self._abort(lease, Cause.PAUSED)
+
+    def try_now(self, batch_id: str | None = None) -> None:
+        """Waits of a batch alone, or of all of them, are over."""
+        for each, circuit in self._circuits.items():
+            if batch_id in (None, each):
+                circuit.try_now()
+        self._feed.hasten(batch_id)
 
     # Stopping
 

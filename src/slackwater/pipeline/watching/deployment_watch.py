@@ -1,12 +1,16 @@
 """How the deployments of a resource are, for people: their quota, what waits, and every backend with its last minute."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
+from slackwater.core.batch import Batch, Status
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
@@ -46,6 +50,20 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
     load: DeploymentLoad
     allowance: Allowance
     backends: list[BackendView]
+    pause: Pause | None
+
+
+class WaitingOn(Struct, frozen=True, kw_only=True):
+    """Why nothing of a batch is sent: what is paused, or the backend of its deployment that opens first."""
+
+    what: Literal["batch", "deployment", "engine", "backend"]
+    backend: str | None = None
+    health: DoorState = DoorState.PAUSED
+    reason: str
+    since: int | None
+    until: int | None = None
+    who: str | None = None
+    """Who has paused it."""
 
 
 class DeploymentWatch:
@@ -68,6 +86,7 @@ class DeploymentWatch:
         return DeploymentView(
             deployment=deployment,
             load=await self._ledger.deployment_load(deployment.key),
+            pause=self._fleet.pause_of(deployment.key),
             allowance=await self._spare.allowance(deployment),
             backends=[
                 self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
@@ -75,15 +94,43 @@ class DeploymentWatch:
             ],
         )
 
-    def waiting_on(self, key: str) -> BackendView | None:
-        """What keeps the batches of a deployment waiting: of backends that are all shut, the one that opens first.
+    async def view(self, key: str) -> DeploymentView | None:
+        """One deployment; None where it is not served."""
+        deployment = self._fleet.get(key)
+        return None if deployment is None else await self._view(deployment)
+
+    async def waiting_on(self, batch: Batch) -> WaitingOn | None:
+        """Why nothing of a batch is sent; None where something is, or where it has not begun or has ended."""
+        if batch.paused:
+            pause = await self._ledger.pause_of(Target.BATCH, batch.id)
+            if pause is not None:
+                return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
+        if batch.status is not Status.IN_PROGRESS or batch.deployment is None:
+            return None
+        return self.shut(batch.deployment)
+
+    def shut(self, key: str) -> WaitingOn | None:
+        """What keeps the batches of a deployment waiting: a pause, or of backends that are all shut the one that opens first.
 
         None while one of them is open, or busy for a moment.
         """
-        views = [self._backend(key, each, "") for each in self._fleet.dispatchers_of(key)]
-        if not views or any(view.health in (DoorState.OK, DoorState.BUSY) for view in views):
+        if (pause := self._fleet.pause_of(key)) is not None:
+            return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
+        dispatchers = self._fleet.dispatchers_of(key)
+        standings = [each.standing for each in dispatchers]
+        if not standings or any(each.state in (DoorState.OK, DoorState.BUSY) for each in standings):
             return None
-        return min(views, key=lambda view: view.until or 0)
+        at, standing = min(enumerate(standings), key=lambda each: math.inf if each[1].until is None else each[1].until)
+        held = dispatchers[at].engine.held
+        return WaitingOn(
+            what="backend" if held is None else "engine",
+            backend=dispatchers[at].name,
+            health=standing.state,
+            reason=standing.reason[:ERROR_LENGTH_MAX],
+            since=self._moment(standing.since),
+            until=None if standing.until is None else self._moment(standing.until),
+            who=None if held is None else held.who,
+        )
 
     def _moment(self, monotonic: float) -> int:
         return int(self._clock.now() + monotonic - self._clock.monotonic())

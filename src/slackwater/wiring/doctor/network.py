@@ -68,7 +68,7 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
         *(
             _ask(
                 models_url(backend.url or ""),
-                headers_of(backend, key=config.backend_keys.get(backend.api_key_env or "")),
+                headers_of(backend, key=config.backend_keys.get(backend.key_name or "")),
             )
             for _, backend, _ in asked
         )
@@ -105,7 +105,7 @@ def _of_backend(about: str, backend: BackendConfig, model: str, answer: Answer |
     if isinstance(answer, str):
         return [fault(about, f"{url}: {answer}", "start it, or correct its url")]
     if answer.status in (401, 403):
-        fix = "correct the key" if backend.api_key_env else "name its key with api_key_env"
+        fix = "correct the key" if backend.key_name else "name its key with api_key_env or api_key_file"
         return [fault(about, f"{url} refuses the key (status {answer.status})", fix)]
     if 300 <= answer.status < 400:
         return [fault(about, f"{url} sends elsewhere (status {answer.status})", "write the address that it sends to")]

@@ -1,0 +1,74 @@
+"""The part of the SQL ledger that knows what operators have paused. That of a batch also changes its shards."""
+
+import sqlite3
+from collections.abc import Collection
+
+import msgspec
+
+from slackwater.adapters.sql.base import SqlPart
+from slackwater.core.batch import Stage
+from slackwater.core.sending.pause import Pause, Target
+
+# Of these nothing is sent any more.
+OVER = frozenset({Stage.ENDING.value, Stage.ENDED.value})
+
+
+def _record(row: sqlite3.Row) -> Pause:
+    return Pause(**(dict(row) | {"what": Target(row["what"])}))
+
+
+class SqlPauses(SqlPart):
+    """The methods of the port that concern pauses."""
+
+    async def pauses(self, what: Collection[Target]) -> list[Pause]:
+        rows = [row for each in what for row in self._sql.all(self._sql.reader, "pauses", {"what": each.value})]
+        return [_record(row) for row in rows]
+
+    async def pause_of(self, what: Target, target: str) -> Pause | None:
+        row = self._sql.one(self._sql.reader, "pause_of", {"what": what.value, "target": target})
+        return None if row is None else _record(row)
+
+    async def pause(self, pause: Pause) -> Pause | None:
+        def work(db: sqlite3.Connection) -> Pause | None:
+            if pause.what is Target.BATCH and not self._pause_batch(db, pause.target):
+                return None
+            self._sql.run(db, "add_pause", msgspec.structs.asdict(pause) | {"what": pause.what.value})
+            row = self._sql.one(db, "pause_of", {"what": pause.what.value, "target": pause.target})
+            assert row is not None, "it has just been added, or was there"
+            return _record(row)
+
+        return await self._sql.write(work)
+
+    def _pause_batch(self, db: sqlite3.Connection, batch_id: str) -> bool:
+        batch = self._sql.one(db, "batch", {"id": batch_id})
+        if batch is None or batch["stage"] in OVER:
+            return False
+        self._sql.run(db, "mark_paused", {"seq": batch["seq"], "paused": 1})
+        self._sql.run(db, "pause_shards", {"seq": batch["seq"]})
+        return True
+
+    async def resume(self, what: Target, target: str) -> Pause | None:
+        def work(db: sqlite3.Connection) -> Pause | None:
+            values = {"what": what.value, "target": target}
+            row = self._sql.one(db, "pause_of", values)
+            if row is None:
+                return None
+            self._sql.run(db, "remove_pause", values)
+            if what is Target.BATCH:
+                self._resume_batch(db, target)
+            return _record(row)
+
+        return await self._sql.write(work)
+
+    def _resume_batch(self, db: sqlite3.Connection, batch_id: str) -> None:
+        batch = self._sql.one(db, "batch", {"id": batch_id})
+        assert batch is not None, "a pause goes with its batch"
+        self._sql.run(db, "mark_paused", {"seq": batch["seq"], "paused": 0})
+        first = self._sql.one(db, "first_paused_rank", {"seq": batch["seq"]})
+        assert first is not None, "a minimum always has a row"
+        if first[0] is not None:
+            # Others have had their turns meanwhile; it must not have all of its own at once.
+            now = self._sql.one(db, "virtual_time", {"deployment": batch["deployment"]})
+            assert now is not None, "virtual_time always has a row"
+            self._sql.run(db, "shift_paused", {"seq": batch["seq"], "shift": max(0.0, now[0] - first[0])})
+        self._sql.run(db, "resume_shards", {"seq": batch["seq"]})

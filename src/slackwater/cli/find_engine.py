@@ -1,0 +1,58 @@
+"""Finds a running engine on the loopback ports where people usually have one."""
+
+import asyncio
+
+import msgspec
+from msgspec import Struct
+
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
+from slackwater.core.errors import BackendError
+
+WELL_KNOWN = {
+    "Ollama": 11434,
+    "vLLM": 8000,
+    "SGLang": 30000,
+    "llama.cpp": 8080,
+    "LM Studio": 1234,
+}
+
+
+class Engine(Struct, frozen=True, kw_only=True):
+    """Somebody who answered: what to call it, its base URL, and the models it names."""
+
+    usual: str
+    url: str
+    models: list[str]
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+async def models_at(url: str) -> list[str] | None:
+    """The model ids that `URL/models` lists; None where nobody answers, or not like an engine."""
+    client = HttpBackend(url, timeouts=Timeouts(connect=0.5, first_byte=3.0, total=3.0))
+    try:
+        reply = await client.get("/models")
+        if reply.status != 200:
+            return None
+        return [model.id for model in msgspec.json.decode(reply.body, type=_Models).data]
+    except (BackendError, msgspec.MsgspecError, RecursionError):
+        return None
+    finally:
+        await client.close()
+
+
+async def find_engine() -> Engine | None:
+    """The first engine that answers with at least one model, in the order of WELL_KNOWN."""
+    urls = {usual: f"http://127.0.0.1:{port}/v1" for usual, port in WELL_KNOWN.items()}
+    found = await asyncio.gather(*(models_at(url) for url in urls.values()))
+    for (usual, url), models in zip(urls.items(), found, strict=True):
+        if models:
+            return Engine(usual=f"what answers on the port of {usual}", url=url, models=models)
+    return None

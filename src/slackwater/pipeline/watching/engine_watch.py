@@ -1,0 +1,97 @@
+"""How the engines of a service are, for whoever runs it: each with what it is called, who uses it, and what keeps it waiting."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.engine_names import engine_id
+from slackwater.core.sending.pause import Pause, Target
+from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.sending.pauses import Pauses
+from slackwater.ports import Clock, Ledger
+
+REASON_LENGTH_MAX = 300
+
+
+class EngineView(Struct, frozen=True, kw_only=True):
+    """One engine now. Moments are seconds since 1970."""
+
+    id: str
+    name: str
+    state: DoorState
+    reason: str
+    since: int | None
+    until: int | None
+    in_flight: int
+    slots: int
+    deaths: int
+    deployments: list[str]
+    """Their keys; none for an engine that is paused and not used."""
+    pause: Pause | None
+
+
+def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
+    """How an engine is: as its best door, and of those that are shut as the one that opens first."""
+    standings = [each.standing for each in dispatchers]
+    return min(standings, key=lambda each: (each.state is not DoorState.OK, each.until or 0.0))
+
+
+class EngineWatch:
+    """Looks at engines."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, pauses: Pauses) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._fleet = fleet
+        self._pauses = pauses
+
+    def by_engine(self) -> dict[Engine, list[tuple[str, Dispatcher]]]:
+        """Who sends to each engine that is used now, with the keys of their deployments."""
+        found: dict[Engine, list[tuple[str, Dispatcher]]] = {}
+        for key, dispatcher in self._fleet.dispatchers():
+            found.setdefault(dispatcher.engine, []).append((key, dispatcher))
+        return found
+
+    async def views(self) -> list[EngineView]:
+        """Every engine, by name, those included that are paused and not used."""
+        used = {engine.name: self._view(engine, senders) for engine, senders in self.by_engine().items()}
+        unused = [
+            EngineView(
+                id=engine_id(pause.target),
+                name=pause.target,
+                state=DoorState.PAUSED,
+                reason=pause.reason,
+                since=pause.since,
+                until=None,
+                in_flight=0,
+                slots=0,
+                deaths=0,
+                deployments=[],
+                pause=pause,
+            )
+            for pause in await self._ledger.pauses((Target.ENGINE,))
+            if pause.target not in used
+        ]
+        return sorted([*used.values(), *unused], key=lambda each: each.name)
+
+    def _view(self, engine: Engine, senders: Sequence[tuple[str, Dispatcher]]) -> EngineView:
+        standing = standing_of([dispatcher for _, dispatcher in senders])
+        return EngineView(
+            id=engine_id(engine.name),
+            name=engine.name,
+            state=standing.state,
+            reason=standing.reason[:REASON_LENGTH_MAX],
+            since=None if standing.state is DoorState.OK else self._moment(standing.since),
+            until=None if standing.until is None else self._moment(standing.until),
+            in_flight=engine.in_flight,
+            slots=engine.slots,
+            deaths=engine.reach.deaths,
+            deployments=sorted({key for key, _ in senders}),
+            pause=engine.held,
+        )
+
+    def _moment(self, monotonic: float) -> int:
+        return int(self._clock.now() + monotonic - self._clock.monotonic())

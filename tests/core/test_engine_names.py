@@ -1,0 +1,34 @@
+"""How engines are called, and what of a backend's address is for others."""
+
+import pytest
+
+from slackwater.core.sending.engine_names import backend_label, engine_id, engine_of
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "in_a_path"),
+    [
+        ("http://Engine.local:8000/v1", "http://engine.local:8000", "http:engine.local:8000"),
+        ("https://api.openai.com/v1?x=y", "https://api.openai.com:443", "https:api.openai.com:443"),
+        ("http://user:word@h/v1", "http://h:80", "http:h:80"),
+        ("http://[::1]:9/v1", "http://[::1]:9", "http:[::1]:9"),
+    ],
+)
+def test_an_engine_is_a_scheme_a_host_and_a_port(url: str, name: str, in_a_path: str) -> None:
+    """Whatever is behind them; in a path it is one piece."""
+    assert engine_of(url) == name
+    assert engine_id(name) == in_a_path
+    assert "/" not in engine_id("built-in 1 of red/steady")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("https://key:secret@h.example/v1?api-key=secret", "https://h.example/v1"),
+        ("http://[::1]:9/v1#secret", "http://[::1]:9/v1"),
+        ("built-in", "built-in"),
+    ],
+)
+def test_an_address_for_others_has_no_secret(name: str, label: str) -> None:
+    """Neither a user name nor a query."""
+    assert backend_label(name) == label
