@@ -18,19 +18,17 @@ from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy, Verdict
 from slackwater.core.sending.request import Result
-from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
 from slackwater.pipeline.sending.journal import Journal
-from slackwater.pipeline.sending.shard_lines import Damaged, is_done, read_shard, salvaged_shard
+from slackwater.pipeline.sending.shard_lines import is_done
+from slackwater.pipeline.sending.shard_reader import ShardReader
 from slackwater.pipeline.sending.use import BackendUse
 from slackwater.ports import BlobStore, Clock, Ledger, Shard
 from slackwater.telemetry import event, meters
 
-# What is known of shards that could not be read is forgotten so long after they would have been tried again.
-UNREAD_SECONDS = 3600.0
 # A commit or a renewal that takes longer is stuck: its disk or its ledger does not answer.
 STEP_SECONDS = 60.0
 
@@ -117,8 +115,7 @@ class Worker:
         ]
         self._leases: list[Lease] = []
         self._circuits: dict[str, Circuit] = {}
-        # Batches that have a shard which could not be read.
-        self._unread: dict[str, Rereading] = {}
+        self._reader = ShardReader(blobs, clock)
         self._commit_hint = Hint()
         self._claiming = False
         # Batches that were paused while a claim was under way, which may bring one of their shards.
@@ -196,7 +193,7 @@ class Worker:
     async def _claim(self) -> Pace:
         now = self._clock.monotonic()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        skip = {*self._feed.unwilling(), *(key for key, each in self._unread.items() if now < each.until)}
+        skip = {*self._feed.unwilling(), *self._reader.waiting(now)}
         shard = await self._ledger.claim_shard(
             [self.deployment],
             owner=self._owner,
@@ -218,46 +215,16 @@ class Worker:
         return Pace.BUSY
 
     async def _read(self, shard: Shard) -> Lease | None:
-        """The shard with its lines. None: they could not be read, and it is given back to be tried later.
-
-        After its last try, those of its lines that are what they were are sent, and the others end with a word about it. The
-        batch has these tries once, and not for each of its shards.
-        """
-        salvaged = False
+        """The shard with its lines. None: they could not be read, and it is given back to be tried later."""
         try:
-            try:
-                data = await read_shard(self._blobs, shard)
-                if (reading := self._unread.get(shard.batch_id)) is not None and not reading.spent:
-                    del self._unread[shard.batch_id]
-            except OSError as error:
-                if not self._last_try(shard, error):
-                    await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
-                    return None
-                data, lost = await salvaged_shard(self._blobs, shard)
-                event("input_lost", level=logging.ERROR, batch=shard.batch_id, shard=shard.index, lines=lost)
-                salvaged = True
+            data, salvaged = await self._reader.read(shard)
+        except OSError:
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            return None
         except BaseException:
             await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             raise
         return Lease(shard, data, self._circuits.setdefault(shard.batch_id, Circuit()), keeps=salvaged)
-
-    def _last_try(self, shard: Shard, error: OSError) -> bool:
-        """A shard could not be read. Returns whether it is not to be tried again."""
-        now = self._clock.monotonic()
-        for key in [key for key, each in self._unread.items() if now > each.until + UNREAD_SECONDS]:
-            del self._unread[key]
-        reading = self._unread.setdefault(shard.batch_id, Rereading())
-        last = reading.failed(damaged=isinstance(error, Damaged), now=now)
-        meters.damage_seen["input"] += 1
-        event(
-            "shard_unreadable",
-            level=logging.ERROR if last else logging.WARNING,
-            batch=shard.batch_id,
-            shard=shard.index,
-            tries=reading.tries,
-            error=repr(error),
-        )
-        return last
 
     # Results
 
