@@ -147,3 +147,21 @@ def test_a_job_that_is_not_there(open_page: OpenPage, watch: Watch) -> None:
     expect(page.get_by_role("heading", name="This job is not here")).to_be_visible()
     page.get_by_role("link", name="Show all jobs").click()
     expect(page.get_by_role("heading", name="Batch jobs", exact=True)).to_be_visible()
+
+
+def test_a_job_is_paused_and_resumed(open_page: OpenPage, call: Caller) -> None:
+    """The page says who has paused it and why; it goes on where it was, and can be cancelled meanwhile."""
+    batch_id = call.create(chat(3, model="stuck-batch")).json["id"]
+    page = open_page(f"/batches/{batch_id}")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Pause this job?")
+    dialog.get_by_label("Reason").fill("wrong prompt?")
+    dialog.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_text("This job is paused.")).to_be_visible()
+    expect(page.get_by_text("wrong prompt?")).to_be_visible()
+    assert call("GET", f"/batches/{batch_id}/progress").json["waiting_on"]["what"] == "batch"
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_enabled()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("This job is paused.")).to_have_count(0)
+    assert call("GET", f"/batches/{batch_id}/progress").json["waiting_on"] is None
+    call("POST", f"/batches/{batch_id}/cancel")

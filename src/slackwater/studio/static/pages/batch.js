@@ -13,12 +13,13 @@ import { Code } from "./batch_code.js";
 import { ErrorGroups, Refusal } from "./batch_errors.js";
 import { Lines } from "./batch_lines.js";
 import { Facts, Where } from "./batch_status.js";
+import { PauseDialog, Resume, WaitingOn } from "./pauses.js";
 
 /** @param {{id: string}} properties */
 export function Page({ id }) {
   const known = useBatch(id);
   const { batch, progress } = known.data ?? {};
-  const [asked, setAsked] = useState(/** @type {"cancel"|"retry"|"code"|null} */ (null));
+  const [asked, setAsked] = useState(/** @type {"cancel"|"pause"|"retry"|"code"|null} */ (null));
   // Errors come first, but not where they would push the results down while somebody reads those.
   const first = useRef(/** @type {string|null} */ (null));
   first.current ??= batch?.status ?? null;
@@ -38,9 +39,10 @@ export function Page({ id }) {
   }
   const close = () => setAsked(null);
   return html`
-    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} ask=${setAsked} />`}><${Status} status=${batch.status} waits=${batch.status === "validating" && progress.queue_position !== null} /><//>
+    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${batch.status === "validating" && progress.queue_position !== null} /><//>
     <div class="sub"><${Id} id=${batch.id} what="this job" /></div>
     <div class="stack">
+      ${progress.waiting_on && html`<${WaitingOn} waiting=${progress.waiting_on} />`}
       <${Where} batch=${batch} progress=${progress} />
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />
@@ -50,6 +52,8 @@ export function Page({ id }) {
     </div>
     ${asked === "code" && html`<${Code} batch=${batch} filename=${known.data?.filename} onClose=${close} />`}
     ${asked === "cancel" && html`<${Cancel} batch=${batch} onDone=${known.refresh} onClose=${close} />`}
+    ${asked === "pause" && html`<${PauseDialog} path=${`/batches/${part(batch.id)}`} title="Pause this job?" name="The job" onDone=${known.refresh} onClose=${close}>
+      <p>It can be cancelled meanwhile, and its completion window goes on.</p><//>`}
     ${asked === "retry" && html`<${Retry} batch=${batch} onClose=${close} />`}`;
 }
 
@@ -75,17 +79,21 @@ function useBatch(id) {
   return { ...known, data: known.data && filename && { ...known.data, filename: filename.name } };
 }
 
-/** @param {{batch: any, ask: (what: any) => void}} properties */
-function Actions({ batch, ask }) {
+/** @param {{batch: any, progress: any, ask: (what: any) => void, onDone: () => void}} properties */
+function Actions({ batch, progress, ask, onDone }) {
   const open = isOpen(batch.status);
   const counts = batch.request_counts;
   const again = !open && (batch.status === "failed" || counts.completed < counts.total);
   // Ended before it was validated: there are no lines to retry, but the file is there.
   const unread = !open && batch.status !== "failed" && counts.total === 0;
   const why = "Your role may only look. Ask for a key with the role user.";
+  const sends = batch.status === "validating" || batch.status === "in_progress";
+  const paused = progress.waiting_on?.what === "batch";
   const file = (/** @type {string} */ id) => `${API}/files/${part(id)}/content`;
   return html`
     <${Button} icon="code" onClick=${() => ask("code")}>Code<//>
+    ${sends && !paused && html`<${Button} icon="clock" disabled=${!mayAct.value} why=${why} onClick=${() => ask("pause")}>Pause<//>`}
+    ${sends && paused && html`<${Resume} path=${`/batches/${part(batch.id)}`} name="The job" disabled=${!mayAct.value} why=${why} onDone=${onDone} />`}
     ${open && html`<${Button} kind="bad" icon="stop" disabled=${!mayAct.value || batch.status === "cancelling"} why=${mayAct.value ? "It is being cancelled." : why} onClick=${() => ask("cancel")}>Cancel<//>`}
     ${again && html`<${Button} icon="retry" disabled=${!mayAct.value} why=${why} onClick=${() => ask("retry")}>${batch.status === "failed" ? "Try again" : "Retry failed"}<//>`}
     ${unread && html`<${Button} icon="plus" href=${to("/batches/new", { file: batch.input_file_id })}>Create it again<//>`}

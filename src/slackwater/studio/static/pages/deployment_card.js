@@ -1,5 +1,6 @@
 // @ts-check
 /** One deployment: what it is, its quota, its backends. */
+import { part } from "../app/api.js";
 import { duration, number, rate } from "../app/formats.js";
 import { Button, Notice } from "../app/parts/basics.js";
 import { Icon } from "../app/parts/icons.js";
@@ -7,6 +8,7 @@ import { to } from "../app/router.js";
 import { html } from "../app/ui.js";
 import { Quota } from "./deployment_quota.js";
 import { isOfConfiguration, quotaOf, stateOf } from "./deployments_data.js";
+import { Paused, Resume, TryNow } from "./pauses.js";
 
 const STATES = {
   serving: { text: "Serving", icon: "check", tone: "good", means: "It takes batch jobs." },
@@ -23,8 +25,8 @@ const HEALTH = {
   down: { text: "Down", icon: "cross", tone: "bad", means: "It does not answer; it is tried again and again, and requests go to the others." },
 };
 
-/** @param {{each: import("./deployments_data.js").Known, admin: boolean, onEdit: () => void, onDelete: () => void}} properties */
-export function Card({ each, admin, onEdit, onDelete }) {
+/** @param {{each: import("./deployments_data.js").Known, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
+export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
   const { name, status, made } = each;
   const state = stateOf(each);
   const model = status?.model ?? made.properties.model.name;
@@ -33,7 +35,9 @@ export function Card({ each, admin, onEdit, onDelete }) {
   return html`<section class="panel deployment" aria-label=${name}>
     <header class="row"><h2 class="cut" title=${name}>${name}</h2><${Pill} known=${STATES[state]} />
       <span class="muted breaks">${model}${version ? ` ${version}` : ""} · ${status?.sku ?? made.sku.name}</span>
-      <div class="row push">${admin && html`<${Actions} each=${each} state=${state} onEdit=${onEdit} onDelete=${onDelete} />`}</div></header>
+      <div class="row push">${admin && status && html`<${Verbs} status=${status} onPause=${onPause} onDone=${onDone} />`}
+        ${admin && html`<${Actions} each=${each} state=${state} onEdit=${onEdit} onDelete=${onDelete} />`}</div></header>
+    ${status?.pause && html`<${Paused} pause=${status.pause} />`}
     ${fault && html`<${Notice} kind="bad"><p><strong>It cannot be served.</strong> ${fault}</p><p>Edit it so that it uses what the configuration has, or delete it. Its jobs wait until then.</p><//>`}
     ${state === "draining" && html`<${Notice} kind="warn"><p>It is being deleted: it takes nothing new, and goes by itself when its last job has ended.</p><//>`}
     <div class="deployment-top"><${Quota} quota=${quotaOf(each)} name=${name} />
@@ -53,6 +57,15 @@ function Actions({ each, state, onEdit, onDelete }) {
   return html`<${Button} icon="edit" label=${`Edit ${each.name}`} onClick=${onEdit}>Edit<//><${Button} icon="trash" label=${`Delete ${each.name}`} onClick=${onDelete}>Delete<//>`;
 }
 
+/** What operators say of it: from here for those of the configuration, too. @param {{status: any, onPause: () => void, onDone: () => void}} properties */
+function Verbs({ status, onPause, onDone }) {
+  const path = `/deployments/${part(status.name)}`;
+  if (status.pause) return html`<${Resume} path=${path} name=${status.name} onDone=${onDone} />`;
+  const waits = status.backends.some((/** @type {any} */ each) => !["ok", "paused"].includes(each.health));
+  return html`${waits && html`<${TryNow} path=${path} name=${status.name} onDone=${onDone} />`}
+    <${Button} icon="clock" label=${`Pause ${status.name}`} onClick=${onPause}>Pause<//>`;
+}
+
 /** @param {{known: {text: string, icon: string, tone: string, means: string}}} properties */
 const Pill = ({ known }) => html`<span class=${`pill ${known.tone}`} title=${known.means}><${Icon} name=${known.icon} />${known.text}</span>`;
 
@@ -68,7 +81,7 @@ function Backends({ backends, name }) {
 function Backend({ backend }) {
   const share = backend.window ? Math.min(100, (100 * backend.in_flight) / backend.window) : 0;
   return html`<tr>
-    <td class="full"><code class="backend-name">${backend.name}</code>${backend.last_error && html`<div class="small last-error"><span class="muted">Last error:</span> ${backend.last_error}</div>`}</td>
+    <td class="full"><code class="backend-name">${backend.name}</code>${backend.reason && !backend.last_error && html`<div class="small">${backend.reason}</div>`}${backend.last_error && html`<div class="small last-error"><span class="muted">Last error:</span> ${backend.last_error}</div>`}</td>
     <td class="full"><${Pill} known=${HEALTH[backend.health] ?? { text: backend.health, icon: "info", tone: "plain", means: "" }} /></td>
     <td data-label="Region">${backend.region || html`<span class="muted">not said</span>`}${backend.data_zone && html` <span class="muted small">${backend.data_zone}</span>`}</td>
     <td class="number" data-label="In flight"><span title="Requests in flight, of those that may be at once now">${number(backend.in_flight)} <span class="muted">/ ${number(backend.window)}</span></span>

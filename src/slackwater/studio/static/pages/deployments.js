@@ -12,6 +12,7 @@ import { html, useState } from "../app/ui.js";
 import { Card } from "./deployment_card.js";
 import { DeploymentForm } from "./deployment_form.js";
 import { useDeployments } from "./deployments_data.js";
+import { PauseDialog } from "./pauses.js";
 
 export function Page() {
   const { search: text = "" } = place.value.query;
@@ -19,6 +20,7 @@ export function Page() {
   const list = useDeployments(admin);
   const [edited, setEdited] = useState(/** @type {any} */ (null));
   const [doomed, setDoomed] = useState(/** @type {any} */ (null));
+  const [held, setHeld] = useState(/** @type {string|null} */ (null));
   const { known, regions } = list.data ?? {};
   const shown = known?.filter((/** @type {any} */ each) => `${each.name} ${each.status?.model ?? each.made?.properties.model.name}`.toLowerCase().includes(text.toLowerCase()));
   const create = html`<${Button} kind="main" icon="plus" disabled=${!admin} why="Only keys with the role admin may create deployments." onClick=${() => setEdited({ made: null })}>Create deployment<//>`;
@@ -33,9 +35,11 @@ export function Page() {
         ? "One that is made here uses the backends of a deployment in the configuration file of the service."
         : "Ask an administrator of this resource to create one."}<//>`}
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
-    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} />`)}
+    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
     ${edited && html`<${DeploymentForm} made=${edited.made} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
+    ${held && html`<${PauseDialog} path=${`/deployments/${part(held)}`} title=${`Pause ${held}?`} name=${held} onClose=${() => setHeld(null)} onDone=${list.refresh}>
+      <p>It goes on taking jobs. Other deployments on the same engine are not touched.</p><//>`}
     ${doomed && html`<${Delete} each=${doomed} onClose=${() => setDoomed(null)} onDone=${list.refresh} />`}`;
 }
 
