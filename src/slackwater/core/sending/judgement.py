@@ -15,6 +15,7 @@ nobody did, it is the door's or the engine's, and costs nothing: an outage must 
 | it was alone when the engine died | ends, named |
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -35,6 +36,8 @@ DEATHS_MAX = 2
 UNREADABLE_MAX = 2
 # A line whose judgement waits for a request of ours.
 HOLD_SECONDS = 0.25
+# What is judged by what became of others.
+COMPARED = frozenset({Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BUSY})
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -90,6 +93,7 @@ class Trial:
         "culprit",
         "deaths",
         "door",
+        "doors",
         "faults",
         "last",
         "refusals",
@@ -107,6 +111,8 @@ class Trial:
         self.last: Setback | None = None
         self.door: Door | None = None
         """Where it failed last."""
+        self.doors: tuple[Door, ...] = ()
+        """Where it has failed."""
         self.unjudged = False
         self.alone = False
         """Its last call had the engine to itself."""
@@ -116,6 +122,8 @@ class Trial:
     def failed(self, setback: Setback, door: Door, policy: RetryPolicy, *, chance: float) -> float:
         """A call has brought this. Returns in how many seconds the line is to be judged."""
         self.last, self.door, self.unjudged = setback, door, True
+        if door not in self.doors:
+            self.doors += (door,)
         kind = setback.evidence.kind
         if kind is Kind.BUSY:
             if not self.waits:
@@ -140,6 +148,14 @@ class Trial:
         self.deaths += 1
         self.culprit = self.culprit or sole
         self.unjudged = False
+        # It avoids no door for that: if it kills engines, it had better not try them all.
+        self.door, self.doors = None, ()
+
+    def passes_by(self, door: Door, others: Sequence[Door]) -> bool:
+        """Whether it is left to another door of those that are open: one where it has not failed, or not failed last."""
+        if door not in self.doors or not others:
+            return False
+        return door is self.door or any(each not in self.doors for each in others)
 
     @property
     def goes_alone(self) -> bool:
@@ -157,6 +173,9 @@ class Trial:
         kind = setback.evidence.kind
         others = door.near(begun, min(now, ended))
         verdict = Verdict.SEND
+        if not others and kind in COMPARED and door.asks:
+            # By itself: what becomes of our own request says whose trouble it is, and that may take longer than the line's wait.
+            return Verdict.HOLD
         if others and kind is Kind.REFUSED:
             if self._unsettled(door, ended, now):
                 return Verdict.HOLD
