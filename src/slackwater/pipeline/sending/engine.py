@@ -244,7 +244,7 @@ class Engine:
             if not use.has_suspects or not use.door.admits(now):
                 continue
             self._alone_since = now
-            if self.in_flight:
+            if self.in_flight or self._unsettled(use.door, now):
                 return None
             item = use.take_suspect()
             if item is None:
@@ -256,6 +256,14 @@ class Engine:
             return use, item
         self._alone_since = 0.0
         return None
+
+    def _unsettled(self, door: Door, now: float) -> bool:
+        """Whether calls broke off of which the engine may have died: that is known before the next one goes alone."""
+        if not (self.reach.broken and door.open) or door.mute:
+            return False
+        door.question("calls have broken off before a request that is to go alone", now)
+        self._changed.set()
+        return True
 
     def _alone_ended(self, item: Item) -> None:
         """A suspect has come back. If it did not succeed, the engine is given time to be seen dead before anybody is sent."""
@@ -411,6 +419,8 @@ class Engine:
             self._reached(self.reach.silent(evidence, now), now)
         else:
             self.reach.answered(begun, now)
+            if evidence.kind is Kind.SUCCESS:
+                self.reach.works(begun)
             self._reached((), now)
             door.probed(evidence, begun=begun, now=now, answered=answered)
         self._tell(door)
