@@ -10,6 +10,7 @@ from slackwater.core.sending.judgement import (
     DEATHS_MAX,
     HOLD_SECONDS,
     REFUSALS_MAX,
+    SPARED_MAX,
     UNREADABLE_MAX,
     WAITING_SECONDS,
     WAITS_MAX,
@@ -402,3 +403,38 @@ def test_whatever_happens(story: list[tuple[Kind, bool, float | None]]) -> None:
             return
         assert verdict is Verdict.SEND
         assert line.trial.attempts == counted[Kind.TROUBLE] + counted[Kind.LOST]
+
+
+@pytest.mark.parametrize("heard_late", [False, True])
+def test_nobody_pays_for_a_death(heard_late: bool) -> None:
+    """Whether it was known before the call had ended, or only after it; the next failure counts again."""
+    line = Line(door())
+    for _ in range(2):
+        if heard_late:
+            line.trial.suspected(sole=False, ending=True)
+        line.fails(LOST)
+        if not heard_late:
+            line.trial.suspected(sole=False)
+        assert line.judged() is Verdict.SEND
+    assert (line.trial.attempts, line.trial.deaths) == (0, 2)
+    line.fails(TROUBLE)
+    line.judged()
+    assert line.trial.attempts == 1
+
+
+def test_a_last_attempt_beside_which_our_own_request_failed_is_spared() -> None:
+    """An outage of a second or two, between successes: it is too short to shut a door. A few times, not without end."""
+    line = Line(door())
+    for _ in range(POLICY.attempts_max - 1):
+        line.fails(TROUBLE)
+        assert line.judged() is Verdict.SEND
+    for _ in range(SPARED_MAX + 1):
+        assert line.trial.attempts == POLICY.attempts_max - 1
+        line.others_succeed()
+        line.fails(TROUBLE, others=False)
+        assert line.judged(later=HOLD_SECONDS) is Verdict.HOLD
+        our_own_brings(TROUBLE, line.door, now=line.now)
+        line.now += 1.0
+        line.others_succeed()
+        verdict = line.judged(later=HOLD_SECONDS)
+    assert verdict is Verdict.FAIL

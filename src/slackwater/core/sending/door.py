@@ -190,6 +190,10 @@ class Door:
         vouched = ended >= self._vouched_from and begun <= self._vouched_until
         return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
 
+    def failed_ourselves(self, begun: float) -> bool:
+        """Whether a request of our own has failed since then."""
+        return self._probe_failed_at >= begun
+
     def came_soon_after(self, ended: float, now: float) -> bool:
         """Whether others came through soon after a call had ended, and not only before: then no outage lay between."""
         if now - ended <= NEAR_SECONDS:

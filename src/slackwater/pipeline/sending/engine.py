@@ -295,13 +295,14 @@ class Engine:
             return
         suspects = reach.heard(item, evidence, begun=begun, now=now)
         door.heard(evidence, begun=begun, now=now)
-        self._reached(suspects, now)
+        # Of who breaks off when nobody listens any more, it is known before its call is over.
+        self._reached(suspects, now, ending=evidence.kind is not Kind.UNREACHED)
         self._tell(door)
         self.look()
 
-    def _reached(self, suspects: Sequence[Item], now: float) -> None:
+    def _reached(self, suspects: Sequence[Item], now: float, *, ending: bool = False) -> None:
         """Whether the engine listens may have changed."""
-        self._suspect(suspects)
+        self._suspect(suspects, ending=ending)
         if self.reach.listens is self._listened:
             return
         self._listened = self.reach.listens
@@ -313,11 +314,11 @@ class Engine:
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
             door.question(self.reach.reason, now)
 
-    def _suspect(self, suspects: Sequence[Item]) -> None:
-        """These were out when the engine died."""
+    def _suspect(self, suspects: Sequence[Item], *, ending: bool) -> None:
+        """These were out when the engine died; `ending`: they are not back yet."""
         for item in suspects:
             item.trial = item.trial or Trial()
-            item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone)
+            item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone, ending=ending)
             self._suspicious = self._suspicious or item.trial.goes_alone
             if item.trial.culprit:
                 shard = item.lease.shard
