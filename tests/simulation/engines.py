@@ -126,6 +126,8 @@ class WorldBackend:
         life, world = self._life, self._life.world
         watch, engine = world.sending, self._engine
         text = json.loads(body)["messages"][0]["content"]
+        if not life.alive:
+            await life.door()
         if text == PROBE:
             watch.probed(life, engine, self._model)
             await life.door()

@@ -96,8 +96,8 @@ async def _jump(world: "World") -> None:
 
 async def _cancel(world: "World") -> None:
     if world.chance.random() < 0.15:
-        batches = await world.ledger.batches(after=None, limit=10)
-        await world.ledger.request_cancel(world.chance.choice(batches).id, now=int(world.clock.now()))
+        batch_id = world.chance.choice(list(world.deployment_of))
+        await world.ledger.request_cancel(batch_id, now=int(world.clock.now()))
 
 
 def _engine(world: "World") -> WorldEngine:

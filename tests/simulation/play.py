@@ -12,7 +12,7 @@ from slackwater.core.batch import Batch
 from tests.simulation.checks import Violation, must
 from tests.simulation.faults import faults_of, long_outage
 from tests.simulation.neighbours import Neighbours
-from tests.simulation.plan import Mood
+from tests.simulation.plan import LONG_SECONDS, Mood
 from tests.simulation.virtual import Stuck
 from tests.simulation.world import World
 
@@ -104,6 +104,10 @@ async def _play(world: World) -> None:
         _no_violations(world)
         if len(batches) < BATCHES_MAX and chance.random() < 0.1:
             batches.append(await world.add_batch(len(batches)))
+    if world.plan.longest_outage > LONG_SECONDS:
+        # Somebody has something in hand when it begins, and waits for the end of it.
+        batches.append(await world.add_batch(len(batches)))
+        await asyncio.sleep(chance.uniform(0.0, 3.0))
     if await long_outage(world):
         # What happens in it is rare; the outage is what counts.
         for _ in range(LONG_STEPS):

@@ -25,6 +25,8 @@ UNREADABLE_CALLS = 2
 # A line that is told "busy" for ten minutes, with waits of 15 to 30 seconds in the end.
 BUSY_CALLS = 50
 DEATHS_MAX = 3
+# A heartbeat, and what lies before and behind it.
+NOTICED_SECONDS = 3.0
 # Everything that lies in memory: a few shards, bodies, answers of some hundred bytes.
 BUDGET_BYTES = 1 << 20
 # A step that is under way at a stop has to come to its end, too.
@@ -72,6 +74,8 @@ class SendingChecks:
         self._answers: dict[int, dict[tuple[str, int], float]] = {}
         self._final: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int, int]] = set()
+        # The newest epoch of each shard, and since when.
+        self._claims: dict[tuple[str, int], tuple[int, float]] = {}
         # Doors through which a life has had an answer, and what else came before its first one, by line.
         self._readable: set[tuple[int, str, str]] = set()
         self._never_readable: Counter[str] = Counter()
@@ -100,9 +104,22 @@ class SendingChecks:
             self._note(f"{self._out[place]} calls are out at {engine.name}, its limit is {limit}")
         if now < (until := self._waits.get((*place, model, call.batch), 0.0)):
             self._note(f"{text} went to {engine.name} {model}, which {call.batch} was to leave alone until {until:.2f}")
+        if self._knows_of_its_loss(call):
+            self._note(f"{text} was sent under epoch {epoch}, and its shard was lost long ago")
         if (text, epoch) in self._final:
             self._note(f"{text} has been answered and was sent again under the same epoch, {epoch}")
         return call
+
+    def _knows_of_its_loss(self, call: Call) -> bool:
+        """Whether somebody has had the shard of a line for so long that who had it before must have noticed."""
+        batch, index, _ = self._world.checks.place_of(call.text)
+        epoch, since = self._claims.get((batch, index), (call.epoch, 0.0))
+        noticed = NOTICED_SECONDS + 2 * self._world.plan.nap_seconds
+        return epoch > call.epoch and self._now() - max(since, call.life.frozen_until) > noticed
+
+    def shard_was_claimed(self, batch: str, index: int, epoch: int) -> None:
+        """Somebody has it from now on."""
+        self._claims[batch, index] = (epoch, self._now())
 
     def over(self, call: Call) -> None:
         """It is out no more, whatever came of it."""
