@@ -406,6 +406,21 @@ def test_lines_that_ask_for_a_request_of_ours_get_one_a_second() -> None:
     assert sent <= 11
 
 
+def test_lines_that_try_a_shut_door_do_not_shorten_its_gaps() -> None:
+    """However long they take: a request of ours a second for all of an outage would be paid for."""
+    each, now, requests = shut(), T, 0
+    while now < T + 1000.0:
+        now += 1.5
+        if each.due(now):
+            requests += 1
+            probed(each, TROUBLE, now)
+        if each.admits(now):
+            each.probe_lines -= 1
+            now += 2.0
+            each.heard(TROUBLE, begun=now - 2.0, now=now)
+    assert requests <= 1000 / 30 + 8
+
+
 def test_an_endpoint_of_which_we_know_no_request() -> None:
     """A few lines find out, again and again with growing gaps; the first that succeeds opens the door."""
     each, now = door(), T

@@ -10,6 +10,7 @@ from slackwater.core.sending.judgement import (
     DEATHS_MAX,
     HOLD_SECONDS,
     REFUSALS_MAX,
+    SPARED_MAX,
     UNREADABLE_MAX,
     WAITING_SECONDS,
     WAITS_MAX,
@@ -70,6 +71,13 @@ class Line:
             if verdict is not Verdict.SEND:
                 return verdict
         return Verdict.SEND
+
+
+def our_own_brings(evidence: Evidence, door: Door, *, now: float) -> None:
+    """A request of ours goes out where one is due, and comes back with this."""
+    if door.due(now):
+        door.probing = True
+        door.probed(evidence, begun=now, now=now, answered=evidence.kind is not Kind.LOST)
 
 
 def door() -> Door:
@@ -153,6 +161,7 @@ def test_an_engine_that_never_says_anything_readable_is_paid_twice_a_line() -> N
     """A web page behind the address: nobody comes through, and it is not paid for again and again."""
     line = Line(Door(slots=64))
     line.fails(TROUBLE, others=False, attempts_max=UNREADABLE_MAX)
+    our_own_brings(TROUBLE, line.door, now=line.now)
     assert line.judged() is Verdict.SEND
     line.fails(TROUBLE, others=False, attempts_max=UNREADABLE_MAX)
     assert line.judged() is Verdict.FAIL
@@ -167,6 +176,7 @@ def test_an_outage_costs_a_line_nothing(evidence: Evidence) -> None:
     line = Line(door())
     for _ in range(2000):
         line.fails(evidence, others=False)
+        our_own_brings(evidence, line.door, now=line.now)
         assert line.judged(later=300.0) is Verdict.SEND
     trial = line.trial
     assert (trial.attempts, trial.refusals, trial.waits) == (0, 0, 0)
@@ -271,9 +281,47 @@ def test_what_fails_elsewhere_is_compared_there() -> None:
         begun = 1000.0 + number
         broken.heard(TROUBLE, begun=begun, now=begun)
         well.heard(SUCCESS, begun=begun, now=begun)
+        our_own_brings(TROUBLE, broken, now=begun)
         trial.failed(Setback(TROUBLE, begun, begun), broken, POLICY, chance=0.5)
         assert trial.judge(POLICY, now=begun + 0.5) is Verdict.SEND
     assert trial.attempts == 0
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, LOST, BUSY])
+def test_a_line_alone_waits_for_our_own_request_however_long_that_takes(evidence: Evidence) -> None:
+    """It was out for ten seconds, nobody else was, and an answer takes longer than the line's own wait: it pays all the same."""
+    line = Line(door())
+    for _ in range(POLICY.attempts_max - 1):
+        sent = line.now
+        line.now += 10.0
+        line.fails(evidence, others=False)
+        assert line.door.due(line.now), "the door is asked"
+        asked, line.door.probing = line.now, True
+        assert line.judged(later=1.0) is Verdict.HOLD
+        assert line.judged(later=1.0) is Verdict.HOLD
+        line.door.probed(SUCCESS, begun=asked, now=line.now, answered=True)
+        assert line.judged(later=HOLD_SECONDS) is Verdict.SEND
+        line.now = max(line.now, sent + 30.0)
+    assert line.trial.attempts + line.trial.waits == POLICY.attempts_max - 1
+
+
+def test_an_outage_that_begins_while_nothing_is_known_yet_costs_no_last_attempt() -> None:
+    """What failed between the last success and the shutting of the door failed of that, also when it is judged after it."""
+    line = Line(door())
+    for _ in range(POLICY.attempts_max - 1):
+        line.fails(TROUBLE)
+        assert line.judged() is Verdict.SEND
+    line.others_succeed()
+    line.now += 1.0
+    line.fails(TROUBLE, others=False)
+    line.door.question("others fail as well", line.now)
+    our_own_brings(TROUBLE, line.door, now=line.now)
+    assert line.door.state is DoorState.DOWN
+    line.now += 10.0
+    our_own_brings(SUCCESS, line.door, now=line.now)
+    line.others_succeed()
+    assert line.door.open
+    assert line.judged() is Verdict.SEND
 
 
 def test_a_setback_is_judged_once() -> None:
@@ -355,3 +403,38 @@ def test_whatever_happens(story: list[tuple[Kind, bool, float | None]]) -> None:
             return
         assert verdict is Verdict.SEND
         assert line.trial.attempts == counted[Kind.TROUBLE] + counted[Kind.LOST]
+
+
+@pytest.mark.parametrize("heard_late", [False, True])
+def test_nobody_pays_for_a_death(heard_late: bool) -> None:
+    """Whether it was known before the call had ended, or only after it; the next failure counts again."""
+    line = Line(door())
+    for _ in range(2):
+        if heard_late:
+            line.trial.suspected(sole=False, ending=True)
+        line.fails(LOST)
+        if not heard_late:
+            line.trial.suspected(sole=False)
+        assert line.judged() is Verdict.SEND
+    assert (line.trial.attempts, line.trial.deaths) == (0, 2)
+    line.fails(TROUBLE)
+    line.judged()
+    assert line.trial.attempts == 1
+
+
+def test_a_last_attempt_beside_which_our_own_request_failed_is_spared() -> None:
+    """An outage of a second or two, between successes: it is too short to shut a door. A few times, not without end."""
+    line = Line(door())
+    for _ in range(POLICY.attempts_max - 1):
+        line.fails(TROUBLE)
+        assert line.judged() is Verdict.SEND
+    for _ in range(SPARED_MAX + 1):
+        assert line.trial.attempts == POLICY.attempts_max - 1
+        line.others_succeed()
+        line.fails(TROUBLE, others=False)
+        assert line.judged(later=HOLD_SECONDS) is Verdict.HOLD
+        our_own_brings(TROUBLE, line.door, now=line.now)
+        line.now += 1.0
+        line.others_succeed()
+        verdict = line.judged(later=HOLD_SECONDS)
+    assert verdict is Verdict.FAIL

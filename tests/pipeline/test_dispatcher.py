@@ -81,7 +81,7 @@ class Bench:
             clock=clock,
             chance=lambda: 0.5,
             keep=lambda lease, result: self.results.append(result),
-            open_elsewhere=lambda door: False,
+            open_elsewhere=lambda door: (),
         )
         shard = Shard(
             batch_id="b",

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from slackwater.core.sending.circuit import Circuit
+from slackwater.core.sending.circuit import SLOWED_AFTER, Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import RetryPolicy, Setback, Trial, Verdict
@@ -44,13 +45,21 @@ def lease(lines: int, *, done: bytes = b"", size: int = 10, index: int = 0, circ
 class Taking:
     """A backend that takes."""
 
-    def __init__(self, *, slots: int = 64, elsewhere: bool = False, others: bool = True) -> None:
+    def __init__(self, *, slots: int = 64, others: bool = True) -> None:
         self.door = Door(slots=slots)
-        self.open_elsewhere = elsewhere
+        self.open_elsewhere: list[Door] = []
         self.others = others
 
     def admits(self, circuit: Circuit, now: float) -> bool:
         return circuit.admits(now, slots=self.door.slots, others=self.others)
+
+
+def backends(count: int) -> list[Taking]:
+    """Those of one deployment, all of them open."""
+    all_of_them = [Taking() for _ in range(count)]
+    for each in all_of_them:
+        each.open_elsewhere = [other.door for other in all_of_them if other is not each]
+    return all_of_them
 
 
 def take(feed: Feed, taker: Taking | None = None) -> Item | None:
@@ -207,7 +216,7 @@ def test_a_line_that_failed_at_one_door_is_left_to_another() -> None:
     """Where another door of the deployment is open; and if there is none, the first one has it again."""
 
     async def story(loop: VirtualLoop) -> None:
-        feed, first, second = feed_of(loop), Taking(elsewhere=True), Taking(elsewhere=True)
+        feed, (first, second) = feed_of(loop), backends(2)
         feed.add(lease(1))
         item = take(feed, first)
         assert item is not None
@@ -215,7 +224,47 @@ def test_a_line_that_failed_at_one_door_is_left_to_another() -> None:
         assert take(feed, first) is None
         assert take(feed, second) is item
         fails(feed, item, second, loop.time(), delay=0.0)
-        second.open_elsewhere = False
+        second.open_elsewhere = []
+        assert take(feed, second) is item
+
+    played(story)
+
+
+def test_a_line_that_failed_at_two_doors_goes_to_the_third() -> None:
+    """It does not come back to the first one while there is one where it has not been."""
+
+    async def story(loop: VirtualLoop) -> None:
+        feed, (first, second, third) = feed_of(loop), backends(3)
+        feed.add(lease(1))
+        for taker in (first, second):
+            item = take(feed, taker)
+            assert item is not None
+            fails(feed, item, taker, loop.time(), delay=0.0)
+        # The first one is shut now, and open to those who try it.
+        second.open_elsewhere = [third.door]
+        assert take(feed, first) is None
+        assert take(feed, second) is None
+        assert take(feed, third) is item
+
+    played(story)
+
+
+def test_a_line_of_a_slowed_batch_stays_with_the_other_door() -> None:
+    """It has to wait there for its turn: that does not lead it back to where it failed."""
+
+    async def story(loop: VirtualLoop) -> None:
+        slowed = Circuit()
+        feed, (first, second) = feed_of(loop), backends(2)
+        feed.add(lease(1, circuit=slowed))
+        item = take(feed, first)
+        assert item is not None
+        fails(feed, item, first, loop.time(), delay=0.0)
+        for _ in range(SLOWED_AFTER):
+            slowed.failed(others=True, now=loop.time())
+        slowed.used(10.0)
+        assert take(feed, second) is None, "it is not its turn"
+        await asyncio.sleep(1000.0)
+        assert take(feed, first) is None
         assert take(feed, second) is item
 
     played(story)
@@ -348,7 +397,7 @@ class RandomUse:
     def take(self, now: float) -> Item | None:
         return self._feed.take(self, now)
 
-    open_elsewhere = False
+    open_elsewhere: Sequence[Door] = ()
 
     def admits(self, circuit: Circuit, now: float) -> bool:
         return circuit.admits(now, slots=self._engine.slots, others=False)

@@ -211,7 +211,7 @@ def test_bodies_that_are_out_and_open_shards_are_counted() -> None:
     """A line that waits for another try holds nothing; whatever ends gives back what it held."""
 
     class Taking:
-        open_elsewhere = False
+        open_elsewhere: tuple[Door, ...] = ()
 
         def __init__(self, door: Door) -> None:
             self.door = door

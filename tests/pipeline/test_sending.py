@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,8 @@ class Mortal(ScriptedEngine):
         super().__init__(service.loop)
         self.poison = poison
         self.deaths = 0
+        self.killed: Counter[str] = Counter()
+        """How often each text did it."""
         self.died: asyncio.Event = asyncio.Event()
 
     async def answer(self, call: Call) -> Answer:
@@ -214,6 +217,7 @@ class Mortal(ScriptedEngine):
             return hangs_up()
         if call.text in self.poison:
             self.deaths += 1
+            self.killed[call.text] += 1
             self.dead_until = self.now + 2.0
             self.died = asyncio.Event()
             died.set()
@@ -740,6 +744,25 @@ def test_an_engine_that_dies_of_two_lines(tmp_path: Path) -> None:
         assert {number for number, each in outcomes.items() if each.failed} == {"100", "300"}
         assert {each.code for each in outcomes.values() if each.failed} == {"engine_stopped"}
         assert engine.deaths <= 6
+
+    served(tmp_path, story)
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+@pytest.mark.parametrize("where", [0, 3, 6])
+def test_each_of_two_lines_that_kill_does_so_three_times_at_most(tmp_path: Path, slots: int, where: int) -> None:
+    """Also where the one breaks off just before the other one would go alone: of what it died is found out first."""
+
+    async def story(service: Service) -> None:
+        killers = ("alone", f"good {where}")
+        engine = Mortal(service, *killers)
+        batches = [await service.batch(["alone"]), await service.batch(texts(7))]
+        service.serve(engine, slots=slots)
+        for batch in batches:
+            await service.ended(batch, seconds_max=600)
+        failed = [each for batch in batches for each in (await service.outcomes(batch)).values() if each.failed]
+        assert [each.code for each in failed] == ["engine_stopped"] * 2
+        assert max(engine.killed.values()) <= 3
 
     served(tmp_path, story)
 

@@ -1,7 +1,8 @@
 """What must always hold, looked at while the world runs and once more when it has come to rest."""
 
 import json
-from typing import Any
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
@@ -11,6 +12,11 @@ from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
 from slackwater.core.sending.answers import Answer, read_answer
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED
 from slackwater.ports import Segment
+from tests.simulation.content import Content
+from tests.simulation.verdicts import wrong_verdict
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 
 class Violation(AssertionError):
@@ -26,10 +32,12 @@ def must(condition: object, what: str) -> None:
 class Checks:
     """Knows what was asked for, and watches what passes through the doors."""
 
-    def __init__(self, ledger: SqlLedger) -> None:
-        self._ledger = ledger
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._ledger = world.ledger
         self._expected: dict[str, int] = {}
-        self._first_line: dict[tuple[str, int], int] = {}
+        # The number of the first line of each shard.
+        self._first_lines: dict[str, list[int]] = {}
         self._journaled: dict[str, str] = {}
         self._ended: dict[str, Batch] = {}
         # What all output files say together, in the end.
@@ -49,10 +57,11 @@ class Checks:
 
     def ledger_was_called(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
         if name == "accept_batch" and result:
-            line = 0
-            for index, shard in enumerate(named["shards"]):
-                self._first_line[arguments[0], index] = line
+            first_lines, line = [], 0
+            for shard in named["shards"]:
+                first_lines.append(line)
                 line += shard.lines
+            self._first_lines[arguments[0]] = first_lines
         elif name == "commit_segments":
             refused = set(result)
             for segment in arguments[0]:
@@ -68,7 +77,7 @@ class Checks:
     def _journal(self, segment: Segment) -> None:
         for line in range(len(segment.done) * 8):
             if segment.done[line >> 3] >> (line & 7) & 1:
-                text = f"{segment.batch_id}/{self._first_line[segment.batch_id, segment.index] + line}"
+                text = f"{segment.batch_id}/{self._first_lines[segment.batch_id][segment.index] + line}"
                 if text in self._journaled:
                     self.note(f"{text} was journaled twice")
                 self._journaled[text] = segment.batch_id
@@ -80,16 +89,22 @@ class Checks:
         still have calls of its first time there.
         """
         self.sent += 1
-        if text not in self._journaled:
-            return
+        if self.journaled(text) and self.place_of(text)[2] == epoch:
+            self.note(f"{text} is journaled and was sent again under the newest epoch of its shard, {epoch}")
+
+    def journaled(self, text: str) -> bool:
+        """Whether there is a durable result of a line."""
+        return text in self._journaled
+
+    def place_of(self, text: str) -> tuple[str, int, int | None]:
+        """Batch, shard and that shard's newest epoch; None where the shard is gone."""
         batch_id, line = text.split("/")
-        index = max(i for (batch, i), first in self._first_line.items() if batch == batch_id and first <= int(line))
+        index = bisect_right(self._first_lines[batch_id], int(line)) - 1
         row = self._ledger.sql.reader.execute(
             "SELECT epoch FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
             (batch_id, index),
         ).fetchone()
-        if row is not None and row[0] == epoch:
-            self.note(f"{text} is journaled and was sent again under the newest epoch of its shard, {epoch}")
+        return batch_id, index, None if row is None else row[0]
 
     # At rest
 
@@ -109,7 +124,9 @@ class Checks:
                 must(batch.status is not Status.FAILED, f"{batch_id} is valid and failed: {batch.errors}")
                 await self._files(batch, lines, blobs)
         await self._accounts()
-        must(await self._ledger.enqueued_tokens("sim") == held, "tokens are held for batches that have ended")
+        keys = [deployment.key for deployment in self._world.plan.deployments]
+        tokens = [await self._ledger.enqueued_tokens(key) for key in keys]
+        must(sum(tokens) == held, "tokens are held for batches that have ended")
         for table in ("shard", "segment"):
             left = self._ledger.sql.reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             must(left == 0, f"{left} rows of {table} are left")
@@ -147,9 +164,7 @@ class Checks:
             must(batch.status is not Status.COMPLETED, f"{batch.id} completed without a line")
             must(not output and not errors, f"{batch.id} never ran and has lines")
             return
-        names = sorted(line["custom_id"] for line in output + errors)
-        wanted = sorted(f"{batch.id}-{number}" for number in range(lines))
-        must(names == wanted, f"{batch.id}: {len(names)} lines of {lines}, {len(set(names))} different ones")
+        self._names(batch, output + errors, lines)
         must(len({line["id"] for line in output + errors}) == lines, f"{batch.id}: ids of lines are not unique")
         must(counts.total == lines and counts.completed == len(output), f"{batch.id}: counts {counts}")
         codes = {BATCH_CANCELLED[0], BATCH_EXPIRED[0]}
@@ -158,11 +173,28 @@ class Checks:
         code = {Status.CANCELLED: BATCH_CANCELLED[0], Status.EXPIRED: BATCH_EXPIRED[0]}.get(batch.status)
         must(all(line["error"]["code"] == code for line in never_ran), f"{batch.id}: wrong code on what never ran")
         must(batch.status is not Status.COMPLETED or not never_ran, f"{batch.id} completed with lines that never ran")
+        for line in errors:
+            wrong = wrong_verdict(self._world, batch, line)
+            must(not wrong, f"{batch.id}: {line['custom_id']} {wrong}: {line}")
+        mended = sum(self._world.lines[_text(line)] is Content.MENDED for line in output)
+        must(batch.answers_mended == mended, f"{batch.id}: {batch.answers_mended} answers were mended, not {mended}")
         if batch.policies.empty_files is EmptyFiles.CREATE:
             must(batch.output_file_id and batch.error_file_id, f"{batch.id}: a file is missing")
         moments = [batch.created_at, batch.in_progress_at, batch.finalizing_at, batch.completed_at or batch.expired_at]
         known = [moment for moment in moments if moment is not None]
-        must(known == sorted(known), f"{batch.id}: its moments go back: {known}")
+        back = self._world.clock.back
+        must(back or known == sorted(known), f"{batch.id}: its moments go back: {known}")
+
+    def _names(self, batch: Batch, lines: list[dict[str, Any]], count: int) -> None:
+        """Every line is there once. What cannot be read any more has no name."""
+        names = sorted(line["custom_id"] for line in lines)
+        wanted = sorted(f"{batch.id}-{number}" for number in range(count))
+        if batch.id in self._world.damaged:
+            named = [name for name in names if name]
+            known = set(named) <= set(wanted) and len(set(named)) == len(named)
+            must(known and len(names) == count, f"{batch.id}: {len(names)} lines of {count}, named {named}")
+            return
+        must(names == wanted, f"{batch.id}: {len(names)} lines of {count}, {len(set(names))} different ones")
 
     async def _lines(self, batch: Batch, file_id: str | None, blobs: DiskBlobs) -> list[dict[str, Any]]:
         if file_id is None:
@@ -178,9 +210,16 @@ class Checks:
             raise Violation(f"{batch.id}: {file.filename} has a torn line: {error}") from error
         for line in lines:
             if line["response"] and line["response"]["status_code"] == 200:
-                text = line["custom_id"].replace("-", "/")
-                must(line["response"]["body"]["echo"] == text, f"{batch.id}: {text} has the answer of another line")
+                must(
+                    line["response"]["body"].get("echo") == _text(line), f"{batch.id}: {line} has another line's answer"
+                )
         return lines
+
+
+def _text(line: dict[str, Any]) -> str:
+    """What a line asked."""
+    text: str = line["custom_id"].replace("-", "/")
+    return text
 
 
 def _now(ledger: SqlLedger, batch_id: str) -> Batch:

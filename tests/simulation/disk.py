@@ -15,6 +15,8 @@ class SimulatedDisk(Disk):
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self.full = False
+        self.refused = 0
+        """How often there was no room."""
         self.honest = True
         self._paths: dict[int, Path] = {}
         self._synced: dict[Path, int] = {}
@@ -29,6 +31,7 @@ class SimulatedDisk(Disk):
 
     def write(self, fd: int, buffers: Sequence[bytes]) -> int:
         if self.full:
+            self.refused += 1
             # Some bytes still fit before the error comes.
             super().write(fd, [buffers[0][: len(buffers[0]) // 2]])
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -38,6 +41,7 @@ class SimulatedDisk(Disk):
 
     def sync(self, fd: int) -> None:
         if self.full and self._chance.random() < 0.3:
+            self.refused += 1
             raise OSError(errno.ENOSPC, "No space left on device")
         if self.honest:
             self._synced[self._paths[fd]] = os.fstat(fd).st_size

@@ -8,21 +8,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.batch import Batch
 from tests.simulation.checks import Violation, must
+from tests.simulation.faults import faults_of, long_outage
+from tests.simulation.neighbours import Neighbours
+from tests.simulation.plan import LONG_SECONDS, Mood
 from tests.simulation.virtual import Stuck
-from tests.simulation.world import LEASE_SECONDS, World
+from tests.simulation.world import World
 
 FAULTS_SECONDS = 90.0
-CALM_SECONDS = 3600.0
+BATCHES_MAX = 5
+# Within an hour of calm every batch ends; those whose lines are told "busy" without end have ten minutes for each.
+CALM_SECONDS = 4 * 3600.0
+# Things that happen in a long outage.
+LONG_STEPS = 12
 
 
 def play(
-    seed: int, *, ledger_class: type[SqlLedger] = SqlLedger, prepare: Callable[[World], None] | None = None
+    seed: int,
+    *,
+    ledger_class: type[SqlLedger] = SqlLedger,
+    prepare: Callable[[World], None] | None = None,
+    moods: frozenset[Mood] | None = None,
 ) -> World:
-    """Runs the seed; raises Violation with the command that replays it. `prepare` may plant a bug."""
+    """Runs the seed; raises Violation with the command that replays it.
+
+    `prepare` may plant a bug; `moods` are in the place of those that the seed would draw.
+    """
     memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(prefix="slackwater-sim-", dir=memory if memory.is_dir() else None))
-    world = World(seed, root, ledger_class=ledger_class)
+    world = World(seed, root, ledger_class=ledger_class, moods=moods)
     if prepare is not None:
         prepare(world)
     watch = _Watch(world)
@@ -79,74 +94,57 @@ def _unexpected(world: World, context: dict[str, object]) -> None:
 
 async def _play(world: World) -> None:
     chance = world.chance
-    await world.begin_life()
-    if chance.random() < 0.5:
+    for _ in range(world.plan.services):
         await world.begin_life()
     batches = [await world.add_batch(number) for number in range(chance.randint(1, 3))]
+    faults = faults_of(world.plan.moods)
     while world.loop.time() < FAULTS_SECONDS:
         await asyncio.sleep(chance.expovariate(0.5))
-        fault = chance.choice(FAULTS)
-        await fault(world)
-        must(not world.checks.violations, "; ".join(world.checks.violations[:3]))
-        if len(batches) < 5 and chance.random() < 0.1:
+        await chance.choice(faults)(world)
+        _no_violations(world)
+        if len(batches) < BATCHES_MAX and chance.random() < 0.1:
             batches.append(await world.add_batch(len(batches)))
-    # Calm: somebody lives, nothing fails any more, and every batch must end.
-    world.disk.full, world.trouble, world.outage_until = False, 0.0, 0.0
-    if not world.living():
+    if world.plan.longest_outage > LONG_SECONDS:
+        # Somebody has something in hand when it begins, and waits for the end of it.
+        batches.append(await world.add_batch(len(batches)))
+        await asyncio.sleep(chance.uniform(0.0, 3.0))
+    if await long_outage(world):
+        # What happens in it is rare; the outage is what counts.
+        for _ in range(LONG_STEPS):
+            await asyncio.sleep(world.plan.longest_outage / LONG_STEPS)
+            if chance.random() < 0.2:
+                await chance.choice(faults)(world)
+            _no_violations(world)
+        world.naps.end()
+    # Calm: somebody lives, nothing fails any more but what is bad by itself, and every batch must end.
+    world.recover()
+    if not any(not life.stopping for life in world.living()):
         await world.begin_life()
-    limit = world.loop.time() + CALM_SECONDS
-    while True:
-        await asyncio.sleep(5.0)
-        now = [await world.ledger.batch(batch.id) for batch in batches]
-        if all(batch is not None and batch.terminal for batch in now):
-            break
-        must(not world.checks.violations, "; ".join(world.checks.violations[:3]))
-        must(world.loop.time() < limit, f"an hour of calm, and not every batch has ended: {now}")
+    await _calm(world, batches)
+    for life in world.living():
+        if life.started:
+            await life.stop()
+    world.sending.at_rest()
     await world.checks.at_rest(world.blobs)
 
 
-async def _kill(world: World) -> None:
-    living = world.living()
-    if living and world.chance.random() < 0.4:
-        world.chance.choice(living).kill()
-        if world.chance.random() < 0.8 or not world.living():
-            await asyncio.sleep(world.chance.uniform(0.1, 4.0))
-            await world.begin_life()
+async def _calm(world: World, batches: list[Batch]) -> None:
+    """Waits until every batch has ended; those that are healthy have less time, whatever ails the others."""
+    begun = world.loop.time()
+    neighbours = Neighbours(world)
+    while True:
+        await asyncio.sleep(5.0)
+        _no_violations(world)
+        now = [await world.ledger.batch(batch.id) for batch in batches]
+        left = [batch for batch in now if batch is None or not batch.terminal]
+        if not left:
+            return
+        neighbours.look(left, world.loop.time() - begun)
+        if neighbours.all_ended:
+            # Only lines that are told to wait, again and again.
+            world.naps.seconds = world.plan.lease_seconds / 3
+        must(world.loop.time() < begun + CALM_SECONDS, f"hours of calm, and not every batch has ended: {left}")
 
 
-async def _power_cut(world: World) -> None:
-    if world.chance.random() < 0.2:
-        for life in world.living():
-            life.kill()
-        world.disk.power_cut()
-        await asyncio.sleep(world.chance.uniform(0.1, 2.0))
-        await world.begin_life()
-
-
-async def _freeze(world: World) -> None:
-    living = world.living()
-    if living and world.chance.random() < 0.5:
-        world.chance.choice(living).frozen_until = world.loop.time() + world.chance.uniform(0.5, 3 * LEASE_SECONDS)
-
-
-async def _another(world: World) -> None:
-    if len(world.living()) < 2:
-        await world.begin_life()
-
-
-async def _fill_disk(world: World) -> None:
-    world.disk.full = world.chance.random() < 0.5
-
-
-async def _outage(world: World) -> None:
-    if world.chance.random() < 0.3:
-        world.outage_until = world.loop.time() + world.chance.uniform(1.0, 20.0)
-
-
-async def _cancel(world: World) -> None:
-    if world.chance.random() < 0.15:
-        batches = await world.ledger.batches(after=None, limit=10)
-        await world.ledger.request_cancel(world.chance.choice(batches).id, now=int(world.clock.now()))
-
-
-FAULTS = (_kill, _power_cut, _freeze, _another, _fill_disk, _outage, _cancel)
+def _no_violations(world: World) -> None:
+    must(not world.checks.violations, "; ".join(world.checks.violations[:3]))

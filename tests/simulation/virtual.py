@@ -2,6 +2,7 @@
 
 import asyncio
 import selectors
+from collections.abc import Callable
 from typing import Any
 
 TURNS_MAX = 20_000
@@ -44,18 +45,76 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The Clock port over a virtual loop. The world began at a round number."""
+    """The Clock port over a virtual loop. The world began at a round number; the time of the wall may be set."""
 
     BEGINNING = 1_800_000_000.0
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self._set = 0.0
+        self.back = 0.0
+        """How far it was set back, in all."""
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock on the wall. Nothing else notices."""
+        self._set += seconds
+        self.back += max(0.0, -seconds)
 
     def now(self) -> float:
-        return self.BEGINNING + self._loop.time()
+        return self.BEGINNING + self._loop.time() + self._set
 
     def monotonic(self) -> float:
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+# A wait of at least so long is one of a stage that looks whether there is something to do.
+NAP_FROM_SECONDS = 0.2
+
+
+class Naps:
+    """How long those who only look may wait instead, while it is known that there is nothing to see."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._napping: dict[asyncio.Future[None], None] = {}
+
+    def end(self) -> None:
+        """Everybody wakes."""
+        self.seconds = 0.0
+        for each in self._napping:
+            if not each.done():
+                each.set_result(None)
+
+    async def nap(self) -> None:
+        """Waits for the end of it, or so long."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        timer = loop.call_later(self.seconds, lambda: waiter.done() or waiter.set_result(None))
+        self._napping[waiter] = None
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            del self._napping[waiter]
+
+
+class LifeClock:
+    """The clock of one life: who is dead sleeps for ever. With `naps`, stages look less often in a long outage."""
+
+    def __init__(self, clock: VirtualClock, alive: Callable[[], bool], naps: Naps | None = None) -> None:
+        self._clock = clock
+        self._alive = alive
+        self._naps = naps
+        self.now = clock.now
+        self.monotonic = clock.monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        if self._naps is not None and NAP_FROM_SECONDS <= seconds < self._naps.seconds:
+            await self._naps.nap()
+        else:
+            await self._clock.sleep(seconds)
+        if not self._alive():
+            await asyncio.get_running_loop().create_future()

@@ -84,6 +84,7 @@ class Door:
         "_lies",
         "_probe_failed_at",
         "_probed_at",
+        "_quiet_from",
         "_refusals",
         "_shut_at",
         "_shut_from",
@@ -143,6 +144,8 @@ class Door:
         self._shut_at = 0.0
         # When lines last went through only to see whether it is still shut.
         self._shut_from = self._shut_to = math.inf
+        # The last success before that.
+        self._quiet_from = math.inf
         self._probe_failed_at = self._probed_at = -math.inf
 
     def admits(self, now: float) -> bool:
@@ -163,6 +166,11 @@ class Door:
         """Whether lines go through only to see if it is still shut."""
         return self._shut_from < math.inf and self._shut_to == math.inf
 
+    @property
+    def asks(self) -> bool:
+        """Whether it is open, and a request of our own that judges lines is on its way or will be."""
+        return self.open and not self.mute and (self.probing or self.wants_probe)
+
     def due(self, now: float) -> bool:
         """Whether a request of our own should go through now."""
         if self.probing or now < self._asked_until:
@@ -176,8 +184,15 @@ class Door:
         if self._shut_from <= begun < self._shut_to:
             # It was sent to see whether the door is still shut: what was answered to others before says nothing of that.
             return False
+        if self._quiet_from <= ended and begun < self._shut_to:
+            # It came back between the last success and the moment at which the door was shut: so did the trouble.
+            return False
         vouched = ended >= self._vouched_from and begun <= self._vouched_until
         return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
+
+    def failed_ourselves(self, begun: float) -> bool:
+        """Whether a request of our own has failed since then."""
+        return self._probe_failed_at >= begun
 
     def came_soon_after(self, ended: float, now: float) -> bool:
         """Whether others came through soon after a call had ended, and not only before: then no outage lay between."""
@@ -188,8 +203,12 @@ class Door:
     # What calls say
 
     def ask(self, now: float) -> None:
-        """A request of ours should settle something about lines, though not more often than now and then."""
-        self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
+        """A request of ours should settle something about lines, though not more often than now and then.
+
+        A shut door is looked at after its gaps: that those who try it fail as well is no reason to look sooner.
+        """
+        if not self.shut:
+            self.wants_probe = self.wants_probe or now - self._probed_at >= PROBE_SECONDS
 
     def came_through(self, now: float) -> None:
         """A line's call has succeeded while the door was open: nearly every call, so nothing else is looked at."""
@@ -379,6 +398,7 @@ class Door:
         shut = state in SHUT or (state is DoorState.BUSY and not self._asked)
         if shut and not self.shut:
             self._shut_from, self._shut_to = now, math.inf
+            self._quiet_from = self.pulse.last
         elif self.shut and not shut:
             self._shut_to = now
         self.state = state

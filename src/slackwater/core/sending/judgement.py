@@ -15,6 +15,7 @@ nobody did, it is the door's or the engine's, and costs nothing: an outage must 
 | it was alone when the engine died | ends, named |
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -32,10 +33,14 @@ WAITING_SECONDS = 600.0
 FAULTS_MAX = 3
 # Deaths after which a line is sent alone.
 DEATHS_MAX = 2
+# So often a last attempt is not counted, because our own request failed beside it. It may be wrong, as lines may.
+SPARED_MAX = 3
 # What comes back as HTML, a stream or nothing is paid for so often, and no more.
 UNREADABLE_MAX = 2
 # A line whose judgement waits for a request of ours.
 HOLD_SECONDS = 0.25
+# What is judged by what became of others.
+COMPARED = frozenset({Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BUSY})
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -91,10 +96,13 @@ class Trial:
         "culprit",
         "deaths",
         "door",
+        "doors",
+        "excused",
         "faults",
         "last",
         "reading",
         "refusals",
+        "spared",
         "unjudged",
         "unread",
         "waits",
@@ -104,14 +112,18 @@ class Trial:
     def __init__(self) -> None:
         self.attempts = 0
         """Calls that count."""
-        self.refusals = self.waits = self.deaths = self.faults = self.unread = 0
+        self.refusals = self.waits = self.deaths = self.faults = self.unread = self.spared = 0
         self.waits_since = 0.0
         self.reading: Rereading | None = None
         """Its body could not be read again."""
         self.last: Setback | None = None
         self.door: Door | None = None
         """Where it failed last."""
+        self.doors: tuple[Door, ...] = ()
+        """Where it has failed."""
         self.unjudged = False
+        self.excused = False
+        """The engine died under its call, which was known before the call had ended."""
         self.alone = False
         """Its last call had the engine to itself."""
         self.culprit = False
@@ -119,7 +131,11 @@ class Trial:
 
     def failed(self, setback: Setback, door: Door, policy: RetryPolicy, *, chance: float) -> float:
         """A call has brought this. Returns in how many seconds the line is to be judged."""
-        self.last, self.door, self.unjudged = setback, door, True
+        self.last, self.door, self.unjudged = setback, door, not self.excused
+        if self.excused:
+            self.excused = False
+        elif door not in self.doors:
+            self.doors += (door,)
         kind = setback.evidence.kind
         if kind is Kind.BUSY:
             if not self.waits:
@@ -139,11 +155,23 @@ class Trial:
         assert self.last is not None, "a line that failed has a last call"
         return min(policy.attempts_max, self.last.attempts_max or policy.attempts_max)
 
-    def suspected(self, *, sole: bool) -> None:
-        """It was out when the engine died. That is no failure, unless it had the engine to itself (`sole`)."""
+    def suspected(self, *, sole: bool, ending: bool = False) -> None:
+        """It was out when the engine died. That is no failure, unless it had the engine to itself (`sole`).
+
+        `ending`: that was known before its call had ended, and `failed` comes after this.
+        """
         self.deaths += 1
         self.culprit = self.culprit or sole
+        self.excused = ending
         self.unjudged = False
+        # It avoids no door for that: if it kills engines, it had better not try them all.
+        self.door, self.doors = None, ()
+
+    def passes_by(self, door: Door, others: Sequence[Door]) -> bool:
+        """Whether it is left to another door of those that are open: one where it has not failed, or not failed last."""
+        if door not in self.doors or not others:
+            return False
+        return door is self.door or any(each not in self.doors for each in others)
 
     @property
     def goes_alone(self) -> bool:
@@ -161,6 +189,9 @@ class Trial:
         kind = setback.evidence.kind
         others = door.near(begun, min(now, ended))
         verdict = Verdict.SEND
+        if not others and kind in COMPARED and door.asks:
+            # By itself: what becomes of our own request says whose trouble it is, and that may take longer than the line's wait.
+            return Verdict.HOLD
         if others and kind is Kind.REFUSED:
             if self._unsettled(door, ended, now):
                 return Verdict.HOLD
@@ -168,10 +199,13 @@ class Trial:
                 self.refusals += 1
                 verdict = Verdict.FAIL if self.refusals >= REFUSALS_MAX else Verdict.SEND
         elif others and kind in (Kind.TROUBLE, Kind.LOST):
-            last = self.attempts + 1 >= self._most(policy)
-            if last and self._unsettled(door, ended, now):
+            if self._unsettled(door, ended, now):
                 return Verdict.HOLD
-            if not last or door.open:
+            last = self.attempts + 1 >= self._most(policy)
+            if last and self.spared < SPARED_MAX and door.failed_ourselves(begun):
+                # Neither did our own request come through just then: that was not the line's doing.
+                self.spared += 1
+            elif door.open or (door.mute and not last):
                 self.attempts += 1
                 verdict = Verdict.FAIL if last else Verdict.SEND
         elif kind is Kind.TROUBLE and setback.attempts_max is not None and not door.pulse.ever:

@@ -32,6 +32,11 @@ class Pulse:
             self._steps.append(step)
 
     @property
+    def last(self) -> float:
+        """When something succeeded last; minus infinity where nothing has."""
+        return self._last
+
+    @property
     def ever(self) -> bool:
         """Whether there was any success."""
         return self._latest >= 0

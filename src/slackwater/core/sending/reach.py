@@ -58,8 +58,7 @@ class Reach(Generic[T]):
             return []
         self.answered(begun, now)
         if kind is Kind.SUCCESS and self._broken:
-            # Who broke before this one began did not break a dying engine.
-            self._broken = {each: times for each, times in self._broken.items() if times[0] > begun}
+            self.works(begun)
         return []
 
     @property
@@ -102,6 +101,10 @@ class Reach(Generic[T]):
         self._gap.reset()
         self._died = False
         return True
+
+    def works(self, begun: float) -> None:
+        """What was sent then has succeeded: who broke before did not break a dying engine."""
+        self._broken = {each: times for each, times in self._broken.items() if times[0] > begun}
 
     def forget(self, calls: Iterable[T]) -> None:
         """These have an end, or are not ours any more."""

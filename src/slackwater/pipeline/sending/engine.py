@@ -269,7 +269,7 @@ class Engine:
             if not use.has_suspects or not use.door.admits(now):
                 continue
             self._alone_since = now
-            if self.in_flight:
+            if self.in_flight or self._unsettled(use.door, now):
                 return None
             item = use.take_suspect()
             if item is None:
@@ -282,6 +282,14 @@ class Engine:
             return use, item
         self._alone_since = 0.0
         return None
+
+    def _unsettled(self, door: Door, now: float) -> bool:
+        """Whether calls broke off of which the engine may have died: that is known before the next one goes alone."""
+        if not (self.reach.broken and door.open) or door.mute:
+            return False
+        door.question("calls have broken off before a request that is to go alone", now)
+        self._changed.set()
+        return True
 
     def _alone_ended(self, item: Item) -> None:
         """A suspect has come back. If it did not succeed, the engine is given time to be seen dead before anybody is sent."""
@@ -315,13 +323,14 @@ class Engine:
             return
         suspects = reach.heard(item, evidence, begun=begun, now=now)
         door.heard(evidence, begun=begun, now=now)
-        self._reached(suspects, now)
+        # Of who breaks off when nobody listens any more, it is known before its call is over.
+        self._reached(suspects, now, ending=evidence.kind is not Kind.UNREACHED)
         self._tell(door)
         self.look()
 
-    def _reached(self, suspects: Sequence[Item], now: float) -> None:
+    def _reached(self, suspects: Sequence[Item], now: float, *, ending: bool = False) -> None:
         """Whether the engine listens may have changed."""
-        self._suspect(suspects)
+        self._suspect(suspects, ending=ending)
         self._look_usual()
         if self.reach.listens is self._listened:
             return
@@ -333,11 +342,11 @@ class Engine:
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
             door.question(self.reach.reason, now)
 
-    def _suspect(self, suspects: Sequence[Item]) -> None:
-        """These were out when the engine died."""
+    def _suspect(self, suspects: Sequence[Item], *, ending: bool) -> None:
+        """These were out when the engine died; `ending`: they are not back yet."""
         for item in suspects:
             item.trial = item.trial or Trial()
-            item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone)
+            item.trial.suspected(sole=len(suspects) == 1 and item.trial.alone, ending=ending)
             self._suspicious = self._suspicious or item.trial.goes_alone
             if item.trial.culprit:
                 shard = item.lease.shard
@@ -468,6 +477,8 @@ class Engine:
             self._reached(self.reach.silent(evidence, now), now)
         else:
             self.reach.answered(begun, now)
+            if evidence.kind is Kind.SUCCESS:
+                self.reach.works(begun)
             self._reached((), now)
             door.probed(evidence, begun=begun, now=now, answered=answered)
         self._tell(door)

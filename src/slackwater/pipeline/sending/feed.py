@@ -8,7 +8,7 @@ shards and the requests in flight; both are bounded. Before: the worker's claim.
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -39,8 +39,8 @@ class Taker(Protocol):
     door: Door
 
     @property
-    def open_elsewhere(self) -> bool:
-        """Whether another door of the deployment is open."""
+    def open_elsewhere(self) -> Sequence[Door]:
+        """The other doors of the deployment that are open."""
         ...
 
     def admits(self, circuit: Circuit, now: float) -> bool:
@@ -347,8 +347,8 @@ class Feed:
             self._set_timer()
         if not self._due:
             return None
-        # A line that has just failed at this door is left to another one that is open.
-        avoided = taker.door if taker.open_elsewhere else None
+        # A line that has failed at this door is left to another one that is open.
+        door, others = taker.door, taker.open_elsewhere
         denied: Circuit | None = None
         for _ in range(min(LOOKED_AT, len(self._due))):
             item = self._due.popleft()
@@ -357,7 +357,7 @@ class Feed:
                 continue
             assert trial is not None, "a line that waits has a history"
             circuit = lease.circuit
-            if circuit is denied or (avoided is not None and trial.door is avoided and trial.unjudged):
+            if circuit is denied or trial.passes_by(door, others):
                 self._due.append(item)
                 continue
             verdict = trial.judge(self._policy, now=now)

@@ -5,7 +5,7 @@ Before: the engine, whose lane this is. After: the dispatcher, which makes the c
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from slackwater.core.sending.circuit import Circuit
@@ -40,9 +40,9 @@ class BackendUse:
         clock: Clock,
         chance: Callable[[], float],
         keep: Callable[[Lease, Result], None],
-        open_elsewhere: Callable[[Door], bool],
+        open_elsewhere: Callable[[Door], Sequence[Door]],
     ) -> None:
-        """`keep` takes results; `open_elsewhere` says whether another door of the deployment is open."""
+        """`keep` takes results; `open_elsewhere` gives the other doors of the deployment that are open."""
         self.dispatcher = dispatcher
         self.door = dispatcher.door
         self.cap = dispatcher.concurrency
@@ -74,8 +74,8 @@ class BackendUse:
         return self._feed.has_suspects
 
     @property
-    def open_elsewhere(self) -> bool:
-        """Whether another door of the deployment is open."""
+    def open_elsewhere(self) -> Sequence[Door]:
+        """The other doors of the deployment that are open."""
         return self._open_elsewhere(self.door)
 
     def admits(self, circuit: Circuit, now: float) -> bool:

@@ -173,8 +173,14 @@ class Worker:
             if use.door is door:
                 use.dispatcher.engine.look()
 
-    def _open_elsewhere(self, door: Door) -> bool:
-        return any(use.door is not door and use.door.open and use.dispatcher.engine.reach.listens for use in self.uses)
+    def _open_elsewhere(self, door: Door) -> list[Door]:
+        if len(self.uses) == 1:
+            return []
+        return [
+            use.door
+            for use in self.uses
+            if use.door is not door and use.door.open and use.dispatcher.engine.reach.listens
+        ]
 
     # Claims
 
