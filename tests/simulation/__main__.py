@@ -41,8 +41,10 @@ def main() -> None:
     # A new process now and then, so that what a thousand worlds leave behind does not pile up.
     with multiprocessing.Pool(args.processes, initializer=quiet, maxtasksperchild=200) as pool:
         lot = map(played, seeds) if len(seeds) == 1 else pool.imap_unordered(played, seeds)
-        for seed, requests, violation in lot:
+        for done, (seed, requests, violation) in enumerate(lot, 1):
             sent += requests
+            if done % 50 == 0:
+                print(f"{done} of {len(seeds)} seeds, {failed} failed", flush=True)
             if violation:
                 failed += 1
                 print(f"seed {seed}: {violation}", flush=True)

@@ -38,7 +38,8 @@ async def _freeze(world: "World") -> None:
     living = world.living()
     if living and world.chance.random() < 0.5:
         seconds = world.chance.uniform(0.5, 3 * world.plan.lease_seconds)
-        world.chance.choice(living).frozen_until = world.loop.time() + seconds
+        life = world.chance.choice(living)
+        life.frozen_until = max(life.frozen_until, world.loop.time() + seconds)
 
 
 async def _another(world: "World") -> None:
