@@ -310,6 +310,15 @@ def test_the_longest_wait_counts() -> None:
     assert (each.until, each.pauses) == (T + 10.0, 1)
 
 
+def test_a_longer_wait_outlives_what_is_said_between() -> None:
+    """Told to wait for two hours, then that the account may not go on, then to wait for a moment: it is two hours."""
+    each = door()
+    for evidence in (busy(7200.0), BLOCKED, busy(20.0)):
+        each.heard(evidence, begun=T, now=T)
+    assert each.until == T + 7200.0
+    assert each.admits(each.until)
+
+
 def test_a_wait_outlives_what_an_operator_does_to_the_door() -> None:
     """Paused and released again, it is still to be left alone; "try now" is the word that ends a wait."""
     each = door()

@@ -37,6 +37,9 @@ STAGES = {
     "webhooks": "end_overdue_deliveries",
     "audit": "trim_audit",
     "progress": "batches_at_work",
+    "pauses": "pauses",
+    "history": "add_engine_minutes",
+    "engines": "trim_engine_minutes",
 }
 OF_A_DEPLOYMENT = {"claim": "claim_shard", "commit": "commit_segments", "renew": "renew_leases"}
 # Watched like the others; they ask nobody while there is nothing to do.

@@ -264,7 +264,7 @@ class Door:
     def pause(self, until: float, reason: str, now: float) -> None:
         """It asked to be left alone until a moment. Nothing that is in flight ends that."""
         self._asked_until = max(self._asked_until, until)
-        self._leave_alone(until, reason, now)
+        self._leave_alone(self._asked_until, reason, now)
 
     def _leave_alone(self, until: float, reason: str, now: float) -> None:
         if self.state is DoorState.PAUSED:
