@@ -109,7 +109,7 @@ def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
         EnginePlan(f"engine{number}", chance.choice((None, 3, 5))) for number in range(chance.choice((1, 1, 2, 2, 3)))
     )
     names = (("sim", "default"), ("sim", "acme"), ("other", "default"))[: chance.choice((1, 1, 2, 3))]
-    limit = chance.choice((None, None, 20_000))
+    limit = chance.choice((None, None, 25_000))
     deployments = tuple(
         DeploymentPlan(name, resource, _backends(chance, len(engines), moods), limit) for name, resource in names
     )
