@@ -213,7 +213,9 @@ def test_who_may(world: World) -> None:
         for role in ("reader", "user", "admin"):
             assert world.caller(role)("POST", f"/engines/{ENGINE}/{verb}").status == 403
         assert (
-            world.caller("admin")("POST", f"/engines/{ENGINE}/{verb}").error["message"].startswith("An engine serves")
+            world.caller("admin")("POST", f"/engines/{ENGINE}/{verb}")
+            .error["message"]
+            .startswith("This is about the whole service")
         )
         assert Caller(world.server, "azure-v1", key=None)("POST", f"/engines/{ENGINE}/{verb}").status == 401
         assert world.operator()("POST", f"/engines/nobody/{verb}").status == 404

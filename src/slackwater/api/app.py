@@ -103,6 +103,11 @@ def _guarded(dialect: Dialect, operation: Operation) -> Handler:
             raise PermissionDenied(
                 f"This needs the role '{operation.role.value}', and the caller has the role '{principal.role.value}'."
             )
+        if operation.service and not principal.anywhere:
+            raise PermissionDenied(
+                "This is about the whole service, and not about a resource. It needs a key of the service (api_key_envs "
+                "under [server]), on a host name that is not a resource's."
+            )
         request.scope["close_connection"] = False
         request.state.principal = principal
         request.state.context = entrance.context(principal.resource)

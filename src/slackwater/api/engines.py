@@ -11,7 +11,7 @@ from slackwater.api.context import Context, context_of, principal_of, query_inte
 from slackwater.api.dialects import AZURE_V1, OPENAI
 from slackwater.api.operation import Operation, Parameter
 from slackwater.core.accounts.resource import Role
-from slackwater.core.errors import InvalidRequest, NotFound, PermissionDenied
+from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.engine_minutes import MINUTE, EngineMinute, latency
 from slackwater.pipeline.watching.engine_watch import EngineView
@@ -25,32 +25,20 @@ POINTS_MAX = 1_500
 MOMENT_MAX = 2**40
 
 
-def _operators_only(request: Request) -> None:
-    """Raises PermissionDenied for whoever administers a resource, and not the service."""
-    if not principal_of(request).anywhere:
-        raise PermissionDenied(
-            "An engine serves every resource. This needs a key of the service (api_key_envs under [server]), on a host name "
-            "that is not a resource's."
-        )
-
-
 async def list_engines(request: Request) -> Response:
     """Every engine."""
-    _operators_only(request)
     views = await context_of(request).engine_watch.views()
     return wire.json_response(objects.EngineList(data=[_shown(view) for view in views]))
 
 
 async def get_engine(request: Request) -> Response:
     """One engine."""
-    _operators_only(request)
     context = context_of(request)
     return await _answer(context, await _name(request, context))
 
 
 async def pause_engine(request: Request) -> Response:
     """Sends it nothing new, whoever asks, until it is resumed."""
-    _operators_only(request)
     context, principal = context_of(request), principal_of(request)
     body = await read_body(request, objects.NewPause, optional=True)
     name = await _name(request, context)
@@ -63,7 +51,6 @@ async def pause_engine(request: Request) -> Response:
 
 async def resume_engine(request: Request) -> Response:
     """Sends to it again."""
-    _operators_only(request)
     context = context_of(request)
     name = await _name(request, context)
     await context.pauses.resume(Target.ENGINE, name, who=principal_of(request).name)
@@ -73,7 +60,6 @@ async def resume_engine(request: Request) -> Response:
 
 async def try_engine(request: Request) -> Response:
     """Looks at once whether it works again, whatever it waits for."""
-    _operators_only(request)
     context = context_of(request)
     name = await _name(request, context)
     context.pauses.try_engine(name)
@@ -83,7 +69,6 @@ async def try_engine(request: Request) -> Response:
 
 async def get_engine_history(request: Request) -> Response:
     """What became of an engine, in steps of a minute or more."""
-    _operators_only(request)
     context = context_of(request)
     step = query_integer(request, "step", default=MINUTE, least=MINUTE, most=86_400)
     if step % MINUTE:
@@ -184,6 +169,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(403,),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
     Operation(
         method="GET",
@@ -196,6 +182,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(403, 404),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
     Operation(
         method="GET",
@@ -223,6 +210,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(400, 403, 404),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
     Operation(
         method="POST",
@@ -237,6 +225,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(400, 403, 404),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
     Operation(
         method="POST",
@@ -250,6 +239,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(403, 404),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
     Operation(
         method="POST",
@@ -262,5 +252,6 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         errors=(403, 404, 409),
         families=FAMILIES,
         needs=Role.ADMIN,
+        service=True,
     ),
 )

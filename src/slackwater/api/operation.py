@@ -66,6 +66,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """False for one that changes nothing although it is no GET."""
     needs: Role | None = None
     """The role that a caller needs; by default a reader may look and a user may act."""
+    service: bool = False
+    """Whether it is about the service and not a resource, so that only whoever runs that may call."""
 
     @property
     def role(self) -> Role:
