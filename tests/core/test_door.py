@@ -291,6 +291,19 @@ def test_a_wait_is_kept_to_the_moment() -> None:
         assert not each.due(now)
 
 
+def test_our_own_success_ends_what_is_left_of_a_wait() -> None:
+    """Where only bad lines are left, none of them ever will; and while it is busy, none of them pays."""
+    each = door()
+    each.heard(busy(10.0), begun=T, now=T)
+    each.ask(T + 5.0)
+    each.probing = True
+    each.probed(SUCCESS, begun=T + 5.0, now=T + 5.0, answered=True)
+    assert each.state is DoorState.BUSY, "the wait is kept to the moment"
+    each.heard(TROUBLE, begun=T + 20.0, now=T + 21.0)
+    probed(each, SUCCESS, T + 21.0)
+    assert each.open
+
+
 def test_after_a_wait_all_go_on() -> None:
     """At the moment, without a probe: the engine has said itself when it is ready."""
     each = door()

@@ -320,6 +320,32 @@ def test_a_suspect_is_not_handed_out_among_others() -> None:
     played(story)
 
 
+def test_a_suspect_keeps_the_wait_of_its_batch() -> None:
+    """Its batch was told to wait while it stood in the row of those that go alone: it goes after that."""
+
+    async def story(loop: VirtualLoop) -> None:
+        feed, door = feed_of(loop), Taking()
+        feed.add(lease(1))
+        item = take(feed, door)
+        assert item is not None
+        fails(feed, item, door, loop.time(), delay=0.0)
+        assert item.trial is not None
+        item.trial.suspected(sole=False)
+        item.trial.suspected(sole=False)
+        assert take(feed, door) is None
+        item.lease.circuit.until = loop.time() + 5.0
+        assert feed.take_suspect() is None
+        assert not feed.has_suspects, "nobody waits for the end of what is out, for nothing"
+        await asyncio.sleep(4.9)
+        assert take(feed, door) is None
+        assert feed.take_suspect() is None
+        await asyncio.sleep(0.1)
+        assert take(feed, door) is None
+        assert feed.take_suspect() is item
+
+    played(story)
+
+
 def test_lines_that_cannot_be_read_end_at_once() -> None:
     """Bytes that have changed since validation: no lane is given them, and the others follow."""
 

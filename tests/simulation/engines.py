@@ -170,7 +170,8 @@ class WorldBackend:
             call.by_content = True
             if content is Content.KILLER:
                 world.sending.killed(call)
-                engine.die(loop.time() + chance.uniform(0.5, 5.0))
+                # Long enough for somebody to see it: they ask once a second.
+                engine.die(loop.time() + chance.uniform(1.5, 5.0))
         mishap = None if content is Content.KILLER else world.mishap(text)
         if mishap is not None:
             return await self._mishap(mishap)

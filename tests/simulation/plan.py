@@ -141,7 +141,8 @@ def contents_of(chance: random.Random, lines: int, plan: Plan) -> list[Content]:
     lot: list[Content] = [chance.choice((Content.GOOD,) * 18 + (Content.MENDED, Content.OWN)) for _ in range(lines)]
     if Mood.POISON in plan.moods and chance.random() < 0.6:
         poison = chance.choice(POISON)
-        share = chance.choice((0.0, 0.05, 0.5, 1.0))
+        # A large batch of lines that all take their time and end in nothing lasts a day, whatever is done.
+        share = chance.choice((0.0, 0.05, 0.5, 1.0)) if lines <= 60 or poison is not Content.SLOW else 0.05
         lot = [poison if chance.random() < share else each for each in lot]
         lot[chance.randrange(lines)] = poison
     if Mood.POISON in plan.moods and chance.random() < 0.3:

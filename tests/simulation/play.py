@@ -20,6 +20,8 @@ FAULTS_SECONDS = 90.0
 BATCHES_MAX = 5
 # Within an hour of calm every batch ends; those whose lines are told "busy" without end have ten minutes for each.
 CALM_SECONDS = 4 * 3600.0
+# So long stages nap while only lines are left that are told to wait again and again.
+NAP_SECONDS = 10.0
 # Things that happen in a long outage.
 LONG_STEPS = 12
 
@@ -142,7 +144,7 @@ async def _calm(world: World, batches: list[Batch]) -> None:
         neighbours.look(left, world.loop.time() - begun)
         if neighbours.all_ended:
             # Only lines that are told to wait, again and again.
-            world.naps.seconds = world.plan.lease_seconds / 3
+            world.naps.seconds = min(NAP_SECONDS, world.plan.lease_seconds / 3)
         must(world.loop.time() < begun + CALM_SECONDS, f"hours of calm, and not every batch has ended: {left}")
 
 

@@ -22,6 +22,8 @@ BETWEEN = {
     Mood.DEATHS,
     Mood.FREEZES,
 }
+# An engine may be away, or a door may let nobody in, for as long as a line has attempts.
+AWAY = {Mood.OUTAGES, Mood.PAUSES, Mood.REFUSALS, Mood.KILLERS}
 NEVER_RAN = {BATCH_CANCELLED[0], BATCH_EXPIRED[0]}
 
 
@@ -40,8 +42,12 @@ def wrong_verdict(world: "World", batch: Batch, line: dict[str, Any]) -> str:
     content = world.lines.get(line["custom_id"].replace("-", "/"))
     if content is None:
         return "is no line of ours"
-    if content is Content.PICKY and len(world.useful_engines(batch.id)) < 2:
-        content = Content.GOOD
+    if code == ENGINE_STOPPED[0] and world.plan.services > 1:
+        # Who goes alone is alone in its own service only.
+        return ""
+    if content is Content.PICKY and AWAY & world.plan.moods and len(world.useful_engines(batch.id)) > 1:
+        # The engine that would answer it may have been away all the while.
+        return ""
     if content in ANSWERED and world.sending.was_never_readable(line["custom_id"].replace("-", "/")):
         # An engine that has never given a readable answer is not paid more than twice for a line.
         return "" if code in CODES[Content.UNREADABLE] else f"is {content} and ended with {code or status}"

@@ -338,7 +338,8 @@ class Door:
                 self._vouched_from = begun - NEAR_SECONDS
             self._vouched_until = now + VOUCH_SECONDS
             self._streak = self._refusals = self._busy_streak = 0
-            if self.state is DoorState.PAUSED or (self.state is DoorState.BUSY and self._asked):
+            waits = self.state is DoorState.BUSY and self._asked and now < self.until
+            if self.state is DoorState.PAUSED or waits:
                 return
             self._open(now)
             return

@@ -334,7 +334,11 @@ class Feed:
         """The next line that is to go alone."""
         while self._suspects and not (self.closed or self.paused or self.held):
             item = self._suspects.popleft()
-            if item.lease.cause is None:
+            until = item.lease.circuit.until
+            if until > self._clock.monotonic():
+                # Its batch was told to wait, and it is not less bound by that for going alone.
+                self._push(item, until)
+            elif item.lease.cause is None:
                 self._unwait(item)
                 self._bytes += item.size
                 return item
