@@ -75,6 +75,9 @@ ELSEWHERE = frozenset(
         "put_deployment",
         "put_keys",
         "remove_deployment",
+        # Operators' pauses: tests/api/test_pauses.py kills a server between the word and its end.
+        "pause",
+        "resume",
         # What only time brings about, and what only a restart has to do.
         "elapse_windows",
         "end_overdue_deliveries",

@@ -298,6 +298,28 @@ def test_a_slowed_batch_stands_in_nobody_s_way() -> None:
     played(story)
 
 
+def test_a_culprit_is_not_sent_again() -> None:
+    """It had gone alone and waited to go alone again when it became known that the engine had died of it."""
+
+    async def story(loop: VirtualLoop) -> None:
+        verdicts: list[tuple[str, Verdict]] = []
+        feed, door = feed_of(loop, ended=lambda item, verdict: verdicts.append((item.custom_id, verdict))), Taking()
+        feed.add(lease(2))
+        item = take(feed, door)
+        assert item is not None
+        fails(feed, item, door, loop.time(), delay=0.0)
+        assert item.trial is not None
+        item.trial.suspected(sole=False)
+        item.trial.suspected(sole=False)
+        assert ids(feed) == ["0-1"]
+        item.trial.alone = True
+        item.trial.suspected(sole=True)
+        assert feed.take_suspect() is None
+        assert verdicts == [("0-0", Verdict.CULPRIT)]
+
+    played(story)
+
+
 def test_a_suspect_is_not_handed_out_among_others() -> None:
     """A line that was there at two deaths waits to go alone."""
 

@@ -203,7 +203,7 @@ class SendingChecks:
         if self._out_of(life):
             self._note("calls are out after a stop")
         if life.budget.held:
-            self._note(f"{life.budget.held} bytes are counted after a stop")
+            self._note(f"{life.budget.held} bytes are counted after a gentle stop")
 
     def _out_of(self, life: "Incarnation") -> int:
         return sum(out for (number, _), out in self._out.items() if number == life.number)

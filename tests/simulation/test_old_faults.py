@@ -70,8 +70,8 @@ def test_an_exponent_that_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -
 def test_a_refusal_that_is_the_line_s_own_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One backend with a wrong key fails whatever comes to it."""
 
-    def judged(status: int, body: bytes, *, retry_after: float | None, dropped: bool = False) -> Evidence:
-        found = evidence_of(status, body, retry_after=retry_after, dropped=dropped)
+    def judged(status: int, body: bytes, **named: Any) -> Evidence:
+        found = evidence_of(status, body, **named)
         return Evidence(Kind.OWN, found.reason) if found.kind is Kind.REFUSED else found
 
     monkeypatch.setattr(dispatcher, "evidence_of", judged)
@@ -120,7 +120,7 @@ def test_a_commit_that_is_cut_off_by_a_stop(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Post, "end", end)
     monkeypatch.setattr(Journal, "commit", commit)
     monkeypatch.setattr(Journal, "_put_back", lambda self, taken: None)
-    assert "lost by a gentle stop" in found(Mood.STOPS)
+    assert "a gentle stop" in found(Mood.STOPS)
 
 
 class RenewsByOwner(SqlLedger):

@@ -190,6 +190,10 @@ class Door:
         vouched = ended >= self._vouched_from and begun <= self._vouched_until
         return vouched or self.pulse.between(begun - NEAR_SECONDS, ended + NEAR_SECONDS)
 
+    def looked_at_since(self, moment: float) -> bool:
+        """Whether a request of our own has come back since then, whatever it brought."""
+        return self._probed_at >= moment
+
     def failed_ourselves(self, begun: float) -> bool:
         """Whether a request of our own has failed since then."""
         return self._probe_failed_at >= begun
@@ -424,6 +428,11 @@ class Door:
         """Ends `hold`."""
         if self.state is DoorState.PAUSED:
             self._open(now)
+
+    def look_now(self, now: float) -> None:
+        """If it is shut, a request of our own goes at once: somebody has to know whether anybody is behind it."""
+        if self.shut:
+            self.until = min(self.until, now)
 
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""

@@ -6,6 +6,7 @@ not fail: they are *suspects*. A suspect of two deaths is sent alone, one at a t
 Every moment is monotonic and comes from the caller.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
@@ -70,6 +71,11 @@ class Reach(Generic[T]):
     def broken(self) -> bool:
         """Whether calls have broken lately, of which it is not known yet why."""
         return bool(self._broken)
+
+    @property
+    def broke_at(self) -> float:
+        """When the last of them ended."""
+        return max((ended for ended, _ in self._broken.values()), default=-math.inf)
 
     def silent(self, evidence: Evidence, now: float) -> list[T]:
         """Nobody listens. Returns the suspects, where it has died."""

@@ -285,9 +285,14 @@ class Engine:
 
     def _unsettled(self, door: Door, now: float) -> bool:
         """Whether calls broke off of which the engine may have died: that is known before the next one goes alone."""
-        if not (self.reach.broken and door.open) or door.mute:
+        if not self.reach.broken or door.mute:
             return False
-        door.question("calls have broken off before a request that is to go alone", now)
+        if door.open:
+            door.question("calls have broken off before a request that is to go alone", now)
+        elif door.looked_at_since(self.reach.broke_at):
+            return False
+        else:
+            door.look_now(now)
         self._changed.set()
         return True
 

@@ -335,7 +335,11 @@ class Feed:
         while self._suspects and not (self.closed or self.paused or self.held):
             item = self._suspects.popleft()
             until = item.lease.circuit.until
-            if until > self._clock.monotonic():
+            if item.lease.cause is None and item.trial is not None and item.trial.culprit:
+                # That became known while it waited for its turn.
+                self._unwait(item)
+                self._ended(item, Verdict.CULPRIT)
+            elif until > self._clock.monotonic():
                 # Its batch was told to wait, and it is not less bound by that for going alone.
                 self._push(item, until)
             elif item.lease.cause is None:
