@@ -223,11 +223,13 @@ def test_authentication(world: World) -> None:
 @pytest.mark.parametrize("page", ["docs/operating.md", "docs/upgrading.md"])
 def test_operating(world: World, page: str) -> None:
     """docs/operating.md and docs/upgrading.md: look at a server that runs, back it up, check the copy, restore it."""
+    engine = tomllib.loads((world.directory / "slackwater.toml").read_text())["deployments"][-1]
     directories = {
         "/var/lib/slackwater-restored": str(world.directory / "restored"),
         "/var/lib/slackwater": str(world.server.data),
         "/backup/slackwater": str(world.directory / "backup"),
         "http://127.0.0.1:8080": world.url,
+        "engine.local:8000": engine["backends"][0]["url"].split("/")[2],
     }
     walk(world, page, directories)
     assert any((world.directory / "backup").iterdir())

@@ -64,7 +64,7 @@ def test_an_exponent_that_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Gap, "next", next_)
     monkeypatch.setattr(Gap, "reset", lambda self: opened.pop(id(self), None))
-    assert "OverflowError" in found(Mood.OUTAGES, first=20)
+    assert "OverflowError" in found(Mood.OUTAGES, first=40)
 
 
 def test_a_refusal_that_is_the_line_s_own_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
