@@ -127,6 +127,14 @@ def test_what_a_person_wants_to_know(
     assert (outcome.content_type, outcome.location) == (content_type, location)
 
 
+def test_a_router_says_that_it_let_a_request_fall(loop: asyncio.AbstractEventLoop) -> None:
+    """That is no fault of the engine's, nor of the request's."""
+    for header, dropped in ((b"X-LLM-D-Request-Dropped-Reason: queue is full\r\n", True), (b"X-Other: 1\r\n", False)):
+        outcome = Caller(loop).call([b"HTTP/1.1 503 Full\r\n" + header + b"Content-Length: 2\r\n\r\n{}"])
+        assert isinstance(outcome, Reply)
+        assert outcome.dropped is dropped
+
+
 @given(data=st.data())
 def test_many_answers_cut_in_any_way(loop: asyncio.AbstractEventLoop, data: st.DataObject) -> None:
     """Answers in a row over one connection do not see each other, however each of them is cut."""

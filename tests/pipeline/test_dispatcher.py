@@ -199,6 +199,13 @@ def test_refusals_are_final_where_others_come_through(status: int) -> None:
     assert (result.outcome, calls) == (Outcome.FAILED, 2)
 
 
+def test_what_a_router_dropped_costs_no_attempt() -> None:
+    """503 from a router that let the request fall is "busy", and not the engine's trouble."""
+    outcome, _, _ = attempted(Reply(503, b"{}", dropped=True))
+    assert isinstance(outcome, Setback)
+    assert outcome.evidence.kind is Kind.BUSY
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 302])
 def test_refusals_are_a_wait_where_nobody_comes_through(status: int) -> None:
     """The way is shut, not the line: it waits, at no cost, and a request of our own finds out more."""

@@ -36,8 +36,18 @@ TURN_BYTES = 1 << 18
 STALE_SECONDS = 5.0
 
 # The only headers that are looked at, found by their length first: most headers cost one look-up.
+# Routers of the llm-d project say with it that they let a request fall, and why.
+DROPPED = b"x-llm-d-request-dropped-reason"
 NOTED = frozenset(
-    {b"content-length", b"transfer-encoding", b"content-encoding", b"retry-after", b"retry-after-ms", b"location"}
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"content-encoding",
+        b"retry-after",
+        b"retry-after-ms",
+        b"location",
+        DROPPED,
+    }
 )
 # Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
 CONTENT_TYPE = b"content-type"
@@ -390,12 +400,12 @@ class Connection(asyncio.Protocol):
         # Not copied: what is large stays what it was collected in, and is read like any bytes.
         plain = cast(bytes, body)
         shown = None if 200 <= status < 300 and body[:1] == b"{" else self._shown_type()
-        location = _location(status, noted)
+        location, dropped = _location(status, noted), DROPPED in noted
         if share is None or len(body) <= SMALL_BYTES:
             _close(share)
-            return Reply(status, plain, retry_after, shown, location)
+            return Reply(status, plain, retry_after, shown, location, dropped=dropped)
         share.seal()
-        return Reply(status, plain, retry_after, shown, location, share.hold())
+        return Reply(status, plain, retry_after, shown, location, share.hold(), dropped)
 
     def _packed(
         self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes], share: Share | None

@@ -30,6 +30,8 @@ class Reply(Struct, frozen=True, gc=False):
     location: str | None = None
     held: Held | None = None
     """Where the body is large: its place in the memory budget, to be kept as long as the body is."""
+    dropped: bool = False
+    """Whether a router in front of the engine says that it let the request fall, and not the engine."""
 
 
 class Outcome(StrEnum):

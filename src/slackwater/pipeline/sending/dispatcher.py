@@ -170,7 +170,7 @@ class Dispatcher:
             if isinstance(answer, Unreadable):
                 return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}"), True
             return evidence_of(answer.status, answer.body, retry_after=answer.retry_after), True
-        return evidence_of(reply.status, reply.body, retry_after=reply.retry_after), True
+        return evidence_of(reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped), True
 
     def _body_of(self, request: Request) -> bytes:
         """What is sent. Of the last request, the name of its model is kept, for a request of ours."""
@@ -254,7 +254,9 @@ class Dispatcher:
         self, item: Item, request: Request, reply: Reply, begun: float, body: bytes | None = None
     ) -> Result | Setback:
         """`body` is what is written if this is the end, one JSON object on one line; by default it is made of the reply."""
-        evidence = evidence_of(reply.status, reply.body, retry_after=reply.retry_after, asked=request.body)
+        evidence = evidence_of(
+            reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped, asked=request.body
+        )
         kind = evidence.kind
         meter = self.meter
         if kind is Kind.OWN:
