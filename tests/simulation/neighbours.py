@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from slackwater.core.batch import Batch
 from tests.simulation.checks import must
+from tests.simulation.content import SECONDS_SLOW, Content
 from tests.simulation.engines import LATENCY_MEAN
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Neighbours:
     def __init__(self, world: "World") -> None:
         self._world = world
         lines = sum(text.partition("/")[0] in world.healthy for text in world.lines)
+        # Lines that take their time do so on slots that others want, too: turns are taken by lines, not by seconds.
+        slow = sum(content is Content.SLOW for content in world.lines.values())
         blocked = any(engine.was_blocked for engine in world.engines)
         self.seconds = (
             SPARE_SECONDS
@@ -33,6 +36,7 @@ class Neighbours:
             + world.plan.lease_seconds
             + world.clock.back
             + FACTOR * lines * LATENCY_MEAN / SLOTS_MIN
+            + slow * world.plan.attempts_max * SECONDS_SLOW / SLOTS_MIN
         )
         """What they may take."""
         # One that waits for tokens waits for the batches that hold them, by the rules of its deployment.

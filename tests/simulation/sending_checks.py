@@ -25,6 +25,7 @@ UNREADABLE_CALLS = 2
 # A line that is told "busy" for ten minutes, with waits of 15 to 30 seconds in the end.
 BUSY_CALLS = 50
 DEATHS_MAX = 3
+UNSEEN_MAX = 3
 # A heartbeat, and what lies before and behind it.
 NOTICED_SECONDS = 3.0
 # Everything that lies in memory: a few shards, bodies, answers of some hundred bytes.
@@ -151,7 +152,7 @@ class SendingChecks:
         key = (call.text, call.epoch)
         self._deaths[key] += 1
         # Where a service stands still, an engine may be back before anybody has seen that it was away.
-        unseen = bool({Mood.FREEZES, Mood.FULL_DISK} & self._world.plan.moods)
+        unseen = UNSEEN_MAX if {Mood.FREEZES, Mood.FULL_DISK} & self._world.plan.moods else 0
         if self._deaths[key] > DEATHS_MAX + unseen:
             self._note(f"{call.engine.name} died of {call.text} {self._deaths[key]} times")
 
