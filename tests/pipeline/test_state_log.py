@@ -48,7 +48,7 @@ def test_an_outage_of_an_hour(tmp_path: Path, caplog: pytest.LogCaptureFixture, 
         engine = ScriptedEngine(
             service.loop, lambda text, each: answer if 5 < service.loop.time() < 3600 else GOOD, seconds=0.5
         )
-        batches = [await service.batch(texts(3000), deployment=name) for name in ("a", "b")]
+        batches = [await service.batch(texts(600), deployment=name) for name in ("a", "b")]
         for name in ("a", "b"):
             service.serve(engine, deployment=name, slots=32)
         for batch in batches:

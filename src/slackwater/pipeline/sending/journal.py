@@ -27,18 +27,21 @@ SUMMED_BYTES = 4 << 20
 class Pending:
     """Results of one shard that are not durable yet. They are added up when they are committed, not one by one."""
 
-    __slots__ = ("elsewhere", "results", "size")
+    __slots__ = ("elsewhere", "large", "results", "size")
 
     def __init__(self) -> None:
         self.results: list[Result] = []
         # Bytes of all of them, and of the large ones, which have places of their own in the memory budget.
         self.size = self.elsewhere = 0
+        # Whether any of them is in pieces.
+        self.large = False
 
     def append(self, later: "Pending") -> None:
         """Takes over what came later; used when a commit has to be tried again."""
         self.results += later.results
         self.size += later.size
         self.elsewhere += later.elsewhere
+        self.large = self.large or later.large
 
     def let_go(self) -> None:
         """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
@@ -47,34 +50,33 @@ class Pending:
         for each in held:
             each.release()
 
+    def lines(self, outcome: Outcome) -> list[Result]:
+        """The results of one of the two files, in the order in which they came."""
+        return [result for result in self.results if result.outcome is outcome]
+
     def texts(self, outcome: Outcome) -> list[bytes]:
-        """The lines for one of the two files, in the order in which they came; large ones in pieces."""
-        texts: list[bytes] = []
-        for result in self.results:
-            if result.outcome is outcome:
-                if result.parts:
-                    texts += result.parts
-                else:
-                    texts.append(result.text)
-        return texts
+        """Their lines; large ones in pieces."""
+        results = self.lines(outcome)
+        if not self.large:
+            return [result.text for result in results]
+        return [part for result in results for part in (result.parts or (result.text,))]
 
     async def checksums(self, outcome: Outcome) -> bytes:
         """Those of the same lines."""
-        sums: list[int] = []
-        for result in self.results:
-            if result.outcome is outcome:
-                sums.append(await _summed(result.parts) if result.parts else crc32(result.text))
-        return packed(sums)
+        results = self.lines(outcome)
+        if not self.large:
+            return packed([crc32(result.text) for result in results])
+        return packed([await _summed(result.parts or (result.text,)) for result in results])
 
     async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
         """What the ledger is to know of them."""
         shard = lease.shard
-        done = bytearray((shard.lines + 7) // 8)
+        done = 0
         completed = mended = read = cached = written = reasoning = 0
         model: str | None = None
         regions: set[str] = set()
         for result in self.results:
-            done[result.line >> 3] |= 1 << (result.line & 7)
+            done |= 1 << result.line
             if result.outcome is Outcome.COMPLETED:
                 completed += 1
                 mended += result.mended
@@ -93,7 +95,7 @@ class Pending:
             epoch=shard.epoch,
             output=output,
             error=error,
-            done=bytes(done),
+            done=done.to_bytes((shard.lines + 7) // 8, "little"),
             counts=RequestCounts(completed=completed, failed=len(self.results) - completed),
             usage=Usage(input_tokens=read, cached_tokens=cached, output_tokens=written, reasoning_tokens=reasoning),
             model=model,
@@ -162,7 +164,10 @@ class Journal:
         pending = self._pending.get(lease)
         if pending is None:
             pending = self._pending[lease] = Pending()
-        size = result.size if result.parts else len(result.text)
+        if result.parts:
+            size, pending.large = result.size, True
+        else:
+            size = len(result.text)
         pending.results.append(result)
         pending.size += size
         lease.unjournaled += 1
