@@ -127,6 +127,13 @@ def test_what_a_person_wants_to_know(
     assert (outcome.content_type, outcome.location) == (content_type, location)
 
 
+@pytest.mark.parametrize("status", ["000", "099"])
+def test_a_status_that_is_none_ends_the_call(loop: asyncio.AbstractEventLoop, status: str) -> None:
+    """It is no interim answer after which another one comes: nobody waits for that."""
+    outcome = Caller(loop).call([f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}".encode()])
+    assert isinstance(outcome, BackendReplyBroken)
+
+
 def test_a_router_says_that_it_let_a_request_fall(loop: asyncio.AbstractEventLoop) -> None:
     """That is no fault of the engine's, nor of the request's."""
     for header, dropped in ((b"X-LLM-D-Request-Dropped-Reason: queue is full\r\n", True), (b"X-Other: 1\r\n", False)):

@@ -262,13 +262,34 @@ def test_a_hundred_calls_that_end_together_are_one_piece_of_news() -> None:
     each = door()
     for _ in range(64):
         each.heard(BLOCKED, begun=T, now=T)
+    probed(each, BLOCKED, T)
+    for _ in range(64):
+        each.heard(BLOCKED, begun=T, now=T)
     assert (each.state, each.until - T) == (DoorState.BLOCKED, 30.0)
+
+
+def test_an_account_that_may_not_go_on_for_one_line_alone() -> None:
+    """A router has a budget for a model, or a proxy a rule for a text: nobody else waits for what one line is told."""
+    each = door()
+    each.heard(SUCCESS, begun=T - 1, now=T)
+    each.heard(Evidence(Kind.BLOCKED, "later", 86_400.0), begun=T - 1, now=T + 0.1)
+    assert each.open
+    # Alone, or several in a row: our own request says whose account that is.
+    for seconds in (10.0, 100.0):
+        for _ in range(20):
+            each.heard(Evidence(Kind.BLOCKED, "later", 86_400.0), begun=T + seconds, now=T + seconds)
+        assert not each.admits(T + seconds)
+        probed(each, SUCCESS, T + seconds)
+        assert each.open
+        each.heard(BLOCKED, begun=T + seconds, now=T + seconds + 1)
+        assert each.open
 
 
 def test_a_block_of_hours_is_not_shortened_by_the_next_answer() -> None:
     """One call was told for how long, the others in flight were not."""
     each = door()
     each.heard(Evidence(Kind.BLOCKED, "later", 7200.0), begun=T, now=T)
+    probed(each, BLOCKED, T)
     each.heard(BLOCKED, begun=T, now=T + 1)
     assert each.until >= T + 7200.0
 

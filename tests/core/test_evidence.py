@@ -63,10 +63,12 @@ def test_a_status_without_a_word(status: int, kind: Kind) -> None:
 
 @pytest.mark.parametrize(("status", "dropped"), [(429, False), (503, False), (529, False), (503, True)])
 def test_a_wait_that_is_asked_for_is_kept(status: int, dropped: bool) -> None:
-    """Busy until a moment, and not broken; a wait of nothing is a wait as well."""
-    for wait in (0.0, 0.5, 7.0, BLOCKED_SECONDS - 1):
+    """Busy until a moment, and not broken. A wait of nothing, or until a moment that is past, is none."""
+    for wait in (0.5, 7.0, BLOCKED_SECONDS - 1):
         said = evidence_of(status, b"", retry_after=wait, dropped=dropped)
         assert (said.kind, said.wait) == (Kind.BUSY, wait)
+    said = evidence_of(status, b"", retry_after=0.0, dropped=dropped)
+    assert (said.kind, said.wait) == (Kind.BUSY, None)
 
 
 def test_what_a_router_dropped_is_busy() -> None:

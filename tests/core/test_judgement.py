@@ -123,6 +123,14 @@ def test_busy_without_a_wait_is_waited_out_for_long() -> None:
     assert line.now - begun <= WAITING_SECONDS + 60
 
 
+def test_one_line_whose_account_may_not_go_on_waits_alone_and_ends() -> None:
+    """Others come through under the same credential: it is told so again and again, for ten minutes, and no longer."""
+    line = Line(door())
+    begun = line.now
+    assert line.until_it_ends(Evidence(Kind.BLOCKED, "status 402", 86_400.0)) is Verdict.FAIL
+    assert WAITING_SECONDS <= line.now - begun <= WAITING_SECONDS + 60
+
+
 def test_twenty_waits_within_a_minute_are_not_the_end() -> None:
     """Nor is one wait of an hour."""
     line = Line(door())

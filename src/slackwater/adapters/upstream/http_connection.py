@@ -336,6 +336,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._status = self._parser.get_status_code()
+        if self._status < 100:
+            self._fault = BackendReplyBroken(f"the answer has the status {self._status}, which is none")
+            raise self._fault
         if self._status < 200:
             # An interim answer (100, 103): the real one follows.
             self._head_complete = False

@@ -78,6 +78,7 @@ class Door:
     __slots__ = (
         "_asked",
         "_asked_until",
+        "_block_until",
         "_busy_streak",
         "_doubt",
         "_gaps",
@@ -141,6 +142,8 @@ class Door:
         self._vouched_from = self._vouched_until = -math.inf
         # Until when it has asked to be left alone, whatever else is known of it.
         self._asked_until = 0.0
+        # Until when it has said that the account may not go on, if that is so.
+        self._block_until = 0.0
         self._shut_at = 0.0
         # When lines last went through only to see whether it is still shut.
         self._shut_from = self._shut_to = math.inf
@@ -223,7 +226,9 @@ class Door:
     def heard(self, evidence: Evidence, *, begun: float, now: float) -> None:
         """A line's call through this door has ended. `begun` is when it was sent."""
         kind = evidence.kind
-        silent = kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED) or (kind is Kind.BUSY and evidence.wait is None)
+        silent = kind in (Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BLOCKED) or (
+            kind is Kind.BUSY and evidence.wait is None
+        )
         if silent and not self.near(begun, now):
             # Nobody else's success helps to tell whose trouble this is: a request of ours will.
             self.ask(now)
@@ -236,7 +241,7 @@ class Door:
         elif kind is Kind.BUSY:
             self._busy(evidence, begun, now)
         elif kind is Kind.BLOCKED:
-            self._shut(DoorState.BLOCKED, evidence, now)
+            self._blocked(evidence, begun, now)
         elif kind is Kind.REFUSED:
             self._refusals += 1
             if self._refusals >= REFUSALS_MAX or not self.pulse.ever:
@@ -297,6 +302,18 @@ class Door:
         self._busy_streak += 1
         if self._busy_streak >= min(DOUBT_AFTER_MIN, self.slots):
             self._question(DoorState.BUSY, evidence, now)
+
+    def _blocked(self, evidence: Evidence, begun: float, now: float) -> None:
+        """Its account may not go on; or so it says to one line, while others come through under the same credential."""
+        self._refusals += 1
+        if self._refusals < REFUSALS_MAX and self.near(begun, now):
+            return
+        if now >= self._vouched_until:
+            self._block_until = max(self._block_until, now + (evidence.wait or 0.0))
+        if not self.mute and self.state is DoorState.OK:
+            self._question(DoorState.BLOCKED, evidence, now)
+        elif not self.near(begun, now):
+            self._shut(DoorState.BLOCKED, evidence, now)
 
     def question(self, reason: str, now: float) -> None:
         """Something else speaks against it: nobody goes through before a request of our own has."""
@@ -387,8 +404,11 @@ class Door:
         # A hundred calls that end together are one piece of news, and one step of the gap.
         until = self.until if known else now + self._gaps[state].next()
         self.until = max(until, now + (evidence.wait or 0.0), self._asked_until)
+        if state is DoorState.BLOCKED:
+            self.until = max(self.until, self._block_until)
 
     def _open(self, now: float) -> None:
+        self._block_until = 0.0
         self._doubts(False)
         self.probe_lines = 0
         if self.state is not DoorState.OK:
@@ -438,7 +458,7 @@ class Door:
         """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""
         if self.state in (DoorState.OK, DoorState.PAUSED):
             return
-        self._asked_until = now
+        self._asked_until, self._block_until = now, 0.0
         if self._asked:
             # A wait that it asked for is over for us, and not for sure for it.
             since, self._asked = self.since, False

@@ -84,7 +84,8 @@ def evidence_of(
         said = words_of(body)
         if status == 402 or BLOCKED_CODES.search(said.codes) or (retry_after or 0.0) >= BLOCKED_SECONDS:
             return Evidence(Kind.BLOCKED, _reason(status, said, asked), retry_after)
-        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after)
+        # "Come at once", or at a moment that is past, is no wait: who said so is as busy as before.
+        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after or None)
     if status in REFUSALS or 300 <= status < 400:
         return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked))
     if status in TRIED_AGAIN or status >= 500:

@@ -9,7 +9,7 @@ nobody did, it is the door's or the engine's, and costs nothing: an outage must 
 | its own fault (400, 413, 422) | ends at once |
 | refused (401, 403, 404, 405, 407, 3xx) while others come through | tried once more, then ends with that answer |
 | 5xx, broken off, too late, unreadable, while others come through | one attempt; ends after its last one |
-| busy, without a wait, while others come through | waits alone; ends after 20 waits over more than 10 minutes |
+| busy without a wait, or blocked, while others come through | waits alone; ends after 20 waits over more than 10 minutes |
 | all of these while nobody comes through | waits, and nothing is counted |
 | our own exception | tried again; ends after the third |
 | it was alone when the engine died | ends, named |
@@ -40,7 +40,7 @@ UNREADABLE_MAX = 2
 # A line whose judgement waits for a request of ours.
 HOLD_SECONDS = 0.25
 # What is judged by what became of others.
-COMPARED = frozenset({Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BUSY})
+COMPARED = frozenset({Kind.TROUBLE, Kind.LOST, Kind.REFUSED, Kind.BLOCKED, Kind.BUSY})
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -137,9 +137,12 @@ class Trial:
         elif door not in self.doors:
             self.doors += (door,)
         kind = setback.evidence.kind
-        if kind is Kind.BUSY:
+        if kind in (Kind.BUSY, Kind.BLOCKED):
             if not self.waits:
                 self.waits_since = setback.ended
+            if kind is Kind.BLOCKED:
+                # For how long, is the door's affair, if it is its account at all.
+                return policy.delay(self.waits + 1, chance=chance)
             # Waits that an engine asked for are not the line's; they are over when they are over.
             return setback.evidence.wait or policy.delay(self.waits + 1, chance=chance)
         if kind in (Kind.TROUBLE, Kind.LOST):
@@ -213,7 +216,7 @@ class Trial:
             self.unread += 1
             if self.unread >= setback.attempts_max:
                 verdict = Verdict.FAIL
-        elif others and kind is Kind.BUSY and setback.evidence.wait is None:
+        elif others and (kind is Kind.BLOCKED or (kind is Kind.BUSY and setback.evidence.wait is None)):
             self.waits += 1
             if self.waits >= WAITS_MAX and now - self.waits_since >= WAITING_SECONDS:
                 verdict = Verdict.FAIL

@@ -74,7 +74,7 @@ class Pauses:
         else:
             await self.step()
         if pause == asked:
-            event("paused", level=logging.WARNING, what=what.value, target=target, who=who)
+            event("paused", level=logging.WARNING, what=what.value, target=target, who=who, reason=reason)
         return pause
 
     async def resume(self, what: Target, target: str, *, who: str) -> Pause | None:
