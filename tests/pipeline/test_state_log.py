@@ -133,10 +133,10 @@ def test_a_change_while_busy_is_news_at_once(caplog: pytest.LogCaptureFixture) -
     for now in (0.0, 2.0, 4.0):
         hears(busy(), now)
         hears(SUCCESS, now + 1.5)
-    hears(busy(), 60.0)
-    hears(Evidence(Kind.BLOCKED, "no money"), 60.5)
+    hears(busy(), 30.0)
+    hears(Evidence(Kind.BLOCKED, "no money"), 30.5)
     assert door.state is DoorState.BLOCKED
-    door.probed(SUCCESS, begun=61.0, now=100.0, answered=True)
+    door.probed(SUCCESS, begun=31.0, now=100.0, answered=True)
     log.door(door, lambda: ["b"], now=100.0)
     hears(busy(), 101.0)
     states = [record.args[1]["state"] for record in caplog.records if isinstance(record.args, tuple)]  # type: ignore[index,call-overload]
