@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
+from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import Worker
 from tests.pipeline.engines import GOOD, PROBE, Answer, Call, ScriptedEngine, Service, refusal, served
@@ -763,6 +764,93 @@ def test_each_of_two_lines_that_kill_does_so_three_times_at_most(tmp_path: Path,
         failed = [each for batch in batches for each in (await service.outcomes(batch)).values() if each.failed]
         assert [each.code for each in failed] == ["engine_stopped"] * 2
         assert max(engine.killed.values()) <= 3
+
+    served(tmp_path, story)
+
+
+def test_suspects_behind_a_shut_door_wait_for_our_own_request(tmp_path: Path) -> None:
+    """After two deaths the engine is sick for a minute, and slow to say so: nobody spins, and both culprits are found."""
+
+    class Sick(Mortal):
+        sick_until = 0.0
+
+        async def answer(self, call: Call) -> Answer:
+            if self.deaths == 2 and not self.sick_until:
+                self.sick_until = self.now + 60.0
+            if self.dead_until <= self.now < self.sick_until:
+                await asyncio.sleep(10.0)
+                return refusal(500)
+            return await super().answer(call)
+
+    async def story(service: Service) -> None:
+        engine = Sick(service, "good 0", "good 3")
+        batch = await service.batch(texts(8))
+        service.serve(engine, slots=4)
+        await service.ended(batch, seconds_max=1200)
+        failed = {number: each.code for number, each in (await service.outcomes(batch)).items() if each.failed}
+        assert failed == {"0": "engine_stopped", "3": "engine_stopped"}
+        assert max(engine.killed.values()) <= 3
+
+    served(tmp_path, story)
+
+
+QUOTA = {
+    "402": refusal(402),
+    "no quota": refusal(429, code="insufficient_quota"),
+    "a day": refusal(429, 86_400.0),
+}
+
+
+@pytest.mark.parametrize("bad", [1, 20])
+@pytest.mark.parametrize("kind", QUOTA)
+def test_lines_that_are_told_of_a_spent_account_beside_others(tmp_path: Path, kind: str, bad: int) -> None:
+    """They were there first, and others come through under the same key: those are not delayed, and nothing is blocked."""
+
+    async def story(service: Service) -> None:
+        engine = ScriptedEngine(service.loop, bad_lines_get(QUOTA[kind]))  # type: ignore[arg-type]
+        told = await service.batch(texts(bad, BAD))
+        service.serve(engine)
+        await asyncio.sleep(5.0)
+        began = service.loop.time()
+        healthy = await service.batch(texts(2_000))
+        assert await service.ended(healthy) - began <= 2_000 / 64 * 0.05 * 1.05 + 1.5
+        assert await service.counts(healthy) == (2_000, 0)
+        assert service.door_of(engine).state is DoorState.OK
+        # They end with that answer, after so many waits over so much time, and are not sent without end.
+        await service.ended(told, seconds_max=1_500)
+        assert {each.status for each in (await service.outcomes(told)).values()} == {QUOTA[kind].status}
+        assert max(engine.calls_of(text) for text in texts(bad, BAD)) <= 40
+
+    served(tmp_path, story)
+
+
+def test_one_line_that_is_told_of_a_spent_account_in_a_batch_alone(tmp_path: Path) -> None:
+    """Also where it is the first of all, and no other batch is there."""
+
+    async def story(service: Service) -> None:
+        engine = ScriptedEngine(service.loop, bad_lines_get(QUOTA["402"]))  # type: ignore[arg-type]
+        batch = await service.batch([*texts(1, BAD), *texts(200)])
+        service.serve(engine, slots=1)
+        for _ in range(30):
+            await asyncio.sleep(1.0)
+            if (await service.counts(batch))[0] == 200:
+                break
+        assert await service.counts(batch) == (200, 0)
+        await service.ended(batch, seconds_max=1_500)
+        assert await service.counts(batch) == (200, 1)
+
+    served(tmp_path, story)
+
+
+def test_a_wait_of_nothing_is_no_invitation(tmp_path: Path) -> None:
+    """`Retry-After: 0`, or a moment that is past, again and again: such lines wait as if nothing had been said."""
+
+    async def story(service: Service) -> None:
+        engine = ScriptedEngine(service.loop, bad_lines_get(refusal(429, 0.0)))  # type: ignore[arg-type]
+        told = await service.batch(texts(6, BAD))
+        service.serve(engine)
+        await service.ended(told, seconds_max=1_500)
+        assert max(engine.calls_of(text) for text in texts(6, BAD)) <= 40
 
     served(tmp_path, story)
 

@@ -14,7 +14,7 @@ HOURS_48 = 48 * 3600.0
 # Outages of this length and more are lived through after the other faults.
 LONG_SECONDS = 60.0
 # Whether a batch whose input was damaged can end although some of its lines never ran: they are written from that input.
-DAMAGED_MAY_STOP = False
+DAMAGED_MAY_STOP = True
 
 
 class Mood(StrEnum):

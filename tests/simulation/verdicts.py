@@ -53,6 +53,9 @@ def wrong_verdict(world: "World", batch: Batch, line: dict[str, Any]) -> str:
         return "" if code in CODES[Content.UNREADABLE] else f"is {content} and ended with {code or status}"
     if content in ANSWERED:
         return f"is {content} and failed"
+    if code == ENGINE_STOPPED[0] and content not in ANSWERED and Mood.OUTAGES in world.plan.moods:
+        # A bad line, alone for ten seconds, in which the engine went by itself: it ends as it would have, with another code.
+        return ""
     if code == ENGINE_STOPPED[0] and content is not Content.KILLER:
         return f"is {content} and was taken for one that kills"
     if BETWEEN & world.plan.moods:

@@ -449,10 +449,15 @@ class Door:
         if self.state is DoorState.PAUSED:
             self._open(now)
 
-    def look_now(self, now: float) -> None:
-        """If it is shut, a request of our own goes at once: somebody has to know whether anybody is behind it."""
-        if self.shut:
-            self.until = min(self.until, now)
+    def look_now(self, now: float) -> bool:
+        """If it is shut, a request of our own goes at once: somebody has to know whether anybody is behind it.
+
+        Returns whether that is news: one that is on its way, or due, is not sent sooner.
+        """
+        if not self.shut or self.probing or self.until <= now:
+            return False
+        self.until = now
+        return True
 
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""

@@ -289,11 +289,11 @@ class Engine:
             return False
         if door.open:
             door.question("calls have broken off before a request that is to go alone", now)
+            self._changed.set()
         elif door.looked_at_since(self.reach.broke_at):
             return False
-        else:
-            door.look_now(now)
-        self._changed.set()
+        elif door.look_now(now):
+            self._changed.set()
         return True
 
     def _alone_ended(self, item: Item) -> None:
