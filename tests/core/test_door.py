@@ -353,14 +353,11 @@ def test_a_longer_wait_outlives_what_is_said_between() -> None:
     assert each.admits(each.until)
 
 
-def test_a_wait_outlives_what_an_operator_does_to_the_door() -> None:
-    """Paused and released again, it is still to be left alone; "try now" is the word that ends a wait."""
+def test_an_operator_ends_a_wait() -> None:
+    """ "Try now" is the word for that."""
     each = door()
     each.heard(busy(100.0), begun=T, now=T)
-    each.hold("maintenance", T + 1)
-    each.release(T + 2)
     assert not each.admits(T + 99)
-    assert each.state is DoorState.BUSY
     each.try_now(T + 3)
     # By a request of our own, not by everybody at once.
     assert not each.admits(T + 3)
@@ -482,30 +479,6 @@ def test_an_endpoint_of_which_we_know_no_request() -> None:
 # Operators
 
 
-@pytest.mark.parametrize("state", list(DoorState))
-def test_an_operator_holds_any_door(state: DoorState) -> None:
-    """Whatever it was and whatever calls say, nobody goes through until it is released."""
-    each = {
-        DoorState.OK: door(),
-        DoorState.DOWN: shut(),
-        DoorState.REFUSING: shut(REFUSED),
-        DoorState.BUSY: door(),
-        DoorState.BLOCKED: door(),
-        DoorState.PAUSED: door(),
-    }[state]
-    if state is DoorState.BUSY:
-        each.heard(busy(1.0), begun=T, now=T)
-    if state is DoorState.BLOCKED:
-        each.heard(BLOCKED, begun=T, now=T)
-    each.hold("maintenance", T)
-    for evidence in (SUCCESS, TROUBLE, REFUSED, OWN, BUSY, busy(2.0), LOST, BLOCKED):
-        each.heard(evidence, begun=T + 1, now=T + 1)
-        each.probed(evidence, begun=T + 1, now=T + 1, answered=True)
-        assert (each.state, each.reason, each.admits(T + 1)) == (DoorState.PAUSED, "maintenance", False)
-    each.release(T + 9)
-    assert each.admits(T + 9)
-
-
 @pytest.mark.parametrize("evidence", [TROUBLE, REFUSED, BLOCKED])
 def test_try_now(evidence: Evidence) -> None:
     """Somebody has mended it and does not want to wait for the gap."""
@@ -532,7 +505,6 @@ class DoorMachine(RuleBasedStateMachine):
         self.out: list[float] = []
         self.probe_begun: float | None = None
         self.asked_until = -math.inf
-        self.held = False
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 40.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
@@ -564,7 +536,7 @@ class DoorMachine(RuleBasedStateMachine):
         if kind is Kind.SUCCESS and begun < since and shut:
             assert self.door.state is state, "one that was in flight does not"
 
-    @precondition(lambda self: self.probe_begun is None and self.door.due(self.now) and not self.held)
+    @precondition(lambda self: self.probe_begun is None and self.door.due(self.now))
     @rule()
     def probe(self) -> None:
         assert self.now >= self.asked_until, "no request of ours goes out inside a wait that was asked for"
@@ -591,7 +563,7 @@ class DoorMachine(RuleBasedStateMachine):
         self.door.unprobed()
         self.probe_begun = None
 
-    @precondition(lambda self: self.door.due(self.now) and not self.held)
+    @precondition(lambda self: self.door.due(self.now))
     @rule()
     def no_probe_exists(self) -> None:
         self.door.try_with_lines(self.now)
@@ -605,33 +577,19 @@ class DoorMachine(RuleBasedStateMachine):
         self.door.ask(self.now)
 
     @rule()
-    def operator_holds(self) -> None:
-        self.held = True
-        self.door.hold("an operator", self.now)
-
-    @rule()
-    def operator_releases(self) -> None:
-        self.held = False
-        self.door.release(self.now)
-
-    @precondition(lambda self: not self.held)
-    @rule()
     def operator_tries(self) -> None:
         self.door.try_now(self.now)
         self.asked_until = -math.inf
 
     @invariant()
     def nobody_goes_through_inside_a_wait(self) -> None:
-        """Never inside a wait that was asked for, and never while an operator holds it."""
-        if self.now < self.asked_until or self.held:
+        """Never inside a wait that was asked for."""
+        if self.now < self.asked_until:
             assert not self.door.admits(self.now)
 
     @invariant()
     def a_shut_door_becomes_due_again(self) -> None:
         """There is a moment, not too far away, at which lines or a request of ours may go."""
-        if self.held:
-            assert self.door.state is DoorState.PAUSED
-            return
         if self.door.admits(self.now) or self.door.due(self.now) or self.door.probing:
             return
         moment = self.door.until

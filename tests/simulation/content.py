@@ -25,6 +25,8 @@ class Content(StrEnum):
     HANG_UP = "hang-up"
     BUSY = "busy"
     """It is always told to come later, and not when."""
+    SPENT = "spent"
+    """It is always told that the account may not go on."""
     INSIDE = "inside"
     """200, with an error in the body."""
     UNREADABLE = "unreadable"
@@ -37,8 +39,22 @@ class Content(StrEnum):
 ANSWERED = frozenset({Content.GOOD, Content.MENDED, Content.PICKY})
 # A batch of these holds nobody up, and nothing else may hold it up.
 HEALTHY = frozenset({Content.GOOD, Content.MENDED, Content.OWN})
-POISON = (Content.ERROR, Content.HANG_UP, Content.BUSY, Content.INSIDE, Content.UNREADABLE, Content.SLOW)
+POISON = (
+    Content.ERROR,
+    Content.HANG_UP,
+    Content.BUSY,
+    Content.SPENT,
+    Content.INSIDE,
+    Content.UNREADABLE,
+    Content.SLOW,
+)
 SECONDS_SLOW = 10.0
+
+SPENT = (
+    Reply(402, b'{"error":{"message":"pay"}}'),
+    Reply(429, b'{"error":{"message":"no more","code":"insufficient_quota"}}'),
+    Reply(429, b'{"error":{"message":"tomorrow"}}', 86_400.0),
+)
 
 # What comes instead of JSON.
 UNREADABLE = (
@@ -55,7 +71,13 @@ INSIDE = (
     b'{"choices":[]}',
 )
 # What an error line may say of each.
-STATUSES = {Content.OWN: {400}, Content.ERROR: {500, 502}, Content.BUSY: {429}, Content.INSIDE: {200, 500}}
+STATUSES = {
+    Content.OWN: {400},
+    Content.ERROR: {500, 502},
+    Content.BUSY: {429},
+    Content.SPENT: {402, 429},
+    Content.INSIDE: {200, 500},
+}
 CODES = {
     Content.HANG_UP: {"backend_reply_broken"},
     Content.UNREADABLE: {"backend_reply_broken"},
@@ -105,6 +127,8 @@ def reply_to(text: str, content: Content) -> Reply:
             return Reply((500, 502)[number % 2], b'{"error":{"message":"it broke"}}')
         case Content.BUSY:
             return Reply(429, b'{"error":{"message":"busy"}}')
+        case Content.SPENT:
+            return SPENT[number % len(SPENT)]
         case Content.INSIDE:
             return Reply(200, INSIDE[number % len(INSIDE)])
         case Content.UNREADABLE:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from slackwater.core.errors import BackendError
+from slackwater.core.sending.evidence import BLOCKED_SECONDS
 from slackwater.core.sending.request import Reply
 from tests.simulation.content import ANSWERED, Content
 from tests.simulation.engines import WorldEngine, has_slots
@@ -137,7 +138,7 @@ class SendingChecks:
         content = world.lines[call.text]
         troubles = sum(engine.troubles + engine.deaths for engine in world.engines)
         spare = CALLS_SPARE + CALLS_PER_TROUBLE * troubles + world.mishaps[call.text]
-        if content is Content.BUSY:
+        if content in (Content.BUSY, Content.SPENT):
             return BUSY_CALLS + spare
         if content is Content.UNREADABLE:
             return UNREADABLE_CALLS + spare
@@ -166,7 +167,8 @@ class SendingChecks:
             self._readable.add(door)
         elif reply.status == 200 and door not in self._readable:
             self._never_readable[call.text] += 1
-        if reply.retry_after:
+        # Who asks for hours has said that the account may not go on, and is looked at now and then.
+        if reply.retry_after and reply.retry_after < BLOCKED_SECONDS:
             key = (call.life.number, call.engine.name, call.model, call.batch)
             self._waits[key] = max(self._waits.get(key, 0.0), self._now() + reply.retry_after - 1e-6)
         if not call.by_content:

@@ -185,6 +185,16 @@ def test_an_unreadable_answer_that_is_paid_five_times(monkeypatch: pytest.Monkey
     assert "(unreadable) cost" in found(Mood.POISON)
 
 
+def test_one_line_that_blocks_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own request comes through each time, and the same line shuts the door again."""
+
+    def blocked(self: Door, evidence: Evidence, begun: float, now: float) -> None:
+        self._shut(DoorState.BLOCKED, evidence, now)
+
+    monkeypatch.setattr(Door, "_blocked", blocked)
+    assert "not every batch has ended" in found(Mood.POISON)
+
+
 def test_without_a_planted_fault_nothing_is_found() -> None:
     """The same moods, and all is well: what was found above was found for a reason."""
     lots: list[Any] = [

@@ -159,7 +159,7 @@ MEMORY_HELD = _gauge(
     "memory_held_bytes",
     "Bytes of requests that are out, open shards, answers on their way in, and results that are not durable yet.",
 )
-MEMORY_MOST = _gauge("memory_held_most_bytes", "The most that there were of these since the start of the process.")
+MEMORY_MOST = _gauge("memory_held_most_bytes", "The most of these that was seen since the start of the process.")
 MEMORY_WAITING = _gauge(
     "memory_waiting_answers", "Large answers that are not read on at the moment, because there is no room for them."
 )

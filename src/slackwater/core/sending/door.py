@@ -47,7 +47,7 @@ class DoorState(StrEnum):
     DOWN = "down"
     """It answers with errors only, or not at all."""
     PAUSED = "paused"
-    """An operator has paused it."""
+    """An operator has paused what it belongs to. No door is so by itself: the engine or the deployment is."""
 
 
 SHUT = (DoorState.DOWN, DoorState.REFUSING, DoorState.BLOCKED)
@@ -257,7 +257,7 @@ class Door:
         if self.state is DoorState.OK:
             if self._doubt and begun >= self._shut_at:
                 self._doubts(False)
-        elif self.state is not DoorState.BUSY and self.state is not DoorState.PAUSED and begun >= self._shut_at:
+        elif self.state is not DoorState.BUSY and begun >= self._shut_at:
             if now - self._probe_failed_at < NEAR_SECONDS:
                 self._lies += 1
             self._open(now)
@@ -276,8 +276,6 @@ class Door:
         self._leave_alone(self._asked_until, reason, now)
 
     def _leave_alone(self, until: float, reason: str, now: float) -> None:
-        if self.state is DoorState.PAUSED:
-            return
         if self.state is not DoorState.BUSY or not self._asked:
             self._asked = True
             self._enter(DoorState.BUSY, reason, now)
@@ -359,14 +357,8 @@ class Door:
                 self._vouched_from = begun - NEAR_SECONDS
             self._vouched_until = now + VOUCH_SECONDS
             self._streak = self._refusals = self._busy_streak = 0
-            waits = self.state is DoorState.BUSY and self._asked and now < self.until
-            if self.state is DoorState.PAUSED or waits:
-                return
-            self._open(now)
-            return
-        if self.state is DoorState.PAUSED:
-            if kind is Kind.BUSY and evidence.wait is not None:
-                self.pause(now + evidence.wait, evidence.reason, now)
+            if not (self.state is DoorState.BUSY and self._asked and now < self.until):
+                self._open(now)
             return
         self._probe_failed_at = now
         # It does not vouch any more for what is sent from now on.
@@ -392,8 +384,6 @@ class Door:
     # States
 
     def _shut(self, state: DoorState, evidence: Evidence, now: float) -> None:
-        if self.state is DoorState.PAUSED:
-            return
         self.reason = evidence.reason
         known = self.state is state and now < self.until
         self._asked = False
@@ -438,17 +428,6 @@ class Door:
 
     # What operators say
 
-    def hold(self, reason: str, now: float) -> None:
-        """Lets nobody through until `release`."""
-        self._enter(DoorState.PAUSED, reason, now)
-        self._doubts(False)
-        self.probe_lines = 0
-
-    def release(self, now: float) -> None:
-        """Ends `hold`."""
-        if self.state is DoorState.PAUSED:
-            self._open(now)
-
     def look_now(self, now: float) -> bool:
         """If it is shut, a request of our own goes at once: somebody has to know whether anybody is behind it.
 
@@ -461,7 +440,7 @@ class Door:
 
     def try_now(self, now: float) -> None:
         """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""
-        if self.state in (DoorState.OK, DoorState.PAUSED):
+        if self.state is DoorState.OK:
             return
         self._asked_until, self._block_until = now, 0.0
         if self._asked:

@@ -25,9 +25,14 @@ REPEATED = "its message repeats the request and is not shown"
 CUT = "…"
 
 
+def on_one_line(text: str) -> str:
+    """The text with spaces in the place of line breaks and of whatever else does not print: what comes into a log is one line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def plain(text: str, *, length_max: int) -> str:
     """The text on one line, cut, with quotations, values and keys taken out."""
-    text = " ".join("".join(char if char.isprintable() else " " for char in text[: 8 * length_max]).split())
+    text = on_one_line(text[: 8 * length_max])
     text = SHOWN.sub(lambda found: found["name"] + CUT, text)
     text = QUOTED.sub(lambda found: found[0][0] + CUT + found[0][0], text)
     text = STRUCTURE.sub(lambda found: found[0][0] + CUT, text)

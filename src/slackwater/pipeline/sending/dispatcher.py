@@ -115,7 +115,7 @@ class Dispatcher:
             return Standing(DoorState.PAUSED, engine.held.reason, self._clock.monotonic() - ago, None)
         if not engine.reach.listens:
             return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
-        until = None if door.state in (DoorState.OK, DoorState.PAUSED) else door.until
+        until = None if door.state is DoorState.OK else door.until
         return Standing(door.state, door.reason, door.since, until)
 
     @property

@@ -441,7 +441,7 @@ class Engine:
         if down and (not self.reach.due(now) or any(door.probing for door in self._doors.values())):
             return
         for door in self._doors.values():
-            if door.state is DoorState.PAUSED or not (down or door.due(now)):
+            if not (down or door.due(now)):
                 continue
             use = next((use for use in self.uses if use.door is door and (use.has_work or door in asked)), None)
             if use is None:

@@ -12,6 +12,7 @@ from slackwater.core.errors import Conflict, NotFound
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_id
 from slackwater.core.sending.pause import REASON_LENGTH_MAX, Pause, Target
+from slackwater.core.sending.upstream_words import on_one_line
 from slackwater.pipeline.loops import Hints, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
@@ -63,7 +64,7 @@ class Pauses:
             target=target,
             resource=resource,
             who=who,
-            reason=reason.strip()[:REASON_LENGTH_MAX],
+            reason=on_one_line(reason)[:REASON_LENGTH_MAX],
             since=int(self._clock.now()),
         )
         pause = await self._ledger.pause(asked)
@@ -74,7 +75,7 @@ class Pauses:
         else:
             await self.step()
         if pause == asked:
-            event("paused", level=logging.WARNING, what=what.value, target=target, who=who, reason=reason)
+            event("paused", level=logging.WARNING, what=what.value, target=target, who=who, reason=pause.reason)
         return pause
 
     async def resume(self, what: Target, target: str, *, who: str) -> Pause | None:

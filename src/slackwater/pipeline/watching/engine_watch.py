@@ -13,8 +13,6 @@ from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.ports import Clock, Ledger
 
-REASON_LENGTH_MAX = 300
-
 
 class EngineView(Struct, frozen=True, kw_only=True):
     """One engine now. Moments are seconds since 1970."""
@@ -83,7 +81,7 @@ class EngineWatch:
             id=engine_id(engine.name),
             name=engine.name,
             state=standing.state,
-            reason=standing.reason[:REASON_LENGTH_MAX],
+            reason=standing.reason,
             since=None if standing.state is DoorState.OK else self._moment(standing.since),
             until=None if standing.until is None else self._moment(standing.until),
             in_flight=engine.in_flight,
