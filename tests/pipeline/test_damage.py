@@ -6,6 +6,7 @@ its lines is in one file once, nothing is sent that validation has not seen, not
 
 import asyncio
 import errno
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.rereading import TRIES_DAMAGED, TRIES_REFUSED
 from slackwater.pipeline.ending.finalizer import Finalizer
+from slackwater.pipeline.sending.shard_lines import LAST_READS
 from slackwater.ports import BlobRange
 from slackwater.telemetry import counters, meters
 from tests.pipeline.engines import GOOD, Answer, ScriptedEngine, Service, inline, refusal, served
@@ -224,7 +226,7 @@ def test_an_input_that_cannot_be_read(tmp_path: Path, comes_back: bool) -> None:
             assert len(ended.errors) == LINES
             assert {line["error"]["code"] for line in ended.errors} == {"input_unreadable"}
             assert 300 < took < 400
-            assert blobs.refused <= TRIES_REFUSED + 2 * LINES
+            assert blobs.refused <= TRIES_REFUSED + 2 * LAST_READS * LINES
 
     served(tmp_path, story, blobs=blobs)
 
@@ -325,13 +327,13 @@ LOG_DAMAGE: dict[str, tuple[Change, int, int]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [*LOG_DAMAGE, "gone", "no reading", "slow disk", "errors", "all gone"])
+@pytest.mark.parametrize("kind", [*LOG_DAMAGE, "gone", "no reading", "slow disk", "shaky disk", "errors", "all gone"])
 def test_results_that_change_before_they_are_files(tmp_path: Path, kind: str) -> None:
     """What can be read is in the files; what is lost says so, by its id, fails, and is not asked for again. Usage stays."""
     change, most, least = LOG_DAMAGE.get(kind, (lambda data: b"", LINES - 3, LINES - 3))
     if kind == "no reading":
         most = least = LINES
-    if kind == "slow disk":
+    if kind in ("slow disk", "shaky disk"):
         most = least = 0
     elif kind == "errors":
         change, most, least = _nth(1, lambda line: line.replace(b"no", b"on")), 1, 1
@@ -352,7 +354,7 @@ def test_results_that_change_before_they_are_files(tmp_path: Path, kind: str) ->
         for path in logs_of(service, damaged, "output" if kind != "errors" else "error"):
             if kind in ("gone", "all gone"):
                 path.unlink()
-            elif kind not in ("no reading", "slow disk"):
+            elif kind not in ("no reading", "slow disk", "shaky disk"):
                 rewrite(path, change)
         if kind == "all gone":
             for path in logs_of(service, damaged, "error"):
@@ -361,6 +363,10 @@ def test_results_that_change_before_they_are_files(tmp_path: Path, kind: str) ->
         if kind in ("no reading", "slow disk"):
             logs = f"logs/{damaged}/"
             blobs.refuses = lambda place: place.key.startswith(logs) and service.loop.time() < until
+        if kind == "shaky disk":
+            # Of three reads two fail, whenever: no try ever reads all of it.
+            reads = itertools.count(1)
+            blobs.refuses = lambda place: place.key.startswith(f"logs/{damaged}/") and next(reads) % 3 != 0
         healthy = await service.batch(NEIGHBOUR)
         service.serve(engine)
         await service.ended(healthy)

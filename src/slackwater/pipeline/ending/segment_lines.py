@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from slackwater.core.sending.checksums import found_again, packed
 from slackwater.core.sending.lines import LineWriter
-from slackwater.pipeline.sending.shard_lines import AROUND_BYTES, Damaged, shard_digest
+from slackwater.pipeline.sending.shard_lines import AROUND_BYTES, Damaged, read_stubbornly, shard_digest
 from slackwater.ports import BlobRange, BlobStore
 
 # Read at a time: a fraction of a millisecond of work, so that everybody else has a turn in between.
@@ -132,7 +132,7 @@ async def _pieces(blobs: BlobStore, place: BlobRange) -> AsyncIterator[bytes]:
 
 async def _block(blobs: BlobStore, key: str, offset: int, length: int) -> bytes:
     try:
-        return await _read(blobs, key, offset, length)
+        return await read_stubbornly(blobs, BlobRange(key=key, offset=offset, length=length))
     except OSError:
         return bytes(length)
 

@@ -27,6 +27,8 @@ from slackwater.ports import BlobRange, BlobStore
 
 # Around a damaged shard its lines are looked for in so many bytes more: others may have been put in or taken out before them.
 AROUND_BYTES = 64 << 10
+# How often a piece is read in the last try of all.
+LAST_READS = 8
 
 
 class Damaged(OSError):
@@ -80,7 +82,9 @@ async def salvaged_shard(blobs: BlobStore, shard: Cut) -> tuple[bytes, int]:
         begin = max(0, place.offset - AROUND_BYTES)
         end = place.offset + place.length
         try:
-            data = await _read(blobs, BlobRange(key=place.key, offset=begin, length=end + AROUND_BYTES - begin))
+            data = await read_stubbornly(
+                blobs, BlobRange(key=place.key, offset=begin, length=end + AROUND_BYTES - begin)
+            )
         except OSError:
             data = b""
         middles.append(data[place.offset - begin : end - begin])
@@ -145,6 +149,21 @@ async def _read(blobs: BlobStore, place: BlobRange) -> bytes:
         return await blobs.read(place)
     except FileNotFoundError as error:
         raise Damaged(f"{place.key} is gone") from error
+
+
+async def read_stubbornly(blobs: BlobStore, place: BlobRange) -> bytes:
+    """As for a last try: a read that fails only now and then is no reason to give up what it would have brought.
+
+    Raises Damaged and OSError as `read_shard` does.
+    """
+    for _ in range(LAST_READS - 1):
+        try:
+            return await _read(blobs, place)
+        except Damaged:
+            raise
+        except OSError:
+            continue
+    return await _read(blobs, place)
 
 
 async def read_line(blobs: BlobStore, shard: Cut, line: int, start: int, stop: int) -> bytes:
