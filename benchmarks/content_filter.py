@@ -24,7 +24,7 @@ from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.ports import Shard
 
 # An alphabet, and how long its words are.
@@ -114,8 +114,8 @@ async def cost(dispatcher: Dispatcher, work: list[Request]) -> float:
     started = time.perf_counter()
     passed = 0
     for request in work:
-        item = Item(lease, request.line, 0, 0, b"")
-        outcome = await dispatcher.attempt(item, request)
+        item = Item(lease, request.line, 0, 0, len(request.body), request)
+        outcome = await dispatcher.attempt(item, request, 0.0)
         passed += isinstance(outcome, Result) and outcome.outcome is Outcome.COMPLETED
     spent = (time.perf_counter() - started) / len(work) * 1e6
     assert passed > len(work) * 0.9, "nearly all are to pass, or the backend's part would not be measured"

@@ -14,7 +14,8 @@ from slackwater.core.sending.request import Outcome, Reply, Result
 from slackwater.pipeline.sending.dispatcher import KEPT_REPLY_BYTES, Dispatcher
 from slackwater.pipeline.sending.endings import ended
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Feed, Item, Lease
+from slackwater.pipeline.sending.feed import Feed
+from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.pipeline.sending.use import BackendUse
 from slackwater.ports import BlobRange, Shard
 from tests.pipeline.engines import GOOD, PATH, played

@@ -16,7 +16,7 @@ from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Item, Lease, read_request
+from slackwater.pipeline.sending.lease import Item, Lease, read_request
 from slackwater.ports import BlobRange, Shard
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 

@@ -12,8 +12,8 @@ from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import StorageFull
 from slackwater.core.sending.request import Outcome, Result
-from slackwater.pipeline.sending.feed import Lease
 from slackwater.pipeline.sending.journal import Journal
+from slackwater.pipeline.sending.lease import Lease
 from tests.adapters.ledger_contract import claimed, started
 from tests.pipeline.engines import inline, played
 from tests.simulation.virtual import VirtualClock, VirtualLoop

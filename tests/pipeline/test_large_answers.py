@@ -20,9 +20,10 @@ from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setba
 from slackwater.core.sending.request import Outcome, Reply, Result
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Feed, Item, Lease, read_request
+from slackwater.pipeline.sending.feed import Feed
 from slackwater.pipeline.sending.journal import Journal
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
+from slackwater.pipeline.sending.lease import Item, Lease, read_request
 from slackwater.ports import Offload, Shard
 from tests.adapters.ledger_contract import claimed, started
 

@@ -27,8 +27,8 @@ from slackwater.core.sending.judgement import Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.sending.dispatcher import Dispatcher
-from slackwater.pipeline.sending.feed import Item
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES
+from slackwater.pipeline.sending.lease import Item
 from slackwater.ports import Backend
 from slackwater.telemetry import counters
 

@@ -27,8 +27,8 @@ from slackwater.core.sending.probe import probe_body
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.sending.endings import coded
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.feed import Item
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
+from slackwater.pipeline.sending.lease import Item
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter, counters
 

@@ -3,7 +3,7 @@
 from slackwater.core.sending.answers import refusal_body
 from slackwater.core.sending.judgement import Verdict
 from slackwater.core.sending.request import Outcome, Result
-from slackwater.pipeline.sending.feed import Item, Lease
+from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.telemetry import meters
 
 INTERNAL_ERROR = (

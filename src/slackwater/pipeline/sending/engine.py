@@ -21,7 +21,7 @@ from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.loops import ended_from_outside
-from slackwater.pipeline.sending.feed import Item
+from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event

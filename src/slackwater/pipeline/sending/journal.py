@@ -16,7 +16,7 @@ from slackwater.core.batch import RequestCounts
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.checksums import packed
 from slackwater.core.sending.request import Outcome, Result
-from slackwater.pipeline.sending.feed import Cause, Lease
+from slackwater.pipeline.sending.lease import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
 from slackwater.telemetry import DeploymentMeter, counters, event, meters
 

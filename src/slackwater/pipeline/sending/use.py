@@ -18,7 +18,8 @@ from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
-from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
+from slackwater.pipeline.sending.feed import Feed
+from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
 from slackwater.ports import BlobStore, Clock
 from slackwater.telemetry import Work, counters, event, meters, work_in_hand

@@ -21,8 +21,9 @@ from slackwater.core.sending.request import Result
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
-from slackwater.pipeline.sending.feed import Cause, Feed, Item, Lease
+from slackwater.pipeline.sending.feed import Feed
 from slackwater.pipeline.sending.journal import Journal
+from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import is_done
 from slackwater.pipeline.sending.shard_reader import ShardReader
 from slackwater.pipeline.sending.use import BackendUse
