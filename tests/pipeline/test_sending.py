@@ -819,7 +819,7 @@ def test_lines_that_are_told_of_a_spent_account_beside_others(tmp_path: Path, ki
         # They end with that answer, after so many waits over so much time, and are not sent without end.
         await service.ended(told, seconds_max=1_500)
         assert {each.status for each in (await service.outcomes(told)).values()} == {QUOTA[kind].status}
-        assert max(engine.calls_of(text) for text in texts(bad, BAD)) <= 40
+        assert max(engine.calls_of(text) for text in texts(bad, BAD)) <= 15
 
     served(tmp_path, story)
 

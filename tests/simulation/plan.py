@@ -13,8 +13,6 @@ from tests.simulation.content import HEALTHY, POISON, Content
 HOURS_48 = 48 * 3600.0
 # Outages of this length and more are lived through after the other faults.
 LONG_SECONDS = 60.0
-# Whether a batch whose input was damaged can end although some of its lines never ran: they are written from that input.
-DAMAGED_MAY_STOP = True
 
 
 class Mood(StrEnum):
@@ -103,8 +101,6 @@ def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
     chance = random.Random(f"plan {seed}")
     drawn = frozenset(mood for mood in Mood if chance.random() < 0.45)
     moods = drawn if moods is None else moods
-    if Mood.DAMAGE in moods and not DAMAGED_MAY_STOP:
-        moods -= {Mood.CANCELS, Mood.WINDOWS}
     engines = tuple(
         EnginePlan(f"engine{number}", chance.choice((None, 3, 5))) for number in range(chance.choice((1, 1, 2, 2, 3)))
     )

@@ -9,7 +9,8 @@ nobody did, it is the door's or the engine's, and costs nothing: an outage must 
 | its own fault (400, 413, 422) | ends at once |
 | refused (401, 403, 404, 405, 407, 3xx) while others come through | tried once more, then ends with that answer |
 | 5xx, broken off, too late, unreadable, while others come through | one attempt; ends after its last one |
-| busy without a wait, or blocked, while others come through | waits alone; ends after 20 waits over more than 10 minutes |
+| busy, without a wait, while others come through | waits alone; ends after 20 waits over more than 10 minutes |
+| "the account may not go on", while others come through | waits alone; ends after 5 waits over more than 10 minutes |
 | all of these while nobody comes through | waits, and nothing is counted |
 | our own exception | tried again; ends after the third |
 | it was alone when the engine died | ends, named |
@@ -29,6 +30,9 @@ from slackwater.core.sending.rereading import Rereading
 REFUSALS_MAX = 2
 WAITS_MAX = 20
 WAITING_SECONDS = 600.0
+# Who is told that the account may not go on is told less often, and waits so many times longer in between.
+BLOCKS_MAX = 5
+BLOCKED_PATIENCE = 4
 # Our own exceptions in one line.
 FAULTS_MAX = 3
 # Deaths after which a line is sent alone.
@@ -141,8 +145,8 @@ class Trial:
             if not self.waits:
                 self.waits_since = setback.ended
             if kind is Kind.BLOCKED:
-                # For how long, is the door's affair, if it is its account at all.
-                return policy.delay(self.waits + 1, chance=chance)
+                # For how long, is the door's affair, if it is its account at all. It is no matter of moments.
+                return BLOCKED_PATIENCE * policy.delay(self.waits + 1, chance=chance)
             # Waits that an engine asked for are not the line's; they are over when they are over.
             return setback.evidence.wait or policy.delay(self.waits + 1, chance=chance)
         if kind in (Kind.TROUBLE, Kind.LOST):
@@ -218,7 +222,10 @@ class Trial:
                 verdict = Verdict.FAIL
         elif others and (kind is Kind.BLOCKED or (kind is Kind.BUSY and setback.evidence.wait is None)):
             self.waits += 1
-            if self.waits >= WAITS_MAX and now - self.waits_since >= WAITING_SECONDS:
+            if (
+                self.waits >= (BLOCKS_MAX if kind is Kind.BLOCKED else WAITS_MAX)
+                and now - self.waits_since >= WAITING_SECONDS
+            ):
                 verdict = Verdict.FAIL
         self.unjudged = False
         return verdict
