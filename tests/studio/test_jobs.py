@@ -30,6 +30,19 @@ def test_rows_are_live(open_page: OpenPage, call: Caller) -> None:
     expect(row.get_by_text("slow-batch")).to_be_visible()
 
 
+def test_a_row_says_what_its_job_waits_for(open_page: OpenPage, call: Caller) -> None:
+    """A job of which nothing is sent is "Waiting", with what it waits for and why; it goes on by itself."""
+    call("POST", "/deployments/slow-batch/pause", {"reason": "new weights"})
+    batch_id = call.create(chat(8, model="slow-batch")).json["id"]
+    page = open_page("/")
+    row = page.locator("tr", has_text=batch_id)
+    expect(row.locator(".pill")).to_have_text("Waiting")
+    expect(row.get_by_text("Its deployment is paused")).to_have_attribute("title", "new weights")
+    call("POST", "/deployments/slow-batch/resume")
+    expect(row.locator(".pill")).to_have_text("Completed")
+    expect(row.get_by_text("Its deployment is paused")).to_have_count(0)
+
+
 def test_cost_and_tokens_are_shown(open_page: OpenPage, call: Caller) -> None:
     """A job's tokens and its cost stand in its row."""
     call.ended(call.create(chat(4)).json["id"])

@@ -13,7 +13,7 @@ import { Code } from "./batch_code.js";
 import { ErrorGroups, Refusal } from "./batch_errors.js";
 import { Lines } from "./batch_lines.js";
 import { Facts, Where } from "./batch_status.js";
-import { PauseDialog, Resume, WaitingOn } from "./pauses.js";
+import { PauseDialog, Resume } from "./pauses.js";
 
 /** @param {{id: string}} properties */
 export function Page({ id }) {
@@ -39,10 +39,9 @@ export function Page({ id }) {
   }
   const close = () => setAsked(null);
   return html`
-    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${batch.status === "validating" && progress.queue_position !== null} /><//>
+    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${progress.waiting_on !== null || (batch.status === "validating" && progress.queue_position !== null)} /><//>
     <div class="sub"><${Id} id=${batch.id} what="this job" /></div>
     <div class="stack">
-      ${progress.waiting_on && html`<${WaitingOn} waiting=${progress.waiting_on} />`}
       <${Where} batch=${batch} progress=${progress} />
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />

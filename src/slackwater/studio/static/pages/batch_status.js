@@ -6,6 +6,7 @@ import { Icon } from "../app/parts/icons.js";
 import { isOpen, Progress, STATUSES } from "../app/parts/status.js";
 import { now } from "../app/polling.js";
 import { html } from "../app/ui.js";
+import { WaitingOn } from "./pauses.js";
 
 /** @param {{batch: any, progress: any}} properties */
 export function Where({ batch, progress }) {
@@ -58,9 +59,11 @@ function HowFar({ batch, progress }) {
       <span>${number(done)} of ${number(total)} requests done${failed ? html`, <a href="#errors" class="failed-count">${number(failed)} failed</a>` : ""}</span>
       <span class="push time-left">${timeLeft(batch, progress)}</span></div>
     <${Progress} counts=${progress.counts} large />
-    <div class="row small muted rates">${running
-      ? html`<span>${rate(progress.requests_per_second)} requests/s</span><span>·</span><span>${rate(progress.tokens_per_second)} tokens/s</span><span>over the last minute</span>`
-      : html`<span>${ended(batch, done)}</span>`}</div></div>`;
+    <div class="how-now small muted">${progress.waiting_on
+      ? html`<${WaitingOn} waiting=${progress.waiting_on} />`
+      : running
+        ? html`<div class="row rates"><span>${rate(progress.requests_per_second)} requests/s</span><span>·</span><span>${rate(progress.tokens_per_second)} tokens/s</span><span>over the last minute</span></div>`
+        : ended(batch, done)}</div></div>`;
 }
 
 /** Honest words: a range while the rate changes, and nothing while there is nothing to go by. @param {any} batch @param {any} progress */

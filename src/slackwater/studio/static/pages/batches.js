@@ -11,6 +11,7 @@ import { place, search, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
 import { html, useEffect, useState } from "../app/ui.js";
 import { useBatches } from "./batches_data.js";
+import { waitsFor } from "./pauses.js";
 
 const FILTERS = [
   { name: "", text: "All", statuses: Object.keys(STATUSES) },
@@ -86,16 +87,18 @@ function Table({ rows }) {
 /** @param {{row: any}} properties */
 function Row({ row }) {
   const done = row.counts.completed + row.counts.failed;
-  const waits = row.status === "validating" && row.queue_position !== null;
+  const queued = row.status === "validating" && row.queue_position !== null;
+  const waits = queued || row.waiting_on !== null;
   return html`<tr>
     <td class="full"><div class="job"><a class="job-link cut" href=${to(`/batches/${row.id}`)}>${row.filename ?? "(file deleted)"}</a><code class="small muted cut">${row.id}</code></div></td>
     <td><${Status} status=${row.status} waits=${waits} /></td>
     <td class="full progress-cell">${row.error
       ? html`<span class="small error-text" title=${row.error}>${row.error}</span>`
       : html`<${Progress} counts=${row.counts} label=${`Progress of ${row.id}`} /><div class="small muted row tight nowrap">
-          <span class="cut">${waits ? `${number(row.queue_position)}. in the queue` : `${number(done)} / ${number(row.counts.total)}`}</span>
+          <span class="cut">${queued ? `${number(row.queue_position)}. in the queue` : `${number(done)} / ${number(row.counts.total)}`}</span>
+          ${row.waiting_on && html`<span class="cut waits-for" title=${row.waiting_on.reason ?? ""}>${waitsFor(row.waiting_on)}</span>`}
           ${row.counts.failed > 0 && html`<span class="failed-count">${number(row.counts.failed)} failed</span>`}
-          <span class="push">${waits ? "" : percent(done, row.counts.total)}</span></div>`}</td>
+          <span class="push">${queued ? "" : percent(done, row.counts.total)}</span></div>`}</td>
     <td data-label="Deployment"><div class="cut" title=${row.model ?? ""}>${row.deployment ?? "–"}</div></td>
     <td class="number" data-label="Tokens"><div title=${`${number(row.input_tokens)} in`}>${short(row.input_tokens)} <span class="muted small unit">in</span></div>
       <div title=${`${number(row.output_tokens)} out`}>${short(row.output_tokens)} <span class="muted small unit">out</span></div></td>

@@ -3,6 +3,7 @@
 import { call } from "../app/api.js";
 import { Button, Field, Notice, Time } from "../app/parts/basics.js";
 import { Confirm } from "../app/parts/dialog.js";
+import { Icon } from "../app/parts/icons.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
 
@@ -60,15 +61,20 @@ export function PauseDialog({ path, title, name, onDone, onClose, children }) {
       value=${reason} onInput=${(/** @type {any} */ event) => setReason(event.target.value)} /><//><//>`;
 }
 
-/** Why nothing of a job is sent. @param {{waiting: any}} properties as `waiting_on` of the progress has it */
+/** What a job waits for, in one sentence, without its reason. @param {any} waiting as `waiting_on` of the progress has it */
+export const waitsFor = (waiting) => `${waiting.what === "backend" ? `The backend ${waiting.backend ?? ""}`.trim() : THINGS[waiting.what]} ${HEALTH[waiting.health]}`;
+
+/**
+ * Why nothing of a job is sent: what it waits for, and since and until when. Two lines, whatever it says, so that what stands
+ * below never moves when it comes and goes; the whole reason is in its title.
+ * @param {{waiting: any}} properties as `waiting_on` of the progress has it
+ */
 export function WaitingOn({ waiting }) {
-  const thing = waiting.what === "backend" ? "The backend" : THINGS[waiting.what];
-  const named = waiting.backend && html` <code>${waiting.backend}</code>`;
-  return html`<${Notice} kind="warn">
-    <p><strong>${thing}${named} ${HEALTH[waiting.health]}.</strong> ${waiting.reason ?? ""}</p>
-    <p class="small muted">${waiting.who && html`By ${waiting.who}, `}${waiting.since !== null && html`since <${Time} at=${waiting.since} />`}${waiting.until !== null
+  return html`<div class="waiting-on" role="status" title=${waiting.reason ?? ""}>
+    <p class="cut"><${Icon} name="warning" /><strong>${waitsFor(waiting)}.</strong> ${waiting.reason ?? ""}</p>
+    <p class="cut">${waiting.who && html`By ${waiting.who}, `}${waiting.since !== null && html`since <${Time} at=${waiting.since} />`}${waiting.until !== null
       ? html`; looked at again at <${Time} at=${waiting.until} />`
-      : waiting.health === "paused" ? ", until it is resumed" : ""}. Nothing is lost meanwhile.</p><//>`;
+      : waiting.health === "paused" ? ", until it is resumed" : ""}. Nothing is lost meanwhile.</p></div>`;
 }
 
 /** A pause of a deployment. @param {{pause: any}} properties */

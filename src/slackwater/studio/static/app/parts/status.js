@@ -20,10 +20,10 @@ export const OPEN = ["validating", "in_progress", "finalizing", "cancelling"];
 /** Whether a batch still changes. @param {string|null|undefined} status */
 export const isOpen = (status) => OPEN.includes(status ?? "");
 
-/** @param {{status: string, waits?: boolean}} properties waits: it is valid and waits for room */
+/** @param {{status: string, waits?: boolean}} properties waits: it is valid and waits for room, or nothing of it can be sent */
 export function Status({ status, waits = false }) {
   const known = STATUSES[status] ?? { text: status, icon: "info", tone: "plain", means: "" };
-  return html`<span class=${`pill ${known.tone}`} title=${known.means}><${Icon} name=${waits ? "clock" : known.icon} />${waits ? "Waiting" : known.text}</span>`;
+  return html`<span class=${`pill ${waits ? "warn" : known.tone}`} title=${known.means}><${Icon} name=${waits ? "clock" : known.icon} />${waits ? "Waiting" : known.text}</span>`;
 }
 
 /**
