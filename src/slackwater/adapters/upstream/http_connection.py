@@ -40,7 +40,6 @@ STALE_SECONDS = 5.0
 DROPPED = b"x-llm-d-request-dropped-reason"
 NOTED = frozenset(
     {
-        b"content-length",
         b"transfer-encoding",
         b"content-encoding",
         b"retry-after",
@@ -51,7 +50,10 @@ NOTED = frozenset(
 )
 # Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
 CONTENT_TYPE = b"content-type"
-NOTED_LENGTHS = frozenset(map(len, {*NOTED, CONTENT_TYPE}))
+CONTENT_LENGTH = b"content-length"
+NOTED_LENGTHS = frozenset(map(len, {*NOTED, CONTENT_TYPE, CONTENT_LENGTH}))
+# The usual ways to write that one.
+BOUNDING = frozenset({CONTENT_LENGTH, b"Content-Length"})
 # What is kept of a header that is shown to a person. An address may have a long query, which is not shown.
 CONTENT_TYPE_BYTES_MAX = 200
 LOCATION_BYTES_MAX = 8192
@@ -296,14 +298,17 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if name in BOUNDING:
+            self._bounded = True
+            return
         if len(name) not in NOTED_LENGTHS:
             return
         name = name.lower()
-        if name == b"content-length":
-            self._bounded = True
-        elif name == CONTENT_TYPE:
+        if name == CONTENT_TYPE:
             if not self._head_complete:
                 self._content_type = value
+        elif name == CONTENT_LENGTH:
+            self._bounded = True
         elif name in NOTED and not self._head_complete:
             noted = self._noted
             if noted is None:

@@ -141,8 +141,8 @@ class Engine:
         self._look_usual()
 
     def _look_usual(self) -> None:
-        listens = self.reach.listens
-        self._usual = listens and self._held is None and self._alone is None and not self._suspicious
+        steady = self.reach.listens and len(self._lanes) <= self.slots
+        self._usual = steady and self._held is None and self._alone is None and not self._suspicious
 
     # Uses
 
@@ -173,6 +173,7 @@ class Engine:
 
     def _count_slots(self) -> None:
         self.slots = self._slots or max((use.cap for use in self.uses), default=0)
+        self._look_usual()
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
@@ -199,6 +200,7 @@ class Engine:
     def _lane_ended(self, lane: "asyncio.Task[None]") -> None:
         """A lane ends when it is not needed. One that broke is a fault of ours: it is told, and another takes its place."""
         self._lanes.discard(lane)
+        self._look_usual()
         if not lane.cancelled() and lane.exception() is not None:
             counters["lanes_broken"] += 1
             event("lane_broke", level=logging.ERROR, engine=self.name, error=repr(lane.exception()))
@@ -236,9 +238,9 @@ class Engine:
 
     def _next(self, now: float) -> tuple[Use, Item] | None:
         """The next request to go out, and whose it is."""
-        if len(self._lanes) > self.slots and self.in_flight >= self.slots:
-            return None
         if not self._usual:
+            if len(self._lanes) > self.slots and self.in_flight >= self.slots:
+                return None
             if not self.reach.listens or self._held is not None or self._alone is not None:
                 return None
             if now >= self._others_until:

@@ -7,6 +7,8 @@ what comes under an old epoch, so a worker that was written off can never add a 
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from zlib import crc32
 
 from msgspec import Struct
@@ -23,86 +25,82 @@ from slackwater.telemetry import DeploymentMeter, counters, event, meters
 # So much of a large result is summed up at a time: about a millisecond.
 SUMMED_BYTES = 4 << 20
 
+# Looked at for every result.
+_COMPLETED = Outcome.COMPLETED
+
 
 class Pending:
     """Results of one shard that are not durable yet. They are added up when they are committed, not one by one."""
 
-    __slots__ = ("elsewhere", "large", "results", "size")
+    __slots__ = ("completed", "elsewhere", "failed", "large", "size")
 
     def __init__(self) -> None:
-        self.results: list[Result] = []
+        # One list for each of the two files, in the order in which they came.
+        self.completed: list[Result] = []
+        self.failed: list[Result] = []
         # Bytes of all of them, and of the large ones, which have places of their own in the memory budget.
         self.size = self.elsewhere = 0
         # Whether any of them is in pieces.
         self.large = False
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.completed) + len(self.failed)
+
     def append(self, later: "Pending") -> None:
         """Takes over what came later; used when a commit has to be tried again."""
-        self.results += later.results
+        self.completed += later.completed
+        self.failed += later.failed
         self.size += later.size
         self.elsewhere += later.elsewhere
         self.large = self.large or later.large
 
     def let_go(self) -> None:
         """The results are durable, or somebody else's: their bytes go, and then their places in the budget."""
-        held = [result.held for result in self.results if result.held is not None]
-        self.results.clear()
+        held = [result.held for result in (*self.completed, *self.failed) if result.held is not None]
+        self.completed.clear()
+        self.failed.clear()
         for each in held:
             each.release()
 
-    def lines(self, outcome: Outcome) -> list[Result]:
-        """The results of one of the two files, in the order in which they came."""
-        return [result for result in self.results if result.outcome is outcome]
-
-    def texts(self, outcome: Outcome) -> list[bytes]:
-        """Their lines; large ones in pieces."""
-        results = self.lines(outcome)
+    def texts(self, results: list[Result]) -> list[bytes]:
+        """The lines of one of the two lists; large ones in pieces."""
         if not self.large:
             return [result.text for result in results]
         return [part for result in results for part in (result.parts or (result.text,))]
 
-    async def checksums(self, outcome: Outcome) -> bytes:
+    async def checksums(self, results: list[Result]) -> bytes:
         """Those of the same lines."""
-        results = self.lines(outcome)
         if not self.large:
             return packed([crc32(result.text) for result in results])
         return packed([await _summed(result.parts or (result.text,)) for result in results])
 
     async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
-        """What the ledger is to know of them."""
-        shard = lease.shard
-        done = 0
-        completed = mended = read = cached = written = reasoning = 0
-        model: str | None = None
-        regions: set[str] = set()
-        for result in self.results:
-            done |= 1 << result.line
-            if result.outcome is Outcome.COMPLETED:
-                completed += 1
-                mended += result.mended
-                # Only what was completed is accounted for.
-                if (usage := result.usage) is not None:
-                    read += usage.input_tokens
-                    cached += usage.cached_tokens
-                    written += usage.output_tokens
-                    reasoning += usage.reasoning_tokens
-            model = model or result.model
-            if result.region:
-                regions.add(result.region)
+        """What the ledger is to know of them. Passes of their own, each of which is one quick thing for every result."""
+        shard, completed = lease.shard, self.completed
+        every = [*completed, *self.failed]
+        # Only what was completed is accounted for.
+        usages = [result.usage for result in completed if result.usage is not None]
         return Segment(
             batch_id=shard.batch_id,
             index=shard.index,
             epoch=shard.epoch,
             output=output,
             error=error,
-            done=done.to_bytes((shard.lines + 7) // 8, "little"),
-            counts=RequestCounts(completed=completed, failed=len(self.results) - completed),
-            usage=Usage(input_tokens=read, cached_tokens=cached, output_tokens=written, reasoning_tokens=reasoning),
-            model=model,
-            regions=tuple(sorted(regions)),
-            mended=mended,
-            output_checksums=await self.checksums(Outcome.COMPLETED),
-            error_checksums=await self.checksums(Outcome.FAILED),
+            done=reduce(or_, [1 << result.line for result in every], 0).to_bytes((shard.lines + 7) // 8, "little"),
+            counts=RequestCounts(completed=len(completed), failed=len(self.failed)),
+            usage=Usage(
+                input_tokens=sum([usage.input_tokens for usage in usages]),
+                cached_tokens=sum([usage.cached_tokens for usage in usages]),
+                output_tokens=sum([usage.output_tokens for usage in usages]),
+                reasoning_tokens=sum([usage.reasoning_tokens for usage in usages]),
+            ),
+            model=next((result.model for result in every if result.model), None),
+            regions=tuple(sorted({result.region for result in every} - {""})),
+            mended=sum([result.mended for result in completed]),
+            output_checksums=await self.checksums(completed),
+            error_checksums=await self.checksums(self.failed),
         )
 
 
@@ -153,6 +151,8 @@ class Journal:
         self._logs: dict[str, _Logs] = {}
         self._log_number = 0
         self.size = self._elsewhere = 0
+        self.tokens_read = 0
+        """Input tokens of the requests that have been answered and are durable."""
 
     @property
     def bytes_held(self) -> int:
@@ -164,17 +164,19 @@ class Journal:
         pending = self._pending.get(lease)
         if pending is None:
             pending = self._pending[lease] = Pending()
-        if result.parts:
-            size, pending.large = result.size, True
-        else:
-            size = len(result.text)
-        pending.results.append(result)
+        size = self._add_large(pending, result) if result.parts else len(result.text)
+        (pending.completed if result.outcome is _COMPLETED else pending.failed).append(result)
         pending.size += size
         lease.unjournaled += 1
         self.size += size
+
+    def _add_large(self, pending: Pending, result: Result) -> int:
+        pending.large = True
+        size = result.size
         if result.held is not None:
             pending.elsewhere += size
             self._elsewhere += size
+        return size
 
     async def commit(self) -> int:
         """Makes everything durable that was added before the call; returns how many results that were.
@@ -215,7 +217,7 @@ class Journal:
         refused = set(fenced)
         committed = 0
         for lease, pending in taken.items():
-            lines = len(pending.results)
+            lines = pending.count
             lease.unjournaled -= lines
             if (lease.shard.batch_id, lease.shard.index, lease.shard.epoch) in refused:
                 lease.cause = lease.cause or Cause.FENCED
@@ -235,6 +237,7 @@ class Journal:
         meter.completed += segment.counts.completed
         meter.failed += segment.counts.failed
         meter.read += usage.input_tokens
+        self.tokens_read += usage.input_tokens
         meter.cached += usage.cached_tokens
         meter.written += usage.output_tokens
         meter.reasoning += usage.reasoning_tokens
@@ -250,9 +253,11 @@ class Journal:
         segments: dict[Lease, Segment] = {}
         for batch_id, leases in by_batch.items():
             outputs = await self._append(
-                batch_id, "output", [taken[lease].texts(Outcome.COMPLETED) for lease in leases]
+                batch_id, "output", [taken[lease].texts(taken[lease].completed) for lease in leases]
             )
-            errors = await self._append(batch_id, "error", [taken[lease].texts(Outcome.FAILED) for lease in leases])
+            errors = await self._append(
+                batch_id, "error", [taken[lease].texts(taken[lease].failed) for lease in leases]
+            )
             for lease, output, error in zip(leases, outputs, errors, strict=True):
                 segments[lease] = await taken[lease].segment(lease, output, error)
         return segments

@@ -34,6 +34,7 @@ class Lease:
     __slots__ = (
         "_at",
         "_data",
+        "_lines",
         "_next",
         "cause",
         "circuit",
@@ -63,6 +64,7 @@ class Lease:
         self._data: bytes | None = data
         self._at = 0
         self._next = 0
+        self._lines = shard.lines
         self.cause: Cause | None = None
         self.exhausted = False
         # Calls that are out, in the order in which they began.
@@ -98,22 +100,21 @@ class Lease:
         """The next line that is not journaled yet, without a request where it cannot be read; None at the end."""
         done, data = self.done, self._data
         assert data is not None, "the bytes of a shard with unread lines are kept"
-        at, end = self._at, self.size
+        at, end, lines = self._at, self.size, self._lines
         # Bytes that have changed may have more lines than were counted; there are results for those that were.
-        while at < end and self._next < self.shard.lines:
-            stop = data.find(b"\n", at) + 1 or end
-            start, at = at, stop
-            text = data[start:stop]
+        while at < end and (line := self._next) < lines:
+            start = at
+            at = data.find(b"\n", start) + 1 or end
+            text = data[start:at]
             # A blank one; without its line end it is not even that.
             if text.isspace():
                 continue
-            line = self._next
             self._next, self._at = line + 1, at
             if done and line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
                 continue
             request = read_request(line, text)
             custom_id = custom_id_in(text) if request is None else request.custom_id
-            return Item(self, line, start, stop, stop - start, request, custom_id)
+            return Item(self, line, start, at, at - start, request, custom_id)
         self._at = at
         self.exhausted = True
         return None

@@ -56,6 +56,8 @@ class BackendUse:
         self._chance = chance
         self._keep = keep
         self._open_elsewhere = open_elsewhere
+        self._attempt = dispatcher.attempt
+        self._traced = dispatcher.traced
         self.take: Callable[[float], Item | None] = partial(feed.take, self)
         """The next request to go at a moment, or None while there is none."""
 
@@ -99,13 +101,13 @@ class BackendUse:
         lease.in_flight[lane] = item
         # Only of a slowed batch it is counted how much of the engine it uses.
         begun = now if circuit.slowed else 0.0
-        if self.dispatcher.traced:
+        if self._traced:
             attempt = 1 if item.trial is None else item.trial.attempts + 1
             work_in_hand.set(Work(self._deployment, lease.shard.batch_id, attempt))
         outcome: Result | Setback | None
         try:
             request = item.request
-            outcome = await (self._again(item) if request is None else self.dispatcher.attempt(item, request, now))
+            outcome = await (self._again(item) if request is None else self._attempt(item, request, now))
         except asyncio.CancelledError as error:
             if not ended_from_outside(error):
                 # A library's own. It must cost neither the lane nor the line.
@@ -126,7 +128,7 @@ class BackendUse:
         if type(outcome) is Result:
             if circuit.streak and outcome.completed:
                 circuit.succeeded()
-            if lease.cause is not Cause.FENCED:
+            if lease.cause is None or lease.cause is not Cause.FENCED:
                 self._keep(lease, outcome)
         elif lease.cause is None:
             self._set_back(item, outcome)  # type: ignore[arg-type]

@@ -122,7 +122,7 @@ class Worker:
         # Batches that were paused while a claim was under way, which may bring one of their shards.
         self._paused_meanwhile: set[str] = set()
         self._started = False
-        self._finished_tokens = 0
+        self._commit_bytes = settings.commit_bytes
         self.throughput = Throughput()
         """What this worker's backends have been seen to do."""
 
@@ -240,13 +240,12 @@ class Worker:
         self._keep(item.lease, ended(item, verdict))
 
     def _keep(self, lease: Lease, result: Result) -> None:
-        self._journal.add(lease, result)
-        if result.usage is not None:
-            self._finished_tokens += result.usage.input_tokens
-        if result.parts or self._journal.size >= self._settings.commit_bytes:
+        journal = self._journal
+        journal.add(lease, result)
+        if journal.size >= self._commit_bytes or result.parts:
             # A large result keeps others from being read as long as it lies in memory.
             self._commit_hint.notify()
-            if self._journal.size >= 4 * self._settings.commit_bytes:
+            if journal.size >= 4 * self._commit_bytes:
                 self._feed.paused = True
         elif not lease.in_flight and not any(each.in_flight for each in self._leases):
             # Nothing else is on its way that this commit could take along.
@@ -254,15 +253,15 @@ class Worker:
 
     async def commit(self) -> Pace:
         """Makes the results of the last moment durable, and ends the shards that are through."""
-        if self._finished_tokens:
-            self.throughput.add(self._finished_tokens, now=self._clock.monotonic())
-            self._finished_tokens = 0
+        read = self._journal.tokens_read
         try:
             await self._journal.commit()
         except StorageFull:
             # What is in flight is kept; nothing new is paid for before there is room to write it down.
             self._feed.paused = True
             raise
+        if self._journal.tokens_read > read:
+            self.throughput.add(self._journal.tokens_read - read, now=self._clock.monotonic())
         self._feed.resume()
         await self._settle()
         return Pace.IDLE
