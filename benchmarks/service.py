@@ -18,9 +18,10 @@ BOUNDARY = "slackwater-benchmark"
 class Service:
     """The address of a running server, and its process."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], address: str, *, key: str = "benchmark") -> None:
         self.process = process
         self.address = address
+        self._key = key
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One JSON call of the Azure dialect."""
@@ -28,7 +29,7 @@ class Service:
         try:
             data = None if body is None else json.dumps(body)
             connection.request(
-                method, self._url(path), data, {"Content-Type": "application/json", "api-key": "benchmark"}
+                method, self._url(path), data, {"Content-Type": "application/json", "api-key": self._key}
             )
             answer = connection.getresponse()
             text = answer.read()
@@ -50,6 +51,7 @@ class Service:
         connection = http.client.HTTPConnection(self.address, timeout=600)
         connection.putrequest("POST", self._url("/files"))
         connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
+        connection.putheader("api-key", self._key)
         connection.putheader("Content-Length", str(len(head) + path.stat().st_size + len(tail)))
         connection.endheaders(head)
         with path.open("rb") as file:
@@ -64,7 +66,7 @@ class Service:
     def download(self, file_id: str) -> int:
         """Reads a file's content and throws it away; returns its bytes."""
         connection = http.client.HTTPConnection(self.address, timeout=600)
-        connection.request("GET", self._url(f"/files/{file_id}/content"), headers={"api-key": "benchmark"})
+        connection.request("GET", self._url(f"/files/{file_id}/content"), headers={"api-key": self._key})
         answer, size = connection.getresponse(), 0
         while piece := answer.read(PIECE):
             size += len(piece)

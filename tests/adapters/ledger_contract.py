@@ -12,6 +12,7 @@ from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, St
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.files.file import File, Purpose
 from slackwater.ports import BlobRange, Ledger, NewShard, Segment, Shard
+from tests.adapters.claiming import claim
 
 T = TypeVar("T")
 
@@ -66,14 +67,14 @@ async def started(ledger: Ledger, number: int = 0, *, shards: tuple[int, ...] = 
     )
     await ledger.enqueue([new.id], now=1_100)
     for waiting in await ledger.unranked():
-        ranks = [waiting.virtual_time + index for index in range(waiting.shards)]
+        ranks = [float(index) for index in range(waiting.shards)]
         await ledger.rank_shards(waiting.batch_id, ranks)
     return new
 
 
 async def claimed(ledger: Ledger, *, owner: str = "w", now: float = 0.0) -> Shard:
     """The next shard, which must be there."""
-    shard = await ledger.claim_shard(["d"], owner=owner, now=now, lease_seconds=10.0)
+    shard = await claim(ledger, "d", owner=owner, now=now, seconds=10.0)
     assert shard is not None
     return shard
 
@@ -175,7 +176,7 @@ class LedgerContract:
             await started(ledger, shards=(2, 1))
             first, second = await claimed(ledger), await claimed(ledger)
             assert (first.index, second.index, first.epoch, first.endpoint) == (0, 1, 1, "/chat/completions")
-            assert await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=1) is None
+            assert await claim(ledger, "d", owner="w", now=0, seconds=1) is None
             wrote = [segment(first, 0, 1, failed=1), segment(second, 0, offset=20)]
             assert await ledger.commit_segments(wrote, now=1, lease_seconds=9) == []
             assert await ledger.finish_shard("batch-0", 0, epoch=1)
@@ -348,25 +349,58 @@ class LedgerContract:
         run(story)
 
     def test_the_lowest_rank_is_claimed_first(self, run: Any) -> None:
-        """Batches take turns: one that arrives starts at the rank that is being served."""
+        """Of each batch that is named, in one go; what it has beside that is said, and nobody is named twice for nothing."""
 
         async def story(ledger: Ledger) -> None:
-            await started(ledger, 0, shards=(1, 1, 1, 1))
-            for _ in range(2):
-                await claimed(ledger)
-            await started(ledger, 1, shards=(1, 1))
-            order = [(await claimed(ledger)).batch_id for _ in range(4)]
-            assert order == ["batch-0", "batch-1", "batch-0", "batch-1"]
+            await started(ledger, 0, shards=(1, 2))
+            await started(ledger, 1, shards=(3,))
+            await ledger.rank_shards("batch-0", [1.0, 0.0])
+            names = ["batch-0", "batch-1", "it's gone"]
+            shards = await ledger.claim_shards(names, owner="w", now=0, lease_seconds=9)
+            assert [(each.batch_id, each.index, each.lines, each.tokens) for each in shards] == [
+                ("batch-0", 1, 2, 2),
+                ("batch-1", 0, 3, 3),
+            ]
+            assert [each.batch_queued for each in shards] == [True, False]
+            assert [each.batch_left for each in shards] == [3.0, 3.0]
+            shards = await ledger.claim_shards(names, owner="w", now=0, lease_seconds=9)
+            assert [(each.batch_id, each.index, each.batch_queued) for each in shards] == [("batch-0", 0, False)]
+            assert await ledger.claim_shards(names, owner="w", now=0, lease_seconds=9) == []
 
         run(story)
 
-    def test_only_the_named_deployments_are_claimed(self, run: Any) -> None:
-        """A worker gets no shard of a deployment that it does not serve."""
+    def test_news_of_shards_are_numbered(self, run: Any) -> None:
+        """Whoever knows a number hears of those batches only that have got shards to claim since."""
+
+        async def story(ledger: Ledger) -> None:
+            assert await ledger.queued_batches("d", after=0) == []
+            await started(ledger, 0, shards=(1, 1))
+            await started(ledger, 1, shards=(4,))
+            first, second = await ledger.queued_batches("d", after=0)
+            assert (first.batch_id, first.left, first.lines, first.since) == ("batch-0", 2.0, 2, 1_100)
+            assert second.batch_id == "batch-1"
+            assert [each.batch_id for each in await ledger.queued_batches("d", after=first.number)] == ["batch-1"]
+            assert [each.batch_id for each in await ledger.queued_batches("d", after=0, limit=1)] == ["batch-0"]
+            assert await ledger.queued_batches("d", after=second.number) == []
+            shard = await claimed(ledger)
+            await ledger.commit_segments([segment(shard, 0)], now=1, lease_seconds=9)
+            assert await ledger.queued_batches("d", after=second.number) == [], "a claim is no news"
+            await ledger.release_shard("batch-0", 0, epoch=1)
+            (again,) = await ledger.queued_batches("d", after=second.number)
+            assert (again.batch_id, again.left, again.lines) == ("batch-0", 1.0, 1)
+            assert again.number > second.number
+            await ledger.request_cancel("batch-0", now=2)
+            assert await ledger.queued_batches("d", after=second.number) == []
+
+        run(story)
+
+    def test_each_deployment_has_news_of_its_own(self, run: Any) -> None:
+        """A worker hears of no batch of a deployment that it does not serve."""
 
         async def story(ledger: Ledger) -> None:
             await started(ledger)
-            assert await ledger.claim_shard(["other"], owner="w", now=0, lease_seconds=1) is None
-            assert await ledger.claim_shard(["other", "d"], owner="w", now=0, lease_seconds=1) is not None
+            assert await ledger.queued_batches("other", after=0) == []
+            assert len(await ledger.queued_batches("d", after=0)) == 1
 
         run(story)
 
@@ -415,21 +449,6 @@ class LedgerContract:
 
         run(story)
 
-    def test_batches_can_be_passed_over(self, run: Any) -> None:
-        """The next shard of another batch is claimed; when there is none, none is."""
-
-        async def story(ledger: Ledger) -> None:
-            await started(ledger, 0, shards=(1, 1))
-            await started(ledger, 1, shards=(1,))
-            shard = await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9, skip=["batch-0"])
-            assert shard is not None
-            assert shard.batch_id == "batch-1"
-            passed = ["batch-0", "batch-1", "it's gone"]
-            assert await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9, skip=passed) is None
-            assert (await claimed(ledger)).batch_id == "batch-0"
-
-        run(story)
-
     def test_the_dead_are_known_by_name(self, run: Any) -> None:
         """After a restart the leases of all others go back at once."""
 
@@ -467,7 +486,7 @@ class LedgerContract:
             await started(ledger, shards=(2, 1))
             shard = await claimed(ledger)
             await ledger.request_cancel("batch-0", now=7)
-            assert await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=1) is None
+            assert await claim(ledger, "d", owner="w", now=0, seconds=1) is None
             (state,) = await ledger.renew_leases([("batch-0", 0, 1)], now=1, lease_seconds=10)
             assert (state.stop, state.expired) == (True, False)
             assert await ledger.begin_finalizing(now=8) is None

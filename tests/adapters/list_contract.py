@@ -27,6 +27,7 @@ from slackwater.core.watching.listing import (
     Ordering,
 )
 from slackwater.ports import Ledger, NewShard
+from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, segment
 
 ENDPOINTS = ("/chat/completions", "/v1/chat/completions", "/v1/embeddings")
@@ -50,7 +51,7 @@ async def travelled(ledger: Ledger, number: int, end: Status, *, moments: list[i
         await ledger.request_cancel(new.id, now=moments.pop(0))
     if end is Status.COMPLETED:
         await ledger.rank_shards(new.id, [0.0])
-        claimed = await ledger.claim_shard([deployment], owner="w", now=0, lease_seconds=9)
+        claimed = await claim(ledger, deployment, owner="w", now=0, seconds=9)
         assert claimed is not None
         await ledger.commit_segments([segment(claimed, 0)], now=0, lease_seconds=9)
         await ledger.finish_shard(new.id, 0, epoch=claimed.epoch)

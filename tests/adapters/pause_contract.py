@@ -5,6 +5,7 @@ from typing import Any
 from slackwater.core.batch import Status
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.ports import Ledger
+from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 
 
@@ -52,7 +53,7 @@ class PauseContract:
             assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
             assert await ledger.release_shard("batch-0", 0, epoch=shard.epoch)
             assert (await claimed(ledger)).batch_id == "batch-1"
-            assert await ledger.claim_shard(["d"], owner="w", now=0.0, lease_seconds=10.0) is None
+            assert await claim(ledger, "d", owner="w", now=0.0, seconds=10.0) is None
             # A lease that is lost, or whose owner has died, does not bring it back either.
             assert await ledger.resume(Target.BATCH, "batch-0") == pause_of()
             again = await claimed(ledger)
@@ -60,24 +61,22 @@ class PauseContract:
             await ledger.pause(pause_of())
             assert await ledger.release_leases(now=2.0, dead_owners_except="") == 2
             assert (await claimed(ledger)).batch_id == "batch-1"
-            assert await ledger.claim_shard(["d"], owner="w", now=0.0, lease_seconds=10.0) is None
+            assert await claim(ledger, "d", owner="w", now=0.0, seconds=10.0) is None
 
         run(story)
 
-    def test_a_batch_that_goes_on_takes_turns_from_now_on(self, run: Any) -> None:
-        """It does not make up for the turns that others had while it was paused."""
+    def test_a_batch_that_goes_on_is_news(self, run: Any) -> None:
+        """Whoever claims hears that it has shards again, and of nothing while it is paused."""
 
         async def story(ledger: Ledger) -> None:
             await started(ledger, 0, shards=(1, 1, 1))
+            [before] = await ledger.queued_batches("d", after=0)
             await ledger.pause(pause_of())
-            await started(ledger, 1, shards=(1,) * 6)
-            for _ in range(3):
-                shard = await claimed(ledger)
-                await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0)
-                await ledger.finish_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+            assert await ledger.claim_shards(["batch-0"], owner="w", now=0.0, lease_seconds=10.0) == []
+            assert await ledger.queued_batches("d", after=before.number) == []
             await ledger.resume(Target.BATCH, "batch-0")
-            order = [(await claimed(ledger)).batch_id for _ in range(6)]
-            assert order == ["batch-0", "batch-1"] * 3
+            [again] = await ledger.queued_batches("d", after=before.number)
+            assert (again.batch_id, again.lines) == ("batch-0", 3)
 
         run(story)
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.batch import TERMINAL, Batch, Policies, Status, WindowElapsed
 from slackwater.ports import Ledger, NewShard, Shard
+from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, segment
 
 NAMES = ("red", "blue")
@@ -101,9 +102,7 @@ class QuotaMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), end=st.sampled_from(("finished", "given back", "kept")))
     def work(self, name: str, end: str) -> None:
         """A shard is done, given back, or kept until its lease is over."""
-        shard: Shard | None = self.runner.run(
-            self.ledger.claim_shard([name], owner="w", now=0.0, lease_seconds=float(LONG))
-        )
+        shard: Shard | None = self.runner.run(claim(self.ledger, name, owner="w", now=0.0, seconds=float(LONG)))
         if shard is None:
             return
         if end == "kept":

@@ -29,10 +29,10 @@ POLLED: dict[str, tuple[str, ...]] = {
     "deployment_load": ("USE TEMP B-TREE FOR GROUP BY",),  # of four rows
     "remove_deployment": ALONE,
     "unranked": ALONE,
-    "virtual_time": ALONE,
+    "queued_batches": ALONE,
     "mark_ranked": ALONE,
     "rank_shard": ALONE,
-    "claim_shard": ("SCAN json_each",),  # the few batches that are held back
+    "claim_shard": ALONE,
     "renew_lease": ALONE,
     "held_shard": ALONE,
     "mark_done": ALONE,
@@ -106,7 +106,7 @@ NOT_POLLED = {
         "mark_paused",
         "pause_shards",
     ),
-    *("first_paused_rank", "shift_paused", "resume_shards", "engine_minutes", "pause_readings"),
+    *("resume_shards", "engine_minutes", "pause_readings"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 
@@ -149,7 +149,7 @@ def test_nothing_is_walked_or_sorted(database: sqlite3.Connection, name: str) ->
         ("waiting", "COVERING INDEX batch_waiting"),
         ("lost_leases", "shard_lease"),
         ("claim_shard", "shard_to_claim"),
-        ("virtual_time", "shard_served"),
+        ("queued_batches", "batch_queued"),
         ("open_batches", "batch_open"),
         ("blob_in_use", "batch_open_input"),
         ("overdue_deliveries", "webhook_delivery_tried"),
@@ -183,7 +183,8 @@ def test_the_cost_of_looking_does_not_grow() -> None:
             assert await ledger.next_to_validate() is None
             assert await ledger.waiting() == []
             assert await ledger.unranked() == []
-            assert await ledger.claim_shard(["idle"], owner="w", now=0.0, lease_seconds=10.0) is None
+            assert await ledger.queued_batches("d", after=1 << 40) == []
+            assert await ledger.claim_shards(["nobody"], owner="w", now=0.0, lease_seconds=10.0) == []
             assert await ledger.renew_leases([], now=0.0, lease_seconds=10.0) == []
             assert await ledger.begin_finalizing(now=0) is None
             assert await ledger.release_leases(now=0.0) == 0

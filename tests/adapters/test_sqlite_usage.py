@@ -11,6 +11,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import InvalidRequest
 from slackwater.ports import AuditSearch, Ledger
+from tests.adapters.claiming import claim
 from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, entry, results
 from tests.adapters.usage_machine import UsageMachine
 
@@ -68,7 +69,7 @@ def test_too_much_usage_is_refused_in_time(tmp_path: Path) -> None:
         ledger = SqlLedger.open(tmp_path / "l", search_steps=100)
         for number in range(30):
             await accepted(ledger, number, lines=1, price=CHEAP, deployment=f"d{number}")
-            shard = await ledger.claim_shard([f"d{number}"], owner="w", now=0, lease_seconds=9)
+            shard = await claim(ledger, f"d{number}", owner="w", now=0, seconds=9)
             assert shard is not None
             await ledger.commit_segments([results(shard, {0: Usage()})], now=0, lease_seconds=9)
         with pytest.raises(InvalidRequest, match="fewer days"):

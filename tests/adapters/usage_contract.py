@@ -10,6 +10,7 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
 from slackwater.ports import AuditEntry, AuditSearch, BlobRange, FileCounts, Ledger, NewShard, Segment, Shard
+from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, file
 
 DAY = 86_400
@@ -95,7 +96,7 @@ class UsageContract:
             )
             for number, (resource, deployment, price) in enumerate(orders):
                 await accepted(ledger, number, lines=2, price=price, resource=resource, deployment=deployment)
-                shard = await ledger.claim_shard([deployment], owner="w", now=0, lease_seconds=9 * DAY)
+                shard = await claim(ledger, deployment, owner="w", now=0, seconds=9 * DAY)
                 assert shard is not None
                 for day in (0, 1):
                     wrote = results(shard, {day: Usage(input_tokens=10**number)}, model=f"m{number}")
@@ -140,7 +141,7 @@ class UsageContract:
             priced = await accepted(ledger, 0, lines=1, price=DEAR, deployment="d0")
             free = await accepted(ledger, 1, lines=1, price=None, deployment="d1")
             for number in range(2):
-                shard = await ledger.claim_shard([f"d{number}"], owner="w", now=0, lease_seconds=9)
+                shard = await claim(ledger, f"d{number}", owner="w", now=0, seconds=9)
                 assert shard is not None
                 await ledger.commit_segments([results(shard, {0: Usage(output_tokens=7)})], now=0, lease_seconds=9)
             found = await ledger.batch(priced), await ledger.batch(free)
@@ -158,7 +159,7 @@ class UsageContract:
 
         async def story(ledger: Ledger) -> None:
             await accepted(ledger, 0, lines=2, price=CHEAP)
-            shard = await ledger.claim_shard(["d"], owner="w", now=0, lease_seconds=9)
+            shard = await claim(ledger, "d", owner="w", now=0, seconds=9)
             assert shard is not None
             await ledger.commit_segments([results(shard, {0: None, 1: None})], now=0, lease_seconds=9)
             assert await ledger.usage(resource=None, first_day=BEGIN, last_day=END, by=EVERYTHING, limit=9) == []

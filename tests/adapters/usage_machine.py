@@ -9,6 +9,7 @@ from slackwater.core.accounts.cost import UsageEntry, charges, cost_of
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.ports import Ledger, Shard
+from tests.adapters.claiming import claim
 from tests.adapters.usage_contract import BEGIN, CHEAP, DAY, DEAR, END, EVERYTHING, accepted, results
 
 tokens = st.integers(0, 1_000)
@@ -60,7 +61,7 @@ class UsageMachine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         """A worker leases the next shard."""
-        shard = self.runner.run(self.ledger.claim_shard(["d"], owner="w", now=self.now, lease_seconds=10))
+        shard = self.runner.run(claim(self.ledger, "d", owner="w", now=self.now, seconds=10))
         if shard is not None:
             self.leases.append(shard)
 

@@ -74,9 +74,9 @@ def test_a_batch_that_may_wait_is_not_refused() -> None:
     assert [shorten(n) for n in (7, 30_000, 1_500_000, 5_000_000_000)] == ["7", "30K", "1.5M", "5B"]
 
 
-def test_ranks_start_where_the_deployment_is() -> None:
-    """A batch that arrives takes turns with those that run: its first shard is next, its others follow one by one."""
-    assert rank_shards(3, virtual_time=7.0) == [7.0, 8.0, 9.0]
+def test_ranks_are_the_order_of_the_file() -> None:
+    """The shards of a batch are claimed one after the other."""
+    assert rank_shards(3) == [0.0, 1.0, 2.0]
 
 
 def test_the_table_of_moves_is_closed() -> None:

@@ -69,7 +69,8 @@ SENDER_READS = frozenset({"check"})
 POLLS = frozenset(
     {
         "begin_finalizing",
-        "claim_shard",
+        "claim_shards",
+        "queued_batches",
         "elapse_windows",
         "end_overdue_deliveries",
         "expire_uploads",

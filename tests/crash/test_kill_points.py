@@ -25,7 +25,7 @@ CHOSEN = [
         "ledger.accept_batch after 1",
         "ledger.enqueue after 1",
         "ledger.rank_shards after 1",
-        "ledger.claim_shard after 1",
+        "ledger.claim_shards after 1",
         "ledger.reject_batch before 1",
         "ledger.reject_batch after 1",
         "logs.open_log after 1",

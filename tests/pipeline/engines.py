@@ -170,6 +170,8 @@ class Service:
         slots: int = 64,
         cap: int | None = None,
         attempts: int = 5,
+        tenant: str = "",
+        weight: float = 1.0,
         **settings: Any,
     ) -> Worker:
         """A deployment over these engines begins to work."""
@@ -199,6 +201,8 @@ class Service:
             hint=self.hint,
             settings=WorkerSettings(**settings),
             chance=lambda: 0.5,
+            tenant=tenant,
+            weight=weight,
         )
         post = self.posts[deployment] = Post(Deployment(name=deployment, model="m", backends=()), worker)
         post.start()
@@ -244,9 +248,7 @@ class Service:
         )
         await self.ledger.enqueue([batch_id], now=now)
         for waiting in await self.ledger.unranked():
-            await self.ledger.rank_shards(
-                waiting.batch_id, [waiting.virtual_time + index for index in range(waiting.shards)]
-            )
+            await self.ledger.rank_shards(waiting.batch_id, [float(index) for index in range(waiting.shards)])
         self.hint.notify()
         return batch_id
 

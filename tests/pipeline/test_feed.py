@@ -13,7 +13,8 @@ from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import RetryPolicy, Setback, Trial, Verdict
 from slackwater.core.sending.request import Outcome, Reply, Result
-from slackwater.pipeline.sending.engine import Engine
+from slackwater.core.sending.turns import Seat
+from slackwater.pipeline.sending.engine import Engine, Use
 from slackwater.pipeline.sending.feed import KEPT_BYTES, Feed
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.ports import BlobRange, Shard
@@ -292,7 +293,7 @@ def test_a_slowed_batch_stands_in_nobody_s_way() -> None:
         ]
         assert take(feed, door) is None
         assert feed.low, "more of other batches would be welcome"
-        assert feed.unwilling() == ["b"]
+        assert feed.unwilling() == {"b"}
         slowed.succeeded()
         assert len(ids(feed)) == 50
 
@@ -429,7 +430,8 @@ class RandomUse:
         self.cap = chance.choice((1, 2, 10))
         self.door = engine.door(name, "", slots=self.cap)
         self.in_flight = 0
-        self.ready = False
+        self.tenant, self.weight = name, chance.choice((0.5, 1.0, 3.0))
+        self.seat: Seat[Use] | None = None
         self.calm = False
         self.done: list[str] = []
         self.out_max = 0
@@ -438,6 +440,9 @@ class RandomUse:
     @property
     def has_work(self) -> bool:
         return self._feed.has_work
+
+    def cost(self, item: Item) -> float:
+        return 1.0
 
     @property
     def has_suspects(self) -> bool:

@@ -54,12 +54,12 @@ class SlowClaims:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    async def claim_shard(self, *arguments: Any, **named: Any) -> Any:
-        shard = await self._ledger.claim_shard(*arguments, **named)
-        if shard is not None and not self.claimed.is_set():
+    async def claim_shards(self, *arguments: Any, **named: Any) -> Any:
+        shards = await self._ledger.claim_shards(*arguments, **named)
+        if shards and not self.claimed.is_set():
             self.claimed.set()
             await self.go_on.wait()
-        return shard
+        return shards
 
 
 def dispatcher(backend: Silent) -> Dispatcher:

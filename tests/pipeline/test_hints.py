@@ -53,7 +53,7 @@ class Counted:
         method = getattr(self._ledger, name)
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            self.asked[name if name != "claim_shard" else f"claim {arguments[0][0]}"] += 1
+            self.asked[name if name != "queued_batches" else f"claim {arguments[0]}"] += 1
             return await method(*arguments, **named)
 
         return call

@@ -12,6 +12,7 @@ from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUn
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import Worker
+from tests.adapters.claiming import claim
 from tests.pipeline.engines import GOOD, PROBE, Answer, Call, ScriptedEngine, Service, refusal, served
 
 HTML = Reply(200, b"<html>a proxy's page</html>")
@@ -478,7 +479,7 @@ def test_commits_go_on_through_the_grace_time(tmp_path: Path) -> None:
         assert not stopping.done()
         await stopping
         assert 20.9 < service.loop.time() < 21.5
-        assert await service.ledger.claim_shard(["d"], owner="x", now=0, lease_seconds=9), "it is nobody's again"
+        assert await claim(service.ledger, "d", owner="x", now=0, seconds=9), "it is nobody's again"
 
     served(tmp_path, story)
 
@@ -512,10 +513,10 @@ class SlowClaims:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    async def claim_shard(self, *arguments: Any, **named: Any) -> Any:
-        shard = await self._ledger.claim_shard(*arguments, **named)
+    async def claim_shards(self, *arguments: Any, **named: Any) -> Any:
+        shards = await self._ledger.claim_shards(*arguments, **named)
         await asyncio.sleep(self._seconds)
-        return shard
+        return shards
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3.0])
@@ -530,7 +531,7 @@ def test_a_shard_that_is_claimed_while_the_worker_stops(tmp_path: Path, seconds:
         await asyncio.sleep(0.1)
         await service.stop()
         service.ledger = ledger
-        assert await ledger.claim_shard(["d"], owner="x", now=0, lease_seconds=9), "it is nobody's again"
+        assert await claim(ledger, "d", owner="x", now=0, seconds=9), "it is nobody's again"
 
     served(tmp_path, story)
 
@@ -573,7 +574,7 @@ def test_an_input_without_checksums_that_is_damaged(tmp_path: Path, kind: str) -
         assert len(failed) <= {"bytes": 1, "shorter": 20, "gone": 30, "line more": 2, "line less": 2}[kind]
         await service.stop()
         assert all(post.worker.in_flight == 0 for post in service.posts.values())
-        assert await service.ledger.claim_shard(["d"], owner="x", now=0, lease_seconds=9) is None, "all shards are done"
+        assert await claim(service.ledger, "d", owner="x", now=0, seconds=9) is None, "all shards are done"
 
     served(tmp_path, story)
 

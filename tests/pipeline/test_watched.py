@@ -41,7 +41,7 @@ STAGES = {
     "history": "add_engine_minutes",
     "engines": "trim_engine_minutes",
 }
-OF_A_DEPLOYMENT = {"claim": "claim_shard", "commit": "commit_segments", "renew": "renew_leases"}
+OF_A_DEPLOYMENT = {"claim": "queued_batches", "commit": "commit_segments", "renew": "renew_leases"}
 # Watched like the others; they ask nobody while there is nothing to do.
 QUIET = {"deployments", "readiness"}
 

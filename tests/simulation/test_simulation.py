@@ -63,11 +63,12 @@ class Gullible(SqlShards):
 class Forgetful(SqlLedger):
     """A ledger that hands out shards as if nothing of them were journaled."""
 
-    async def claim_shard(self, *arguments: object, **named: object) -> Shard | None:
-        shard = await super().claim_shard(*arguments, **named)  # type: ignore[arg-type]
-        if shard is None:
-            return None
-        return Shard(**{name: getattr(shard, name) for name in shard.__struct_fields__} | {"done": b""})
+    async def claim_shards(self, *arguments: object, **named: object) -> list[Shard]:
+        shards = await super().claim_shards(*arguments, **named)  # type: ignore[arg-type]
+        return [
+            Shard(**{name: getattr(shard, name) for name in shard.__struct_fields__} | {"done": b""})
+            for shard in shards
+        ]
 
 
 class Unfenced(NoEpochCheck):

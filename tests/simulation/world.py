@@ -99,8 +99,9 @@ class World:
         if name == "accept_batch" and result and self.has(Mood.DAMAGE) and self.chance.random() < 0.4:
             self.damaged[arguments[0]] = damage(self.blobs.path(f"files/{arguments[0]}"), self.chance)
             self.healthy.discard(arguments[0])
-        elif name == "claim_shard" and result is not None:
-            self.sending.shard_was_claimed(result.batch_id, result.index, result.epoch)
+        elif name == "claim_shards":
+            for shard in result:
+                self.sending.shard_was_claimed(shard.batch_id, shard.index, shard.epoch)
         elif name == "release_shard" and result:
             self.sending.shard_was_released(arguments[0], arguments[1], named["epoch"])
 

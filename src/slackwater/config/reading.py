@@ -32,6 +32,7 @@ from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.imports import fault_of_host
+from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -271,6 +272,8 @@ def _check_resources(resources: tuple[ResourceConfig, ...], faults: list[str]) -
         if resource.name in names:
             faults.append(f"resource '{resource.name}': the name is used twice; names must be unique")
         names.add(resource.name)
+        if not WEIGHT_MIN <= resource.weight <= WEIGHT_MAX:
+            faults.append(f"resource '{resource.name}': weight must be between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}")
         for host in resource.hosts:
             if host.lower() in hosts:
                 faults.append(f"resource '{resource.name}': the host '{host}' belongs to another resource already")

@@ -227,6 +227,8 @@ class ResourceConfig(Struct, frozen=True, kw_only=True):
     """Host names that stand for this resource, such as `research.batch.example`; its keys work there and nowhere else."""
     region: str = ""
     """Its home region, for the header `x-ms-region`; by default that of the server."""
+    weight: float = 1.0
+    """Its share of an engine that others use at the same time: with 2 it gets twice as many tokens as one with 1."""
 
 
 class ControlPlaneConfig(Struct, frozen=True, kw_only=True):

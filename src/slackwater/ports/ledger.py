@@ -19,6 +19,7 @@ from slackwater.ports.records import (
     OpenBatch,
     OpenBatches,
     PendingImport,
+    QueuedBatch,
     Segment,
     Shard,
     StoredDeployment,
@@ -208,10 +209,17 @@ class Ledger(AccountLedger, EngineLedger, PauseLedger, SessionLedger, WatchingLe
     async def rank_shards(self, batch_id: str, ranks: Sequence[float]) -> None: ...
 
     # Working
-    async def claim_shard(
-        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float, skip: Collection[str] = ()
-    ) -> Shard | None:
-        """Leases the queued shard of the lowest rank, of a batch that is not in `skip`, under a new epoch."""
+    async def queued_batches(self, deployment: str, *, after: int, limit: int = 500) -> list[QueuedBatch]:
+        """Batches of a deployment that have got shards to claim since: those with a number greater than `after`, in order.
+
+        One of which all shards have been claimed meanwhile may be among them.
+        """
+        ...
+
+    async def claim_shards(
+        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
+    ) -> list[Shard]:
+        """Leases the first queued shard of each of these batches, under a new epoch. Those that have none are left out."""
         ...
 
     async def renew_leases(

@@ -52,6 +52,14 @@ class Shard(Struct, frozen=True, kw_only=True):
     done: bytes
     endpoint: str
     deployment: str
+    tokens: int = 0
+    """Input tokens of all of its lines, as validation has estimated them."""
+    batch_left: float = 0.0
+    """Input tokens of the lines of its batch that have no result yet, about."""
+    batch_since: int = 0
+    """When its batch was let in."""
+    batch_queued: bool = False
+    """Whether there are more shards of the batch to claim."""
     batch_created_at: int = 0
     batch_unbegun: bool = False
     """Whether no request of the batch had a result when this was leased."""
@@ -121,7 +129,19 @@ class OpenBatch(Struct, frozen=True, kw_only=True):
     batch_id: str
     deployment: str
     shards: int
-    virtual_time: float
+
+
+class QueuedBatch(Struct, frozen=True, kw_only=True):
+    """A batch that has shards to claim. `number` grows each time that a batch of its deployment gets some."""
+
+    number: int
+    batch_id: str
+    left: float
+    """Input tokens of its lines that have no result yet, about."""
+    lines: int
+    """Those lines."""
+    since: int
+    """When it was let in."""
 
 
 class OpenBatches(Struct, frozen=True, kw_only=True):

@@ -105,6 +105,7 @@ async def open_service(
                     backends=lambda deployment: dispatchers_of(by_key[deployment.key], shared),
                     counter=counter,
                     accept_any=accept_any,
+                    weights={resource.name: resource.weight for resource in config.resources},
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                     assemble=None if accept_any else assembler_of(config, shared),
                 ),

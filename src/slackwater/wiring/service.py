@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from slackwater.core.accounts.price import Price
@@ -96,6 +97,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     accept_any: str | None = None
     """Takes every model name and sends all to that one deployment."""
     price_of: Callable[[str], Price | None] = lambda model: None
+    weights: Mapping[str, float] = msgspec.field(default_factory=dict)
+    """How much of an engine each resource gets beside others; 1 where nothing is said."""
     assemble: Callable[[StoredDeployment], Assembled] | None = None
     """Without it, no deployments are made over the API."""
 
@@ -149,6 +152,8 @@ class Service:
                 chance=chance,
                 finished=hints.finalize.notify,
                 budget=doors.budget,
+                tenant=deployment.resource,
+                weight=offer.weights.get(deployment.resource, 1.0),
             )
         )
         self.pauses = Pauses(ledger, clock, self.fleet, hints)

@@ -109,7 +109,8 @@ class SqlLedger:
     elapse_windows = part(SqlBatches.elapse_windows)
 
     # Working
-    claim_shard = part(SqlShards.claim_shard)
+    queued_batches = part(SqlShards.queued_batches)
+    claim_shards = part(SqlShards.claim_shards)
     renew_leases = part(SqlShards.renew_leases)
     commit_segments = part(SqlShards.commit_segments)
     finish_shard = part(SqlShards.finish_shard)

@@ -64,11 +64,4 @@ class SqlPauses(SqlPart):
         batch = self._sql.one(db, "batch", {"id": batch_id})
         assert batch is not None, "a pause goes with its batch"
         self._sql.run(db, "mark_paused", {"seq": batch["seq"], "paused": 0})
-        first = self._sql.one(db, "first_paused_rank", {"seq": batch["seq"]})
-        assert first is not None, "a minimum always has a row"
-        if first[0] is not None:
-            # Others have had their turns meanwhile; it must not have all of its own at once.
-            now = self._sql.one(db, "virtual_time", {"deployment": batch["deployment"]})
-            assert now is not None, "virtual_time always has a row"
-            self._sql.run(db, "shift_paused", {"seq": batch["seq"], "shift": max(0.0, now[0] - first[0])})
         self._sql.run(db, "resume_shards", {"seq": batch["seq"]})

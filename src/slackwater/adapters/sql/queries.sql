@@ -112,28 +112,27 @@ WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'endin
 -- One that an operator has paused gets its ranks when it goes on.
 SELECT id, deployment, shards FROM batch WHERE stage = 'running' AND ranked = 0 AND paused = 0 ORDER BY seq LIMIT :limit;
 
--- name: virtual_time
--- The rank being served: that of the next shard to be claimed, else of the newest claimed one.
-SELECT COALESCE(
-    (SELECT MIN(rank) FROM shard WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL),
-    (SELECT MAX(rank) FROM shard WHERE deployment = :deployment AND state = 'running'),
-    0.0);
-
 -- name: rank_shard!
 UPDATE shard SET rank = ? WHERE batch_seq = ? AND idx = ?;
 
 -- name: mark_ranked!
 UPDATE batch SET ranked = 1 WHERE seq = :seq;
 
+-- name: queued_batches
+-- Batches of a deployment that have got shards to claim since the number that is known, oldest news first.
+SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, completed + failed AS ended
+FROM batch WHERE deployment = :deployment AND stage = 'running' AND queued_number > :after
+ORDER BY queued_number LIMIT :limit;
+
 -- name: claim_shard
--- The lowest rank of a deployment goes to the caller, under a new epoch.
+-- The first queued shard of a batch goes to the caller, under a new epoch.
 UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
 WHERE (batch_seq, idx) = (
-    SELECT batch_seq, idx FROM shard
-    WHERE deployment = :deployment AND state = 'queued' AND rank IS NOT NULL
-      AND batch_seq NOT IN (SELECT seq FROM batch WHERE id IN (SELECT value FROM json_each(:skip)))
-    ORDER BY rank, batch_seq, idx LIMIT 1)
-RETURNING batch_seq, idx, epoch, offset_, length, lines, done, deployment, checksums;
+    SELECT batch_seq, idx FROM shard WHERE batch_seq = :batch_seq AND state = 'queued' AND rank IS NOT NULL
+    ORDER BY rank, idx LIMIT 1)
+RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deployment, checksums,
+          EXISTS (SELECT 1 FROM shard AS others WHERE others.batch_seq = :batch_seq AND others.state = 'queued'
+                  AND others.rank IS NOT NULL AND others.idx != shard.idx) AS more;
 
 -- name: renew_lease!
 UPDATE shard SET lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
@@ -604,12 +603,6 @@ UPDATE batch SET paused = :paused WHERE seq = :seq;
 
 -- name: pause_shards!
 UPDATE shard SET state = 'paused' WHERE batch_seq = :seq AND state = 'queued';
-
--- name: first_paused_rank
-SELECT MIN(rank) FROM shard WHERE batch_seq = :seq AND state = 'paused';
-
--- name: shift_paused!
-UPDATE shard SET rank = rank + :shift WHERE batch_seq = :seq AND state = 'paused';
 
 -- name: resume_shards!
 UPDATE shard SET state = 'queued' WHERE batch_seq = :seq AND state = 'paused';

@@ -46,7 +46,6 @@ class SqlQueue(SqlPart):
                     batch_id=row["id"],
                     deployment=row["deployment"],
                     shards=row["shards"],
-                    virtual_time=float(self._sql.number(db, "virtual_time", {"deployment": row["deployment"]})),
                 )
                 for row in self._sql.all(db, "unranked", {"limit": UNRANKED_PAGE})
             ]

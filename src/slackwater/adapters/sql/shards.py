@@ -1,15 +1,15 @@
 """The part of the SQL ledger that workers use: claims, leases, segments. Every write is fenced by the shard's epoch."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from slackwater.adapters.sql.base import SqlPart
-from slackwater.adapters.sql.rows import joined, range_record, range_row, text_of
+from slackwater.adapters.sql.rows import joined, range_record, range_row
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts, Stage, Status
-from slackwater.ports import BlobRange, LeaseState, Segment, Shard, UnfinishedShard
+from slackwater.ports import BlobRange, LeaseState, QueuedBatch, Segment, Shard, UnfinishedShard
 
 # A lease is renewed when less than this part of it is left. So a worker that stops dead is known to have done so after this
 # part of a lease at the earliest.
@@ -31,44 +31,71 @@ def _unfinished(row: sqlite3.Row) -> UnfinishedShard:
     )
 
 
+def _since(batch: sqlite3.Row) -> int:
+    """When a batch was let in."""
+    since: int | None = batch["in_progress_at"]
+    return batch["created_at"] if since is None else since
+
+
+def _left(batch: sqlite3.Row, ended: int) -> float:
+    """Input tokens of the lines of a batch that have no result yet, where so many have one."""
+    left: float = batch["enqueued_tokens"] * (batch["total"] - ended) / max(batch["total"], 1)
+    return left
+
+
 class SqlShards(SqlPart):
     """The methods of the port that concern shards."""
 
-    async def claim_shard(
-        self, deployments: Sequence[str], *, owner: str, now: float, lease_seconds: float, skip: Collection[str] = ()
-    ) -> Shard | None:
-        def work(db: sqlite3.Connection) -> Shard | None:
-            for deployment in deployments:
-                row = self._sql.one(
-                    db,
-                    "claim_shard",
-                    {
-                        "deployment": deployment,
-                        "owner": owner,
-                        "lease_until": now + lease_seconds,
-                        "skip": text_of(list(skip)),
-                    },
-                )
-                if row is None:
-                    continue
-                batch = self._sql.one(db, "batch_by_seq", {"seq": row["batch_seq"]})
-                assert batch is not None, "a shard has a batch"
-                return Shard(
-                    batch_id=batch["id"],
-                    index=row["idx"],
-                    epoch=row["epoch"],
-                    places=_places(batch["input_blob"], row),
-                    lines=row["lines"],
-                    done=row["done"],
-                    endpoint=batch["dispatch_endpoint"],
-                    deployment=row["deployment"],
-                    batch_created_at=batch["created_at"],
-                    batch_unbegun=not batch["completed"] + batch["failed"],
-                    checksums=row["checksums"],
-                )
-            return None
+    async def queued_batches(self, deployment: str, *, after: int, limit: int = 500) -> list[QueuedBatch]:
+        values = {"deployment": deployment, "after": after, "limit": limit}
+        rows = await self._sql.database.read(lambda db: self._sql.all(db, "queued_batches", values))
+        return [
+            QueuedBatch(
+                number=row["queued_number"],
+                batch_id=row["id"],
+                left=_left(row, row["ended"]),
+                lines=row["total"] - row["ended"],
+                since=_since(row),
+            )
+            for row in rows
+        ]
+
+    async def claim_shards(
+        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
+    ) -> list[Shard]:
+        def work(db: sqlite3.Connection) -> list[Shard]:
+            claimed = (
+                self._claim(db, batch_id, owner=owner, lease_until=now + lease_seconds) for batch_id in batch_ids
+            )
+            return [shard for shard in claimed if shard is not None]
 
         return await self._sql.write(work)
+
+    def _claim(self, db: sqlite3.Connection, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
+        batch = self._sql.one(db, "batch", {"id": batch_id})
+        if batch is None:
+            return None
+        row = self._sql.one(db, "claim_shard", {"batch_seq": batch["seq"], "owner": owner, "lease_until": lease_until})
+        if row is None:
+            return None
+        ended = batch["completed"] + batch["failed"]
+        return Shard(
+            batch_id=batch["id"],
+            index=row["idx"],
+            epoch=row["epoch"],
+            places=_places(batch["input_blob"], row),
+            lines=row["lines"],
+            tokens=row["tokens"],
+            done=row["done"],
+            endpoint=batch["dispatch_endpoint"],
+            deployment=row["deployment"],
+            batch_left=_left(batch, ended),
+            batch_since=_since(batch),
+            batch_queued=bool(row["more"]),
+            batch_created_at=batch["created_at"],
+            batch_unbegun=not ended,
+            checksums=row["checksums"],
+        )
 
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float

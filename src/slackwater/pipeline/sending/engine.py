@@ -20,6 +20,7 @@ from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
+from slackwater.core.sending.turns import Seat, Turns
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.state_log import StateLog
@@ -47,8 +48,11 @@ class Use(Protocol):
     cap: int
     """How many calls it may have out, whatever the engine could take."""
     in_flight: int
-    ready: bool
-    """Whether it stands in the engine's row. The engine's own mark."""
+    tenant: str
+    """Who pays for its place among others, and by which weight."""
+    weight: float
+    seat: "Seat[Use] | None"
+    """Its place in the engine's order, as long as it is attached. The engine's own."""
 
     def take(self, now: float) -> Item | None:
         """The next request to go, or None while there is none."""
@@ -71,6 +75,10 @@ class Use(Protocol):
     @property
     def name(self) -> str:
         """The backend, for people."""
+        ...
+
+    def cost(self, item: Item) -> float:
+        """About how many tokens a request will cost."""
         ...
 
     async def run(self, item: Item, lane: "asyncio.Task[None]", now: float) -> None:
@@ -97,7 +105,8 @@ class Engine:
         self._doors: dict[tuple[str, str], Door] = {}
         self._lanes: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._row: deque[Use] = deque()
+        self.turns: Turns[Use] = Turns()
+        """Whose turn it is among those who may have something to send."""
         self._watcher: asyncio.Task[None] | None = None
         self.failures = 0
         """Looks at what is shut that went wrong, in a row."""
@@ -149,6 +158,7 @@ class Engine:
     def attach(self, use: Use) -> None:
         """A backend of a deployment begins to work."""
         self.uses.append(use)
+        use.seat = self.turns.seat(use, use.tenant, weight=use.weight)
         self._count_slots()
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(), name=f"engine {self.name}")
@@ -158,9 +168,9 @@ class Engine:
         """It has ended. The last one takes the lanes with it."""
         self.uses.remove(use)
         self._count_slots()
-        if use.ready:
-            use.ready = False
-            self._row.remove(use)
+        if use.seat is not None:
+            self.turns.rest(use.seat)
+            use.seat = None
         if self.uses:
             return
         tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
@@ -177,9 +187,8 @@ class Engine:
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
-        if not use.ready:
-            use.ready = True
-            self._row.append(use)
+        if use.seat is not None:
+            self.turns.ready(use.seat)
         self._call_lane()
 
     def _call_lane(self) -> None:
@@ -220,7 +229,7 @@ class Engine:
                 await waiter
                 continue
             use, item = found
-            if self._row and (self._idle or len(self._lanes) < self.slots):
+            if (self._idle or len(self._lanes) < self.slots) and self.turns:
                 # There may be more: each lane that finds something calls the next.
                 self._call_lane()
             use.in_flight += 1
@@ -230,9 +239,9 @@ class Engine:
                 use.in_flight -= 1
                 if item is self._alone:
                     self._alone_ended(item)
-            if not use.ready and use in self.uses:
-                use.ready = True
-                self._row.append(use)
+            seat = use.seat
+            if seat is not None and not seat.ready:
+                self.turns.ready(seat)
             # A lane that waits must not keep a large body alive.
             del found, item
 
@@ -247,18 +256,17 @@ class Engine:
                 suspect = self._next_suspect(now)
                 if suspect is not None or self._alone_since:
                     return suspect
-        row = self._row
-        while row:
-            use = row[0]
+        turns = self.turns
+        while (seat := turns.next()) is not None:
+            use = seat.of
             door = use.door
             if use.in_flight < use.cap and door.admits(now) and (item := use.take(now)) is not None:
-                if len(row) > 1:
-                    row.rotate(-1)
+                # What it really costs is known when it is answered.
+                turns.took(seat, use.cost(item) if turns.shared else 0.0)
                 if door.probe_lines:
                     door.probe_lines -= 1
                 return use, item
-            row.popleft()
-            use.ready = False
+            turns.rest(seat)
         # Where the others have nothing to send, suspects need not wait for the end of their turn.
         return self._next_suspect(now) if self._suspicious else None
 
@@ -382,10 +390,10 @@ class Engine:
         if not self.reach.listens:
             return
         for use in self.uses:
-            if not use.ready and use.has_work and use.door.admits(now):
-                use.ready = True
-                self._row.append(use)
-        if self._row:
+            seat = use.seat
+            if seat is not None and not seat.ready and use.has_work and use.door.admits(now):
+                self.turns.ready(seat)
+        if self.turns:
             self._call_lane()
 
     async def _watch(self) -> None:

@@ -15,6 +15,7 @@ from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import HOLD_SECONDS, RetryPolicy, Verdict
+from slackwater.pipeline.sending.fresh_lines import FreshLines
 from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.ports import Clock
 
@@ -53,11 +54,14 @@ class Feed:
         ended: Callable[[Item, Verdict], None] = lambda item, verdict: None,
         wake: Callable[[], None] = lambda: None,
         settle: Callable[[Door], None] = lambda door: None,
+        low: Callable[[], None] = lambda: None,
+        wanted: int = 1,
         budget: Budget | None = None,
     ) -> None:
         """`ended` is told of lines that end without another call; `wake` that there may be something to take; `settle`
-        that a line waits for a request of ours through a door. Bodies that are out and open shards are counted in the
-        `budget`, which holds up none of them: they have bounds of their own.
+        that a line waits for a request of ours through a door; `low` that fewer than `wanted` lines are left that may be
+        taken. Bodies that are out and open shards are counted in the `budget`, which holds up none of them: they have
+        bounds of their own.
         """
         self._clock = clock
         self._bytes_max = bytes_max
@@ -68,7 +72,9 @@ class Feed:
         self._settle = settle
         self._shards_held = 0
         (budget or Budget()).watch(self)
-        self._leases: deque[Lease] = deque()
+        self.fresh = FreshLines(wanted=wanted, begins=self._begins, unreadable=self._unreadable, low=low)
+        """Lines that have not been tried yet."""
+        self._taker: Taker | None = None
         self._open: set[Lease] = set()
         # When, in which order, and what.
         self._waiting: list[tuple[float, int, Item]] = []
@@ -77,8 +83,6 @@ class Feed:
         self._suspects: deque[Item] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._low: asyncio.Event = asyncio.Event()
-        self._low.set()
         self.closed = False
         self.paused = False
         self.held = False
@@ -89,28 +93,17 @@ class Feed:
     @property
     def low(self) -> bool:
         """Whether the open shards run out: time to claim another."""
-        return self._willing() < 2
+        return self.fresh.low
 
-    def _willing(self) -> int:
-        """Open shards of batches that are not held back."""
-        now = self._clock.monotonic()
-        return sum(1 for lease in self._leases if not lease.circuit.holds_back(now))
-
-    async def wait_low(self) -> None:
-        """Returns when another shard would be welcome."""
-        while not self.low and not self.closed:
-            self._low.clear()
-            await self._low.wait()
-
-    def unwilling(self) -> list[str]:
+    def unwilling(self) -> set[str]:
         """Batches of which no further shard would be welcome."""
         now = self._clock.monotonic()
-        return sorted({lease.shard.batch_id for lease in self._leases if lease.circuit.holds_back(now)})
+        return {lease.shard.batch_id for lease in self._open if lease.circuit.holds_back(now)}
 
     def add(self, lease: Lease) -> None:
         """Opens a shard for the lanes."""
-        self._leases.append(lease)
         self._open.add(lease)
+        self.fresh.add(lease)
         self._shards_held += lease.held
         self._make_room()
         self._wake()
@@ -142,7 +135,7 @@ class Feed:
     @property
     def has_work(self) -> bool:
         """Whether anything waits to be sent. Not what is held: nobody is asked a question for its sake."""
-        return not self.held and bool(self._leases or self._waiting or self._due or self._suspects)
+        return not self.held and bool(self.fresh or self._waiting or self._due or self._suspects)
 
     @property
     def has_suspects(self) -> bool:
@@ -156,22 +149,22 @@ class Feed:
         if self._waiting or self._due or not taker.door.open:
             item = self._take_any(taker, now)
         else:
-            item = self._take_fresh(taker, now) if self._leases else None
+            # Who takes matters only where something is noted of a batch.
+            self._taker = taker
+            item = self.fresh.take()
         if item is not None:
             self._bytes += item.size
         return item
 
     def _take_any(self, taker: Taker, now: float) -> Item | None:
+        self._taker = taker
         item = None
-        if self._leases and taker.door.shut:
-            # A shut door is tried with different things: a line that has not failed yet, each time of another shard.
-            item = self._take_fresh(taker, now)
-            self._leases.rotate(-1)
+        if taker.door.shut:
+            # A line that has not failed yet, each time of another batch.
+            item = self.fresh.take_varied()
         if item is None and (self._waiting or self._due):
             item = self._take_due(taker, now)
-        if item is None and self._leases:
-            item = self._take_fresh(taker, now)
-        return item
+        return self.fresh.take() if item is None else item
 
     def take_suspect(self) -> Item | None:
         """The next line that is to go alone."""
@@ -233,32 +226,20 @@ class Feed:
 
     def _admits(self, taker: Taker, circuit: Circuit, now: float) -> bool:
         """Whether a line of a batch may be sent now."""
-        if circuit.trying and circuit.in_flight and any(lease.circuit is not circuit for lease in self._leases):
+        if circuit.trying and circuit.in_flight and self.fresh.besides(circuit):
             return False
         return not circuit.holds_back(now) or taker.admits(circuit, now)
 
-    def _take_fresh(self, taker: Taker, now: float) -> Item | None:
-        leases, refused = self._leases, 0
-        while refused < len(leases):
-            lease = leases[0]
-            circuit = lease.circuit
-            if lease.cause is None:
-                if circuit.noted and not (self._admits(taker, circuit, now) and circuit.begins):
-                    # It keeps its place among those that are not willing either; the next one may be.
-                    leases.rotate(-1)
-                    refused += 1
-                    self._wake_in(SLOWED_SECONDS)
-                    self._low.set()
-                    continue
-                item = lease.next_item()
-                if item is not None and item.request is not None:
-                    return item
-                if item is not None:
-                    self._ended(item, Verdict.UNREADABLE)
-                    continue
-            leases.popleft()
-            self._low.set()
-        return None
+    def _begins(self, circuit: Circuit) -> bool:
+        """Whether a batch of which something is noted may have another line out that has not been tried yet."""
+        assert self._taker is not None, "somebody takes"
+        if self._admits(self._taker, circuit, self._clock.monotonic()) and circuit.begins:
+            return True
+        self._wake_in(SLOWED_SECONDS)
+        return False
+
+    def _unreadable(self, item: Item) -> None:
+        self._ended(item, Verdict.UNREADABLE)
 
     def give_back(self, item: Item) -> None:
         """The call for this item is over, whatever came of it."""
@@ -302,6 +283,7 @@ class Feed:
 
     def _timed(self) -> None:
         self._timer = None
+        self.fresh.look_again()
         # Whoever takes what is due sets the timer for what is not.
         self._wake()
 
@@ -322,7 +304,6 @@ class Feed:
     def shut(self) -> None:
         """Nothing more is handed out."""
         self.closed = True
-        self._low.set()
 
     def hold(self, *, held: bool) -> None:
         """Whether an operator has paused the deployment."""

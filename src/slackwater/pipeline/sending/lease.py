@@ -43,6 +43,7 @@ class Lease:
         "exhausted",
         "in_flight",
         "keeps",
+        "line_tokens",
         "path",
         "shard",
         "size",
@@ -61,6 +62,8 @@ class Lease:
         """That of its batch."""
         self.writer = LineWriter(shard_digest(shard.batch_id, shard.index))
         self.size = len(data)
+        self.line_tokens = shard.tokens / shard.lines if shard.lines else 0.0
+        """Tokens of one of its lines, on average."""
         self._data: bytes | None = data
         self._at = 0
         self._next = 0
@@ -79,6 +82,11 @@ class Lease:
     def complete(self) -> bool:
         """Whether every line of the shard is journaled."""
         return self.committed == self.shard.lines
+
+    @property
+    def unread(self) -> int:
+        """Lines that nobody has taken yet, about: those that are journaled already may be among them."""
+        return 0 if self.exhausted or self.cause is not None else self._lines - self._next
 
     @property
     def lines_seen(self) -> int:

@@ -1,4 +1,4 @@
-"""Writes the order in which workers claim shards. Before: enqueuer. After: worker."""
+"""Writes the order in which workers claim the shards of a batch. Before: enqueuer. After: worker."""
 
 from collections.abc import Callable
 
@@ -19,6 +19,6 @@ class Scheduler:
         """Ranks every batch that has none."""
         batches = await self._ledger.unranked()
         for batch in batches:
-            await self._ledger.rank_shards(batch.batch_id, rank_shards(batch.shards, virtual_time=batch.virtual_time))
+            await self._ledger.rank_shards(batch.batch_id, rank_shards(batch.shards))
             self._wake(batch.deployment)
         return Pace.BUSY if batches else Pace.IDLE

@@ -15,9 +15,11 @@ from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
 from slackwater.core.sending.request import Result
 from slackwater.core.sending.rereading import Rereading
+from slackwater.core.sending.turns import Seat
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
+from slackwater.pipeline.sending.engine import Use
 from slackwater.pipeline.sending.feed import Feed
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
@@ -42,13 +44,19 @@ class BackendUse:
         chance: Callable[[], float],
         keep: Callable[[Lease, Result], None],
         open_elsewhere: Callable[[Door], Sequence[Door]],
+        tenant: str = "",
+        weight: float = 1.0,
     ) -> None:
-        """`keep` takes results; `open_elsewhere` gives the other doors of the deployment that are open."""
+        """`keep` takes results; `open_elsewhere` gives the other doors of the deployment that are open; `tenant` shares
+        engines with others by its `weight`.
+        """
         self.dispatcher = dispatcher
         self.door = dispatcher.door
         self.cap = dispatcher.concurrency
         self.in_flight = 0
-        self.ready = False
+        self.tenant = tenant
+        self.weight = weight
+        self.seat: Seat[Use] | None = None
         self._deployment = deployment
         self._feed = feed
         self._blobs = blobs
@@ -57,6 +65,7 @@ class BackendUse:
         self._keep = keep
         self._open_elsewhere = open_elsewhere
         self._attempt = dispatcher.attempt
+        self._turns = dispatcher.engine.turns
         self._traced = dispatcher.traced
         self.take: Callable[[float], Item | None] = partial(feed.take, self)
         """The next request to go at a moment, or None while there is none."""
@@ -89,6 +98,12 @@ class BackendUse:
     def take_suspect(self) -> Item | None:
         """The next request that is to go alone."""
         return self._feed.take_suspect()
+
+    def cost(self, item: Item) -> float:
+        """About how many tokens a request will cost: as many as those before it, or a quarter of its bytes."""
+        meter = self.dispatcher.meter
+        answered = meter.outcomes["success"]
+        return meter.tokens / answered if answered else item.size / 4
 
     async def probe(self) -> tuple[Evidence, bool] | None:
         """Sends a request of our own."""
@@ -128,6 +143,8 @@ class BackendUse:
         if type(outcome) is Result:
             if circuit.streak and outcome.completed:
                 circuit.succeeded()
+            if self._turns.shared and (usage := outcome.usage) is not None and self.seat is not None:
+                self._turns.spent(self.seat, usage.input_tokens + usage.output_tokens - self.cost(item))
             if lease.cause is None or lease.cause is not Cause.FENCED:
                 self._keep(lease, outcome)
         elif lease.cause is None:

@@ -19,6 +19,7 @@ from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy, Verdict
 from slackwater.core.sending.request import Result
 from slackwater.pipeline.loops import Hint, Loop, Pace
+from slackwater.pipeline.sending.claims import Claims
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Feed
@@ -68,11 +69,13 @@ class Worker:
         finished: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
         budget: Budget | None = None,
+        tenant: str = "",
+        weight: float = 1.0,
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
 
         `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
-        `budget` is that of the whole process.
+        `budget` is that of the whole process. `tenant` shares engines with others by its `weight`.
         """
         self.deployment = deployment
         self.dispatchers = dispatchers
@@ -90,8 +93,11 @@ class Worker:
             ended=self._ended,
             wake=self._wake,
             settle=self._look_behind,
+            low=hint.notify,
+            wanted=2 * sum(dispatcher.concurrency for dispatcher in dispatchers),
             budget=budget,
         )
+        self._claims = Claims(deployment, ledger, self._feed)
         self._journal = Journal(
             ledger,
             blobs,
@@ -111,6 +117,8 @@ class Worker:
                 chance=chance,
                 keep=self._keep,
                 open_elsewhere=self._open_elsewhere,
+                tenant=tenant,
+                weight=weight,
             )
             for dispatcher in dispatchers
         ]
@@ -186,8 +194,7 @@ class Worker:
     # Claims
 
     async def claim(self) -> Pace:
-        """Leases the next shard once the open ones run out."""
-        await self._feed.wait_low()
+        """Leases the next shards as the open ones run out, and those of a batch whose turn comes before them."""
         if self._feed.closed or self._feed.held:
             return Pace.IDLE
         self._claiming = True
@@ -198,39 +205,43 @@ class Worker:
             self._claiming = False
 
     async def _claim(self) -> Pace:
-        now = self._clock.monotonic()
+        await self._claims.learn()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        skip = {*self._feed.unwilling(), *self._reader.waiting(now)}
-        shard = await self._ledger.claim_shard(
-            [self.deployment],
-            owner=self._owner,
-            now=self._clock.now(),
-            lease_seconds=self._settings.lease_seconds,
-            skip=sorted(skip),
-        )
-        if shard is None:
+        picked = self._claims.next({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
+        if not picked:
             return Pace.IDLE
-        lease = await self._read(shard)
-        if lease is None:
-            return Pace.BUSY
-        if shard.batch_id in self._paused_meanwhile:
-            self._feed.close(lease)
-            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
-            return Pace.BUSY
-        self._leases.append(lease)
-        self._feed.add(lease)
+        shards = await self._ledger.claim_shards(
+            picked, owner=self._owner, now=self._clock.now(), lease_seconds=self._settings.lease_seconds
+        )
+        self._claims.claimed(picked, shards)
+        while shards:
+            try:
+                await self._open(shards[0])
+            except BaseException:
+                for shard in shards:
+                    await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+                raise
+            shards = shards[1:]
         return Pace.BUSY
 
+    async def _open(self, shard: Shard) -> None:
+        """Gives the lines of a shard to the lanes, or the shard back."""
+        lease = await self._read(shard)
+        if lease is None:
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+        elif shard.batch_id in self._paused_meanwhile:
+            self._feed.close(lease)
+            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+        else:
+            self._leases.append(lease)
+            self._feed.add(lease)
+
     async def _read(self, shard: Shard) -> Lease | None:
-        """The shard with its lines. None: they could not be read, and it is given back to be tried later."""
+        """The shard with its lines. None: they could not be read, and it is to be tried later."""
         try:
             data, salvaged = await self._reader.read(shard)
         except OSError:
-            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             return None
-        except BaseException:
-            await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
-            raise
         return Lease(shard, data, self._circuits.setdefault(shard.batch_id, Circuit()), keeps=salvaged)
 
     # Results
