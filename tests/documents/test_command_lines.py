@@ -172,7 +172,11 @@ def test_the_list_of_the_others_is_true() -> None:
 
 def test_command_line(world: World) -> None:
     """docs/command-line.md, from top to bottom: at its end every file that it speaks of is there and whole."""
-    printed = walk(world, "docs/command-line.md", {"http://127.0.0.1:8080": world.url, "the-key-you-were-given": KEY})
+    submit, pause = "batches submit questions.jsonl --deployment", 'slackwater batches pause "$BATCH"'
+    # One that is to be paused must not have ended by then.
+    stuck = {f"{submit} slow-batch)\n{pause}": f"{submit} stuck-batch)\n{pause}"}
+    known = {"http://127.0.0.1:8080": world.url, "the-key-you-were-given": KEY}
+    printed = walk(world, "docs/command-line.md", known | stuck)
     assert "llama-batch" in printed
     for name in ("answers.jsonl", "nightly.jsonl", "rest.jsonl"):
         assert len((world.directory / name).read_bytes().splitlines()) == 12, name
