@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from slackwater.core.batch import BEGIN, MOMENT, MOVES, TERMINAL, Batch, Event, Move, Policies, Stage, Status, move
 from slackwater.core.quota.enqueued import admit, refusal, shorten
 from slackwater.core.sending.deployment import Deployment, WhenFull
-from slackwater.core.sending.scheduling import rank_shards
+from slackwater.core.sending.scheduling import rank_shards, shard_bytes
 
 
 def batch(tokens: int) -> Batch:
@@ -72,6 +72,13 @@ def test_a_batch_that_may_wait_is_not_refused() -> None:
     assert "limit of 30K for the deployment 'd'" in error.message
     assert "about 1.5M tokens" in error.message
     assert [shorten(n) for n in (7, 30_000, 1_500_000, 5_000_000_000)] == ["7", "30K", "1.5M", "5B"]
+
+
+def test_a_shard_is_the_work_of_a_while() -> None:
+    """Half a minute of what the backends were seen to do, within bounds; nothing known: the largest."""
+    assert shard_bytes(0.0) == shard_bytes(1e9) == 1 << 20
+    assert shard_bytes(2_000.0) == 240_000
+    assert shard_bytes(1.0) == 1 << 16
 
 
 def test_ranks_are_the_order_of_the_file() -> None:

@@ -17,6 +17,7 @@ from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.scheduling import shard_bytes
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
@@ -175,6 +176,9 @@ class Service:
             accept_any=offer.accept_any,
             limits=settings.input,
             shard_lines_max=settings.shard_lines_max,
+            shard_bytes_of=lambda batch: shard_bytes(
+                self.fleet.tokens_per_second(batch.deployment or "", now=clock.monotonic())
+            ),
             price_of=offer.price_of,
             allowance=self.spare.allowance,
             tracing=doors.tracing,

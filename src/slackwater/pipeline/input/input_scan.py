@@ -14,10 +14,10 @@ from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.tokens import TokenCounter, TokenSample, shares
 from slackwater.core.input.validation import InputChecker
 from slackwater.core.sending.checksums import checksum_of, packed
+from slackwater.core.sending.scheduling import SHARD_BYTES_MAX
 from slackwater.ports import BlobStore, NewShard
 
 SHARD_LINES_MAX = 1000
-SHARD_BYTES_MAX = 1 << 20
 # How deeply a line may be nested is what the parser can follow, and that depends on how deep the stack is already. A line
 # that is accepted here will be parsed again wherever it goes, so there must be levels to spare that nobody else has.
 #

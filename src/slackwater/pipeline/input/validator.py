@@ -18,6 +18,7 @@ from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
 from slackwater.core.sending.deployment import Capabilities, Deployment
 from slackwater.core.sending.rereading import Rereading
+from slackwater.core.sending.scheduling import SHARD_BYTES_MAX
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, scan_input
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Clock, Ledger, Offload, Span, SpanKind, Tracing
@@ -43,12 +44,14 @@ class Validator:
         accept_any: str | None = None,
         limits: InputLimits = USUAL_LIMITS,
         shard_lines_max: int = SHARD_LINES_MAX,
+        shard_bytes_of: Callable[[Batch], int] = lambda batch: SHARD_BYTES_MAX,
         price_of: Callable[[str], Price | None] = lambda model: None,
         allowance: Callable[[Deployment], Awaitable[Allowance]] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
 
+        `shard_bytes_of` says how large the shards of a batch are to be: the work of a while.
         `price_of` says what a model costs now; a batch keeps the price at which it was accepted.
         `allowance` says what a deployment may hold now; without it, that is its limit. `counter` may be one per tokenizer.
         """
@@ -61,6 +64,7 @@ class Validator:
         self._accept_any = accept_any
         self._limits = limits
         self._shard_lines_max = shard_lines_max
+        self._shard_bytes_of = shard_bytes_of
         self._price_of = price_of
         self._allowance = allowance
         self._tracing = tracing
@@ -102,7 +106,7 @@ class Validator:
         deployments = self._deployments_of(batch)
         try:
             scan = await self._offload.run(
-                partial(scan_input, shard_lines_max=self._shard_lines_max),
+                partial(scan_input, shard_lines_max=self._shard_lines_max, shard_bytes_max=self._shard_bytes_of(batch)),
                 self._blobs,
                 batch.input_blob,
                 self._rules(batch, deployments),
