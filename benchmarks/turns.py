@@ -162,8 +162,8 @@ def tenants(seconds: int = 180) -> list[tuple[object, ...]]:
         scratch = Path(folder)
         with shared(scratch, engines) as services:
             for number, latency in enumerate(LATENCIES):
-                # Two of them last longer than the measuring, even if nine tenants had nothing.
-                lines(scratch / f"long{number}", int(600 / latency), f"d{number}")
+                # Two of them last longer than validating and measuring together.
+                lines(scratch / f"long{number}", int(300 / latency), f"d{number}")
                 lines(scratch / f"short{number}", 20, f"d{number}")
             files = {
                 (name, kind, number): each.upload(scratch / f"{kind}{number}")
@@ -173,9 +173,15 @@ def tenants(seconds: int = 180) -> list[tuple[object, ...]]:
             }
             # 27 batches each for nine tenants, so that all of them have something on every engine for the whole time, and
             # the tenth with its thousand.
-            for name, each in services.items():
-                for number in range(27):
-                    each.create(files[name, "long" if number < 10 else "short", number % 5])
+            created = [
+                (each, each.create(files[name, "long" if number < 10 else "short", number % 5]))
+                for number in range(27)
+                for name, each in services.items()
+            ]
+            # Who has not been validated has no turn yet.
+            for each, batch_id in created:
+                while each.call("GET", f"/batches/{batch_id}")["status"] == "validating":
+                    time.sleep(0.2)
             flood = services["t9"]
             threading.Thread(
                 target=lambda: [flood.create(files["t9", "short", number % 5]) for number in range(1_000)], daemon=True

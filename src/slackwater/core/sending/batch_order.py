@@ -40,7 +40,8 @@ class BatchOrder(Generic[T]):
         # Entries of batches that rest stay until they come up; they count again if the batch is ready by then.
         self._by_left: list[tuple[float, int, Place[T]]] = []
         self._by_age: list[tuple[float, int, Place[T]]] = []
-        self._only: Place[T] | None = None
+        self.only: Place[T] | None = None
+        """The one that is ready, while there is only one."""
         self._ready: dict[Place[T], None] = {}
         self._served = 0
 
@@ -52,7 +53,7 @@ class BatchOrder(Generic[T]):
         if not place.ready:
             place.ready = True
             self._ready[place] = None
-            self._only = place if len(self._ready) == 1 else None
+            self.only = place if len(self._ready) == 1 else None
         if not place._age_listed:
             place._age_listed = True
             heapq.heappush(self._by_age, (place.since, place.number, place))
@@ -64,12 +65,12 @@ class BatchOrder(Generic[T]):
         if place.ready:
             place.ready = False
             del self._ready[place]
-            self._only = next(iter(self._ready)) if len(self._ready) == 1 else None
+            self.only = next(iter(self._ready)) if len(self._ready) == 1 else None
 
     def next(self) -> Place[T] | None:
         """Whose turn it is; None where nobody has anything."""
-        if self._only is not None or not self._ready:
-            return self._only
+        if self.only is not None or not self._ready:
+            return self.only
         return self.oldest() if self._served % OLDEST_EVERY == OLDEST_EVERY - 1 else self.shortest()
 
     def served(self, place: Place[T], tokens: float) -> None:
@@ -77,7 +78,7 @@ class BatchOrder(Generic[T]):
         self._served += 1
         place.left = left = max(0.0, place.left - tokens)
         # Its entry need not be exact to the token; it is put right when half of it is gone.
-        if place._left_listed is not None and 2 * left < place._left_listed and self._only is None:
+        if place._left_listed is not None and 2 * left < place._left_listed and self.only is None:
             self._list(place)
 
     def shortest(self) -> Place[T] | None:

@@ -53,6 +53,8 @@ class Turns(Generic[T]):
         # Who has ready seats, by virtual time; an entry may be behind its tenant's time, and is put right when it comes up.
         self._order: list[tuple[float, int, Tenant[T]]] = []
         self._only: Tenant[T] | None = None
+        self.alone: Seat[T] | None = None
+        """The seat that is ready, while there is only one: whoever asks then need not ask, and has nothing to tell."""
         self._active = 0
         # The virtual time of who was served last.
         self._now = 0.0
@@ -83,6 +85,7 @@ class Turns(Generic[T]):
         seat.ready = True
         tenant = seat.tenant
         tenant.seats.append(seat)
+        self.alone = None
         if len(tenant.seats) > 1:
             return
         self._active += 1
@@ -92,6 +95,8 @@ class Turns(Generic[T]):
             tenant.listed = True
             heapq.heappush(self._order, (tenant.time, tenant.number, tenant))
         self._only = tenant if self._active == 1 else None
+        if self._only is not None:
+            self.alone = seat
 
     def rest(self, seat: Seat[T]) -> None:
         """It has nothing to send now."""
@@ -107,6 +112,8 @@ class Turns(Generic[T]):
             self._active -= 1
             # Who is left alone is found at the top of the order.
             self._only = self._first() if self._active == 1 else None
+        only = self._only
+        self.alone = only.seats[0] if only is not None and len(only.seats) == 1 else None
 
     def next(self) -> Seat[T] | None:
         """Whose turn it is; None where nobody has anything."""

@@ -15,6 +15,8 @@ from slackwater.ports import Ledger, Shard
 # Claimed in one transaction, and open at most: a shard has up to a thousand lines and a megabyte.
 CLAIMED_AT_ONCE = 8
 OPEN_MAX = 32
+# Nor are more claimed because lines run out while those that are open are so large.
+OPEN_BYTES_MAX = 8 << 20
 # What a shard has at most.
 SHARD_LINES = 1000
 # News that are read at a time.
@@ -86,7 +88,7 @@ class Claims:
         fresh = self._feed.fresh
         room = min(CLAIMED_AT_ONCE, OPEN_MAX - fresh.shards)
         # One that goes before the others is looked for once it is clear that there are others.
-        low, wanted = fresh.low, fresh.wanted
+        low, wanted = fresh.low and (fresh.shards < 2 or fresh.bytes < OPEN_BYTES_MAX), fresh.wanted
         while room > 0 and (place := self._order.next() if low else self._first_before(fresh)) is not None:
             seen.append(place)
             self._order.rest(place)

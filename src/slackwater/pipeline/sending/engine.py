@@ -257,12 +257,13 @@ class Engine:
                 if suspect is not None or self._alone_since:
                     return suspect
         turns = self.turns
-        while (seat := turns.next()) is not None:
+        while (seat := turns.alone or turns.next()) is not None:
             use = seat.of
             door = use.door
             if use.in_flight < use.cap and door.admits(now) and (item := use.take(now)) is not None:
-                # What it really costs is known when it is answered.
-                turns.took(seat, use.cost(item) if turns.shared else 0.0)
+                if turns.alone is None:
+                    # What it really costs is known when it is answered.
+                    turns.took(seat, use.cost(item) if turns.shared else 0.0)
                 if door.probe_lines:
                     door.probe_lines -= 1
                 return use, item

@@ -45,7 +45,11 @@ class FreshLines:
         self._aside: list[Place[BatchLines]] = []
         self._number = 0
         # Lines that may be taken: counted anew when shards come and go, and down in between.
-        self._unread = 0
+        self._unread = self._counted = 0
+        self._low_at = wanted - 1
+        # The batch that may be taken from, while there is only one, and the tokens of one of its lines.
+        self._sole: Place[BatchLines] | None = None
+        self._sole_tokens = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._places)
@@ -63,6 +67,11 @@ class FreshLines:
     def shards(self) -> int:
         """Shards that have lines which nobody has taken."""
         return sum(len(place.of.leases) for place in self._places.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of those shards."""
+        return sum(lease.held for place in self._places.values() for lease in place.of.leases)
 
     def goes_before(self, batch_id: str, *, left: float, since: float) -> bool:
         """Whether a batch that is not open would have its turn before all that are: it has less left, or is older."""
@@ -86,6 +95,9 @@ class FreshLines:
 
     def take(self) -> Item | None:
         """The next line."""
+        sole = self._sole
+        if sole is not None and not sole.of.circuit.noted and (item := self._take_of(sole)) is not None:
+            return item
         while (place := self._order.next()) is not None:
             batch = place.of
             if batch.circuit.noted and not self._begins(batch.circuit):
@@ -125,10 +137,11 @@ class FreshLines:
         while leases:
             lease = leases[0]
             if lease.cause is None and (item := lease.next_item()) is not None:
-                self._order.served(place, lease.line_tokens)
                 self._unread = unread = self._unread - 1
-                if unread == self.wanted - 1:
+                if unread == self._low_at:
                     self._low()
+                if self._sole is None:
+                    self._order.served(place, lease.line_tokens)
                 if item.request is not None:
                     return item
                 self._unreadable(item)
@@ -154,4 +167,12 @@ class FreshLines:
             self._low()
 
     def _count(self) -> None:
-        self._unread = sum(lease.unread for place in self._places.values() if place.ready for lease in place.of.leases)
+        """Shards have come or gone. What a batch that was alone has sent meanwhile is found out now."""
+        if self._sole is not None:
+            self._order.served(self._sole, (self._counted - self._unread) * self._sole_tokens)
+        self._unread = self._counted = sum(
+            lease.unread for place in self._places.values() if place.ready for lease in place.of.leases
+        )
+        self._sole = self._order.only
+        if self._sole is not None and self._sole.of.leases:
+            self._sole_tokens = self._sole.of.leases[0].line_tokens

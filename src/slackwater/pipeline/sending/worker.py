@@ -94,7 +94,8 @@ class Worker:
             wake=self._wake,
             settle=self._look_behind,
             low=hint.notify,
-            wanted=2 * sum(dispatcher.concurrency for dispatcher in dispatchers),
+            # As many as go out while a claim is under way where answers come at once: a turn of the event loop for each step.
+            wanted=8 * sum(dispatcher.concurrency for dispatcher in dispatchers),
             budget=budget,
         )
         self._claims = Claims(deployment, ledger, self._feed)
