@@ -71,7 +71,14 @@ def scripted(script: Callable[[Call], Reply]) -> Iterator[Scripted]:
         def log_message(self, format: str, *arguments: object) -> None:
             """The test says what is worth saying."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        # So many may connect at once. Of more, the kernel lets some wait for a minute.
+        request_queue_size = 256
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Whoever has gone meanwhile wants no answer."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -448,3 +448,35 @@ def test_a_last_attempt_beside_which_our_own_request_failed_is_spared() -> None:
         line.others_succeed()
         verdict = line.judged(later=HOLD_SECONDS)
     assert verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("evidence", [TROUBLE, LOST])
+@pytest.mark.parametrize("others", [True, False])
+def test_a_line_that_was_taken_so_often_ends(evidence: Evidence, others: bool) -> None:
+    """With `calls_max`, also in an outage: whoever takes a call may have it paid, whatever becomes of it."""
+    line = Line(Door(slots=1), policy=RetryPolicy(attempts_max=50, calls_max=4))
+    for _ in range(3):
+        line.fails(evidence, others=others)
+        assert line.judged() is not Verdict.FAIL
+    line.fails(evidence, others=others)
+    assert line.judged() is Verdict.FAIL
+
+
+@pytest.mark.parametrize("evidence", [BUSY, UNREACHED, REFUSED])
+def test_who_was_not_taken_is_called_again(evidence: Evidence) -> None:
+    """With `calls_max`: nobody is paid for saying that he is busy, that he knows nobody, or nothing at all."""
+    line = Line(Door(slots=1), policy=RetryPolicy(attempts_max=50, calls_max=2))
+    line.fails(evidence, others=False)
+    line.fails(evidence, others=False)
+    line.fails(evidence, others=False)
+    assert line.judged() is not Verdict.FAIL
+
+
+def test_an_engine_may_be_given_time_to_be_readable() -> None:
+    """Who asks for it has somebody in front who ends it: no line does, however often a page comes instead of an answer."""
+    policy = RetryPolicy(attempts_max=3, stays_unreadable=False)
+    page = Evidence(Kind.TROUBLE, "status 200: no JSON object", None, 200)
+    line = Line(Door(slots=1), policy=policy)
+    for _ in range(10):
+        line.fails(page, others=False, attempts_max=UNREADABLE_MAX)
+        assert line.judged(later=20.0) is not Verdict.FAIL

@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from slackwater.cli.input_files import first_url, lines_of
 from slackwater.cli.output import note, print_json, print_rows
+from slackwater.cli.prices import price_pair
 from slackwater.cli.progress import duration
 from slackwater.cli.server_options import Asked, api_of, server_options, told
 from slackwater.core.accounts.cost import price_of
-from slackwater.core.accounts.price import Price, read_price, written
+from slackwater.core.accounts.price import Price, written
 from slackwater.core.endpoints import normalised
 from slackwater.core.errors import CallFailed, InvalidRequest
 from slackwater.core.input.tokens import TokenSample
@@ -67,23 +68,11 @@ class _Seen:
         self.output_max: int | None = 0
 
 
-def _price(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    given = text.split(",")
-    try:
-        if len(given) != 2:
-            raise ValueError("write it like 2.50,10.00: for a million tokens of input, and of output")
-        return read_price(given[0]), read_price(given[1])
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 @click.command("estimate")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--output-tokens", type=click.IntRange(0), metavar="N", help="How long an answer is, on average.")
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="With the price list.")
-@click.option("--price", callback=_price, metavar="IN,OUT", help="For a million tokens each, such as 2.50,10.00.")
+@click.option("--price", callback=price_pair, metavar="IN,OUT", help="For a million tokens each, such as 2.50,10.00.")
 @click.option("--currency", default="USD", show_default=True, help="Of --price.")
 @click.option("--discount", type=click.IntRange(0, 100), default=50, show_default=True, help="Per cent off --price.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Requests a second.")

@@ -21,6 +21,14 @@ READ_BYTES = 1 << 20
 UPLOAD_BYTES_MAX = 200 << 20
 
 
+class _NamedBody(Struct):
+    model: str
+
+
+class _Named(Struct):
+    body: _NamedBody
+
+
 class Fault(Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a file, and the place on its line."""
 
@@ -57,6 +65,17 @@ def first_url(path: Path) -> str:
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 break
     return CHAT
+
+
+def first_model(path: Path) -> str | None:
+    """The model that the first request names; None where that cannot be told."""
+    for line in lines_of(path):
+        if not is_blank(line):
+            try:
+                return msgspec.json.decode(line, type=_Named).body.model
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                break
+    return None
 
 
 def check(path: Path, rules: Rules) -> Checked:

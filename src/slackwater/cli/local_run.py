@@ -5,28 +5,41 @@ while the run is not finished: the first thing made, the last thing removed, aft
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.work.process_offload import InlineOffload
+from slackwater.cli.failed_lines import OtherFiles, copy_failed, join
 from slackwater.cli.input_files import first_url
+from slackwater.cli.patience import Patience, Seen, Stop, waiting
 from slackwater.cli.progress import Progress
+from slackwater.cli.so_far import Follower, keep_so_far
 from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
+from slackwater.core.accounts.cost import cost_of
+from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, Status
-from slackwater.core.errors import SlackwaterError, UserError
+from slackwater.core.errors import UserError
+from slackwater.core.sending.judgement import RetryPolicy
+from slackwater.core.sending.request import Outcome
+from slackwater.pipeline.watching.error_groups import ErrorGroup, ErrorGroups
+from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.wiring import Service, open_service
 
 DEPLOYMENT = "run"
 BATCH_ID = "batch_run"
 INPUT_KEY = "input/requests.jsonl"
 ERRORS_MAX = 1000
+LOOK_SECONDS = 0.2
+# In the metadata of a batch that sends failed lines again: how long OUTPUT was before.
+OUTPUT_BYTES = "output_bytes"
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -40,8 +53,16 @@ class Job(Struct, frozen=True, kw_only=True):
     commit_seconds: float = 0.2
     grace_seconds: float = 20.0
     requests_max: int = 0
-    give_up_seconds: float = 300.0
-    """How long the endpoint may be shut before the run ends, to be continued later."""
+    patience: Patience
+    """When it stops before its end."""
+    retry_failed: bool = False
+    """Whether the lines of `errors` are sent again instead of all."""
+    calls_per_line: int | None = None
+    """Calls of one line that an engine may take and bring nothing of."""
+    price: Price | None = None
+    """Of the answers."""
+    follow: Callable[[bytes], None] | None = None
+    """Gets the answers as they come; called in a thread."""
 
     @property
     def state(self) -> Path:
@@ -51,11 +72,15 @@ class Job(Struct, frozen=True, kw_only=True):
     def config(self) -> Config:
         """The job as a service sees it: one deployment that takes every model name."""
         backend = msgspec.structs.replace(self.backend, api_key_env="key" if self.key else None)
-        return Config(
+        config = Config(
             deployments=(DeploymentConfig(name=DEPLOYMENT, model=DEPLOYMENT, backends=[backend]),),
             backend_keys={"key": self.key} if self.key else {},
             worker=WorkerConfig(commit_seconds=self.commit_seconds, grace_seconds=self.grace_seconds),
         )
+        limits = msgspec.structs.replace(
+            config.limits, requests_per_file=self.requests_max, embedding_inputs=0, validation_errors=ERRORS_MAX
+        )
+        return msgspec.structs.replace(config, limits=limits)
 
 
 class InputChanged(UserError):
@@ -64,62 +89,120 @@ class InputChanged(UserError):
     code = "input_modified"
 
 
+class End(Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    batch: Batch
+    interrupted: bool = False
+    stop: Stop | None = None
+    """Why it stopped although lines are left."""
+    reasons: list[ErrorGroup] = msgspec.field(default_factory=list)
+    """What lines failed of, the most frequent first."""
+    kept: dict[Outcome, Path] = msgspec.field(default_factory=dict)
+    """Where the results so far are, of a run that is to be continued."""
+    amount: int = 0
+    """What its answers cost, at the price that was given."""
+
+
 def fingerprint(path: Path) -> dict[str, str]:
     """What tells one input from another without reading it: its size in bytes and when it was written."""
     status = path.stat()
     return {"bytes": str(status.st_size), "modified_ns": str(status.st_mtime_ns)}
 
 
-class GaveUp(SlackwaterError):
-    """Nothing has been answered for as long as the user wants to wait. What was done is kept; the next run goes on."""
-
-    code = "gave_up"
-
-
-async def run(job: Job, *, show: Callable[[Progress], None], resumed: Callable[[Batch], None]) -> tuple[Batch, bool]:
-    """Runs or continues the job until it has ended; returns the batch, and whether the run was interrupted before that.
+async def run(
+    job: Job,
+    *,
+    show: Callable[[Progress], None],
+    resumed: Callable[[Batch], None],
+    stopping: Callable[[], None] = lambda: None,
+) -> End:
+    """Runs or continues the job until it has ended, or until there is a reason to stop.
 
     Cancelling the task is how a run is interrupted: calls in flight get their grace time, the state stays for the next
-    run. `resumed` is called with the batch as an earlier run left it. Raises InputChanged, DataDirectoryError.
+    run. `resumed` is called with the batch as an earlier run left it, `stopping` where calls in flight are waited for before
+    a run stops by itself. Raises InputChanged, OtherFiles, DataDirectoryError.
     """
-    config = job.config()
-    config = msgspec.structs.replace(
-        config,
-        limits=msgspec.structs.replace(
-            config.limits, requests_per_file=job.requests_max, embedding_inputs=0, validation_errors=ERRORS_MAX
-        ),
-    )
-    async with open_service(config, job.state, offload=InlineOffload(), counter=None, accept_any=DEPLOYMENT) as service:
+    follower = None if job.follow is None else Follower(BATCH_ID, job.follow)
+    async with _opened(job, follower) as service:
         batch = await service.ledger.batch(BATCH_ID)
         if batch is None:
             batch = await _begin(service, job)
         else:
-            _same_input(batch, job)
+            _same_work(batch, job)
             resumed(batch)
+        # Nothing more is sent for money that has been spent already.
+        stop = job.patience.spent(_seen(service, job, batch, service.clock.monotonic()))
         interrupted = False
+        async with _followed(follower):
+            if not batch.terminal and stop is None:
+                await service.start()
+                try:
+                    stop = await _watch(service, job, show)
+                    if stop is not None and service.in_flight:
+                        stopping()
+                except asyncio.CancelledError:
+                    interrupted = True
+                finally:
+                    await service.stop()
+                batch = await service.ledger.batch(BATCH_ID) or batch
+        results = ResultReader(service.ledger, service.blobs)
+        _, reasons = await ErrorGroups(results).of(batch)
+        amount = 0 if job.price is None else cost_of(batch.usage, job.price)
         if not batch.terminal:
-            await service.start()
-            try:
-                batch = await _watch(service, show, job.give_up_seconds)
-            except asyncio.CancelledError:
-                interrupted = True
-            finally:
-                await service.stop()
-            batch = await service.ledger.batch(BATCH_ID) or batch
-        if batch.terminal:
-            await _hand_over(service, job, batch)
-            interrupted = False
-    if batch.terminal:
-        shutil.rmtree(job.state)
-    return batch, interrupted
+            kept = await keep_so_far(results, batch, job.state)
+            return End(batch=batch, interrupted=interrupted, stop=stop, reasons=reasons, kept=kept, amount=amount)
+        await _hand_over(service, job, batch)
+    shutil.rmtree(job.state)
+    return End(batch=batch, reasons=reasons, amount=amount)
+
+
+@contextlib.asynccontextmanager
+async def _opened(job: Job, follower: Follower | None) -> AsyncIterator[Service]:
+    async with open_service(
+        job.config(),
+        job.state,
+        offload=InlineOffload(),
+        counter=None,
+        accept_any=DEPLOYMENT,
+        # Somebody is in front of it, and stops it where there is no readable answer: no line has to end for that.
+        retry=RetryPolicy(calls_max=job.calls_per_line, stays_unreadable=False),
+        doors=lambda ledger, blobs: (ledger if follower is None else follower.before(ledger, blobs), blobs),
+    ) as service:
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def _followed(follower: Follower | None) -> AsyncIterator[None]:
+    """The answers are given while the body runs, and what is left of them behind it."""
+    if follower is None:
+        yield
+        return
+    task = asyncio.create_task(follower.run())
+    try:
+        yield
+        await follower.catch_up()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _begin(service: Service, job: Job) -> Batch:
-    link = job.state / "blobs" / INPUT_KEY
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    # The input is read where it lies; copying 200 MB first would be the slowest part of a short run.
-    link.symlink_to(job.input.resolve())
+    file = job.state / "blobs" / INPUT_KEY
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    facts = fingerprint(job.input) | {"run": uuid.uuid4().hex}
+    if job.retry_failed:
+        try:
+            await asyncio.to_thread(copy_failed, job.input, job.errors, file)
+        except OtherFiles:
+            # Nothing has begun that could be continued.
+            shutil.rmtree(job.state)
+            raise
+        facts[OUTPUT_BYTES] = str(job.output.stat().st_size if job.output.exists() else 0)
+    else:
+        # The input is read where it lies; copying 200 MB first would be the slowest part of a short run.
+        file.symlink_to(job.input.resolve())
     now = int(time.time())
     batch = Batch(
         id=BATCH_ID,
@@ -131,78 +214,126 @@ async def _begin(service: Service, job: Job) -> Batch:
         created_at=now,
         expires_at=now,
         policies=Policies(validation="openai", empty_files=EmptyFiles.OMIT),
-        metadata=fingerprint(job.input) | {"run": uuid.uuid4().hex},
+        metadata=facts,
         counts=RequestCounts(),
     )
     await service.ledger.add_batch(batch)
     return batch
 
 
-def _same_input(batch: Batch, job: Job) -> None:
+def _same_work(batch: Batch, job: Job) -> None:
     known = batch.metadata or {}
     if any(known.get(name) != value for name, value in fingerprint(job.input).items()):
         raise InputChanged(
             f"{job.input} has changed since the run that was interrupted; put it back, "
             f"or remove {job.state} to start over"
         )
+    if job.retry_failed and OUTPUT_BYTES not in known:
+        raise OtherFiles(
+            f"the run of {job.input} is not finished, so it is not known yet what fails; finish it first, without --retry-failed"
+        )
 
 
-async def _watch(service: Service, show: Callable[[Progress], None], give_up_seconds: float) -> Batch:
-    """Returns the batch when it has ended. Raises GaveUp where the endpoint has been shut for so long."""
-    shut_since: float | None = None
+async def _watch(service: Service, job: Job, show: Callable[[Progress], None]) -> Stop | None:
+    """Returns when the batch has ended, or with the reason why the run should stop before that."""
+    news, ended = service.clock.monotonic(), -1
     while True:
         batch = await service.ledger.batch(BATCH_ID)
         assert batch is not None, "the batch of this run is in its ledger"
         counts = batch.counts
+        done = counts.completed + counts.failed
+        if done != ended or batch.status is not Status.IN_PROGRESS:
+            news, ended = service.clock.monotonic(), done
+        seen = _seen(service, job, batch, news)
+        why, again = waiting(seen) if batch.status is Status.IN_PROGRESS else ("", "")
         show(
             Progress(
-                done=counts.completed + counts.failed,
+                done=done,
                 total=counts.total,
                 failed=counts.failed,
-                tokens=batch.usage.input_tokens + batch.usage.output_tokens,
+                tokens=seen.tokens,
+                waiting=why,
+                again=again,
             )
         )
         if batch.terminal:
-            return batch
-        now, shut = service.clock.monotonic(), service.watch.shut(DEPLOYMENT)
-        if shut is None:
-            shut_since = None
-        elif shut_since is None:
-            shut_since = now
-        elif now - shut_since >= give_up_seconds:
-            raise GaveUp(f"{shut.backend} is {shut.health.value}: {shut.reason}")
-        await service.hints.ended.wait(service.clock, 0.2)
+            return None
+        if batch.status is Status.IN_PROGRESS and (stop := job.patience.stop(seen)) is not None:
+            return stop
+        await service.hints.ended.wait(service.clock, LOOK_SECONDS)
+
+
+def _seen(service: Service, job: Job, batch: Batch, news: float) -> Seen:
+    (dispatcher,) = service.fleet.dispatchers_of(DEPLOYMENT)
+    standing, pulse = dispatcher.standing, dispatcher.door.pulse
+    counts, usage = batch.counts, batch.usage
+    return Seen(
+        now=service.clock.monotonic(),
+        news=max(news, pulse.last),
+        left=counts.total - counts.completed - counts.failed,
+        in_flight=service.in_flight,
+        state=standing.state,
+        reason=standing.reason,
+        since=standing.since,
+        until=standing.until,
+        refused=dispatcher.door.refusals.in_a_row(succeeded=pulse.last),
+        readable=pulse.ever,
+        answered=counts.completed,
+        tokens=usage.input_tokens + usage.output_tokens,
+        amount=0 if job.price is None else cost_of(usage, job.price),
+    )
 
 
 def _umask() -> int:
-    mask = os.umask(0o077)
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 async def _hand_over(service: Service, job: Job, batch: Batch) -> None:
     """Gives the results their final names. Repeated after a crash, it finds what is left to do."""
-    for file_id, target in ((batch.output_file_id, job.output), (batch.error_file_id, job.errors)):
-        if file_id is None:
-            continue
-        file = await service.ledger.file(file_id)
-        assert file is not None, "a terminal batch's files are in the ledger"
-        source = job.state / "blobs" / file.blob
-        if not source.exists():
-            continue
-        # Blobs are for us alone; results are the user's, like any file that a command writes.
-        source.chmod(0o666 & ~_umask())
-        try:
-            os.replace(source, target)
-        except OSError:
-            # Another filesystem: copy under a temporary name first, so that nobody sees half a file.
-            part = target.with_name(target.name + ".part")
-            with part.open("wb") as out:
-                async for piece in service.blobs.stream(file.blob):
-                    out.write(piece)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(part, target)
-    if batch.status is Status.COMPLETED and batch.output_file_id is None:
-        # Every line failed: an empty output file says so more clearly than none.
-        job.output.touch()
+    output = await _result(service, job, batch.output_file_id)
+    errors = await _result(service, job, batch.error_file_id)
+    if batch.status is not Status.COMPLETED:
+        return
+    before = (batch.metadata or {}).get(OUTPUT_BYTES)
+    if before is not None:
+        await asyncio.to_thread(join, job.output, int(before), output)
+    elif output is not None:
+        await asyncio.to_thread(_move, output, job.output)
+    elif batch.output_file_id is None:
+        # Every line failed: an empty output file says so more clearly than none, and is in nobody's way.
+        job.output.write_bytes(b"")
+    if errors is not None:
+        await asyncio.to_thread(_move, errors, job.errors)
+    elif batch.error_file_id is None:
+        # One that is there is of an earlier run, which this one replaces or goes on with.
+        job.errors.unlink(missing_ok=True)
+
+
+async def _result(service: Service, job: Job, file_id: str | None) -> Path | None:
+    """Where a file of the batch lies; None where there is none, or where it has been handed over."""
+    if file_id is None:
+        return None
+    file = await service.ledger.file(file_id)
+    assert file is not None, "a terminal batch's files are in the ledger"
+    source = job.state / "blobs" / file.blob
+    if not source.exists():
+        return None
+    # Blobs are for us alone; results are the user's, like any file that a command writes.
+    source.chmod(0o666 & ~_umask())
+    return source
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.replace(source, target)
+    except OSError:
+        # Another filesystem: copy under a temporary name first, so that nobody sees half a file.
+        part = target.with_name(target.name + ".part")
+        with source.open("rb") as data, part.open("wb") as out:
+            shutil.copyfileobj(data, out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(part, target)

@@ -28,6 +28,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     phase: str = ""
     waiting: str = ""
     """Why nothing of it is sent, while that is so."""
+    again: str = ""
+    """How long that has been so, and when it is tried again: what changes all the time."""
 
 
 class Show(Protocol):
@@ -65,14 +67,19 @@ def sentence(reading: Progress, rate: float) -> str:
     left = reading.total - reading.done
     time_left = f", {duration(left / rate)} left" if rate > 0 and left else ""
     if reading.phase and not reading.total:
-        return f"{reading.phase}; {reading.waiting}" if reading.waiting else reading.phase
+        return f"{reading.phase}; {why_waiting(reading)}" if reading.waiting else reading.phase
     phase = f"{reading.phase}: " if reading.phase else ""
     tokens = "" if reading.tokens is None else f", {reading.tokens:,} tokens"
-    waiting = f"; {reading.waiting}" if reading.waiting else ""
+    waiting = f"; {why_waiting(reading)}" if reading.waiting else ""
     return (
         f"{phase}{reading.done:,} of {reading.total:,} done, {reading.failed:,} failed, "
         f"{rate:,.1f} requests/s{tokens}{time_left}{waiting}"
     )
+
+
+def why_waiting(reading: Progress) -> str:
+    """What it waits for, and how long still."""
+    return f"{reading.waiting}, {reading.again}" if reading.again else reading.waiting
 
 
 def beside_a_bar(reading: Progress, rate: float) -> str:
@@ -82,7 +89,7 @@ def beside_a_bar(reading: Progress, rate: float) -> str:
     left = reading.total - reading.done
     facts = [f"{reading.done:,} of {reading.total:,}"]
     if reading.waiting:
-        facts.append(reading.waiting)
+        facts.append(why_waiting(reading))
     elif rate > 0 and left:
         facts.append(f"{duration(left / rate)} left")
     facts += [f"{reading.failed:,} failed", f"{rate:,.1f}/s"]

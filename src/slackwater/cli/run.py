@@ -10,17 +10,22 @@ from pathlib import Path
 import click
 import uvloop
 
-from slackwater.adapters.upstream.http_backend import HttpBackend
-from slackwater.adapters.upstream.http_pool import Timeouts
-from slackwater.cli.local_run import GaveUp, Job, run
-from slackwater.cli.progress import duration, progress_bar
-from slackwater.config import BackendConfig
-from slackwater.core.batch import Batch, Status
+from slackwater.cli.endpoint_look import look
+from slackwater.cli.input_files import first_model
+from slackwater.cli.local_run import End, Job, run
+from slackwater.cli.output import fail, note
+from slackwater.cli.patience import Patience
+from slackwater.cli.prices import amount, price_pair
+from slackwater.cli.progress import progress_bar
+from slackwater.cli.results import errors_beside
+from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, UNANSWERED, USAGE, conclude
+from slackwater.config import CONCURRENCY, BackendConfig
+from slackwater.core.accounts.price import Price
+from slackwater.core.batch import Batch
 from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, UserError
-from slackwater.telemetry import counters
 
-ALL_DONE, SOME_FAILED, USAGE, INVALID_INPUT, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
-SHOWN_ERRORS = 20
+# Events of the log about what the progress shows.
+SAID = ("backend_state", "engine_silent")
 
 
 @click.command("run")
@@ -35,7 +40,7 @@ SHOWN_ERRORS = 20
 @click.option("--backend", required=True, metavar="URL", help="Base URL, such as http://127.0.0.1:8000/v1.")
 @click.option("--model", help="Model name to send instead of what the lines say.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight."
+    "--concurrency", type=click.IntRange(1, 10_000), default=CONCURRENCY, show_default=True, help="Requests in flight."
 )
 @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the endpoint's API key.")
 @click.option(
@@ -43,13 +48,26 @@ SHOWN_ERRORS = 20
 )
 @click.option("--timeout", type=float, default=1800.0, show_default=True, help="Seconds for one whole answer.")
 @click.option(
-    "--give-up",
+    "--give-up-after",
     type=click.FloatRange(0),
-    default=300.0,
+    default=600.0,
     show_default=True,
-    help="Seconds that the endpoint may answer nobody before the run ends; the same command continues it.",
+    metavar="SECONDS",
+    help="Stop when nothing has succeeded for so long, and say why; 0: never.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Send only the lines in ERRORS again; what comes joins OUTPUT and ERRORS."
+)
+@click.option("--follow", is_flag=True, help="Print answers as they come, from the first one on.")
+@click.option(
+    "--max-calls-per-line",
+    type=click.IntRange(1),
+    metavar="N",
+    help="A line fails that was taken so often and not answered, in an outage too.",
+)
+@click.option("--max-cost", callback=amount, metavar="AMOUNT", help="Stop when the answers cost so much, at --price.")
+@click.option("--price", callback=price_pair, metavar="IN,OUT", help="For a million tokens each, such as 2.50,10.00.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT and ERRORS if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 def command(
     input: Path,
@@ -61,7 +79,12 @@ def command(
     api_key_env: str | None,
     attempts: int,
     timeout: float,
-    give_up: float,
+    give_up_after: float,
+    retry_failed: bool,
+    follow: bool,
+    max_calls_per_line: int | None,
+    max_cost: int | None,
+    price: tuple[int, int] | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -71,18 +94,30 @@ def command(
     run is interrupted, by Ctrl-C or by a crash, the same command continues where it stopped; answers that had
     been written down, a moment after they came, are not paid for again.
 
+    An endpoint that lets nobody in (a wrong key, URL or model, a quota that is used up) or gives no readable answer is seen
+    after 20 refusals, one that answers nobody after --give-up-after. The run stops and says why. No line fails for that:
+    correct the command, and it continues.
+
     \b
-    Exit codes: 0 all answered, 1 some requests failed (see ERRORS), 2 wrong usage, 3 invalid input,
-                4 nothing answers at the URL (run it again to continue), 130 interrupted (run it again to continue).
+    Exit codes: 0 all answered
+                1 some requests failed (see ERRORS; --retry-failed sends them again)
+                2 wrong usage
+                3 invalid input, nothing was sent
+                4 the endpoint lets nobody in or answers nobody (run it again to continue)
+                5 --max-cost is reached (raise it to continue)
+                130 interrupted (run it again to continue)
     \b
-    Example:
+    Examples:
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --concurrency 128
+      slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --retry-failed
     """
-    logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", stream=sys.stderr)
+    _log_to_stderr()
+    if (max_cost is None) is not (price is None):
+        fail("--max-cost and --price belong together: what answers cost is reckoned from their tokens", USAGE)
     job = Job(
         input=input,
         output=output,
-        errors=errors or output.with_name(output.stem + ".errors" + (output.suffix or ".jsonl")),
+        errors=errors or errors_beside(output),
         backend=BackendConfig(
             url=backend,
             model=model,
@@ -92,52 +127,86 @@ def command(
             first_byte_seconds=timeout,
         ),
         key=_key(api_key_env),
-        give_up_seconds=give_up,
+        patience=Patience(slots=concurrency, give_up_seconds=give_up_after, amount_max=max_cost),
+        retry_failed=retry_failed,
+        calls_per_line=max_calls_per_line,
+        price=None if price is None else Price(input=price[0], cached_input=price[0], output=price[1]),
+        follow=_print if follow else None,
     )
-    if len({path.resolve() for path in (job.input, job.output, job.errors)}) < 3:
-        _fail("INPUT, OUTPUT and ERRORS must be three different files", USAGE)
-    for path in (job.output, job.errors):
-        if path.exists() and not overwrite and not job.state.exists():
-            _fail(f"{path} exists; choose another name, or give --overwrite to replace it", USAGE)
-    if not job.output.parent.is_dir():
-        _fail(f"{job.output.parent} is no directory; make it first", USAGE)
+    _check_files(job, overwrite=overwrite)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            batch, interrupted = runner.run(_main(job, quiet=quiet))
+            seen, end = runner.run(_main(job, api_key_env, quiet=quiet))
     except BackendError as error:
-        _fail(f"nothing answers at {backend}: {error}. Is the engine running, and is the URL right?", UNREACHABLE)
-    except GaveUp as error:
-        _fail(
-            f"gave up after {give_up:g} s in which nothing was answered: {error}. Run it again to continue", UNREACHABLE
-        )
+        fail(f"nothing answers at {backend}: {error}. Is the engine running, and is the URL right?", UNANSWERED)
     except UserError as error:
-        _fail(error.message, USAGE)
+        fail(error.message, USAGE)
     except DataDirectoryError as error:
-        _fail(str(error), USAGE)
+        fail(str(error), USAGE)
     except ConfigError as error:
-        _fail(f"--backend: {error}", USAGE)
+        fail(f"--backend: {error}", USAGE)
     except ValueError as error:
-        _fail(f"--backend {backend}: {error}", USAGE)
+        fail(f"--backend {backend}: {error}", USAGE)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), USAGE)
     except asyncio.CancelledError:
-        _fail("interrupted before anything was sent; run the same command to continue", INTERRUPTED)
-    sys.exit(_conclude(job, batch, interrupted=interrupted, quiet=quiet))
+        fail("interrupted before anything was sent; run the same command to continue", INTERRUPTED)
+    sys.exit(conclude(job, end, seen=seen, key_env=api_key_env, quiet=quiet))
+
+
+def _log_to_stderr() -> None:
+    """What is worth a warning, but for the state of the endpoint: the progress says that better."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(
+        lambda record: not (isinstance(record.args, tuple) and record.args[:1] and record.args[0] in SAID)
+    )
+    logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", handlers=[handler])
 
 
 def _key(name: str | None) -> str | None:
     if name is None:
         return None
     if not os.environ.get(name):
-        _fail(f"the environment variable {name} is not set; set it to the endpoint's API key first", USAGE)
+        fail(f"the environment variable {name} is not set; set it to the endpoint's API key first", USAGE)
     return os.environ[name]
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(code)
+def _check_files(job: Job, *, overwrite: bool) -> None:
+    """Ends the command where a file would be replaced unasked, or cannot be made. An empty one is in nobody's way."""
+    if len({path.resolve() for path in (job.input, job.output, job.errors)}) < 3:
+        fail("INPUT, OUTPUT and ERRORS must be three different files", USAGE)
+    if not job.output.parent.is_dir():
+        fail(f"{job.output.parent} is no directory; make it first", USAGE)
+    if job.state.exists():
+        return
+    there = [path for path in (job.output, job.errors) if path.exists() and path.stat().st_size]
+    if job.retry_failed:
+        if job.errors not in there:
+            if job.output not in there:
+                fail(f"there is neither {job.output} nor {job.errors}; run it without --retry-failed first", USAGE)
+            note(f"nothing has failed: there is no {job.errors}; nothing was sent")
+            sys.exit(ALL_DONE)
+    elif there and not overwrite:
+        again = ", give --retry-failed to send again what failed," if job.errors in there else ","
+        fail(f"{there[0]} exists; choose another name{again} or give --overwrite to replace it", USAGE)
 
 
-async def _main(job: Job, *, quiet: bool) -> tuple[Batch, bool]:
-    await _probe(job)
+def _print(answers: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(answers)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Whoever read has seen enough. What Python still holds must not fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+async def _main(job: Job, key_env: str | None, *, quiet: bool) -> tuple[str, End]:
+    """What was seen at the endpoint before anything was sent, and how the run ended."""
+    model = job.backend.model or first_model(job.input)
+    seen = await look(job.backend, key=job.key, key_env=key_env, model=model)
+    if seen:
+        note(f"{seen} (trying all the same)")
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None, "commands run as a task"
@@ -145,7 +214,7 @@ async def _main(job: Job, *, quiet: bool) -> tuple[Batch, bool]:
     def on_signal() -> None:
         if working.cancelling():
             os._exit(INTERRUPTED)
-        click.echo("\nstopping: waiting for the requests in flight (again: leave at once)", err=True)
+        note("\nstopping: waiting for the requests in flight (again: leave at once)")
         working.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -154,45 +223,11 @@ async def _main(job: Job, *, quiet: bool) -> tuple[Batch, bool]:
     def resumed(batch: Batch) -> None:
         done = batch.counts.completed + batch.counts.failed
         if not quiet:
-            click.echo(f"continuing an interrupted run: {done:,} of {batch.counts.total:,} are done", err=True)
+            note(f"continuing an interrupted run: {done:,} of {batch.counts.total:,} are done")
+
+    def stopping() -> None:
+        if not quiet:
+            note("stopping: waiting for the requests in flight (Ctrl-C: leave at once)")
 
     with progress_bar(job.input.name, quiet=quiet) as show:
-        return await run(job, show=show, resumed=resumed)
-
-
-async def _probe(job: Job) -> None:
-    """Whether anybody listens, before a long wait for nobody. Any HTTP answer will do."""
-    assert job.backend.url is not None
-    client = HttpBackend(job.backend.url, timeouts=Timeouts(connect=5.0, first_byte=10.0, total=10.0))
-    try:
-        await client.get("/models")
-    finally:
-        await client.close()
-
-
-def _conclude(job: Job, batch: Batch, *, interrupted: bool, quiet: bool) -> int:
-    counts = batch.counts
-    if interrupted:
-        done = counts.completed + counts.failed
-        click.echo(f"interrupted with {done:,} of {counts.total:,} done; run the same command to continue", err=True)
-        return INTERRUPTED
-    if batch.status is Status.FAILED:
-        errors = batch.errors or []
-        for error in errors[:SHOWN_ERRORS]:
-            where = f"{job.input}:{error.line}: " if error.line is not None else f"{job.input}: "
-            click.echo(f"{where}{error.code}: {error.message}", err=True)
-        if len(errors) > SHOWN_ERRORS:
-            click.echo(f"... and {len(errors) - SHOWN_ERRORS} more", err=True)
-        click.echo("nothing was sent; correct the input and run again", err=True)
-        return INVALID_INPUT
-    if not quiet:
-        usage = batch.usage
-        took = duration((batch.completed_at or 0) - batch.created_at)
-        click.echo(
-            f"{counts.completed:,} answered, {counts.failed:,} failed, {usage.input_tokens:,} tokens in, "
-            f"{usage.output_tokens:,} out, {took}; sent {counters['requests_sent']:,} requests. Answers: {job.output}",
-            err=True,
-        )
-        if counts.failed:
-            click.echo(f"Failed requests, each with its reason: {job.errors}", err=True)
-    return SOME_FAILED if counts.failed else ALL_DONE
+        return seen, await run(job, show=show, resumed=resumed, stopping=stopping)

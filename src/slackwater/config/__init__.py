@@ -17,6 +17,7 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_lis
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load
 from slackwater.config.sections import (
+    CONCURRENCY,
     DEMO_DEPLOYMENT,
     ENCODINGS,
     AuditConfig,
@@ -35,6 +36,7 @@ from slackwater.config.sections import (
 from slackwater.config.studio import StudioConfig
 
 __all__ = [
+    "CONCURRENCY",
     "DEMO_DEPLOYMENT",
     "ENCODINGS",
     "LOOPBACK",

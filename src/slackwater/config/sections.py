@@ -126,6 +126,10 @@ class EchoConfig(Struct, frozen=True, kw_only=True):
     """Share of requests that are answered with 400, from 0 to 1, however often they are sent."""
 
 
+# Enough to keep one engine on one GPU busy, and few enough for its queue to stay short. `slackwater run` has it, too.
+CONCURRENCY = 64
+
+
 class BackendConfig(Struct, frozen=True, kw_only=True):
     """`[[deployments.backends]]`: one server that answers for a deployment."""
 
@@ -143,7 +147,7 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """`authorization` (as a bearer token) or `api-key`; by default `api-key` for Azure hosts."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     """More headers for every request. Not for secrets."""
-    concurrency: int = 32
+    concurrency: int = CONCURRENCY
     """Requests in flight at once."""
     connect_seconds: float = 10.0
     """Time to open a connection."""

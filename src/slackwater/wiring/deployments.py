@@ -79,6 +79,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """The keys of backends."""
     filters: Mapping[str, "ContentFilter"] = NOTHING
     """The content filters that there are, by the names of their policies."""
+    retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+    """How stubborn lines are, but for the attempts that each backend has."""
     large: LargeAnswers | None = None
     answer_bytes: int = REPLY_BYTES_MAX
     tracing: Tracing | None = None
@@ -107,7 +109,7 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
                 door=door,
                 concurrency=backend.concurrency,
                 model=backend.model,
-                retry=RetryPolicy(attempts_max=backend.attempts),
+                retry=msgspec.structs.replace(shared.retry, attempts_max=backend.attempts),
                 clock=clock,
                 region=backend.region,
                 meter=meters.backend(key, label_of(backend.url or "built-in")),

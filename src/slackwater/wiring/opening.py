@@ -17,6 +17,7 @@ from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.engine_names import engine_of
+from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
@@ -26,6 +27,8 @@ from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines
 from slackwater.wiring.service import Doors, Offer, Service, Settings
+
+RETRY = RetryPolicy()
 
 
 def settings_of(config: Config) -> Settings:
@@ -54,6 +57,7 @@ async def open_service(
     offload: Offload,
     counter: TokenCounter | Mapping[str, TokenCounter] | None,
     accept_any: str | None = None,
+    retry: RetryPolicy = RETRY,
     fetcher: Fetcher | None = None,
     sender: Sender | None = None,
     tracing: Tracing | None = None,
@@ -61,7 +65,8 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
 
-    `doors` may put something before the ledger and the blobs: a test that ends the process between two calls does.
+    `retry` is how stubborn lines are, but for the attempts that each backend has. `doors` may put something before the ledger
+    and the blobs: a test that ends the process between two calls does.
     """
     clock = SystemClock()
     with DataDirectory.open(directory) as data:
@@ -84,6 +89,7 @@ async def open_service(
                 budget=budget,
                 credentials=credentials,
                 filters=filters,
+                retry=retry,
                 large=LargeAnswers(offload),
                 answer_bytes=config.worker.answer_bytes,
                 tracing=tracing,

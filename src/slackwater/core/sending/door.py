@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.pulse import STEP_SECONDS, Pulse
+from slackwater.core.sending.refusals import Refusals
 
 # So many failures in a row, with no success between them, and the door is in doubt. Fewer where it has fewer slots.
 DOUBT_AFTER = 10
@@ -100,6 +101,7 @@ class Door:
         "probing",
         "pulse",
         "reason",
+        "refusals",
         "since",
         "slots",
         "state",
@@ -110,6 +112,7 @@ class Door:
     def __init__(self, *, slots: int) -> None:
         self.slots = slots
         self.pulse = Pulse()
+        self.refusals = Refusals()
         self.state = DoorState.OK
         self.open = True
         """Whether lines go through freely, as far as is known."""
@@ -234,7 +237,9 @@ class Door:
             self.ask(now)
         if kind is Kind.SUCCESS:
             self._succeeded(begun, now)
-        elif kind is Kind.OWN:
+            return
+        self.refusals.heard(evidence, succeeded=self.pulse.last, now=now)
+        if kind is Kind.OWN:
             self._answered(begun, now)
         elif kind is Kind.BUSY and evidence.wait is not None:
             self.pause(now + evidence.wait, evidence.reason, now)
@@ -361,6 +366,7 @@ class Door:
                 self._open(now)
             return
         self._probe_failed_at = now
+        self.refusals.heard(evidence, succeeded=self.pulse.last, now=now)
         # It does not vouch any more for what is sent from now on.
         self._vouched_until = min(self._vouched_until, begun)
         if self.open and self.pulse.since(begun - NEAR_SECONDS):

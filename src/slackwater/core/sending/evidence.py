@@ -44,11 +44,15 @@ class Kind(Enum):
 
 
 class Evidence(Struct, frozen=True):
-    """What one call says. `wait` is in seconds, where it was asked for; `reason` is for operators, without user content."""
+    """What one call says. `wait` is in seconds, where it was asked for; `reason` is for operators, without user content.
+
+    `status` is that of the answer, where it is more than the request's own fault or a success.
+    """
 
     kind: Kind
     reason: str = ""
     wait: float | None = None
+    status: int | None = None
 
 
 SUCCESS = Evidence(Kind.SUCCESS)
@@ -83,13 +87,13 @@ def evidence_of(
     if status in (402, 429) or (status == 503 and (retry_after is not None or dropped)) or status == 529:
         said = words_of(body)
         if status == 402 or BLOCKED_CODES.search(said.codes) or (retry_after or 0.0) >= BLOCKED_SECONDS:
-            return Evidence(Kind.BLOCKED, _reason(status, said, asked), retry_after)
+            return Evidence(Kind.BLOCKED, _reason(status, said, asked), retry_after, status)
         # "Come at once", or at a moment that is past, is no wait: who said so is as busy as before.
-        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after or None)
+        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after or None, status)
     if status in REFUSALS or 300 <= status < 400:
-        return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked))
+        return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked), None, status)
     if status in TRIED_AGAIN or status >= 500:
-        return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked), retry_after)
+        return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked), retry_after, status)
     return Evidence(Kind.OWN, f"status {status}")
 
 

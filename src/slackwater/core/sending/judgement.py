@@ -13,6 +13,7 @@ nobody did, it is the door's or the engine's, and costs nothing: an outage must 
 | "the account may not go on", while others come through | waits alone; ends after 5 waits over more than 10 minutes |
 | all of these while nobody comes through | waits, and nothing is counted |
 | our own exception | tried again; ends after the third |
+| 5xx, broken off and the like, `calls_max` times, whatever became of others | ends with that |
 | it was alone when the engine died | ends, named |
 """
 
@@ -51,6 +52,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How stubborn to be. Delays are seconds and double per attempt, each drawn between half and all of its value."""
 
     attempts_max: int = 5
+    calls_max: int | None = None
+    """Calls of a line that were taken and brought nothing, in an outage or not: they may have to be paid for. None: no limit."""
+    stays_unreadable: bool = True
+    """Whether an engine that has never given a readable answer is believed: its lines end, and are not paid for again."""
     delay_first: float = 0.5
     delay_max: float = 30.0
 
@@ -97,6 +102,7 @@ class Trial:
     __slots__ = (
         "alone",
         "attempts",
+        "calls",
         "culprit",
         "deaths",
         "door",
@@ -116,6 +122,8 @@ class Trial:
     def __init__(self) -> None:
         self.attempts = 0
         """Calls that count."""
+        self.calls = 0
+        """Calls that were taken and brought nothing, counted or not."""
         self.refusals = self.waits = self.deaths = self.faults = self.unread = self.spared = 0
         self.waits_since = 0.0
         self.reading: Rereading | None = None
@@ -141,6 +149,7 @@ class Trial:
         elif door not in self.doors:
             self.doors += (door,)
         kind = setback.evidence.kind
+        self.calls += kind in (Kind.TROUBLE, Kind.LOST)
         if kind in (Kind.BUSY, Kind.BLOCKED):
             if not self.waits:
                 self.waits_since = setback.ended
@@ -150,7 +159,7 @@ class Trial:
             # Waits that an engine asked for are not the line's; they are over when they are over.
             return setback.evidence.wait or policy.delay(self.waits + 1, chance=chance)
         if kind in (Kind.TROUBLE, Kind.LOST):
-            if self.attempts + 1 >= self._most(policy):
+            if self.attempts + 1 >= self._most(policy) or self._called_enough(policy):
                 # It is not sent again if this one counts.
                 return HOLD_SECONDS
             delay = policy.delay(self.attempts + 1, chance=chance)
@@ -161,6 +170,10 @@ class Trial:
         """Attempts that it has, after what came last."""
         assert self.last is not None, "a line that failed has a last call"
         return min(policy.attempts_max, self.last.attempts_max or policy.attempts_max)
+
+    def _called_enough(self, policy: RetryPolicy) -> bool:
+        """Whether it may not be called again, whosever trouble it was."""
+        return policy.calls_max is not None and self.calls >= policy.calls_max
 
     def suspected(self, *, sole: bool, ending: bool = False) -> None:
         """It was out when the engine died. That is no failure, unless it had the engine to itself (`sole`).
@@ -190,6 +203,8 @@ class Trial:
         if self.culprit:
             return Verdict.CULPRIT
         setback, door = self.last, self.door
+        if setback is not None and self._called_enough(policy):
+            return Verdict.FAIL
         if not self.unjudged or setback is None or door is None:
             return Verdict.SEND
         begun, ended = setback.begun, setback.ended
@@ -215,7 +230,12 @@ class Trial:
             elif door.open or (door.mute and not last):
                 self.attempts += 1
                 verdict = Verdict.FAIL if last else Verdict.SEND
-        elif kind is Kind.TROUBLE and setback.attempts_max is not None and not door.pulse.ever:
+        elif (
+            policy.stays_unreadable
+            and kind is Kind.TROUBLE
+            and setback.attempts_max is not None
+            and not door.pulse.ever
+        ):
             # An engine that has never said anything that could be read: it is not paid again and again to do so.
             self.unread += 1
             if self.unread >= setback.attempts_max:

@@ -168,7 +168,7 @@ class Dispatcher:
             if isinstance(answer, Answer):
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
-                return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}"), True
+                return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}", None, reply.status), True
             return evidence_of(answer.status, answer.body, retry_after=answer.retry_after), True
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped), True
 
@@ -244,7 +244,7 @@ class Dispatcher:
 
     def _unusable(self, item: Item, reply: Reply, why: str, begun: float) -> Setback:
         """An answer came and cannot be used. It may have been paid for, so it is not asked for often."""
-        evidence = Evidence(Kind.TROUBLE, f"status {reply.status}: {why}")
+        evidence = Evidence(Kind.TROUBLE, f"status {reply.status}: {why}", None, reply.status)
         now = self._heard(item, evidence, begun)
         self.meter.outcomes["broken"] += 1
         code, message = unreadable_error(why, reply)

@@ -1,0 +1,111 @@
+"""A look at an endpoint before anything is sent to it: does it list models, and the one that is asked for?
+
+Nothing that it says keeps a run from beginning: engines answer under names that they do not list, and not every endpoint has
+a list. But if the endpoint refuses the requests, what was seen here says what to correct.
+"""
+
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Timeouts
+from slackwater.cli.output import safe
+from slackwater.config import BackendConfig
+from slackwater.core.errors import BackendError
+from slackwater.core.sending.request import Reply
+from slackwater.wiring.backends import headers_of
+
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 5.0
+# Of a list that may have thousands.
+NAMES_SHOWN, NAME_LENGTH_MAX = 8, 80
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
+
+
+async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, model: str | None) -> str:
+    """What is not as it should be, in one sentence that says what to correct; empty where nothing is, or nothing can be told.
+
+    `key` was read from the variable `key_env`. Raises BackendError where nobody can be reached, and ValueError for a URL that
+    is none.
+    """
+    assert backend.url is not None, "a run has an endpoint"
+    reply = await _get(backend, backend.url, key)
+    if reply is None:
+        return f"the endpoint does not answer GET {backend.url}/models within {ANSWER_SECONDS:g} s"
+    if reply.status in (401, 403):
+        return refused_key(reply.status, key_env)
+    if 300 <= reply.status < 400:
+        where = f" to {safe(reply.location)}" if reply.location else ""
+        return f"the endpoint sends GET {backend.url}/models elsewhere{where}; give --backend the URL where it leads"
+    if reply.status == 404 and (elsewhere := await _elsewhere(backend, key)) is not None:
+        return f"there is no {backend.url}/models; did you mean --backend {elsewhere}?"
+    names = _names(reply)
+    if names is None or model is None or model in names:
+        return ""
+    return f"the endpoint does not list the model '{safe(model)[:NAME_LENGTH_MAX]}'; it lists {_some(names)}"
+
+
+def refused_key(status: int, key_env: str | None) -> str:
+    """What to correct where an endpoint wants another key, or one at all."""
+    if key_env is None:
+        return f"the endpoint answers {status}: it wants a key; name the variable that holds it with --api-key-env NAME"
+    return f"the endpoint answers {status} to the key in {key_env}; put the right one there, or name another variable"
+
+
+async def _elsewhere(backend: BackendConfig, key: str | None) -> str | None:
+    """The URL at which the same server lists models, where people have left out or doubled its /v1."""
+    assert backend.url is not None, "a run has an endpoint"
+    url = backend.url.rstrip("/")
+    if urlsplit(url).query:
+        return None
+    guesses = [url + "/v1"]
+    for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
+        if url.endswith(ending):
+            guesses.insert(0, url.removesuffix(ending))
+    if url.endswith("/v1/v1"):
+        guesses.insert(0, url.removesuffix("/v1"))
+    for guess in guesses:
+        try:
+            reply = await _get(backend, guess, key)
+        except BackendError:
+            return None
+        if reply is not None and _names(reply) is not None:
+            return guess
+    return None
+
+
+async def _get(backend: BackendConfig, url: str, key: str | None) -> Reply | None:
+    """The answer to GET `url`/models; None where there is none in time, or none that is HTTP."""
+    timeouts = Timeouts(connect=CONNECT_SECONDS, first_byte=ANSWER_SECONDS, total=ANSWER_SECONDS)
+    client = HttpBackend(url, headers=headers_of(backend, key=key), timeouts=timeouts)
+    try:
+        return await client.get("/models")
+    except BackendError as error:
+        if not error.sent:
+            raise
+        return None
+    finally:
+        await client.close()
+
+
+def _names(reply: Reply) -> list[str] | None:
+    """The models that it lists; None where it lists none, in whatever way."""
+    if reply.status != 200:
+        return None
+    try:
+        return [model.id for model in msgspec.json.decode(reply.body, type=_Models).data] or None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(safe(name)[:NAME_LENGTH_MAX] for name in names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN:,} more"
