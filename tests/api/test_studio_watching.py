@@ -165,7 +165,9 @@ def test_pages_of_an_overview(call: Caller) -> None:
     assert [row["deployment"] for row in call("GET", "/batch_overview", query="deployment=failing").json["data"]] == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "status=done", "after=nothing", f"search={'x' * 201}"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}"]
+)
 def test_wrong_questions_about_batches(call: Caller, query: str) -> None:
     """400, and the parameter is named."""
     answer = call("GET", "/batch_overview", query=query)
@@ -314,6 +316,9 @@ def test_error_groups(call: Caller) -> None:
     assert (group["code"], group["status_code"], group["count"]) == ("server_error", 500, failed)
     assert group["message"] == group["examples"][0]["message"]
     assert len(group["examples"]) == 5
+    page = call("GET", "/batch_overview", query="with_failures=true&status=completed").json
+    assert [row["id"] for row in page["data"]] == [made]
+    assert page["completed_with_failures"] == 1
     # Asking again reads nothing twice.
     assert call("GET", path).json == answer
     assert all(line["code"] == "server_error" for line in walked(call, made, "outcome=failed"))

@@ -32,6 +32,7 @@ async def batch_overview(request: Request) -> Response:
         resource=context.resource,
         statuses=_statuses(parameters.get("status", "")),
         deployment=key_of(context.resource, deployment) if deployment else None,
+        with_failures=_with_failures(parameters.get("with_failures", "false")),
         search=search,
         after=parameters.get("after"),
         limit=limit + 1,
@@ -46,6 +47,7 @@ async def batch_overview(request: Request) -> Response:
         ],
         has_more=len(found.rows) > limit,
         counts={status.value: count for status, count in found.counts.items()},
+        completed_with_failures=found.completed_with_failures,
     )
     return wire.json_response(page)
 
@@ -60,6 +62,14 @@ def _statuses(text: str) -> set[Status]:
             param="status",
         )
     return {Status(name) for name in names}
+
+
+def _with_failures(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidRequest(
+            f"Invalid value for 'with_failures': '{text[:40]}'. Possible are true and false.", param="with_failures"
+        )
+    return text == "true"
 
 
 def _row(row: OverviewRow, waiting_on: objects.WaitingOn | None, out: Out | None) -> objects.BatchOverviewRow:

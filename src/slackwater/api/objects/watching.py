@@ -82,6 +82,8 @@ class BatchOverviewPage(Struct, frozen=True, kw_only=True):
     has_more: bool
     counts: dict[str, int]
     """How many batches of each status the resource has, whatever was asked for."""
+    completed_with_failures: int
+    """How many of the completed ones have failed requests; counted up to 10,000."""
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True):
