@@ -136,6 +136,32 @@ class StudioContract:
 
         run(story)
 
+    def test_an_overview_of_those_with_failures(self, run: Any) -> None:
+        """Those of which requests have failed, in any status or in some; counted where they have completed."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in range(6):
+                await started(ledger, number, shards=(4,), metadata={"team": "tides"} if number == 4 else None)
+                shard = await claimed(ledger)
+                await ledger.commit_segments(
+                    [segment(shard, 0, 1, 2, 3, failed=number % 2)], now=1.0, lease_seconds=9.0
+                )
+                if number < 4:
+                    await ledger.finish_shard(f"batch-{number}", 0, epoch=shard.epoch)
+                    assert await ledger.begin_finalizing(now=2)
+                    await ledger.publish_files(f"batch-{number}", output=None, error=None, now=3)
+            assert await ids(ledger, with_failures=True) == ["5", "3", "1"]
+            assert await ids(ledger, with_failures=True, limit=1, after="batch-5") == ["3"]
+            assert await ids(ledger, with_failures=True, statuses={Status.COMPLETED}) == ["3", "1"]
+            assert await ids(ledger, with_failures=True, statuses={Status.IN_PROGRESS}, deployment="d") == ["5"]
+            assert await ids(ledger, with_failures=True, search="batch-3") == ["3"]
+            assert await ids(ledger, with_failures=True, search="tides") == []
+            assert await ids(ledger, with_failures=True, resource="red") == []
+            page = await ledger.batch_overview(resource="default", limit=1)
+            assert (page.completed_with_failures, page.counts[Status.COMPLETED]) == (2, 4)
+
+        run(story)
+
     def test_an_overview_searches(self, run: Any) -> None:
         """In ids, names of input files and values of metadata, in any case; every character means itself."""
 

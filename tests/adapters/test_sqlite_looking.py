@@ -95,7 +95,15 @@ NOT_POLLED = {
     *("endpoint_failed", "end_deliveries", "webhook_delivery_seq", "webhook_deliveries", "usage", "add_audit", "audit"),
     *("audit_of_resource", "newest_audit", "newest_audit_of_resource", "deployments", "put_deployment"),
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
-    *("session", "delete_session", "batch_counts", "overview_rows", "add_batch_text", "waiting_between"),
+    *(
+        "session",
+        "delete_session",
+        "batch_counts",
+        "completed_with_failures",
+        "overview_rows",
+        "add_batch_text",
+        "waiting_between",
+    ),
     *(
         "queue_position",
         "results_behind",

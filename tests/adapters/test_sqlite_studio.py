@@ -57,9 +57,12 @@ def test_pages_and_queues_are_read_from_indexes(tmp_path: Path) -> None:
             "ORDER BY seq DESC LIMIT 9",
             "SELECT seq FROM batch INDEXED BY batch_newest_of_deployment WHERE resource = 'r' AND seq < 9 "
             "AND deployment = 'd' ORDER BY seq DESC LIMIT 9",
+            "SELECT seq FROM batch INDEXED BY batch_with_failures WHERE resource = 'r' AND seq < 9 AND status = 'completed' "
+            "AND failed > 0 ORDER BY seq DESC LIMIT 9",
             "SELECT COUNT(*) FROM batch WHERE deployment = 'd' AND stage = 'waiting' AND seq < 9",
             "SELECT id FROM batch WHERE stage = 'running' ORDER BY seq LIMIT 9",
             "SELECT status, batches FROM batch_count WHERE resource = 'r'",
+            "SELECT 1 FROM batch INDEXED BY batch_with_failures WHERE resource = 'r' AND status = 'completed' AND failed > 0",
         ):
             plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}")]
             assert all(step.startswith("SEARCH") for step in plan), (query, plan)

@@ -136,6 +136,8 @@ def test_an_overview(call: Caller) -> None:
         "queue_position": None,
         "error": None,
         "waiting_on": None,
+        "requests_out": None,
+        "quiet_since": None,
         "metadata": {"team": "Tides"},
     }
     assert answer["has_more"] is False
@@ -163,7 +165,9 @@ def test_pages_of_an_overview(call: Caller) -> None:
     assert [row["deployment"] for row in call("GET", "/batch_overview", query="deployment=failing").json["data"]] == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "status=done", "after=nothing", f"search={'x' * 201}"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}"]
+)
 def test_wrong_questions_about_batches(call: Caller, query: str) -> None:
     """400, and the parameter is named."""
     answer = call("GET", "/batch_overview", query=query)
@@ -215,6 +219,18 @@ def test_waiting_for_room(call: Caller) -> None:
     assert "slackwater-queue-position" not in call("GET", f"/batches/{batches[0]}").headers
     rows = call("GET", "/batch_overview", query="deployment=narrow").json["data"]
     assert [row["queue_position"] for row in rows] == [2, 1, None]
+    # The only request of the first one is out, and is never answered.
+    hung = until(lambda: call("GET", f"/batches/{batches[0]}/progress").json, lambda found: found["quiet_since"])
+    assert (hung["requests_out"], rows[2]["requests_out"], rows[0]["requests_out"]) == (1, 1, None)
+    status = status_of(call, "narrow")
+    assert (status["health"], status["backends"][0]["quiet_since"]) == ("serving", hung["quiet_since"])
+    assert call("GET", f"/batches/{batches[2]}/progress").json["waiting_on"] is None
+    call("POST", "/deployments/narrow/pause", {"reason": "new weights"})
+    for row in call("GET", "/batch_overview", query="deployment=narrow").json["data"]:
+        assert (row["waiting_on"]["what"], row["waiting_on"]["reason"]) == ("deployment", "new weights")
+    assert call("GET", f"/batches/{batches[2]}/progress").json["waiting_on"]["health"] == "paused"
+    assert status_of(call, "narrow")["health"] == "paused"
+    call("POST", "/deployments/narrow/resume")
     quota = status_of(call, "narrow")["quota"]
     assert quota["waiting_batches"] == 2
     assert quota["waiting"] == 2 * quota["held"] > 0
@@ -300,6 +316,9 @@ def test_error_groups(call: Caller) -> None:
     assert (group["code"], group["status_code"], group["count"]) == ("server_error", 500, failed)
     assert group["message"] == group["examples"][0]["message"]
     assert len(group["examples"]) == 5
+    page = call("GET", "/batch_overview", query="with_failures=true&status=completed").json
+    assert [row["id"] for row in page["data"]] == [made]
+    assert page["completed_with_failures"] == 1
     # Asking again reads nothing twice.
     assert call("GET", path).json == answer
     assert all(line["code"] == "server_error" for line in walked(call, made, "outcome=failed"))
@@ -489,7 +508,7 @@ def test_deployments_now(call: Caller) -> None:
     made = call.create(chat(1, model="away")).json["id"]
     away = until(lambda: status_of(call, "away"), lambda found: found["backends"][0]["health"] == "down")
     assert (away["version"], away["content_filter"], away["regions"]) == ("7", "Microsoft.Default", ["north"])
-    assert (away["accepts"], away["open_batches"]) == (True, 1)
+    assert (away["health"], away["accepts"], away["open_batches"]) == ("down", True, 1)
     [backend] = away["backends"]
     assert backend["name"] == "http://127.0.0.1:9/v1"
     assert (backend["region"], backend["data_zone"]) == ("north", "eu")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import resource
 import signal
 import socket
@@ -58,7 +59,10 @@ def served(root: Path, config: str = CONFIG) -> Iterator[Server]:
 def test_a_well_service_is_ready(tmp_path: Path) -> None:
     """Both answer 200 without a key, also with a slash at the end."""
     with served(tmp_path) as server:
-        assert asked(server.address, "/readyz/") == (200, {"status": "ready", "reasons": []})
+        assert asked(server.address, "/readyz/") == (
+            200,
+            {"status": "ready", "reasons": [], "backends": {"ok": len(re.findall("deployments.backends", CONFIG))}},
+        )
         assert asked(server.address, "/healthz") == (200, {"status": "ok"})
 
 

@@ -33,7 +33,8 @@ def test_a_batch_is_watched_while_it_runs(tmp_path: Path) -> None:
     async def story() -> None:
         ledger, clock = SqlLedger.open(tmp_path / "l"), Clock()
         sums = {("d", "engine"): (0.0, 0.0, 0.0)}
-        progress = Progress(ledger, clock, backends=lambda: sums)
+        out = {("d", "engine"): 0}
+        progress = Progress(ledger, clock, backends=lambda: sums, out=lambda: out)
         await started(ledger, shards=(500,))
         shard = await claimed(ledger)
         await progress.step()
@@ -54,6 +55,35 @@ def test_a_batch_is_watched_while_it_runs(tmp_path: Path) -> None:
         await progress.step()
         assert progress.rates("batch-0") is None
         assert progress.backend("d", "engine") is None
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_backend_is_quiet_while_calls_are_out_and_none_comes_back(tmp_path: Path) -> None:
+    """From the look that first saw calls out, or that saw one come back; not while none is out."""
+
+    async def story() -> None:
+        ledger, clock = SqlLedger.open(tmp_path / "l"), Clock()
+        sums, out = {("d", "e"): (0.0, 0.0, 0.0)}, {("d", "e"): 0}
+        progress = Progress(ledger, clock, backends=lambda: sums, out=lambda: out)
+
+        async def seen(at: float, *, calls: int, ended: float = 0.0) -> float | None:
+            clock.at, out["d", "e"], sums["d", "e"] = at, calls, (ended, ended, 0.0)
+            await progress.step()
+            return progress.quiet_since("d", "e")
+
+        assert await seen(100.0, calls=0) is None
+        assert await seen(101.0, calls=2) == 101.0
+        assert await seen(150.0, calls=2) == 101.0
+        assert await seen(151.0, calls=2, ended=1.0) == 151.0
+        assert await seen(152.0, calls=1, ended=1.0) == 151.0
+        assert await seen(153.0, calls=0, ended=1.0) is None
+        assert await seen(154.0, calls=1, ended=1.0) == 154.0
+        # A backend that is gone, or whose sums are not known yet, is not quiet.
+        sums.clear()
+        await progress.step()
+        assert progress.quiet_since("d", "e") is None
         await ledger.close()
 
     asyncio.run(story())

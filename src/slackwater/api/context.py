@@ -1,6 +1,6 @@
 """What every handler needs, and the few things that all of them do: find the context and the dialect, read the query."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -72,6 +72,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     lenient_api_version: bool = False
     unready: Callable[[], Sequence[Unready]] = tuple
     """Why the service should not be given work at the moment."""
+    backend_states: Callable[[], Mapping[str, int]] = dict
+    """How many backends are in each state, over all resources."""
     studio: StudioDoor | None = None
     """How people sign in; None where there are no pages for them."""
     metrics: Page | None = None

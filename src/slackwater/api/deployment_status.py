@@ -43,6 +43,7 @@ def shown_deployment(view: DeploymentView, *, everything: bool) -> objects.Deplo
         model=deployment.model,
         version=deployment.version or None,
         sku=deployment.sku,
+        health=view.health.value,
         accepts=deployment.deleted_at is None,
         regions=sorted({backend.region for backend in deployment.backends if backend.region}),
         quota=objects.DeploymentQuotaStatus(
@@ -71,6 +72,7 @@ def _backend(backend: BackendView, *, everything: bool) -> objects.BackendStatus
         since=backend.since,
         until=backend.until,
         in_flight=backend.in_flight,
+        quiet_since=backend.quiet_since,
         window=backend.window,
         latency_seconds=None if backend.latency_seconds is None else round(backend.latency_seconds, 3),
         requests_per_second=round(backend.requests_per_second, 3),

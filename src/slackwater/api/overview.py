@@ -12,6 +12,7 @@ from slackwater.core.accounts.resource import Role
 from slackwater.core.batch import MOMENT, TERMINAL, Batch, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.deployment import key_of
+from slackwater.pipeline.watching.deployment_watch import Out
 from slackwater.ports import OverviewRow
 
 SEARCH_LENGTH_MAX = 200
@@ -31,20 +32,22 @@ async def batch_overview(request: Request) -> Response:
         resource=context.resource,
         statuses=_statuses(parameters.get("status", "")),
         deployment=key_of(context.resource, deployment) if deployment else None,
+        with_failures=_with_failures(parameters.get("with_failures", "false")),
         search=search,
         after=parameters.get("after"),
         limit=limit + 1,
     )
     rows = found.rows[:limit]
-    waits = [await context.watch.waiting_on(row.batch) for row in rows]
+    waits = [await context.watch.waiting_on(row.batch, queued=row.queue_position is not None) for row in rows]
     everything = principal_of(request).may(Role.ADMIN)
     page = objects.BatchOverviewPage(
         data=[
-            _row(row, shown_waiting_on(waiting, everything=everything))
+            _row(row, shown_waiting_on(waiting, everything=everything), context.watch.out(row.batch))
             for row, waiting in zip(rows, waits, strict=True)
         ],
         has_more=len(found.rows) > limit,
         counts={status.value: count for status, count in found.counts.items()},
+        completed_with_failures=found.completed_with_failures,
     )
     return wire.json_response(page)
 
@@ -61,7 +64,15 @@ def _statuses(text: str) -> set[Status]:
     return {Status(name) for name in names}
 
 
-def _row(row: OverviewRow, waiting_on: objects.WaitingOn | None) -> objects.BatchOverviewRow:
+def _with_failures(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidRequest(
+            f"Invalid value for 'with_failures': '{text[:40]}'. Possible are true and false.", param="with_failures"
+        )
+    return text == "true"
+
+
+def _row(row: OverviewRow, waiting_on: objects.WaitingOn | None, out: Out | None) -> objects.BatchOverviewRow:
     batch = row.batch
     cost, currency = cost_so_far(batch)
     return objects.BatchOverviewRow(
@@ -83,6 +94,8 @@ def _row(row: OverviewRow, waiting_on: objects.WaitingOn | None) -> objects.Batc
         queue_position=row.queue_position,
         error=batch.errors[0].message if batch.errors else None,
         waiting_on=waiting_on,
+        requests_out=None if out is None else out.in_flight,
+        quiet_since=None if out is None else out.quiet_since,
         metadata=batch.metadata,
     )
 

@@ -27,12 +27,13 @@ async def shown_progress(request: Request, batch: Batch) -> objects.BatchProgres
     counts = batch.counts
     left = time_left(counts.total - counts.completed - counts.failed, rates)
     cost, currency = cost_so_far(batch)
-    waits = batch.status is Status.VALIDATING
-    waiting_on = await context.watch.waiting_on(batch)
+    position = await context.ledger.queue_position(batch.id) if batch.status is Status.VALIDATING else None
+    waiting_on = await context.watch.waiting_on(batch, queued=position is not None)
+    out = context.watch.out(batch)
     return objects.BatchProgress(
         batch_id=batch.id,
         status=batch.status.value,
-        queue_position=await context.ledger.queue_position(batch.id) if waits else None,
+        queue_position=position,
         counts=counts_of(batch),
         input_tokens=batch.usage.input_tokens,
         output_tokens=batch.usage.output_tokens,
@@ -44,6 +45,8 @@ async def shown_progress(request: Request, batch: Batch) -> objects.BatchProgres
         seconds_left=None if left is None else left.seconds,
         seconds_left_range=None if left is None else [left.low, left.high],
         waiting_on=shown_waiting_on(waiting_on, everything=principal_of(request).may(Role.ADMIN)),
+        requests_out=None if out is None else out.in_flight,
+        quiet_since=None if out is None else out.quiet_since,
         answers_mended=batch.answers_mended,
         first_result_at=batch.first_result_at,
         deployment=deployment_name(batch),

@@ -4,7 +4,7 @@
 the service should be given work; a restart does not help where it says no.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,15 +21,17 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200, or 503 with the reasons."""
-    return _answer(entrance_of(request).unready())
+    """200, or 503 with the reasons; with the states of the backends, which are none."""
+    entrance = entrance_of(request)
+    return _answer(entrance.unready(), entrance.backend_states())
 
 
-def _answer(reasons: Sequence[Unready]) -> Response:
+def _answer(reasons: Sequence[Unready], states: Mapping[str, int]) -> Response:
+    backends = dict(sorted(states.items()))
     if not reasons:
-        return wire.json_response(objects.Readiness(status="ready", reasons=[]))
+        return wire.json_response(objects.Readiness(status="ready", reasons=[], backends=backends))
     shown = [objects.UnreadyReason(code=reason.code, message=reason.message) for reason in reasons]
-    response = wire.json_response(objects.Readiness(status="unavailable", reasons=shown))
+    response = wire.json_response(objects.Readiness(status="unavailable", reasons=shown, backends=backends))
     response.status_code = 503
     response.headers["Retry-After"] = "5"
     return response
@@ -50,7 +52,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         alive = scope["type"] == "http" and scope["path"].rstrip("/") == "/healthz"
-        response = wire.json_response(objects.Health()) if alive else _answer([STARTING])
+        response = wire.json_response(objects.Health()) if alive else _answer([STARTING], {})
         if not alive:
             # Nothing of a body has been read.
             response.headers["Connection"] = "close"

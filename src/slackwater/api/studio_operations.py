@@ -23,6 +23,7 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
             AFTER,
             text("status", "Statuses, with commas between them; by default all."),
             text("deployment", "The name of a deployment."),
+            text("with_failures", "`true`: only those of which requests have failed.", enum=["true", "false"]),
             SEARCH,
         ),
         answer=objects.BatchOverviewPage,

@@ -56,6 +56,7 @@ def entrance_to(
         clock=service.clock,
         lenient_api_version=config.server.lenient_api_version,
         unready=service.unready,
+        backend_states=service.backend_states,
         # With an address of its own, it is not here, too.
         metrics=None if service.monitor is None or config.metrics.listen else service.monitor.page,
         tracing=tracing,

@@ -25,6 +25,8 @@ class Overview(Struct, frozen=True, kw_only=True):
 
     rows: Sequence[OverviewRow]
     counts: Mapping[Status, int]
+    completed_with_failures: int = 0
+    """How many have completed with failed requests, as far as somebody counts: 10,000."""
 
 
 class BatchDone(Struct, frozen=True):
@@ -62,11 +64,13 @@ class WatchingLedger(Protocol):
         resource: str,
         statuses: Collection[Status] = (),
         deployment: str | None = None,
+        with_failures: bool = False,
         search: str = "",
         after: str | None = None,
         limit: int,
     ) -> Overview:
-        """A page of a resource's batches, newest first, behind the batch `after`. Without statuses, all of them.
+        """A page of a resource's batches, newest first, behind the batch `after`. Without statuses, all of them; with
+        `with_failures`, only those of which requests have failed.
 
         `search` is looked for in ids, names of input files and values of metadata, in any case. Raises InvalidRequest where
         `after` is unknown, or where too many batches would have to be looked at.

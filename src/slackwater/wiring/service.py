@@ -5,6 +5,7 @@ import itertools
 import logging
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ from slackwater.pipeline.sending.scheduler import Scheduler
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
-from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, sums_of
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
@@ -197,7 +198,7 @@ class Service:
         self._readiness = readiness
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
-        self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet))
+        self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet), out=lambda: out_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
@@ -356,6 +357,10 @@ class Service:
     def unready(self) -> list[Unready]:
         """Why it should not be given work at the moment."""
         return [] if self._readiness is None else self._readiness.reasons()
+
+    def backend_states(self) -> Mapping[str, int]:
+        """How many backends are in each state, over all deployments; states that none is in are left out."""
+        return Counter(dispatcher.state.value for _, dispatcher in self.fleet.dispatchers())
 
     @property
     def in_flight(self) -> int:

@@ -21,6 +21,8 @@ from slackwater.core.sending.request import Outcome
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, NewResults, Overview, OverviewRow
 
 LAST = 2**62
+# Further than this nobody counts those that have completed with failures: a list is asked for every two seconds.
+FAILURES_COUNTED_MAX = 10_000
 TOO_LONG = (
     "Too many batches would have to be looked at for this page. Search for something newer, or look through the batches of one "
     "deployment or status."
@@ -36,6 +38,7 @@ class SqlOverview(SqlPart):
         resource: str,
         statuses: Collection[Status] = (),
         deployment: str | None = None,
+        with_failures: bool = False,
         search: str = "",
         after: str | None = None,
         limit: int,
@@ -47,15 +50,20 @@ class SqlOverview(SqlPart):
                 if cursor is None or cursor["resource"] != resource:
                     raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
                 before = cursor["seq"]
-            wanted: list[Status | None] = [*sorted(set(statuses))]
+            # Those with failures have an index by status only.
+            wanted: list[Status | None] = [*sorted(set(statuses) or (Status if with_failures else ()))]
             runs = [
-                _run(db, resource, status, deployment, search, before=before, limit=limit)
+                _run(db, resource, status, deployment, search, failed=with_failures, before=before, limit=limit)
                 for status in wanted or [None]
             ]
             seqs = list(heapq.merge(*runs, reverse=True))[:limit]
             counts = self._sql.all(db, "batch_counts", {"resource": resource})
             return Overview(
-                rows=self._overview_rows(db, seqs), counts={Status(row["status"]): row["batches"] for row in counts}
+                rows=self._overview_rows(db, seqs),
+                counts={Status(row["status"]): row["batches"] for row in counts},
+                completed_with_failures=self._sql.number(
+                    db, "completed_with_failures", {"resource": resource, "most": FAILURES_COUNTED_MAX}
+                ),
             )
 
         try:
@@ -148,13 +156,14 @@ def _run(
     deployment: str | None,
     search: str,
     *,
+    failed: bool,
     before: int,
     limit: int,
 ) -> list[int]:
     """The newest batches of one status, or of any, behind a cursor."""
     values: list[Any] = [resource, before]
     # Deployments are many and small, statuses few and large.
-    index = "batch_newest" if status is None else "batch_newest_of_status"
+    index = "batch_newest" if status is None else "batch_with_failures" if failed else "batch_newest_of_status"
     table = f"batch INDEXED BY {'batch_newest_of_deployment' if deployment is not None else index}"
     conditions = ""
     if status is not None:
@@ -163,6 +172,8 @@ def _run(
     if deployment is not None:
         conditions += " AND deployment = ?"
         values.append(deployment)
+    if failed:
+        conditions += " AND failed > 0"
     if search:
         table = "batch_text AS found"
         if conditions:

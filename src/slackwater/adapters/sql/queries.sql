@@ -537,6 +537,10 @@ DELETE FROM session WHERE digest = :digest;
 -- name: batch_counts
 SELECT status, batches FROM batch_count WHERE resource = :resource AND batches > 0;
 
+-- name: completed_with_failures
+SELECT COUNT(*) FROM (SELECT 1 FROM batch INDEXED BY batch_with_failures
+                      WHERE resource = :resource AND status = 'completed' AND failed > 0 LIMIT :most);
+
 -- name: overview_rows
 -- The rows of a page; overview.py has found which ones.
 SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename

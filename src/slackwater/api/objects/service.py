@@ -25,3 +25,8 @@ class Readiness(Struct, frozen=True, kw_only=True):
     status: Literal["ready", "unavailable"]
     reasons: list[UnreadyReason]
     """Empty where it is ready."""
+    backends: dict[str, int]
+    """How many backends are in each state (`ok`, `busy`, `refusing`, `blocked`, `down`, `paused`); none while it starts.
+
+    They are no reason: whatever becomes of them, batches are taken and wait.
+    """

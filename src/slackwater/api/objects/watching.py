@@ -65,7 +65,12 @@ class BatchOverviewRow(Struct, frozen=True, kw_only=True):
     error: str | None
     """The first reason why the input was refused."""
     waiting_on: WaitingOn | None
-    """Null while something of it can be sent, and where it has not begun or has ended."""
+    """Null while something of it can be sent, and where it has not begun or has ended. One that waits for room has it, too,
+    where nothing of its deployment is sent."""
+    requests_out: int | None
+    """Calls that are out for its deployment, this batch's and others'; null where it is not in progress."""
+    quiet_since: Moment | None
+    """Since when none of these has come back; null where none is out."""
     metadata: dict[str, str] | None
 
 
@@ -77,6 +82,8 @@ class BatchOverviewPage(Struct, frozen=True, kw_only=True):
     has_more: bool
     counts: dict[str, int]
     """How many batches of each status the resource has, whatever was asked for."""
+    completed_with_failures: int
+    """How many of the completed ones have failed requests; counted up to 10,000."""
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True):
@@ -101,7 +108,12 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     seconds_left_range: Annotated[list[int], Meta(min_length=2, max_length=2)] | None
     """From, to: wide while the rate changes."""
     waiting_on: WaitingOn | None
-    """Null while something of it can be sent, and where it has not begun or has ended."""
+    """Null while something of it can be sent, and where it has not begun or has ended. One that waits for room has it, too,
+    where nothing of its deployment is sent."""
+    requests_out: int | None
+    """Calls that are out for its deployment, this batch's and others'; null where it is not in progress."""
+    quiet_since: Moment | None
+    """Since when none of these has come back; null where none is out."""
     answers_mended: int
     """Answers that were not quite JSON (NaN, bytes that are not UTF-8, half an emoji), and were made valid."""
     first_result_at: Moment | None
@@ -262,6 +274,8 @@ class BackendStatus(Struct, frozen=True, kw_only=True):
     until: Moment | None
     """When it is looked at again, where that is known."""
     in_flight: int
+    quiet_since: Moment | None
+    """Since when calls are out to it and none has come back; null where none is out."""
     window: int
     """How many requests it may have at once now."""
     latency_seconds: float | None
@@ -294,6 +308,9 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True):
     model: str
     version: str | None
     sku: str
+    health: Literal["serving", "degraded", "waiting", "refusing", "blocked", "down", "paused"]
+    """That of its backends: all of them take requests; some do not; none does for a moment; none does, for one reason, or for
+    several (`down`, also where there is none). `paused`: by an operator, the deployment or all of its engines."""
     accepts: bool
     """False while it is being deleted: it takes no new batches."""
     regions: list[str]

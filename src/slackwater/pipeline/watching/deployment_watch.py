@@ -11,6 +11,7 @@ from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.pause import Pause, Target
+from slackwater.core.watching.health import DeploymentHealth, health_of
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
@@ -35,6 +36,8 @@ class BackendView(Struct, frozen=True, kw_only=True):
     """Since when it has been so, in seconds since 1970; None for `ok`."""
     until: int | None
     """When it is looked at again."""
+    quiet_since: int | None
+    """Since when calls are out and none has come back; None where none is out."""
     in_flight: int
     window: int
     latency_seconds: float | None
@@ -47,6 +50,7 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
     """One deployment now."""
 
     deployment: Deployment
+    health: DeploymentHealth
     load: DeploymentLoad
     allowance: Allowance
     backends: list[BackendView]
@@ -66,6 +70,14 @@ class WaitingOn(Struct, frozen=True, kw_only=True):
     """Who has paused it."""
 
 
+class Out(Struct, frozen=True, kw_only=True):
+    """The calls that are out for a deployment, of all of its batches."""
+
+    in_flight: int
+    quiet_since: int | None
+    """Since when none of them has come back, in seconds since 1970; None where none is out."""
+
+
 class DeploymentWatch:
     """Looks at deployments."""
 
@@ -83,15 +95,18 @@ class DeploymentWatch:
 
     async def _view(self, deployment: Deployment) -> DeploymentView:
         zones = {(backend.name, backend.region): backend.data_zone for backend in deployment.backends}
+        pause = self._fleet.pause_of(deployment.key)
+        backends = [
+            self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
+            for dispatcher in self._fleet.dispatchers_of(deployment.key)
+        ]
         return DeploymentView(
             deployment=deployment,
+            health=health_of([backend.health for backend in backends], paused=pause is not None),
             load=await self._ledger.deployment_load(deployment.key),
-            pause=self._fleet.pause_of(deployment.key),
+            pause=pause,
             allowance=await self._spare.allowance(deployment),
-            backends=[
-                self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
-                for dispatcher in self._fleet.dispatchers_of(deployment.key)
-            ],
+            backends=backends,
         )
 
     async def view(self, key: str) -> DeploymentView | None:
@@ -99,15 +114,31 @@ class DeploymentWatch:
         deployment = self._fleet.get(key)
         return None if deployment is None else await self._view(deployment)
 
-    async def waiting_on(self, batch: Batch) -> WaitingOn | None:
-        """Why nothing of a batch is sent; None where something is, or where it has not begun or has ended."""
+    async def waiting_on(self, batch: Batch, *, queued: bool = False) -> WaitingOn | None:
+        """Why nothing of a batch is sent; None where something is, or where it has not begun or has ended.
+
+        `queued`: it waits for room in its deployment, which does not come while nothing of that is sent.
+        """
         if batch.paused:
             pause = await self._ledger.pause_of(Target.BATCH, batch.id)
             if pause is not None:
                 return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
-        if batch.status is not Status.IN_PROGRESS or batch.deployment is None:
+        if not (queued or batch.status is Status.IN_PROGRESS) or batch.deployment is None:
             return None
         return self.shut(batch.deployment)
+
+    def out(self, batch: Batch) -> Out | None:
+        """What is out for the deployment of a batch; None where the batch is not being sent."""
+        if batch.status is not Status.IN_PROGRESS or batch.deployment is None:
+            return None
+        senders = [each for each in self._fleet.dispatchers_of(batch.deployment) if each.meter.in_flight]
+        since = [self._progress.quiet_since(batch.deployment, each.name) for each in senders]
+        known = [moment for moment in since if moment is not None]
+        return Out(
+            in_flight=sum(each.meter.in_flight for each in senders),
+            # One that has begun since the last look is not quiet: it is new.
+            quiet_since=self._moment(max(known)) if known and len(known) == len(since) else None,
+        )
 
     def shut(self, key: str) -> WaitingOn | None:
         """What keeps the batches of a deployment waiting: a pause, or of backends that are all shut the one that opens first.
@@ -138,6 +169,7 @@ class DeploymentWatch:
     def _backend(self, key: str, dispatcher: Dispatcher, data_zone: str) -> BackendView:
         seconds, (calls, busy, tokens) = self._progress.backend(key, dispatcher.name) or (1.0, (0.0, 0.0, 0.0))
         error, standing = dispatcher.last_error, dispatcher.standing
+        quiet = self._progress.quiet_since(key, dispatcher.name)
         if error is not None and self._clock.monotonic() - error[1] > ERROR_SECONDS:
             error = None
         return BackendView(
@@ -148,6 +180,7 @@ class DeploymentWatch:
             reason=standing.reason[:ERROR_LENGTH_MAX],
             since=None if standing.state is DoorState.OK else self._moment(standing.since),
             until=None if standing.until is None else self._moment(standing.until),
+            quiet_since=None if quiet is None else self._moment(quiet),
             in_flight=dispatcher.meter.in_flight,
             window=dispatcher.window,
             latency_seconds=busy / calls if calls else None,
@@ -163,3 +196,8 @@ def sums_of(fleet: Fleet) -> Mapping[tuple[str, str], Sequence[float]]:
         (key, each.name): (each.meter.seconds.count, each.meter.seconds.total, each.meter.tokens)
         for key, each in fleet.dispatchers()
     }
+
+
+def out_of(fleet: Fleet) -> Mapping[tuple[str, str], int]:
+    """For every backend: calls that are out."""
+    return {(key, each.name): each.meter.in_flight for key, each in fleet.dispatchers()}
