@@ -100,9 +100,46 @@ def test_an_invalid_file_goes_nowhere(terminal: Terminal, server: Server) -> Non
 def test_the_server_has_the_last_word(terminal: Terminal) -> None:
     """What is only wrong there (no such deployment) shows with its line when it has been validated; exit code 1."""
     questions(terminal, 2, model="not-there")
-    done = terminal("batches", "submit", "in.jsonl", "--wait")
+    done = terminal("batches", "submit", "in.jsonl", "--wait", "--no-check")
     assert done.returncode == 1
     assert "line 1: model_not_found" in done.stderr
+
+
+def test_a_deployment_that_is_not_there(terminal: Terminal, server: Server) -> None:
+    """It is seen before anything is uploaded, whether the file or the command names it, and the names that are there are said."""
+    questions(terminal, 2, model="not-there")
+    before = input_files(server)
+    named = terminal("batches", "submit", "in.jsonl")
+    assert named.returncode == 1
+    assert named.stderr.startswith(
+        "error: the file names the model 'not-there', and there is no such deployment; there are "
+    )
+    given = terminal("batches", "submit", "in.jsonl", "--deployment", "demo-bacht")
+    assert given.returncode == 1
+    assert given.stderr.startswith("error: there is no deployment 'demo-bacht'; there are demo-batch, ")
+    assert named.stderr.count("\n") == given.stderr.count("\n") == 1
+    assert input_files(server) == before
+
+
+def test_a_model_that_a_vendor_does_not_list(terminal: Terminal, server: Server) -> None:
+    """Not all that works is listed there: it is said, and tried."""
+    url = terminal.environment.pop("SLACKWATER_URL")
+    terminal.well("profiles", "add", "vendor", url, "--dialect", "openai", "--use")
+    questions(terminal, 2, model="not-there")
+    done = terminal("batches", "submit", "in.jsonl", "--wait")
+    assert "no such model in the list of" in done.stderr
+    assert "line 1: model_not_found" in done.stderr
+
+
+def test_an_address_is_no_endpoint(terminal: Terminal, server: Server) -> None:
+    """One line, with the path that was probably meant."""
+    questions(terminal)
+    done = terminal("batches", "submit", "in.jsonl", "--endpoint", "http://127.0.0.1:8080/v1/chat/completions")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: --endpoint is a path, such as /v1/chat/completions, and no address; "
+        "the address of the server goes to --server\n"
+    )
 
 
 def test_a_refused_create_leaves_no_file(terminal: Terminal, server: Server) -> None:

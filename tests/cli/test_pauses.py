@@ -1,6 +1,7 @@
 """`pause`, `resume` and `try` as an operator types them, and what the other commands say meanwhile."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def test_pause_and_resume(terminal: Terminal, kind: str) -> None:
         assert "until it is resumed" in paused.stderr
         shown = dict(line.split("\t") for line in terminal.well("batches", "show", batch).splitlines())
         assert "paused by an operator (service): new driver" in shown["waiting on"]
+        listed = {line.split("\t")[0]: line.split("\t")[-1] for line in terminal.well("batches", "list").split("\n")}
+        assert "paused by an operator (service): new driver" in listed[batch]
         tried = terminal(kind, "try", name)
         assert tried.returncode == 1
         assert "resume it first" in tried.stderr
@@ -64,6 +67,35 @@ def test_watching_what_is_paused(terminal: Terminal) -> None:
         rest = watching.stderr.read()
         assert watching.wait(60) == 1
     assert f"{batch} cancelled" in rest
+
+
+def test_deployments_are_watched(terminal: Terminal) -> None:
+    """Each is said once, and again when it changes; Ctrl-C ends that with 130. What is not there is said at once."""
+    with subprocess.Popen(
+        terminal.command("deployments", "watch"),
+        cwd=terminal.directory,
+        env=terminal.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        first = [watching.stdout.readline().strip().split("\t")[1:] for _ in range(4)]
+        assert ["demo-batch", "ok"] in first
+        assert sorted(name for name, _ in first) == ["demo-batch", "failing-batch", "slow-batch", "stuck-batch"]
+        try:
+            terminal.well("deployments", "pause", "slow-batch", "--reason", "new weights")
+            _, name, now = watching.stdout.readline().strip().split("\t")
+            assert name == "slow-batch"
+            assert now.startswith("paused by an operator (service): new weights")
+        finally:
+            terminal.well("deployments", "resume", "slow-batch")
+        assert watching.stdout.readline().split("\t")[1] == "slow-batch"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    missing = terminal("deployments", "watch", "slow-bacht")
+    assert missing.returncode == 1
+    assert "there is no deployment 'slow-bacht'; there are demo-batch, failing-batch" in missing.stderr
 
 
 def test_engines_are_listed_and_named_by_url(terminal: Terminal) -> None:

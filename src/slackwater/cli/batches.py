@@ -13,7 +13,16 @@ from slackwater.cli.results import check_free, errors_beside, save_results
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.states import waiting_line
 from slackwater.cli.submit import submit
-from slackwater.cli.watching import ENDED, Interrupted, conclude, follow, reading, wait_for_end, why_it_waits
+from slackwater.cli.watching import (
+    ENDED,
+    Interrupted,
+    conclude,
+    follow,
+    reading,
+    wait_for_end,
+    waiting_lines,
+    why_it_waits,
+)
 from slackwater.core.errors import InvalidRequest
 
 STATUSES = ("validating", "in_progress", "finalizing", "cancelling", *ENDED)
@@ -62,7 +71,8 @@ add_verbs(command, "batches", "batch_id", _after_a_verb)
 def list_batches(status: tuple[str, ...], limit: int, everything: bool, asked: Asked) -> None:
     """List batches, newest first.
 
-    In a pipe, each is a line with tabs between: id, status, completed, failed, total, created, model, input file.
+    In a pipe, each is a line with tabs between: id, status, completed, failed, total, created, model, input file, and what it
+    waits for, if it does.
     """
     with api_of(asked) as api:
         page = 100 if status or everything else min(limit, 100)
@@ -71,11 +81,18 @@ def list_batches(status: tuple[str, ...], limit: int, everything: bool, asked: A
         if asked.as_json:
             print_json(found)
             return
-        columns = ("id", "status", "completed", "failed", "total", "created", "model", "input file")
+        waiting = waiting_lines(api, found)
+        rows = [[*_row(batch), waiting.get(str(batch.get("id")), "")] for batch in found]
+        columns = ["id", "status", "completed", "failed", "total", "created", "model", "input file", "waits for"]
+        if sys.stdout.isatty():
+            # What there is no room for; nor for a column that is empty.
+            del columns[6:8]
+            rows = [row[:6] + row[8:] for row in rows]
+            columns = columns if waiting else columns[:6]
         print_rows(
             columns,
-            map(_row, found),
-            on_terminal=6,
+            rows,
+            on_terminal=len(columns),
             nothing="no batches; make one with 'slackwater batches submit FILE'",
         )
 

@@ -1,17 +1,13 @@
 """`slackwater deployments`: what `model` may be on a server of the contract."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from slackwater.cli.deployment_states import state_of, states, watch_states
 from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
-from slackwater.cli.states import state_line
-from slackwater.core.errors import CallFailed
-
-if TYPE_CHECKING:
-    from slackwater.client.api import Api
 
 
 @click.group("deployments")
@@ -26,39 +22,14 @@ def command() -> None:
     \b
     Example:
       slackwater deployments list
+      slackwater deployments watch
       slackwater deployments pause llama-batch --reason "new weights"
     """
 
 
 def _told(found: dict[str, Any]) -> str:
     """How a deployment is, after a verb."""
-    return f"{found.get('name')}: {_now(found)}"
-
-
-def _now(state: dict[str, Any]) -> str:
-    """How a deployment is: its pause, or else its backends, those first that take nothing."""
-    pause = state.get("pause")
-    if isinstance(pause, dict):
-        return state_line({"health": "paused", "pause": pause, "since": pause.get("since")})
-    backends = [each for each in state.get("backends") or [] if isinstance(each, dict)]
-    troubled = [each for each in backends if each.get("health") != "ok"]
-    if not troubled:
-        return "ok" if backends else "no backends"
-    said = "; ".join(
-        f"{each.get('name')} is {state_line(each)}".replace(" is refuses ", " refuses ") for each in troubled
-    )
-    return said if len(troubled) == len(backends) else f"{said}; {len(backends) - len(troubled)} ok"
-
-
-def _states(api: "Api") -> dict[str, str]:
-    """How deployments are now, by name, where the server says so."""
-    if not api.ours:
-        return {}
-    try:
-        return {str(each.get("name")): _now(each) for each in api.deployment_states()}
-    except CallFailed:
-        # An older server does not have it.
-        return {}
+    return f"{found.get('name')}: {state_of(found)}"
 
 
 add_verbs(command, "deployments", "name", _told)
@@ -77,8 +48,8 @@ def list_deployments(asked: Asked) -> None:
             print_json(found)
             return
         columns = ("name", "model", "SKU", "state", "enqueued tokens", "limit", "backends", "now")
-        states = _states(api)
-        rows = [[*_row(each), states.get(text_of(each.get("name") or each.get("id")), "")] for each in found]
+        now = states(api)
+        rows = [[*_row(each), now.get(text_of(each.get("name") or each.get("id")), "")] for each in found]
         print_rows(columns, rows, nothing="no deployments; an operator configures them")
 
 
@@ -118,7 +89,19 @@ def show(name: str, asked: Asked) -> None:
         if asked.as_json:
             print_json(found)
         else:
-            print_facts([*_facts("", found), ("now", _states(api).get(name, ""))])
+            print_facts([*_facts("", found), ("now", states(api).get(name, ""))])
+
+
+@command.command("watch")
+@click.argument("name", required=False)
+@server_options
+def watch(name: str | None, asked: Asked) -> None:
+    """Say how each is, or one of them, and again whenever that changes, until Ctrl-C.
+
+    In a pipe, each is a line with tabs between: moment, name, how it is now. With --json, its state, on a line.
+    """
+    with api_of(asked) as api:
+        watch_states(api, name, as_json=asked.as_json)
 
 
 def _facts(prefix: str, found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -4,17 +4,19 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
 from slackwater.cli.byte_bar import byte_bar
-from slackwater.cli.input_files import UPLOAD_BYTES_MAX, check, copy_filled, first_url
-from slackwater.cli.output import WENT_WRONG, note, print_json, safe
+from slackwater.cli.deployment_states import states
+from slackwater.cli.input_files import UPLOAD_BYTES_MAX, check, copy_filled, first_model, first_url
+from slackwater.cli.output import USAGE, WENT_WRONG, fail, note, print_json, safe
 from slackwater.cli.results import check_free, errors_beside
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.validate import as_object, show_faults, with_file_faults
 from slackwater.cli.watching import follow
-from slackwater.core.errors import CallFailed, InvalidRequest
+from slackwater.core.errors import CallFailed, InvalidRequest, ServerUnreachable
 from slackwater.core.input.line_judge import Rules
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from slackwater.client.target import Dialect
 
 SHOWN_FAULTS = 20
+NAMES_SHOWN = 10
 
 
 def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -68,8 +71,8 @@ def submit(
 ) -> None:
     """Upload FILE and create a batch of it. Prints the batch's id.
 
-    The file is checked first, with the rules of the server. With --wait or --output the command lasts until the batch has
-    ended; Ctrl-C ends the waiting, not the batch.
+    The file is checked first, with the rules of the server, and whether the server has its deployment. With --wait or --output
+    the command lasts until the batch has ended; Ctrl-C ends the waiting, not the batch.
 
     \b
     Exit codes: 0 done (with --wait: completed, and no request failed), 1 it went wrong, the file is invalid, or not all
@@ -80,6 +83,9 @@ def submit(
       slackwater batches submit questions.jsonl --deployment llama-batch --output answers.jsonl
     """
     code = 0
+    if endpoint is not None and "://" in endpoint:
+        path = urlsplit(endpoint).path or "/v1/chat/completions"
+        fail(f"--endpoint is a path, such as {path}, and no address; the address of the server goes to --server", USAGE)
     with api_of(asked) as api, tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
         if output is not None:
             check_free([output, errors_beside(output)], overwrite=overwrite)
@@ -88,8 +94,11 @@ def submit(
             source = Path(scratch) / "filled.jsonl"
             copy_filled(file, source, model=deployment, number=number)
         endpoint = endpoint or first_url(source)
-        if not no_check and not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
-            sys.exit(WENT_WRONG)
+        if not no_check:
+            # The cheap question first: a large file takes a while.
+            _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
+            if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
+                sys.exit(WENT_WRONG)
         batch = _create(api, source, file.name, endpoint, window, metadata, quiet=quiet)
         if not wait and output is None:
             if asked.as_json:
@@ -103,6 +112,37 @@ def submit(
             source.unlink() if source != file else None
             code = follow(api, batch, asked=asked, output=output, quiet=quiet)
     sys.exit(code)
+
+
+def _check_name(api: "Api", name: str | None, *, given: bool, quiet: bool) -> None:
+    """Ends the command where the server has no deployment of that name, and says where one cannot work now.
+
+    Azure lists models and not deployments, so nothing can be told there; what else a vendor lists is not all that works.
+    """
+    if name is None or api.connection.target.dialect.dated or api.connection.target.dialect.name == "azure-v1":
+        return
+    try:
+        listed = api.deployments()
+    except ServerUnreachable:
+        raise
+    except CallFailed:
+        # Who may not see them may use them all the same.
+        return
+    names = [str(each.get("name") or each.get("id")) for each in listed]
+    if name not in names and names:
+        of = "there is no" if given else "the file names the model"
+        shown = ", ".join(names[:NAMES_SHOWN]) + (
+            f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+        )
+        kind = "deployment" if api.ours else "model"
+        said = f"{of} {kind} '{name}'" if given else f"{of} '{name}', and there is no such {kind}"
+        if not api.ours:
+            note(f"{said} in the list of {api.connection.target.url}; trying all the same")
+            return
+        hint = "" if given else "; --deployment NAME sends every line to one of them"
+        fail(f"{said}; there {'is' if len(names) == 1 else 'are'} {shown}{hint}. Nothing was sent")
+    if not quiet and (now := states(api).get(name, "ok")) != "ok":
+        note(f"{name} now: {now}")
 
 
 def _fine(source: Path, file: Path, endpoint: str, dialect: "Dialect", *, as_json: bool) -> bool:

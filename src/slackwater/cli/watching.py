@@ -81,6 +81,18 @@ def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
     return waiting_line(waiting_on) if isinstance(waiting_on, dict) else ""
 
 
+def waiting_lines(api: "Api", batches: list[dict[str, Any]]) -> dict[str, str]:
+    """The same for many, by their ids, in a call or a few."""
+    at_work = {str(batch["id"]) for batch in batches if batch.get("status") == "in_progress"}
+    if not api.ours or not at_work:
+        return {}
+    try:
+        return {batch_id: waiting_line(waiting_on) for batch_id, waiting_on in api.waiting_on(at_work).items()}
+    except CallFailed:
+        # An older server does not have it.
+        return {}
+
+
 def reading(batch: dict[str, Any], *, waiting: str = "") -> Progress:
     """How far a batch is. Some servers count nothing at first."""
     counts = batch.get("request_counts") or {}

@@ -1,7 +1,7 @@
 """What can be asked of a server, call by call. Objects are the server's JSON as it came: every dialect has its own keys."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from slackwater.core.sending.engine_names import engine_id, engine_of
 
 Object = dict[str, Any]
 BATCH_PAGE = 100
+OVERVIEW_PAGES = 10
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -94,6 +95,27 @@ class Api:
     def deployment_states(self) -> list[Object]:
         """How deployments and their backends are now; an extension of ours."""
         return _list(self._object("GET", "/deployment_status").get("data"))
+
+    def waiting_on(self, batch_ids: Collection[str]) -> dict[str, Object]:
+        """What those of these batches wait for that are at work and wait, by their ids; an extension of ours.
+
+        Newest ones first, and not beyond OVERVIEW_PAGES.
+        """
+        left, found, after = set(batch_ids), dict[str, Object](), dict[str, str]()
+        for _ in range(OVERVIEW_PAGES):
+            if not left:
+                break
+            query = {"status": "in_progress", "limit": str(BATCH_PAGE), **after}
+            page = self._object("GET", "/batch_overview", query=query)
+            rows = _list(page.get("data"))
+            for row in rows:
+                left.discard(str(row.get("id")))
+                if row.get("id") in batch_ids and isinstance(row.get("waiting_on"), dict):
+                    found[str(row["id"])] = row["waiting_on"]
+            if not rows or not page.get("has_more"):
+                break
+            after = {"after": str(rows[-1].get("id"))}
+        return found
 
     def progress(self, batch_id: str) -> Object:
         """How a batch gets on, and what it waits for; an extension of ours."""
