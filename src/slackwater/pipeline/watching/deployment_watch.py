@@ -23,6 +23,9 @@ ERROR_SECONDS = 600.0
 ERROR_LENGTH_MAX = 300
 # Who asks to be left alone for longer keeps batches waiting.
 MOMENT_SECONDS = 5.0
+UNSERVED = (
+    "It is not served: what it uses is not in the configuration of the service. An administrator can mend or delete it."
+)
 
 
 class BackendView(Struct, frozen=True, kw_only=True):
@@ -143,7 +146,8 @@ class DeploymentWatch:
         )
 
     def shut(self, key: str) -> WaitingOn | None:
-        """What keeps the batches of a deployment waiting: a pause, or of backends that are all shut the one that opens first.
+        """What keeps the batches of a deployment waiting: a pause, that it is not served, or of backends that are all shut the
+        one that opens first.
 
         None while one of them is open, or has asked for a moment only.
         """
@@ -151,7 +155,9 @@ class DeploymentWatch:
             return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
         dispatchers = self._fleet.dispatchers_of(key)
         standings = [each.standing for each in dispatchers]
-        if not standings or any(each.state is DoorState.OK or _passing(each) for each in standings):
+        if not standings:
+            return WaitingOn(what="deployment", health=DoorState.DOWN, reason=UNSERVED, since=None)
+        if any(each.state is DoorState.OK or _passing(each) for each in standings):
             return None
         at, standing = min(enumerate(standings), key=lambda each: math.inf if each[1].until is None else each[1].until)
         held = dispatchers[at].engine.held

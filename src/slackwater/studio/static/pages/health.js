@@ -69,6 +69,7 @@ export function does(health, reason, brief = false) {
   if (health === "refusing") return `${brief ? "refuses calls" : "refuses the service’s calls"}${status ? ` (${status})` : ""}`;
   if (status?.startsWith("2")) return "gives no usable answer";
   if (status) return `answers ${status}`;
+  if (/^It is not served/.test(reason ?? "")) return "is not served";
   if (/^no connection/.test(reason ?? "")) return "cannot be reached";
   if (/^no (whole )?answer/.test(reason ?? "")) return "gives no answer in time";
   return /^the connection was closed/.test(reason ?? "") ? "hangs up" : "is down";
