@@ -210,17 +210,25 @@ def test_what_the_configuration_no_longer_allows_is_shown_and_waits(world: World
     """A start without the backends that it used: `Failed`, with the reason; with them again, it is served again."""
     admin = world.call()
     admin("PUT", "/deployments/orphan", body(of="stuck"))
+    made = admin.create(chat(1, model="orphan")).json["id"]
+    until(lambda: admin("GET", f"/batches/{made}").json["status"], lambda status: status == "in_progress")
     world.server.kill()
     (world.scratch / "slackwater.toml").write_text(CONFIG.replace('name = "stuck"', 'name = "renamed"'))
     world.start()
     properties = world.call()("GET", "/deployments/orphan").json["properties"]
     assert properties["provisioningState"] == "Failed"
     assert "Configured are: 'pool'" in properties["slackwater"]["fault"]
+    waiting_on = world.call()("GET", f"/batches/{made}/progress").json["waiting_on"]
+    assert (waiting_on["what"], waiting_on["health"], waiting_on["since"]) == ("deployment", "down", None)
+    assert "not served" in waiting_on["reason"]
     world.server.kill()
     (world.scratch / "slackwater.toml").write_text(CONFIG)
     world.start()
     admin = world.call()
     assert admin("GET", "/deployments/orphan").json["properties"]["provisioningState"] == "Succeeded"
+    assert admin("GET", f"/batches/{made}/progress").json["waiting_on"] is None
+    admin("POST", f"/batches/{made}/cancel")
+    admin.ended(made)
     assert admin("DELETE", "/deployments/orphan").status == 204
 
 

@@ -88,6 +88,7 @@ def test_before_anybody_has_signed_in(world: World) -> None:
         "webhooks": False,
         "imports": False,
         "resources": [],
+        "operates": False,
         "region": "",
     }
 
@@ -232,7 +233,7 @@ def test_a_service_key_opens_every_resource(world: World) -> None:
     browser = Browser(world.server)
     first = browser("POST", "/studio/session", {"key": SERVICE_KEY}).json
     assert (first["resource"], first["role"], first["name"]) == ("default", "admin", "service")
-    assert first["resources"] == ["default", "red"]
+    assert (first["resources"], first["operates"]) == (["default", "red"], True)
     moved = browser("POST", "/studio/session", {"resource": "red"}).json
     assert (moved["resource"], moved["expires_at"]) == ("red", first["expires_at"])
     file_id = Caller(world.server, "azure-v1", key=world.keys["red", Role.USER]).upload(chat(1)).json["id"]
@@ -241,7 +242,8 @@ def test_a_service_key_opens_every_resource(world: World) -> None:
     assert browser("POST", "/studio/session", {"resource": "red"}, headers={}).status == 403
     assert browser("GET", "/studio/session").json["resource"] == "red"
     other = world.signed_in()
-    assert other("GET", "/studio/session").json["resources"] == []
+    there = other("GET", "/studio/session").json
+    assert (there["resources"], there["operates"]) == ([], False)
     assert other("POST", "/studio/session", {"resource": "red"}).status == 403
 
 

@@ -65,6 +65,7 @@ def test_every_state_is_seen_everywhere(server: Server, engines: dict[str, Moody
         assert status[name]["health"] == HEALTH.get(state, state)
         assert (backend["since"] is None) == (backend["reason"] is None) == (state == "ok")
         assert (backend["until"] is None) == (state in ("ok", "paused"))
+    until(lambda: _waits(call) == {name: None if state == "ok" else state for name, state in wanted.items()})
     until(
         lambda: {each["name"] for each in call("GET", "/deployment_status").json["data"] if _quiet(each)} == {"silent"}
     )
@@ -84,6 +85,11 @@ def test_every_state_is_seen_everywhere(server: Server, engines: dict[str, Moody
 
 def _quiet(status: Any) -> bool:
     return any(backend["quiet_since"] is not None for backend in status["backends"])
+
+
+def _waits(call: Caller) -> dict[str, str | None]:
+    rows = call("GET", "/batch_overview", query="limit=50").json["data"]
+    return {row["deployment"]: row["waiting_on"] and row["waiting_on"]["health"] for row in rows}
 
 
 def test_what_works_again_is_seen_to_work(server: Server, engines: dict[str, MoodyEngine]) -> None:

@@ -75,8 +75,9 @@ def test_another_deployment_is_written_into_the_file(open_page: OpenPage, call: 
     assert sent == wanted
 
 
-def test_somebody_without_a_file_takes_the_example(open_page: OpenPage) -> None:
-    """The example fits a deployment that is there, and runs to its end."""
+def test_somebody_without_a_file_takes_the_example(open_page: OpenPage, call: Caller) -> None:
+    """The example goes to a deployment that is known to answer, and runs to its end."""
+    call.ended(call.create(chat(1)).json["id"])
     page = open_page("/batches/new")
     page.get_by_role("button", name="Use an example").click()
     expect(page.get_by_text("No faults in 5 requests.")).to_be_visible()

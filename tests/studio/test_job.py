@@ -1,5 +1,7 @@
 """One job: its life, its progress, its errors and its answers, and what can be done with it."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -26,11 +28,14 @@ def test_a_running_job_is_live_and_nothing_jumps(open_page: OpenPage, call: Call
     expect(page.locator(".line-open").first).to_be_visible()
     page.evaluate(SHIFTS)
     call("POST", "/deployments/shaky-batch/pause", {"reason": "new weights, " * 20})
-    expect(page.get_by_text("Its deployment is paused.")).to_be_visible()
+    waiting = page.locator(".waiting-on")
+    expect(waiting).to_contain_text("The deployment shaky-batch is paused since")
+    expect(waiting).to_contain_text("Nothing is lost meanwhile. By anonymous. new weights")
+    expect(page.get_by_text("Time left: not known while it waits")).to_be_visible()
     expect(page.locator(".heading .pill")).to_have_text("Waiting")
     call("POST", "/deployments/shaky-batch/resume")
-    expect(page.get_by_text("Its deployment is paused.")).to_have_count(0)
-    expect(page.locator(".heading .pill")).to_have_text("Completed")
+    expect(waiting).to_have_count(0)
+    expect(page.locator(".heading .pill")).to_have_text(re.compile(r"Completed, \d+ failed"))
     expect(page.locator(".line-open")).to_have_count(24)
     expect(page.get_by_text("24 of 24 requests done")).to_be_visible()
     expect(page.locator(".groups > li")).to_have_count(1)
@@ -162,11 +167,12 @@ def test_a_job_is_paused_and_resumed(open_page: OpenPage, call: Caller) -> None:
     dialog = page.get_by_role("dialog", name="Pause this job?")
     dialog.get_by_label("Reason").fill("wrong prompt?")
     dialog.get_by_role("button", name="Pause", exact=True).click()
-    expect(page.get_by_text("This job is paused.")).to_be_visible()
-    expect(page.get_by_text("wrong prompt?")).to_be_visible()
+    waiting = page.locator(".waiting-on")
+    expect(waiting).to_contain_text("This job is paused since")
+    expect(waiting).to_contain_text("wrong prompt?")
     assert call("GET", f"/batches/{batch_id}/progress").json["waiting_on"]["what"] == "batch"
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_enabled()
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("This job is paused.")).to_have_count(0)
+    expect(waiting).to_have_count(0)
     assert call("GET", f"/batches/{batch_id}/progress").json["waiting_on"] is None
     call("POST", f"/batches/{batch_id}/cancel")

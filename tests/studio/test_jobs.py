@@ -37,10 +37,12 @@ def test_a_row_says_what_its_job_waits_for(open_page: OpenPage, call: Caller) ->
     page = open_page("/")
     row = page.locator("tr", has_text=batch_id)
     expect(row.locator(".pill")).to_have_text("Waiting")
-    expect(row.get_by_text("Its deployment is paused")).to_have_attribute("title", "new weights")
+    link = row.get_by_role("link", name="Deployment is paused")
+    expect(link).to_have_attribute("title", "Deployment is paused: new weights")
+    expect(link).to_have_attribute("href", "/studio/deployments?search=slow-batch")
     call("POST", "/deployments/slow-batch/resume")
     expect(row.locator(".pill")).to_have_text("Completed")
-    expect(row.get_by_text("Its deployment is paused")).to_have_count(0)
+    expect(link).to_have_count(0)
 
 
 def test_cost_and_tokens_are_shown(open_page: OpenPage, call: Caller) -> None:

@@ -14,7 +14,7 @@ from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.pause import Pause
 from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView, WaitingOn
 
-Health = Literal["refusing", "blocked", "down", "paused"]
+Health = Literal["busy", "refusing", "blocked", "down", "paused"]
 # What those hear who are not to know what the upstream said.
 GENERAL = {
     DoorState.BUSY: "It has asked to be left alone for a while.",

@@ -143,10 +143,13 @@ def shown(request: Request, session: Session | None) -> SessionObject:
     entrance, door = entrance_of(request), door_of(request)
     authenticator = entrance.authenticator
     if authenticator.open:
-        asked = authenticator.asked(request) or DEFAULT
-        principal: Principal | None = Principal(resource=asked, role=Role.ADMIN, name="anonymous")
+        asked = authenticator.asked(request)
+        principal: Principal | None = Principal(
+            resource=asked or DEFAULT, role=Role.ADMIN, name="anonymous", anywhere=asked is None
+        )
     else:
         principal = None if session is None else session.principal
+    operates = principal is not None and principal.anywhere
     return SessionObject(
         signed_in=principal is not None,
         open=authenticator.open,
@@ -161,7 +164,9 @@ def shown(request: Request, session: Session | None) -> SessionObject:
         version=__version__,
         webhooks=door.webhooks,
         imports=door.imports,
-        resources=sorted(authenticator.resources) if principal is not None and principal.anywhere else [],
+        # Where everybody may do everything, there is nothing to choose between.
+        resources=sorted(authenticator.resources) if operates and not authenticator.open else [],
+        operates=operates,
         region="" if principal is None else entrance.context(principal.resource).region,
     )
 

@@ -37,4 +37,6 @@ class SessionObject(Struct, frozen=True, kw_only=True):
     imports: bool
     resources: list[str]
     """Where else this session may go on."""
+    operates: bool
+    """Whether it belongs to who runs the service, and so may see and pause its engines."""
     region: str

@@ -25,10 +25,11 @@ class WaitingOn(Struct, frozen=True, kw_only=True):
     """Why nothing of a batch is sent: it is paused, or its deployment is, or no backend of that is open."""
 
     what: Literal["batch", "deployment", "engine", "backend"]
-    """What is paused; `backend` where nothing is."""
+    """What is paused; `backend` where nothing is. A `deployment` that is `down` is not served at all."""
     backend: str | None
     """The one that is looked at first; for others than administrators, its host."""
-    health: Literal["refusing", "blocked", "down", "paused"]
+    health: Literal["busy", "refusing", "blocked", "down", "paused"]
+    """`busy` only where it has asked to be left alone for more than a moment."""
     reason: str | None
     """In the upstream's words for administrators, in general ones for others; for a pause, what was given as its reason."""
     since: Moment | None

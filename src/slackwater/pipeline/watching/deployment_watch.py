@@ -13,7 +13,7 @@ from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.health import DeploymentHealth, health_of
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
-from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.ports import Clock, DeploymentLoad, Ledger
@@ -21,6 +21,11 @@ from slackwater.ports import Clock, DeploymentLoad, Ledger
 # An error that is older says nothing about today.
 ERROR_SECONDS = 600.0
 ERROR_LENGTH_MAX = 300
+# Who asks to be left alone for longer keeps batches waiting.
+MOMENT_SECONDS = 5.0
+UNSERVED = (
+    "It is not served: what it uses is not in the configuration of the service. An administrator can mend or delete it."
+)
 
 
 class BackendView(Struct, frozen=True, kw_only=True):
@@ -141,15 +146,18 @@ class DeploymentWatch:
         )
 
     def shut(self, key: str) -> WaitingOn | None:
-        """What keeps the batches of a deployment waiting: a pause, or of backends that are all shut the one that opens first.
+        """What keeps the batches of a deployment waiting: a pause, that it is not served, or of backends that are all shut the
+        one that opens first.
 
-        None while one of them is open, or busy for a moment.
+        None while one of them is open, or has asked for a moment only.
         """
         if (pause := self._fleet.pause_of(key)) is not None:
             return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
         dispatchers = self._fleet.dispatchers_of(key)
         standings = [each.standing for each in dispatchers]
-        if not standings or any(each.state in (DoorState.OK, DoorState.BUSY) for each in standings):
+        if not standings:
+            return WaitingOn(what="deployment", health=DoorState.DOWN, reason=UNSERVED, since=None)
+        if any(each.state is DoorState.OK or _passing(each) for each in standings):
             return None
         at, standing = min(enumerate(standings), key=lambda each: math.inf if each[1].until is None else each[1].until)
         held = dispatchers[at].engine.held
@@ -188,6 +196,12 @@ class DeploymentWatch:
             tokens_per_second=tokens / seconds,
             last_error=None if error is None else error[0][:ERROR_LENGTH_MAX],
         )
+
+
+def _passing(standing: Standing) -> bool:
+    """Whether it has asked to be left alone for so short a time that it is not worth a word."""
+    asked = math.inf if standing.until is None else standing.until - standing.since
+    return standing.state is DoorState.BUSY and asked <= MOMENT_SECONDS
 
 
 def sums_of(fleet: Fleet) -> Mapping[tuple[str, str], Sequence[float]]:

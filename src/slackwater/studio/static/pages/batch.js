@@ -25,9 +25,10 @@ export function Page({ id }) {
   first.current ??= batch?.status ?? null;
   const endedBefore = !isOpen(first.current);
   const name = known.data?.filename ?? "Batch job";
+  const waits = Boolean(progress) && (progress.waiting_on !== null || (batch.status === "validating" && progress.queue_position !== null));
   useEffect(() => {
-    if (batch) document.title = `${name} · ${batch.status.replace("_", " ")} · Slackwater Studio`;
-  }, [name, batch?.status]);
+    if (batch) document.title = `${name} · ${waits ? "waiting" : batch.status.replace("_", " ")} · Slackwater Studio`;
+  }, [name, batch?.status, waits]);
   const back = { href: to("/"), text: "Batch jobs" };
   if (known.error?.status === 404) {
     return html`<${Heading} title="Batch job" back=${back} /><${Empty} title="This job is not here" icon="search" actions=${html`<${Button} kind="main" href=${to("/")}>Show all jobs<//>`}>
@@ -39,14 +40,14 @@ export function Page({ id }) {
   }
   const close = () => setAsked(null);
   return html`
-    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${progress.waiting_on !== null || (batch.status === "validating" && progress.queue_position !== null)} /><//>
+    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${waits} counts=${progress.counts} /><//>
     <div class="sub"><${Id} id=${batch.id} what="this job" /></div>
     <div class="stack">
-      <${Where} batch=${batch} progress=${progress} />
+      <${Where} batch=${batch} progress=${progress} onDone=${known.refresh} />
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />
       ${endedBefore && html`<${ErrorGroups} batch=${batch} />`}
-      ${batch.status !== "failed" && html`<${Lines} batch=${batch} />`}
+      ${batch.status !== "failed" && html`<${Lines} batch=${batch} progress=${progress} />`}
       ${!endedBefore && html`<${ErrorGroups} batch=${batch} />`}
     </div>
     ${asked === "code" && html`<${Code} batch=${batch} filename=${known.data?.filename} onClose=${close} />`}

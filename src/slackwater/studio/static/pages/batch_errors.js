@@ -4,6 +4,7 @@ import { call, part } from "../app/api.js";
 import { number } from "../app/formats.js";
 import { hintForRequest } from "../app/hints.js";
 import { Button, Failure, Notice, Panel } from "../app/parts/basics.js";
+import { neverRan, STATUSES } from "../app/parts/status.js";
 import { useLoad } from "../app/polling.js";
 import { search, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
@@ -37,12 +38,13 @@ export function Refusal({ batch }) {
 /** Failed requests; nothing where there are none. @param {{batch: any}} properties */
 export function ErrorGroups({ batch }) {
   const failed = batch.request_counts.failed;
-  const never = ["cancelled", "expired"].includes(batch.status) && failed + batch.request_counts.completed < batch.request_counts.total;
+  const never = neverRan(batch.status, batch.request_counts) > 0;
   const wanted = failed > 0 || never;
   const groups = useLoad(async (signal) => (wanted ? call(`/batches/${part(batch.id)}/error_groups`, { signal }) : null), [batch.id, failed, batch.status]);
   if (!wanted) return null;
   const data = groups.data?.data ?? [];
-  return html`<${Panel} title="Errors" id="errors">
+  const title = !never ? "Errors" : failed ? `Errors and ${batch.status} requests` : `${STATUSES[batch.status].text} requests`;
+  return html`<${Panel} title=${title} id="errors">
     <${Failure} error=${groups.error} retry=${groups.refresh} />
     ${!data.length && !groups.error && html`<p class="muted">Looking at the errors…</p>`}
     <ul class="groups">${data.map((/** @type {any} */ group) => html`<li key=${`${group.code} ${group.status_code}`}><${Group} group=${group} /></li>`)}</ul><//>`;

@@ -5,24 +5,29 @@ import { duration, money, number, percent, short } from "../app/formats.js";
 import { moveFocus, useKeys } from "../app/keyboard.js";
 import { Button, Empty, Failure, Heading, Skeleton, Time } from "../app/parts/basics.js";
 import { Icon } from "../app/parts/icons.js";
-import { OPEN, Progress, Status, STATUSES } from "../app/parts/status.js";
-import { now, useLoad } from "../app/polling.js";
+import { neverRan, OPEN, Progress, Status, STATUSES } from "../app/parts/status.js";
+import { now, usePoll } from "../app/polling.js";
 import { place, search, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
 import { html, useEffect, useState } from "../app/ui.js";
 import { useBatches } from "./batches_data.js";
+import { isQuiet, Trouble } from "./health.js";
 import { waitsFor } from "./pauses.js";
 
+/** One for each, by the status in the address; `failures`: only those of which requests have failed. */
 const FILTERS = [
-  { name: "", text: "All", statuses: Object.keys(STATUSES) },
-  { name: OPEN.join(","), text: "Open", statuses: OPEN },
-  ...["completed", "failed", "expired", "cancelled"].map((name) => ({ name, text: STATUSES[name].text, statuses: [name] })),
+  { name: "", text: "All", statuses: Object.keys(STATUSES), failures: false },
+  { name: OPEN.join(","), text: "Open", statuses: OPEN, failures: false },
+  { name: "completed", text: STATUSES.completed.text, statuses: ["completed"], failures: false },
+  { name: "completed", text: "With failures", statuses: ["completed"], failures: true },
+  ...["failed", "expired", "cancelled"].map((name) => ({ name, text: STATUSES[name].text, statuses: [name], failures: false })),
 ];
 
 export function Page() {
-  const { status = "", deployment = "", search: text = "" } = place.value.query;
-  const list = useBatches({ status, deployment, search: text });
-  const filtered = Boolean(status || deployment || text);
+  const { status = "", deployment = "", search: text = "", failures = "" } = place.value.query;
+  const list = useBatches({ status, deployment, search: text, with_failures: failures ? "true" : "" });
+  const deployments = usePoll((signal) => call("/deployment_status", { signal }), []).data?.data ?? null;
+  const filtered = Boolean(status || deployment || text || failures);
   const rows = "a.job-link";
   useKeys({
     ArrowDown: () => moveFocus(rows, 1),
@@ -34,7 +39,8 @@ export function Page() {
     why="Your role may look, but not create. Ask for a key with the role user.">Create batch job<//>`;
   return html`
     <${Heading} title="Batch jobs" actions=${create} />
-    <div class="filters"><${Search} text=${text} /><${DeploymentFilter} chosen=${deployment} /><${StatusFilter} chosen=${status} counts=${list.counts} /></div>
+    <${Trouble} deployments=${deployments} />
+    <div class="filters"><${Search} text=${text} /><${DeploymentFilter} chosen=${deployment} known=${deployments} /><${StatusFilter} status=${status} failures=${Boolean(failures)} counts=${list.counts} withFailures=${list.withFailures} /></div>
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!list.rows && !list.error && html`<${Skeleton} lines=${8} height=${44} />`}
     ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${NothingYet} create=${create} />`)}
@@ -58,21 +64,20 @@ function Search({ text }) {
       onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} /></div>`;
 }
 
-/** @param {{chosen: string}} properties */
-function DeploymentFilter({ chosen }) {
-  const known = useLoad((signal) => call("/deployment_status", { signal }), []);
-  const names = [...new Set([...(known.data?.data ?? []).map((/** @type {any} */ each) => each.name), ...(chosen ? [chosen] : [])])];
+/** @param {{chosen: string, known: any[]|null}} properties */
+function DeploymentFilter({ chosen, known }) {
+  const names = [...new Set([...(known ?? []).map((/** @type {any} */ each) => each.name), ...(chosen ? [chosen] : [])])];
   return html`<div class="deployment-filter"><label class="unseen" for="deployment">Deployment</label>
     <select id="deployment" value=${chosen} onChange=${(/** @type {any} */ event) => search({ deployment: event.target.value || null })}>
       <option value="">All deployments</option>${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></div>`;
 }
 
-/** @param {{chosen: string, counts: Record<string, number>|null}} properties */
-function StatusFilter({ chosen, counts }) {
+/** @param {{status: string, failures: boolean, counts: Record<string, number>|null, withFailures: number|null}} properties */
+function StatusFilter({ status, failures, counts, withFailures }) {
   const sum = (/** @type {string[]} */ statuses) => statuses.reduce((total, each) => total + (counts?.[each] ?? 0), 0);
   return html`<div class="tabs" role="group" aria-label="Status">${FILTERS.map(
-    (each) => html`<button type="button" key=${each.name} class="tab" aria-pressed=${chosen === each.name} onClick=${() => search({ status: each.name || null })}>
-      ${each.text} <span class="small muted count">${counts ? short(sum(each.statuses)) : ""}</span></button>`,
+    (each) => html`<button type="button" key=${each.text} class="tab" aria-pressed=${status === each.name && failures === each.failures} onClick=${() => search({ status: each.name || null, failures: each.failures ? "yes" : null })}>
+      ${each.text} <span class="small muted count">${counts ? short(each.failures ? withFailures : sum(each.statuses)) : ""}</span></button>`,
   )}</div>`;
 }
 
@@ -89,16 +94,19 @@ function Row({ row }) {
   const done = row.counts.completed + row.counts.failed;
   const queued = row.status === "validating" && row.queue_position !== null;
   const waits = queued || row.waiting_on !== null;
+  const never = neverRan(row.status, row.counts);
+  const delayed = row.waiting_on !== null || isQuiet(row.quiet_since);
   return html`<tr>
     <td class="full"><div class="job"><a class="job-link cut" href=${to(`/batches/${row.id}`)}>${row.filename ?? "(file deleted)"}</a><code class="small muted cut">${row.id}</code></div></td>
-    <td><${Status} status=${row.status} waits=${waits} /></td>
+    <td><${Status} status=${row.status} waits=${waits} counts=${row.counts} /></td>
     <td class="full progress-cell">${row.error
       ? html`<span class="small error-text" title=${row.error}>${row.error}</span>`
       : html`<${Progress} counts=${row.counts} label=${`Progress of ${row.id}`} /><div class="small muted row tight nowrap">
-          <span class="cut">${queued ? `${number(row.queue_position)}. in the queue` : `${number(done)} / ${number(row.counts.total)}`}</span>
-          ${row.waiting_on && html`<span class="cut waits-for" title=${row.waiting_on.reason ?? ""}>${waitsFor(row.waiting_on)}</span>`}
+          <span class=${delayed ? "" : "cut"}>${queued ? `${number(row.queue_position)}. in the queue` : `${number(done)} / ${number(row.counts.total)}`}</span>
+          ${delayed && html`<${Delay} row=${row} />`}
           ${row.counts.failed > 0 && html`<span class="failed-count">${number(row.counts.failed)} failed</span>`}
-          <span class="push">${queued ? "" : percent(done, row.counts.total)}</span></div>`}</td>
+          ${never > 0 && html`<span>${number(never)} ${row.status}</span>`}
+          <span class="push">${queued || delayed ? "" : percent(done, row.counts.total)}</span></div>`}</td>
     <td data-label="Deployment"><div class="cut" title=${row.model ?? ""}>${row.deployment ?? "–"}</div></td>
     <td class="number" data-label="Tokens"><div title=${`${number(row.input_tokens)} in`}>${short(row.input_tokens)} <span class="muted small unit">in</span></div>
       <div title=${`${number(row.output_tokens)} out`}>${short(row.output_tokens)} <span class="muted small unit">out</span></div></td>
@@ -106,6 +114,14 @@ function Row({ row }) {
     <td class="number" data-label="Created"><${Time} at=${row.created_at} relative />
       <div class="muted small">${row.ended_at === null ? "for" : "took"} ${duration((row.ended_at ?? now.value) - row.created_at)}</div></td>
   </tr>`;
+}
+
+/** Why nothing moves, and the way to it. @param {{row: any}} properties */
+function Delay({ row }) {
+  const text = row.waiting_on ? waitsFor(row.waiting_on) : `No answer for ${duration(now.value - row.quiet_since)}`;
+  const whole = row.waiting_on?.reason ? `${text}: ${row.waiting_on.reason}` : text;
+  if (row.waiting_on?.what === "batch" || !row.deployment) return html`<span class="cut waits-for" title=${whole}>${text}</span>`;
+  return html`<a class="cut waits-for" href=${to("/deployments", { search: row.deployment })} title=${whole}>${text}</a>`;
 }
 
 /** @param {{create: any}} properties */

@@ -11,10 +11,10 @@ import { useRef, useState } from "../app/ui.js";
 const PAGE = 50;
 
 /**
- * @param {{status: string, deployment: string, search: string}} filter
+ * @param {{status: string, deployment: string, search: string, with_failures: string}} filter
  */
 export function useBatches(filter) {
-  const inputs = [filter.status, filter.deployment, filter.search];
+  const inputs = [filter.status, filter.deployment, filter.search, filter.with_failures];
   /** Pages behind the first one. @type {{current: {after: string, data: any[], more: boolean}[]}} */
   const older = useRef([]);
   const [loadingMore, setLoadingMore] = useState(false);
@@ -28,7 +28,7 @@ export function useBatches(filter) {
 
   const page = async (/** @type {string|undefined} */ after, /** @type {AbortSignal} */ signal) => {
     const answer = await call("/batch_overview", { query: { ...filter, limit: PAGE, after }, signal });
-    return { after: after ?? "", data: answer.data, more: answer.has_more, counts: answer.counts };
+    return { after: after ?? "", data: answer.data, more: answer.has_more, counts: answer.counts, withFailures: answer.completed_with_failures };
   };
 
   const first = usePoll(async (signal) => {
@@ -59,6 +59,7 @@ export function useBatches(filter) {
   return {
     rows,
     counts: first.data?.counts ?? null,
+    withFailures: first.data?.withFailures ?? null,
     more: Boolean((older.current.at(-1) ?? first.data)?.more),
     error: first.error ?? moreError,
     refresh: first.refresh,

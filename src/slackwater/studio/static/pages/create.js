@@ -2,12 +2,14 @@
 /** Create a job: choose a file, see what the check finds, say how the job is to be, create it. */
 import { call } from "../app/api.js";
 import { Button, Failure, Heading, Notice, Panel } from "../app/parts/basics.js";
+import { usePoll } from "../app/polling.js";
 import { go, place, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
 import { toast } from "../app/toasts.js";
 import { html, useEffect, useMemo, useState } from "../app/ui.js";
 import { Report } from "./create_check.js";
 import { DeploymentChoice } from "./create_deployment.js";
+import { kindOf, Sentence } from "./health.js";
 import { FileChoice } from "./create_file.js";
 import { Options, optionsFault } from "./create_options.js";
 import { useInput } from "./create_input.js";
@@ -16,6 +18,7 @@ const NOTHING_CHOSEN = { metadata: [], keepSeconds: 0 };
 
 export function Page() {
   const input = useInput();
+  const deployments = usePoll((signal) => call("/deployment_status", { signal }), []).data?.data ?? null;
   const [options, setOptions] = useState(/** @type {any} */ (NOTHING_CHOSEN));
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -46,13 +49,20 @@ export function Page() {
     ${!mayAct.value && html`<${Notice} kind="warn"><p>Your role may look, but not create. Sign in with a key that has the role user.</p><//>`}
     <div class="create stack">
       <${Panel} title="1. Batch data"><${FileChoice} input=${input} /><//>
-      <${Panel} title="2. Check"><${Report} input=${input} /><${DeploymentChoice} input=${input} /><//>
+      <${Panel} title="2. Check"><${Report} input=${input} /><${DeploymentChoice} input=${input} deployments=${deployments} /><//>
       <${Panel} title="3. Job"><${Options} options=${options} onChange=${setOptions} fault=${fault} /><//>
       <${Failure} error=${error} title="The job was not created." />
-      <div class="create-end"><span class="muted small" id="create-why">${why ?? "Everything is ready."}</span>
+      <div class="create-end"><span class="muted small" id="create-why">${why ?? html`<${Ready} input=${input} deployments=${deployments} />`}</span>
         <${Button} href=${to("/")}>Not now<//>
         <${Button} kind="main" busy=${busy} disabled=${Boolean(why)} why=${why ?? undefined} aria-describedby="create-why" onClick=${create}>Create<//></div>
     </div>`;
+}
+
+/** What becomes of the job once it is created. @param {{input: any, deployments: any[]|null}} properties */
+function Ready({ input, deployments }) {
+  const status = deployments?.find((each) => each.name === input.report?.deployment);
+  if (!status || ["serving", "ready", "degraded"].includes(kindOf(status))) return "Everything is ready.";
+  return html`The file is ready, and the job will wait: <${Sentence} status=${status} />.`;
 }
 
 /** Why there can be no job yet; null where there can. @param {any} input @param {any} fault */

@@ -3,23 +3,40 @@
  * Which deployment answers. The file says it, in the `model` of every line; where it names one that is not there, or somebody
  * wants another, Studio can write another name into a copy and send that.
  */
-import { answer, call, part } from "../app/api.js";
+import { answer, part } from "../app/api.js";
 import { number } from "../app/formats.js";
 import { Button, Failure, Field } from "../app/parts/basics.js";
-import { useLoad } from "../app/polling.js";
-import { html, useState } from "../app/ui.js";
+import { html, useRef, useState } from "../app/ui.js";
+import { does, kindOf, KINDS } from "./health.js";
 import { withModel } from "./rewrite.js";
 
-/** @param {{input: any}} properties */
-export function DeploymentChoice({ input }) {
-  const known = useLoad((signal) => call("/deployment_status", { signal }), []);
+/** The best one first: it is the one that is proposed. */
+const ORDER = ["serving", "ready", "degraded", "waiting", "quiet", "paused", "blocked", "refusing", "down"];
+
+/** Deployments that take jobs, the healthiest first. @param {any[]} deployments as `deployment_status` has them @returns {any[]} */
+export const healthiest = (deployments) => deployments.filter((each) => each.accepts).sort((one, other) => ORDER.indexOf(kindOf(one)) - ORDER.indexOf(kindOf(other)));
+
+/** A deployment in a list of choices: its name, and how it is. @param {any} each */
+function choice(each) {
+  const [backend] = each.backends;
+  const what = !each.pause && backend && ["down", "refusing", "blocked"].includes(each.health) ? `, ${does(backend.health, backend.reason)}` : "";
+  return `${each.name} · ${KINDS[kindOf(each)].text}${what === ", is down" ? "" : what}`;
+}
+
+/** @param {{input: any, deployments: any[]|null}} properties deployments: as `deployment_status` has them now */
+export function DeploymentChoice({ input, deployments }) {
+  // The order is that of the first look: what somebody is about to choose must not move.
+  const order = useRef(/** @type {string[]|null} */ (null));
+  if (deployments) order.current ??= healthiest(deployments).map((each) => each.name);
   const [chosen, setChosen] = useState("");
   const [lines, setLines] = useState(/** @type {number|null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const { report, file } = input;
-  if (!report || !file || !known.data) return null;
+  if (!report || !file || !deployments || !order.current) return null;
   const named = report.deployment ?? report.model;
-  const others = known.data.data.filter((/** @type {any} */ each) => each.accepts && each.name !== named);
+  const place = (/** @type {any} */ each) => (order.current?.includes(each.name) ? order.current.indexOf(each.name) : deployments.length);
+  const others = deployments.filter((each) => each.accepts && each.name !== named).sort((one, other) => place(one) - place(other));
+  const here = deployments.find((each) => each.name === named);
   const missing = report.errors.some((/** @type {any} */ fault) => ["model_not_found", "model_mismatch", "mismatched_model"].includes(fault.code));
   if (!others.length) return null;
   const wanted = chosen || (missing ? others[0].name : "");
@@ -39,8 +56,8 @@ export function DeploymentChoice({ input }) {
     : "The file names its deployment in every line. Choose another one, and Studio writes its name into a copy and uploads that.";
   return html`<${Field} label=${missing ? "Use this deployment instead" : "Send it to another deployment"} id="other-deployment" hint=${hint}>
     <div class="row other"><select id="other-deployment" value=${wanted} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)} aria-describedby="other-deployment-hint">
-      ${!missing && html`<option value="">As the file says: ${named}</option>`}
-      ${others.map((/** @type {any} */ each) => html`<option key=${each.name} value=${each.name}>${each.name}</option>`)}</select>
+      ${!missing && html`<option value="">As the file says: ${here ? choice(here) : named}</option>`}
+      ${others.map((each) => html`<option key=${each.name} value=${each.name}>${choice(each)}</option>`)}</select>
     <${Button} kind=${missing ? "main" : "plain"} disabled=${!wanted} busy=${lines !== null} onClick=${rewrite}>${lines === null ? "Change and check" : `${number(lines)} lines changed`}<//></div>
     <${Failure} error=${error} /><//>`;
 }

@@ -7,23 +7,11 @@ import { Icon } from "../app/parts/icons.js";
 import { to } from "../app/router.js";
 import { html } from "../app/ui.js";
 import { Quota } from "./deployment_quota.js";
-import { isOfConfiguration, quotaOf, stateOf } from "./deployments_data.js";
-import { Paused, Resume, TryNow } from "./pauses.js";
+import { isOfConfiguration, kindOfAny, quotaOf, stateOf } from "./deployments_data.js";
+import { does, kindOfBackend, Pill, requests, Sentence, Until } from "./health.js";
+import { Resume, TryNow } from "./pauses.js";
 
-const STATES = {
-  serving: { text: "Serving", icon: "check", tone: "good", means: "It takes batch jobs." },
-  draining: { text: "Draining", icon: "clock", tone: "warn", means: "It is being deleted: it takes nothing new, and goes when its last job has ended." },
-  failed: { text: "Not served", icon: "cross", tone: "bad", means: "It cannot be served; the reason is below." },
-};
-/** @type {Record<string, {text: string, icon: string, tone: string, means: string}>} */
-const HEALTH = {
-  ok: { text: "Healthy", icon: "check", tone: "good", means: "Its answers are good." },
-  busy: { text: "Busy", icon: "clock", tone: "warn", means: "It asked to be left alone until a moment; then requests go on." },
-  refusing: { text: "Refusing", icon: "cross", tone: "bad", means: "It lets nobody in: a wrong key, a model that is not there, another path. Requests wait, or go to the others." },
-  blocked: { text: "Blocked", icon: "cross", tone: "bad", means: "The account behind its key may not go on: its quota or its money is used up. It is looked at again now and then." },
-  paused: { text: "Paused", icon: "clock", tone: "warn", means: "An operator has paused it." },
-  down: { text: "Down", icon: "cross", tone: "bad", means: "It does not answer; it is tried again and again, and requests go to the others." },
-};
+const WHY = "Only administrators of this resource may do this.";
 
 /** @param {{each: import("./deployments_data.js").Known, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
 export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
@@ -33,18 +21,19 @@ export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
   const version = status?.version ?? made?.properties.model.version;
   const fault = made?.properties.slackwater.fault;
   return html`<section class="panel deployment" aria-label=${name}>
-    <header class="row"><h2 class="cut" title=${name}>${name}</h2><${Pill} known=${STATES[state]} />
+    <header class="row"><h2 class="cut" title=${name}>${name}</h2><${Pill} kind=${kindOfAny(each)} />
       <span class="muted breaks">${model}${version ? ` ${version}` : ""} · ${status?.sku ?? made.sku.name}</span>
-      <div class="row push">${admin && status && html`<${Verbs} status=${status} onPause=${onPause} onDone=${onDone} />`}
+      <div class="row push">${status && html`<${Verbs} status=${status} admin=${admin} onPause=${onPause} onDone=${onDone} />`}
         ${admin && html`<${Actions} each=${each} state=${state} onEdit=${onEdit} onDelete=${onDelete} />`}</div></header>
-    ${status?.pause && html`<${Paused} pause=${status.pause} />`}
+    ${status && html`<div class="deployment-now small muted"><p class="cut"><${Sentence} status=${status} named=${status.name} />.</p>
+      <p class="cut">${status.pause ? "It takes jobs, and sends nothing of them until somebody resumes it." : waits(status)}</p></div>`}
     ${fault && html`<${Notice} kind="bad"><p><strong>It cannot be served.</strong> ${fault}</p><p>Edit it so that it uses what the configuration has, or delete it. Its jobs wait until then.</p><//>`}
     ${state === "draining" && html`<${Notice} kind="warn"><p>It is being deleted: it takes nothing new, and goes by itself when its last job has ended.</p><//>`}
     <div class="deployment-top"><${Quota} quota=${quotaOf(each)} name=${name} />
       <dl class="facts"><div><dt>Regions</dt><dd>${status?.regions.length ? status.regions.join(", ") : html`<span class="muted">not said</span>`}</dd></div>
         <div><dt>Open jobs</dt><dd>${status?.open_batches ? html`<a href=${to("/", { deployment: name, status: "validating,in_progress,finalizing,cancelling" })}>${number(status.open_batches)}</a>` : "0"}</dd></div>
         <div><dt>Content filter</dt><dd>${status?.content_filter ?? html`<span class="muted">none</span>`}</dd></div></dl></div>
-    ${status?.backends.length ? html`<${Backends} backends=${status.backends} name=${name} />` : state !== "failed" && html`<p class="muted">No backends: nothing answers for it.</p>`}
+    ${status?.backends.length ? html`<${Backends} backends=${status.backends} name=${name} wanted=${status.open_batches > 0} />` : state !== "failed" && html`<p class="muted">No backends: nothing answers for it.</p>`}
   </section>`;
 }
 
@@ -57,32 +46,46 @@ function Actions({ each, state, onEdit, onDelete }) {
   return html`<${Button} icon="edit" label=${`Edit ${each.name}`} onClick=${onEdit}>Edit<//><${Button} icon="trash" label=${`Delete ${each.name}`} onClick=${onDelete}>Delete<//>`;
 }
 
-/** What operators say of it: from here for those of the configuration, too. @param {{status: any, onPause: () => void, onDone: () => void}} properties */
-function Verbs({ status, onPause, onDone }) {
-  const path = `/deployments/${part(status.name)}`;
-  if (status.pause) return html`<${Resume} path=${path} name=${status.name} onDone=${onDone} />`;
-  const waits = status.backends.some((/** @type {any} */ each) => !["ok", "paused"].includes(each.health));
-  return html`${waits && html`<${TryNow} path=${path} name=${status.name} onDone=${onDone} />`}
-    <${Button} icon="clock" label=${`Pause ${status.name}`} onClick=${onPause}>Pause<//>`;
+/** What becomes of its jobs. @param {any} status */
+function waits(status) {
+  if (!status.open_batches) return "No job is open.";
+  const jobs = status.open_batches === 1 ? "1 job is" : `${number(status.open_batches)} jobs are`;
+  return ["serving", "degraded"].includes(status.health) ? `${jobs} open.` : `${jobs} open, and nothing of them is lost meanwhile.`;
 }
 
-/** @param {{known: {text: string, icon: string, tone: string, means: string}}} properties */
-const Pill = ({ known }) => html`<span class=${`pill ${known.tone}`} title=${known.means}><${Icon} name=${known.icon} />${known.text}</span>`;
+/** What operators say of it: from here for those of the configuration, too. @param {{status: any, admin: boolean, onPause: () => void, onDone: () => void}} properties */
+function Verbs({ status, admin, onPause, onDone }) {
+  const path = `/deployments/${part(status.name)}`;
+  const may = { disabled: !admin, why: WHY };
+  if (status.pause) return html`<${Resume} path=${path} name=${status.name} onDone=${onDone} ...${may} />`;
+  const waits = status.backends.some((/** @type {any} */ each) => !["ok", "paused"].includes(each.health));
+  return html`${waits && html`<${TryNow} path=${path} name=${status.name} onDone=${onDone} ...${may} />`}
+    <${Button} icon="clock" label=${`Pause ${status.name}`} onClick=${onPause} ...${may}>Pause<//>`;
+}
 
-/** @param {{backends: any[], name: string}} properties */
-function Backends({ backends, name }) {
+/** @param {{backends: any[], name: string, wanted: boolean}} properties wanted: whether jobs wait for it */
+function Backends({ backends, name, wanted }) {
   return html`<div class="table inner" role="region" tabindex="0" aria-label=${`Backends of ${name}`}><table class="cards backends">
     <thead><tr><th scope="col">Backend</th><th scope="col">Health</th><th scope="col">Region</th><th scope="col" class="number">In flight</th>
       <th scope="col" class="number">Latency</th><th scope="col" class="number">Requests/s</th><th scope="col" class="number">Tokens/s</th></tr></thead>
-    <tbody>${backends.map((backend, index) => html`<${Backend} key=${`${backend.name} ${index}`} backend=${backend} />`)}</tbody></table></div>`;
+    <tbody>${backends.map((backend, index) => html`<${Backend} key=${`${backend.name} ${index}`} backend=${backend} wanted=${wanted} />`)}</tbody></table></div>`;
 }
 
-/** @param {{backend: any}} properties */
-function Backend({ backend }) {
+/** What it does, since when, and when it is looked at again; the line is there when there is nothing to say, too. @param {{backend: any, wanted: boolean}} properties */
+function Now({ backend, wanted }) {
+  const kind = kindOfBackend(backend);
+  if (kind === "quiet") return html`<strong>${requests(backend.in_flight)} out, and nothing comes back</strong><${Until} each=${{ since: backend.quiet_since, until: null }} wanted=${wanted} />`;
+  if (backend.health === "ok") return "";
+  return html`<strong>It ${does(backend.health, backend.reason)}</strong><${Until} each=${backend} wanted=${wanted} />`;
+}
+
+/** @param {{backend: any, wanted: boolean}} properties */
+function Backend({ backend, wanted }) {
   const share = backend.window ? Math.min(100, (100 * backend.in_flight) / backend.window) : 0;
   return html`<tr>
-    <td class="full"><code class="backend-name">${backend.name}</code>${backend.reason && !backend.last_error && html`<div class="small">${backend.reason}</div>`}${backend.last_error && html`<div class="small last-error"><span class="muted">Last error:</span> ${backend.last_error}</div>`}</td>
-    <td class="full"><${Pill} known=${HEALTH[backend.health] ?? { text: backend.health, icon: "info", tone: "plain", means: "" }} /></td>
+    <td class="full"><code class="backend-name">${backend.name}</code><div class="small cut backend-now"><${Now} backend=${backend} wanted=${wanted} /></div>
+      <div class="small last-error" title=${backend.last_error ?? backend.reason ?? ""}>${backend.last_error ? html`<span class="muted">Last error:</span> ${backend.last_error}` : backend.reason}</div></td>
+    <td class="full"><${Pill} kind=${kindOfBackend(backend)} /></td>
     <td data-label="Region">${backend.region || html`<span class="muted">not said</span>`}${backend.data_zone && html` <span class="muted small">${backend.data_zone}</span>`}</td>
     <td class="number" data-label="In flight"><span title="Requests in flight, of those that may be at once now">${number(backend.in_flight)} <span class="muted">/ ${number(backend.window)}</span></span>
       <div class="bar thin" aria-hidden="true"><div class="bar-busy" style=${{ width: `${share}%` }}></div></div></td>

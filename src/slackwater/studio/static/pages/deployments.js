@@ -6,12 +6,14 @@ import { Button, Empty, Failure, Heading, Notice, Panel, Skeleton } from "../app
 import { Confirm } from "../app/parts/dialog.js";
 import { SearchBox } from "../app/parts/search.js";
 import { place, to } from "../app/router.js";
-import { isAdmin } from "../app/session.js";
+import { isAdmin, session } from "../app/session.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
 import { Card } from "./deployment_card.js";
 import { DeploymentForm } from "./deployment_form.js";
 import { useDeployments } from "./deployments_data.js";
+import { Engines } from "./engines.js";
+import { Trouble } from "./health.js";
 import { PauseDialog } from "./pauses.js";
 
 export function Page() {
@@ -27,6 +29,7 @@ export function Page() {
   const others = (known ?? []).map((/** @type {any} */ each) => each.made).filter(Boolean);
   return html`
     <${Heading} title="Deployments" actions=${create} />
+    <${Trouble} deployments=${known?.map((/** @type {any} */ each) => each.status).filter(Boolean) ?? null} />
     <div class="filters"><${SearchBox} id="deployment-search" label="Search deployments" placeholder="Search name or model" text=${text} /></div>
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!known && !list.error && html`<${Skeleton} lines=${2} height=${300} />`}
@@ -36,6 +39,7 @@ export function Page() {
         : "Ask an administrator of this resource to create one."}<//>`}
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
     <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
+      ${known?.length > 0 && session.value?.operates && html`<${Engines} />`}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
     ${edited && html`<${DeploymentForm} made=${edited.made} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
     ${held && html`<${PauseDialog} path=${`/deployments/${part(held)}`} title=${`Pause ${held}?`} name=${held} onClose=${() => setHeld(null)} onDone=${list.refresh}>

@@ -5,6 +5,7 @@
  */
 import { call } from "../app/api.js";
 import { usePoll } from "../app/polling.js";
+import { kindOf } from "./health.js";
 
 /**
  * @typedef {object} Known
@@ -42,6 +43,12 @@ function joined(statuses, made) {
 export function stateOf({ status, made }) {
   if (made?.properties.provisioningState === "Failed" || !status) return "failed";
   return status.accepts ? "serving" : "draining";
+}
+
+/** Its pill: that of its backends, unless it takes nothing at all. @param {Known} each */
+export function kindOfAny(each) {
+  const state = stateOf(each);
+  return state === "serving" ? kindOf(each.status) : state;
 }
 
 /** Whether it can be changed from here. @param {Known} each */

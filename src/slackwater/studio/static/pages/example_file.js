@@ -1,6 +1,7 @@
 // @ts-check
 /** A small input file for somebody who has none: five questions to a deployment that is there. */
 import { call } from "../app/api.js";
+import { healthiest } from "./create_deployment.js";
 
 const QUESTIONS = [
   "Why is the sea salty?",
@@ -13,7 +14,7 @@ const QUESTIONS = [
 /** @returns {Promise<{blob: Blob, name: string}>} */
 export async function exampleFile() {
   const { data } = await call("/deployment_status");
-  const deployment = data.find((/** @type {any} */ each) => each.accepts) ?? data[0];
+  const deployment = healthiest(data)[0] ?? data[0];
   if (!deployment) throw new Error("There is no deployment to ask. An administrator makes one on the page Deployments, or in the configuration.");
   const lines = QUESTIONS.map((question, index) => {
     const messages = [

@@ -1,16 +1,12 @@
 // @ts-check
-/** Pause, resume and try now, for jobs and deployments; and why nothing is sent, in words. */
+/** Pause, resume and try now, for jobs, deployments and engines; and why nothing of a job is sent, in words. */
 import { call } from "../app/api.js";
-import { Button, Field, Notice, Time } from "../app/parts/basics.js";
+import { Button, Field } from "../app/parts/basics.js";
 import { Confirm } from "../app/parts/dialog.js";
 import { Icon } from "../app/parts/icons.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
-
-/** @type {Record<string, string>} */
-const THINGS = { batch: "This job", deployment: "Its deployment", engine: "The engine" };
-/** @type {Record<string, string>} */
-const HEALTH = { refusing: "refuses the service’s calls", blocked: "is blocked: the account may not go on", down: "is down", paused: "is paused" };
+import { does, Named, nextTry, Since } from "./health.js";
 
 /** Says a verb and what came of it; whatever goes wrong is said, too. @param {string} path @param {"resume"|"try"} verb @param {string} said @param {() => void} onDone */
 async function say(path, verb, said, onDone) {
@@ -33,14 +29,14 @@ export function Resume({ path, name, disabled = false, why, onDone }) {
   return html`<${Button} kind="main" icon="run" busy=${busy} disabled=${disabled} why=${why} onClick=${act}>Resume<//>`;
 }
 
-/** @param {{path: string, name: string, onDone: () => void}} properties */
-export function TryNow({ path, name, onDone }) {
+/** @param {{path: string, name: string, disabled?: boolean, why?: string, onDone: () => void}} properties */
+export function TryNow({ path, name, disabled = false, why, onDone }) {
   const [busy, setBusy] = useState(false);
   const act = () => {
     setBusy(true);
     say(path, "try", `${name} is looked at.`, onDone).finally(() => setBusy(false));
   };
-  return html`<${Button} icon="retry" busy=${busy} label="Look at once whether its backends work again" onClick=${act}>Try now<//>`;
+  return html`<${Button} icon="retry" busy=${busy} disabled=${disabled} why=${why} label=${`Look at once whether ${name} works again`} onClick=${act}>Try now<//>`;
 }
 
 /**
@@ -61,24 +57,29 @@ export function PauseDialog({ path, title, name, onDone, onClose, children }) {
       value=${reason} onInput=${(/** @type {any} */ event) => setReason(event.target.value)} /><//><//>`;
 }
 
-/** What a job waits for, in one sentence, without its reason. @param {any} waiting as `waiting_on` of the progress has it */
-export const waitsFor = (waiting) => `${waiting.what === "backend" ? `The backend ${waiting.backend ?? ""}`.trim() : THINGS[waiting.what]} ${HEALTH[waiting.health]}`;
+/** Who keeps a job waiting, by its deployment. @param {any} waiting @param {any} deployment its name, or a link */
+function subject(waiting, deployment) {
+  if (waiting.what === "batch") return "This job";
+  return waiting.what === "deployment" ? html`The deployment ${deployment}` : html`The engine of ${deployment}`;
+}
+
+/** What a job waits for, on one short line of a list. @param {any} waiting as `waiting_on` of the overview has it */
+export function waitsFor(waiting) {
+  if (waiting.what === "batch") return "Paused";
+  const who = waiting.what === "deployment" ? "Deployment" : "Engine";
+  const again = nextTry(waiting.until).replace("next try", "try");
+  return `${who} ${does(waiting.health, waiting.reason, true)}${again && `, ${again}`}`;
+}
 
 /**
  * Why nothing of a job is sent: what it waits for, and since and until when. Two lines, whatever it says, so that what stands
  * below never moves when it comes and goes; the whole reason is in its title.
- * @param {{waiting: any}} properties as `waiting_on` of the progress has it
+ * @param {{waiting: any, deployment: string|null, verb?: any}} properties waiting: as `waiting_on` of the progress has it
  */
-export function WaitingOn({ waiting }) {
-  return html`<div class="waiting-on" role="status" title=${waiting.reason ?? ""}>
-    <p class="cut"><${Icon} name="warning" /><strong>${waitsFor(waiting)}.</strong> ${waiting.reason ?? ""}</p>
-    <p class="cut">${waiting.who && html`By ${waiting.who}, `}${waiting.since !== null && html`since <${Time} at=${waiting.since} />`}${waiting.until !== null
-      ? html`; looked at again at <${Time} at=${waiting.until} />`
-      : waiting.health === "paused" ? ", until it is resumed" : ""}. Nothing is lost meanwhile.</p></div>`;
-}
-
-/** A pause of a deployment. @param {{pause: any}} properties */
-export function Paused({ pause }) {
-  return html`<${Notice} kind="warn"><p><strong>It is paused.</strong> ${pause.reason ?? ""}</p>
-    <p class="small muted">${pause.who && html`By ${pause.who}, `}since <${Time} at=${pause.since} />. It takes jobs, and sends nothing of them until it is resumed.</p><//>`;
+export function WaitingOn({ waiting, deployment, verb }) {
+  const again = nextTry(waiting.until);
+  const paused = waiting.health === "paused";
+  return html`<div class="waiting-on"><div class="waiting-text" title=${waiting.reason ?? ""}>
+    <p class="cut"><${Icon} name="warning" /><strong role="status">${subject(waiting, html`<${Named} name=${deployment ?? "its deployment"} />`)} ${does(waiting.health, waiting.reason)}</strong>${waiting.since !== null && html` since <${Since} at=${waiting.since} />`}${paused ? ", until somebody resumes it" : again && `; ${again}`}.</p>
+    <p class="cut">Nothing is lost meanwhile. ${waiting.who && `By ${waiting.who}. `}${waiting.reason ?? ""}</p></div>${verb}</div>`;
 }

@@ -1,13 +1,13 @@
 // @ts-check
 /** The eight statuses of a batch: a word, an icon and a colour each, and the bar of its progress. */
-import { number, percent } from "../formats.js";
+import { number, percent, short } from "../formats.js";
 import { html } from "../ui.js";
 import { Icon } from "./icons.js";
 
 /** @type {Record<string, {text: string, icon: string, tone: string, means: string}>} */
 export const STATUSES = {
-  validating: { text: "Validating", icon: "search", tone: "busy", means: "The file is being checked, or waits for room in its deployment." },
-  in_progress: { text: "In progress", icon: "run", tone: "busy", means: "Requests are being answered." },
+  validating: { text: "Validating", icon: "search", tone: "busy", means: "The file is checked first, and the job then waits for room in its deployment." },
+  in_progress: { text: "In progress", icon: "run", tone: "busy", means: "It is its turn: its requests are sent as its deployment takes them." },
   finalizing: { text: "Finalizing", icon: "pack", tone: "busy", means: "The result files are being written." },
   completed: { text: "Completed", icon: "check", tone: "good", means: "All requests have been tried; the results are ready." },
   failed: { text: "Failed", icon: "cross", tone: "bad", means: "The input file was refused; nothing was sent." },
@@ -20,11 +20,27 @@ export const OPEN = ["validating", "in_progress", "finalizing", "cancelling"];
 /** Whether a batch still changes. @param {string|null|undefined} status */
 export const isOpen = (status) => OPEN.includes(status ?? "");
 
-/** @param {{status: string, waits?: boolean}} properties waits: it is valid and waits for room, or nothing of it can be sent */
-export function Status({ status, waits = false }) {
-  const known = STATUSES[status] ?? { text: status, icon: "info", tone: "plain", means: "" };
-  return html`<span class=${`pill ${waits ? "warn" : known.tone}`} title=${known.means}><${Icon} name=${waits ? "clock" : known.icon} />${waits ? "Waiting" : known.text}</span>`;
+/** @typedef {{total: number, completed: number, failed: number}} Counts */
+const WAITING = { text: "Waiting", icon: "clock", tone: "warn", means: "Nothing of it is sent at the moment; why is said beside it." };
+
+/**
+ * The pill of a job. @param {{status: string, waits?: boolean, counts?: Counts}} properties waits: it is valid and waits for room,
+ *   or nothing of it can be sent; counts: where they are known, a job that has completed with failures says so
+ */
+export function Status({ status, waits = false, counts }) {
+  const known = waits ? WAITING : (withFailures(status, counts) ?? STATUSES[status] ?? { text: status, icon: "info", tone: "plain", means: "" });
+  return html`<span class=${`pill ${known.tone}`} title=${known.means}><${Icon} name=${known.icon} /><span class="cut">${known.text}</span></span>`;
 }
+
+/** @param {string} status @param {Counts|undefined} counts */
+function withFailures(status, counts) {
+  if (status !== "completed" || !counts?.failed) return null;
+  const all = counts.completed === 0;
+  return { text: `Completed, ${all ? "all " : ""}${short(counts.failed)} failed`, icon: "warning", tone: all ? "bad" : "warn", means: `All requests have been tried; ${number(counts.failed)} of ${number(counts.total)} have failed.` };
+}
+
+/** Lines that were never sent to an end, because the job was stopped first: they have not failed. @param {string} status @param {Counts} counts */
+export const neverRan = (status, counts) => (["cancelled", "expired"].includes(status) ? counts.total - counts.completed - counts.failed : 0);
 
 /**
  * How far a batch is: answered, failed, open.
