@@ -41,7 +41,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A server with a deployment that is soon full, and one whose backend is not there."""
     server = serve(tmp_path, more=MORE)
     yield server
-    server.terminate()
+    # A gentle stop would wait for calls that are never answered.
+    server.kill()
 
 
 def test_everything_about_a_deployment_is_live(open_page: OpenPage, call: Caller) -> None:
