@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
+from slackwater.adapters.upstream.http_pool import Pools, Timeouts
 from slackwater.core.errors import BackendReplyBroken, BackendUnreachable
 from slackwater.core.sending.request import Reply
 from tests.adapters.conftest import Run
@@ -244,3 +245,41 @@ def test_an_early_answer_to_a_large_request(run: Run[None]) -> None:
         assert len(server.peers) == 2
 
     run(with_server(script, test))
+
+
+def test_who_calls_one_place_shares_its_connections(run: Run[None]) -> None:
+    """As long as one of them is there, however often another is closed; who has other bounds has connections of his own."""
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        pools = Pools()
+        first, second = (HttpBackend(server.url, connections_max=1, pools=pools) for _ in range(2))
+        other = HttpBackend(server.url, timeouts=Timeouts(total=5.0), pools=pools)
+        for each in (first, second, first, second):
+            assert (await each.send("/x", b"one")).body == b"one"
+        assert len(server.peers) == 1
+        await other.send("/x", b"other")
+        assert len(server.peers) == 2
+        # Together they have as many as each of them wants.
+        assert [
+            reply.body for reply in await asyncio.gather(*(first.send("/x", b"%d" % each) for each in range(4)))
+        ] == [
+            b"0",
+            b"1",
+            b"2",
+            b"3",
+        ]
+        assert len(server.peers) == 3
+        for _ in range(3):
+            await first.close()
+        assert (await second.send("/x", b"still")).body == b"still"
+        assert len(server.peers) == 3
+        await second.close()
+        with pytest.raises(BackendUnreachable):
+            await second.send("/x", b"late")
+        third = HttpBackend(server.url, connections_max=1, pools=pools)
+        assert (await third.send("/x", b"new")).body == b"new"
+        assert len(server.peers) == 4
+        for each in (third, other):
+            await each.close()
+
+    run(with_server(echo, test))

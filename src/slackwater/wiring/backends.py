@@ -4,7 +4,7 @@ import urllib.parse
 
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
-from slackwater.adapters.upstream.http_pool import Timeouts
+from slackwater.adapters.upstream.http_pool import Pools, Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.budget import Budget
@@ -32,10 +32,12 @@ def backend_of(
     clock: Clock,
     answer_bytes: int = REPLY_BYTES_MAX,
     budget: Budget | None = None,
+    pools: Pools | None = None,
 ) -> Backend:
     """The client for one configured backend. Raises ConfigError.
 
-    Answers have at most `answer_bytes`, and large ones are read as the budget allows.
+    Answers have at most `answer_bytes`, and large ones are read as the budget allows. Those who share `pools` share the
+    connections to an engine.
     """
     if config.echo is not None:
         echo = config.echo
@@ -59,6 +61,7 @@ def backend_of(
             reply_bytes_max=answer_bytes,
             connections_max=config.concurrency,
             budget=budget,
+            pools=pools,
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
+from slackwater.adapters.upstream.http_pool import Pools
 from slackwater.config import (
     BackendConfig,
     Config,
@@ -84,6 +85,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     large: LargeAnswers | None = None
     answer_bytes: int = REPLY_BYTES_MAX
     tracing: Tracing | None = None
+    pools: Pools = msgspec.field(default_factory=Pools)
+    """The connections to engines."""
 
 
 def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]:
@@ -127,6 +130,7 @@ def _client_of(backend: BackendConfig, shared: Shared, engine: Engine, door: Doo
         clock=shared.clock,
         answer_bytes=shared.answer_bytes,
         budget=shared.budget,
+        pools=shared.pools,
     )
     if isinstance(client, HttpBackend):
         shared.credentials.follow(backend, client, engine, door)

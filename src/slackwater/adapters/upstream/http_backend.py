@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from slackwater import __version__
-from slackwater.adapters.upstream.http_pool import Pool, Timeouts
+from slackwater.adapters.upstream.http_pool import Pools, Timeouts
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
 from slackwater.core.sending.request import Reply
 
@@ -44,16 +44,15 @@ class HttpBackend:
         keep_alive_seconds: float = 15.0,
         tls: ssl.SSLContext | None = None,
         budget: Budget | None = None,
+        pools: Pools | None = None,
     ) -> None:
         """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
         verifies certificates. More calls than `connections_max` wait their turn. Large answers are read as far as the
-        `budget` has room for them; without one, all at once. Raises ValueError with what to correct.
+        `budget` has room for them; without one, all at once. With `pools`, connections are shared with others who call the
+        same server with the same bounds, unless there is a `tls`. Raises ValueError with what to correct.
         """
         url = _parse(base_url)
         secure = url.scheme == "https"
-        if secure and tls is None:
-            tls = ssl.create_default_context()
-            tls.set_alpn_protocols(["http/1.1"])
         port = url.port or (443 if secure else 80)
         host = url.hostname or ""
         self._path = url.path.rstrip("/")
@@ -61,10 +60,12 @@ class HttpBackend:
         self._host = url.netloc.rstrip(":")
         self._common = _header_lines(self._host, headers)
         self._heads: dict[str, bytes] = {}
-        self._pool = Pool(
+        self._closed = False
+        # A context of the caller's own is nobody else's.
+        self._pool = (Pools() if pools is None or tls is not None else pools).of(
             host,
             port,
-            tls=tls if secure else None,
+            tls=(lambda: tls or _usual_tls()) if secure else None,
             timeouts=timeouts or Timeouts(),
             reply_bytes_max=reply_bytes_max,
             connections_max=connections_max,
@@ -97,7 +98,9 @@ class HttpBackend:
 
     async def close(self) -> None:
         """Closes idle connections. Calls under way go on; new ones are refused."""
-        await self._pool.close()
+        if not self._closed:
+            self._closed = True
+            await self._pool.close()
 
     def _head(self, method: str, path: str, last: str) -> bytes:
         """The head up to its own headers, then `last`."""
@@ -107,6 +110,12 @@ class HttpBackend:
         if self._query:
             target += ("&" if "?" in path else "?") + self._query
         return f"{method} {target} HTTP/1.1\r\n{self._common}{last}".encode("latin-1")
+
+
+def _usual_tls() -> ssl.SSLContext:
+    tls = ssl.create_default_context()
+    tls.set_alpn_protocols(["http/1.1"])
+    return tls
 
 
 def _parse(base_url: str) -> urllib.parse.SplitResult:

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -72,6 +73,17 @@ class Pool:
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._users = 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._closed
+
+    def join(self, connections_max: int) -> None:
+        """Somebody else uses it, too, with so many connections of his own. Each has to close it."""
+        self._users += 1
+        self._connections_max += connections_max
 
     async def call(self, head: bytes, body: bytes) -> Reply:
         """One request over one connection.
@@ -109,7 +121,10 @@ class Pool:
                 raise
 
     async def close(self) -> None:
-        """Closes idle connections and refuses new calls; calls under way go on."""
+        """Closes idle connections and refuses new calls, once all who use it have closed it; calls under way go on."""
+        self._users -= 1
+        if self._users > 0:
+            return
         self._closed = True
         loop = asyncio.get_running_loop()
         farewells = []
@@ -260,3 +275,42 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+class Pools:
+    """The pools of a process: whoever calls one place with the same bounds shares its connections."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[object, ...], Pool] = {}
+
+    def of(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None,
+        timeouts: Timeouts,
+        reply_bytes_max: int,
+        connections_max: int,
+        keep_alive_seconds: float,
+        budget: Budget | None = None,
+    ) -> Pool:
+        """The pool, which has room for `connections_max` more. `tls` makes a context where there is none yet."""
+        key = (host, port, tls is not None, timeouts, reply_bytes_max, keep_alive_seconds, budget)
+        pool = self._pools.get(key)
+        if pool is not None and not pool.closed:
+            pool.join(connections_max)
+            return pool
+        # Those that nobody uses any more go when somebody comes.
+        self._pools = {each: pool for each, pool in self._pools.items() if not pool.closed}
+        pool = self._pools[key] = Pool(
+            host,
+            port,
+            tls=None if tls is None else tls(),
+            timeouts=timeouts,
+            reply_bytes_max=reply_bytes_max,
+            connections_max=connections_max,
+            keep_alive_seconds=keep_alive_seconds,
+            budget=budget,
+        )
+        return pool
