@@ -87,13 +87,13 @@ function HowNow({ batch, progress, done, onDone }) {
       why="Administrators may have the engine looked at at once." onDone=${onDone} />`} />`;
   }
   if (batch.status === "validating" && position === null) return "Every line is looked at before anything is sent.";
-  if (batch.status === "validating") return html`<p>It waits for room in ${deployment}: ${position === 1 ? "no job is before it" : `${number(position - 1)} ${position === 2 ? "job is" : "jobs are"} before it`}. It starts when others have ended that hold enqueued tokens now.</p>`;
+  if (batch.status === "validating") return html`<p class="cut">It waits for room in ${deployment}: ${position === 1 ? "no job is before it" : `${number(position - 1)} ${position === 2 ? "job is" : "jobs are"} before it`}.</p><p class="cut">It starts when others have ended that hold enqueued tokens now.</p>`;
   if (batch.status === "finalizing") return "Everything that is to be sent has been sent. The files with the results are being written.";
   if (batch.status === "cancelling") return "Nothing more is sent. Requests in flight are stopped, and what has been answered is kept.";
   if (batch.status !== "in_progress") return ended(batch, done);
-  if (isQuiet(quiet)) return html`<div class="no-answer"><p><${Icon} name="warning" /><strong>No answer for ${duration(now.value - quiet)}.</strong> ${requests(out)} out for ${deployment}, of this job and others.</p>
-    <p>The engine is slow, or silent. A call that takes too long is given up after a while, and its request sent again.</p></div>`;
-  if (!done && !progress.requests_per_second) return html`<p>Nothing of it has been answered yet. ${out ? requests(out) : "No request is"} out for ${deployment}, of this job and others.</p>`;
+  if (isQuiet(quiet)) return html`<div class="no-answer"><p class="cut"><${Icon} name="warning" /><strong>No answer for ${duration(now.value - quiet)}.</strong> ${requests(out)} out for ${deployment}, of this job and others.</p>
+    <p class="cut">The engine is slow, or silent. A call that takes too long is given up after a while, and its request sent again.</p></div>`;
+  if (!done && !progress.requests_per_second) return html`<p class="cut">Nothing of it has been answered yet.</p><p class="cut">${out ? requests(out) : "No request is"} out for ${deployment}, of this job and others.</p>`;
   return html`<div class="row rates"><span>${rate(progress.requests_per_second)} requests/s</span><span>·</span><span>${rate(progress.tokens_per_second)} tokens/s</span><span>over the last minute</span></div>`;
 }
 
