@@ -77,8 +77,8 @@ async def fill(ledger: SqlLedger, running: int) -> None:
     for number in range(running, running + DEPLOYMENTS * WAITING):
         await begin(ledger, number, start=False)
     for number in range(min(IN_HAND, running * SHARDS)):
-        name = f"deployment-{number % DEPLOYMENTS}"
-        await ledger.claim_shard([name], owner=f"worker-{name}", now=NOW, lease_seconds=30.0)
+        name = f"worker-deployment-{number % DEPLOYMENTS}"
+        await ledger.claim_shards([batch(number % running).id], owner=name, now=NOW, lease_seconds=30.0)
 
 
 Call = Callable[[SqlLedger], Awaitable[Any]]
@@ -87,8 +87,9 @@ CALLS: dict[str, Call] = {
     "validate: next_to_validate": lambda ledger: ledger.next_to_validate(),
     "enqueue: waiting": lambda ledger: ledger.waiting(),
     "schedule: unranked": lambda ledger: ledger.unranked(),
-    "claim: claim_shard": lambda ledger: ledger.claim_shard(["idle"], owner="w", now=NOW, lease_seconds=30.0),
-    "renew: renew_leases": lambda ledger: ledger.renew_leases("worker-deployment-0", now=NOW, lease_seconds=30.0),
+    "claim: queued_batches **": lambda ledger: ledger.queued_batches("deployment-0", after=1 << 40),
+    "claim: claim_shards": lambda ledger: ledger.claim_shards(["nobody"], owner="w", now=NOW, lease_seconds=30.0),
+    "renew: renew_leases": lambda ledger: ledger.renew_leases([(batch(0).id, 0, 1)], now=NOW, lease_seconds=30.0),
     "finalize: begin_finalizing": lambda ledger: ledger.begin_finalizing(now=NOW),
     "janitor: release_leases": lambda ledger: ledger.release_leases(now=NOW),
     "janitor: elapse_windows": lambda ledger: ledger.elapse_windows(now=NOW),
