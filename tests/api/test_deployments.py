@@ -325,7 +325,7 @@ def test_accounts_are_resources(world: World) -> None:
     own = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://127.0.0.1:9/v1", "region": "north"}]}}
     made = arm(world, "PUT", paths.format("red") + "/own?api-version=2025-09-01", own)
     assert made.json["properties"]["slackwater"]["backends"] == [
-        {"url": "http://127.0.0.1:9/v1", "region": "north", "concurrency": 32}
+        {"url": "http://127.0.0.1:9/v1", "region": "north", "concurrency": 64}
     ]
     assert "own" not in [each["name"] for each in world.call()("GET", "/deployments").json["value"]]
     assert arm(world, "GET", paths.format("nobody")).status == 404

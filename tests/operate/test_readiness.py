@@ -146,11 +146,11 @@ def test_a_stage_that_fails_again_and_again(tmp_path: Path) -> None:
     """A stage that has gone wrong a few times in a row is named, and no longer once it works. Nobody's name is told."""
     with served(tmp_path) as server:
         ledger = sqlite3.connect(tmp_path / "data" / "ledger.sqlite", isolation_level=None, timeout=30)
-        ledger.execute("ALTER TABLE shard RENAME COLUMN rank TO gone")
+        ledger.execute("ALTER TABLE batch RENAME COLUMN queued_number TO gone")
         until(lambda: "stage_failing" in codes(server.address))
         assert set(codes(server.address)) == {"stage_failing"}
         reasons = asked(server.address)[1]["reasons"]
         assert "The stage 'claim' of the deployment" in " ".join(reason["message"] for reason in reasons)
-        ledger.execute("ALTER TABLE shard RENAME COLUMN gone TO rank")
+        ledger.execute("ALTER TABLE batch RENAME COLUMN gone TO queued_number")
         ledger.close()
         until(lambda: codes(server.address) == [])
