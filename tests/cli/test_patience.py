@@ -80,15 +80,16 @@ def test_nothing_succeeds(state: DoorState) -> None:
     ("amount", "answered", "in_flight", "left", "stops"),
     [
         (1000, 10, 0, 5, True),
-        (999, 10, 0, 5, False),
-        (500, 10, 10, 50, True),
-        (490, 10, 10, 50, False),
+        (901, 11, 0, 5, False),
+        (920, 10, 0, 5, True),
+        (950, 10, 10, 50, False),
+        (1000, 10, 10, 50, True),
         (2000, 10, 5, 5, False),
         (0, 0, 64, 100, False),
     ],
 )
 def test_what_may_be_spent(amount: int, answered: int, in_flight: int, left: int, stops: bool) -> None:
-    """What is out counts as what was answered did; when all that is left is out, there is nothing to spare."""
+    """It ends once another would be too much and none is out; when all that is left is out, there is nothing to spare."""
     patience = Patience(slots=64, give_up_seconds=600.0, amount_max=1000)
     found = cause(patience, amount=amount, answered=answered, tokens=answered, in_flight=in_flight, left=left)
     assert found is (Cause.SPENT if stops else None)

@@ -168,3 +168,15 @@ def test_a_long_error_has_a_short_reason() -> None:
     assert len(evidence_of_error(BackendTimeout("x" * 10_000)).reason) == REASON_LENGTH_MAX
     said = evidence_of(500, error(message="x" * 10_000), retry_after=None).reason
     assert REASON_LENGTH_MAX - 20 < len(said) <= REASON_LENGTH_MAX
+
+
+def test_a_model_that_is_not_there() -> None:
+    """A router's 400 for a name that it does not know is no more the line's own than an engine's 404; its other 400s are."""
+    gone = b'{"error": {"message": "Invalid model name", "type": "invalid_request_error", "code": "model_not_found"}}'
+    assert evidence_of(400, gone, retry_after=None).kind is Kind.REFUSED
+    for body in (
+        b'{"error": {"message": "model_not_found", "code": "invalid_value"}}',
+        b'{"error": "model_not_found"}',
+        b"",
+    ):
+        assert evidence_of(400, body, retry_after=None).kind is Kind.OWN

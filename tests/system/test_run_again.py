@@ -230,6 +230,30 @@ def test_max_cost(tmp_path: Path) -> None:
     assert len(custom_ids(tmp_path / "out.jsonl")) == 300
 
 
+def test_max_cost_is_not_exceeded_by_many_slots(tmp_path: Path) -> None:
+    """What is out counts before it is answered, and few go before anybody knows what an answer costs."""
+    write_input(tmp_path / "in.jsonl", lines=300)
+    with engine(lambda call, number: COUNTED) as server:
+        done = slackwater_run(
+            tmp_path, server.url, "--max-cost", "0.30", "--price", "1,9", "--concurrency", "64", "--attempts", "1"
+        )
+        assert done.returncode == 5, done.stderr
+        calls = sum(call.method == "POST" for call in server.server.calls)
+    answered = len(custom_ids(tmp_path / "out.jsonl.slackwater" / "answers-so-far.jsonl"))
+    assert answered <= 30
+    assert answered >= 25
+    assert calls <= 31
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_a_time_that_is_none(tmp_path: Path, value: str) -> None:
+    """Nothing could ever be answered within it."""
+    write_input(tmp_path / "in.jsonl", lines=1)
+    done = slackwater_run(tmp_path, "http://127.0.0.1:9/v1", "--timeout", value)
+    assert done.returncode == 2
+    assert "'--timeout'" in done.stderr
+
+
 @pytest.mark.parametrize("options", [("--max-cost", "1"), ("--price", "1,2")])
 def test_cost_and_price_belong_together(tmp_path: Path, options: tuple[str, ...]) -> None:
     """One without the other guards nothing."""

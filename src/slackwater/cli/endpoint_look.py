@@ -39,7 +39,7 @@ async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, 
     assert backend.url is not None, "a run has an endpoint"
     reply = await _get(backend, backend.url, key)
     if reply is None:
-        return f"the endpoint does not answer GET {backend.url}/models within {ANSWER_SECONDS:g} s"
+        return f"the endpoint gives no answer to GET {backend.url}/models"
     if reply.status in (401, 403):
         return refused_key(reply.status, key_env)
     if 300 <= reply.status < 400:

@@ -9,9 +9,9 @@ import click
 import msgspec
 from msgspec import Struct
 
+from slackwater.cli.amounts import price_pair
 from slackwater.cli.input_files import first_url, lines_of
 from slackwater.cli.output import note, print_json, print_rows
-from slackwater.cli.prices import price_pair
 from slackwater.cli.progress import duration
 from slackwater.cli.server_options import Asked, api_of, server_options, told
 from slackwater.core.accounts.cost import price_of

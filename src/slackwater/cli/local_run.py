@@ -29,6 +29,7 @@ from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, St
 from slackwater.core.errors import UserError
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Outcome
+from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.watching.error_groups import ErrorGroup, ErrorGroups
 from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.wiring import Service, open_service
@@ -124,13 +125,16 @@ async def run(
     a run stops by itself. Raises InputChanged, OtherFiles, DataDirectoryError.
     """
     follower = None if job.follow is None else Follower(BATCH_ID, job.follow)
-    async with _opened(job, follower) as service:
+    guard = _guard_of(job)
+    async with _opened(job, follower, guard) as service:
         batch = await service.ledger.batch(BATCH_ID)
         if batch is None:
             batch = await _begin(service, job)
         else:
             _same_work(batch, job)
             resumed(batch)
+        if guard is not None and job.price is not None:
+            guard.begin(spent=cost_of(batch.usage, job.price), answered=batch.counts.completed)
         # Nothing more is sent for money that has been spent already.
         stop = job.patience.spent(_seen(service, job, batch, service.clock.monotonic()))
         interrupted = False
@@ -157,8 +161,16 @@ async def run(
     return End(batch=batch, reasons=reasons, amount=amount)
 
 
+def _guard_of(job: Job) -> SpendGuard | None:
+    """Who holds requests back that would cost more than they may."""
+    price, amount_max = job.price, job.patience.amount_max
+    if price is None or amount_max is None:
+        return None
+    return SpendGuard(amount_max, lambda usage: cost_of(usage, price))
+
+
 @contextlib.asynccontextmanager
-async def _opened(job: Job, follower: Follower | None) -> AsyncIterator[Service]:
+async def _opened(job: Job, follower: Follower | None, guard: SpendGuard | None) -> AsyncIterator[Service]:
     async with open_service(
         job.config(),
         job.state,
@@ -167,6 +179,7 @@ async def _opened(job: Job, follower: Follower | None) -> AsyncIterator[Service]
         accept_any=DEPLOYMENT,
         # Somebody is in front of it, and stops it where there is no readable answer: no line has to end for that.
         retry=RetryPolicy(calls_max=job.calls_per_line, stays_unreadable=False),
+        guard=guard,
         doors=lambda ledger, blobs: (ledger if follower is None else follower.before(ledger, blobs), blobs),
     ) as service:
         yield service

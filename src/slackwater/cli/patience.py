@@ -106,9 +106,9 @@ class Patience(Struct, frozen=True, kw_only=True):
             return Stop(
                 cause=Cause.SPENT, said="the answers do not say how many tokens they took, so --max-cost cannot be kept"
             )
-        # Those that are out will cost about what the others did.
-        expected = seen.amount + (seen.amount * seen.in_flight // seen.answered if seen.answered else 0)
-        if expected < self.amount_max:
+        # Requests are held back that would cost too much (core/sending/spend_guard.py). Once none is out, one more would.
+        more = seen.amount / seen.answered if seen.answered and not seen.in_flight else 0
+        if seen.amount < self.amount_max and seen.amount + more <= self.amount_max:
             return None
         return Stop(cause=Cause.SPENT, said=f"--max-cost {money(self.amount_max)} is reached")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import uvloop
 
+from slackwater.cli.amounts import Seconds, amount, price_pair
 from slackwater.cli.endpoint_look import look
 from slackwater.cli.input_files import first_model
 from slackwater.cli.local_run import End, Job, run
 from slackwater.cli.output import fail, note
 from slackwater.cli.patience import Patience
-from slackwater.cli.prices import amount, price_pair
 from slackwater.cli.progress import progress_bar
 from slackwater.cli.results import errors_beside
 from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, UNANSWERED, USAGE, conclude
@@ -46,10 +46,16 @@ SAID = ("backend_state", "engine_silent")
 @click.option(
     "--attempts", type=click.IntRange(1), default=5, show_default=True, help="Calls per request before it failed."
 )
-@click.option("--timeout", type=float, default=1800.0, show_default=True, help="Seconds for one whole answer.")
+@click.option(
+    "--timeout",
+    type=Seconds(0, min_open=True),
+    default=1800.0,
+    show_default=True,
+    help="Seconds for one whole answer.",
+)
 @click.option(
     "--give-up-after",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=600.0,
     show_default=True,
     metavar="SECONDS",

@@ -18,6 +18,7 @@ from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.engine_names import engine_of
 from slackwater.core.sending.judgement import RetryPolicy
+from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
@@ -58,6 +59,7 @@ async def open_service(
     counter: TokenCounter | Mapping[str, TokenCounter] | None,
     accept_any: str | None = None,
     retry: RetryPolicy = RETRY,
+    guard: SpendGuard | None = None,
     fetcher: Fetcher | None = None,
     sender: Sender | None = None,
     tracing: Tracing | None = None,
@@ -65,8 +67,8 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
 
-    `retry` is how stubborn lines are, but for the attempts that each backend has. `doors` may put something before the ledger
-    and the blobs: a test that ends the process between two calls does.
+    `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
+    put something before the ledger and the blobs: a test that ends the process between two calls does.
     """
     clock = SystemClock()
     with DataDirectory.open(directory) as data:
@@ -111,6 +113,7 @@ async def open_service(
                     backends=lambda deployment: dispatchers_of(by_key[deployment.key], shared),
                     counter=counter,
                     accept_any=accept_any,
+                    guard=guard,
                     weights={resource.name: resource.weight for resource in config.resources},
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                     assemble=None if accept_any else assembler_of(config, shared),

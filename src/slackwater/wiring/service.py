@@ -19,6 +19,7 @@ from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
+from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
@@ -101,6 +102,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     price_of: Callable[[str], Price | None] = lambda model: None
     weights: Mapping[str, float] = msgspec.field(default_factory=dict)
     """How much of an engine each resource gets beside others; 1 where nothing is said."""
+    guard: SpendGuard | None = None
+    """Bounds what is spent, over all deployments."""
     assemble: Callable[[StoredDeployment], Assembled] | None = None
     """Without it, no deployments are made over the API."""
 
@@ -156,6 +159,7 @@ class Service:
                 budget=doors.budget,
                 tenant=deployment.resource,
                 weight=offer.weights.get(deployment.resource, 1.0),
+                guard=offer.guard,
             )
         )
         self.pauses = Pauses(ledger, clock, self.fleet, hints)

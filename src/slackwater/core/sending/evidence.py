@@ -23,6 +23,10 @@ BLOCKED_CODES = re.compile(
 )
 
 
+# Under which they say that there is no such model: OpenAI and its twins, Azure.
+MISSING_CODES = re.compile(r"model_not_found|deployment_?not_?found", re.I)
+
+
 class Kind(Enum):
     """What a call says."""
 
@@ -30,7 +34,7 @@ class Kind(Enum):
     OWN = "own"
     """The request's own fault: 400, 413, 422 and the like. Nothing else is to be learnt."""
     REFUSED = "refused"
-    """401, 403, 404, 405, 407, 3xx: the way to the engine is shut, unless others come through it."""
+    """401, 403, 404, 405, 407, 3xx, or a 400 that says that there is no such model: shut, unless others come through."""
     BLOCKED = "blocked"
     """The account may not go on: its quota or its money is used up, or it is to wait for hours."""
     BUSY = "busy"
@@ -94,6 +98,9 @@ def evidence_of(
         return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked), None, status)
     if status in TRIED_AGAIN or status >= 500:
         return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked), retry_after, status)
+    if status == 400 and MISSING_CODES.search((said := words_of(body)).codes):
+        # Routers say so of a name that they do not know, where engines say 404.
+        return Evidence(Kind.REFUSED, _reason(status, said, asked), None, status)
     return Evidence(Kind.OWN, f"status {status}")
 
 

@@ -15,6 +15,7 @@ from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
 from slackwater.core.sending.request import Result
 from slackwater.core.sending.rereading import Rereading
+from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.core.sending.turns import Seat
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -46,9 +47,10 @@ class BackendUse:
         open_elsewhere: Callable[[Door], Sequence[Door]],
         tenant: str = "",
         weight: float = 1.0,
+        guard: SpendGuard | None = None,
     ) -> None:
         """`keep` takes results; `open_elsewhere` gives the other doors of the deployment that are open; `tenant` shares
-        engines with others by its `weight`.
+        engines with others by its `weight`; `guard` holds requests back.
         """
         self.dispatcher = dispatcher
         self.door = dispatcher.door
@@ -67,7 +69,8 @@ class BackendUse:
         self._attempt = dispatcher.attempt
         self._turns = dispatcher.engine.turns
         self._traced = dispatcher.traced
-        self.take: Callable[[float], Item | None] = partial(feed.take, self)
+        self._guard = guard
+        self.take: Callable[[float], Item | None] = partial(feed.take, self) if guard is None else self._guarded
         """The next request to go at a moment, or None while there is none."""
 
     @property
@@ -98,6 +101,11 @@ class BackendUse:
     def take_suspect(self) -> Item | None:
         """The next request that is to go alone."""
         return self._feed.take_suspect()
+
+    def _guarded(self, now: float) -> Item | None:
+        """A request that is held back is taken once another has come back."""
+        assert self._guard is not None, "there is a guard"
+        return self._feed.take(self, now) if self._guard.admits(self.in_flight) else None
 
     def cost(self, item: Item) -> float:
         """About how many tokens a request will cost: as many as those before it, or a quarter of its bytes."""
@@ -141,6 +149,8 @@ class BackendUse:
             if begun:
                 circuit.used(self._clock.monotonic() - begun)
         if type(outcome) is Result:
+            if self._guard is not None and outcome.completed:
+                self._guard.heard(outcome.usage)
             if circuit.streak and outcome.completed:
                 circuit.succeeded()
             if self._turns.shared and (usage := outcome.usage) is not None and self.seat is not None:

@@ -18,6 +18,7 @@ from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy, Verdict
 from slackwater.core.sending.request import Result
+from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.claims import Claims
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -71,11 +72,13 @@ class Worker:
         budget: Budget | None = None,
         tenant: str = "",
         weight: float = 1.0,
+        guard: SpendGuard | None = None,
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
 
         `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
         `budget` is that of the whole process. `tenant` shares engines with others by its `weight`.
+        `guard` holds requests back that would cost too much.
         """
         self.deployment = deployment
         self.dispatchers = dispatchers
@@ -120,6 +123,7 @@ class Worker:
                 open_elsewhere=self._open_elsewhere,
                 tenant=tenant,
                 weight=weight,
+                guard=guard,
             )
             for dispatcher in dispatchers
         ]

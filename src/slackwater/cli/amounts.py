@@ -1,4 +1,7 @@
-"""Prices on the command line: `--price IN,OUT`, and amounts of money."""
+"""Amounts on the command line: prices (`--price IN,OUT`), money, seconds."""
+
+import math
+from typing import Any
 
 import click
 
@@ -6,6 +9,24 @@ from slackwater.core.accounts.price import AMOUNT_DECIMALS, PRICE_DECIMALS, read
 
 # How many of the units that amounts are counted in are in one of those that prices are.
 UNIT: int = 10 ** (AMOUNT_DECIMALS - PRICE_DECIMALS)
+
+
+# Longer than anybody waits: about thirty years.
+SECONDS_MAX = 1e9
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds. Python's `nan` is a float that no range refuses."""
+
+    def __init__(self, least: float, *, min_open: bool = False) -> None:
+        super().__init__(least, SECONDS_MAX, min_open=min_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Reads it. Fails as click does."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 def price_pair(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
