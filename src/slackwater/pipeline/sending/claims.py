@@ -45,9 +45,6 @@ class Claims:
         self._number = 0
         self._seen = 0
 
-    def __len__(self) -> int:
-        return len(self._places)
-
     async def learn(self) -> None:
         """Reads what is new in the ledger."""
         while True:
