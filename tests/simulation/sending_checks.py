@@ -76,6 +76,7 @@ class SendingChecks:
         self._answers: dict[int, dict[tuple[str, int], float]] = {}
         self._final: set[tuple[str, int]] = set()
         self._released: set[tuple[str, int, int]] = set()
+        self._lost: set[tuple[str, int, int]] = set()
         # The newest epoch of each shard, and since when.
         self._claims: dict[tuple[str, int], tuple[int, float]] = {}
         # Doors through which a life has had an answer, and what else came before its first one, by line.
@@ -184,6 +185,10 @@ class SendingChecks:
         """Somebody gave a shard back under its newest epoch."""
         self._released.add((batch, index, epoch))
 
+    def lease_was_lost(self, batch: str, index: int, epoch: int) -> None:
+        """The ledger took no results of this epoch: its lease had ended, although nobody may have claimed the shard since."""
+        self._lost.add((batch, index, epoch))
+
     def stop_begins(self, life: "Incarnation") -> Stop:
         """A life begins to stop gently."""
         return Stop(life, self._now(), self._world.disk.refused)
@@ -201,7 +206,8 @@ class SendingChecks:
             if at > stop.begun + grace - 1.0 or world.checks.journaled(text):
                 continue
             batch, index, newest = world.checks.place_of(text)
-            if newest == epoch or (batch, index, epoch) in self._released:
+            held = newest == epoch and (batch, index, epoch) not in self._lost
+            if held or (batch, index, epoch) in self._released:
                 self._note(f"{text} was answered at {at:.2f} and is lost by a gentle stop begun at {stop.begun:.2f}")
         if self._out_of(life):
             self._note("calls are out after a stop")

@@ -102,6 +102,9 @@ class World:
         elif name == "claim_shards":
             for shard in result:
                 self.sending.shard_was_claimed(shard.batch_id, shard.index, shard.epoch)
+        elif name == "commit_segments":
+            for refused in result:
+                self.sending.lease_was_lost(*refused)
         elif name == "release_shard" and result:
             self.sending.shard_was_released(arguments[0], arguments[1], named["epoch"])
 
