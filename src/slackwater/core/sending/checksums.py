@@ -8,9 +8,9 @@ line counts as one LF, whether the last line of a file has it or not.
 import io
 import struct
 from collections.abc import Sequence
-from zlib import crc32
 
 import msgspec
+from zlib_ng.zlib_ng import crc32
 
 # Bytes that one checksum takes where it is kept.
 CHECKSUM_BYTES = 4

@@ -6,10 +6,10 @@ they look like lines of their shard. Before: the journal. After: the finalizer.
 
 import io
 from collections.abc import AsyncIterator
-from zlib import crc32
 
 import msgspec
 from msgspec import Struct
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.core.sending.checksums import found_again, packed
 from slackwater.core.sending.lines import LineWriter

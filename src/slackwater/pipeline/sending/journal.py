@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from functools import reduce
-from operator import or_
-from zlib import crc32
+from operator import attrgetter, or_
 
 from msgspec import Struct
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
@@ -27,6 +27,10 @@ SUMMED_BYTES = 4 << 20
 
 # Looked at for every result.
 _COMPLETED = Outcome.COMPLETED
+_TEXT, _LINE, _USAGE = attrgetter("text"), attrgetter("line"), attrgetter("usage")
+_MODEL, _REGION, _MENDED = attrgetter("model"), attrgetter("region"), attrgetter("mended")
+_INPUT, _CACHED = attrgetter("input_tokens"), attrgetter("cached_tokens")
+_OUTPUT, _REASONING = attrgetter("output_tokens"), attrgetter("reasoning_tokens")
 
 
 class Pending:
@@ -67,38 +71,40 @@ class Pending:
     def texts(self, results: list[Result]) -> list[bytes]:
         """The lines of one of the two lists; large ones in pieces."""
         if not self.large:
-            return [result.text for result in results]
+            return list(map(_TEXT, results))
         return [part for result in results for part in (result.parts or (result.text,))]
 
     async def checksums(self, results: list[Result]) -> bytes:
         """Those of the same lines."""
         if not self.large:
-            return packed([crc32(result.text) for result in results])
+            return packed(list(map(crc32, map(_TEXT, results))))
         return packed([await _summed(result.parts or (result.text,)) for result in results])
 
     async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
-        """What the ledger is to know of them. Passes of their own, each of which is one quick thing for every result."""
+        """What the ledger is to know of them. Passes of their own, each of which is one quick thing for every result: there are
+        thousands a second, and what is mapped takes no step of the interpreter.
+        """
         shard, completed = lease.shard, self.completed
         every = [*completed, *self.failed]
         # Only what was completed is accounted for.
-        usages = [result.usage for result in completed if result.usage is not None]
+        usages = list(filter(None, map(_USAGE, completed)))
         return Segment(
             batch_id=shard.batch_id,
             index=shard.index,
             epoch=shard.epoch,
             output=output,
             error=error,
-            done=reduce(or_, [1 << result.line for result in every], 0).to_bytes((shard.lines + 7) // 8, "little"),
+            done=reduce(or_, map((1).__lshift__, map(_LINE, every)), 0).to_bytes((shard.lines + 7) // 8, "little"),
             counts=RequestCounts(completed=len(completed), failed=len(self.failed)),
             usage=Usage(
-                input_tokens=sum([usage.input_tokens for usage in usages]),
-                cached_tokens=sum([usage.cached_tokens for usage in usages]),
-                output_tokens=sum([usage.output_tokens for usage in usages]),
-                reasoning_tokens=sum([usage.reasoning_tokens for usage in usages]),
+                input_tokens=sum(map(_INPUT, usages)),
+                cached_tokens=sum(map(_CACHED, usages)),
+                output_tokens=sum(map(_OUTPUT, usages)),
+                reasoning_tokens=sum(map(_REASONING, usages)),
             ),
-            model=next((result.model for result in every if result.model), None),
-            regions=tuple(sorted({result.region for result in every} - {""})),
-            mended=sum([result.mended for result in completed]),
+            model=next(filter(None, map(_MODEL, every)), None),
+            regions=tuple(sorted(set(map(_REGION, every)) - {""})),
+            mended=sum(map(_MENDED, completed)),
             output_checksums=await self.checksums(completed),
             error_checksums=await self.checksums(self.failed),
         )
