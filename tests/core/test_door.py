@@ -285,6 +285,54 @@ def test_an_account_that_may_not_go_on_for_one_line_alone() -> None:
         assert each.open
 
 
+@pytest.mark.parametrize("evidence", [TROUBLE, REFUSED, BLOCKED])
+def test_a_call_that_breaks_off_behind_a_shut_door_is_looked_into(evidence: Evidence) -> None:
+    """The engine may have died of the line that tried it: whether it listens is known before the next line goes."""
+    each = shut(evidence)
+    each.probe_lines = PROBE_LINES - 1
+    until, later = each.until, T + 0.1
+    each.heard(LOST, begun=T, now=later)
+    assert each.due(later)
+    assert not each.asks
+    # It was alive, and says what it said before: that is no reason to try lines sooner than they would be tried.
+    probed(each, evidence, later)
+    assert not each.due(later)
+    assert (each.until, each.probe_lines) == (until, 0)
+    assert each.due(until)
+
+
+def test_a_call_that_breaks_off_is_looked_into_unless_others_come_through() -> None:
+    """An engine that has died and is back in two seconds is seen to have been away, also just after a look at it."""
+    each = door()
+    each.wants_probe = True
+    probed(each, SUCCESS, T)
+    each.heard(LOST, begun=T, now=T + 0.1)
+    assert not each.due(T + 0.9), "looks are a second apart"
+    assert each.due(T + PROBE_SECONDS)
+    probed(each, SUCCESS, T + PROBE_SECONDS)
+    assert not each.due(T + 60)
+
+
+def test_calls_that_break_off_beside_others_that_come_through_cost_no_looks() -> None:
+    """A neighbour whose lines all hang up is no reason to ask the engine again and again."""
+    each = door(succeeded=T - 1)
+    for step in range(100):
+        now = T + step * 0.3
+        each.heard(LOST, begun=now - 0.1, now=now)
+        each.heard(SUCCESS, begun=now - 0.1, now=now + 0.1)
+        each.heard(OWN, begun=now, now=now + 0.2)
+        assert not each.due(now + 0.2)
+    assert not each.due(T + 60)
+
+
+def test_what_cannot_be_asked_is_not_looked_into() -> None:
+    """Without a request of our own, lines find out, in their own time."""
+    each = shut()
+    each.try_with_lines(T)
+    each.heard(LOST, begun=T, now=T)
+    assert not each.due(T)
+
+
 def test_a_block_of_hours_is_not_shortened_by_the_next_answer() -> None:
     """One call was told for how long, the others in flight were not."""
     each = door()

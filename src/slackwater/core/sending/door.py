@@ -29,6 +29,8 @@ VOUCH_SECONDS = 5.0
 NEAR_SECONDS = 2.0
 # Requests of our own that judge single lines are at least so far apart.
 PROBE_SECONDS = 1.0
+# A call broke off, and so long nobody came through behind it: it is looked at whether the engine has died.
+SILENCE_SECONDS = 0.5
 # Lines that may try a shut door in one round, where our own request was answered and did not succeed.
 PROBE_LINES = 3
 # Our own request is not believed any more after it has been wrong so often.
@@ -80,6 +82,7 @@ class Door:
         "_asked",
         "_asked_until",
         "_block_until",
+        "_broke_at",
         "_busy_streak",
         "_doubt",
         "_gaps",
@@ -94,6 +97,7 @@ class Door:
         "_streak",
         "_vouched_from",
         "_vouched_until",
+        "look_at",
         "mute",
         "open",
         "pauses",
@@ -123,6 +127,8 @@ class Door:
         """Nobody goes through before this moment; then, unless it was busy, a probe first."""
         self.wants_probe = False
         """Somebody should send a request of ours through, at once."""
+        self.look_at = math.inf
+        """When a request of ours should go through, unless somebody comes through before that."""
         self.probing = False
         """That is on its way."""
         self.mute = False
@@ -148,6 +154,8 @@ class Door:
         # Until when it has said that the account may not go on, if that is so.
         self._block_until = 0.0
         self._shut_at = 0.0
+        # When a call last broke off while it was open.
+        self._broke_at = -math.inf
         # When lines last went through only to see whether it is still shut.
         self._shut_from = self._shut_to = math.inf
         # The last success before that.
@@ -182,6 +190,8 @@ class Door:
         if self.probing or now < self._asked_until:
             return False
         if self.wants_probe or self._doubt:
+            return True
+        if now >= self.look_at and not self.pulse.since(self._broke_at):
             return True
         return self.shut and now >= self.until
 
@@ -235,6 +245,8 @@ class Door:
         if silent and not self.near(begun, now):
             # Nobody else's success helps to tell whose trouble this is: a request of ours will.
             self.ask(now)
+        if kind is Kind.LOST and not self.mute:
+            self._broke_off(now)
         if kind is Kind.SUCCESS:
             self._succeeded(begun, now)
             return
@@ -255,6 +267,16 @@ class Door:
             self._streak += 1
             if self._streak >= max(DOUBT_AFTER_MIN, min(DOUBT_AFTER, self.slots)):
                 self._question(DoorState.DOWN, evidence, now)
+
+    def _broke_off(self, now: float) -> None:
+        """A call came so far and no further: the engine may have died of it, and be back before anybody has seen that."""
+        if self.shut:
+            # Whether it listens is known before another line tries.
+            self.wants_probe, self.probe_lines = True, 0
+            return
+        if self.look_at == math.inf or self.pulse.since(self._broke_at):
+            self.look_at = max(now + SILENCE_SECONDS, self._probed_at + PROBE_SECONDS)
+        self._broke_at = now
 
     def _succeeded(self, begun: float, now: float) -> None:
         self.pulse.beat(now)
@@ -325,7 +347,7 @@ class Door:
 
     def try_with_lines(self, now: float) -> None:
         """There is no request of our own for what is asked here: a few lines find out, or all of them where nothing is shut."""
-        self.wants_probe = False
+        self.wants_probe, self.look_at = False, math.inf
         self.mute = True
         if self._doubt:
             self._shut(DoorState.DOWN, Evidence(Kind.TROUBLE, self.reason), now)
@@ -353,7 +375,7 @@ class Door:
     def probed(self, evidence: Evidence, *, begun: float, now: float, answered: bool) -> None:
         """Our own request has come back. `answered`: there was an HTTP answer at all."""
         self.probing = self.wants_probe = self.mute = False
-        self._probed_at = now
+        self._probed_at, self.look_at = now, math.inf
         kind = evidence.kind
         if kind in (Kind.SUCCESS, Kind.OWN):
             self.pulse.beat(now)
@@ -379,8 +401,9 @@ class Door:
             # It was out when the door asked to be left alone. When that is over, lines find out.
             return
         state = STATES.get(kind, DoorState.DOWN)
+        early = self.shut and begun < self.until
         self._shut(state, evidence, now)
-        if answered:
+        if answered and not early:
             self.probe_lines = PROBE_LINES
 
     def unprobed(self) -> None:

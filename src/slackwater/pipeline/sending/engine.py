@@ -425,6 +425,7 @@ class Engine:
         moments = [self._others_until]
         moments += [] if self.reach.listens else [self.reach.until]
         moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
+        moments += [door.look_at for door in self._doors.values()]
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
 
