@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-engine bench clean
+.PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-engine bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -23,7 +23,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description and not deploy and not studio and not monitoring"
+	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -32,6 +32,9 @@ lint: $(VENV)/installed ## Check style and the rooms' import contracts
 
 types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
+
+test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
+	$(BIN)/python -m pytest -n auto -m long
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, and move 200 MB (installs openai with npm)
 	tests/clients/run.sh

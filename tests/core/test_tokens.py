@@ -211,7 +211,10 @@ def test_estimates_are_near_the_exact_count() -> None:
     assert max(errors) > 0, "estimates, not counts"
 
 
-@pytest.fixture(scope="module", params=ENCODINGS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=[] if each == ENCODINGS[0] else pytest.mark.long) for each in ENCODINGS],
+)
 def whole(request: pytest.FixtureRequest) -> tuple[str, object]:
     """An encoding's name and its encoder with the whole vocabulary."""
 

@@ -623,7 +623,9 @@ def test_a_worker_without_backends_waits(tmp_path: Path) -> None:
 CALM = {"commit_seconds": 5.0, "heartbeat_seconds": 20.0, "lease_seconds": 100.0}
 
 
-@pytest.mark.parametrize("kind", ["500", "401", "nobody", "hang-up"])
+@pytest.mark.parametrize(
+    "kind", ["500", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("401", "nobody", "hang-up"))]
+)
 def test_an_outage_of_many_hours(tmp_path: Path, kind: str) -> None:
     """Nothing overflows, little is spent, no line fails, and it is seen within a minute that it is over."""
 
@@ -802,7 +804,7 @@ QUOTA = {
 }
 
 
-@pytest.mark.parametrize("bad", [1, 20])
+@pytest.mark.parametrize("bad", [1, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", QUOTA)
 def test_lines_that_are_told_of_a_spent_account_beside_others(tmp_path: Path, kind: str, bad: int) -> None:
     """They were there first, and others come through under the same key: those are not delayed, and nothing is blocked."""

@@ -16,11 +16,17 @@ from tests.simulation.play import play
 from tests.simulation.virtual import Stuck
 from tests.simulation.world import World
 
-# As many as a normal run has time for; more with `python -m tests.simulation`.
-SEEDS, SEEDS_AT_ONCE = 30, 3
+# As many as a normal run has time for, and a longer one; more with `python -m tests.simulation`.
+SEEDS, SEEDS_LONG, SEEDS_AT_ONCE = 18, 60, 3
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_AT_ONCE))
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(first, marks=[] if first < SEEDS else pytest.mark.long)
+        for first in range(0, SEEDS_LONG, SEEDS_AT_ONCE)
+    ],
+)
 def test_seeds(first: int) -> None:
     """Under faults nothing wrong is ever seen, and in the calm after them every batch ends."""
     for seed in range(first, first + SEEDS_AT_ONCE):

@@ -28,6 +28,7 @@ from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.errors import ConfigError, DataDirectoryError
+from slackwater.core.masking import masked
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
 from slackwater.telemetry.logs import formatter_of
@@ -262,7 +263,8 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}")
     for deployment in config.deployments:
-        places = ", ".join(backend.url or "the built-in backend (echo, no model)" for backend in deployment.backends)
+        urls = [masked(backend.url or "") for backend in deployment.backends]
+        places = ", ".join(url or "the built-in backend (echo, no model)" for url in urls)
         click.echo(f"  deployment {deployment.name}: {places}")
     if demo:
         access = "its keys are needed" if locked else "loopback only, any key is accepted"

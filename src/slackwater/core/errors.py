@@ -1,4 +1,5 @@
-"""Everything that can go wrong, as one tree. Comes before every other module and imports none of them.
+"""Everything that can go wrong, as one tree. Comes before every other module and imports none of them but
+the one that masks.
 
     SlackwaterError
     ├── UserError                 the caller can put it right; the message says how
@@ -35,6 +36,8 @@
 
 The class carries the public `code`; the message states facts the user can act on. `api/wire.py` alone maps these to HTTP.
 """
+
+from slackwater.core.masking import masked
 
 
 class SlackwaterError(Exception):
@@ -275,5 +278,5 @@ class ConfigError(SlackwaterError):
     code = "config"
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+        self.faults = [masked(fault) for fault in faults]
+        super().__init__("\n".join(self.faults))

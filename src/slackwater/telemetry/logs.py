@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from slackwater.core.masking import masked
 from slackwater.telemetry.calls import current_call
 from slackwater.telemetry.events import Fields
 
@@ -43,9 +44,20 @@ class JsonFormatter(logging.Formatter):
                 line["trace_id"] = call.trace_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return _encode(line).decode()
+        return masked(_encode(line).decode())
+
+
+class TextFormatter(logging.Formatter):
+    """Lines for people: moment, level, and what happened."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        return masked(super().format(record))
 
 
 def formatter_of(name: str) -> logging.Formatter:
     """The formatter called `text` or `json`."""
-    return JsonFormatter() if name == "json" else logging.Formatter(TEXT)
+    return JsonFormatter() if name == "json" else TextFormatter()

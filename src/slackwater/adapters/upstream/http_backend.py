@@ -10,8 +10,11 @@ import urllib.parse
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from slackwater import __version__
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
+from slackwater.core.masking import Secrets
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
 from slackwater.core.sending.request import Reply
 
@@ -26,6 +29,10 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 OURS = frozenset(
     {"connection", "content-length", "content-type", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+# An answer that is longer than this is none of those in which there is only an error.
+TELLING_BYTES_MAX = 4096
+# So far it is looked whether a server says back what it was given.
+SAID_BYTES_MAX = 4 << 20
 # More paths than any API has. A caller with more of them is served, only a little slower.
 HEADS_MAX = 64
 
@@ -59,6 +66,7 @@ class HttpBackend:
         self._query = url.query
         self._host = url.netloc.rstrip(":")
         self._common = _header_lines(self._host, headers)
+        self._secrets = Secrets(headers.items(), url.query)
         self._heads: dict[str, bytes] = {}
         self._closed = False
         # A context of the caller's own is nobody else's.
@@ -76,6 +84,7 @@ class HttpBackend:
     def use_headers(self, headers: Mapping[str, str]) -> None:
         """Other headers for every call from now on; what is out is not touched. Raises ValueError, and changes nothing."""
         self._common = _header_lines(self._host, headers)
+        self._secrets = Secrets(headers.items(), self._query)
         self._heads.clear()
 
     async def send(self, path: str, body: bytes) -> Reply:
@@ -85,7 +94,19 @@ class HttpBackend:
             head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
             if len(self._heads) < HEADS_MAX:
                 self._heads[path] = head
-        return await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
+        reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
+        said = reply.body
+        if reply.status == 200 and (len(said) > TELLING_BYTES_MAX or b'"error' not in said) and said.startswith(b"{"):
+            return reply
+        return self._discreet(reply)
+
+    def _discreet(self, reply: Reply) -> Reply:
+        """What a server says when it is not content, without what it was given to let us in."""
+        secrets, location = self._secrets, reply.location
+        if location is not None:
+            location = secrets.taken_out(location.encode("latin-1", "replace")).decode("latin-1")
+        body = secrets.taken_out(reply.body[:SAID_BYTES_MAX]) + reply.body[SAID_BYTES_MAX:]
+        return msgspec.structs.replace(reply, body=body, location=location)
 
     async def send_with(self, path: str, body: bytes, more: bytes) -> Reply:
         """The same with another header line or more, each with its end. They are the caller's own, and not looked at."""

@@ -2,6 +2,8 @@
 
 import urllib.parse
 
+from slackwater.core.masking import masked
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -19,8 +21,5 @@ def engine_id(name: str) -> str:
 
 
 def backend_label(name: str) -> str:
-    """A backend's URL for logs and metrics: without user name and query, which may hold a key. Other names stay."""
-    parts = urllib.parse.urlsplit(name)
-    if not parts.netloc:
-        return name
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """A backend's URL for logs and metrics: its place, without what is masked of it. Other names stay."""
+    return masked(name).partition("?")[0].partition("#")[0] if "://" in name else name

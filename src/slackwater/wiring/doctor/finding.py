@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from slackwater.core.masking import masked
+
 
 class Level(StrEnum):
     """How bad it is."""
@@ -25,16 +27,16 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 def ok(about: str, message: str) -> Finding:
-    return Finding(level=Level.OK, about=about, message=message)
+    return Finding(level=Level.OK, about=about, message=masked(message))
 
 
 def note(about: str, message: str, fix: str = "") -> Finding:
-    return Finding(level=Level.NOTE, about=about, message=message, fix=fix)
+    return Finding(level=Level.NOTE, about=about, message=masked(message), fix=fix)
 
 
 def warning(about: str, message: str, fix: str) -> Finding:
-    return Finding(level=Level.WARNING, about=about, message=message, fix=fix)
+    return Finding(level=Level.WARNING, about=about, message=masked(message), fix=fix)
 
 
 def fault(about: str, message: str, fix: str) -> Finding:
-    return Finding(level=Level.FAULT, about=about, message=message, fix=fix)
+    return Finding(level=Level.FAULT, about=about, message=masked(message), fix=fix)
