@@ -57,6 +57,27 @@ class BlobContract(abc.ABC):
 
         self.run(tmp_path, test)
 
+    def test_what_is_set_aside(self, tmp_path: Path) -> None:
+        """It is out of the way and still there, under the name that was given; nothing takes the place of an earlier one."""
+
+        async def test(store: BlobStore) -> None:
+            for key in ("files/a", "logs/b/1", "logs/b/2"):
+                await put(store, key, key.encode())
+            await store.set_aside("files/a", under="now")
+            await store.set_aside("logs/b/", under="now")
+            await store.set_aside("files/gone", under="now")
+            assert await store.names("files/") == await store.names("logs/") == []
+            assert await content(store, "lost/now/files/a") == b"files/a"
+            assert await store.names("lost/now/logs/b/") == ["1", "2"]
+            await put(store, "files/a", b"again")
+            await store.set_aside("files/a", under="now")
+            assert await content(store, "lost/now/files/a") == b"files/a"
+            assert len(await store.names("lost/now/files/")) == 2
+            await store.delete("lost/now/")
+            assert await store.names("lost/") == []
+
+        self.run(tmp_path, test)
+
     def test_nothing_is_seen_before_publish(self, tmp_path: Path) -> None:
         """A blob that is being written is neither readable nor listed."""
 

@@ -77,6 +77,8 @@ def test_starting(tmp_path: Path) -> None:
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     ).fetchall():
         ledger.execute(f"DROP TABLE {table}")
+    # As it was before the first start.
+    (tmp_path / "data" / "slackwater.mark").unlink()
     ledger.execute("BEGIN IMMEDIATE")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -48,6 +48,12 @@ class SimulatedDisk(Disk):
 
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
+        if target.is_dir():
+            # Of what was set aside nothing is expected any more.
+            for kept in (self._synced, self._unsynced_names):
+                for path in [path for path in kept if path.is_relative_to(source)]:
+                    del kept[path]
+            return
         self._synced[target] = self._synced.pop(source)
         self._unsynced_names.pop(source, None)
         self._unsynced_names[target] = source

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.cli.usage import read_option
 from slackwater.core.accounts.days import day_of
@@ -57,8 +58,10 @@ def export(
       slackwater audit export --data /var/lib/slackwater --since 2026-01-01 -o january.jsonl
       slackwater audit export --after 12345 --format csv
     """
+    path = DataDirectory.ledger_in(data)
     try:
-        asyncio.run(_export(DataDirectory.ledger_in(data), since, until, after, resource, form, output))
+        with damage_in_words(path):
+            asyncio.run(_export(path, since, until, after, resource, form, output))
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

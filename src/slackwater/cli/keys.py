@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.cli.output import note, print_json
@@ -18,6 +19,7 @@ from slackwater.core.accounts.resource import DEFAULT, Role, Slot
 from slackwater.core.errors import DataDirectoryError, UserError
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.ports import AuditEntry
+from slackwater.wiring.belonging import refuse_strangers
 
 T = TypeVar("T")
 # Who did it, in the audit log: whoever may write into the data directory.
@@ -211,10 +213,17 @@ def _with_keys(data: Path | None, work: Callable[[SqlLedger, Keys], Awaitable[T]
             await ledger.close()
 
     try:
-        with DataDirectory.open(data or Path("slackwater-data")) as directory:
-            return asyncio.run(run(directory.ledger_path))
+        directory = DataDirectory.open(data or Path("slackwater-data"))
     except DataDirectoryError as error:
         click.echo(f"error: {error}{RUNNING}", err=True)
+        sys.exit(2)
+    try:
+        with directory:
+            refuse_strangers(directory.path)
+            with damage_in_words(directory.ledger_path):
+                return asyncio.run(run(directory.ledger_path))
+    except DataDirectoryError as error:
+        click.echo(f"error: {error}", err=True)
     except UserError as error:
         click.echo(f"error: {error.message}", err=True)
     sys.exit(2)

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.cli.output import print_json
 from slackwater.cli.server_options import Asked, api_of, server_options
@@ -90,7 +91,8 @@ def command(
         by = [GroupBy.RESOURCE, GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
         try:
             path = DataDirectory.ledger_in(data or Path("slackwater-data"))
-            rows = [_row(charge) for charge in asyncio.run(_charges(path, first, last, by, resource))]
+            with damage_in_words(path):
+                rows = [_row(charge) for charge in asyncio.run(_charges(path, first, last, by, resource))]
         except (DataDirectoryError, InvalidRequest) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)

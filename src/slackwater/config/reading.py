@@ -206,6 +206,8 @@ def _check(config: Config, faults: list[str]) -> None:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
     if server.free_bytes_min < 0:
         faults.append("[server]: free_bytes_min must not be negative")
+    if server.lost_keep_days < 1:
+        faults.append("[server]: lost_keep_days must be 1 or more: what is put aside by mistake has to be found first")
     # With resources, keys are made with `slackwater keys` and lie in the ledger; `serve` looks whether there are any.
     if server.host not in LOOPBACK and not (server.api_key_envs or config.resources or config.oidc.issuers):
         faults.append(

@@ -9,6 +9,7 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
 from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
 from slackwater.core.sending.sku import GLOBAL_BATCH
@@ -29,6 +30,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
     free_bytes_min: int = 256 << 20
     """With less than this free on the disk of the data, `/readyz` says that the service is not ready; 0: nobody looks."""
+    lost_keep_days: int = LOST_KEPT_DAYS
+    """How many days bytes that the ledger does not name lie in `lost` in the data directory before they go; 1 at least."""
     region: str = ""
     """Where files and the ledger are, as the header `x-ms-region` says it, such as `Sweden Central`."""
 

@@ -52,7 +52,7 @@ class BlobWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Bytes under keys (`files/...`, `batches/...`). Keys are ours, never a user's text."""
+    """Bytes under keys (`files/...`, `logs/...`; what was set aside, `lost/...`). Keys are ours, never a user's text."""
 
     async def create(self, key: str) -> BlobWriter:
         """Starts a new blob, replacing one of the same key when it is published."""
@@ -80,4 +80,8 @@ class BlobStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
+        ...
+
+    async def set_aside(self, key: str, *, under: str) -> None:
+        """Moves the same to `lost/{under}/{key}` instead, out of everybody's way. Missing ones are fine."""
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
@@ -23,6 +24,7 @@ from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
+from slackwater.wiring.belonging import refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -47,6 +49,7 @@ def settings_of(config: Config) -> Settings:
         ),
         files=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
         audit_keep_days=config.audit.keep_days,
+        lost_keep_days=config.server.lost_keep_days,
     )
 
 
@@ -71,10 +74,12 @@ async def open_service(
     put something before the ledger and the blobs: a test that ends the process between two calls does.
     """
     clock = SystemClock()
-    with DataDirectory.open(directory) as data:
-        # A new schema may take a moment, in which somebody may ask whether the process lives.
+    with DataDirectory.open(directory) as data, damage_in_words(data.ledger_path):
+        # Both may take a moment, in which somebody may ask whether the process lives.
+        await asyncio.to_thread(refuse_strangers, directory)
         sql_ledger = await asyncio.to_thread(SqlLedger.open, data.ledger_path)
         try:
+            await take_up(sql_ledger, data)
             disk_blobs = DiskBlobs(data.blobs_path)
             await disk_blobs.sweep_parts()
             ledger, blobs = doors(sql_ledger, disk_blobs)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.files.file import FileLimits
+from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
@@ -117,6 +118,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     shard_lines_max: int = SHARD_LINES_MAX
     audit_keep_days: int = 0
     """0 never trims the audit log."""
+    lost_keep_days: int = LOST_KEPT_DAYS
+    """How long what no row names lies aside before it goes."""
 
 
 class Service:
@@ -191,7 +194,7 @@ class Service:
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
-        self.janitor = Janitor(ledger, blobs, clock)
+        self.janitor = Janitor(ledger, blobs, clock, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock)
         self.audit_janitor = (
             AuditJanitor(ledger, clock, keep_days=keep_days) if (keep_days := settings.audit_keep_days) else None

@@ -21,6 +21,7 @@ from slackwater.adapters.backup.store import (
     sync_directory,
 )
 from slackwater.adapters.disk.data_directory import RESTORING, DataDirectory
+from slackwater.adapters.sql.identity import renew
 from slackwater.core.errors import BackupError, DataDirectoryError
 
 # What may be in a directory that is to be restored into: a lock of a server that never ran, and what file systems put there.
@@ -151,4 +152,9 @@ def _fill(store: Store, name: str, manifest: Manifest, directory: DataDirectory,
     for folder, _, _ in os.walk(directory.blobs_path):
         sync_directory(Path(folder))
     put(manifest.ledger, store.backup(name) / LEDGER, directory.ledger_path)
+    # From here on it is another ledger than the one that was backed up, so that neither is taken for the other. One of a schema
+    # without a mark belongs to these bytes by being the first that they have.
+    restored = renew(directory.ledger_path, identity=True)
+    if restored is not None:
+        directory.write_mark(restored)
     sync_directory(directory.path)

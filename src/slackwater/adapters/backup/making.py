@@ -34,6 +34,7 @@ from slackwater.adapters.backup.store import (
     sync_directory,
 )
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.identity import damaged, is_damage
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import BackupError, DataDirectoryError
 
@@ -80,6 +81,8 @@ def _source(data: Path) -> sqlite3.Connection:
         (schema,) = source.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         source.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
         raise DataDirectoryError(f"{path} cannot be read: {error}") from error
     # An older one is welcome: before an upgrade is when a back-up is wanted most.
     if not 1 <= schema <= SCHEMA_VERSION:

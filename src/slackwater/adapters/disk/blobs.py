@@ -4,6 +4,7 @@ Waiting for the disk happens on threads. What `publish` and `append` returned su
 the rename, and the directories that lead to the name after it.
 """
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import FileIO
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from slackwater.adapters.disk.disk import Disk as Disk
 from slackwater.adapters.disk.log import DiskLog
-from slackwater.adapters.disk.place import PART, Place
+from slackwater.adapters.disk.place import LOST, PART, Place
 from slackwater.adapters.disk.writer import PIECE, DiskWriter
 from slackwater.ports import BlobRange
 
@@ -140,6 +141,20 @@ class DiskBlobs:
         """Removes a blob, or every blob below a key that ends in `/`. Missing ones are fine."""
         remove = self._place.disk.remove_tree if key.endswith("/") else self._place.disk.remove
         await self._place.run(remove, self._place.path(key))
+
+    async def set_aside(self, key: str, *, under: str) -> None:
+        """Moves a blob, or every blob below a key that ends in `/`, to `lost/{under}/{key}`. A missing one is fine."""
+
+        def work() -> None:
+            source, target = self._place.path(key), self._place.path(f"{LOST}/{under}/{key}")
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            while target.exists():
+                target = target.with_name(target.name + "+")
+            # Nothing is synced: whether a power cut leaves it here or there is the same to everybody.
+            with contextlib.suppress(FileNotFoundError):
+                self._place.disk.rename(source, target)
+
+        await self._place.run(work)
 
     async def sweep_parts(self) -> int:
         """Removes what a crash left half written; returns how many. Only for a store that nobody writes to yet."""

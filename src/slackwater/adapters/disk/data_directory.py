@@ -1,4 +1,4 @@
-"""The directory that one Slackwater owns at a time: a lock, the ledger's file, and the blobs.
+"""The directory that one Slackwater owns at a time: a lock, the ledger's file, the blobs, and the mark of their ledger.
 
 The lock is the kernel's, on an open file: a process that is killed lets go of it, and nothing has to be cleaned up.
 """
@@ -7,19 +7,53 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
+from slackwater.adapters.disk.disk import Disk, write_all
+from slackwater.adapters.disk.place import LOST, PART
 from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.belonging import Mark
 
 # Its name in a directory says that a restore has begun there and not ended.
 RESTORING = "restore.unfinished"
+# The mark of the ledger that the blobs were last served with.
+MARK = "slackwater.mark"
 
 
 def _unusable(path: Path, error: OSError) -> DataDirectoryError:
     return DataDirectoryError(
         f"data directory {path} cannot be used: {error.strerror}; correct its permissions, or name another one"
     )
+
+
+def mark_in(path: Path) -> Mark | None:
+    """The mark of a data directory; None where it has none that can be told. Raises DataDirectoryError where it is not given."""
+    try:
+        return msgspec.json.decode((path / MARK).read_bytes(), type=Mark)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def keys_in(path: Path) -> Iterator[str]:
+    """The blobs of a data directory, by their keys; what was never finished, or was put aside, is none."""
+    root = path / "blobs"
+    for directory, folders, names in os.walk(root):
+        if Path(directory) == root and LOST in folders:
+            folders.remove(LOST)
+        for name in names:
+            if not name.endswith(PART):
+                yield Path(directory, name).relative_to(root).as_posix()
+
+
+def bytes_in(path: Path) -> bool:
+    """Whether a data directory has blobs."""
+    return next(keys_in(path), None) is not None
 
 
 class DataDirectory:
@@ -81,6 +115,24 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    def write_mark(self, mark: Mark) -> None:
+        """Says durably which ledger the blobs belong to. Raises OSError; then the mark is what it was."""
+        disk, part = Disk(), self.path / (MARK + PART)
+        written = disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(disk, written, [msgspec.json.encode(mark) + b"\n"])
+            disk.sync(written)
+        finally:
+            os.close(written)
+        disk.rename(part, self.path / MARK)
+        disk.sync_directory(self.path)
+
+    def remove_mark(self) -> None:
+        """Says nothing of a ledger any more, as a directory that is new."""
+        disk = Disk()
+        disk.remove(self.path / MARK)
+        disk.sync_directory(self.path)
 
     def close(self) -> None:
         """Lets go of the lock."""

@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 # How the name of a blob ends that is not published yet.
 PART = ".part"
+# Where what no ledger names lies: a key that begins so is in a directory beside the blobs, out of their way.
+LOST = "lost"
 
 
 class Place:
@@ -30,12 +32,17 @@ class Place:
         if not root.is_dir():
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.disk.sync_directory(root.parent)
+        # A move must stay on one disk. Where the blobs are on another one than the data directory, it lies among them.
+        beside = root.stat().st_dev == root.parent.stat().st_dev
+        self.lost = root.with_name(LOST) if beside else root / LOST
 
     def path(self, key: str) -> Path:
         """Where a key lies. Keys are made by us; this is the second lock on the door. Raises ValueError."""
         parts = key.removesuffix("/").split("/")
         if any(part in ("", ".", "..") or "\0" in part or part.endswith(PART) for part in parts):
             raise ValueError(f"not a key: {key!r}")
+        if parts[0] == LOST:
+            return self.lost.joinpath(*parts[1:])
         return self.root.joinpath(*parts)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:

@@ -1,6 +1,7 @@
 """The Ledger on SQL: every method of the port, and the part that it belongs to. One method, one transaction."""
 
 import functools
+import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -23,6 +24,7 @@ from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
+from slackwater.core.files.belonging import Mark
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -81,6 +83,19 @@ class SqlLedger:
     def look(cls, path: Path) -> "SqlLedger":
         """Opens a database to read it, also one that a server has open. Raises DataDirectoryError where it cannot."""
         return cls(Database(path, inline=True, read_only=True))
+
+    async def mark(self) -> Mark:
+        """Which ledger this is, and how often it was taken up."""
+        return self._mark(await self.sql.database.read(lambda db: self.sql.one(db, "identity", {})))
+
+    async def raise_generation(self) -> Mark:
+        """Takes it up once more."""
+        return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {})))
+
+    @staticmethod
+    def _mark(row: sqlite3.Row | None) -> Mark:
+        assert row is not None, "a ledger knows which one it is"
+        return Mark(*row)
 
     async def close(self) -> None:
         """Waits for what is being written and closes the database."""

@@ -2,6 +2,13 @@
 -- parameter (a status, a rank, a limit, a moment). Stages are read here by their names, which core/batch.py gives them; the
 -- one statement that writes them is in batches.py.
 
+-- name: identity
+SELECT name, generation FROM identity;
+
+-- name: raise_generation
+-- Once for each start.
+UPDATE identity SET generation = generation + 1 RETURNING name, generation;
+
 -- name: add_file!
 -- A file is visible from here on; its blob is durable already.
 INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob)

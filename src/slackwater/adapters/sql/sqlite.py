@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.core.errors import DataDirectoryError, StorageFull
 
 T = TypeVar("T")
@@ -64,12 +65,16 @@ def look(path: Path) -> sqlite3.Connection:
     """A connection that only reads, also while a server writes. Raises DataDirectoryError where it cannot."""
     if not path.exists():
         raise DataDirectoryError(f"there is no {path}; name the data directory of a server with --data")
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-    )
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA busy_timeout = 10000")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA busy_timeout = 10000")
+        with damage_in_words(path):
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise DataDirectoryError(f"{path} cannot be opened: {error}; correct its permissions") from error
     if version != SCHEMA_VERSION:
         raise DataDirectoryError(
             f"{path} is of another version of Slackwater (schema {version}; this version knows {SCHEMA_VERSION}): "

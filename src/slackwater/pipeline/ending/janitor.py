@@ -1,8 +1,11 @@
-"""Keeps house: leases of the dead go back to the queue, windows elapse, expired files and left-over bytes go, and uploads end.
+"""Keeps house: leases of the dead go back to the queue, windows elapse, expired files go, and uploads end.
 
-Everything here may be done twice, or by two at once, without harm.
+Bytes that no row names are put aside and not removed: should the ledger be the wrong one, they are all that there is. Days later
+they go. Everything here may be done twice, or by two at once, without harm.
 """
 
+from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
+from slackwater.core.files.lost import name_of, to_forget
 from slackwater.core.watching.engine_minutes import KEPT_DAYS
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import AccountLedger, BlobStore, Clock, EngineLedger, Ledger
@@ -16,16 +19,22 @@ AUDIT_ROUND = 500
 MINUTES_ROUND = 500
 # Batches whose results one round compares with their rows after a restart; there may be very many.
 RESULTS_ROUND = 100
+# How often it is looked whether something has been put aside for long enough.
+LOST_LOOK_SECONDS = 3600.0
 
 
 class Janitor:
     """Does what nobody asked for at that moment but must be done some time."""
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, lost_kept_days: int = LOST_KEPT_DAYS) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
+        self._lost_kept_days = lost_kept_days
         self._unswept: list[str] = []
+        # Under what this start puts things aside, and when it looks again at what earlier ones have.
+        self._aside = name_of(clock.now())
+        self._lost_look_at = clock.monotonic()
 
     async def start(self) -> None:
         """After a restart: whoever held leases in this data directory is dead, because the directory is ours alone."""
@@ -35,17 +44,18 @@ class Janitor:
         for batch_id in await self._blobs.names("logs/"):
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
-                await self._blobs.delete(f"logs/{batch_id}/")
+                await self._blobs.set_aside(f"logs/{batch_id}/", under=self._aside)
+                event("logs_swept", batch=batch_id, to=self._aside)
         await self._sweep("files/")
         # These can wait: nobody needs the room at once, and the service is to be back soon.
         self._unswept = await self._blobs.names("results/")
 
     async def _sweep(self, prefix: str) -> None:
-        """Removes bytes without a row: the service ended between the two, on the way in or on the way out."""
+        """Puts bytes without a row aside: the service ended between the two, on the way in or on the way out."""
         for file_id in await self._blobs.names(prefix):
             if not await self._ledger.blob_in_use(key := prefix + file_id):
-                await self._blobs.delete(key)
-                event("file_swept", file=file_id)
+                await self._blobs.set_aside(key, under=self._aside)
+                event("file_swept", file=file_id, to=self._aside)
 
     async def _sweep_results(self) -> None:
         """The same for results, a round at a time. Those of a batch that has not ended may just be on their way in."""
@@ -55,9 +65,20 @@ class Janitor:
             if batch is None or batch.terminal:
                 await self._sweep(f"results/{batch_id}/")
 
+    async def _forget_lost(self) -> None:
+        """What was put aside long ago goes."""
+        if self._clock.monotonic() < self._lost_look_at:
+            return
+        self._lost_look_at = self._clock.monotonic() + LOST_LOOK_SECONDS
+        names = await self._blobs.names("lost/")
+        for name in to_forget(names, now=self._clock.now(), kept_days=self._lost_kept_days):
+            await self._blobs.delete(f"lost/{name}/")
+            event("lost_forgotten", since=name)
+
     async def step(self) -> Pace:
         """One round of housekeeping."""
         await self._sweep_results()
+        await self._forget_lost()
         now = self._clock.now()
         released = await self._ledger.release_leases(now=now)
         if released:
@@ -81,13 +102,14 @@ class UploadJanitor:
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
+        self._aside = name_of(clock.now())
 
     async def start(self) -> None:
-        """After a restart: parts without a row go. They were written when the service ended; nobody was told of them."""
+        """After a restart: parts without a row are put aside. They were written when the service ended; nobody was told."""
         for part_id in await self._blobs.names("uploads/"):
             if not await self._ledger.has_upload_part(part_id):
-                await self._blobs.delete(f"uploads/{part_id}")
-                event("upload_part_swept", part=part_id)
+                await self._blobs.set_aside(f"uploads/{part_id}", under=self._aside)
+                event("upload_part_swept", part=part_id, to=self._aside)
 
     async def step(self) -> Pace:
         """One round: the bytes of parts go before their rows, so that none is left that nobody knows of."""

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from slackwater.adapters.disk.data_directory import RESTORING
+from slackwater.adapters.disk.place import LOST
 from slackwater.config import Config
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
@@ -69,7 +70,24 @@ def data_findings(path: Path, config: Config, holder: int | None) -> list[Findin
                 ABOUT, f"{path} is on {kind}, where the ledger's locks do not hold", "use a disk of this machine's own"
             )
         )
-    return found + _room(path, config)
+    return [*found, *_lost(path, config), *_room(path, config)]
+
+
+def _lost(path: Path, config: Config) -> list[Finding]:
+    """What sweeps have put aside, where there is any."""
+    sizes = [
+        Path(folder, name).stat().st_size
+        for place in (path / LOST, path / "blobs" / LOST)
+        for folder, _, names in os.walk(place)
+        for name in names
+    ]
+    if not sizes:
+        return []
+    days = config.server.lost_keep_days
+    message = (
+        f"{len(sizes)} files ({sum(sizes) >> 20:,} MiB) that no ledger named are in {path / LOST}, each for {days} days"
+    )
+    return [note("lost", message, "if somebody misses one, take it from there; see docs/operating.md")]
 
 
 def _try_disk(path: Path) -> None:

@@ -7,6 +7,8 @@ from slackwater.adapters.backup.store import named_blobs
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
+from slackwater.core.errors import DataDirectoryError
+from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
 ABOUT = "ledger"
@@ -18,6 +20,9 @@ NAMED_MAX = 3
 def ledger_findings(directory: Path, config: Config, *, now: float) -> list[Finding]:
     """What is to be said of the ledger; of the keys also where there is none yet."""
     path = DataDirectory.ledger_in(directory)
+    stranger = _stranger(directory)
+    if stranger is not None:
+        return [stranger]
     if not path.exists():
         return [note(ABOUT, "there is none yet; the first start makes it"), *_keys(config, stored=0)]
     try:
@@ -31,6 +36,16 @@ def ledger_findings(directory: Path, config: Config, *, now: float) -> list[Find
         return [fault(ABOUT, f"{path} is damaged: {error}", "stop the server and restore a back-up")]
     finally:
         ledger.close()
+
+
+def _stranger(directory: Path) -> Finding | None:
+    """What is wrong where the ledger does not belong to the files beside it, or is damaged."""
+    try:
+        fit, _, _ = look(directory)
+    except DataDirectoryError as error:
+        return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory")
+    words = fault_of(fit, directory)
+    return None if words is None else fault(ABOUT, words, REMEDY.format(data=directory))
 
 
 def _look(ledger: sqlite3.Connection, schema: int, directory: Path, config: Config, now: float) -> list[Finding]:

@@ -1,0 +1,105 @@
+"""Which ledger a database is, read before anybody opens it in earnest: nothing is written here, and damage is told in words."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.belonging import Mark
+
+# The first schema that has a mark.
+MARKED_SINCE = 19
+# Up to this size every page is looked at before a start: some tenths of a second. Of a larger one, the doctor looks at them.
+CHECKED_BYTES = 64 << 20
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What a ledger is. Without a `mark` it is empty, or of a schema that had none."""
+
+    empty: bool
+    schema: int = 0
+    mark: Mark | None = None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether a database is not what was written, and no second try will help."""
+    # The low byte is the kind of an error, the others its detail.
+    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
+
+
+def damaged(path: Path | str, error: object) -> DataDirectoryError:
+    """The words for a ledger that is damaged."""
+    return DataDirectoryError(
+        f"the ledger {path} is damaged ({error}): restore a back-up into a new directory with 'slackwater restore', "
+        "or see 'A damaged ledger' in docs/operating.md"
+    )
+
+
+@contextlib.contextmanager
+def damage_in_words(path: Path | str) -> Iterator[None]:
+    """Raises DataDirectoryError where what is done inside finds that the ledger is damaged."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        raise damaged(path, error) from error
+
+
+def find(path: Path) -> Found:
+    """What the ledger at `path` is. Raises DataDirectoryError where it is damaged or cannot be opened."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    except OSError as error:
+        raise DataDirectoryError(f"the ledger {path} cannot be opened: {error.strerror}") from error
+    if not size:
+        # A log that lies beside it is left as it is: it may have what is missing.
+        return Found(empty=True)
+    try:
+        with damage_in_words(path), contextlib.closing(_open(path)) as ledger:
+            return _look(ledger, path, size)
+    except sqlite3.OperationalError as error:
+        raise DataDirectoryError(f"the ledger {path} cannot be opened: {error}; correct its permissions") from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    ledger = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    ledger.execute("PRAGMA busy_timeout = 10000")
+    return ledger
+
+
+def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
+    (schema,) = ledger.execute("PRAGMA user_version").fetchone()
+    if size <= CHECKED_BYTES:
+        trouble = [row[0] for row in ledger.execute("PRAGMA quick_check(1)")]
+        if trouble != ["ok"]:
+            raise damaged(path, " ".join(trouble[0].split()))
+    if not schema and ledger.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]:
+        return Found(empty=True)
+    if schema < MARKED_SINCE:
+        return Found(empty=False, schema=schema)
+    row = ledger.execute("SELECT name, generation FROM identity").fetchone()
+    if row is None:
+        raise damaged(path, "it does not say which one it is")
+    return Found(empty=False, schema=schema, mark=Mark(*row))
+
+
+def renew(path: Path, *, identity: bool = False, above: int = 0) -> Mark | None:
+    """Raises the generation of a ledger that nobody has open, above `above` too; `identity` makes it another one.
+
+    Returns its mark; None where it is of a schema that has none.
+    """
+    with damage_in_words(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as ledger:
+        ledger.execute("PRAGMA synchronous = FULL")
+        if ledger.execute("PRAGMA user_version").fetchone()[0] < MARKED_SINCE:
+            return None
+        if identity:
+            ledger.execute("UPDATE identity SET name = lower(hex(randomblob(16)))")
+        ledger.execute("UPDATE identity SET generation = max(generation, ?) + 1", (above,))
+        return Mark(*ledger.execute("SELECT name, generation FROM identity").fetchone())

@@ -1,0 +1,66 @@
+"""`slackwater recover`: goes on with the ledger that is there, where a server refuses it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.cli.byte_bar import size_of
+from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.belonging import Fit
+from slackwater.wiring.belonging import fault_of
+from slackwater.wiring.recovering import Plan, plan, recover
+
+NAMED_MAX = 3
+
+
+@click.command("recover")
+@click.option(
+    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Data directory."
+)
+@click.option("--yes", is_flag=True, help="Do it. Without this, it only says what it would do.")
+def command(data: Path, yes: bool) -> None:
+    """Go on with the ledger that a data directory has, although it is not the one that its files belong to.
+
+    A server refuses such a directory: what its ledger does not name would look like left-overs. Whoever knows that this ledger is
+    the right one, or that no other is left, says so here. Files that it does not name are moved to DATA/lost, where they lie for
+    [server] lost_keep_days; nothing is deleted. Where there is a back-up, a restore is the better way.
+
+    Exit code 0: done, or said what would be done. 2: it cannot be, and the message says why.
+
+    \b
+    Examples:
+      slackwater recover --data /var/lib/slackwater
+      slackwater recover --data /var/lib/slackwater --yes
+    """
+    try:
+        with DataDirectory.open(data) as directory:
+            found = plan(data)
+            if found.fit is Fit.FITS:
+                click.echo(f"{data}: the ledger belongs to the files; nothing to recover")
+                return
+            _tell(found, data)
+            if yes:
+                aside = recover(directory, found)
+                click.echo(f"done: {len(found.unnamed)} files are in {aside}; start the server now")
+            else:
+                click.echo("nothing was changed; the same with --yes does it")
+    except DataDirectoryError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"error: {error.filename or data}: {error.strerror}; put that right and repeat it", err=True)
+        sys.exit(2)
+
+
+def _tell(found: Plan, data: Path) -> None:
+    click.echo(fault_of(found.fit, data))
+    unnamed = f"{len(found.unnamed)} files ({size_of(sum(found.unnamed.values()))}) that it does not name go to {data / 'lost'}"
+    if found.found.empty:
+        click.echo(f"going on means a new, empty ledger: no file, batch, key or account is known to it, and {unnamed}")
+    else:
+        click.echo(f"going on means that this ledger counts from now on: {unnamed}")
+    if found.missing:
+        some = ", ".join(found.missing[:NAMED_MAX])
+        click.echo(f"{len(found.missing)} that it names are missing or cut off and stay so: {some}")

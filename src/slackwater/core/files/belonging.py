@@ -1,0 +1,47 @@
+"""Whether a ledger belongs to the bytes beside it. Judged by a mark that both have: an identity, and a generation.
+
+Each start raises the generation, in the ledger first and in the data directory second. So the two are the same, or the ledger is
+one ahead where a start died in between. Everything else is another ledger than the one that these bytes were last served with,
+and by that one's word nothing may go.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Mark(Struct, frozen=True):
+    """Which ledger, and how often it has been taken up. 0: never by a server."""
+
+    identity: str
+    generation: int
+
+
+class Fit(Enum):
+    """How a ledger and a data directory belong together."""
+
+    FITS = "fits"
+    NO_LEDGER = "no ledger"
+    """It is missing or empty, and there are bytes, or there were."""
+    OTHER = "other"
+    OLDER = "older"
+    YOUNGER = "younger"
+    UNMARKED = "unmarked"
+    """A ledger that has been served, and a directory that does not say which one it had."""
+
+
+def fit_of(ledger: Mark | None, directory: Mark | None, *, empty: bool, bytes_there: bool) -> Fit:
+    """How they fit. `empty`: there is no ledger, or nothing is in it; without a mark it is of a schema that had none."""
+    if empty:
+        return Fit.NO_LEDGER if directory is not None or bytes_there else Fit.FITS
+    if ledger is None:
+        # As an older version left it, unless a newer one has been here since.
+        return Fit.FITS if directory is None else Fit.OLDER
+    if directory is None:
+        # The first start may have died before it could mark the directory.
+        return Fit.UNMARKED if bytes_there and ledger.generation > 1 else Fit.FITS
+    if ledger.identity != directory.identity:
+        return Fit.OTHER
+    if ledger.generation < directory.generation:
+        return Fit.OLDER
+    return Fit.FITS if ledger.generation <= directory.generation + 1 else Fit.YOUNGER

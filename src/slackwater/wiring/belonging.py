@@ -1,0 +1,65 @@
+"""Lets a ledger be opened only where it belongs to the bytes beside it, and marks both at each start."""
+
+import logging
+from pathlib import Path
+
+from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in
+from slackwater.adapters.sql.identity import Found, find
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.errors import DataDirectoryError, StorageFull
+from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.telemetry import event
+
+# Why a ledger is refused. What may be done about it is the same for all.
+WORDS = {
+    Fit.NO_LEDGER: "{ledger} is missing or empty, and {data} has the files of one",
+    Fit.OTHER: "{ledger} is another ledger than the one that the files in {data} belong to",
+    Fit.OLDER: "{ledger} is older than the files in {data}: they were served with a later state of it",
+    Fit.YOUNGER: "the files in {data} are older than {ledger}: it was served elsewhere since",
+    Fit.UNMARKED: "nothing in {data} says that its files belong to {ledger} (slackwater.mark is missing or damaged)",
+}
+REMEDY = (
+    "nothing was changed: put back the one that belongs there, or restore a back-up into a new directory with 'slackwater "
+    "restore'; 'slackwater recover --data {data}' says what it would mean to go on with what is there"
+)
+
+
+def fault_of(fit: Fit, path: Path) -> str | None:
+    """Why a data directory is refused, without what to do about it; None where it is not."""
+    words = WORDS.get(fit)
+    return None if words is None else words.format(ledger=DataDirectory.ledger_in(path), data=path)
+
+
+def look(path: Path) -> tuple[Fit, Found, Mark | None]:
+    """How the ledger of a data directory belongs to its bytes, and both marks. Changes nothing. Raises DataDirectoryError."""
+    found, mark = find(DataDirectory.ledger_in(path)), mark_in(path)
+    return fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_in(path)), found, mark
+
+
+def refuse_strangers(path: Path) -> None:
+    """Raises DataDirectoryError where the ledger does not belong to the bytes, or is damaged, before anything is written."""
+    fit, found, mark = look(path)
+    fault = fault_of(fit, path)
+    if fault is not None:
+        event(
+            "ledger_refused",
+            level=logging.ERROR,
+            fit=fit.value,
+            ledger_generation=found.mark and found.mark.generation,
+            files_generation=mark and mark.generation,
+        )
+        raise DataDirectoryError(f"{fault}; {REMEDY.format(data=path)}")
+
+
+async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:
+    """Raises the generation once for this start, in the ledger first. On a full disk it stays what it was."""
+    before = await ledger.mark()
+    try:
+        if mark_in(data.path) != before and before.generation:
+            # An earlier start has died between the two. Another step on would look like another ledger.
+            data.write_mark(before)
+        data.write_mark(mark := await ledger.raise_generation())
+    except (StorageFull, OSError) as error:
+        event("generation_not_raised", level=logging.WARNING, error=repr(error))
+        return
+    event("ledger_taken_up", identity=mark.identity, generation=mark.generation)

@@ -1,0 +1,47 @@
+"""Which ledgers a data directory takes: its own, and the first one; and how long what was put aside lies there."""
+
+import pytest
+
+from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.core.files.lost import moment_of, name_of, to_forget
+
+
+def mark(generation: int, identity: str = "mine") -> Mark:
+    return Mark(identity, generation)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "directory", "bytes_there", "fit"),
+    [
+        pytest.param(mark(5), mark(5), True, Fit.FITS, id="the same"),
+        pytest.param(mark(6), mark(5), True, Fit.FITS, id="a start died between the two"),
+        pytest.param(mark(4), mark(5), True, Fit.OLDER, id="an older one"),
+        pytest.param(mark(4), mark(5), False, Fit.OLDER, id="an older one, and no file yet"),
+        pytest.param(mark(7), mark(5), True, Fit.YOUNGER, id="older files"),
+        pytest.param(mark(5, "another"), mark(5), True, Fit.OTHER, id="another one"),
+        pytest.param(mark(0), None, True, Fit.FITS, id="just brought to this schema"),
+        pytest.param(mark(1), None, True, Fit.FITS, id="the first start died between the two"),
+        pytest.param(mark(2), None, True, Fit.UNMARKED, id="no mark"),
+        pytest.param(mark(2), None, False, Fit.FITS, id="no mark, and nothing to lose"),
+        pytest.param(None, None, True, Fit.FITS, id="of a schema without marks"),
+        pytest.param(None, mark(5), True, Fit.OLDER, id="of a schema without marks, where a newer version was"),
+    ],
+)
+def test_which_ledgers_fit(ledger: Mark | None, directory: Mark | None, bytes_there: bool, fit: Fit) -> None:
+    """The last one that served these bytes, or one that has never been served."""
+    assert fit_of(ledger, directory, empty=False, bytes_there=bytes_there) is fit
+
+
+def test_an_empty_ledger_fits_nothing_but_an_empty_directory() -> None:
+    """Where there are bytes, or there were, it is not the one that belongs there."""
+    assert fit_of(None, None, empty=True, bytes_there=False) is Fit.FITS
+    assert fit_of(None, None, empty=True, bytes_there=True) is Fit.NO_LEDGER
+    assert fit_of(None, mark(1), empty=True, bytes_there=False) is Fit.NO_LEDGER
+
+
+def test_what_was_put_aside_lies_there_for_days() -> None:
+    """By the moment in its name. What is called otherwise is somebody else's, and stays."""
+    now = 1_800_000_000.0
+    names = [name_of(now - days * 86_400) for days in (0, 6, 8)] + ["mine", "20261328T000000Z"]
+    assert to_forget(names, now=now, kept_days=7) == [names[2]]
+    assert moment_of(names[0]) == now

@@ -1,0 +1,212 @@
+"""A ledger that is not the one of the files beside it: refused in one line before anything is touched, and the ways out."""
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from slackwater.adapters.backup.checking import restore
+from slackwater.adapters.backup.making import make_backup
+from slackwater.adapters.disk.data_directory import MARK, mark_in
+from slackwater.adapters.work.process_offload import InlineOffload
+from slackwater.cli import main
+from slackwater.config import Config
+from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.file import Purpose
+from slackwater.pipeline.files.intake import Intake
+from slackwater.wiring import open_service
+from slackwater.wiring.belonging import look
+from slackwater.wiring.doctor import Level, examine
+from slackwater.wiring.service import Service
+
+Work = Callable[[Service], Awaitable[None]]
+
+
+def serve(data: Path, *works: Work) -> None:
+    """A start, some work, and an end as by kill -9: nothing is said to anybody."""
+
+    async def story() -> None:
+        async with open_service(Config(), data, offload=InlineOffload(), counter=None) as service:
+            await service.janitor.start()
+            await service.upload_janitor.start()
+            await service.janitor.step()
+            for work in works:
+                await work(service)
+
+    asyncio.run(story())
+
+
+async def upload(service: Service) -> None:
+    """One file more."""
+    incoming = await Intake(service.ledger, service.blobs, service.clock, upload_bytes_max=0).begin()
+    await incoming.write(b"bytes of a user's")
+    await incoming.finish(purpose=Purpose.BATCH, filename="a.jsonl", expires_seconds=None)
+
+
+def files_in(path: Path) -> dict[str, bytes]:
+    """Everything that counts below a directory."""
+    passing = ("slackwater.lock", "ledger.sqlite-wal", "ledger.sqlite-shm")
+    return {
+        each.relative_to(path).as_posix(): each.read_bytes()
+        for each in path.rglob("*")
+        if each.is_file() and each.name not in passing
+    }
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory after three starts, `early` beside it as it was after two, and `other`, which is somebody else's."""
+    root = tmp_path_factory.mktemp("served")
+    serve(root / "data", upload)
+    serve(root / "data", upload)
+    shutil.copytree(root / "data", root / "early")
+    serve(root / "data", upload)
+    serve(root / "other", upload)
+    serve(root / "other")
+    serve(root / "other")
+    return root
+
+
+def _take(source: str) -> Callable[[Path, Path], None]:
+    return lambda data, served: shutil.copy(served / source / "ledger.sqlite", data / "ledger.sqlite") and None
+
+
+def _younger(data: Path, served: Path) -> None:
+    shutil.copytree(served / "early" / "blobs", data / "blobs", dirs_exist_ok=True)
+    shutil.copy(served / "early" / MARK, data / MARK)
+    with contextlib.closing(sqlite3.connect(data / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE identity SET generation = 9")
+
+
+def _emptied(data: Path, served: Path) -> None:
+    with contextlib.closing(sqlite3.connect(data / "ledger.sqlite")) as ledger:
+        ledger.execute("PRAGMA journal_mode = DELETE")
+    (data / "ledger.sqlite").unlink()
+    with contextlib.closing(sqlite3.connect(data / "ledger.sqlite")) as ledger:
+        # Somebody looked at what is not there.
+        ledger.execute("PRAGMA journal_mode = WAL")
+
+
+WRONG: dict[str, tuple[Callable[[Path, Path], None], str]] = {
+    "missing": (lambda data, served: (data / "ledger.sqlite").unlink(), "is missing or empty"),
+    "no bytes": (lambda data, served: (data / "ledger.sqlite").write_bytes(b"") and None, "is missing or empty"),
+    "no tables": (_emptied, "is missing or empty"),
+    "older": (_take("early"), "is older than the files"),
+    "of another directory": (_take("other"), "is another ledger"),
+    "younger": (_younger, "are older than"),
+    "without a mark": (lambda data, served: (data / MARK).unlink(), "nothing in"),
+    "with a mark that is damaged": (lambda data, served: (data / MARK).write_bytes(b"{") and None, "nothing in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_ledger_that_does_not_belong_there(tmp_path: Path, served: Path, kind: str) -> None:
+    """It is refused in one line with the way out, by all commands that would write; nothing is changed; the doctor says so."""
+    change, words = WRONG[kind]
+    data = tmp_path / "data"
+    shutil.copytree(served / "data", data)
+    change(data, served)
+    before = files_in(data)
+    with pytest.raises(DataDirectoryError, match=words) as caught:
+        serve(data)
+    assert "\n" not in str(caught.value)
+    assert f"slackwater recover --data {data}" in str(caught.value)
+    made = CliRunner().invoke(main, ["keys", "create", "--data", str(data)])
+    assert (made.exit_code, words in made.stderr, made.stderr.count("\n")) == (2, True, 1)
+    assert files_in(data) == before
+    faults = [each for each in examine(None, data, now=lambda: 0.0) if each.level is Level.FAULT]
+    assert any(each.about == "ledger" and words in each.message for each in faults)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_an_operator_who_knows_goes_on(tmp_path: Path, served: Path, kind: str) -> None:
+    """`recover` says first what it would do; then every byte is still there, named or aside, and the server starts."""
+    change, words = WRONG[kind]
+    data = tmp_path / "data"
+    shutil.copytree(served / "data", data)
+    change(data, served)
+    before = files_in(data)
+    said = CliRunner().invoke(main, ["recover", "--data", str(data)])
+    assert (said.exit_code, words in said.output, "nothing was changed" in said.output) == (0, True, True)
+    assert files_in(data) == before
+    done = CliRunner().invoke(main, ["recover", "--data", str(data), "--yes"])
+    assert (done.exit_code, "done" in done.output) == (0, True), done.output
+    serve(data, upload)
+    bytes_of_users = [each for name, each in files_in(data).items() if name.startswith(("blobs/", "lost/"))]
+    assert len(bytes_of_users) >= len([name for name in before if name.startswith("blobs/")]) + 1
+    _, found, mark = look(data)
+    assert found.mark == mark
+    assert CliRunner().invoke(main, ["recover", "--data", str(data)]).output.endswith("nothing to recover\n")
+
+
+def test_an_older_directory_as_a_whole(tmp_path: Path, served: Path) -> None:
+    """A snapshot of the volume brings the ledger, the files and the mark of one moment, and is served."""
+    shutil.copytree(served / "early", tmp_path / "data")
+    serve(tmp_path / "data", upload)
+    assert not (tmp_path / "data" / "lost").exists()
+
+
+def test_a_start_that_dies_between_the_two(tmp_path: Path) -> None:
+    """The ledger is one ahead, however often that happens: a start sees to the mark before it takes a step on."""
+    data = tmp_path / "data"
+    serve(data, upload)
+    for _ in range(3):
+        old = (data / MARK).read_bytes()
+        serve(data)
+        # As if the process had ended before it came to the mark; the next start goes through both steps again.
+        (data / MARK).write_bytes(old)
+        _, found, mark = look(data)
+        assert found.mark is not None
+        assert mark is not None
+        assert found.mark.generation == mark.generation + 1
+        serve(data)
+        _, found, mark = look(data)
+        assert found.mark == mark
+
+
+def test_a_first_start_that_dies_between_the_two(tmp_path: Path) -> None:
+    """Where there has never been a mark."""
+    serve(tmp_path, upload)
+    (tmp_path / MARK).unlink()
+    serve(tmp_path)
+    assert mark_in(tmp_path) == look(tmp_path)[1].mark
+
+
+def test_an_older_back_up_with_its_own_bytes(tmp_path: Path) -> None:
+    """It is restored, served, and from then on another ledger than the one that was backed up: they cannot be swapped."""
+    data, again = tmp_path / "data", tmp_path / "again"
+    serve(data, upload)
+    make_backup(data, tmp_path / "store", now=0.0, keep=0, show=lambda done, total: None)
+    serve(data, upload)
+    restore(tmp_path / "store", again, at=None, show=lambda done, total: None)
+    serve(again)
+    assert len([name for name in files_in(again) if name.startswith("blobs/files/")]) == 1
+    assert not (again / "lost").exists()
+    shutil.copy(data / "ledger.sqlite", again / "ledger.sqlite")
+    with pytest.raises(DataDirectoryError, match="is another ledger"):
+        serve(again)
+
+
+def test_what_a_sweep_takes_is_put_aside(tmp_path: Path) -> None:
+    """Bytes without a row lie in `lost` for days; the doctor says so, and then they go."""
+    serve(tmp_path, upload)
+    stray = tmp_path / "blobs" / "files" / "stray"
+    stray.write_bytes(b"nobody knows me")
+    log = tmp_path / "blobs" / "logs" / "batch_gone" / "a.output"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"a line\n")
+    serve(tmp_path)
+    assert not stray.exists()
+    (moment,) = (tmp_path / "lost").iterdir()
+    assert files_in(moment) == {"files/stray": b"nobody knows me", "logs/batch_gone/a.output": b"a line\n"}
+    notes = [each.message for each in examine(None, tmp_path, now=lambda: 0.0) if each.about == "lost"]
+    assert ["2 files" in each and "7 days" in each for each in notes] == [True]
+    moment.rename(moment.with_name("20200101T000000Z"))
+    (tmp_path / "lost" / "mine").mkdir()
+    serve(tmp_path)
+    assert [each.name for each in (tmp_path / "lost").iterdir()] == ["mine"]
