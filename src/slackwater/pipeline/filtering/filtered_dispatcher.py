@@ -120,7 +120,7 @@ class FilteredDispatcher(Dispatcher):
                 body = answer.annotated(found, completions)
                 reply = Reply(reply.status, body, reply.retry_after, held=reply.held)
             elif self._filter.policy.completions:
-                why = "without a completion that can be filtered"
+                why = "an object without a completion that can be filtered"
                 return self._unusable(item, reply, why, begun)
         outcome = self._success(item, request, reply, begun)
         if isinstance(read, Answer) and read.mended and isinstance(outcome, Result):
