@@ -62,10 +62,15 @@ def test_an_account_that_may_not_go_on() -> None:
 
 @pytest.mark.parametrize(("left", "enough"), [(1000, REFUSALS_MAX), (3, 6), (1, 2)])
 def test_what_is_no_answer(left: int, enough: int) -> None:
-    """Twice for each line at most, whatever is known of the door; and only where nothing readable has ever come."""
+    """Twice for each line at most, whatever is known of the door, where nothing readable has ever come.
+
+    Where something has, the endpoint has turned into something else if a request of our own is told so, too.
+    """
     assert cause(refused=(PAGE, enough), left=left, readable=False) is Cause.REFUSED
     assert cause(refused=(PAGE, enough - 1), left=left, readable=False) is None
     assert cause(refused=(PAGE, 1_000), left=left, readable=True) is None
+    assert cause(refused=(PAGE, enough), left=left, readable=True, state=DoorState.DOWN) is Cause.REFUSED
+    assert cause(refused=(PAGE, enough - 1), left=left, readable=True, state=DoorState.DOWN) is None
 
 
 @pytest.mark.parametrize("state", [DoorState.OK, DoorState.BUSY, DoorState.DOWN, DoorState.REFUSING])
@@ -107,6 +112,11 @@ def test_what_it_waits_for() -> None:
     """Health and reason in one text that stays, the moments in one that changes."""
     down = seen(state=DoorState.DOWN, reason="status 500 (dead)", since=NOW - 90, until=NOW + 20, news=NOW - 90)
     assert waiting(down) == ("the endpoint is down: status 500 (dead)", "for 1 min 30 s, next try in 20 s")
+    page = seen(state=DoorState.DOWN, reason="status 200: HTML", since=NOW - 3, refused=(PAGE, 9))
+    assert waiting(page) == ("the endpoint gives no readable answer: status 200: HTML", "for 3 s")
+    assert (
+        waiting(seen(refused=(PAGE, 9), readable=False))[0] == "the endpoint gives no readable answer: status 200: HTML"
+    )
     silent = seen(news=NOW - 42, in_flight=3)
     assert waiting(silent) == ("the endpoint has not answered", "for 42 s")
     assert waiting(seen()) == ("", "")

@@ -13,6 +13,8 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.answers import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
+    MODERATIONS,
     RESPONSES,
     Answer,
     ErrorInside,
@@ -23,8 +25,6 @@ from slackwater.core.sending.answers import (
     unreadable_error,
 )
 from slackwater.core.sending.request import Reply
-
-EMBEDDINGS, MODERATIONS = "/embeddings", "/moderations"
 
 
 def completion(content: object = "hi", **more: object) -> dict[str, Any]:
@@ -95,7 +95,15 @@ def test_a_good_answer_keeps_its_bytes() -> None:
         (CHAT, {"message": {"role": "assistant", "content": "hi"}, "done": True}),
         (CHAT, {"model": "m", "generated_text": "hi"}),
         ("/rerank", {"results": [{"index": 0, "relevance_score": 0.5}]}),
-        ("/score", {}),
+        ("/score", {"data": []}),
+        ("/score", {"status": "ok"}),
+        (EMBEDDINGS, {"embedding": [0.1], "index": 0}),
+        (EMBEDDINGS, {"model": "m", "embeddings": [[0.1]]}),
+        (RESPONSES, {"object": "response", "status": "queued", "output": []}),
+        (RESPONSES, {"output": [{"type": "message"}]}),
+        (MODERATIONS, {"results": [{"flagged": True}], "code": 0}),
+        (COMPLETIONS, {"content": "hi", "stop": True}),
+        (CHAT, {"output": {"text": "hi"}, "usage": {"input_tokens": 1}, "request_id": "x"}),
         (CHAT, {"choices": [{"finish_reason": "error", "error": {"code": 502}}, {"finish_reason": "stop"}]}),
     ],
 )
@@ -162,7 +170,6 @@ def test_odd_types_do_not_make_an_answer_worthless(body: bytes, usage: Usage | N
         (completion(choices=None), 500),
         (completion(choices=[]), 500),
         (completion(choices=None, base_resp={"status_code": 1008}), 500),
-        ({}, 500),
         ({"detail": "Not Found"}, 500),
         ({"message": "boom", "code": 503}, 503),
     ],
@@ -210,6 +217,43 @@ def test_an_embedding_with_an_error() -> None:
 def test_when_to_come_again(error: dict[str, Any], seconds: float | None) -> None:
     """Some say in the body what belongs into a header."""
     assert failed({"error": error}).retry_after == seconds
+
+
+# No answers
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MODERATIONS])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"hello": 1},
+        {"status": "ok"},
+        {"status": "UP", "components": {"db": {"status": "UP"}}},
+        {"message": "Welcome to the gateway", "version": "1.2.0"},
+        {"object": "list", "models": []},
+        {"model": "m", "usage": {"prompt_tokens": 1}},
+    ],
+)
+def test_an_object_without_what_was_asked_for_is_no_answer(path: str, value: dict[str, Any]) -> None:
+    """A health page, a greeting, another server's answer: whatever it is, nobody has asked for it."""
+    missing = {CHAT: "choices", COMPLETIONS: "choices", EMBEDDINGS: "data", RESPONSES: "output", MODERATIONS: "results"}
+    assert read_answer(text(value), path=path) == Unreadable(f"JSON that has no `{missing[path]}`")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (EMBEDDINGS, {"data": []}),
+        (EMBEDDINGS, {"data": None, "model": "m"}),
+        (CHAT, {"data": [{"embedding": [0.1]}]}),
+        (RESPONSES, {"status": "completed!"}),
+        ("/score", {}),
+    ],
+)
+def test_nor_is_an_empty_one_or_the_answer_to_something_else(path: str, value: dict[str, Any]) -> None:
+    """What has a name and nothing in it is as good as not there."""
+    assert isinstance(read_answer(text(value), path=path), Unreadable)
 
 
 # Mended
@@ -306,12 +350,12 @@ def test_an_unreadable_answer_is_shown() -> None:
     code, message = unreadable_error("HTML", Reply(200, b"<p>\x1b[31m\xff\r\nx</p>", content_type="text/html"))
     assert code == "backend_reply_broken"
     assert message == (
-        "The backend answered 200 (text/html) with HTML, which is no JSON object. It is: <p>\ufffd[31m\ufffd  x</p>"
+        "The backend answered 200 (text/html) with HTML, which is no answer. It is: <p>\ufffd[31m\ufffd  x</p>"
     )
     code, message = unreadable_error("HTML", Reply(200, b"a" * 2047 + "é".encode() * 10_000))
     assert message.endswith(": " + "a" * 2047)
     assert unreadable_error("an empty body", Reply(204, b""))[1] == (
-        "The backend answered 204 with an empty body, which is no JSON object."
+        "The backend answered 204 with an empty body, which is no answer."
     )
 
 
@@ -389,7 +433,9 @@ def test_anything_is_one_of_the_three(body: bytes, path: str) -> None:
 @given(OBJECTS, PATHS)
 def test_every_object_of_python_is_read(body: bytes, path: str) -> None:
     """What a Python server writes for whatever it has (NaN, halves of emoji) is never lost."""
-    assert not isinstance(read_answer(body, path=path), Unreadable)
+    found = read_answer(body, path=path)
+    assert not isinstance(found, Unreadable) or found.why.startswith(("JSON that has no `", "an empty JSON object"))
+    assert isinstance(read_answer(b'{"choices":[%b]}' % body, path=CHAT), Answer | ErrorInside)
 
 
 HOSTILE = {

@@ -69,6 +69,8 @@ def test_every_state_is_seen_everywhere(server: Server, engines: dict[str, Moody
     until(
         lambda: {each["name"] for each in call("GET", "/deployment_status").json["data"] if _quiet(each)} == {"silent"}
     )
+    silent = [each["deployments"] for each in call("GET", "/engines").json["data"] if each["quiet_since"] is not None]
+    assert silent == [["silent"]]
     code, body = asked(server.address)
     assert (code, body["status"]) == (200, "ready")
     assert body["backends"] == {"ok": 2, "down": 2, "refusing": 2, "blocked": 1, "busy": 1, "paused": 1}

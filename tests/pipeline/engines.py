@@ -172,14 +172,15 @@ class Service:
         attempts: int = 5,
         tenant: str = "",
         weight: float = 1.0,
+        make: Callable[..., Dispatcher] = Dispatcher,
         **settings: Any,
     ) -> Worker:
-        """A deployment over these engines begins to work."""
+        """A deployment over these engines begins to work; `make` makes its dispatchers."""
         dispatchers = []
         for number, upstream in enumerate(upstreams):
             engine = self.engine_of(upstream, slots=slots)
             dispatchers.append(
-                Dispatcher(
+                make(
                     f"b{number}",
                     upstream,
                     engine=engine,

@@ -158,7 +158,7 @@ def sent_until_it_ends(answer: Reply | Exception, *, attempts: int = 3) -> tuple
 def test_an_answer_is_kept_to_the_byte() -> None:
     """Status, body, usage and model go into the line as they came."""
     outcome, _, backend = attempted(
-        Reply(200, b'{"big":12345678901234567890123,"usage":{"prompt_tokens":2},"model":"m"}')
+        Reply(200, b'{"text":"x","big":12345678901234567890123,"usage":{"prompt_tokens":2},"model":"m"}')
     )
     assert isinstance(outcome, Result)
     assert outcome.outcome is Outcome.COMPLETED

@@ -9,8 +9,10 @@ from slackwater.core.errors import StorageFull
 from slackwater.core.sending.pause import Target
 from slackwater.core.watching.engine_minutes import KEPT_DAYS, EngineMinute, latency
 from slackwater.pipeline.ending.janitor import EngineJanitor
+from slackwater.pipeline.watching.deployment_watch import out_of, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
+from slackwater.pipeline.watching.progress import Progress
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 from tests.pipeline.engines import GOOD, ScriptedEngine, Service, refusal, served
 from tests.pipeline.test_pauses import ENGINE, Operator
@@ -23,7 +25,9 @@ class Watcher:
     def __init__(self, service: Service, owner: str = "p1") -> None:
         self.service = service
         self.operator = Operator(service)
-        self.watch = EngineWatch(service.ledger, service.clock, self.operator.fleet, self.operator.pauses)
+        fleet = self.operator.fleet
+        progress = Progress(service.ledger, service.clock, backends=lambda: sums_of(fleet), out=lambda: out_of(fleet))
+        self.watch = EngineWatch(service.ledger, service.clock, fleet, self.operator.pauses, progress)
         self.history = EngineHistory(service.ledger, service.clock, self.watch, owner=owner)
 
     async def look(self, seconds: int) -> None:

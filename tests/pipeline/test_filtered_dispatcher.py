@@ -11,6 +11,7 @@ from slackwater.core.errors import BackendUnreachable, ClassifierFailed
 from slackwater.core.filtering.blocklists import Blocklists
 from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Blocklist, Category, Policy, Severities, Severity
+from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.judgement import RetryPolicy, Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
@@ -303,11 +304,17 @@ def test_closed_while_the_classifier_is_down() -> None:
 
     async def story(loop: VirtualLoop) -> None:
         judge, model = Judge(*[DOWN] * 8), Model(reply("one"))
-        attempts = [asyncio.ensure_future(House(loop, model, judge).attempt(chat("hello"))) for _ in range(1)]
+        house = House(loop, model, judge)
+        assert house.dispatcher.holds(CHAT) is None
+        attempt = asyncio.ensure_future(house.attempt(chat("hello")))
         await asyncio.sleep(60.0)
         assert model.calls == 0
-        outcomes = await asyncio.gather(*attempts)
-        assert [line(outcome)["response"]["status_code"] for outcome in outcomes] == [200]
+        held = house.dispatcher.holds(CHAT)
+        assert held is not None
+        assert (held.state, held.reason) == (DoorState.DOWN, str(DOWN))
+        assert (held.since, held.until) == (0.0, 60.0)
+        assert line(await attempt)["response"]["status_code"] == 200
+        assert house.dispatcher.holds(CHAT) is None
         assert loop.time() > 120
 
     played(story)

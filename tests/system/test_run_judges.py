@@ -227,6 +227,18 @@ def test_a_page_instead_of_answers(tmp_path: Path) -> None:
         assert_finished(tmp_path, slackwater_run(tmp_path, server.url))
 
 
+def test_something_else_answers_after_half(tmp_path: Path) -> None:
+    """An endpoint that turns into something else, with status 200 all the time: as one that was so from the beginning."""
+    write_input(tmp_path / "in.jsonl")
+    with engine(lambda call, number: ANSWER if number < 25 else Reply.of({"status": "ok"})) as server:
+        done = slackwater_run(tmp_path, server.url, "--concurrency", "4")
+        assert done.returncode == 4, done.stderr
+        assert "gave no readable answer 2" in done.stderr
+        assert "in a row: status 200: JSON that has no `choices`. Is the URL right?" in done.stderr
+        assert "25 of 50 done, nothing is lost" in done.stderr
+        assert_nothing_lost(tmp_path)
+
+
 def test_a_page_for_one_line(tmp_path: Path) -> None:
     """With one line it is asked for twice, by the line or by a request of our own: an answer of that kind may be paid."""
     write_input(tmp_path / "in.jsonl", lines=1)

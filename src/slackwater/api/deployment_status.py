@@ -1,6 +1,7 @@
 """How the deployments of a resource are at this moment, for pages that ask every few seconds."""
 
 import urllib.parse
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from starlette.requests import Request
@@ -22,6 +23,15 @@ GENERAL = {
     DoorState.BLOCKED: "The account that the service has there may not go on. The operator has to look at it.",
     DoorState.DOWN: "It does not answer, or answers with errors only. It is tried again and again.",
     DoorState.PAUSED: "An operator has paused it.",
+}
+
+
+# The same where a batch is held back alone.
+ALONE = {
+    DoorState.BUSY: "The engine has asked this batch alone to wait; those of others are served.",
+    DoorState.REFUSING: "The engine refuses what is left of this batch, and answers others. It is tried again.",
+    DoorState.BLOCKED: "The engine says to what is left of this batch that the account may not go on, and answers others.",
+    DoorState.DOWN: "What is left of this batch has failed, while others are answered. It is tried again.",
 }
 
 
@@ -90,24 +100,32 @@ def shown_waiting_on(waiting_on: WaitingOn | None, *, everything: bool) -> objec
     """Why nothing of a batch is sent, on the wire."""
     if waiting_on is None:
         return None
-    own = waiting_on.what in ("batch", "deployment")
+    paused = waiting_on.health is DoorState.PAUSED
+    # What somebody of the resource has said, or the service itself, all of it may read.
+    own = waiting_on.what in (("batch", "deployment") if paused else ("deployment", "disk", "engine"))
     return objects.WaitingOn(
         what=waiting_on.what,
         backend=None if waiting_on.backend is None else shown_name(waiting_on.backend, everything=everything),
         health=cast(Health, waiting_on.health.value),
-        # What somebody of the resource has said, all of it may read.
-        reason=shown_reason(waiting_on.health, waiting_on.reason, everything=everything or own),
+        reason=shown_reason(
+            waiting_on.health,
+            waiting_on.reason,
+            everything=everything or own,
+            general=ALONE if waiting_on.what == "batch" else GENERAL,
+        ),
         since=waiting_on.since,
         until=waiting_on.until,
         who=waiting_on.who if everything else None,
     )
 
 
-def shown_reason(health: DoorState, reason: str, *, everything: bool) -> str | None:
-    """Why a backend is as it is: in the upstream's words for administrators, in general ones for others."""
+def shown_reason(
+    health: DoorState, reason: str, *, everything: bool, general: Mapping[DoorState, str] = GENERAL
+) -> str | None:
+    """Why something is as it is: in the upstream's words for administrators, in general ones for others."""
     if everything:
-        return reason or GENERAL.get(health)
-    return GENERAL.get(health)
+        return reason or general.get(health)
+    return general.get(health)
 
 
 def shown_name(name: str, *, everything: bool) -> str:

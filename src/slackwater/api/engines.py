@@ -138,6 +138,7 @@ def _shown(view: EngineView) -> objects.EngineStatus:
         reason=view.reason or None,
         since=view.since,
         until=view.until,
+        quiet_since=view.quiet_since,
         in_flight=view.in_flight,
         slots=view.slots,
         deaths=view.deaths,

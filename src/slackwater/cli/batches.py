@@ -11,7 +11,7 @@ from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import INTERRUPTED, fail, moment, note, print_facts, print_json, print_rows, safe, text_of
 from slackwater.cli.results import check_free, errors_beside, save_results
 from slackwater.cli.server_options import Asked, api_of, server_options
-from slackwater.cli.states import waiting_line
+from slackwater.cli.states import delay_line
 from slackwater.cli.submit import submit
 from slackwater.cli.watching import (
     ENDED,
@@ -55,9 +55,9 @@ command.add_command(submit)
 
 def _after_a_verb(progress: dict[str, Any]) -> str:
     """How a batch is, after pause, resume or try."""
-    waiting_on = progress.get("waiting_on")
+    line = delay_line(progress)
     name = f"{progress.get('batch_id')} is {progress.get('status')}"
-    return f"{name}; {waiting_line(waiting_on)}" if isinstance(waiting_on, dict) else name
+    return f"{name}; {line}" if line else name
 
 
 add_verbs(command, "batches", "batch_id", _after_a_verb)

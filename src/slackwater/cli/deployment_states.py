@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from slackwater.cli.output import fail, moment, note, safe
-from slackwater.cli.states import state_line
+from slackwater.cli.states import quiet_line, state_line
 from slackwater.core.errors import CallFailed, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -22,13 +22,20 @@ def state_of(state: dict[str, Any]) -> str:
     if isinstance(pause, dict):
         return state_line({"health": "paused", "pause": pause, "since": pause.get("since")})
     backends = _backends(state)
-    troubled = [each for each in backends if each.get("health") != "ok"]
+    troubled = [each for each in backends if each.get("health") != "ok" or _quiet(each)]
     if not troubled:
         return "ok" if backends else "no backends"
     said = "; ".join(
-        f"{each.get('name')} is {state_line(each)}".replace(" is refuses ", " refuses ") for each in troubled
+        f"{each.get('name')}: {_quiet(each)}"
+        if each.get("health") == "ok"
+        else f"{each.get('name')} is {state_line(each)}".replace(" is refuses ", " refuses ")
+        for each in sorted(troubled, key=lambda each: each.get("health") == "ok")
     )
     return said if len(troubled) == len(backends) else f"{said}; {len(backends) - len(troubled)} ok"
+
+
+def _quiet(backend: dict[str, Any]) -> str:
+    return quiet_line(backend.get("quiet_since"), backend.get("in_flight"))
 
 
 def states(api: "Api") -> dict[str, str]:
@@ -90,8 +97,8 @@ def _show(name: str, now: str) -> None:
     click.echo("\t".join(map(safe, (moment(time.time()), name, now))))
 
 
-def _healths(state: dict[str, Any]) -> list[tuple[object, object, object]]:
-    return [(each.get("name"), each.get("health"), each.get("reason")) for each in _backends(state)]
+def _healths(state: dict[str, Any]) -> list[tuple[object, ...]]:
+    return [(each.get("name"), each.get("health"), each.get("reason"), bool(_quiet(each))) for each in _backends(state)]
 
 
 def _backends(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import click
 from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
-from slackwater.cli.states import state_line
+from slackwater.cli.states import quiet_line, state_line
 
 
 @click.group("engines")
@@ -49,7 +49,7 @@ def _row(engine: dict[str, Any]) -> list[str]:
         text_of(engine.get("state")),
         text_of(engine.get("in_flight")),
         text_of(engine.get("slots")),
-        state_line(engine, health="state"),
+        _now(engine),
         ", ".join(engine.get("deployments") or []),
     ]
 
@@ -67,12 +67,18 @@ def show(engine: str, asked: Asked) -> None:
         facts = {name: value for name, value in found.items() if name not in ("object", "pause", "deployments")}
         facts |= {"deployments": ", ".join(found.get("deployments") or []), "now": _told(found)}
         print_facts(
-            (name, moment(value) if name in ("since", "until") else text_of(value)) for name, value in facts.items()
+            (name, moment(value) if name in ("since", "until", "quiet_since") else text_of(value))
+            for name, value in facts.items()
         )
 
 
 def _told(engine: dict[str, Any]) -> str:
-    return f"{engine.get('id')} is {state_line(engine, health='state')}"
+    return f"{engine.get('id')} is {_now(engine)}"
+
+
+def _now(engine: dict[str, Any]) -> str:
+    quiet = quiet_line(engine.get("quiet_since"), engine.get("in_flight")) if engine.get("state") == "ok" else ""
+    return f"ok, but {quiet}" if quiet else state_line(engine, health="state")
 
 
 add_verbs(command, "engines", "engine", _told)

@@ -85,7 +85,8 @@ class Patience(Struct, frozen=True, kw_only=True):
             return None
         evidence, count = seen.refused
         if unreadable(evidence):
-            if seen.readable or count < min(REFUSALS_MAX, UNREADABLE_EACH * seen.left):
+            # One that has answered before has turned into something else only if a request of our own is told so, too.
+            if count < min(REFUSALS_MAX, UNREADABLE_EACH * seen.left) or (seen.readable and seen.state not in SHUT):
                 return None
         elif seen.state not in SHUT:
             # It takes a request of our own that was refused, too, to tell an endpoint that lets nobody in from bad lines.
@@ -127,13 +128,14 @@ def waiting(seen: Seen) -> tuple[str, str]:
 
     The second changes all the time, the first only with what it waits for.
     """
+    since, left = seen.now - seen.since, 0.0 if seen.until is None else seen.until - seen.now
+    moments = ", ".join([f"for {duration(since)}"] * (since >= 1.0) + [f"next try in {duration(left)}"] * (left >= 0.5))
+    if seen.refused is not None and unreadable(seen.refused[0]) and (not seen.readable or seen.state is DoorState.DOWN):
+        said = f"the endpoint gives no readable answer: {seen.refused[0].reason}"
+        return said, moments if seen.state is DoorState.DOWN else ""
     if seen.state in SHUT or seen.state is DoorState.PAUSED or _long(seen, seen.since, seen.state is DoorState.BUSY):
         reason = f": {seen.reason}" if seen.reason else ""
-        since, left = seen.now - seen.since, 0.0 if seen.until is None else seen.until - seen.now
-        moments = [f"for {duration(since)}"] * (since >= 1.0) + [f"next try in {duration(left)}"] * (left >= 0.5)
-        return f"the endpoint {WORDS[seen.state]}{reason}", ", ".join(moments)
-    if seen.refused is not None and unreadable(seen.refused[0]) and not seen.readable:
-        return f"the endpoint gives no readable answer: {seen.refused[0].reason}", ""
+        return f"the endpoint {WORDS[seen.state]}{reason}", moments
     if _long(seen, seen.news, seen.in_flight > 0):
         return "the endpoint has not answered", f"for {duration(seen.now - seen.news)}"
     return "", ""

@@ -1,10 +1,13 @@
 """How backends, engines and batches are, in plain words on one line: health, why, since when, and the next look."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from slackwater.cli.output import moment
 
+# Calls that are out for longer without any coming back are worth a word.
+QUIET_SECONDS = 10.0
 WORDS = {
     "ok": "ok",
     "busy": "busy",
@@ -13,14 +16,21 @@ WORDS = {
     "down": "down",
     "paused": "paused by an operator",
 }
+# Of a batch that is held back although others of its deployment are answered.
+ALONE = {
+    "busy": "the engine has told this batch alone to wait",
+    "refusing": "the engine refuses what is left of it, and answers others",
+    "blocked": "the engine says to what is left of it that the account may not go on, and answers others",
+    "down": "what is left of it has failed, and waits for another try",
+}
 
 
-def state_line(state: Mapping[str, Any], *, health: str = "health") -> str:
-    """A state of the API in words; `health` is the name of the field that has it."""
+def state_line(state: Mapping[str, Any], *, health: str = "health", words: str = "") -> str:
+    """A state of the API in words; `health` is the name of its field, `words` stand for its usual ones."""
     said = str(state.get(health) or "")
     pause = state.get("pause") if isinstance(state.get("pause"), dict) else None
     who = state.get("who") or (pause or {}).get("who")
-    line = WORDS.get(said, said)
+    line = words or WORDS.get(said, said)
     if who:
         line += f" ({who})"
     if reason := state.get("reason") or (pause or {}).get("reason"):
@@ -36,7 +46,29 @@ def state_line(state: Mapping[str, Any], *, health: str = "health") -> str:
 
 def waiting_line(waiting_on: Mapping[str, Any]) -> str:
     """What a batch waits for."""
-    what = str(waiting_on.get("what") or "backend")
-    name = waiting_on.get("backend")
+    what, health = str(waiting_on.get("what") or "backend"), str(waiting_on.get("health") or "")
+    if what == "batch" and health in ALONE:
+        return state_line(waiting_on, words=ALONE[health])
+    if what == "disk":
+        return state_line(waiting_on, words="the service waits for its disk")
+    if what == "engine" and health == "busy":
+        return state_line(waiting_on, words="the engine is taken")
+    what, name = what.replace("_", " "), waiting_on.get("backend")
     subject = f"the {what}" if not name or what in ("batch", "deployment") else f"the {what} {name}"
     return f"{subject} is {state_line(waiting_on)}".replace(" is refuses ", " refuses ")
+
+
+def quiet_line(since: object, out: object) -> str:
+    """That calls are out and none has come back, `since` a moment of the API; empty where that is not so, or not for long."""
+    if not isinstance(since, int | float) or time.time() - since < QUIET_SECONDS:
+        return ""
+    calls = f" ({out:,} out)" if isinstance(out, int) and out else ""
+    return f"no answer since {moment(since)}{calls}"
+
+
+def delay_line(state: Mapping[str, Any]) -> str:
+    """Why a batch does not get on, of its progress or its row in the overview; empty while it does, as far as is known."""
+    waiting_on = state.get("waiting_on")
+    if isinstance(waiting_on, dict):
+        return waiting_line(waiting_on)
+    return quiet_line(state.get("quiet_since"), state.get("requests_out"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slackwater.cli.output import INTERRUPTED, WENT_WRONG, note, print_json
 from slackwater.cli.progress import Progress, duration, progress_bar
 from slackwater.cli.server_options import Asked
-from slackwater.cli.states import waiting_line
+from slackwater.cli.states import delay_line
 from slackwater.core.errors import CallFailed, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -70,15 +70,14 @@ def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
 
 
 def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
-    """Why nothing of a batch is sent, in words; empty while something is, or where the server does not say."""
+    """Why a batch does not get on, in words; empty while it does, or where the server does not say."""
     if not api.ours or batch.get("status") not in ("validating", "in_progress"):
         return ""
     try:
-        waiting_on = api.progress(str(batch["id"])).get("waiting_on")
+        return delay_line(api.progress(str(batch["id"])))
     except CallFailed:
         # An older server does not have it. Whether one is there at all, the look at the batch says.
         return ""
-    return waiting_line(waiting_on) if isinstance(waiting_on, dict) else ""
 
 
 def waiting_lines(api: "Api", batches: list[dict[str, Any]]) -> dict[str, str]:
@@ -87,7 +86,8 @@ def waiting_lines(api: "Api", batches: list[dict[str, Any]]) -> dict[str, str]:
     if not api.ours or not at_work:
         return {}
     try:
-        return {batch_id: waiting_line(waiting_on) for batch_id, waiting_on in api.waiting_on(at_work).items()}
+        lines = {batch_id: delay_line(row) for batch_id, row in api.overview_rows(at_work).items()}
+        return {batch_id: line for batch_id, line in lines.items() if line}
     except CallFailed:
         # An older server does not have it.
         return {}

@@ -96,8 +96,8 @@ class Api:
         """How deployments and their backends are now; an extension of ours."""
         return _list(self._object("GET", "/deployment_status").get("data"))
 
-    def waiting_on(self, batch_ids: Collection[str]) -> dict[str, Object]:
-        """What those of these batches wait for that are at work and wait, by their ids; an extension of ours.
+    def overview_rows(self, batch_ids: Collection[str]) -> dict[str, Object]:
+        """Those of these batches that are at work, in short, by their ids; an extension of ours.
 
         Newest ones first, and not beyond OVERVIEW_PAGES.
         """
@@ -110,8 +110,8 @@ class Api:
             rows = _list(page.get("data"))
             for row in rows:
                 left.discard(str(row.get("id")))
-                if row.get("id") in batch_ids and isinstance(row.get("waiting_on"), dict):
-                    found[str(row["id"])] = row["waiting_on"]
+                if row.get("id") in batch_ids:
+                    found[str(row["id"])] = row
             if not rows or not page.get("has_more"):
                 break
             after = {"after": str(rows[-1].get("id"))}

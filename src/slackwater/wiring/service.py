@@ -207,7 +207,7 @@ class Service:
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet), out=lambda: out_of(self.fleet))
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
-        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses)
+        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock)
         self._loops: list[Loop] = []

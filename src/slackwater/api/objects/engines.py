@@ -27,6 +27,8 @@ class EngineStatus(Struct, frozen=True, kw_only=True):
     since: Moment | None
     until: Moment | None
     """When it is looked at again, where that is known."""
+    quiet_since: Moment | None
+    """Since when calls are out and none has come back; null where none is out."""
     in_flight: int
     slots: int
     """How many requests it may have at once, over all deployments."""

@@ -22,10 +22,12 @@ class PauseObject(Struct, frozen=True, kw_only=True):
 
 
 class WaitingOn(Struct, frozen=True, kw_only=True):
-    """Why nothing of a batch is sent: it is paused, or its deployment is, or no backend of that is open."""
+    """Why nothing of a batch is sent: something is paused, or no backend of its deployment is open, or it is held back alone."""
 
-    what: Literal["batch", "deployment", "engine", "backend"]
-    """What is paused; `backend` where nothing is. A `deployment` that is `down` is not served at all."""
+    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
+    """What is paused, or else what it waits for. A `batch` that is not paused is held back alone: its lines fail, or are told to
+    wait, and those of others are answered. An `engine` that is `busy` is taken by others and answers nobody. A `deployment`
+    that is `down` is not served at all, a `content_filter` cannot judge, and the `disk` is the service's own."""
     backend: str | None
     """The one that is looked at first; for others than administrators, its host."""
     health: Literal["busy", "refusing", "blocked", "down", "paused"]

@@ -25,6 +25,11 @@ class Breaker:
         """Whether calls may go out freely."""
         return self._until == 0.0
 
+    @property
+    def until(self) -> float:
+        """Before when nobody may call; 0.0 while it is closed."""
+        return self._until
+
     def wait(self, now: float) -> float | None:
         """Seconds until a call may go out: 0 for at once (the caller then holds the only probe), None while a probe runs."""
         if self._until == 0.0:

@@ -1,9 +1,9 @@
-"""What to make of the body of an upstream answer: an answer, an error that came with status 200, or nothing to read.
+"""What to make of the body of an upstream answer: an answer, an error that came with status 200, or nothing of use.
 
 Before: the HTTP client. After: the judgement of the call. An answer was paid for, so what is nearly right is kept and made
 valid; what is right keeps its bytes, but for line breaks between JSON tokens. Only the keys at the top, and those of an
 error and of choices, are looked at: a text that speaks of errors is no error. Everything here takes time in proportion to
-the body, whatever a stranger put into it.
+the body, whatever a stranger put into it. Whether there is an answer in an object depends on what was asked for (ANSWERS).
 """
 
 import codecs
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import BackendReplyBroken
@@ -21,6 +21,7 @@ from slackwater.core.sending.mending import MENDED_MAX, TooBroken, mended
 from slackwater.core.sending.request import Reply
 
 CHAT, COMPLETIONS, RESPONSES = "/chat/completions", "/completions", "/responses"
+EMBEDDINGS, MODERATIONS = "/embeddings", "/moderations"
 WITH_CHOICES = frozenset({CHAT, COMPLETIONS})
 
 # How much of what cannot be read is shown in an error line, and of a header.
@@ -49,7 +50,7 @@ class ErrorInside(Struct, frozen=True, gc=False):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """No JSON object, and none that could be made of it. `why` is what it is instead, in a few words."""
+    """No JSON object, and none that could be made of it, or one without an answer. `why` is what it is, in a few words."""
 
     why: str
 
@@ -93,30 +94,29 @@ NAMED = {
 _BLANKS = str.maketrans("", "", "_- ")
 _STATUS = {name.translate(_BLANKS): status for status, names in NAMED.items() for name in names.split()}
 
-# Keys of an answer to a chat or a completion that do not make it one: where choices are missing, it is the others that tell.
-NO_ANSWER = frozenset(
-    {
-        *("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "provider"),
-        *("prompt_filter_results", "prompt_logprobs", "prompt_token_ids", "kv_transfer_params", "timings", "metadata"),
-        *(
-            "error",
-            "errors",
-            "error_type",
-            "type",
-            "code",
-            "status",
-            "status_code",
-            "param",
-            "detail",
-            "details",
-            "msg",
-        ),
-        *("base_resp", "request_id", "timestamp", "path", "success"),
-    }
+# Where an answer may be, by what was asked for. First is where the vendors' APIs have it; the others are those of engines that
+# stand behind such a path with an API of their own: Ollama (message, response, embedding, embeddings), llama.cpp (content), TGI
+# (generated_text), text-generation-webui and KoboldAI (results), Gemini (candidates), Anthropic (content, completion), DashScope
+# and Replicate (output), Qianfan (result), MiniMax (reply), Triton and KServe (outputs, predictions), vLLM's `/generate` (text).
+_TEXTS = (
+    *("choices", "message", "response", "content", "text", "generated_text", "results", "candidates", "completion"),
+    *("output", "outputs", "result", "reply", "predictions"),
 )
+ANSWERS = {
+    CHAT: _TEXTS,
+    COMPLETIONS: _TEXTS,
+    RESPONSES: ("output", "output_text", "choices", "message", "content"),
+    EMBEDDINGS: ("data", "embedding", "embeddings", "results", "outputs", "predictions"),
+    MODERATIONS: ("results", "flagged", "categories", "data"),
+}
+# Keys of objects that say in a way of their own what went wrong. What is no answer and has none of these says nothing of use.
+TROUBLE = frozenset({"errors", "error_type", "detail", "details", "msg", "code", "status_code", "base_resp", "choices"})
 
 # Of an object of the Responses API; one that is `incomplete` is an answer.
 UNSUCCESSFUL = frozenset({"failed", "cancelled"})
+SUCCESSFUL = frozenset({"completed", "incomplete", "in_progress", "queued"})
+# An object with anything in it is longer than this, if it is no more than a flag.
+EMPTY_BYTES = 16
 
 _NOTHING = Raw(b"")
 
@@ -145,11 +145,28 @@ class _Other(Struct, gc=False):
     usage: UsageSaid | None = None
 
 
+class _Embeddings(_Other):
+    answer: list[Raw] | None = field(name="data", default=None)
+
+
+class _Response(_Other):
+    answer: list[Raw] | None = field(name="output", default=None)
+
+
+class _Moderation(_Other):
+    answer: list[Raw] | None = field(name="results", default=None)
+
+
 _Fields = dict[str, Raw]
 T = TypeVar("T")
 
 _completion = msgspec.json.Decoder(_Completion).decode
 _other = msgspec.json.Decoder(_Other).decode
+_known: dict[str, Callable[[bytes], _Embeddings | _Response | _Moderation]] = {
+    EMBEDDINGS: msgspec.json.Decoder(_Embeddings).decode,
+    RESPONSES: msgspec.json.Decoder(_Response).decode,
+    MODERATIONS: msgspec.json.Decoder(_Moderation).decode,
+}
 _fields = msgspec.json.Decoder(_Fields).decode
 _list = msgspec.json.Decoder(list[Raw]).decode
 _usage = msgspec.json.Decoder(UsageSaid).decode
@@ -160,7 +177,7 @@ _scalar = msgspec.json.Decoder(int | float | str).decode
 def read_answer(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
     """What a body of status 2xx is. `path` is the endpoint's, such as /chat/completions.
 
-    An object of a shape that nobody knows is an answer: a team may run another kind of endpoint.
+    On a path that nobody knows any object is an answer that has something in it: a team may run another kind of endpoint.
     """
     try:
         if not body.isascii():
@@ -174,7 +191,15 @@ def read_answer(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
                 return _look_closer(body, path)
             error, usage, model = said.error, said.usage, said.model
         else:
-            other = _other(body)
+            other: _Other
+            if (decode := _known.get(path)) is not None:
+                other = known = decode(body)
+                if not known.answer:
+                    return _look_closer(body, path)
+            else:
+                other = _other(body)
+                if len(body) <= EMPTY_BYTES:
+                    return _look_closer(body, path)
             if other.object == "error" or other.status in UNSUCCESSFUL:
                 return _look_closer(body, path)
             error, usage, model = other.error, other.usage, other.model
@@ -189,7 +214,7 @@ def read_answer(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
 def unreadable_error(why: str, reply: Reply) -> tuple[str, str]:
     """Code and message of the error line of a request whose answers could not be read: with what came."""
     kind = f" ({_harmless(reply.content_type)})" if reply.content_type else ""
-    message = f"The backend answered {reply.status}{kind} with {why}, which is no JSON object."
+    message = f"The backend answered {reply.status}{kind} with {why}, which is no answer."
     if begin := _begin(reply.body):
         message += f" It {'begins' if len(reply.body) > SHOWN_BYTES else 'is'}: {begin}"
     return BackendReplyBroken.code, message
@@ -232,6 +257,8 @@ def _look_closer(body: bytes, path: str) -> Answer | ErrorInside | Unreadable:
     sources = _error_of(fields, path)
     if sources is not None:
         return ErrorInside(_status_of(sources), one_line(body), _retry_after_of(sources), changed)
+    if (why := _lacks(fields, path)) is not None:
+        return Unreadable(why)
     usage = _read(_usage, fields.get("usage"))
     return Answer(
         None if usage is None else usage_of(usage), _read(_text, fields.get("model")), one_line(body), changed
@@ -252,25 +279,35 @@ def _error_of(fields: _Fields, path: str) -> list[_Fields] | None:
         return _sources(error, fields)
     if _read(_text, fields.get("object")) == "error":
         return [fields]
-    if path in WITH_CHOICES:
-        choices = _read(_list, fields.get("choices")) or []
-        if not choices:
-            return [fields] if all(_is_no_answer(key, value) for key, value in fields.items()) else None
+    if path in WITH_CHOICES and (choices := _read(_list, fields.get("choices"))):
         failed = [_read(_fields, choice) or {} for choice in choices]
         if all(_says(each.get("error")) or _read(_text, each.get("finish_reason")) == "error" for each in failed):
             return _sources(failed[0].get("error"), fields)
         return None
-    if path == RESPONSES or _read(_text, fields.get("object")) == "response":
-        return [fields] if _read(_text, fields.get("status")) in UNSUCCESSFUL else None
+    response = path == RESPONSES or _read(_text, fields.get("object")) == "response"
+    if response and _read(_text, fields.get("status")) in UNSUCCESSFUL:
+        return [fields]
+    told = fields.keys() & TROUBLE
+    if told and _lacks(fields, path) is not None and any(key == "choices" or _says(fields[key]) for key in told):
+        return [fields]
     return None
 
 
-def _is_no_answer(key: str, value: Raw) -> bool:
-    """Whether a value at the top of a completion without choices is not what was asked for."""
-    if key == "message":
+def _lacks(fields: _Fields, path: str) -> str | None:
+    """What is not there of what was asked for, in a few words; None where there is an answer."""
+    keys = ANSWERS.get(path)
+    if keys is None:
+        return None if fields else "an empty JSON object"
+    if path == RESPONSES and (
+        _read(_text, fields.get("status")) in SUCCESSFUL or _read(_text, fields.get("object")) == "response"
+    ):
+        return None
+    for key in keys:
+        value = fields.get(key)
         # Some engines answer with one message; others say here what went wrong.
-        return bytes(value)[:1] != b"{"
-    return key in NO_ANSWER or not _says(value)
+        if _says(value) and not (key == "message" and bytes(value or b"")[:1] != b"{"):
+            return None
+    return f"JSON that has no `{keys[0]}`"
 
 
 def _says(value: Raw | None) -> bool:

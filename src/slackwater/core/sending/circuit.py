@@ -29,6 +29,7 @@ class Circuit:
         "_saved",
         "calls",
         "noted",
+        "since",
         "slowed",
         "streak",
         "until",
@@ -43,6 +44,8 @@ class Circuit:
         """Whether there is anything that may hold it back, now or later: for nearly every batch there never is."""
         self.until = 0.0
         """It was told to wait, it alone."""
+        self.since: float | None = None
+        """Since when nothing of it has succeeded, of what has come back; None where something has since."""
         self.calls: list[Sized] = []
         """The calls that are out, of each of its open shards."""
         self.waiting = 0
@@ -56,12 +59,15 @@ class Circuit:
         """A line of it came through."""
         self.streak = 0
         self.slowed = False
+        self.since = None
         self._asked_at = self._asked_until = -1.0
         self.noted = self.until > 0.0
 
     def failed(self, *, others: bool, now: float) -> None:
         """A line of it did not come through. `others`: whether others did, about then."""
         self.streak += 1
+        if self.since is None:
+            self.since = now
         if self.streak >= SLOWED_AFTER and others and not self.slowed:
             self.slowed = self.noted = True
             self._saved, self._at = 0.0, now

@@ -107,6 +107,7 @@ class Trial:
         "deaths",
         "door",
         "doors",
+        "due",
         "excused",
         "faults",
         "last",
@@ -133,6 +134,8 @@ class Trial:
         """Where it failed last."""
         self.doors: tuple[Door, ...] = ()
         """Where it has failed."""
+        self.due = 0.0
+        """When it may be sent again, while it waits."""
         self.unjudged = False
         self.excused = False
         """The engine died under its call, which was known before the call had ended."""

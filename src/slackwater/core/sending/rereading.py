@@ -16,6 +16,8 @@ class Rereading(Struct):
 
     tries: int = 0
     until: float = 0.0
+    since: float = 0.0
+    """When it failed first."""
     spent: bool = False
     """The last try has failed once."""
 
@@ -24,6 +26,8 @@ class Rereading(Struct):
 
         `damaged`: what came is not what was written; otherwise nothing came.
         """
+        if not self.tries:
+            self.since = now
         self.tries += 1
         last = self.tries >= (TRIES_DAMAGED if damaged else TRIES_REFUSED)
         self.spent = self.spent or last

@@ -12,8 +12,10 @@ from slackwater.core.errors import ClassifierFailed
 from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Findings, Policy, Severities, findings
 from slackwater.core.filtering.filtered_bodies import Answer, Texts
+from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.filtering.gate import Gate
+from slackwater.pipeline.sending.dispatcher import Standing
 from slackwater.ports import Classifier, Clock
 from slackwater.telemetry import counters, event
 
@@ -44,6 +46,16 @@ class ContentFilter:
         self._gate = Gate(breaker, clock)
         self._clock = clock
         self._chance = chance
+        # Since when its classifier is left alone, and why.
+        self._shut: tuple[float, str] | None = None
+
+    @property
+    def holds(self) -> Standing | None:
+        """Why texts wait to be judged; None while they do not."""
+        if self._shut is None or self.policy.fails_open:
+            return None
+        since, reason = self._shut
+        return Standing(DoorState.DOWN, reason, since, self._gate.breaker.until)
 
     async def prompts(self, prompts: Sequence[Texts]) -> list[Findings]:
         """What is found in each prompt; nothing where the policy leaves them alone. Raises ClassifierFailed."""
@@ -117,6 +129,7 @@ class ContentFilter:
         was_open = self._gate.open
         self._gate.breaker.succeeded()
         if not was_open:
+            self._shut = None
             event("content_filter_open", content_filter=self.policy.name)
             self._gate.changed()
 
@@ -127,5 +140,6 @@ class ContentFilter:
             self._gate.breaker.pause(now + error.retry_after)
         if not self._gate.open:
             if was_open:
+                self._shut = now, str(error)
                 event("content_filter_paused", level=logging.WARNING, content_filter=self.policy.name, reason=error)
             self._gate.changed()

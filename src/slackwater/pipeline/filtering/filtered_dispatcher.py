@@ -26,7 +26,7 @@ from slackwater.core.sending.evidence import SUCCESS
 from slackwater.core.sending.judgement import Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.pipeline.filtering.content_filter import ContentFilter
-from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES
 from slackwater.pipeline.sending.lease import Item
 from slackwater.ports import Backend
@@ -51,6 +51,10 @@ class FilteredDispatcher(Dispatcher):
         super().__init__(name, backend, **named)
         self._filter = content_filter
         self._passed: dict[bytes, list[Findings]] = {}
+
+    def holds(self, path: str) -> Standing | None:
+        """The classifier of its filter is down, and nothing goes on without its judgement."""
+        return self._filter.holds if path in FILTERED else None
 
     async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, or none where the prompt is blocked. Cancelling aborts it."""
@@ -116,7 +120,7 @@ class FilteredDispatcher(Dispatcher):
                 body = answer.annotated(found, completions)
                 reply = Reply(reply.status, body, reply.retry_after, held=reply.held)
             elif self._filter.policy.completions:
-                why = "without a completion that can be filtered"
+                why = "an object without a completion that can be filtered"
                 return self._unusable(item, reply, why, begun)
         outcome = self._success(item, request, reply, begun)
         if isinstance(read, Answer) and read.mended and isinstance(outcome, Result):

@@ -100,6 +100,15 @@ class Dispatcher:
         """What last spoke against the backend, and when."""
 
     @property
+    def ended_at(self) -> float:
+        """When the last call came back, a monotonic moment; 0.0 before the first one."""
+        return self._ended
+
+    def holds(self, path: str) -> Standing | None:
+        """Why requests for an endpoint go nowhere although the way to the engine is open; None where they do."""
+        return None
+
+    @property
     def state(self) -> DoorState:
         """How the way to its engine is."""
         if self.engine.held is not None:

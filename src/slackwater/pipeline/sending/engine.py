@@ -135,6 +135,11 @@ class Engine:
         return door
 
     @property
+    def alone_since(self) -> float | None:
+        """Since when one request has it to itself, because it has stopped before while that was out; None where none has."""
+        return None if self._alone is None else self._alone_since
+
+    @property
     def in_flight(self) -> int:
         """How many calls are out."""
         return sum(use.in_flight for use in self.uses)

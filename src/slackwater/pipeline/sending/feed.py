@@ -258,6 +258,8 @@ class Feed:
         self._push(item, self._clock.monotonic() + delay)
 
     def _push(self, item: Item, moment: float) -> None:
+        if item.trial is not None:
+            item.trial.due = moment
         self._sequence += 1
         heapq.heappush(self._waiting, (moment, self._sequence, item))
         self._set_timer()

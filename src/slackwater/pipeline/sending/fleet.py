@@ -15,6 +15,7 @@ from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.loops import Loop
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.held_back import HeldBack
 from slackwater.pipeline.sending.worker import Worker
 from slackwater.telemetry import event, meters
 
@@ -93,6 +94,16 @@ class Fleet:
         """Who sends for a deployment."""
         post = self._posts.get(key)
         return () if post is None else post.worker.dispatchers
+
+    def sends(self, key: str, batch_id: str) -> bool:
+        """Whether a request of a batch is out."""
+        post = self._posts.get(key)
+        return post is not None and post.worker.sends(batch_id)
+
+    def held_back(self, key: str, batch_id: str) -> HeldBack | None:
+        """Why nothing of one batch is sent, where that is not its deployment's doing."""
+        post = self._posts.get(key)
+        return None if post is None else post.worker.held_back(batch_id)
 
     def tokens_per_second(self, key: str, *, now: float) -> float:
         """What the backends of a deployment have been seen to do; `now` is monotonic."""

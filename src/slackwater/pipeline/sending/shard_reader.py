@@ -26,6 +26,11 @@ class ShardReader:
         """Batches of which nothing is to be read before their next try."""
         return [key for key, each in self._unread.items() if now < each.until]
 
+    def unreadable(self, batch_id: str) -> Rereading | None:
+        """What is known of a batch that could not be read and is to be tried again."""
+        reading = self._unread.get(batch_id)
+        return None if reading is None or reading.spent else reading
+
     async def read(self, shard: Shard) -> tuple[bytes, bool]:
         """The lines of a shard, and whether they are only what is left of it. Raises OSError where it is to be tried again.
 

@@ -24,6 +24,7 @@ from slackwater.pipeline.sending.claims import Claims
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Feed
+from slackwater.pipeline.sending.held_back import HeldBack, held_back, input_unreadable, no_room
 from slackwater.pipeline.sending.journal import Journal
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import is_done
@@ -138,11 +139,25 @@ class Worker:
         self._commit_bytes = settings.commit_bytes
         self.throughput = Throughput()
         """What this worker's backends have been seen to do."""
+        self._full_since: float | None = None
 
     @property
     def in_flight(self) -> int:
         """How many calls are out right now."""
         return sum(len(lease.in_flight) for lease in self._leases)
+
+    def sends(self, batch_id: str) -> bool:
+        """Whether a request of a batch is out, or waits on its lane to be let out by a content filter."""
+        return any(lease.in_flight for lease in self._leases if lease.shard.batch_id == batch_id)
+
+    def held_back(self, batch_id: str) -> HeldBack | None:
+        """Why nothing of one batch is sent, where that is not its deployment's doing."""
+        if self._full_since is not None:
+            return no_room(self._full_since)
+        now = self._clock.monotonic()
+        if (reading := self._reader.unreadable(batch_id)) is not None and reading.until > now:
+            return input_unreadable(reading)
+        return held_back([lease for lease in self._leases if lease.shard.batch_id == batch_id], now)
 
     def loops(self) -> list[Loop]:
         """What has to be repeated for this worker to work."""
@@ -275,7 +290,9 @@ class Worker:
         except StorageFull:
             # What is in flight is kept; nothing new is paid for before there is room to write it down.
             self._feed.paused = True
+            self._full_since = self._full_since or self._clock.monotonic()
             raise
+        self._full_since = None
         if self._journal.tokens_read > read:
             self.throughput.add(self._journal.tokens_read - read, now=self._clock.monotonic())
         self._feed.resume()

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from slackwater.core.batch import Batch, Status
+from slackwater.core.endpoints import normalised
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
@@ -23,6 +24,8 @@ ERROR_SECONDS = 600.0
 ERROR_LENGTH_MAX = 300
 # Who asks to be left alone for longer keeps batches waiting.
 MOMENT_SECONDS = 5.0
+TAKEN = "Calls of other deployments have all of its slots, and none of them comes back."
+ALONE = "It has stopped while a request was out that is out again: that one goes alone, and the others wait for it."
 UNSERVED = (
     "It is not served: what it uses is not in the configuration of the service. An administrator can mend or delete it."
 )
@@ -63,9 +66,9 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
 
 
 class WaitingOn(Struct, frozen=True, kw_only=True):
-    """Why nothing of a batch is sent: what is paused, or the backend of its deployment that opens first."""
+    """Why nothing of a batch is sent: what is paused, the backend of its deployment that opens first, or what holds it alone."""
 
-    what: Literal["batch", "deployment", "engine", "backend"]
+    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
     backend: str | None = None
     health: DoorState = DoorState.PAUSED
     reason: str
@@ -130,7 +133,51 @@ class DeploymentWatch:
                 return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
         if not (queued or batch.status is Status.IN_PROGRESS) or batch.deployment is None:
             return None
-        return self.shut(batch.deployment)
+        return self.shut(batch.deployment) or (None if queued else self._alone(batch, batch.deployment))
+
+    def _alone(self, batch: Batch, key: str) -> WaitingOn | None:
+        """What holds a batch of a deployment that is served: its own lines, our disk, a content filter, others at its engines."""
+        open_ones = [each for each in self._fleet.dispatchers_of(key) if each.state is DoorState.OK]
+        path = normalised(batch.endpoint)
+        filtered = [each.holds(path) for each in open_ones]
+        if filtered and filtered[0] is not None:
+            # One filter for all of its backends.
+            return self._unless_brief("content_filter", filtered[0])
+        if self._fleet.sends(key, batch.id):
+            return None
+        if (held := self._fleet.held_back(key, batch.id)) is not None:
+            return self._unless_brief(held.what, held.standing)
+        taken = [self._taken(each) for each in open_ones]
+        known = [each for each in taken if each is not None]
+        return self._unless_brief("engine", known[0]) if known and len(known) == len(taken) else None
+
+    def _taken(self, dispatcher: Dispatcher) -> Standing | None:
+        """Others have the whole engine: one request, because it has stopped of one; or other deployments, and it gives nothing
+        back. What is out of its own deployment is said elsewhere.
+        """
+        engine = dispatcher.engine
+        if engine.alone_since is not None:
+            return Standing(DoorState.BUSY, ALONE, engine.alone_since, None)
+        if dispatcher.meter.in_flight or engine.in_flight < engine.slots:
+            return None
+        theirs = [(key, each.name) for key, each in self._fleet.dispatchers() if each.engine is engine]
+        since = [self._progress.quiet_since(*each) for each in theirs]
+        known = [each for each in since if each is not None]
+        return Standing(DoorState.BUSY, TAKEN, max(known), None) if known else None
+
+    def _unless_brief(
+        self, what: Literal["batch", "content_filter", "disk", "engine"], standing: Standing
+    ) -> WaitingOn | None:
+        until = self._clock.monotonic() if standing.until is None else standing.until
+        if until - standing.since <= MOMENT_SECONDS:
+            return None
+        return WaitingOn(
+            what=what,
+            health=standing.state,
+            reason=standing.reason[:ERROR_LENGTH_MAX],
+            since=self._moment(standing.since),
+            until=None if standing.until is None else self._moment(standing.until),
+        )
 
     def out(self, batch: Batch) -> Out | None:
         """What is out for the deployment of a batch; None where the batch is not being sent."""

@@ -11,6 +11,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
+from slackwater.pipeline.watching.progress import Progress
 from slackwater.ports import Clock, Ledger
 
 
@@ -23,6 +24,8 @@ class EngineView(Struct, frozen=True, kw_only=True):
     reason: str
     since: int | None
     until: int | None
+    quiet_since: int | None
+    """Since when calls are out and none has come back; None where none is out."""
     in_flight: int
     slots: int
     deaths: int
@@ -40,11 +43,12 @@ def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
 class EngineWatch:
     """Looks at engines."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, pauses: Pauses) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, pauses: Pauses, progress: Progress) -> None:
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
         self._pauses = pauses
+        self._progress = progress
 
     def by_engine(self) -> dict[Engine, list[tuple[str, Dispatcher]]]:
         """Who sends to each engine that is used now, with the keys of their deployments."""
@@ -64,6 +68,7 @@ class EngineWatch:
                 reason=pause.reason,
                 since=pause.since,
                 until=None,
+                quiet_since=None,
                 in_flight=0,
                 slots=0,
                 deaths=0,
@@ -84,12 +89,19 @@ class EngineWatch:
             reason=standing.reason,
             since=None if standing.state is DoorState.OK else self._moment(standing.since),
             until=None if standing.until is None else self._moment(standing.until),
+            quiet_since=self._quiet(senders),
             in_flight=engine.in_flight,
             slots=engine.slots,
             deaths=engine.reach.deaths,
             deployments=sorted({key for key, _ in senders}),
             pause=engine.held,
         )
+
+    def _quiet(self, senders: Sequence[tuple[str, Dispatcher]]) -> int | None:
+        """Where one has been called since the last look, it is new, and not quiet."""
+        since = [self._progress.quiet_since(key, each.name) for key, each in senders if each.meter.in_flight]
+        known = [each for each in since if each is not None]
+        return self._moment(max(known)) if known and len(known) == len(since) else None
 
     def _moment(self, monotonic: float) -> int:
         return int(self._clock.now() + monotonic - self._clock.monotonic())

@@ -5,7 +5,7 @@ import { number } from "../app/formats.js";
 import { Button, Failure, Panel, Skeleton } from "../app/parts/basics.js";
 import { usePoll } from "../app/polling.js";
 import { html, useState } from "../app/ui.js";
-import { does, Pill, Until } from "./health.js";
+import { does, isQuiet, Pill, Since, Until } from "./health.js";
 import { PauseDialog, Resume, TryNow } from "./pauses.js";
 
 export function Engines() {
@@ -27,10 +27,11 @@ export function Engines() {
 function Engine({ engine, onPause, onDone }) {
   const path = `/engines/${part(engine.id)}`;
   // Whether it has answered lately is said of each backend, not here.
-  const kind = engine.state === "ok" ? "open" : engine.state;
+  const quiet = engine.state === "ok" && isQuiet(engine.quiet_since);
+  const kind = quiet ? "quiet" : engine.state === "ok" ? "open" : engine.state;
   const reason = engine.pause?.reason ?? engine.reason;
   return html`<tr>
-    <td class="full"><code class="backend-name">${engine.name}</code><div class="small cut backend-now">${engine.state !== "ok" && html`<strong>It ${does(engine.state, engine.reason)}</strong><${Until} each=${engine} wanted=${engine.deployments.length > 0} />`}</div>
+    <td class="full"><code class="backend-name">${engine.name}</code><div class="small cut backend-now">${quiet && html`<strong>No answer</strong> since <${Since} at=${engine.quiet_since} />`}${engine.state !== "ok" && html`<strong>It ${does(engine.state, engine.reason)}</strong><${Until} each=${engine} wanted=${engine.deployments.length > 0} />`}</div>
       <div class="small last-error" title=${reason ?? ""}>${engine.pause?.who ? `By ${engine.pause.who}${reason ? `: ${reason}` : ""}` : reason}</div></td>
     <td class="full"><${Pill} kind=${kind} /></td>
     <td class="number" data-label="In flight">${number(engine.in_flight)} <span class="muted">/ ${number(engine.slots)}</span></td>

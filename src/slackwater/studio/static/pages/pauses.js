@@ -59,16 +59,28 @@ export function PauseDialog({ path, title, name, onDone, onClose, children }) {
 
 /** Who keeps a job waiting, by its deployment. @param {any} waiting @param {any} deployment its name, or a link */
 function subject(waiting, deployment) {
-  if (waiting.what === "batch") return "This job";
+  if (waiting.what === "batch") return waiting.health === "paused" ? "This job" : "What is left of this job";
+  if (waiting.what === "disk") return "The disk of the service";
+  if (waiting.what === "content_filter") return html`The content filter of ${deployment}`;
   return waiting.what === "deployment" ? html`The deployment ${deployment}` : html`The engine of ${deployment}`;
+}
+
+/** What that does; where it is the job itself, the engine answers others meanwhile. @param {any} waiting @param {boolean} [brief] */
+function holds({ what, health, reason }, brief = false) {
+  const status = /^status (\d{3})/.exec(reason ?? "")?.[1];
+  if (what === "disk") return /room/.test(reason ?? "") ? "has no room for answers" : "does not give all of the input";
+  if (what === "engine" && health === "busy") return brief ? "is taken by others" : "is taken by others, and answers nobody";
+  if (what !== "batch" || health === "paused") return does(health, reason, brief);
+  const means = /** @type {Record<string, string>} */ ({ busy: "is told to wait", refusing: "is refused", blocked: "is told that the account is used up" })[health] ?? "fails";
+  return `${means}${status && health !== "busy" ? ` (${status})` : ""}${brief ? "" : ", while others are answered"}`;
 }
 
 /** What a job waits for, on one short line of a list. @param {any} waiting as `waiting_on` of the overview has it */
 export function waitsFor(waiting) {
-  if (waiting.what === "batch") return "Paused";
-  const who = waiting.what === "deployment" ? "Deployment" : "Engine";
+  if (waiting.what === "batch" && waiting.health === "paused") return "Paused";
+  const who = /** @type {Record<string, string>} */ ({ batch: "The rest", deployment: "Deployment", content_filter: "Content filter", disk: "Disk" })[waiting.what] ?? "Engine";
   const again = nextTry(waiting.until).replace("next try", "try");
-  return `${who} ${does(waiting.health, waiting.reason, true)}${again && `, ${again}`}`;
+  return `${who} ${holds(waiting, true)}${again && `, ${again}`}`;
 }
 
 /**
@@ -80,6 +92,6 @@ export function WaitingOn({ waiting, deployment, verb }) {
   const again = nextTry(waiting.until);
   const paused = waiting.health === "paused";
   return html`<div class="waiting-on"><div class="waiting-text" title=${waiting.reason ?? ""}>
-    <p class="cut"><${Icon} name="warning" /><strong role="status">${subject(waiting, html`<${Named} name=${deployment ?? "its deployment"} />`)} ${does(waiting.health, waiting.reason)}</strong>${waiting.since !== null && html` since <${Since} at=${waiting.since} />`}${paused ? ", until somebody resumes it" : again && `; ${again}`}.</p>
+    <p class="cut"><${Icon} name="warning" /><strong role="status">${subject(waiting, html`<${Named} name=${deployment ?? "its deployment"} />`)} ${holds(waiting)}</strong>${waiting.since !== null && html` since <${Since} at=${waiting.since} />`}${paused ? ", until somebody resumes it" : again && `; ${again}`}.</p>
     <p class="cut">Nothing is lost meanwhile. ${waiting.who && `By ${waiting.who}. `}${waiting.reason ?? ""}</p></div>${verb}</div>`;
 }

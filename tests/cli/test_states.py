@@ -1,0 +1,65 @@
+"""How backends and batches are, in words. What stands still says why, in every view of the command line."""
+
+import time
+from typing import Any
+
+import pytest
+
+from slackwater.cli.deployment_states import state_of
+from slackwater.cli.states import delay_line, quiet_line, waiting_line
+
+LONG_AGO, MOMENT = 1_790_000_000, "2026-09-21T14:13:20Z"
+
+
+def waits(what: str, health: str, reason: str | None = "status 500", **more: Any) -> str:
+    """What is said of it."""
+    return waiting_line({"what": what, "health": health, "reason": reason, "backend": None, **more})
+
+
+@pytest.mark.parametrize(
+    ("what", "health", "begins"),
+    [
+        ("batch", "paused", "the batch is paused by an operator: "),
+        ("batch", "busy", "the engine has told this batch alone to wait: "),
+        ("batch", "refusing", "the engine refuses what is left of it, and answers others: "),
+        (
+            "batch",
+            "blocked",
+            "the engine says to what is left of it that the account may not go on, and answers others: ",
+        ),
+        ("batch", "down", "what is left of it has failed, and waits for another try: "),
+        ("deployment", "paused", "the deployment is paused by an operator: "),
+        ("engine", "paused", "the engine is paused by an operator: "),
+        ("engine", "busy", "the engine is taken: "),
+        ("content_filter", "down", "the content filter is down: "),
+        ("disk", "down", "the service waits for its disk: "),
+        ("backend", "refusing", "the backend refuses the service's calls: "),
+    ],
+)
+def test_every_reason_has_words_of_its_own(what: str, health: str, begins: str) -> None:
+    """With why, since when, and when it is looked at again."""
+    assert waits(what, health).startswith(f"{begins}status 500")
+    line = waits(what, health, "why", since=LONG_AGO, until=LONG_AGO)
+    assert line == f"{begins}why, since {MOMENT}, looked at again at {MOMENT}"
+
+
+def test_no_answer() -> None:
+    """Where calls are out and none comes back; not for a moment, and not where there is a better reason."""
+    assert quiet_line(LONG_AGO, 3) == f"no answer since {MOMENT} (3 out)"
+    assert quiet_line(time.time() - 2, 3) == quiet_line(None, None) == ""
+    quiet = {"quiet_since": LONG_AGO, "requests_out": 2}
+    assert delay_line({"waiting_on": None, **quiet}) == f"no answer since {MOMENT} (2 out)"
+    assert delay_line({"waiting_on": None, "quiet_since": None, "requests_out": 0}) == ""
+    assert delay_line({"waiting_on": {"what": "batch", "health": "paused"}, **quiet}).startswith("the batch is paused")
+
+
+def test_a_deployment_whose_backend_is_silent() -> None:
+    """It is not simply ok; the others of it are counted."""
+    well = {"name": "a", "health": "ok", "quiet_since": None}
+    silent = {"name": "b", "health": "ok", "quiet_since": LONG_AGO, "in_flight": 4}
+    down = {"name": "c", "health": "down", "reason": "status 500", "quiet_since": None}
+    assert state_of({"backends": [well]}) == "ok"
+    assert state_of({"backends": [silent]}) == f"b: no answer since {MOMENT} (4 out)"
+    assert state_of({"backends": [silent, down, well]}) == (
+        f"c is down: status 500; b: no answer since {MOMENT} (4 out); 1 ok"
+    )
