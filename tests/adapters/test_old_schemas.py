@@ -1,5 +1,6 @@
 """Ledgers of every released schema, as that release left them, killed in the middle of its work: today's server takes them up."""
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slackwater.adapters.backup.store import named_blobs
+from slackwater.adapters.sql.ledger import SqlLedger
 from tests.adapters.schemas.blobs import ADMIN_KEY, ANSWERED, BLOBS, INPUT, OUTPUT
 from tests.api.calls import Caller
 from tests.api.conftest import CONFIG
@@ -62,6 +64,24 @@ def test_everything_is_read_and_goes_on(tmp_path: Path, schema: Path) -> None:
         _look_at_what_came_later(caller, number)
     finally:
         server.kill()
+
+
+def test_results_go_to_whom_their_batch_belongs(tmp_path: Path) -> None:
+    """Older versions gave every output and error file to the default resource."""
+    laid_out(tmp_path, SCHEMAS[-1])
+    path = tmp_path / "data" / "ledger.sqlite"
+    ledger = sqlite3.connect(path)
+    ledger.execute("UPDATE batch SET resource = 'tides' WHERE id = 'batch_done'")
+    others = ledger.execute("SELECT count(*) FROM file WHERE resource != 'default'").fetchone()
+    ledger.commit()
+    ledger.close()
+    asyncio.run(SqlLedger.open(path).close())
+    ledger = sqlite3.connect(path)
+    output, error = ledger.execute("SELECT output_file_id, error_file_id FROM batch WHERE id = 'batch_done'").fetchone()
+    moved = ledger.execute("SELECT id FROM file WHERE resource = 'tides' ORDER BY id").fetchall()
+    assert others == (0,)
+    assert moved == [(each,) for each in sorted(filter(None, (output, error)))] != []
+    ledger.close()
 
 
 def _look_at_what_came_later(caller: Caller, schema: int) -> None:

@@ -169,6 +169,26 @@ def test_lists_show_one_s_own(world: World, red_ids: dict[str, str], family: str
     assert blue("GET", "/batches", query=f"after={red_ids['batch_id']}").status == 400
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_results_belong_to_whom_their_batch_does(world: World, red_ids: dict[str, str], family: str) -> None:
+    """Its own users fetch them, and nobody else does: not another resource, and not the default one."""
+    red = world.call(family, "red")
+    wrong = chat(1, model="model").replace(b"Why?", b"Fail, please")
+    batch = red.ended(red.create(chat(2, model="model") + wrong.replace(b"task-0", b"task-9")).json["id"])
+    results = [file_id for file_id in (batch["output_file_id"], batch["error_file_id"]) if file_id]
+    assert results
+    for file_id in results:
+        assert red("GET", f"/files/{file_id}").status == 200
+        assert red("GET", f"/files/{file_id}/content").status == 200
+        assert file_id in [file["id"] for file in red("GET", "/files").json["data"]]
+        for resource in ("blue", "default"):
+            stranger = world.call(family, resource, Role.ADMIN)
+            assert stranger("GET", f"/files/{file_id}").status == 404
+            assert stranger("GET", f"/files/{file_id}/content").status == 404
+            assert file_id not in [file["id"] for file in stranger("GET", "/files").json["data"]]
+    assert red("DELETE", f"/files/{results[0]}").status == 200
+
+
 def test_deployments_of_one_name_are_different(world: World) -> None:
     """Both resources have a deployment `model`: each batch runs on its own, and its tokens count there."""
     red, blue = world.call("azure", "red"), world.call("azure", "blue")

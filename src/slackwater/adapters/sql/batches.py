@@ -205,7 +205,8 @@ class SqlBatches(SqlPart):
                 return None
             for file in (output, error):
                 if file is not None:
-                    self._sql.run(db, "add_file", file_row(file))
+                    # Whatever the record says: results belong to whom the batch does.
+                    self._sql.run(db, "add_file", file_row(file) | {"resource": row["resource"]})
             ids = {"output": output.id if output else None, "error": error.id if error else None}
             self._sql.run(db, "set_files", ids | {"seq": row["seq"], "lost": lost})
             status = Status(row["status"])

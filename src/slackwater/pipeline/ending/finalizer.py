@@ -145,6 +145,7 @@ class Finalizer:
         lifetime = batch.policies.output_expires_seconds
         return File(
             id=file_id,
+            resource=batch.resource,
             filename=filename.format(id=batch.id),
             purpose=Purpose.BATCH_OUTPUT,
             size=size,
