@@ -71,6 +71,11 @@ POLLED: dict[str, tuple[str, ...]] = {
     "next_import": ("SCAN import USING INDEX import_in_order",),
     "batches_at_work": ALONE,
     "pauses": ALONE,
+    "batches_to_forget": ALONE,
+    "files_to_forget": ALONE,
+    "forget_batch_regions": ALONE,
+    "forget_batch_text": ALONE,
+    "forget_batch": ALONE,
     "add_engine": ALONE,
     "engine_number": ALONE,
     "engine_minute": ALONE,
@@ -84,7 +89,7 @@ POLLED: dict[str, tuple[str, ...]] = {
 }
 # What users, operators and starts ask for, and what is done for something that has been found.
 NOT_POLLED = {
-    *("identity", "raise_generation"),
+    *("identity", "raise_generation", "keep_for", "kept_for", "keep_for_ever"),
     *("add_file", "file", "file_seq", "files_descending", "files_ascending", "lasting_files", "expiring_files"),
     *("remember_deleted", "forget_deleted", "delete_file", "add_batch", "batch_of_key", "batches"),
     *("accept_batch", "add_shard", "set_errors", "set_files", "forget_shards", "forget_segments", "leases_of_the_dead"),

@@ -79,6 +79,9 @@ POLLS = frozenset(
         "release_leases",
         "renew_leases",
         "trim_audit",
+        "forget_batches",
+        "forget_files",
+        "give_back_pages",
     }
 )
 BEFORE, BETWEEN, AFTER = "before", "between", "after"

@@ -86,6 +86,10 @@ ELSEWHERE = frozenset(
         "forget_deliveries",
         "release_leases",
         "trim_audit",
+        "forget_batches",
+        "forget_files",
+        "give_back_pages",
+        "keep_for",
     }
 )
 

@@ -12,6 +12,7 @@ import pytest
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
+from slackwater.core.files.retention import Keeping, Kept
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import WorkerSettings
@@ -36,6 +37,7 @@ STAGES = {
     "webhook-0": "next_delivery",
     "webhooks": "end_overdue_deliveries",
     "audit": "trim_audit",
+    "retention": "forget_batches",
     "progress": "batches_at_work",
     "pauses": "pauses",
     "history": "add_engine_minutes",
@@ -44,6 +46,10 @@ STAGES = {
 OF_A_DEPLOYMENT = {"claim": "queued_batches", "commit": "commit_segments", "renew": "renew_leases"}
 # Watched like the others; they ask nobody while there is nothing to do.
 QUIET = {"deployments", "readiness"}
+
+
+# So long ago that its notice is over.
+KEEPING = {"default": Keeping(batches=1)}
 
 
 class Breaking:
@@ -87,6 +93,7 @@ class Half:
 async def running(folder: Path, clock: VirtualClock) -> tuple[Service, Breaking, Readiness]:
     """A service at work, with something to do for each stage of its deployment."""
     ledger, blobs = SqlLedger.open(":memory:", inline=True), DiskBlobs(folder, run=inline)
+    await ledger.keep_for("default", Kept.BATCHES, days=1, now=0)
     breaking, readiness = Breaking(ledger), Readiness(stores={}, room=blobs, free_bytes_min=0)
     service = Service(
         Doors(
@@ -101,7 +108,7 @@ async def running(folder: Path, clock: VirtualClock) -> tuple[Service, Breaking,
             deployments=[Deployment(name="d", model="m", backends=())],
             backends=lambda _: [dispatcher(Half())],  # type: ignore[arg-type]
         ),
-        Settings(worker=WorkerSettings(grace_seconds=0.5), shard_lines_max=2, audit_keep_days=1),
+        Settings(worker=WorkerSettings(grace_seconds=0.5), shard_lines_max=2, audit_keep_days=1, keeping=KEEPING),
         readiness=readiness,
     )
     body = {"model": "d", "messages": [{"role": "user", "content": "?"}]}

@@ -11,6 +11,7 @@ from slackwater.api.metrics import Page
 from slackwater.api.studio_door import StudioDoor
 from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import InvalidRequest
+from slackwater.core.files.retention import Retention
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.accounts.keys import Keys
@@ -59,6 +60,8 @@ class Context(Struct, frozen=True, kw_only=True):
     engine_history: EngineLedger
     """What became of engines. It belongs to no resource."""
     pauses: Pauses
+    retention: Retention
+    """For how long the operator keeps things."""
     region: str = ""
     """The resource's home, where its files are."""
 

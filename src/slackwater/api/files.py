@@ -40,7 +40,8 @@ def file_made(request: Request, file: File, *, status: int | None = None) -> Res
     if dialect.shows_location:
         query = f"?{request.url.query}" if request.url.query else ""
         headers["Location"] = f"{request.url.scheme}://{request.url.netloc}{dialect.prefix}/files/{file.id}{query}"
-    return wire.json_response(wire.file_object(file, dialect), status or dialect.upload_status, headers)
+    shown = wire.file_object(file, dialect, context_of(request).retention)
+    return wire.json_response(shown, status or dialect.upload_status, headers)
 
 
 def _filename(form: Form) -> str:
@@ -70,7 +71,7 @@ async def list_files(request: Request) -> Response:
         descending=order == "desc",
         now=int(context.clock.now()),
     )
-    return wire.json_response(wire.file_list(files[:limit], dialect, has_more=len(files) > limit))
+    return wire.json_response(wire.file_list(files[:limit], dialect, context.retention, has_more=len(files) > limit))
 
 
 async def find_file(context: Context, file_id: str) -> File:
@@ -84,7 +85,7 @@ async def find_file(context: Context, file_id: str) -> File:
 async def get_file(request: Request) -> Response:
     """One file."""
     file = await find_file(context_of(request), request.path_params["file_id"])
-    return wire.json_response(wire.file_object(file, dialect_of(request)))
+    return wire.json_response(wire.file_object(file, dialect_of(request), context_of(request).retention))
 
 
 async def delete_file(request: Request) -> Response:

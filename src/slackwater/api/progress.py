@@ -51,5 +51,6 @@ async def shown_progress(request: Request, batch: Batch) -> objects.BatchProgres
         first_result_at=batch.first_result_at,
         deployment=deployment_name(batch),
         model=batch.model,
+        kept_until=context.retention.batch_goes_at(context.resource, batch.ended_at),
         regions=await context.ledger.batch_regions(batch.id),
     )

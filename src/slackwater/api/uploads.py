@@ -7,7 +7,6 @@ from starlette.responses import Response
 from slackwater.api import objects, wire
 from slackwater.api.bodies import read_body
 from slackwater.api.context import context_of, dialect_of
-from slackwater.api.dialects import Dialect
 from slackwater.api.file_rules import check_head, check_name, lifetime, read_filename, read_purpose
 from slackwater.api.multipart import read_form
 from slackwater.core.errors import InvalidRequest
@@ -30,7 +29,7 @@ async def create(request: Request) -> Response:
         lifetime_seconds=dialect.upload_lifetime,
         file_lifetime_seconds=lifetime(given, purpose, dialect),
     )
-    return wire.json_response(_upload_object(upload, dialect))
+    return wire.json_response(_upload_object(request, upload))
 
 
 async def add_part(request: Request) -> Response:
@@ -64,16 +63,17 @@ async def complete(request: Request) -> Response:
     upload, file = await context.uploads.complete(
         request.path_params["upload_id"], part_ids=body.part_ids, md5=body.md5, look=look
     )
-    return wire.json_response(_upload_object(upload, dialect, file))
+    return wire.json_response(_upload_object(request, upload, file))
 
 
 async def cancel(request: Request) -> Response:
     """Ends an upload; its parts go. The body is not read: clients send none, or an empty object."""
     upload = await context_of(request).uploads.cancel(request.path_params["upload_id"])
-    return wire.json_response(_upload_object(upload, dialect_of(request)))
+    return wire.json_response(_upload_object(request, upload))
 
 
-def _upload_object(upload: Upload, dialect: Dialect, file: File | None = None) -> objects.UploadObject:
+def _upload_object(request: Request, upload: Upload, file: File | None = None) -> objects.UploadObject:
+    dialect, retention = dialect_of(request), context_of(request).retention
     return objects.UploadObject(
         id=upload.id,
         bytes=upload.size,
@@ -82,5 +82,5 @@ def _upload_object(upload: Upload, dialect: Dialect, file: File | None = None) -
         purpose=upload.purpose.value,
         status=upload.status.value,
         expires_at=upload.expires_at,
-        file=UNSET if file is None else wire.file_object(file, dialect),
+        file=UNSET if file is None else wire.file_object(file, dialect, retention),
     )

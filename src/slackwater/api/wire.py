@@ -31,6 +31,7 @@ from slackwater.core.errors import (
     UserError,
 )
 from slackwater.core.files.file import File, FileStatus
+from slackwater.core.files.retention import Retention
 
 encode = msgspec.json.Encoder().encode
 
@@ -58,17 +59,21 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     return Response(encode(body), status, headers, "application/json")
 
 
-def file_object(file: File, dialect: Dialect) -> objects.FileObject:
-    """A file as a family shows it (spec 2.1): what is not set is null in one, and left out in the other."""
+def file_object(file: File, dialect: Dialect, retention: Retention) -> objects.FileObject:
+    """A file as a family shows it (spec 2.1): what is not set is null in one, and left out in the other.
+
+    It expires when its user or the operator has said, whichever is first.
+    """
     pending = file.status is FileStatus.PENDING
     nothing = None if dialect.null_expiry else UNSET
+    expires_at = retention.file_goes_at(file)
     return objects.FileObject(
         id=file.id,
         purpose=file.purpose.value,
         filename=file.filename,
         bytes=UNSET if pending else file.size,
         created_at=file.created_at,
-        expires_at=nothing if file.expires_at is None else file.expires_at,
+        expires_at=nothing if expires_at is None else expires_at,
         status=file.status.value,
         status_details=nothing if file.status_details is None else file.status_details,
     )
@@ -116,10 +121,10 @@ def batch_object(batch: Batch) -> objects.BatchObject:
     )
 
 
-def file_list(files: Sequence[File], dialect: Dialect, *, has_more: bool) -> objects.FileList:
+def file_list(files: Sequence[File], dialect: Dialect, retention: Retention, *, has_more: bool) -> objects.FileList:
     """A page. `has_more` is always said: the OpenAI clients ask for ever where it is missing (spec 1.5)."""
     first, last = (files[0].id, files[-1].id) if files else (None, None)
-    data = [file_object(file, dialect) for file in files]
+    data = [file_object(file, dialect, retention) for file in files]
     return objects.FileList(data=data, first_id=first, last_id=last, has_more=has_more)
 
 

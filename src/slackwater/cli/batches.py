@@ -18,6 +18,7 @@ from slackwater.cli.watching import (
     Interrupted,
     conclude,
     follow,
+    kept_until,
     reading,
     wait_for_end,
     waiting_lines,
@@ -116,7 +117,7 @@ def show(batch_id: str, asked: Asked) -> None:
             print_json(batch)
             return
         facts = [(name, _fact(name, value)) for name, value in batch.items() if name not in ("object", "errors")]
-        print_facts([*facts, ("waiting on", why_it_waits(api, batch))])
+        print_facts([*facts, ("waiting on", why_it_waits(api, batch)), ("kept until", kept_until(api, batch))])
         for error in ((batch.get("errors") or {}).get("data")) or []:
             where = "" if error.get("line") is None else f"line {error['line']}: "
             note(f"{where}{error.get('code')}: {error.get('message')}")

@@ -124,5 +124,6 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         engine_watch=service.engine_watch,
         engine_history=service.ledger,
         pauses=service.pauses,
+        retention=service.retention,
         region=regions.get(resource) or config.server.region,
     )

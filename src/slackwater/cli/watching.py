@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slackwater.cli.output import INTERRUPTED, WENT_WRONG, note, print_json
+from slackwater.cli.output import INTERRUPTED, WENT_WRONG, moment, note, print_json
 from slackwater.cli.progress import Progress, duration, progress_bar
 from slackwater.cli.server_options import Asked
 from slackwater.cli.states import delay_line
@@ -77,6 +77,16 @@ def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
         return delay_line(api.progress(str(batch["id"])))
     except CallFailed:
         # An older server does not have it. Whether one is there at all, the look at the batch says.
+        return ""
+
+
+def kept_until(api: "Api", batch: dict[str, Any]) -> str:
+    """When an ended batch goes; empty where it has not ended or stays, or where the server does not say."""
+    if not api.ours or batch.get("status") in ("validating", "in_progress", "finalizing", "cancelling"):
+        return ""
+    try:
+        return moment(api.progress(str(batch["id"])).get("kept_until"))
+    except CallFailed:
         return ""
 
 

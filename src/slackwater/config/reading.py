@@ -24,6 +24,7 @@ from slackwater.config.sections import (
     ImportsConfig,
     LimitsConfig,
     ResourceConfig,
+    RetentionConfig,
     ServerConfig,
     WebhooksConfig,
     WorkerConfig,
@@ -33,6 +34,9 @@ from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
+
+# Whoever means for ever says 0.
+KEPT_DAYS_MAX = 36_500
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -63,6 +67,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     imports = section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
     webhooks = section(raw.pop("webhooks", {}), WebhooksConfig, "[webhooks]", faults)
     audit = section(raw.pop("audit", {}), AuditConfig, "[audit]", faults)
+    retention = section(raw.pop("retention", {}), RetentionConfig, "[retention]", faults)
     metrics = section(raw.pop("metrics", {}), MetricsConfig, "[metrics]", faults)
     tracing = section(raw.pop("tracing", {}), TracingConfig, "[tracing]", faults)
     control_plane = section(raw.pop("control_plane", {}), ControlPlaneConfig, "[control_plane]", faults)
@@ -82,6 +87,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             "imports",
             "webhooks",
             "audit",
+            "retention",
             "metrics",
             "tracing",
             "oidc",
@@ -99,7 +105,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         return None
     if webhooks is None or oidc is None or billing is None or control_plane is None or audit is None:
         return None
-    if metrics is None or tracing is None:
+    if metrics is None or tracing is None or retention is None:
         return None
     if studio is None:
         return None
@@ -110,6 +116,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         imports=imports,
         webhooks=webhooks,
         audit=audit,
+        retention=retention,
         metrics=metrics,
         tracing=tracing,
         collector=collector_of(tracing, environ),
@@ -224,6 +231,7 @@ def _check(config: Config, faults: list[str]) -> None:
     _check_imports(config.imports, faults)
     check_filters(config.content_filters, faults)
     policies = {None, *(content_filter.name for content_filter in config.content_filters)}
+    _check_retention(config, faults)
     if config.audit.keep_days < 0:
         faults.append("[audit]: keep_days must not be negative; 0 keeps everything")
     if config.webhooks.timeout_seconds <= 0:
@@ -280,6 +288,23 @@ def _check_resources(resources: tuple[ResourceConfig, ...], faults: list[str]) -
             if host.lower() in hosts:
                 faults.append(f"resource '{resource.name}': the host '{host}' belongs to another resource already")
             hosts.add(host.lower())
+
+
+def _check_retention(config: Config, faults: list[str]) -> None:
+    said: list[tuple[str, int | None]] = [
+        (f"[retention]: {name}", getattr(config.retention, name))
+        for name in ("batches_days", "results_days", "inputs_days")
+    ]
+    said += [
+        (f"resource '{resource.name}': {name}", getattr(resource, name))
+        for resource in config.resources
+        for name in ("keep_batches_days", "keep_results_days", "keep_inputs_days")
+    ]
+    faults += [
+        f"{name} must be between 0 (for ever) and {KEPT_DAYS_MAX:,}"
+        for name, days in said
+        if days is not None and not 0 <= days <= KEPT_DAYS_MAX
+    ]
 
 
 def _check_imports(imports: ImportsConfig, faults: list[str]) -> None:

@@ -112,6 +112,17 @@ class AuditConfig(Struct, frozen=True, kw_only=True):
     """How many days an entry is kept; what is older goes by itself. 0 keeps everything, and the log grows for ever."""
 
 
+class RetentionConfig(Struct, frozen=True, kw_only=True):
+    """`[retention]`: for how long things are kept. A new or shorter rule begins with seven days of notice. See operating.md."""
+
+    batches_days: int = 0
+    """Days for which a batch is kept after its end; 0 is for ever. Usage and the audit log have it for longer."""
+    results_days: int | None = None
+    """Days for which output and error files are kept; 0 is for ever. By default as long as batches."""
+    inputs_days: int = 0
+    """Days for which input files are kept, and as long as a batch reads them; 0 is for ever."""
+
+
 class EchoConfig(Struct, frozen=True, kw_only=True):
     """`echo = { ... }` of a backend: the built-in backend instead of a URL, for demos, tests and load."""
 
@@ -236,6 +247,12 @@ class ResourceConfig(Struct, frozen=True, kw_only=True):
     """Its home region, for the header `x-ms-region`; by default that of the server."""
     weight: float = 1.0
     """Its share of an engine that others use at the same time: with 2 it gets twice as many tokens as one with 1."""
+    keep_batches_days: int | None = None
+    """Days for which its ended batches are kept, where that is not `[retention] batches_days`."""
+    keep_results_days: int | None = None
+    """Days for which its output and error files are kept, where that is not `[retention] results_days`."""
+    keep_inputs_days: int | None = None
+    """Days for which its input files are kept, where that is not `[retention] inputs_days`."""
 
 
 class ControlPlaneConfig(Struct, frozen=True, kw_only=True):
@@ -258,6 +275,7 @@ class Config(Struct, frozen=True, kw_only=True):
     imports: ImportsConfig = ImportsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     audit: AuditConfig = AuditConfig()
+    retention: RetentionConfig = RetentionConfig()
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
     control_plane: ControlPlaneConfig = ControlPlaneConfig()

@@ -201,6 +201,11 @@ class Batch(Struct, frozen=True, kw_only=True):
     """Whether somebody has paused it: nothing more of it is sent until it is resumed."""
 
     @property
+    def ended_at(self) -> int | None:
+        """When it ended, however that was; None while it has not."""
+        return self.completed_at or self.failed_at or self.expired_at or self.cancelled_at
+
+    @property
     def terminal(self) -> bool:
         """Whether the batch has ended. A terminal batch never changes."""
         return self.status in TERMINAL

@@ -27,6 +27,7 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
+from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger, SignIn
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
@@ -68,6 +69,7 @@ __all__ = [
     "PendingImport",
     "QueuedBatch",
     "Readings",
+    "RetentionLedger",
     "Room",
     "Segment",
     "Sender",

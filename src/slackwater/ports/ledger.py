@@ -26,6 +26,7 @@ from slackwater.ports.records import (
     UnfinishedShard,
     Waiting,
 )
+from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger
 from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
@@ -33,7 +34,9 @@ from slackwater.ports.webhooks import WebhookLedger
 NO_LIMITS = FileLimits()
 
 
-class Ledger(AccountLedger, EngineLedger, PauseLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol):
+class Ledger(
+    AccountLedger, EngineLedger, PauseLedger, RetentionLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol
+):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files

@@ -20,6 +20,8 @@ LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 # What may be damaged on the disk.
 DAMAGED = ("input", "results")
+# What is kept for some time only.
+KEPT = ("batches", "results", "inputs")
 # How a call to a backend may end; `aborted` is our own doing (cancel, stop).
 ATTEMPT_OUTCOMES = ("success", "refused", "error", "busy", "timeout", "unreachable", "broken", "aborted")
 
@@ -105,6 +107,8 @@ class Meters:
         # Failed tries to read, and lines that ended for it in the end.
         self.damage_seen = dict.fromkeys(DAMAGED, 0)
         self.lines_lost = dict.fromkeys(DAMAGED, 0)
+        # What went because the operator keeps it no longer.
+        self.retention_removed = dict.fromkeys(KEPT, 0)
         self.stage_failures: Counter[tuple[str, str]] = Counter()
 
     def backend(self, deployment: str, name: str) -> BackendMeter:

@@ -149,6 +149,11 @@ LINES_LOST = _counter(
     "Requests that ended with an error because their line in the input, or their result, could not be read any more.",
     "what",
 )
+RETENTION_REMOVED = _counter(
+    "retention_removed",
+    "What went because it is kept for some time only: batches, results (output and error files), inputs.",
+    "kept",
+)
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
 MEMORY_BUDGET = _gauge(
@@ -224,6 +229,7 @@ METRICS = (
     JOURNAL_BYTES,
     DAMAGE_SEEN,
     LINES_LOST,
+    RETENTION_REMOVED,
     DATA_FREE,
     MEMORY_BUDGET,
     MEMORY_HELD,

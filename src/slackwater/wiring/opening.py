@@ -12,8 +12,11 @@ from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
+from slackwater.config.sections import ResourceConfig
 from slackwater.core.accounts.cost import price_of
+from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.files.file import FileLimits
+from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
@@ -34,6 +37,19 @@ from slackwater.wiring.service import Doors, Offer, Service, Settings
 RETRY = RetryPolicy()
 
 
+def keeping_of(config: Config) -> dict[str, Keeping]:
+    """For how many days each resource keeps things. Results are kept as long as batches where nothing else is said."""
+    usual, keeping = config.retention, {}
+    for resource in (ResourceConfig(name=DEFAULT), *config.resources):
+        batches = usual.batches_days if resource.keep_batches_days is None else resource.keep_batches_days
+        results = usual.results_days if resource.keep_results_days is None else resource.keep_results_days
+        inputs = usual.inputs_days if resource.keep_inputs_days is None else resource.keep_inputs_days
+        keeping[resource.name] = Keeping(
+            batches=batches, results=batches if results is None else results, inputs=inputs
+        )
+    return keeping
+
+
 def settings_of(config: Config) -> Settings:
     """Bounds and periods as they are configured."""
     return Settings(
@@ -50,6 +66,7 @@ def settings_of(config: Config) -> Settings:
         files=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
         audit_keep_days=config.audit.keep_days,
         lost_keep_days=config.server.lost_keep_days,
+        keeping=keeping_of(config),
     )
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from slackwater.core.accounts.price import Price
 from slackwater.core.files.file import FileLimits
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
+from slackwater.core.files.retention import Keeping, Kept, Retention
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.sending.budget import Budget
@@ -24,6 +25,7 @@ from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
+from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
@@ -116,6 +118,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     input: InputLimits = InputLimits()
     files: FileLimits = NO_LIMITS
     shard_lines_max: int = SHARD_LINES_MAX
+    keeping: Mapping[str, Keeping] = msgspec.field(default_factory=dict)
+    """For how long each resource keeps things; one that is not named keeps everything."""
     audit_keep_days: int = 0
     """0 never trims the audit log."""
     lost_keep_days: int = LOST_KEPT_DAYS
@@ -199,6 +203,8 @@ class Service:
         self.audit_janitor = (
             AuditJanitor(ledger, clock, keep_days=keep_days) if (keep_days := settings.audit_keep_days) else None
         )
+        self.retention = Retention()
+        self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random)
@@ -318,6 +324,9 @@ class Service:
         if self.audit_janitor is not None:
             # A hint of its own: nobody has to wake it.
             stages.append(Loop("audit", self.audit_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))
+        if any(keeping.days(kept) for keeping in self._settings.keeping.values() for kept in Kept):
+            keep = self.retention_janitor.step
+            stages.append(Loop("retention", keep, clock=clock, hint=Hint(), idle_seconds=60.0))
         stages.append(
             Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
         )
@@ -331,6 +340,7 @@ class Service:
         """Recovers what an earlier incarnation left, then lets everything run."""
         await self.janitor.start()
         await self.upload_janitor.start()
+        await self.retention_janitor.start()
         await self.control_plane.load()
         # Before anything is sent: what is paused stays so.
         await self.pauses.step()

@@ -19,6 +19,7 @@ from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.pauses import SqlPauses
 from slackwater.adapters.sql.queue import SqlQueue
 from slackwater.adapters.sql.readings import SqlReadings
+from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
@@ -67,6 +68,7 @@ class SqlLedger:
             SqlDeployments(sql),
             SqlPauses(sql),
             SqlEngines(sql),
+            SqlRetention(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -210,6 +212,10 @@ class SqlLedger:
     add_audit = part(SqlAccounts.add_audit)
     audit = part(SqlAccounts.audit)
     trim_audit = part(SqlAccounts.trim_audit)
+    keep_for = part(SqlRetention.keep_for)
+    forget_batches = part(SqlRetention.forget_batches)
+    forget_files = part(SqlRetention.forget_files)
+    give_back_pages = part(SqlRetention.give_back_pages)
 
     # Deployments made over the API
     deployments = part(SqlDeployments.deployments)

@@ -650,3 +650,36 @@ DELETE FROM engine_minute WHERE engine = :engine AND minute < :before AND (minut
 
 -- name: forget_engines!
 DELETE FROM engine WHERE NOT EXISTS (SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number);
+
+-- name: keep_for!
+-- A rule that is as it was stays as old as it is.
+INSERT INTO retention (resource, kept, days, since) VALUES (:resource, :kept, :days, :now)
+ON CONFLICT (resource, kept) DO UPDATE SET days = excluded.days, since = excluded.since WHERE days != excluded.days;
+
+-- name: kept_for
+SELECT since FROM retention WHERE resource = :resource AND kept = :kept;
+
+-- name: keep_for_ever!
+DELETE FROM retention WHERE resource = :resource AND kept = :kept;
+
+-- name: batches_to_forget
+SELECT seq, id FROM batch INDEXED BY batch_by_end
+WHERE resource = :resource AND stage = 'ended'
+    AND coalesce(completed_at, failed_at, expired_at, cancelled_at) < :before
+ORDER BY coalesce(completed_at, failed_at, expired_at, cancelled_at), seq LIMIT :limit;
+
+-- name: forget_batch_regions!
+DELETE FROM batch_region WHERE batch_seq = :seq;
+
+-- name: forget_batch_text!
+DELETE FROM batch_text WHERE resource = :resource AND seq = :seq;
+
+-- name: forget_batch!
+DELETE FROM batch WHERE seq = :seq;
+
+-- name: files_to_forget
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details
+FROM file INDEXED BY file_by_age
+WHERE resource = :resource AND purpose = :purpose AND created_at < :before
+    AND NOT EXISTS (SELECT 1 FROM batch INDEXED BY batch_open_input WHERE input_blob = file.blob AND stage != 'ended')
+ORDER BY created_at, seq LIMIT :limit;

@@ -37,6 +37,10 @@ TROUBLE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+# What `PRAGMA auto_vacuum` says of a database that can give back pages.
+INCREMENTAL = 2
+# Up to this size it is rewritten for that at a start: some tenths of a second.
+REWRITTEN_BYTES_MAX = 32 << 20
 # The bound is looked at so many times before it is reached.
 SEARCH_LOOKS = 100
 
@@ -50,6 +54,8 @@ def connect(path: Path | str) -> sqlite3.Connection:
     connection = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.row_factory = sqlite3.Row
     for pragma in (
+        # Of a new database only: what rows leave behind can be given back to the disk, some pages at a time.
+        "auto_vacuum = INCREMENTAL",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
@@ -96,6 +102,21 @@ def migrate(connection: sqlite3.Connection, path: Path | str) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;")
 
 
+def let_shrink(connection: sqlite3.Connection) -> bool:
+    """Makes a database of an older version give back pages that it does not need; returns whether it does now.
+
+    That rewrites it once. A large one would hold up a start for that, and stays as it is: see docs/operating.md.
+    """
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
+        return True
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if pages * size > REWRITTEN_BYTES_MAX:
+        return False
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("VACUUM")
+    return True
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One write transaction: all of it, or nothing and the error. A full disk becomes StorageFull."""
@@ -131,6 +152,7 @@ class Database:
         else:
             self._writer = connect(path)
             migrate(self._writer, path)
+            let_shrink(self._writer)
         self.reader = self._writer if inline else connect(path)
         self._searcher = self._writer if inline else connect(path)
         self._search_steps = search_steps

@@ -120,6 +120,8 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     answers_mended: int
     """Answers that were not quite JSON (NaN, bytes that are not UTF-8, half an emoji), and were made valid."""
     first_result_at: Moment | None
+    kept_until: Moment | None
+    """When the operator's retention removes it; null where it has not ended, or is kept for ever."""
     deployment: str | None
     model: str | None
     regions: list[str]

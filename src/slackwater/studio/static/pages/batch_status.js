@@ -142,6 +142,7 @@ export function Facts({ batch, progress, filename }) {
     ["Regions", progress.regions?.length ? progress.regions.join(", ") : "–"],
     ["Endpoint", html`<code>${batch.endpoint}</code>`],
     ["Window", html`${batch.completion_window}, until <${Time} at=${batch.expires_at} />`],
+    ...(progress.kept_until ? [["Kept until", html`<${Time} at=${progress.kept_until} />`]] : []),
     ["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`],
     ...metadata.map(([name, value]) => [name, value]),
   ];

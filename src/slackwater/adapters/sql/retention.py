@@ -1,0 +1,76 @@
+"""The part of the ledger that forgets by age."""
+
+import sqlite3
+
+from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.files import DELETED_KEPT
+from slackwater.adapters.sql.rows import file_record
+from slackwater.core.files.file import File, Purpose
+from slackwater.core.files.retention import Kept
+
+# So much of the ledger is left unused for what comes next: a share, and never less than some pages.
+UNUSED_SHARE, UNUSED_MIN = 0.1, 1000
+
+
+class SqlRetention(SqlPart):
+    """Rules, and what goes by them."""
+
+    async def keep_for(self, resource: str, kept: Kept, *, days: int, now: int) -> int:
+        values = {"resource": resource, "kept": kept.value, "days": days, "now": now}
+
+        def work(db: sqlite3.Connection) -> int:
+            if not days:
+                self._sql.run(db, "keep_for_ever", values)
+                return now
+            self._sql.run(db, "keep_for", values)
+            row = self._sql.one(db, "kept_for", values)
+            assert row is not None, "it was written just now"
+            return int(row["since"])
+
+        return await self._sql.write(work)
+
+    async def forget_batches(self, resource: str, *, ended_before: int, limit: int) -> list[str]:
+        values = {"resource": resource, "before": ended_before, "limit": limit}
+        # Looked at without a write transaction first: most rounds find nothing.
+        if not await self._sql.database.read(lambda db: self._sql.all(db, "batches_to_forget", values | {"limit": 1})):
+            return []
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = self._sql.all(db, "batches_to_forget", values)
+            for row in rows:
+                for statement in ("forget_batch_regions", "forget_batch_text", "forget_batch"):
+                    self._sql.run(db, statement, {"resource": resource, "seq": row["seq"]})
+            return [row["id"] for row in rows]
+
+        return await self._sql.write(work)
+
+    async def forget_files(self, resource: str, purpose: Purpose, *, created_before: int, limit: int) -> list[File]:
+        values = {"resource": resource, "purpose": purpose.value, "before": created_before, "limit": limit}
+        if not await self._sql.database.read(lambda db: self._sql.all(db, "files_to_forget", values | {"limit": 1})):
+            return []
+
+        def work(db: sqlite3.Connection) -> list[File]:
+            rows = self._sql.all(db, "files_to_forget", values)
+            for row in rows:
+                self._sql.run(db, "remember_deleted", {"id": row["id"]})
+                self._sql.one(db, "delete_file", {"id": row["id"]})
+            self._sql.run(db, "forget_deleted", {"kept": DELETED_KEPT})
+            return [file_record(row) for row in rows]
+
+        return await self._sql.write(work)
+
+    async def give_back_pages(self, limit: int) -> int:
+        def unused(db: sqlite3.Connection) -> int:
+            pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+            return int(free - max(UNUSED_MIN, UNUSED_SHARE * pages))
+
+        if await self._sql.database.read(unused) <= 0:
+            return 0
+
+        def work(db: sqlite3.Connection) -> int:
+            before = unused(db)
+            # Each step of the statement gives back one page.
+            db.execute(f"PRAGMA incremental_vacuum({max(0, min(limit, before))})").fetchall()
+            return before - unused(db)
+
+        return await self._sql.write(work)

@@ -1,0 +1,89 @@
+"""What the operator does not keep goes: ended batches, results and inputs, a few at a time, and the ledger gets smaller.
+
+Before: an end, and days. After: nothing. Everything here may be done twice without harm: bytes go after their row.
+"""
+
+from collections.abc import Mapping
+
+from slackwater.core.files.retention import NOTICE_DAYS, PURPOSES, Keeping, Kept, Retention, Rule
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import BlobStore, Clock, RetentionLedger
+from slackwater.telemetry import event, meters
+
+# Rows that one round removes: a transaction of a few milliseconds, which results wait for.
+ROUND = 200
+# Pages that one round gives back to the disk, at 4 KiB each.
+PAGES_ROUND = 500
+# An event for every single batch would be a log of its own: what has gone is told once in so many seconds.
+TELL_SECONDS = 60.0
+
+
+class RetentionJanitor:
+    """Removes what has been kept for long enough."""
+
+    def __init__(
+        self,
+        ledger: RetentionLedger,
+        blobs: BlobStore,
+        clock: Clock,
+        retention: Retention,
+        keeping: Mapping[str, Keeping],
+    ) -> None:
+        """`keeping` has every resource that is served; `retention` is filled with their rules at the start."""
+        self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+        self._retention = retention
+        self._keeping = keeping
+        self._gone: dict[tuple[str, Kept], int] = {}
+        self._tell_at = 0.0
+
+    async def start(self) -> None:
+        """Takes up the rules: one that is new or has changed begins now, and says so."""
+        now = int(self._clock.now())
+        for resource, keeping in self._keeping.items():
+            for kept in Kept:
+                days = keeping.days(kept)
+                since = await self._ledger.keep_for(resource, kept, days=days, now=now)
+                if not days:
+                    continue
+                rule = Rule(kept, days, since)
+                self._retention.set(resource, rule)
+                if since == now:
+                    begins = rule.goes_at(0) - now
+                    event("retention_begins", resource=resource, kept=kept, days=days, seconds_until_first=begins)
+
+    async def step(self) -> Pace:
+        """One round over every rule."""
+        gone = 0
+        for resource, rule in self._retention.rules():
+            before = rule.before(self._clock.now())
+            if before is None:
+                continue
+            count = await self._remove(resource, rule.kept, before)
+            if count:
+                gone += count
+                meters.retention_removed[rule.kept.value] += count
+                self._gone[resource, rule.kept] = self._gone.get((resource, rule.kept), 0) + count
+        self._tell()
+        # Room that rows have left is given back in steps; it is also what later rows are written to.
+        given_back = 0 if gone else await self._ledger.give_back_pages(PAGES_ROUND)
+        return Pace.BUSY if gone or given_back else Pace.IDLE
+
+    async def _remove(self, resource: str, kept: Kept, before: int) -> int:
+        if kept is Kept.BATCHES:
+            return len(await self._ledger.forget_batches(resource, ended_before=before, limit=ROUND))
+        files = await self._ledger.forget_files(resource, PURPOSES[kept], created_before=before, limit=ROUND)
+        for file in files:
+            if not await self._ledger.blob_in_use(file.blob):
+                await self._blobs.delete(file.blob)
+        return len(files)
+
+    def _tell(self) -> None:
+        now = self._clock.monotonic()
+        if not self._gone or now < self._tell_at:
+            return
+        self._tell_at = now + TELL_SECONDS
+        for (resource, kept), count in self._gone.items():
+            event("retention_removed", resource=resource, kept=kept, count=count, notice_days=NOTICE_DAYS)
+        self._gone.clear()

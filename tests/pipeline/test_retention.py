@@ -1,0 +1,208 @@
+"""What an operator keeps for some time only, over a real ledger and real files, with a clock that is set by hand."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.files.file import File, Purpose
+from slackwater.core.files.retention import DAY, NOTICE_DAYS, Keeping, Kept, Retention
+from slackwater.pipeline.ending.retention import ROUND, RetentionJanitor
+from slackwater.pipeline.loops import Pace
+from slackwater.telemetry import meters
+from tests.adapters.ledger_contract import batch, file
+from tests.pipeline.engines import inline
+from tests.pipeline.upload_world import Watch
+
+
+class House:
+    """A ledger, files, a clock, and who keeps house."""
+
+    def __init__(self, folder: Path, keeping: Keeping, *, ledger: str = ":memory:") -> None:
+        self.ledger = SqlLedger.open(ledger, inline=True)
+        self.blobs = DiskBlobs(folder / "blobs", run=inline)
+        self.watch = Watch()
+        self.keeping = keeping
+        self.retention = Retention()
+
+    async def begin(self, keeping: Keeping | None = None) -> RetentionJanitor:
+        """A start, with the rules as they are configured then."""
+        self.keeping = keeping or self.keeping
+        self.retention = Retention()
+        janitor = RetentionJanitor(
+            self.ledger, self.blobs, self.watch, self.retention, {"default": self.keeping, "other": Keeping()}
+        )
+        await janitor.start()
+        return janitor
+
+    async def file(self, name: str, purpose: Purpose) -> File:
+        """A file with bytes, made now."""
+        writer = await self.blobs.create(f"files/{name}")
+        await writer.write(b"x")
+        await writer.publish()
+        made = file(0, id=name, blob=f"files/{name}", purpose=purpose, created_at=int(self.watch.now()))
+        await self.ledger.add_file(made)
+        return made
+
+    async def ended(self, number: int, *, resource: str = "default") -> str:
+        """A batch that ended now."""
+        made = batch(number, resource=resource, created_at=int(self.watch.now()))
+        await self.ledger.add_batch(made)
+        await self.ledger.reject_batch(made.id, errors=(), now=int(self.watch.now()))
+        return made.id
+
+    async def days(self, days: float) -> None:
+        """So many pass."""
+        await self.watch.sleep(days * DAY)
+
+
+async def settled(janitor: RetentionJanitor) -> int:
+    """Steps until there is nothing to do; returns how many did something."""
+    rounds = 0
+    while await janitor.step() is Pace.BUSY:
+        rounds += 1
+    return rounds
+
+
+def told(folder: Path, keeping: Keeping, story: Callable[[House], Awaitable[None]], **more: Any) -> None:
+    """Plays a story in a new house."""
+
+    async def play() -> None:
+        house = House(folder, keeping, **more)
+        await story(house)
+        await house.ledger.close()
+
+    asyncio.run(play())
+
+
+def test_nothing_goes_without_notice(tmp_path: Path) -> None:
+    """A rule that is new, on a directory of years, begins with days in which everybody can see what goes and when."""
+
+    async def story(house: House) -> None:
+        old = await house.ended(0)
+        result = await house.file("out", Purpose.BATCH_OUTPUT)
+        await house.days(3 * 365)
+        janitor = await house.begin()
+        goes_at = int(house.watch.now()) + NOTICE_DAYS * DAY
+        ended_at = (await house.ledger.batch(old)).ended_at  # type: ignore[union-attr]
+        assert house.retention.batch_goes_at("default", ended_at) == goes_at
+        assert house.retention.file_goes_at(result) == goes_at
+        await house.days(NOTICE_DAYS - 0.001)
+        # A restart does not begin the notice anew.
+        janitor = await house.begin()
+        assert await settled(janitor) == 0
+        assert house.retention.file_goes_at(result) == goes_at
+        await house.days(0.002)
+        before = dict(meters.retention_removed)
+        assert await settled(janitor) == 1
+        assert await house.ledger.batch(old) is None
+        assert await house.ledger.file("out") is None
+        assert await house.blobs.names("files/") == []
+        assert {kept: meters.retention_removed[kept] - before[kept] for kept in before} == {
+            "batches": 1,
+            "results": 1,
+            "inputs": 0,
+        }
+
+    told(tmp_path, Keeping(batches=30, results=30), story)
+
+
+def test_a_rule_that_changes_gives_notice_again(tmp_path: Path) -> None:
+    """Shorter, it does not remove overnight what was to stay; turned off, nothing goes."""
+
+    async def story(house: House) -> None:
+        await house.begin()
+        kept = await house.ended(0)
+        await house.days(10)
+        janitor = await house.begin(Keeping(batches=2))
+        assert await settled(janitor) == 0
+        janitor = await house.begin(Keeping())
+        await house.days(1000)
+        assert await settled(janitor) == 0
+        janitor = await house.begin(Keeping(batches=2))
+        await house.days(NOTICE_DAYS - 1)
+        assert await settled(janitor) == 0
+        assert await house.ledger.batch(kept) is not None
+        await house.days(2)
+        assert await settled(janitor) == 1
+
+    told(tmp_path, Keeping(batches=365), story)
+
+
+def test_each_thing_has_its_own_time(tmp_path: Path) -> None:
+    """Batches, results and inputs; what is neither, and what belongs to a resource that keeps everything, stays."""
+
+    async def story(house: House) -> None:
+        janitor = await house.begin()
+        await house.days(NOTICE_DAYS + 1)
+        ids = [await house.ended(0), await house.ended(1, resource="other")]
+        for name, purpose in (
+            ("in", Purpose.BATCH),
+            ("out", Purpose.BATCH_OUTPUT),
+            ("other", next(each for each in Purpose if each not in (Purpose.BATCH, Purpose.BATCH_OUTPUT))),
+        ):
+            await house.file(name, purpose)
+        gone = []
+        for _ in range(6):
+            await house.days(1)
+            await settled(janitor)
+            gone.append(
+                [name for name in ("in", "out", "other") if await house.ledger.file(name) is None]
+                + [number for number, each in enumerate(ids) if await house.ledger.batch(each) is None]
+            )
+        assert gone == [[], [], ["in"], ["in", "out"], ["in", "out", 0], ["in", "out", 0]]
+
+    told(tmp_path, Keeping(batches=4, results=3, inputs=2), story)
+
+
+def test_what_a_batch_reads_stays(tmp_path: Path) -> None:
+    """An input goes once no batch that has not ended needs it."""
+
+    async def story(house: House) -> None:
+        janitor = await house.begin()
+        await house.file("in", Purpose.BATCH)
+        made = batch(0, input_blob="files/in", created_at=int(house.watch.now()))
+        await house.ledger.add_batch(made)
+        await house.days(100)
+        assert await settled(janitor) == 0
+        await house.ledger.reject_batch(made.id, errors=(), now=int(house.watch.now()))
+        assert await settled(janitor) == 1
+        assert await house.blobs.names("files/") == []
+
+    told(tmp_path, Keeping(inputs=1), story)
+
+
+def test_many_go_in_small_rounds_and_the_ledger_shrinks(tmp_path: Path) -> None:
+    """Results that wait for the writer wait for one round. What rows leave behind is given back to the disk."""
+
+    async def story(house: House) -> None:
+        janitor = await house.begin()
+        for number in range(ROUND * 3):
+            await house.ended(number)
+        await house.days(NOTICE_DAYS + 1)
+        db = house.ledger.sql.database
+        # Enough that there is something to give back.
+        await db.write(lambda each: each.execute("CREATE TABLE ballast (bytes BLOB)"))
+        await db.write(lambda each: each.executemany("INSERT INTO ballast VALUES (zeroblob(4000))", [()] * 4000))
+        await db.write(lambda each: each.execute("DELETE FROM ballast"))
+        pages = await db.read(lambda each: each.execute("PRAGMA page_count").fetchone()[0])
+        assert await settled(janitor) > 3
+        left = await db.read(lambda each: each.execute("PRAGMA page_count").fetchone()[0])
+        assert left < pages / 2
+
+    told(tmp_path, Keeping(batches=1), story, ledger=str(tmp_path / "ledger.db"))
+
+
+@pytest.mark.parametrize("kept", Kept)
+def test_rules_belong_to_their_resource(tmp_path: Path, kept: Kept) -> None:
+    """Another resource has its own, or none."""
+
+    async def story(house: House) -> None:
+        await house.begin()
+        assert [(resource, rule.kept) for resource, rule in house.retention.rules()] == [("default", kept)]
+
+    told(tmp_path, Keeping(**{kept.value: 5}), story)
