@@ -67,7 +67,7 @@ function subject(waiting, deployment) {
 
 /** What that does; where it is the job itself, the engine answers others meanwhile. @param {any} waiting @param {boolean} [brief] */
 function holds({ what, health, reason }, brief = false) {
-  const status = /^status (\d{3})/.exec(reason ?? "")?.[1];
+  const status = /^status ([3-5]\d\d)/.exec(reason ?? "")?.[1];
   if (what === "disk") return /room/.test(reason ?? "") ? "has no room for answers" : "does not give all of the input";
   if (what === "engine" && health === "busy") return brief ? "is taken by others" : "is taken by others, and answers nobody";
   if (what !== "batch" || health === "paused") return does(health, reason, brief);
