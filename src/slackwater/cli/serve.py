@@ -26,6 +26,7 @@ from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
 from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
+from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import ConfigError, DataDirectoryError
@@ -201,10 +202,7 @@ async def _serve(
         _greet(config, directory, listener, demo=demo, keyed={key.resource for key in keys.all()})
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait((http.serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if service.in_flight:
-            click.echo(
-                f"stopping: waiting for {service.in_flight} requests in flight; signal again to leave at once", err=True
-            )
+        click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
         await service.stop()
         await http.end()
         await offload.close()
