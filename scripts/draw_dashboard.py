@@ -242,6 +242,12 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 [(f"slackwater_data_free_bytes{{{ON}}}", "{{instance}}")],
             ),
             (
+                "Gone because they are kept for some time only",
+                "short",
+                "Batches, results and inputs a second.",
+                [(rate("slackwater_retention_removed_total", "kept"), "{{kept}}")],
+            ),
+            (
                 "Memory held by requests and answers",
                 "bytes",
                 "Requests that are out, open shards, answers on their way in, results not durable yet; and the budget for them.",

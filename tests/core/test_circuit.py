@@ -130,6 +130,19 @@ def test_a_success_of_its_own_in_between_makes_it_the_door_s() -> None:
         )
 
 
+def test_who_was_told_to_wait_lets_others_go_first() -> None:
+    """From the end of its wait until somebody has come through, for as long as it waited, and a quarter of a minute at most."""
+    circuit, silent = Circuit(), door(0.0)
+    assert not circuit.yields(silent, 5.0)
+    circuit.asked_to_wait(silent, until=11.0, begun=0.9, now=1.0)
+    assert [circuit.yields(silent, now) for now in (10.9, 11.0, 20.9, 21.0)] == [False, True, True, False]
+    assert not circuit.yields(door(0.0, 11.5), 12.0)
+    circuit.try_now()
+    assert not circuit.yields(silent, 11.0)
+    circuit.asked_to_wait(silent, until=901.0, begun=0.9, now=1.0)
+    assert [circuit.yields(silent, now) for now in (915.9, 916.0)] == [True, False]
+
+
 def test_calls_that_were_out_together_are_told_once() -> None:
     """Sixty-four calls of one batch come back with the same wait: that is one wait, not sixty-four."""
     circuit, way = Circuit(), door(0.0, 1.0, 2.0)

@@ -163,6 +163,15 @@ def test_anything_says_something(status: int, body: bytes, wait: float | None, d
     assert 0 < len(said.reason) <= REASON_LENGTH_MAX
 
 
+def test_an_error_inside_says_how_it_came() -> None:
+    """In the log of the engine it was a success; what it counts as is for us."""
+    body = b'{"error":{"code":"server_error","message":"out of memory"}}'
+    evidence = evidence_of(500, body, retry_after=None, came=200)
+    assert evidence.reason == "status 200 with an error inside (server_error: out of memory)"
+    assert (evidence.kind, evidence.status) == (Kind.TROUBLE, 500)
+    assert evidence_of(401, b"{}", retry_after=None, came=200).reason == "status 200 with an error inside"
+
+
 def test_a_long_error_has_a_short_reason() -> None:
     """Operators read it on one line."""
     assert len(evidence_of_error(BackendTimeout("x" * 10_000)).reason) == REASON_LENGTH_MAX

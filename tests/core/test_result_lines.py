@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.sending.lines import LineWriter
+from slackwater.core.sending.lines import TAIL, LineWriter, tail_of
 from slackwater.core.watching.result_lines import ANSWER_LENGTH_MAX, answer_text, read_custom_id, read_result_line
 
 WRITER = LineWriter("0" * 24)
@@ -64,6 +64,16 @@ def test_a_failed_line(body: Any, code: str, message: str | None) -> None:
     """Code and message, in the spellings of the engines that there are."""
     read = read_result_line(line(body, 400), failed=True)
     assert (read.status_code, read.code, read.message, read.answer) == (400, code, message, None)
+
+
+def test_a_line_whose_answer_had_an_error_inside() -> None:
+    """What came is said before what it says, and what it counts as is its status."""
+    for body, code, rest in (({"error": {"type": "oom", "message": "m"}}, "oom", " m"), ({}, "error_inside", "")):
+        text = WRITER.answered(0, "a", status=500, body=json.dumps(body).encode(), tail=tail_of(200, 500))
+        read = read_result_line(text, failed=True)
+        said = f"The backend answered 200 with an error inside, which counts as 500.{rest}"
+        assert (read.status_code, read.code, read.message) == (500, code, said)
+    assert tail_of(None, 500) == TAIL
 
 
 def test_a_line_that_never_ran() -> None:

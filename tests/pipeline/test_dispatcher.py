@@ -225,6 +225,23 @@ def test_server_errors_are_tried_again_and_then_written() -> None:
     assert "oops" in json.dumps(line(result)["response"])
 
 
+@pytest.mark.parametrize(("code", "size"), [(500, 0), (500, 100_000), (400, 0)])
+def test_an_error_inside_is_said_to_have_come_with_200(code: int, size: int) -> None:
+    """In the reasons for people and in the line, whichever call was the last one."""
+    answer = Reply(200, b'{"error":{"code":%d,"message":"oom%b"}}' % (code, b"." * size))
+    outcome, _ = sent_until_it_ends(answer)
+    written = line(outcome)
+    assert written["response"]["status_code"] == code
+    assert written["error"] == {
+        "code": "error_inside",
+        "message": f"The backend answered 200 with an error inside, which counts as {code}.",
+    }
+    if code == 500 and not size:
+        _, dispatcher, _ = attempted(answer)
+        assert dispatcher.last_error is not None
+        assert dispatcher.last_error[0].startswith("status 200 with an error inside (500: oom")
+
+
 def test_the_last_answer_of_a_line_is_kept_whole_up_to_a_size() -> None:
     """Beyond it the beginning is kept: lines that wait lie in memory."""
     small, large = b'{"error":"%b"}' % (b"x" * 10_000), b'{"error":"%b"}' % (b"x" * KEPT_REPLY_BYTES)

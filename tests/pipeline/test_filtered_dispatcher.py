@@ -233,7 +233,7 @@ def test_half_a_completion_does_not_come_with_an_error() -> None:
         assert line(outcome)["response"]["body"]["error"]["message"] == "m"
         half = error + b',"choices":[{"message":{"content":"half a bluefin"}}]}'
         outcome = await House(loop, Model(Reply(200, half))).attempt(chat("hello"))
-        assert line(outcome)["response"]["status_code"] == 400
+        assert (line(outcome)["response"]["status_code"], line(outcome)["error"]["code"]) == (400, "error_inside")
         assert b"half a bluefin" not in outcome.text
 
     played(story)

@@ -138,7 +138,9 @@ def test_a_large_answer_with_an_error_inside_is_that_refusal() -> None:
     own, door = asyncio.run(attempted(Reply(200, (error % 400).encode(), held=held(budget, 1))))
     assert isinstance(own, Result)
     assert own.outcome is Outcome.FAILED
-    response = json.loads(b"".join(own.parts))["response"]
+    written = json.loads(b"".join(own.parts))
+    response, said = written["response"], written["error"]
+    assert said["code"] == "error_inside"
     assert (response["status_code"], response["body"]) == (400, json.loads(error % 400))
     assert door.open
     del own

@@ -309,6 +309,29 @@ def test_a_pause_that_is_one_batch_s_own(tmp_path: Path) -> None:
     served(tmp_path, story)
 
 
+class QuickToRefuse(ScriptedEngine):
+    """Tells some lines to wait at once, and takes its time to answer others."""
+
+    async def answer(self, call: Call) -> Answer:
+        await asyncio.sleep(0.01 if call.text.startswith(BAD) else self.seconds)
+        return self.script(call.text, self)
+
+
+def test_a_pause_that_is_one_batch_s_own_costs_others_one_wait(tmp_path: Path) -> None:
+    """Also where it is told to wait long before others are answered: it lets them go first, and is known the second time."""
+
+    async def story(service: Service) -> None:
+        engine = QuickToRefuse(service.loop, bad_lines_get(refusal(429, 20.0)), seconds=2.0)  # type: ignore[arg-type]
+        alone = await service.batch(texts(20, BAD))
+        healthy = await service.batch(texts(160))
+        service.serve(engine, slots=8)
+        took = await service.ended(healthy)
+        assert await service.counts(alone) == (0, 0)
+        assert took <= 160 / 8 * 2.0 * 1.1 + 20.0 + 2 * 2.0
+
+    served(tmp_path, story)
+
+
 def test_many_lines_that_are_all_told_to_wait(tmp_path: Path) -> None:
     """Their bodies do not lie in memory meanwhile, and no call is made inside a wait."""
 

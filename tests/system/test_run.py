@@ -162,6 +162,41 @@ def test_ctrl_c_and_continue(tmp_path: Path) -> None:
     assert len(lines_of(tmp_path / "out.jsonl")) == 2_000
 
 
+def test_a_silent_endpoint_does_not_hold_up_a_second_ctrl_c(tmp_path: Path) -> None:
+    """The first one says at once what is waited for, for how long, and how to end that; the second one does. Nothing is lost."""
+    (tmp_path / "in.jsonl").write_bytes(input_lines("run", 3))
+    with CountingBackend(latency=3600) as backend:
+        command = [
+            sys.executable,
+            "-m",
+            "slackwater",
+            "run",
+            "in.jsonl",
+            "-q",
+            "-o",
+            "out.jsonl",
+            "--backend",
+            backend.url,
+        ]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as first:
+            assert first.stderr is not None
+            while backend.in_flight < 3:
+                assert first.poll() is None
+                signal.sigtimedwait([], 0.01)
+            first.send_signal(signal.SIGTERM)
+            told = next(line for line in first.stderr if line.startswith("stopping"))
+            assert told == (
+                "stopping: 3 calls are out, waiting for their answers for up to 20 s; press Ctrl-C (or signal) again to stop "
+                "now; what is out then is sent again next time\n"
+            )
+            first.send_signal(signal.SIGTERM)
+            assert "run the same command to continue" in first.stderr.read()
+            assert first.wait(10) == 130
+    with CountingBackend(latency=0) as backend:
+        assert slackwater_run(tmp_path, backend.url).returncode == 0
+    assert len(lines_of(tmp_path / "out.jsonl")) == 3
+
+
 def test_a_changed_input_is_not_continued(tmp_path: Path) -> None:
     """An interrupted run over an input that has changed meanwhile is refused, with the way out."""
     (tmp_path / "in.jsonl").write_bytes(input_lines("run", 2_000))

@@ -146,7 +146,9 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
             time.sleep(0.01)
         log = tmp_path / "server.log"
         server.process.send_signal(signal.SIGTERM)
-        while "waiting for" not in log.read_text():
+        while (
+            "stopping: 4 calls are out, waiting for their answers for up to 20 s; press Ctrl-C" not in log.read_text()
+        ):
             time.sleep(0.01)
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)

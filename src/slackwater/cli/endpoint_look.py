@@ -41,7 +41,7 @@ async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, 
     if reply is None:
         return f"the endpoint gives no answer to GET {backend.url}/models"
     if reply.status in (401, 403):
-        return refused_key(reply.status, key_env)
+        return refused_key(f"answers {reply.status}", key_env)
     if 300 <= reply.status < 400:
         where = f" to {safe(reply.location)}" if reply.location else ""
         return f"the endpoint sends GET {backend.url}/models elsewhere{where}; give --backend the URL where it leads"
@@ -53,11 +53,11 @@ async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, 
     return f"the endpoint does not list the model '{safe(model)[:NAME_LENGTH_MAX]}'; it lists {_some(names)}"
 
 
-def refused_key(status: int, key_env: str | None) -> str:
-    """What to correct where an endpoint wants another key, or one at all."""
+def refused_key(does: str, key_env: str | None) -> str:
+    """What to correct where an endpoint wants another key, or one at all. `does` is what it does, as `answers 401`."""
     if key_env is None:
-        return f"the endpoint answers {status}: it wants a key; name the variable that holds it with --api-key-env NAME"
-    return f"the endpoint answers {status} to the key in {key_env}; put the right one there, or name another variable"
+        return f"the endpoint {does}: it wants a key; name the variable that holds it with --api-key-env NAME"
+    return f"the endpoint {does} to the key in {key_env}; put the right one there, or name another variable"
 
 
 async def _elsewhere(backend: BackendConfig, key: str | None) -> str | None:

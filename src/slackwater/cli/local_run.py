@@ -116,13 +116,13 @@ async def run(
     *,
     show: Callable[[Progress], None],
     resumed: Callable[[Batch], None],
-    stopping: Callable[[], None] = lambda: None,
+    stopping: Callable[[int], None] = lambda calls: None,
 ) -> End:
     """Runs or continues the job until it has ended, or until there is a reason to stop.
 
     Cancelling the task is how a run is interrupted: calls in flight get their grace time, the state stays for the next
-    run. `resumed` is called with the batch as an earlier run left it, `stopping` where calls in flight are waited for before
-    a run stops by itself. Raises InputChanged, OtherFiles, DataDirectoryError.
+    run. `resumed` is called with the batch as an earlier run left it, `stopping` with the number of calls in flight where
+    these are waited for. Raises InputChanged, OtherFiles, DataDirectoryError.
     """
     follower = None if job.follow is None else Follower(BATCH_ID, job.follow)
     guard = _guard_of(job)
@@ -143,11 +143,11 @@ async def run(
                 await service.start()
                 try:
                     stop = await _watch(service, job, show)
-                    if stop is not None and service.in_flight:
-                        stopping()
                 except asyncio.CancelledError:
                     interrupted = True
                 finally:
+                    if service.in_flight:
+                        stopping(service.in_flight)
                     await service.stop()
                 batch = await service.ledger.batch(BATCH_ID) or batch
         results = ResultReader(service.ledger, service.blobs)

@@ -19,6 +19,7 @@ from slackwater.cli.patience import Patience
 from slackwater.cli.progress import progress_bar
 from slackwater.cli.results import errors_beside
 from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, UNANSWERED, USAGE, conclude
+from slackwater.cli.stopping import stopping_line
 from slackwater.config import CONCURRENCY, BackendConfig
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch
@@ -217,10 +218,15 @@ async def _main(job: Job, key_env: str | None, *, quiet: bool) -> tuple[str, End
     working = asyncio.current_task()
     assert working is not None, "commands run as a task"
 
+    stopped = False
+
     def on_signal() -> None:
-        if working.cancelling():
+        if stopped or working.cancelling():
+            if sys.stderr.isatty():
+                # The bar has hidden the cursor, and has no time to bring it back.
+                click.echo("\x1b[?25h", err=True)
+            note("stopped at once; run the same command to continue")
             os._exit(INTERRUPTED)
-        note("\nstopping: waiting for the requests in flight (again: leave at once)")
         working.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -231,9 +237,15 @@ async def _main(job: Job, key_env: str | None, *, quiet: bool) -> tuple[str, End
         if not quiet:
             note(f"continuing an interrupted run: {done:,} of {batch.counts.total:,} are done")
 
-    def stopping() -> None:
-        if not quiet:
-            note("stopping: waiting for the requests in flight (Ctrl-C: leave at once)")
+    def stopping(calls: int) -> None:
+        nonlocal stopped
+        stopped = True
+        # Said also where nothing but errors is to be shown: somebody waits.
+        again = working.cancelling() > 0
+        if sys.stderr.isatty():
+            # Below the bar, and what the terminal writes for a Ctrl-C.
+            click.echo(err=True)
+        note(stopping_line(calls, grace_seconds=job.grace_seconds, again=again))
 
     with progress_bar(job.input.name, quiet=quiet) as show:
         return seen, await run(job, show=show, resumed=resumed, stopping=stopping)

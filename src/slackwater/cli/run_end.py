@@ -89,7 +89,8 @@ def _correction(evidence: Evidence, key_env: str | None) -> str:
     if evidence.kind is Kind.BLOCKED:
         return "the account behind the key may not go on: look at its quota and its bill"
     if evidence.status in (401, 403):
-        return refused_key(evidence.status, key_env)
+        inside = evidence.reason.startswith("status 2")
+        return refused_key(f"{'says' if inside else 'answers'} {evidence.status}", key_env)
     return "is the URL right, up to what stands before /chat/completions, and is there such a model?"
 
 

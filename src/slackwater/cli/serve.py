@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,9 @@ from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
 from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
+from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
+from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import ConfigError, DataDirectoryError
 from slackwater.core.masking import masked
 from slackwater.pipeline.accounts.keys import Keys
@@ -198,13 +200,10 @@ async def _serve(
         if metrics is not None and service.monitor is not None:
             metrics_door, _ = await stack.enter_async_context(_answering(metrics))
             metrics_door.open(_metrics_app(config, service.monitor, entrance))
-        _greet(config, directory, listener, demo=demo, locked=_is_locked(config, any_key=keys.any))
+        _greet(config, directory, listener, demo=demo, keyed={key.resource for key in keys.all()})
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait((http.serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if service.in_flight:
-            click.echo(
-                f"stopping: waiting for {service.in_flight} requests in flight; signal again to leave at once", err=True
-            )
+        click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
         await service.stop()
         await http.end()
         await offload.close()
@@ -258,7 +257,26 @@ def _refuse_strangers(config: Config, *, any_key: bool) -> None:
         )
 
 
-def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool, locked: bool) -> None:
+def access_line(config: Config, keyed: Collection[str]) -> str:
+    """Who may call, in one line. `keyed` are the resources that have keys of their own in the ledger.
+
+    A key of any resource locks the door of all: whoever needs no key might act in the resources of those who have some.
+    """
+    if not _is_locked(config, any_key=bool(keyed)):
+        return "no API key is configured: loopback only, any key is accepted"
+    resources = {DEFAULT, *(resource.name for resource in config.resources)}
+    good, lost = sorted(resources & set(keyed)), sorted(set(keyed) - resources)
+    ways = ["one of api_key_envs"] * bool(config.api_keys) + ["a token"] * bool(config.oidc.issuers)
+    ways += [f"a key of {', '.join(good)}"] * bool(good)
+    line = f"every call needs {' or '.join(ways) or 'a key, and there is none that is good here'}"
+    if lost:
+        line += f"; there are keys of {', '.join(lost)}, which [[resources]] does not name"
+    if not config.api_keys and not config.oidc.issuers and (none := sorted(resources - set(keyed))):
+        line += f"; nobody can call {', '.join(none)}: 'slackwater keys create --resource {none[0]}' makes keys"
+    return line
+
+
+def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool, keyed: Collection[str]) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}")
@@ -267,10 +285,8 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
         places = ", ".join(url or "the built-in backend (echo, no model)" for url in urls)
         click.echo(f"  deployment {deployment.name}: {places}")
     if demo:
-        access = "its keys are needed" if locked else "loopback only, any key is accepted"
-        click.echo(f"  no --config: {access}, one deployment on the built-in backend")
-    elif not locked:
-        click.echo("  no API key is configured: loopback only, any key is accepted")
+        click.echo("  no --config: one deployment on the built-in backend")
+    click.echo(f"  {access_line(config, keyed)}")
     if config.studio.enabled:
         click.echo(f"  Studio, to be opened in a browser: {url}/studio")
     click.echo(f"  Azure clients: azure_endpoint={url}   OpenAI clients: base_url={url}/v1", nl=True)

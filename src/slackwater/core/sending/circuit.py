@@ -15,6 +15,8 @@ SHARE = 0.05
 SHARE_ALONE = 0.25
 # What it may save up while it does not use its share, in seconds of the share.
 SAVED_SECONDS = 2.0
+# Who was told to wait lets others go first for so long at most when that is over, in seconds, and not for longer than it waited.
+YIELDS_SECONDS = 15.0
 # A slowed batch begins no new line while so many of its lines wait.
 WAITING_MAX = 256
 
@@ -103,6 +105,17 @@ class Circuit:
         If it filled all slots again, nobody else's success could ever show whose wait that is.
         """
         return self._asked_at >= 0.0
+
+    def yields(self, door: Door, now: float) -> bool:
+        """Whether it was told to wait, and nobody has come through since that was over: others go first then.
+
+        If they are answered and it is told to wait again, the wait is its own, and theirs was the only one. Went all of them at
+        once, it might be told so before they are answered, and the door would have to be left alone a second time.
+        """
+        over = self._asked_until
+        if self._asked_at < 0.0 or door.pulse.since(over):
+            return False
+        return over <= now < over + min(YIELDS_SECONDS, over - self._asked_at)
 
     def try_now(self) -> None:
         """It was told to wait, and is to be looked at at once. That it is slowed stays."""

@@ -82,25 +82,32 @@ _error = msgspec.json.Decoder(_Error)
 
 
 def evidence_of(
-    status: int, body: bytes, *, retry_after: float | None, dropped: bool = False, asked: bytes = b""
+    status: int,
+    body: bytes,
+    *,
+    retry_after: float | None,
+    dropped: bool = False,
+    asked: bytes = b"",
+    came: int | None = None,
 ) -> Evidence:
     """What an HTTP answer says that is not a success. `dropped`: a router in front of the engine let it fall.
 
+    `came`: it came with this status and an error inside, which counts as `status`.
     `asked` is the body of the request: no part of it is in the reason, as far as that can be told.
     """
     if status in (402, 429) or (status == 503 and (retry_after is not None or dropped)) or status == 529:
         said = words_of(body)
         if status == 402 or BLOCKED_CODES.search(said.codes) or (retry_after or 0.0) >= BLOCKED_SECONDS:
-            return Evidence(Kind.BLOCKED, _reason(status, said, asked), retry_after, status)
+            return Evidence(Kind.BLOCKED, _reason(status, said, asked, came), retry_after, status)
         # "Come at once", or at a moment that is past, is no wait: who said so is as busy as before.
-        return Evidence(Kind.BUSY, _reason(status, said, asked), retry_after or None, status)
+        return Evidence(Kind.BUSY, _reason(status, said, asked, came), retry_after or None, status)
     if status in REFUSALS or 300 <= status < 400:
-        return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked), None, status)
+        return Evidence(Kind.REFUSED, _reason(status, words_of(body), asked, came), None, status)
     if status in TRIED_AGAIN or status >= 500:
-        return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked), retry_after, status)
+        return Evidence(Kind.TROUBLE, _reason(status, words_of(body), asked, came), retry_after, status)
     if status == 400 and MISSING_CODES.search((said := words_of(body)).codes):
         # Routers say so of a name that they do not know, where engines say 404.
-        return Evidence(Kind.REFUSED, _reason(status, said, asked), None, status)
+        return Evidence(Kind.REFUSED, _reason(status, said, asked, came), None, status)
     return Evidence(Kind.OWN, f"status {status}")
 
 
@@ -132,10 +139,13 @@ def words_of(body: bytes) -> Words:
     return Words("", error or found.message or "")
 
 
-def _reason(status: int, said: Words, asked: bytes) -> str:
-    text = plain(f"{said.codes.strip()}: {said.message}".strip(": "), length_max=REASON_LENGTH_MAX - 20)
+def _reason(status: int, said: Words, asked: bytes, came: int | None) -> str:
+    text = plain(
+        f"{said.codes.strip()}: {said.message}".strip(": "), length_max=REASON_LENGTH_MAX - (20 if came is None else 40)
+    )
     # A model's name is in the request, too, and operators want to read it.
     if asked and repeats(text, asked) and repeats(text, asked, names=(model_of(asked) or "",)):
         codes = plain(said.codes.strip(), length_max=100)
         text = REPEATED if not codes or repeats(codes, asked) else f"{codes}: {REPEATED}"
-    return f"status {status}{f' ({text})' if text else ''}"[:REASON_LENGTH_MAX]
+    what = f"status {status}" if came is None else f"status {came} with an error inside"
+    return f"{what}{f' ({text})' if text else ''}"[:REASON_LENGTH_MAX]

@@ -17,6 +17,8 @@ TOKENS_MAX = 2**40
 # What is rewritten at a time in a large text.
 PIECE_BYTES = 1 << 20
 TAIL = b'},"error":null}\n'
+# The code of a line whose answer came with a good status and an error inside.
+ERROR_INSIDE = "error_inside"
 SPACE = b" \t\n\r\x0b\x0c"
 LINE_NUMBER = re.compile(rb"[0-9a-f]{8}")
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
@@ -149,6 +151,14 @@ def wrapped_error(body: bytes, status: int) -> bytes:
     return _encode({"error": {"message": text, "type": "upstream_error", "param": None, "code": str(status)}})
 
 
+def tail_of(came: int | None, status: int) -> bytes:
+    """The end of a line with a response. `came`: an error was inside an answer with this status, and counts as `status`."""
+    if came is None:
+        return TAIL
+    message = f"The backend answered {came} with an error inside, which counts as {status}."
+    return b'},"error":%b}\n' % _encode({"code": ERROR_INSIDE, "message": message})
+
+
 class LineWriter:
     """Writes the lines of one shard. Ids are made of the batch, the shard and the line, so a repeated request keeps its id."""
 
@@ -160,24 +170,26 @@ class LineWriter:
         self._head = b'{"id":"batch_req_' + d[:24].encode() + b'%08x","custom_id":%b,"response":'
         self._request = f"{d[:8]}-{d[8:12]}-4{d[12:15]}-8{d[15:18]}-{d[18:22]}".encode() + b"%08x"
 
-    def answered(self, line: int, custom_id: str, *, status: int, body: bytes) -> bytes:
-        """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks."""
+    def answered(self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL) -> bytes:
+        """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks, `tail` of `tail_of`."""
         return b"".join(
             (
                 self._head % (line, _encode(custom_id)),
                 b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
                 body,
-                TAIL,
+                tail,
             )
         )
 
-    def answered_parts(self, line: int, custom_id: str, *, status: int, body: bytes) -> tuple[bytes, ...]:
+    def answered_parts(
+        self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL
+    ) -> tuple[bytes, ...]:
         """The same in pieces, one of which is the body itself: a large one is not copied."""
         return (
             self._head % (line, _encode(custom_id)),
             b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
             body,
-            TAIL,
+            tail,
         )
 
     def place_of(self, text: bytes) -> int | None:

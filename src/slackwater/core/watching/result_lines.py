@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from slackwater.core.sending.lines import ERROR_INSIDE
+
 ANSWER_LENGTH_MAX = 300
 MESSAGE_LENGTH_MAX = 500
 CODE_LENGTH_MAX = 100
@@ -104,6 +106,10 @@ def read_result_line(line: bytes, *, failed: bool) -> ResultLine:
     if failed:
         if response is not None:
             code, message = _complaint(response.body, response.status_code)
+            if error is not None and error.code == ERROR_INSIDE:
+                # What it counts as, is for programs; people look for it where it came from.
+                code = ERROR_INSIDE if code == f"status_{response.status_code}" else code
+                message = f"{error.message or ''} {message or ''}".strip()
         elif error is not None:
             code, message = error.code, error.message
         code = code or "unknown"

@@ -134,7 +134,8 @@ class FilteredDispatcher(Dispatcher):
         if self._filter.policy.completions and holds_completions(body):
             message = f"The backend answered {reply.status} with an error inside, and with a completion that broke off."
             body = lines.error_body(message.encode(), inside.status)
-        return Reply(inside.status, body, inside.retry_after if reply.retry_after is None else reply.retry_after)
+        wait = inside.retry_after if reply.retry_after is None else reply.retry_after
+        return Reply(inside.status, body, wait, came=reply.status)
 
     def _withheld(self, request: Request, body: bytes, writer: lines.LineWriter) -> Result:
         """The line of a request that is not sent: 400, as the endpoint itself would have answered (spec 8.3)."""

@@ -178,7 +178,10 @@ class Dispatcher:
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
                 return Evidence(Kind.TROUBLE, f"status {reply.status}: {answer.why}", None, reply.status), True
-            return evidence_of(answer.status, answer.body, retry_after=answer.retry_after), True
+            return (
+                evidence_of(answer.status, answer.body, retry_after=answer.retry_after, came=reply.status),
+                True,
+            )
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped), True
 
     def _body_of(self, request: Request) -> bytes:
@@ -246,7 +249,7 @@ class Dispatcher:
     ) -> Result | Setback:
         if isinstance(answer, ErrorInside):
             wait = answer.retry_after if reply.retry_after is None else reply.retry_after
-            inside = Reply(answer.status, answer.body, wait, held=reply.held)
+            inside = Reply(answer.status, answer.body, wait, held=reply.held, came=reply.status)
             return self._refusal(item, request, inside, begun, answer.body)
         assert isinstance(answer, Unreadable), "an answer is one of three"
         return self._unusable(item, reply, answer.why, begun)
@@ -264,7 +267,12 @@ class Dispatcher:
     ) -> Result | Setback:
         """`body` is what is written if this is the end, one JSON object on one line; by default it is made of the reply."""
         evidence = evidence_of(
-            reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped, asked=request.body
+            reply.status,
+            reply.body,
+            retry_after=reply.retry_after,
+            dropped=reply.dropped,
+            asked=request.body,
+            came=reply.came,
         )
         kind = evidence.kind
         meter = self.meter
@@ -272,12 +280,15 @@ class Dispatcher:
             self._heard(item, evidence, begun)
             meter.outcomes["refused"] += 1
             body = refusal_body(reply) if body is None else body
+            tail = lines.tail_of(reply.came, reply.status)
             if len(body) > LARGE_BYTES:
                 parts = item.lease.writer.answered_parts(
-                    request.line, request.custom_id, status=reply.status, body=body
+                    request.line, request.custom_id, status=reply.status, body=body, tail=tail
                 )
                 return Result(request.line, Outcome.FAILED, b"", region=self.region, parts=parts, held=reply.held)
-            text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=body)
+            text = item.lease.writer.answered(
+                request.line, request.custom_id, status=reply.status, body=body, tail=tail
+            )
             return Result(request.line, Outcome.FAILED, text, region=self.region)
         if kind is Kind.BUSY:
             counters["backend_busy"] += 1
@@ -326,5 +337,9 @@ def _kept(reply: Reply) -> Reply:
     if len(reply.body) <= KEPT_REPLY_BYTES:
         return reply
     return Reply(
-        reply.status, lines.error_body(reply.body[:2000], reply.status), reply.retry_after, location=reply.location
+        reply.status,
+        lines.error_body(reply.body[:2000], reply.status),
+        reply.retry_after,
+        location=reply.location,
+        came=reply.came,
     )

@@ -2,6 +2,7 @@
 
 from slackwater.core.sending.answers import refusal_body
 from slackwater.core.sending.judgement import Verdict
+from slackwater.core.sending.lines import tail_of
 from slackwater.core.sending.request import Outcome, Result
 from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.telemetry import meters
@@ -42,7 +43,8 @@ def last_words(item: Item) -> Result:
     writer = item.lease.writer
     if (reply := setback.reply) is not None:
         body = refusal_body(reply)
-        text = writer.answered(item.line, item.custom_id, status=reply.status, body=body)
+        tail = tail_of(reply.came, reply.status)
+        text = writer.answered(item.line, item.custom_id, status=reply.status, body=body, tail=tail)
         return Result(item.line, Outcome.FAILED, text, region=setback.region)
     text = writer.unanswered(item.line, item.custom_id, code=setback.code, message=setback.message)
     return Result(item.line, Outcome.FAILED, text)

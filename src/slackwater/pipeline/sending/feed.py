@@ -226,8 +226,11 @@ class Feed:
 
     def _admits(self, taker: Taker, circuit: Circuit, now: float) -> bool:
         """Whether a line of a batch may be sent now."""
-        if circuit.trying and circuit.in_flight and self.fresh.besides(circuit):
-            return False
+        if circuit.trying and self.fresh.besides(circuit):
+            if circuit.in_flight:
+                return False
+            if circuit.yields(taker.door, now) and self.fresh.besides(circuit, told=False):
+                return False
         return not circuit.holds_back(now) or taker.admits(circuit, now)
 
     def _begins(self, circuit: Circuit) -> bool:

@@ -54,9 +54,11 @@ class FreshLines:
     def __bool__(self) -> bool:
         return bool(self._places)
 
-    def besides(self, circuit: Circuit) -> bool:
-        """Whether another batch has lines that nobody has taken."""
-        return len(self._places) > (circuit in self._places)
+    def besides(self, circuit: Circuit, *, told: bool = True) -> bool:
+        """Whether another batch has lines that nobody has taken; unless `told`, one that was not told to wait."""
+        if told:
+            return len(self._places) > (circuit in self._places)
+        return any(each is not circuit and not each.trying for each in self._places)
 
     @property
     def low(self) -> bool:

@@ -62,12 +62,14 @@ export function kindOf(status) {
  * @param {string} health @param {string|null} reason @param {boolean} [brief] where there is little room
  */
 export function does(health, reason, brief = false) {
-  const status = /^status (\d{3})/.exec(reason ?? "")?.[1];
+  // What came with a good status counts as another one, which is not what it answered.
+  const status = /^status ([3-5]\d\d)/.exec(reason ?? "")?.[1];
   if (health === "paused") return "is paused";
   if (health === "busy") return brief ? "asks for a pause" : "has asked to be left alone";
   if (health === "blocked") return `${brief ? "may not go on" : "may not go on: its account is used up"}${status ? ` (${status})` : ""}`;
   if (health === "refusing") return `${brief ? "refuses calls" : "refuses the service’s calls"}${status ? ` (${status})` : ""}`;
-  if (status?.startsWith("2")) return "gives no usable answer";
+  if (/^status 2\d\d with an error inside/.test(reason ?? "")) return "answers with an error inside";
+  if (/^status 2/.test(reason ?? "")) return "gives no usable answer";
   if (status) return `answers ${status}`;
   if (/^It is not served/.test(reason ?? "")) return "is not served";
   if (/^no connection/.test(reason ?? "")) return "cannot be reached";

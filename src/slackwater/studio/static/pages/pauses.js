@@ -67,12 +67,12 @@ function subject(waiting, deployment) {
 
 /** What that does; where it is the job itself, the engine answers others meanwhile. @param {any} waiting @param {boolean} [brief] */
 function holds({ what, health, reason }, brief = false) {
-  const status = /^status (\d{3})/.exec(reason ?? "")?.[1];
+  const status = /^status ([3-5]\d\d)/.exec(reason ?? "")?.[1];
   if (what === "disk") return /room/.test(reason ?? "") ? "has no room for answers" : "does not give all of the input";
   if (what === "engine" && health === "busy") return brief ? "is taken by others" : "is taken by others, and answers nobody";
   if (what !== "batch" || health === "paused") return does(health, reason, brief);
   const means = /** @type {Record<string, string>} */ ({ busy: "is told to wait", refusing: "is refused", blocked: "is told that the account is used up" })[health] ?? "fails";
-  return `${means}${status && health !== "busy" ? ` (${status})` : ""}${brief ? "" : ", while others are answered"}`;
+  return `${means}${status && health !== "busy" ? ` (${status})` : ""}`;
 }
 
 /** What a job waits for, on one short line of a list. @param {any} waiting as `waiting_on` of the overview has it */
@@ -93,5 +93,5 @@ export function WaitingOn({ waiting, deployment, verb }) {
   const paused = waiting.health === "paused";
   return html`<div class="waiting-on"><div class="waiting-text" title=${waiting.reason ?? ""}>
     <p class="cut"><${Icon} name="warning" /><strong role="status">${subject(waiting, html`<${Named} name=${deployment ?? "its deployment"} />`)} ${holds(waiting)}</strong>${waiting.since !== null && html` since <${Since} at=${waiting.since} />`}${paused ? ", until somebody resumes it" : again && `; ${again}`}.</p>
-    <p class="cut">Nothing is lost meanwhile. ${waiting.who && `By ${waiting.who}. `}${waiting.reason ?? ""}</p></div>${verb}</div>`;
+    <p class="cut">Nothing is lost meanwhile${waiting.what === "batch" && !paused && ", and others are answered"}. ${waiting.who && `By ${waiting.who}. `}${waiting.reason ?? ""}</p></div>${verb}</div>`;
 }
