@@ -56,9 +56,10 @@ test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubec
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt kubernetes-validate
 	$(BIN)/python -m pytest -m deploy tests/operate
 
-test-fuzz: $(VENV)/installed ## Send 20,000 generated requests and 5,000 generated input files to a server (about half an hour)
+test-fuzz: $(VENV)/installed ## Send 20,000 generated requests, 5,000 input files and 1,000,000 broken heads and chunks (under an hour)
 	$(BIN)/python -m tests.fuzz.api --requests 20000
 	$(BIN)/python -m tests.fuzz.input_files --count 5000
+	$(BIN)/python -m tests.fuzz.heads --requests 1000000
 
 test-crash: $(VENV)/installed test-kill-points ## Kill a running server 200 times, and between any two steps (half an hour)
 	$(BIN)/python -m tests.crash.rounds --rounds 200

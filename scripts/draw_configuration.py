@@ -12,6 +12,7 @@ from slackwater import config
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 SECTIONS = (
     config.ServerConfig,
+    config.FrontDoorConfig,
     config.LimitsConfig,
     config.WorkerConfig,
     config.ImportsConfig,

@@ -311,6 +311,21 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 ],
             ),
             (
+                "Connections",
+                "short",
+                "Of the front door, by what they are about.",
+                [(f"sum by (phase) (slackwater_http_connections{{{ON}}})", "{{phase}}")],
+            ),
+            (
+                "Turned away",
+                "short",
+                "Connections per hour that the front door refused or ended by itself, and calls with a wrong key.",
+                [
+                    (f"sum by (reason) (increase(slackwater_http_turned_away_total{{{ON}}}[1h]))", "{{reason}}"),
+                    (f"sum (increase(slackwater_http_keys_refused_total{{{ON}}}[1h]))", "wrong keys"),
+                ],
+            ),
+            (
                 "Stages that go wrong",
                 "short",
                 "Steps per hour that are tried again.",

@@ -34,7 +34,8 @@ def read(body: bytes, *, boundary: str = "mark", cut: int = 1 << 16) -> tuple[Fo
         async def write(data: bytes) -> None:
             pieces.append(data)
 
-        return await read_form(Request({"type": "http", "headers": headers}, receive), file_field="file", write=write)
+        request = Request({"type": "http", "headers": headers}, receive)
+        return await read_form(request, file_field="file", check=lambda more: None, write=write)
 
     return asyncio.run(main()), pieces
 

@@ -8,16 +8,20 @@ import asyncio
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
 
+from slackwater.adapters.work.descriptors import raise_descriptor_limit
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.api.app import build_app
+from slackwater.api.arriving.connection import Connection
 from slackwater.cli.entrance import entrance_to
 from slackwater.config import Config, load
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.wiring import open_service, sender_of
+from slackwater.wiring.front_door import front_door_of
 from tests.crash.moments import Moments, moment_of, watched_blobs, watched_ledger, watched_sender
 
 
@@ -50,8 +54,10 @@ async def serve(config: Config, data: Path, listener: socket.socket, moments: Mo
         keys = Keys(service.ledger, service.clock)
         await keys.load()
         app = build_app(entrance_to(config, service, offload, keys, None))
+        front = front_door_of(config.front_door, raise_descriptor_limit())
+        protocol: Any = front.protocol(Connection)
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", http="httptools", ws="none")
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", http=protocol, ws="none")
         )
         await service.start()
         print(f"watched server on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 
-from slackwater.core.errors import InvalidRequest, PayloadTooLarge
+from slackwater.core.errors import EncodingRefused, InvalidRequest, PayloadTooLarge
 
 JSON_BYTES_MAX = 1 << 20
 INTEGER_MAX = 2**63 - 1
@@ -20,9 +20,12 @@ SHOWN_MAX = 60
 S = TypeVar("S", bound=Struct)
 
 
-async def read_body(request: Request, kind: type[S], *, optional: bool = False) -> S:
-    """The body as a `kind`. Raises InvalidRequest and PayloadTooLarge. With `optional`, no body is an empty object."""
-    data = await _read(request)
+async def read_body(request: Request, kind: type[S], *, optional: bool = False, bytes_max: int = JSON_BYTES_MAX) -> S:
+    """The body as a `kind`. With `optional`, no body is an empty object.
+
+    Raises InvalidRequest, PayloadTooLarge and EncodingRefused.
+    """
+    data = await _read(request, bytes_max)
     if optional and not data.strip():
         data = b"{}"
     try:
@@ -34,13 +37,27 @@ async def read_body(request: Request, kind: type[S], *, optional: bool = False) 
     return read_object(body, kind)
 
 
-async def _read(request: Request) -> bytes:
+def announced(request: Request) -> int:
+    """The bytes of the body, as its head says; 0 where it does not. Raises EncodingRefused.
+
+    Asked before anything is read: a peer that waits to be told to go on (`Expect: 100-continue`) then sends nothing in vain.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise EncodingRefused(f"Send the body as it is, without Content-Encoding; this one says '{encoding[:40]}'.")
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+async def _read(request: Request, bytes_max: int) -> bytes:
     data = bytearray()
     try:
+        if announced(request) > bytes_max:
+            raise PayloadTooLarge(f"The body is larger than {bytes_max:,} bytes.")
         async for piece in request.stream():
             data += piece
-            if len(data) > JSON_BYTES_MAX:
-                raise PayloadTooLarge(f"The body is larger than {JSON_BYTES_MAX:,} bytes.")
+            if len(data) > bytes_max:
+                raise PayloadTooLarge(f"The body is larger than {bytes_max:,} bytes.")
     except ClientDisconnect as error:
         raise InvalidRequest("The request was broken off.") from error
     return bytes(data)

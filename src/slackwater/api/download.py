@@ -31,7 +31,9 @@ async def content(request: Request) -> Response:
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
     }
-    wanted = _range(request.headers.get("range"), file.size)
+    # A part is wanted of what the caller has seen before (`If-Range`), and there is no version here that they could have seen
+    # it in: the whole is what never is wrong (RFC 9110, section 13.1.5).
+    wanted = None if "if-range" in request.headers else _range(request.headers.get("range"), file.size)
     if wanted is None:
         return _answer(request, context.blobs.stream(file.blob), 200, file.size, headers)
     start, end = wanted

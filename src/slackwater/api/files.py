@@ -22,7 +22,7 @@ async def upload(request: Request) -> Response:
     context, dialect = context_of(request), dialect_of(request)
     incoming = await context.intake.begin()
     try:
-        form = await read_form(request, file_field="file", write=incoming.write)
+        form = await read_form(request, file_field="file", check=incoming.check, write=incoming.write)
         purpose, filename = read_purpose(form.fields.get("purpose"), dialect), _filename(form)
         check_name(filename, purpose, dialect)
         check_head(incoming.head, incoming.size, purpose, dialect)

@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from slackwater.api.bodies import announced
 from slackwater.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FIELD_BYTES_MAX = 64 << 10
 FIELDS_MAX = 32
 HEADER_BYTES_MAX = 16 << 10
+# What may be around a file in the body that brings it.
+AROUND_BYTES_MAX = (FIELDS_MAX + 1) * (FIELD_BYTES_MAX + HEADER_BYTES_MAX)
 
 
 class Form:
@@ -137,8 +140,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
-async def read_form(request: Request, *, file_field: str, write: Callable[[bytes], Awaitable[None]]) -> Form:
-    """Reads the body to its end, passing the file's bytes to `write`. Raises InvalidRequest for what is not multipart."""
+async def read_form(
+    request: Request, *, file_field: str, check: Callable[[int], None], write: Callable[[bytes], Awaitable[None]]
+) -> Form:
+    """Reads the body to its end, passing the file's bytes to `write`. Raises InvalidRequest for what is not multipart.
+
+    `check` refuses a file of so many bytes; it is asked before anything is read, where the head says how much comes.
+    """
+    check(max(0, announced(request) - AROUND_BYTES_MAX))
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise InvalidRequest(f"Send the bytes as multipart/form-data, in the field '{file_field}'.", param=file_field)

@@ -26,7 +26,9 @@ REASONS = {
     409: "The state of the object forbids this, and trying again will not help.",
     412: "The object is not as `If-Match` or `If-None-Match` wants it; nothing was changed.",
     413: "The body is too large.",
-    429: "So much of this is being done for the caller already; `Retry-After` says when to try again.",
+    415: "The body has a Content-Encoding.",
+    429: "So much of this is being done for the caller already, or many wrong keys came from where they call; `Retry-After` says "
+    "when to try again.",
 }
 SUMMARY = """The Batch API of Azure OpenAI and of OpenAI, served by yourself. The same operations are there under three prefixes,
 one for each family of clients: `/openai` (Azure, dated api-versions), `/openai/v1` (Azure v1) and `/v1` (OpenAI)."""
@@ -155,7 +157,11 @@ def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:
     if operation.name == "get_file_content":
         answers["206"] = good | {"description": "The bytes that were asked for"}
         answers["416"] = {"description": "The file ends before the bytes that were asked for"}
-    errors = {400, 401, *operation.errors} if dialect.versions is not None else {401, *operation.errors}
+    errors = {401, 429, *operation.errors}
+    if dialect.versions is not None:
+        errors.add(400)
+    if operation.body is not None or operation.form is not None:
+        errors.add(415)
     if operation.role is not Role.READER:
         errors.add(403)
     if dialect.dated:

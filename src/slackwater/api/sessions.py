@@ -14,7 +14,7 @@ from starlette.routing import Route
 from slackwater import __version__
 from slackwater.api import wire
 from slackwater.api.bodies import read_body
-from slackwater.api.context import Entrance, entrance_of
+from slackwater.api.context import Entrance, entrance_of, refused
 from slackwater.api.dialects import AZURE_V1
 from slackwater.api.objects.sessions import NewSession, SessionObject, WaysIn
 from slackwater.api.studio_door import StudioDoor
@@ -23,6 +23,8 @@ from slackwater.core.accounts.session import COOKIE, Session, of_another_site, o
 from slackwater.core.errors import InvalidRequest, NotFound, PermissionDenied, SlackwaterError, Unauthorized
 
 SIGN_IN = "/studio/sign-in"
+# A key and the name of a resource. Anybody may send one.
+SIGN_IN_BYTES_MAX = 8 << 10
 PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -49,6 +51,12 @@ def guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     async def answer(request: Request) -> Response:
         try:
             response = await handler(request)
+        except Unauthorized as error:
+            try:
+                await refused(request, error)
+                response = wire.error_response(AZURE_V1, error)
+            except SlackwaterError as busy:
+                response = wire.error_response(AZURE_V1, busy)
         except SlackwaterError as error:
             response = wire.error_response(AZURE_V1, error)
         response.headers.update(PRIVATE)
@@ -76,7 +84,7 @@ async def create(request: Request) -> Response:
     ):
         raise PermissionDenied("Sign in on Studio's own page, at /studio.")
     request.scope["close_connection"] = False
-    body = await read_body(request, NewSession)
+    body = await read_body(request, NewSession, bytes_max=SIGN_IN_BYTES_MAX)
     if authenticator.open:
         return wire.json_response(shown(request, None))
     before = await authenticator.session_of(request)

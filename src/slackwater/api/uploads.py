@@ -37,7 +37,7 @@ async def add_part(request: Request) -> Response:
     context, dialect = context_of(request), dialect_of(request)
     incoming = await context.uploads.begin_part(request.path_params["upload_id"], part_id=dialect.new_part_id())
     try:
-        form = await read_form(request, file_field="data", write=incoming.write)
+        form = await read_form(request, file_field="data", check=incoming.check, write=incoming.write)
         if form.filename is None:
             raise InvalidRequest("Missing required parameter: 'data'.", code="missing_required_parameter", param="data")
         part = await incoming.finish()

@@ -14,6 +14,7 @@ from slackwater.api.dialects import Dialect
 from slackwater.core.batch import Batch
 from slackwater.core.errors import (
     Conflict,
+    EncodingRefused,
     FileRefused,
     FileTooLarge,
     Forbidden,
@@ -46,6 +47,7 @@ STATUSES: tuple[tuple[type[UserError], int], ...] = (
     (Conflict, 409),
     (PreconditionFailed, 412),
     (PayloadTooLarge, 413),
+    (EncodingRefused, 415),
     (TooBusy, 429),
     (UserError, 400),
 )

@@ -12,6 +12,7 @@ from slackwater.core.files.file import FileLimits, Purpose
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.accounts.resource_view import ResourceView
 from slackwater.pipeline.accounts.sessions import Sessions
+from slackwater.pipeline.accounts.wrong_keys import SlowDown
 from slackwater.pipeline.admission import Admission
 from slackwater.pipeline.ending.batch_retries import BatchRetries
 from slackwater.pipeline.files.intake import Intake, new_file_id
@@ -54,6 +55,7 @@ def entrance_to(
         context=context,
         studio=door,
         clock=service.clock,
+        slow_down=SlowDown(service.clock),
         lenient_api_version=config.server.lenient_api_version,
         unready=service.unready,
         backend_states=service.backend_states,

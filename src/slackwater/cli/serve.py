@@ -19,9 +19,12 @@ from starlette.types import ASGIApp
 
 from slackwater import __version__
 from slackwater.adapters.work.allocator import give_large_pieces_pages_of_their_own
+from slackwater.adapters.work.descriptors import raise_descriptor_limit
 from slackwater.adapters.work.process_offload import ProcessOffload
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
+from slackwater.api.arriving.connection import Connection
+from slackwater.api.arriving.front_door import FrontDoor
 from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
 from slackwater.api.readiness import Door
@@ -35,6 +38,7 @@ from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
 from slackwater.telemetry.logs import formatter_of
 from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, sign_in_of, tracing_of, verifier_of
+from slackwater.wiring.front_door import front_door_of
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -146,7 +150,18 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Server]]:
+async def _front_door(config: Config) -> AsyncIterator[FrontDoor]:
+    """What all connections share, and the one look at them."""
+    front = front_door_of(config.front_door, raise_descriptor_limit())
+    watching = asyncio.create_task(front.watch())
+    try:
+        yield front
+    finally:
+        watching.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _answering(listener: socket.socket, front: FrontDoor) -> AsyncIterator[tuple[Door, _Server]]:
     """Somebody answers from here on: at first only that the service is starting, which may take a moment."""
     door = Door()
     # Its milestones are not ours: it answers long before the service is there.
@@ -158,7 +173,7 @@ async def _answering(listener: socket.socket) -> AsyncIterator[tuple[Door, _Serv
             access_log=False,
             lifespan="off",
             server_header=False,
-            http="httptools",
+            http=front.protocol(Connection),  # type: ignore[arg-type]
             ws="none",
             timeout_graceful_shutdown=5,
         )
@@ -180,7 +195,8 @@ async def _serve(
     counters = {name: TiktokenCounter(name) for name in ENCODINGS}
     fetcher, sender = fetcher_of(config), sender_of(config)
     async with (
-        _answering(listener) as (door, http),
+        _front_door(config) as front,
+        _answering(listener, front) as (door, http),
         open_service(
             config, directory, offload=offload, counter=counters, fetcher=fetcher, sender=sender, tracing=tracing
         ) as service,
@@ -198,7 +214,7 @@ async def _serve(
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:
-            metrics_door, _ = await stack.enter_async_context(_answering(metrics))
+            metrics_door, _ = await stack.enter_async_context(_answering(metrics, front))
             metrics_door.open(_metrics_app(config, service.monitor, entrance))
         _greet(config, directory, listener, demo=demo, keyed={key.resource for key in keys.all()})
         stopped = asyncio.create_task(stopping.wait())

@@ -13,6 +13,7 @@ from slackwater.config.content_filters import (
 )
 from slackwater.config.control_plane import ordered_deployment
 from slackwater.config.deployments import endpoint_of, limit_of, read_key, usable_backends
+from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load
@@ -51,6 +52,7 @@ __all__ = [
     "ControlPlaneConfig",
     "DeploymentConfig",
     "EchoConfig",
+    "FrontDoorConfig",
     "ImportsConfig",
     "LimitsConfig",
     "MetricsConfig",

@@ -13,6 +13,7 @@ import msgspec
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_key_files
+from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
@@ -62,6 +63,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
 def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], folder: Path) -> Config | None:
     raw = dict(raw)
     server = section(raw.pop("server", {}), ServerConfig, "[server]", faults)
+    front_door = section(raw.pop("front_door", {}), FrontDoorConfig, "[front_door]", faults)
     limits = section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
     worker = section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
     imports = section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
@@ -82,6 +84,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     for name in raw:
         known = (
             "server",
+            "front_door",
             "limits",
             "worker",
             "imports",
@@ -107,10 +110,11 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         return None
     if metrics is None or tracing is None or retention is None:
         return None
-    if studio is None:
+    if studio is None or front_door is None:
         return None
     config = Config(
         server=server,
+        front_door=front_door,
         limits=limits,
         worker=worker,
         imports=imports,
@@ -211,6 +215,7 @@ def _check(config: Config, faults: list[str]) -> None:
     server = config.server
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
+    faults += config.front_door.faults()
     if server.free_bytes_min < 0:
         faults.append("[server]: free_bytes_min must not be negative")
     if server.lost_keep_days < 1:

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from slackwater.config.billing import BillingConfig, PriceConfig
 from slackwater.config.content_filters import ContentFilterConfig
+from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
@@ -270,6 +271,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Everything, checked."""
 
     server: ServerConfig = ServerConfig()
+    front_door: FrontDoorConfig = FrontDoorConfig()
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
     imports: ImportsConfig = ImportsConfig()

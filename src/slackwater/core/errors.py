@@ -7,6 +7,7 @@ the one that masks.
     │   │   └── InputFileMissing  the file that a batch is to be made of is not there
     │   ├── PayloadTooLarge       a JSON body is over its limit
     │   ├── FileTooLarge          an uploaded file is over its limit
+    │   ├── EncodingRefused       a body is compressed, or otherwise not what it says it is
     │   ├── FileRefused           an uploaded file has the wrong name, purpose or first line
     │   ├── QuotaExceeded         there are as many files as there may be
     │   ├── NotFound              no such file, batch or path
@@ -79,6 +80,12 @@ class FileTooLarge(UserError):
     """An uploaded file is larger than its limit allows."""
 
     code = "file_too_large"
+
+
+class EncodingRefused(UserError):
+    """A body has a Content-Encoding. It would be kept as it came, and be no JSON when it is read."""
+
+    code = "unsupported_media_type"
 
 
 class FileRefused(UserError):

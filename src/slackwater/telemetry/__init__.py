@@ -13,7 +13,7 @@ from slackwater.telemetry.calls import (
     remember_origin,
     work_in_hand,
 )
-from slackwater.telemetry.events import counters, event
+from slackwater.telemetry.events import counters, event, rare
 from slackwater.telemetry.meters import BackendMeter, DeploymentMeter, Histogram, Meters, meters
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "event",
     "meters",
     "origin_of",
+    "rare",
     "remember_origin",
     "work_in_hand",
 ]

@@ -110,6 +110,10 @@ class Meters:
         # What went because the operator keeps it no longer.
         self.retention_removed = dict.fromkeys(KEPT, 0)
         self.stage_failures: Counter[tuple[str, str]] = Counter()
+        # Of the front door: how many connections there were in each phase a moment ago, and what it did by itself.
+        self.connections: dict[str, int] = {}
+        self.turned_away: Counter[str] = Counter()
+        self.keys_refused = 0
 
     def backend(self, deployment: str, name: str) -> BackendMeter:
         """The meter of a backend. Whoever counts with it has to keep it."""

@@ -184,6 +184,20 @@ HTTP_DURATION = _histogram(
     "http_request_duration_seconds", "From a call of the API to the beginning of its answer.", "operation"
 )
 
+CONNECTIONS = _gauge(
+    "http_connections",
+    "Connections of the front door by what they are about: fresh (nothing has come), idle (between two requests), head, body "
+    "(coming in), answer (being worked on), closing.",
+    "phase",
+)
+TURNED_AWAY = _counter(
+    "http_turned_away",
+    "What the front door refused or ended by itself: head_too_large, url_too_long, malformed, no_host, framing, head_slow, "
+    "body_slow, reader_slow, idle, evicted (it made room for somebody else), full.",
+    "reason",
+)
+KEYS_REFUSED = _counter("http_keys_refused", "Calls with a key or token that is not one of ours, or is over.")
+
 STAGE_FAILURES = _counter(
     "stage_failures",
     "Steps of a stage that went wrong and are tried again: fault, or storage_full (no room on the disk).",
@@ -240,6 +254,9 @@ METRICS = (
     WEBHOOK_DELIVERIES,
     HTTP_REQUESTS,
     HTTP_DURATION,
+    CONNECTIONS,
+    TURNED_AWAY,
+    KEYS_REFUSED,
     STAGE_FAILURES,
     EVENTS,
     LOOP_LAG,

@@ -202,6 +202,9 @@ class PrometheusPage:
         for (operation, _), each in calls.items():
             by_operation[operation,] = each.added_to(by_operation.get((operation,)))
         yield _histograms(names.HTTP_DURATION, list(by_operation.items()))
+        yield _family(names.CONNECTIONS, _by_name(meters.connections))
+        yield _family(names.TURNED_AWAY, _by_name(dict(meters.turned_away)))
+        yield _family(names.KEYS_REFUSED, [((), meters.keys_refused)])
         yield _family(names.STAGE_FAILURES, list(meters.stage_failures.copy().items()))
         yield _family(names.EVENTS, _by_name(dict(self._counters)))
         yield _histograms(names.LOOP_LAG, [((), meters.lag_seconds)])

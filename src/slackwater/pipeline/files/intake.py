@@ -33,13 +33,17 @@ class IncomingFile:
         """Bytes so far."""
         return self._writer.size
 
-    async def write(self, data: bytes) -> None:
-        """Adds bytes. Raises FileTooLarge as soon as there are too many, and StorageFull."""
+    def check(self, more: int) -> None:
+        """Raises FileTooLarge where so many more bytes would be too many."""
         limit = self._intake.upload_bytes_max
-        if limit and self._writer.size + len(data) > limit:
+        if limit and self._writer.size + more > limit:
             raise FileTooLarge(
                 f"File is too large. This service accepts up to {limit:,} bytes; split it into several files."
             )
+
+    async def write(self, data: bytes) -> None:
+        """Adds bytes. Raises FileTooLarge as soon as there are too many, and StorageFull."""
+        self.check(len(data))
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
         await self._writer.write(data)

@@ -39,13 +39,17 @@ class IncomingPart:
         self._part_id = part_id
         self._writer = writer
 
-    async def write(self, data: bytes) -> None:
-        """Adds bytes. Raises FileTooLarge as soon as there are too many, and StorageFull."""
-        if self._writer.size + len(data) > PART_BYTES_MAX:
+    def check(self, more: int) -> None:
+        """Raises FileTooLarge where so many more bytes would be too many."""
+        if self._writer.size + more > PART_BYTES_MAX:
             raise FileTooLarge(
                 f"The part is larger than {PART_BYTES_MAX:,} bytes. Cut the file into parts of up to 64 MiB.",
                 param="data",
             )
+
+    async def write(self, data: bytes) -> None:
+        """Adds bytes. Raises FileTooLarge as soon as there are too many, and StorageFull."""
+        self.check(len(data))
         await self._writer.write(data)
 
     async def finish(self) -> UploadPart:
