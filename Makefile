@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-engine bench clean
+.PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -69,6 +69,9 @@ test-kill-points: $(VENV)/installed ## Kill a server once between any two steps 
 
 test-stops: $(VENV)/installed ## Stop a loaded server gently 200 times (about 20 minutes)
 	$(BIN)/python -m tests.crash.stops --stops 200
+
+test-soak: $(VENV)/installed ## Let six users work for an hour, and see that the server does not grow
+	$(BIN)/python -m tests.soak
 
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh

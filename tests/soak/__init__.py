@@ -1,0 +1,1 @@
+"""Users at work for an hour, and what that leaves behind in a server."""
