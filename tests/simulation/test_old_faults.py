@@ -192,7 +192,8 @@ def test_one_line_that_blocks_an_account(monkeypatch: pytest.MonkeyPatch) -> Non
         self._shut(DoorState.BLOCKED, evidence, now)
 
     monkeypatch.setattr(Door, "_blocked", blocked)
-    assert "should have ended" in found(Mood.POISON, first=6)
+    said = found(Mood.POISON, first=6)
+    assert "should have ended" in said or "not every batch has ended" in said
 
 
 def test_without_a_planted_fault_nothing_is_found() -> None:

@@ -19,6 +19,8 @@ from slackwater.telemetry import event, meters
 
 BACK_OFF_FIRST = 0.2
 BACK_OFF_MAX = 10.0
+# A stage that has nothing to look after looks again after so long, should its hint be lost.
+REST_SECONDS = 5.0
 
 
 class Pace(Enum):
@@ -133,12 +135,14 @@ class Loop:
         of: str = "",
         then: Callable[[], None] = _nobody,
         step_seconds: float | None = None,
+        resting: Callable[[], bool] | None = None,
     ) -> None:
         """`every` steps once per `idle_seconds` whatever happens (for housekeeping); otherwise hints cut the wait short.
 
         `of` is the deployment that a stage works for, where it works for one. `then` is called after each step that has done
         something, to wake who may have something to do now. `step_seconds` is how long a step may take before the stage is
-        said to be stuck; None: as long as it likes.
+        said to be stuck; None: as long as it likes. While there is nothing to look after (`resting`), only its hint wakes it, or
+        a look now and then.
         """
         self.name = name
         self.of = of
@@ -153,6 +157,7 @@ class Loop:
         self._every = every
         self._then = then
         self._step_seconds = step_seconds
+        self._resting = resting
         self._begun: float | None = None
         self._ending = asyncio.Event()
 
@@ -199,7 +204,9 @@ class Loop:
                 continue
             self._begun = None
             back_off, self.failures = BACK_OFF_FIRST, 0
-            if self._every:
+            if self._resting is not None and self._resting():
+                await self._wait(self._hint.wait(self._clock, REST_SECONDS, seen=seen))
+            elif self._every:
                 await self._wait(self._clock.sleep(self._idle_seconds))
             elif pace is Pace.BUSY:
                 # A stage that always has work must still let the others run.

@@ -6,7 +6,7 @@ what comes under an old epoch, so a worker that was written off can never add a 
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import attrgetter, or_
 
@@ -121,6 +121,10 @@ async def _summed(parts: Sequence[bytes]) -> int:
     return checksum
 
 
+def _noted(lease: Lease) -> None:
+    lease.cause = lease.cause or Cause.FENCED
+
+
 class _Logs(Struct):
     """The two growing blobs of a batch; opened when first needed."""
 
@@ -141,10 +145,12 @@ class Journal:
         lease_seconds: float,
         meter: DeploymentMeter | None = None,
         budget: Budget | None = None,
+        fenced: Callable[[Lease], None] | None = None,
     ) -> None:
         """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it.
 
-        What waits to be committed is counted in the `budget`.
+        What waits to be committed is counted in the `budget`. `fenced` ends the work on a shard that somebody else has now; by
+        default, that is noted on its lease.
         """
         (budget or Budget()).watch(self)
         self._ledger = ledger
@@ -153,6 +159,7 @@ class Journal:
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._meter = meter or DeploymentMeter()
+        self._fenced = fenced or _noted
         self._pending: dict[Lease, Pending] = {}
         self._logs: dict[str, _Logs] = {}
         self._log_number = 0
@@ -226,7 +233,7 @@ class Journal:
             lines = pending.count
             lease.unjournaled -= lines
             if (lease.shard.batch_id, lease.shard.index, lease.shard.epoch) in refused:
-                lease.cause = lease.cause or Cause.FENCED
+                self._fenced(lease)
                 event("shard_fenced", batch=lease.shard.batch_id, shard=lease.shard.index, epoch=lease.shard.epoch)
             else:
                 lease.committed += lines

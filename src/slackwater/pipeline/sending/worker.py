@@ -111,6 +111,7 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             meter=meters.deployment(deployment),
             budget=budget,
+            fenced=lambda lease: self._abort(lease, Cause.FENCED),
         )
         self.uses = [
             BackendUse(
@@ -132,6 +133,8 @@ class Worker:
         self._circuits: dict[str, Circuit] = {}
         self._reader = ShardReader(blobs, clock)
         self._commit_hint = Hint()
+        # For who looks after leases, when there are some again.
+        self._leased = Hint()
         self._claiming = False
         # Batches that were paused while a claim was under way, which may bring one of their shards.
         self._paused_meanwhile: set[str] = set()
@@ -172,16 +175,18 @@ class Worker:
                 idle_seconds=settings.commit_seconds,
                 of=key,
                 step_seconds=STEP_SECONDS,
+                resting=lambda: not self._leases,
             ),
             Loop(
                 "renew",
                 self.renew,
                 clock=clock,
-                hint=self._hint,
+                hint=self._leased,
                 idle_seconds=settings.heartbeat_seconds,
                 every=True,
                 of=key,
                 step_seconds=STEP_SECONDS,
+                resting=lambda: not self._leases,
             ),
         ]
 
@@ -254,6 +259,9 @@ class Worker:
             await self._ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
         else:
             self._leases.append(lease)
+            if len(self._leases) == 1:
+                self._leased.notify()
+                self._commit_hint.notify()
             self._feed.add(lease)
 
     async def _read(self, shard: Shard) -> Lease | None:
