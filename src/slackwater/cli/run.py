@@ -64,7 +64,7 @@ SAID = ("backend_state", "engine_silent")
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Stop when nothing has succeeded for so long, and say why; 0: never. More than an answer takes.",
+    help="Stop when nothing has succeeded for so long, and say why; 0: never. Longer than one answer takes.",
 )
 @click.option(
     "--retry-failed", is_flag=True, help="Send only the lines in ERRORS again; what comes joins OUTPUT and ERRORS."
