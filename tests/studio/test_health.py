@@ -3,9 +3,10 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.calls import Caller, chat
 from tests.moody_engine import HANGS_UP, SILENT, WELL, MoodyEngine
@@ -123,6 +124,63 @@ def test_every_state_is_said_on_every_page(open_page: OpenPage, call: Caller, jo
     page.get_by_role("button", name="Choose another file").click()
     page.get_by_label("Choose a .jsonl file").set_input_files(upload(chat(2, model="nobody")))
     expect(page.get_by_label("Use this deployment instead")).to_have_value("well")
+
+
+# What else a job may wait for than its engine: what it is, how that is, what the server says of it, and the words for it.
+HELD_BACK = [
+    (
+        "batch",
+        "busy",
+        "status 429 (slow down)",
+        "What is left of this job is told to wait since",
+        "The rest is told to wait",
+    ),
+    ("batch", "down", "status 500 (boom)", "What is left of this job fails (500) since", "The rest fails (500)"),
+    ("batch", "refusing", "status 403", "What is left of this job is refused (403) since", "The rest is refused (403)"),
+    (
+        "disk",
+        "down",
+        "There is no room on the disk",
+        "The disk of the service has no room for answers",
+        "Disk has no room",
+    ),
+    ("content_filter", "down", "nobody there", "The content filter of failing is down", "Content filter is down"),
+    (
+        "engine",
+        "busy",
+        "Calls of others",
+        "The engine of failing is taken by others, and answers nobody",
+        "Engine is taken",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "health", "reason", "said", "brief"), HELD_BACK)
+def test_a_job_that_is_held_back_alone_says_so(
+    open_page: OpenPage, jobs: dict[str, str], what: str, health: str, reason: str, said: str, brief: str
+) -> None:
+    """Each reason has words of its own, on the job's page and in its row."""
+    page, job = open_page(), jobs["failing"]
+
+    def told(found: dict[str, Any]) -> dict[str, Any]:
+        waiting = {"what": what, "health": health, "reason": reason, "backend": None, "until": None, "who": None}
+        return found | {"waiting_on": waiting | {"since": found.get("created_at") or 1_790_000_000}}
+
+    def progress(route: Route) -> None:
+        route.fulfill(json=told(route.fetch().json()))
+
+    def overview(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json=found | {"data": [told(row) if row["id"] == job else row for row in found["data"]]})
+
+    page.route(f"**/batches/{job}/progress*", progress)
+    page.route("**/batch_overview*", overview)
+    page.reload()
+    expect(page.locator("tr", has_text=job).locator(".waits-for")).to_contain_text(brief)
+    page.goto(f"/studio/batches/{job}")
+    expect(page.locator(".waiting-on")).to_contain_text(said)
+    expect(page.locator(".waiting-on").get_by_text("and others are answered")).to_have_count(int(what == "batch"))
+    _fine(page)
 
 
 def test_what_comes_back_is_said_and_nothing_jumps(

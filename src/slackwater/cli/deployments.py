@@ -20,7 +20,7 @@ def command() -> None:
     \b
     Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
     \b
-    Example:
+    Examples:
       slackwater deployments list
       slackwater deployments watch
       slackwater deployments pause llama-batch --reason "new weights"

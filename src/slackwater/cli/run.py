@@ -45,7 +45,11 @@ SAID = ("backend_state", "engine_silent")
 )
 @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the endpoint's API key.")
 @click.option(
-    "--attempts", type=click.IntRange(1), default=5, show_default=True, help="Calls per request before it failed."
+    "--attempts",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Calls that fail before a request does, while others are answered.",
 )
 @click.option(
     "--timeout",
@@ -60,7 +64,7 @@ SAID = ("backend_state", "engine_silent")
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Stop when nothing has succeeded for so long, and say why; 0: never.",
+    help="Stop when nothing has succeeded for so long, and say why; 0: never. Longer than one answer takes.",
 )
 @click.option(
     "--retry-failed", is_flag=True, help="Send only the lines in ERRORS again; what comes joins OUTPUT and ERRORS."
@@ -102,15 +106,15 @@ def command(
     been written down, a moment after they came, are not paid for again.
 
     An endpoint that lets nobody in (a wrong key, URL or model, a quota that is used up) or gives no readable answer is seen
-    after 20 refusals, one that answers nobody after --give-up-after. The run stops and says why. No line fails for that:
-    correct the command, and it continues.
+    after 20 refusals or fewer, one that answers nobody, or with errors only, after --give-up-after. The run stops and says
+    why. No line fails for that: correct the command, and it continues. Meanwhile the progress says what it waits for.
 
     \b
     Exit codes: 0 all answered
                 1 some requests failed (see ERRORS; --retry-failed sends them again)
                 2 wrong usage
                 3 invalid input, nothing was sent
-                4 the endpoint lets nobody in or answers nobody (run it again to continue)
+                4 the endpoint lets nobody in, gives no readable answer or answers nobody (run it again to continue)
                 5 --max-cost is reached (raise it to continue)
                 130 interrupted (run it again to continue)
     \b
