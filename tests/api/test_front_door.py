@@ -330,6 +330,22 @@ def test_who_does_not_read_an_answer_is_given_up() -> None:
     at_a_door(test)
 
 
+def test_a_stream_is_heard_at_once_and_hears_its_end() -> None:
+    """Events arrive as they are sent, however long the next one takes; who makes them hears at once that nobody listens."""
+
+    async def test(place: Place) -> None:
+        stranger = await place.connect()
+        await stranger.write(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert b"transfer-encoding: chunked" in await stranger.reader.readuntil(b"\r\n\r\n")
+        assert await stranger.reader.readexactly(14) == b"9\r\ndata: 1\n\n\r\n"
+        place.look_in(100_000)
+        assert place.application.ended == []
+        stranger.writer.close()
+        await until(lambda: place.application.ended == ["disconnect"])
+
+    at_a_door(test)
+
+
 def test_an_idle_connection_is_closed_without_a_word() -> None:
     """Clients take a 408 on it for the answer to what they are just sending."""
 

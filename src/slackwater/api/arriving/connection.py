@@ -16,7 +16,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from slackwater.api.arriving.exchange import STATUS_LINES, Exchange
-from slackwater.api.arriving.front_door import FrontDoor
+from slackwater.api.arriving.front_door import UNSENT_BYTES_FRIEND, FrontDoor, keep_unsent
 from slackwater.core.arriving.heads import (
     ANSWERS,
     Refusal,
@@ -226,6 +226,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def known(self) -> None:
         """A good key has come: this connection is a friend's for a while, and what is sent on it is waited for."""
+        if self.known_at is None:
+            # Only now: most connections of strangers never get here.
+            keep_unsent(self._transport.get_extra_info("socket"), UNSENT_BYTES_FRIEND)
         self.known_at = self._door.now
         self._door.crowd.works(self)
 
