@@ -22,8 +22,8 @@ from slackwater.core.arriving.heads import (
     Refusal,
     framing_fault,
     meaning_fault,
-    size_fault,
     unfinished_fault,
+    whole_fault,
 )
 from slackwater.core.arriving.patience import Phase, overdue
 
@@ -379,7 +379,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         head, rest = data[:end], data[end:]
         self._held = b""
-        refusal = size_fault(head, self._door.limits) or self._parse(head)
+        refusal = whole_fault(head, self._door.limits) or self._parse(head)
         if refusal is not None:
             self._refuse(refusal)
             return

@@ -64,13 +64,16 @@ def unfinished_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
     return Refusal.MALFORMED if b"\n\n" in head or b"\n\r\n" in head else None
 
 
-def size_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
-    """Whether a whole head is too large, the empty line at its end included."""
+def whole_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
+    """What is wrong with a whole head, the empty line at its end included, before the parser looks at its lines."""
     if len(head) > limits.head_bytes:
         long_line = head.find(b"\n") > limits.head_bytes
         return Refusal.URL_TOO_LONG if long_line else Refusal.HEAD_TOO_LARGE
     # The request line and the empty one are lines, too.
-    return Refusal.HEAD_TOO_LARGE if head.count(b"\n") > limits.headers + 2 else None
+    if head.count(b"\n") > limits.headers + 2:
+        return Refusal.HEAD_TOO_LARGE
+    # The parser takes more than one space between method, URL and version, and not everybody does.
+    return Refusal.MALFORMED if head.count(b" ", 0, head.index(b"\r\n")) != 2 else None
 
 
 # A name, an IPv4 or an IPv6 address, and a port (RFC 3986, section 3.2.2).
