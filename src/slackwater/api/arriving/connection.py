@@ -187,8 +187,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Goes on reading, unless there is a request waiting already."""
-        waits = self._held and self._exchange is not None
-        if self._reading_paused and not waits and not self._transport.is_closing():
+        if not self._reading_paused:
+            return
+        if not (self._held and self._exchange is not None) and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -314,18 +315,19 @@ class Connection(asyncio.BufferedProtocol):
         self.phase = Phase.IDLE
         self._since = self._loop.time()
         self._door.waits(self)
-        if self._held and not self._door.is_friend(self):
-            self._door.takes_turns(self)
-        else:
+        if not self._held:
+            self.resume_reading()
+        elif self._door.is_friend(self):
             self.take_turn()
+        else:
+            self._door.takes_turns(self)
 
     def take_turn(self) -> None:
         """Reads on: first what has come already."""
         if self.phase is not Phase.IDLE or self._transport.is_closing():
             return
         held, self._held = self._held, b""
-        if held:
-            self._read_head(held, before=0)
+        self._read_head(held, before=0)
         self.resume_reading()
 
     def _read_head(self, data: bytes, *, before: int) -> None:

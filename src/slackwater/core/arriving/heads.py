@@ -5,6 +5,7 @@ read one body differently let somebody put a request into another's connection, 
 is refused (RFC 9112, sections 3.2 and 6).
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ def whole_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
 HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
 
 
+@functools.lru_cache(maxsize=64)
 def is_host(value: bytes) -> bool:
     """Whether a Host header has the form of one."""
     match = HOST.fullmatch(value)
