@@ -77,6 +77,8 @@ REFUSED = {
     "lines that end in LF": (400, [b"GET / HTTP/1.1\nHost: localhost\n\n"]),
     "a lonely CR": (400, [b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rY: b\r\n\r\n"]),
     "a NUL": (400, [b"GET / HTTP/1.1\r\n" + HOST + b"X: a\0b\r\n\r\n"]),
+    "a CR before the method": (400, [b"\rGET / HTTP/1.1\r\n" + HOST + b"\r\n"]),
+    "LF before the method": (400, [b"\nGET / HTTP/1.1\r\n" + HOST + b"\r\n"]),
     "HTTP/2": (400, [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]),
     "HTTP/0.9": (400, [b"GET /\r\n\r\n"]),
     "TLS": (400, [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]),

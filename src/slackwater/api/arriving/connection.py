@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from slackwater.api.arriving.exchange import STATUS_LINES, Exchange
 from slackwater.api.arriving.front_door import UNSENT_BYTES_FRIEND, FrontDoor, keep_unsent
 from slackwater.api.arriving.requests import CHUNKED, RequestReader
-from slackwater.core.arriving.heads import ANSWERS, Refusal, unfinished_fault
+from slackwater.core.arriving.heads import ANSWERS, Refusal, empty_lines, unfinished_fault
 from slackwater.core.arriving.patience import Phase, overdue
 
 VISITOR = "slackwater.visitor"
@@ -37,6 +37,9 @@ def _answer_of(refusal: Refusal) -> bytes:
 
 
 REFUSALS = {refusal: _answer_of(refusal) for refusal in ANSWERS}
+
+
+CR = b"\r"[0]
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -332,9 +335,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _read_head(self, data: bytes, *, before: int) -> None:
         """Begins the request whose head is whole. `before`: so much has been looked through already."""
-        if data[0] in b"\r\n":
-            # An empty line before a request is read over (RFC 9112, section 2.2). There may be a head's size of them.
-            data, before = data.lstrip(b"\r\n"), 0
+        if data[0] == CR:
+            # There may be as many as come in the time for a head.
+            data, before = data[empty_lines(data) :], 0
         end = data.find(b"\r\n\r\n", max(0, before - 3)) + 4
         if end < 4:
             refusal = unfinished_fault(data, self._door.limits) if data else None

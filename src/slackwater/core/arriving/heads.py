@@ -44,6 +44,9 @@ ANSWERS: dict[Refusal, tuple[int, str]] = {
 """Status and message, for what is answered. All others are closed without a word: nobody waits for one."""
 
 
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+
+
 class HeadLimits(Struct, frozen=True, kw_only=True):
     """How large a head may be."""
 
@@ -54,12 +57,18 @@ class HeadLimits(Struct, frozen=True, kw_only=True):
     """Header lines."""
 
 
+def empty_lines(data: bytes) -> int:
+    """How many bytes of empty lines there are before a request. They are read over (RFC 9112, section 2.2)."""
+    match = EMPTY_LINES.match(data)
+    return 0 if match is None else match.end()
+
+
 def unfinished_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
     """What is wrong with a head whose end has not come yet, if that can be told already."""
     if len(head) > limits.head_bytes:
         return Refusal.HEAD_TOO_LARGE if b"\n" in head else Refusal.URL_TOO_LONG
-    # Methods are upper case. Somebody who speaks TLS is told at once, and not when the time is over.
-    if not b"A" <= head[:1] <= b"Z":
+    # Somebody who speaks TLS is told at once, and not when the time is over. A lonely CR may be half of an empty line.
+    if not _begins(head) and head != b"\r":
         return Refusal.MALFORMED
     # These would end a head for a lenient reader; a strict one would wait.
     return Refusal.MALFORMED if b"\n\n" in head or b"\n\r\n" in head else None
@@ -73,8 +82,13 @@ def whole_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
     # The request line and the empty one are lines, too.
     if head.count(b"\n") > limits.headers + 2:
         return Refusal.HEAD_TOO_LARGE
-    # The parser takes more than one space between method, URL and version, and not everybody does.
-    return Refusal.MALFORMED if head.count(b" ", 0, head.index(b"\r\n")) != 2 else None
+    # The parser takes a CR before the method, and more than one space between it, URL and version; not everybody does.
+    return None if _begins(head) and head.count(b" ", 0, head.index(b"\r\n")) == 2 else Refusal.MALFORMED
+
+
+def _begins(head: bytes) -> bool:
+    """Whether there is a method, or the beginning of one: those that there are have upper-case letters only."""
+    return b"A" <= head[:1] <= b"Z"
 
 
 # A name, an IPv4 or an IPv6 address, and a port (RFC 3986, section 3.2.2).
