@@ -43,6 +43,9 @@ class Application:
             elif path == "/large":
                 await self._large(send)
                 return
+            elif path == "/stream":
+                await self._stream(receive, send)
+                return
             elif path == "/refuse":
                 await answer(send, {}, status=401)
                 return
@@ -62,6 +65,14 @@ class Application:
         except OSError:
             self.ended.append("gone")
             raise
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        """An answer that has begun, and goes on for as long as somebody listens."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.ended.append("disconnect")
 
     async def _large(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"50000000")]})

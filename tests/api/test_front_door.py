@@ -77,6 +77,8 @@ REFUSED = {
     "lines that end in LF": (400, [b"GET / HTTP/1.1\nHost: localhost\n\n"]),
     "a lonely CR": (400, [b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rY: b\r\n\r\n"]),
     "a NUL": (400, [b"GET / HTTP/1.1\r\n" + HOST + b"X: a\0b\r\n\r\n"]),
+    "a CR before the method": (400, [b"\rGET / HTTP/1.1\r\n" + HOST + b"\r\n"]),
+    "LF before the method": (400, [b"\nGET / HTTP/1.1\r\n" + HOST + b"\r\n"]),
     "HTTP/2": (400, [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]),
     "HTTP/0.9": (400, [b"GET /\r\n\r\n"]),
     "TLS": (400, [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]),
@@ -326,6 +328,22 @@ def test_who_does_not_read_an_answer_is_given_up() -> None:
         place.look_in(PATIENCE.reader + 1)
         await until(lambda: place.application.ended == ["gone"])
         assert not place.door.connections
+
+    at_a_door(test)
+
+
+def test_a_stream_is_heard_at_once_and_hears_its_end() -> None:
+    """Events arrive as they are sent, however long the next one takes; who makes them hears at once that nobody listens."""
+
+    async def test(place: Place) -> None:
+        stranger = await place.connect()
+        await stranger.write(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert b"transfer-encoding: chunked" in await stranger.reader.readuntil(b"\r\n\r\n")
+        assert await stranger.reader.readexactly(14) == b"9\r\ndata: 1\n\n\r\n"
+        place.look_in(100_000)
+        assert place.application.ended == []
+        stranger.writer.close()
+        await until(lambda: place.application.ended == ["disconnect"])
 
     at_a_door(test)
 

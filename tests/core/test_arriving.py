@@ -10,11 +10,12 @@ from slackwater.core.arriving.heads import (
     AROUND_A_CHUNK,
     HeadLimits,
     Refusal,
+    empty_lines,
     framing_fault,
     is_host,
     meaning_fault,
-    size_fault,
     unfinished_fault,
+    whole_fault,
 )
 from slackwater.core.arriving.patience import Patience, Phase, overdue
 
@@ -24,11 +25,22 @@ LIMITS = HeadLimits(head_bytes=1000, headers=3)
 def test_the_size_of_a_head() -> None:
     """The limit itself is fine; a byte or a line more is not."""
     head = b"GET / HTTP/1.1\r\nA: %b\r\n\r\n"
-    assert size_fault(head % (b"a" * (1000 - len(head) + 2)), LIMITS) is None
-    assert size_fault(head % (b"a" * (1001 - len(head) + 2)), LIMITS) is Refusal.HEAD_TOO_LARGE
-    assert size_fault(b"GET / HTTP/1.1\r\n" + b"A:\r\n" * 3 + b"\r\n", LIMITS) is None
-    assert size_fault(b"GET / HTTP/1.1\r\n" + b"A:\r\n" * 4 + b"\r\n", LIMITS) is Refusal.HEAD_TOO_LARGE
-    assert size_fault(b"GET /" + b"a" * 1000 + b" HTTP/1.1\r\n\r\n", LIMITS) is Refusal.URL_TOO_LONG
+    assert whole_fault(head % (b"a" * (1000 - len(head) + 2)), LIMITS) is None
+    assert whole_fault(head % (b"a" * (1001 - len(head) + 2)), LIMITS) is Refusal.HEAD_TOO_LARGE
+    assert whole_fault(b"GET / HTTP/1.1\r\n" + b"A:\r\n" * 3 + b"\r\n", LIMITS) is None
+    assert whole_fault(b"GET / HTTP/1.1\r\n" + b"A:\r\n" * 4 + b"\r\n", LIMITS) is Refusal.HEAD_TOO_LARGE
+    assert whole_fault(b"GET /" + b"a" * 1000 + b" HTTP/1.1\r\n\r\n", LIMITS) is Refusal.URL_TOO_LONG
+
+
+def test_empty_lines_before_a_request() -> None:
+    """They are read over; half of one is not yet one."""
+    assert [empty_lines(data) for data in (b"", b"G", b"\r", b"\r\n", b"\r\n\r\nG\r\n", b"\n")] == [0, 0, 0, 2, 4, 0]
+
+
+def test_a_request_line_has_two_spaces() -> None:
+    """More could be read in two ways."""
+    for line in (b"\rGET / HTTP/1.1", b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b"GET / HTTP/1.1 ", b"GET /"):
+        assert whole_fault(line + b"\r\nA: b c d\r\n\r\n", LIMITS) is Refusal.MALFORMED
 
 
 def test_a_head_that_has_not_ended() -> None:
@@ -36,6 +48,8 @@ def test_a_head_that_has_not_ended() -> None:
     assert unfinished_fault(b"GET / HTTP/1.1\r\nA: b\r\n", LIMITS) is None
     assert unfinished_fault(b"GET / HTTP/1.1\r\nA: b\r", LIMITS) is None
     assert unfinished_fault(b"G", LIMITS) is None
+    assert unfinished_fault(b"\r", LIMITS) is None
+    assert unfinished_fault(b"\rG", LIMITS) is Refusal.MALFORMED
     assert unfinished_fault(b"\x16\x03", LIMITS) is Refusal.MALFORMED
     assert unfinished_fault(b"GET / HTTP/1.1\nA: b\n\n", LIMITS) is Refusal.MALFORMED
     assert unfinished_fault(b"GET / HTTP/1.1\nA: b\n\r\n", LIMITS) is Refusal.MALFORMED

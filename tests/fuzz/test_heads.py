@@ -20,7 +20,7 @@ def test_the_service_behind_it(tmp_path: Path) -> None:
     maker = Maker(seed=2)
     with server_for_fuzzing(tmp_path) as server:
         host, _, port = server.address.rpartition(":")
-        for _ in range(300):
+        for _ in range(200):
             data, _ = maker.stream()
             said = bytearray()
             with socket.create_connection((host, int(port)), timeout=20) as connection:

@@ -15,9 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slackwater.api import audit, wire
-from slackwater.api.arriving.connection import VISITOR
 from slackwater.api.call_records import CallRecorder, traced
-from slackwater.api.context import Entrance, entrance_of, refused
+from slackwater.api.context import Entrance, entrance_of
 from slackwater.api.dialects import API_VERSIONS, ARM, AZURE, DIALECTS, Dialect, dialect_of
 from slackwater.api.metrics import metrics_route
 from slackwater.api.openapi import document
@@ -27,7 +26,7 @@ from slackwater.api.readiness import health, ready
 from slackwater.api.sessions import session_routes
 from slackwater.api.sign_in import sign_in_routes
 from slackwater.core.accounts.resource import Principal
-from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError, Unauthorized
+from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError
 
 log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)
@@ -99,14 +98,7 @@ def _guarded(dialect: Dialect, operation: Operation) -> Handler:
             )
         # Nothing of a refused body is read; the connection is closed behind the answer instead.
         request.scope["close_connection"] = True
-        try:
-            principal = _in_account(request, await entrance.authenticator.authenticate(request), entrance)
-        except Unauthorized as error:
-            await refused(request, error)
-            raise
-        visitor = request.scope.get(VISITOR)
-        if visitor is not None and not entrance.authenticator.open:
-            visitor.known()
+        principal = _in_account(request, await entrance.authenticator.authenticate(request), entrance)
         if not principal.may(operation.role):
             raise PermissionDenied(
                 f"This needs the role '{operation.role.value}', and the caller has the role '{principal.role.value}'."

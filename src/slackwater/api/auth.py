@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from msgspec import Struct
 from starlette.requests import Request
 
+from slackwater.api.arriving.connection import VISITOR
 from slackwater.core.accounts.claims import looks_like_jwt
 from slackwater.core.accounts.resource import DEFAULT, Principal, Role
 from slackwater.core.accounts.session import COOKIE, Session, may_be_this_machine, of_another_site, surely_own_page
 from slackwater.core.errors import PermissionDenied, Unauthorized
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.accounts.sessions import Sessions
+from slackwater.pipeline.accounts.wrong_keys import SlowDown
 from slackwater.ports import TokenVerifier
 
 # Azure's words (spec 7.2), which people search for.
@@ -35,6 +37,8 @@ class Authenticator(Struct, frozen=True, kw_only=True):
 
     service_keys: tuple[str, ...]
     keys: Keys
+    slow_down: SlowDown
+    """Where the answers to wrong keys wait."""
     hosts: Mapping[str, str]
     """Host names, in lower case and without port, and the resources that they stand for."""
     resources: frozenset[str] = frozenset({DEFAULT})
@@ -57,7 +61,27 @@ class Authenticator(Struct, frozen=True, kw_only=True):
         return self.may_open and not self.service_keys and not self.keys.any and self.verifier is None
 
     async def authenticate(self, request: Request) -> Principal:
-        """Who calls. Raises Unauthorized; for tokens also PermissionDenied and IssuerUnavailable."""
+        """Who calls.
+
+        Raises Unauthorized, and TooBusy after many wrong keys; for tokens also PermissionDenied and IssuerUnavailable.
+        """
+        try:
+            principal = await self._known(request)
+        except Unauthorized:
+            # No key at all is no wrong one, and a session that has ended was a good one.
+            if _given(request):
+                await self.refused(request)
+            raise
+        visitor = request.scope.get(VISITOR)
+        if visitor is not None and not self.open:
+            visitor.known()
+        return principal
+
+    async def refused(self, request: Request) -> None:
+        """Counts a key that was refused, and returns when that may be said. Raises TooBusy."""
+        await self.slow_down.refused(request.client.host if request.client else "")
+
+    async def _known(self, request: Request) -> Principal:
         asked = self.asked(request)
         if self.open:
             self._refuse_pages_of_others(request)

@@ -10,12 +10,11 @@ from slackwater.api.dialects import Dialect
 from slackwater.api.metrics import Page
 from slackwater.api.studio_door import StudioDoor
 from slackwater.core.accounts.resource import Principal
-from slackwater.core.errors import InvalidRequest, Unauthorized
+from slackwater.core.errors import InvalidRequest
 from slackwater.core.files.retention import Retention
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.accounts.keys import Keys
-from slackwater.pipeline.accounts.wrong_keys import SlowDown
 from slackwater.pipeline.admission import Admission
 from slackwater.pipeline.ending.batch_retries import BatchRetries
 from slackwater.pipeline.files.importer import Importer
@@ -73,7 +72,6 @@ class Entrance(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     context: Callable[[str], Context]
     clock: Clock
-    slow_down: SlowDown
     lenient_api_version: bool = False
     unready: Callable[[], Sequence[Unready]] = tuple
     """Why the service should not be given work at the moment."""
@@ -90,12 +88,6 @@ def entrance_of(request: Request) -> Entrance:
     """The entrance that the application was built with."""
     entrance: Entrance = request.app.state.entrance
     return entrance
-
-
-async def refused(request: Request, error: Unauthorized) -> None:
-    """Counts a key that was refused, and returns when that may be said. Raises TooBusy. No key at all is no wrong one."""
-    if error.given:
-        await entrance_of(request).slow_down.refused(request.client.host if request.client else "")
 
 
 def context_of(request: Request) -> Context:

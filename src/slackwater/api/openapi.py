@@ -26,9 +26,11 @@ REASONS = {
     409: "The state of the object forbids this, and trying again will not help.",
     412: "The object is not as `If-Match` or `If-None-Match` wants it; nothing was changed.",
     413: "The body is too large.",
+    414: "The URL is too long.",
     415: "The body has a Content-Encoding.",
     429: "So much of this is being done for the caller already, or many wrong keys came from where they call; `Retry-After` says "
     "when to try again.",
+    431: "The header lines are too large, or too many.",
 }
 SUMMARY = """The Batch API of Azure OpenAI and of OpenAI, served by yourself. The same operations are there under three prefixes,
 one for each family of clients: `/openai` (Azure, dated api-versions), `/openai/v1` (Azure v1) and `/v1` (OpenAI)."""
@@ -157,7 +159,8 @@ def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:
     if operation.name == "get_file_content":
         answers["206"] = good | {"description": "The bytes that were asked for"}
         answers["416"] = {"description": "The file ends before the bytes that were asked for"}
-    errors = {401, 429, *operation.errors}
+    # Too long a URL, or too large a head, of any call; the front door says so before anybody looks at the path.
+    errors = {401, 414, 429, 431, *operation.errors}
     if dialect.versions is not None:
         errors.add(400)
     if operation.body is not None or operation.form is not None:

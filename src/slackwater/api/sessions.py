@@ -14,7 +14,7 @@ from starlette.routing import Route
 from slackwater import __version__
 from slackwater.api import wire
 from slackwater.api.bodies import read_body
-from slackwater.api.context import Entrance, entrance_of, refused
+from slackwater.api.context import Entrance, entrance_of
 from slackwater.api.dialects import AZURE_V1
 from slackwater.api.objects.sessions import NewSession, SessionObject, WaysIn
 from slackwater.api.studio_door import StudioDoor
@@ -51,12 +51,6 @@ def guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     async def answer(request: Request) -> Response:
         try:
             response = await handler(request)
-        except Unauthorized as error:
-            try:
-                await refused(request, error)
-                response = wire.error_response(AZURE_V1, error)
-            except SlackwaterError as busy:
-                response = wire.error_response(AZURE_V1, busy)
         except SlackwaterError as error:
             response = wire.error_response(AZURE_V1, error)
         response.headers.update(PRIVATE)
@@ -89,7 +83,11 @@ async def create(request: Request) -> Response:
         return wire.json_response(shown(request, None))
     before = await authenticator.session_of(request)
     if body.key is not None:
-        principal = authenticator.of_key(body.key.strip(), asked=authenticator.asked(request))
+        try:
+            principal = authenticator.of_key(body.key.strip(), asked=authenticator.asked(request))
+        except Unauthorized:
+            await authenticator.refused(request)
+            raise
         origin, expires_at = origin_of_key(digest_of(body.key.strip())), None
     elif before is not None:
         authenticator.refuse_other_pages(request)

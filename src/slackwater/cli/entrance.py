@@ -45,6 +45,7 @@ def entrance_to(
         authenticator=Authenticator(
             service_keys=config.api_keys,
             keys=keys,
+            slow_down=SlowDown(service.clock),
             hosts={host.lower(): resource.name for resource in config.resources for host in resource.hosts},
             resources=resources,
             verifier=verifier,
@@ -55,7 +56,6 @@ def entrance_to(
         context=context,
         studio=door,
         clock=service.clock,
-        slow_down=SlowDown(service.clock),
         lenient_api_version=config.server.lenient_api_version,
         unready=service.unready,
         backend_states=service.backend_states,

@@ -164,6 +164,7 @@ async def _front_door(config: Config) -> AsyncIterator[FrontDoor]:
 async def _answering(listener: socket.socket, front: FrontDoor) -> AsyncIterator[tuple[Door, _Server]]:
     """Somebody answers from here on: at first only that the service is starting, which may take a moment."""
     door = Door()
+    front.takes_from(listener)
     # Its milestones are not ours: it answers long before the service is there.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     http = _Server(

@@ -6,35 +6,25 @@ then nothing more is read. In this way a connection holds two heads at most, wha
 """
 
 import asyncio
-import urllib.parse
 from typing import Any, cast
 
-import httptools
 import msgspec
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from slackwater.api.arriving.exchange import STATUS_LINES, Exchange
-from slackwater.api.arriving.front_door import FrontDoor
-from slackwater.core.arriving.heads import (
-    ANSWERS,
-    Refusal,
-    framing_fault,
-    meaning_fault,
-    size_fault,
-    unfinished_fault,
-)
+from slackwater.api.arriving.front_door import UNSENT_BYTES_FRIEND, FrontDoor, keep_unsent
+from slackwater.api.arriving.requests import CHUNKED, RequestReader
+from slackwater.core.arriving.heads import ANSWERS, Refusal, empty_lines, unfinished_fault
 from slackwater.core.arriving.patience import Phase, overdue
 
-ASGI = {"version": "3.0", "spec_version": "2.4"}
 VISITOR = "slackwater.visitor"
 """Where the application finds the connection that a request came on."""
 # The rest of a body that nobody wants is read to its end where it is no more than this, so that the connection can be kept.
 LITTLE_BYTES = 64 << 10
 # What is thrown away behind a last answer, so that the peer reads it before it hears that nobody listens any more.
 THROWN_AWAY_BYTES = 1 << 20
-CHUNKED = -1
 
 
 def _answer_of(refusal: Refusal) -> bytes:
@@ -49,36 +39,29 @@ def _answer_of(refusal: Refusal) -> bytes:
 REFUSALS = {refusal: _answer_of(refusal) for refusal in ANSWERS}
 
 
+CR = b"\r"[0]
+
+
 class Connection(asyncio.BufferedProtocol):
     """A peer, its requests, and the exchange that is going on."""
 
     __slots__ = (
         "_addresses",
         "_app",
-        "_around",
         "_blocked_since",
         "_blocked_size",
-        "_body_left",
-        "_chunks",
-        "_codings",
         "_door",
         "_exchange",
-        "_expects",
-        "_headers",
         "_held",
-        "_hosts",
         "_leaving",
         "_loop",
         "_mark",
-        "_message_over",
-        "_parser",
+        "_reader",
         "_reading_paused",
         "_received",
-        "_refusal",
         "_server",
         "_since",
         "_transport",
-        "_url",
         "_writable",
         "known_at",
         "phase",
@@ -95,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(self, door.limits)
         self._exchange: Exchange | None = None
         self._addresses: tuple[Any, Any] = (None, None)
         self._leaving = False
@@ -109,19 +92,8 @@ class Connection(asyncio.BufferedProtocol):
         self._blocked_size = 0
         # What has come of the next head, or of pipelined requests.
         self._held = b""
-        # The head that is being read.
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._hosts: list[bytes] = []
-        self._codings: list[bytes] = []
-        self._expects = False
-        self._refusal: Refusal | None = None
-        # The body that is being read: how much is left of it, what has come, and how much of that was no body.
-        self._body_left = 0
+        # How much has come of the body that is being read.
         self._received = 0
-        self._around = 0
-        self._chunks = 0
-        self._message_over = False
 
     # What the transport calls.
 
@@ -139,14 +111,13 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._server.connections.discard(self)
         self._door.went(self)
-        # They know each other.
-        del self._parser
+        self._reader.close()
         if self._exchange is not None:
             self._exchange.lost()
         self.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        left = self._body_left
+        left = self._reader.left
         if left == 0 and self.phase is not Phase.CLOSING:
             return self._door.head_buffer
         buffer = self._door.body_buffer
@@ -158,7 +129,7 @@ class Connection(asyncio.BufferedProtocol):
             self._received += count
             if self._received > THROWN_AWAY_BYTES:
                 self.abort()
-        elif self._body_left:
+        elif self._reader.left:
             self._read_body(self._door.body_buffer[:count])
         elif self._exchange is not None:
             # Pipelined: its turn comes, and until then nobody needs to hear more.
@@ -219,13 +190,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Goes on reading, unless there is a request waiting already."""
-        waits = self._held and self._exchange is not None
-        if self._reading_paused and not waits and not self._transport.is_closing():
+        if not self._reading_paused:
+            return
+        if not (self._held and self._exchange is not None) and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
     def known(self) -> None:
         """A good key has come: this connection is a friend's for a while, and what is sent on it is waited for."""
+        if self.known_at is None:
+            # Only now: most connections of strangers never get here.
+            keep_unsent(self._transport.get_extra_info("socket"), UNSENT_BYTES_FRIEND)
         self.known_at = self._door.now
         self._door.crowd.works(self)
 
@@ -233,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether another request can come behind this one: its body is here, or the little that is left comes."""
         if self._leaving:
             return False
-        return exchange.body_over or 0 < self._body_left <= LITTLE_BYTES
+        return exchange.body_over or 0 < self._reader.left <= LITTLE_BYTES
 
     def answered(self, exchange: Exchange) -> None:
         """The answer is complete. The connection takes the next request, or ends."""
@@ -276,7 +251,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.phase = Phase.CLOSING
         self._since = self._loop.time()
-        self._received = self._body_left = 0
+        self._received = self._reader.left = 0
         self._held = b""
         self._door.waits(self)
         self.resume_reading()
@@ -343,25 +318,26 @@ class Connection(asyncio.BufferedProtocol):
         self.phase = Phase.IDLE
         self._since = self._loop.time()
         self._door.waits(self)
-        if self._held and not self._door.is_friend(self):
-            self._door.takes_turns(self)
-        else:
+        if not self._held:
+            self.resume_reading()
+        elif self._door.is_friend(self):
             self.take_turn()
+        else:
+            self._door.takes_turns(self)
 
     def take_turn(self) -> None:
         """Reads on: first what has come already."""
         if self.phase is not Phase.IDLE or self._transport.is_closing():
             return
         held, self._held = self._held, b""
-        if held:
-            self._read_head(held, before=0)
+        self._read_head(held, before=0)
         self.resume_reading()
 
     def _read_head(self, data: bytes, *, before: int) -> None:
         """Begins the request whose head is whole. `before`: so much has been looked through already."""
-        if data[0] in b"\r\n":
-            # An empty line before a request is read over (RFC 9112, section 2.2). There may be a head's size of them.
-            data, before = data.lstrip(b"\r\n"), 0
+        if data[0] == CR:
+            # There may be as many as come in the time for a head.
+            data, before = data[empty_lines(data) :], 0
         end = data.find(b"\r\n\r\n", max(0, before - 3)) + 4
         if end < 4:
             refusal = unfinished_fault(data, self._door.limits) if data else None
@@ -374,94 +350,41 @@ class Connection(asyncio.BufferedProtocol):
                     self._since = self._loop.time()
                 self.phase = Phase.HEAD
             return
-        head, rest = data[:end], data[end:]
+        rest = data[end:]
         self._held = b""
-        refusal = size_fault(head, self._door.limits) or self._parse(head)
+        refusal = self._reader.head(data[:end])
         if refusal is not None:
             self._refuse(refusal)
             return
-        if rest and self._body_left:
-            of_body = len(rest) if self._body_left == CHUNKED else self._body_left
+        if rest and self._reader.left:
+            of_body = len(rest) if self._reader.left == CHUNKED else self._reader.left
             self._read_body(rest[:of_body])
             rest = rest[of_body:]
         if rest and self.phase is not Phase.CLOSING:
             self._held = rest
             self.pause_reading()
 
-    def _parse(self, head: bytes) -> Refusal | None:
-        """Has the parser look at a head, and the application begin."""
-        self._url, self._headers, self._hosts, self._codings = b"", [], [], []
-        self._expects, self._refusal = False, None
-        self._message_over = False
-        self._body_left = 0
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            # Nobody speaks anything else here, and then the request counts as if it had not asked (RFC 9110, section 7.8).
-            plain = _without_upgrade(head)
-            if plain == head:
-                return Refusal.MALFORMED
-            self._parser = httptools.HttpRequestParser(self)
-            return self._parse(plain)
-        except httptools.HttpParserError:
-            return self._refusal or Refusal.MALFORMED
-        # The preface of HTTP/2 looks like a head, and is none.
-        return Refusal.MALFORMED if self._exchange is None else None
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._exchange is not None:
-            # Of a trailer. What it says is not asked for, and its size is counted with the chunks.
+    def _read_body(self, data: bytes | memoryview) -> None:
+        """Hands on what has come of a body."""
+        self._received += len(data)
+        refusal = self._reader.body(data)
+        if refusal is not None:
+            self._refuse(refusal)
             return
-        # White space behind a value is none of it (RFC 9112, section 5.1), and the parser leaves it there.
-        name, value = name.lower(), value.rstrip(b" \t")
-        self._headers.append((name, value))
-        if name == b"host":
-            self._hosts.append(value)
-        elif name == b"transfer-encoding":
-            self._codings.append(value)
-        elif name == b"content-length":
-            self._body_left = int(value)
-        elif name == b"expect":
-            self._expects = value.lower() == b"100-continue"
+        if self._reader.behind:
+            # Whoever sent it may send it again: this connection ends with the answer.
+            self._leaving = True
+        if self._reader.over and self._exchange is not None and self._exchange.over:
+            self._next()
 
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        if parser.should_upgrade():
-            return
-        version = parser.get_http_version()
-        self._refusal = meaning_fault(version=version, hosts=self._hosts, transfer_encodings=self._codings)
-        if self._refusal is not None:
-            raise ValueError(self._refusal.value)
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
-        local, remote = self._addresses
-        scope = {
-            "type": "http",
-            "asgi": ASGI,
-            "http_version": version,
-            "server": local,
-            "client": remote,
-            "scheme": "http",
-            "method": parser.get_method().decode("ascii"),
-            "root_path": "",
-            "path": urllib.parse.unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
-            "headers": self._headers,
-            "state": {},
-            VISITOR: self,
-        }
-        if self._codings:
-            self._body_left = CHUNKED
-        self._received = self._mark = self._around = self._chunks = 0
-        expects = self._expects and version == "1.1"
-        self._exchange = Exchange(self, scope, expects=expects, keep_alive=parser.should_keep_alive())
-        if self._leaving:
-            self._exchange.keep_alive = False
-        if self._body_left:
+    # What the reader calls.
+
+    def request_began(self, scope: Scope, *, expects: bool, keep_alive: bool) -> None:
+        scope["server"], scope["client"] = self._addresses
+        scope[VISITOR] = self
+        self._received = self._mark = 0
+        exchange = self._exchange = Exchange(self, scope, expects=expects, keep_alive=keep_alive and not self._leaving)
+        if self._reader.left:
             self.phase = Phase.BODY
             self._since = self._loop.time()
             if self._door.is_friend(self):
@@ -469,63 +392,17 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.phase = Phase.ANSWER
             self._door.crowd.works(self)
-        task = self._loop.create_task(self._exchange.run(self._app))
+        task = self._loop.create_task(exchange.run(self._app))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
 
-    # Bodies.
+    def body_came(self, piece: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.body(piece)
 
-    def _read_body(self, data: bytes | memoryview) -> None:
-        """Hands on what has come of a body."""
-        count = len(data)
-        self._received += count
-        if self._body_left > 0:
-            self._body_left -= count
-        else:
-            self._around += count
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            if not self._message_over:
-                self._refuse(Refusal.MALFORMED)
-                return
-            # Something has come behind the last chunk, and the parser cannot say where it begins. Whoever sent it may send it
-            # again: this connection ends with the answer.
-            self._leaving = True
-        if self._message_over:
-            self._body_left = 0
-        elif self._body_left == CHUNKED:
-            refusal = framing_fault(around=self._around, chunks=self._chunks, limits=self._door.limits)
-            if refusal is not None:
-                self._refuse(refusal)
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
-    def on_body(self, piece: bytes) -> None:
-        self._around -= len(piece)
-        assert self._exchange is not None, "a body comes behind its head"
-        self._exchange.body(piece)
-
-    def on_message_begin(self) -> None:
-        if self._message_over:
-            raise ValueError("another request behind the last chunk")
-
-    def on_message_complete(self) -> None:
-        if self._parser.should_upgrade():
-            return
-        self._message_over = True
-        exchange = self._exchange
-        assert exchange is not None, "a message ends behind its head"
-        exchange.body_ended()
+    def request_ended(self) -> None:
+        if self._exchange is not None:
+            self._exchange.body_ended()
         if self.phase is Phase.BODY:
             self.phase = Phase.ANSWER
             self._door.crowd.works(self)
-            if exchange.over:
-                self._next()
-
-
-def _without_upgrade(head: bytes) -> bytes:
-    """A head without its wish to speak another protocol."""
-    lines = head.split(b"\r\n")
-    return b"\r\n".join(line for line in lines if not line.lower().startswith(b"upgrade:"))

@@ -5,8 +5,10 @@ that what does get on pays nothing for it.
 """
 
 import asyncio
+import contextlib
+import itertools
 import logging
-from collections import deque
+import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,8 +28,19 @@ BODY_READ_BYTES = 256 << 10
 # Clients that mean well hardly ever do that, and a thousand who do would leave no time for anybody else.
 TURNS_AT_ONCE = 4
 TURN_SECONDS = 0.01
+# So much of an answer the kernel may keep besides what is on its way. By itself it takes megabytes of it, which is good for a
+# fast line and much for a thousand strangers who do not read.
+UNSENT_BYTES = 64 << 10
+UNSENT_BYTES_FRIEND = 4 << 20
 # Refusals that say that somebody wants something that they do not get. An idle connection is closed every day.
 TOLD = frozenset(Refusal) - {Refusal.IDLE}
+
+
+def keep_unsent(connection: socket.socket | None, count: int) -> None:
+    """Lets the kernel keep so many bytes for a connection, or for all that are taken from a listener, where it can be told."""
+    if connection is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, count)
 
 
 class Visitor(Protocol):
@@ -73,9 +86,13 @@ class FrontDoor:
         self.now = 0.0
         """The moment of the last look, in the loop's time."""
         self._look_seconds = look_seconds
-        self._turns: deque[Visitor] = deque()
+        self._turns: dict[Visitor, None] = {}
         self._turning = False
         self._lines: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
+
+    def takes_from(self, listener: socket.socket) -> None:
+        """Before anything is taken from a listener: what its connections begin with."""
+        keep_unsent(listener, UNSENT_BYTES)
 
     def protocol(self, make: Callable[..., asyncio.BufferedProtocol]) -> Callable[..., asyncio.BufferedProtocol]:
         """What uvicorn makes a connection with."""
@@ -128,6 +145,7 @@ class FrontDoor:
     def went(self, connection: Visitor) -> None:
         """A connection is no more. May be repeated."""
         self.connections.discard(connection)
+        self._turns.pop(connection, None)
         self.crowd.works(connection)
 
     def waits(self, connection: Visitor) -> None:
@@ -140,14 +158,15 @@ class FrontDoor:
 
     def takes_turns(self, connection: Visitor) -> None:
         """A stranger's next request is here already; it is looked at when its turn comes."""
-        self._turns.append(connection)
+        self._turns[connection] = None
         if not self._turning:
             self._turning = True
             asyncio.get_running_loop().call_later(TURN_SECONDS, self._give_turns)
 
     def _give_turns(self) -> None:
-        for _ in range(min(TURNS_AT_ONCE, len(self._turns))):
-            self._turns.popleft().take_turn()
+        for connection in list(itertools.islice(self._turns, TURNS_AT_ONCE)):
+            del self._turns[connection]
+            connection.take_turn()
         self._turning = bool(self._turns)
         if self._turning:
             asyncio.get_running_loop().call_later(TURN_SECONDS, self._give_turns)

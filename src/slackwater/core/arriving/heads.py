@@ -5,6 +5,7 @@ read one body differently let somebody put a request into another's connection, 
 is refused (RFC 9112, sections 3.2 and 6).
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ ANSWERS: dict[Refusal, tuple[int, str]] = {
 """Status and message, for what is answered. All others are closed without a word: nobody waits for one."""
 
 
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+
+
 class HeadLimits(Struct, frozen=True, kw_only=True):
     """How large a head may be."""
 
@@ -53,30 +57,45 @@ class HeadLimits(Struct, frozen=True, kw_only=True):
     """Header lines."""
 
 
+def empty_lines(data: bytes) -> int:
+    """How many bytes of empty lines there are before a request. They are read over (RFC 9112, section 2.2)."""
+    match = EMPTY_LINES.match(data)
+    return 0 if match is None else match.end()
+
+
 def unfinished_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
     """What is wrong with a head whose end has not come yet, if that can be told already."""
     if len(head) > limits.head_bytes:
         return Refusal.HEAD_TOO_LARGE if b"\n" in head else Refusal.URL_TOO_LONG
-    # Methods are upper case. Somebody who speaks TLS is told at once, and not when the time is over.
-    if not b"A" <= head[:1] <= b"Z":
+    # Somebody who speaks TLS is told at once, and not when the time is over. A lonely CR may be half of an empty line.
+    if not _begins(head) and head != b"\r":
         return Refusal.MALFORMED
     # These would end a head for a lenient reader; a strict one would wait.
     return Refusal.MALFORMED if b"\n\n" in head or b"\n\r\n" in head else None
 
 
-def size_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
-    """Whether a whole head is too large, the empty line at its end included."""
+def whole_fault(head: bytes, limits: HeadLimits) -> Refusal | None:
+    """What is wrong with a whole head, the empty line at its end included, before the parser looks at its lines."""
     if len(head) > limits.head_bytes:
         long_line = head.find(b"\n") > limits.head_bytes
         return Refusal.URL_TOO_LONG if long_line else Refusal.HEAD_TOO_LARGE
     # The request line and the empty one are lines, too.
-    return Refusal.HEAD_TOO_LARGE if head.count(b"\n") > limits.headers + 2 else None
+    if head.count(b"\n") > limits.headers + 2:
+        return Refusal.HEAD_TOO_LARGE
+    # The parser takes a CR before the method, and more than one space between it, URL and version; not everybody does.
+    return None if _begins(head) and head.count(b" ", 0, head.index(b"\r\n")) == 2 else Refusal.MALFORMED
+
+
+def _begins(head: bytes) -> bool:
+    """Whether there is a method, or the beginning of one: those that there are have upper-case letters only."""
+    return b"A" <= head[:1] <= b"Z"
 
 
 # A name, an IPv4 or an IPv6 address, and a port (RFC 3986, section 3.2.2).
 HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
 
 
+@functools.lru_cache(maxsize=64)
 def is_host(value: bytes) -> bool:
     """Whether a Host header has the form of one."""
     match = HOST.fullmatch(value)

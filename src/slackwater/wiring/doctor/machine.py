@@ -7,7 +7,7 @@ from pathlib import Path
 from slackwater.config import Config
 from slackwater.wiring.doctor.finding import Finding, fault, ok, warning
 
-# What a server has open besides its lanes: the ledger, logs of running batches, blobs on their way, webhooks, clients.
+# What a server has open besides its lanes and whoever calls it: the ledger, logs of running batches, blobs, webhooks.
 FILES_BESIDES = 256
 CLOCK_SECONDS_MAX = 5.0
 CLOCK_SECONDS_FAULT = 60.0
@@ -19,7 +19,8 @@ def limit_findings(config: Config, holder: int | None) -> list[Finding]:
     soft = _limit_of(holder) if holder else None
     whose = "the server" if soft is not None else "this user"
     if soft is None:
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        # A server takes all that it may when it starts.
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     needed = FILES_BESIDES + sum(
         backend.concurrency for deployment in config.deployments for backend in deployment.backends if backend.url
     )
