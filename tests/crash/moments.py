@@ -63,7 +63,7 @@ LEDGER_READS = frozenset(
         "webhook_endpoints",
     }
 )
-BLOB_READS = frozenset({"close", "names", "read", "reader", "stream"})
+BLOB_READS = frozenset({"checksum", "close", "names", "read", "reader", "stat", "stream", "stream_whole"})
 SENDER_READS = frozenset({"check"})
 # What a stage calls again and again, mostly to find nothing. Only a call that has found something is a moment.
 POLLS = frozenset(

@@ -4,7 +4,7 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 """
 
 from slackwater.ports.accounts import AccountLedger
-from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
+from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
@@ -42,6 +42,7 @@ __all__ = [
     "BatchDone",
     "BlobLog",
     "BlobRange",
+    "BlobStat",
     "BlobStore",
     "BlobWriter",
     "Classifier",

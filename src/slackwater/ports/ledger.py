@@ -128,7 +128,13 @@ class Ledger(AccountLedger, EngineLedger, PauseLedger, SessionLedger, WatchingLe
         ...
 
     async def finish_import(
-        self, file_id: str, *, status: FileStatus, size: int = 0, status_details: str | None = None
+        self,
+        file_id: str,
+        *,
+        status: FileStatus,
+        size: int = 0,
+        checksum: int | None = None,
+        status_details: str | None = None,
     ) -> bool:
         """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted."""
         ...

@@ -18,8 +18,9 @@ VALIDATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 HTTP_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# What may be damaged on the disk.
-DAMAGED = ("input", "results")
+# What may be damaged on the disk, and of what lines are lost then.
+DAMAGED = ("input", "results", "files")
+LOST = ("input", "results")
 # How a call to a backend may end; `aborted` is our own doing (cancel, stop).
 ATTEMPT_OUTCOMES = ("success", "refused", "error", "busy", "timeout", "unreachable", "broken", "aborted")
 
@@ -104,7 +105,7 @@ class Meters:
         self.deadlines_missed = 0
         # Failed tries to read, and lines that ended for it in the end.
         self.damage_seen = dict.fromkeys(DAMAGED, 0)
-        self.lines_lost = dict.fromkeys(DAMAGED, 0)
+        self.lines_lost = dict.fromkeys(LOST, 0)
         self.stage_failures: Counter[tuple[str, str]] = Counter()
 
     def backend(self, deployment: str, name: str) -> BackendMeter:

@@ -140,8 +140,8 @@ COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group 
 JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
 DAMAGE_SEEN = _counter(
     "damage_seen",
-    "Tries to read an input or results that failed, because bytes had changed, were missing, or the disk said no. Most are "
-    "tried again.",
+    "Tries to read an input, results or a whole file that failed, because bytes had changed, were missing, or the disk said no. "
+    "Most are tried again.",
     "what",
 )
 LINES_LOST = _counter(

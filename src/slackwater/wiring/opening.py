@@ -128,6 +128,7 @@ async def open_service(
                     stores={"ledger": sql_ledger, "files": disk_blobs},
                     room=disk_blobs,
                     free_bytes_min=config.server.free_bytes_min,
+                    damaged=lambda: sql_ledger.damaged,
                 ),
             )
             if config.metrics.enabled and not accept_any:

@@ -106,6 +106,11 @@ class SqlLedger:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         return self.sql.database.refuses_writes
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something was read that is not what was written."""
+        return self.sql.database.damaged
+
     async def try_write(self) -> None:
         """Writes something that means nothing. Raises what a write raises; else the ledger refuses no more."""
         await self.sql.database.try_write()

@@ -70,8 +70,16 @@ class Phase(Enum):
 class Readiness:
     """Watches a service."""
 
-    def __init__(self, *, stores: Mapping[str, Writable], room: Room, free_bytes_min: int) -> None:
-        """`stores` by the word that a reason has for them. 0 free bytes at least: nobody looks."""
+    def __init__(
+        self,
+        *,
+        stores: Mapping[str, Writable],
+        room: Room,
+        free_bytes_min: int,
+        damaged: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stores` by the word that a reason has for them. 0 free bytes at least: nobody looks. `damaged`: the ledger is."""
+        self._damaged = damaged
         self._stores = stores
         self._room = room
         self._free_bytes_min = free_bytes_min
@@ -98,6 +106,8 @@ class Readiness:
             for word, store in self._stores.items()
             if store.refuses_writes
         ]
+        if self._damaged():
+            found.append(Unready("ledger_damaged", "The ledger is damaged; stop the service and restore a back-up."))
         if self._short_of_room:
             needed = f"{self._free_bytes_min:,} bytes"
             found.append(Unready("disk_space_low", f"The disk with the data has less than {needed} free; make room."))
