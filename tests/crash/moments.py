@@ -58,6 +58,7 @@ LEDGER_READS = frozenset(
         "uploads_to_empty",
         "usage",
         "waiting",
+        "wall_time",
         "webhook_deliveries",
         "webhook_endpoint",
         "webhook_endpoints",

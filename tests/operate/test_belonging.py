@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from slackwater.adapters.backup.checking import restore
 from slackwater.adapters.backup.making import make_backup
 from slackwater.adapters.disk.blobs import DiskBlobs
-from slackwater.adapters.disk.data_directory import MARK, mark_in
+from slackwater.adapters.disk.data_directory import MARK, DataDirectory, mark_in
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli import main
@@ -303,3 +303,14 @@ def test_a_ledger_that_is_damaged_while_it_is_served(tmp_path: Path, caplog: pyt
 
     asyncio.run(story())
     assert caplog.text.count("ledger_damaged") == 1
+
+
+def test_a_clock_that_is_said_to_be_right(tmp_path: Path) -> None:
+    """Word is left for the server that has the directory, and counts once; without one there is nobody to tell."""
+    asked = ["confirm-clock", "--data", str(tmp_path)]
+    alone = CliRunner().invoke(main, asked)
+    assert (alone.exit_code, "no server runs" in alone.stderr) == (2, True)
+    with DataDirectory.open(tmp_path) as data:
+        assert not data.clock_confirmed()
+        assert CliRunner().invoke(main, asked).exit_code == 0
+        assert [data.clock_confirmed(), data.clock_confirmed()] == [True, False]

@@ -37,6 +37,7 @@ STAGES = {
     "webhooks": "end_overdue_deliveries",
     "audit": "trim_audit",
     "progress": "batches_at_work",
+    "clock": "note_alive",
     "pauses": "pauses",
     "history": "add_engine_minutes",
     "engines": "trim_engine_minutes",

@@ -56,8 +56,10 @@ class Admission:
         *,
         wake: Callable[[], None],
         deployments: Callable[[], Iterable[Deployment]],
+        expiry_now: Callable[[], float] | None = None,
     ) -> None:
-        """`wake` hints that there is something to do."""
+        """`wake` hints that there is something to do. `expiry_now`: by which moment files have expired; now without it."""
+        self._expiry_now = expiry_now or clock.now
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -128,7 +130,7 @@ class Admission:
 
     async def _input_file(self, file_id: str) -> File:
         file = await self._ledger.file(file_id)
-        if file is None or (file.expires_at is not None and file.expires_at <= self._clock.now()):
+        if file is None or (file.expires_at is not None and file.expires_at <= self._expiry_now()):
             raise InputFileMissing(
                 f"Cannot find file '{file_id[:80]}', or it belongs to someone else. Upload it first, with the purpose 'batch'.",
                 param="input_file_id",

@@ -28,6 +28,7 @@ from slackwater.ports.records import (
     Waiting,
 )
 from slackwater.ports.sessions import SessionLedger, SignIn
+from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
@@ -78,10 +79,12 @@ __all__ = [
     "Span",
     "SpanKind",
     "StoredDeployment",
+    "TimeLedger",
     "TokenVerifier",
     "Tracing",
     "UnfinishedShard",
     "Waiting",
+    "WallTime",
     "WatchingLedger",
     "WebhookLedger",
     "Writable",

@@ -27,13 +27,16 @@ from slackwater.ports.records import (
     Waiting,
 )
 from slackwater.ports.sessions import SessionLedger
+from slackwater.ports.times import TimeLedger
 from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
 
 
-class Ledger(AccountLedger, EngineLedger, PauseLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol):
+class Ledger(
+    AccountLedger, EngineLedger, PauseLedger, SessionLedger, TimeLedger, WatchingLedger, WebhookLedger, Protocol
+):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
     # Files

@@ -104,6 +104,8 @@ class Meters:
         self.journal_bytes = 0
         self.deadlines_missed = 0
         # Failed tries to read, and lines that ended for it in the end.
+        # By how much the clock on the wall has jumped and is still off.
+        self.clock_jump_seconds = 0.0
         self.damage_seen = dict.fromkeys(DAMAGED, 0)
         self.lines_lost = dict.fromkeys(LOST, 0)
         self.stage_failures: Counter[tuple[str, str]] = Counter()

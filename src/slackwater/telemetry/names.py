@@ -149,6 +149,10 @@ LINES_LOST = _counter(
     "Requests that ended with an error because their line in the input, or their result, could not be read any more.",
     "what",
 )
+CLOCK_JUMP = _gauge(
+    "clock_jump_seconds",
+    "By how much the clock of the machine has jumped while the service ran. While it is not 0, nothing expires or is deleted.",
+)
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
 MEMORY_BUDGET = _gauge(
@@ -224,6 +228,7 @@ METRICS = (
     JOURNAL_BYTES,
     DAMAGE_SEEN,
     LINES_LOST,
+    CLOCK_JUMP,
     DATA_FREE,
     MEMORY_BUDGET,
     MEMORY_HELD,

@@ -112,6 +112,7 @@ async def open_service(
                     tracing=tracing,
                     budget=budget,
                     credentials=credentials,
+                    clock_confirmed=data.clock_confirmed,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],

@@ -96,6 +96,6 @@ class Place:
 
     def sync_name(self, path: Path) -> None:
         """Makes the name of a blob durable. Its directories may be as new as it is."""
-        while path != self.root:
+        while path not in (self.root, self.lost.parent):
             path = path.parent
             self.disk.sync_directory(path)

@@ -22,6 +22,7 @@ from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
+from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.files.belonging import Mark
@@ -67,6 +68,7 @@ class SqlLedger:
             SqlDeployments(sql),
             SqlPauses(sql),
             SqlEngines(sql),
+            SqlTimes(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -233,3 +235,7 @@ class SqlLedger:
     add_engine_minutes = part(SqlEngines.add_engine_minutes)
     engine_history = part(SqlEngines.engine_history)
     trim_engine_minutes = part(SqlEngines.trim_engine_minutes)
+
+    # The time of day
+    wall_time = part(SqlTimes.wall_time)
+    note_alive = part(SqlTimes.note_alive)

@@ -9,6 +9,12 @@ SELECT name, generation FROM identity;
 -- Once for each start.
 UPDATE identity SET generation = generation + 1 RETURNING name, generation;
 
+-- name: wall_time
+SELECT alive_at, expire_from FROM wall_time;
+
+-- name: note_alive!
+UPDATE wall_time SET alive_at = :now, expire_from = :expire_from WHERE one = 1;
+
 -- name: add_file!
 -- A file is visible from here on; its blob is durable already.
 INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob, checksum)
