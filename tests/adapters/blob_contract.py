@@ -6,6 +6,7 @@ import itertools
 import pickle
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -54,6 +55,49 @@ class BlobContract(abc.ABC):
             assert writer.size == len(LONG)
             await writer.publish()
             assert await content(store, "files/a") == LONG
+
+        self.run(tmp_path, test)
+
+    def test_checksums(self, tmp_path: Path) -> None:
+        """A writer knows that of all it was given, written or copied; the store knows it of a blob, and reads it on demand."""
+
+        async def test(store: BlobStore) -> None:
+            await put(store, "files/a", LONG)
+            writer = await store.create("files/b")
+            await writer.write(b"before")
+            assert await writer.copy(BlobRange(key="files/a", offset=7, length=1_000_000)) == crc32(LONG[7:1_000_007])
+            await writer.write(b"after")
+            await writer.publish()
+            whole = b"before" + LONG[7:1_000_007] + b"after"
+            assert (writer.size, writer.checksum) == (len(whole), crc32(whole))
+            stat = await store.stat("files/b")
+            assert (stat.size, stat.checksum in (None, crc32(whole))) == (len(whole), True)
+            assert await store.checksum("files/b") == crc32(whole)
+            with pytest.raises(FileNotFoundError):
+                await store.stat("files/c")
+            with pytest.raises(OSError, match="ends"):
+                await (await store.create("files/c")).copy(BlobRange(key="files/a", offset=0, length=len(LONG) + 1))
+
+        self.run(tmp_path, test)
+
+    def test_a_stream_that_is_compared(self, tmp_path: Path) -> None:
+        """Everything but the last piece comes where it is not what it should be."""
+
+        async def test(store: BlobStore) -> None:
+            await put(store, "files/a", LONG)
+            data = [each async for each in store.stream_whole("files/a", size=len(LONG), checksum=crc32(LONG))]
+            assert b"".join(data) == LONG
+            assert [each async for each in store.stream_whole("files/a", size=0, checksum=0)] == []
+            half = store.stream_whole("files/a", size=len(LONG), checksum=crc32(LONG))
+            assert LONG.startswith(await anext(half))
+            await half.aclose()  # type: ignore[attr-defined]
+            for length, checksum in ((len(LONG), crc32(LONG) ^ 1), (len(LONG) + 1, crc32(LONG))):
+                came = b""
+                with pytest.raises(OSError, match="not what was written"):
+                    async for piece in store.stream_whole("files/a", size=length, checksum=checksum):
+                        came += piece
+                assert LONG.startswith(came)
+                assert len(came) < length
 
         self.run(tmp_path, test)
 

@@ -281,7 +281,7 @@ def test_a_real_limit_of_the_kernel(tmp_path: Path) -> None:
                 await log.append([b"b" * 1500, b"c" * 1500])
             except StorageFull as error:
                 print(error)
-            print(await store.size("logs/b/1"))
+            print((await store.stat("logs/b/1")).size)
             limit(resource.RLIM_INFINITY)
             again = await log.append([b"d" * 3000])
             print(again.offset, (await store.read(again)) == b"d" * 3000)
@@ -397,7 +397,7 @@ def test_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
         assert await again.sweep_parts() == 2
         assert await again.sweep_parts() == 0
         assert files_below(tmp_path) == ["1", "a"]
-        assert await again.size("files/a") == 5
+        assert (await again.stat("files/a")).size == 5
         await log.close()
 
     run(tmp_path, Disk(), test)

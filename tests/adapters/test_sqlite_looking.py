@@ -20,6 +20,7 @@ ALONE: tuple[str, ...] = ()
 # What loops ask for again and again, and what they do for each thing that they find; with the steps of a plan that may walk or
 # sort nevertheless, and why.
 POLLED: dict[str, tuple[str, ...]] = {
+    "note_alive": ALONE,
     "next_to_validate": ALONE,
     "waiting_deployments": ALONE,
     "waiting": ALONE,
@@ -89,7 +90,7 @@ POLLED: dict[str, tuple[str, ...]] = {
 }
 # What users, operators and starts ask for, and what is done for something that has been found.
 NOT_POLLED = {
-    *("identity", "raise_generation", "keep_for", "kept_for", "keep_for_ever"),
+    *("identity", "raise_generation", "wall_time", "keep_for", "kept_for", "keep_for_ever"),
     *("add_file", "file", "file_seq", "files_descending", "files_ascending", "lasting_files", "expiring_files"),
     *("remember_deleted", "forget_deleted", "delete_file", "add_batch", "batch_of_key", "batches"),
     *("accept_batch", "add_shard", "set_errors", "set_files", "forget_shards", "forget_segments", "leases_of_the_dead"),

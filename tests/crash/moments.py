@@ -58,12 +58,13 @@ LEDGER_READS = frozenset(
         "uploads_to_empty",
         "usage",
         "waiting",
+        "wall_time",
         "webhook_deliveries",
         "webhook_endpoint",
         "webhook_endpoints",
     }
 )
-BLOB_READS = frozenset({"close", "names", "read", "reader", "stream"})
+BLOB_READS = frozenset({"checksum", "close", "names", "read", "reader", "stat", "stream", "stream_whole"})
 SENDER_READS = frozenset({"check"})
 # What a stage calls again and again, mostly to find nothing. Only a call that has found something is a moment.
 POLLS = frozenset(

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,13 +15,16 @@ from click.testing import CliRunner
 
 from slackwater.adapters.backup.checking import restore
 from slackwater.adapters.backup.making import make_backup
-from slackwater.adapters.disk.data_directory import MARK, mark_in
+from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.disk.data_directory import MARK, DataDirectory, mark_in
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli import main
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.file import Purpose
 from slackwater.pipeline.files.intake import Intake
+from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.wiring import open_service
 from slackwater.wiring.belonging import look
 from slackwater.wiring.doctor import Level, examine
@@ -210,3 +216,101 @@ def test_what_a_sweep_takes_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "lost" / "mine").mkdir()
     serve(tmp_path)
     assert [each.name for each in (tmp_path / "lost").iterdir()] == ["mine"]
+
+
+def _flip(data: bytes) -> bytes:
+    """One page of a table, as a disk loses it."""
+    return data[:8192] + b"\xff" * 4096 + data[12288:]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "garbage": lambda data: b"garbage" * (len(data) // 7),
+    "cut off": lambda data: data[: len(data) // 2],
+    "cut off early": lambda data: data[:50],
+    "a page that has changed": _flip,
+}
+COMMANDS = {
+    "keys": ["keys", "create"],
+    "usage": ["usage"],
+    "audit": ["audit", "export"],
+    "backup": ["backup", "--output", "store"],
+    "recover": ["recover", "--yes"],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_ledger(tmp_path: Path, served: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens it says so in one line with what to do, and exit code 2. Nothing is changed, nor deleted."""
+    data = tmp_path / "data"
+    shutil.copytree(served / "data", data)
+    monkeypatch.chdir(tmp_path)
+    ledger = data / "ledger.sqlite"
+    ledger.write_bytes(DAMAGE[kind](ledger.read_bytes()))
+    before = files_in(data)
+    with pytest.raises(DataDirectoryError, match="is damaged") as caught:
+        serve(data)
+    assert "slackwater restore" in str(caught.value)
+    for name, command in COMMANDS.items():
+        done = CliRunner().invoke(main, [*command, "--data", str(data)])
+        if kind == "a page that has changed" and done.exit_code == 0:
+            # It had no need of that page.
+            assert name in ("usage", "audit")
+            continue
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), (name, done.output, done.exception)
+        assert "damaged" in done.stderr, name
+    assert files_in(data) == before
+    assert any("damaged" in each.message for each in examine(None, data, now=lambda: 0.0) if each.level is Level.FAULT)
+
+
+def test_a_server_on_a_damaged_ledger(tmp_path: Path, served: Path) -> None:
+    """The real command: exit code 2, one line, no traceback."""
+    data = tmp_path / "data"
+    shutil.copytree(served / "data", data)
+    (data / "ledger.sqlite").write_bytes(_flip((data / "ledger.sqlite").read_bytes()))
+    command = [sys.executable, "-m", "slackwater", "serve", "--data", str(data), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the ledger ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_ledger_that_is_damaged_while_it_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once in the log, and by /readyz from then on; nothing else is said to be wrong with it."""
+    path = tmp_path / "ledger.sqlite"
+
+    async def story() -> None:
+        ledger = SqlLedger.open(path, inline=True)
+        columns = "id, filename, purpose, size, created_at, status, blob"
+        insert = f"INSERT INTO file ({columns}) VALUES (?, ?, 'batch', 0, 0, 'error', ?)"
+        ledger.sql.reader.execute("BEGIN")
+        ledger.sql.reader.executemany(
+            insert, ((f"file-{number}", "n" * 400, f"files/{number}") for number in range(400))
+        )
+        ledger.sql.reader.execute("COMMIT")
+        await ledger.close()
+        with path.open("r+b") as page:
+            page.seek(-65536, os.SEEK_END)
+            page.write(b"\xff" * 65536)
+        ledger = SqlLedger.open(path, inline=True)
+        readiness = Readiness(stores={}, room=DiskBlobs(tmp_path), free_bytes_min=0, damaged=lambda: ledger.damaged)
+        readiness.started(lambda: ())
+        assert readiness.reasons() == []
+        for _ in range(3):
+            with pytest.raises(sqlite3.DatabaseError):
+                await ledger.files(purpose=None, after=None, limit=400, descending=True, now=0)
+        assert [each.code for each in readiness.reasons()] == ["ledger_damaged"]
+        await ledger.close()
+
+    asyncio.run(story())
+    assert caplog.text.count("ledger_damaged") == 1
+
+
+def test_a_clock_that_is_said_to_be_right(tmp_path: Path) -> None:
+    """Word is left for the server that has the directory, and counts once; without one there is nobody to tell."""
+    asked = ["confirm-clock", "--data", str(tmp_path)]
+    alone = CliRunner().invoke(main, asked)
+    assert (alone.exit_code, "no server runs" in alone.stderr) == (2, True)
+    with DataDirectory.open(tmp_path) as data:
+        assert not data.clock_confirmed()
+        assert CliRunner().invoke(main, asked).exit_code == 0
+        assert [data.clock_confirmed(), data.clock_confirmed()] == [True, False]

@@ -50,6 +50,7 @@ class World:
         self.ledger = SqlLedger.open(place / "ledger.sqlite")
         self.blobs = DiskBlobs(place / "blobs")
         self.offload = SlowOffload()
+        self.size = 0
 
         async def allowance(deployment: Deployment) -> Allowance:
             return Allowance(limit=deployment.enqueued_token_limit, configured=deployment.enqueued_token_limit)
@@ -67,7 +68,8 @@ class World:
 
     async def check(self, **changes: Any) -> Any:
         """Checks a file."""
-        return await self.checks.check(file(1, **changes), family="azure", endpoint=None)
+        whole = {"size": self.size}
+        return await self.checks.check(file(1, **(whole | changes)), family="azure", endpoint=None)
 
 
 @pytest.fixture
@@ -77,6 +79,7 @@ def play(tmp_path: Path) -> Any:
     def player(story: Any, data: bytes = chat(2)) -> None:
         async def main() -> None:
             world = World(tmp_path)
+            world.size = len(data)
             writer = await world.blobs.create("files/1")
             await writer.write(data)
             await writer.publish()

@@ -39,6 +39,7 @@ STAGES = {
     "audit": "trim_audit",
     "retention": "forget_batches",
     "progress": "batches_at_work",
+    "clock": "note_alive",
     "pauses": "pauses",
     "history": "add_engine_minutes",
     "engines": "trim_engine_minutes",

@@ -26,7 +26,8 @@ from slackwater.api.readiness import health, ready
 from slackwater.api.sessions import session_routes
 from slackwater.api.sign_in import sign_in_routes
 from slackwater.core.accounts.resource import Principal
-from slackwater.core.errors import NotFound, PermissionDenied, SlackwaterError
+from slackwater.core.errors import FileUnreadable, NotFound, PermissionDenied, SlackwaterError
+from slackwater.pipeline import stored_files
 
 log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)
@@ -73,9 +74,11 @@ def _guarded(dialect: Dialect, operation: Operation) -> Handler:
             response = await answer(request)
         except SlackwaterError as error:
             response = wire.error_response(dialect, error, files=files)
-        except Exception:
+        except Exception as error:
             log.exception("request_failed id=%s %s %s", request.scope["request_id"], request.method, request.url.path)
-            response = wire.error_response(dialect, SlackwaterError(), files=files)
+            of_the_disk = isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError))
+            known = FileUnreadable(stored_files.UNREADABLE) if of_the_disk else SlackwaterError()
+            response = wire.error_response(dialect, known, files=files)
         if response.media_type == "application/json":
             response.headers["Content-Type"] = dialect.json_type
         context = getattr(request.state, "context", None)

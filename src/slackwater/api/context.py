@@ -40,6 +40,8 @@ class Context(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     blobs: BlobStore
     clock: Clock
+    expiry_now: Callable[[], float]
+    """By which moment it is judged whether a file has expired; 0 while the clock cannot be believed."""
     intake: Intake
     admission: Admission
     importer: Importer

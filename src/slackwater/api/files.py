@@ -69,7 +69,7 @@ async def list_files(request: Request) -> Response:
         after=query.get("after"),
         limit=limit + 1,
         descending=order == "desc",
-        now=int(context.clock.now()),
+        now=int(context.expiry_now()),
     )
     return wire.json_response(wire.file_list(files[:limit], dialect, context.retention, has_more=len(files) > limit))
 
@@ -77,7 +77,7 @@ async def list_files(request: Request) -> Response:
 async def find_file(context: Context, file_id: str) -> File:
     """A file that the caller may see. Raises NotFound."""
     file = await context.ledger.file(file_id)
-    if file is None or (file.expires_at is not None and file.expires_at <= context.clock.now()):
+    if file is None or (file.expires_at is not None and file.expires_at <= context.expiry_now()):
         raise NotFound(f"No such File object: {file_id[:80]}", param="id")
     return file
 

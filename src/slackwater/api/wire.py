@@ -17,6 +17,7 @@ from slackwater.core.errors import (
     EncodingRefused,
     FileRefused,
     FileTooLarge,
+    FileUnreadable,
     Forbidden,
     InputFileMissing,
     InvalidRequest,
@@ -158,6 +159,8 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
     if isinstance(error, StorageFull):
         message = "The service has no disk space left. Nothing was changed; try again later."
         return envelope(507, message=message, code=codes.failure, kind=kind)
+    if isinstance(error, FileUnreadable):
+        return envelope(500, message=error.message, code=error.code, kind=kind, headers={"x-should-retry": "false"})
     if isinstance(error, IssuerUnavailable):
         return envelope(503, message=str(error), code=error.code if kind else "serviceUnavailable", kind=kind)
     message = "The service failed to answer this request. It is logged under the x-request-id of this answer."

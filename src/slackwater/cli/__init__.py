@@ -28,6 +28,7 @@ COMMANDS = {
     "backup": ("slackwater.cli.backup", "Copy a data directory, also while a server works on it."),
     "restore": ("slackwater.cli.restore", "Make a data directory of a back-up."),
     "recover": ("slackwater.cli.recover", "Go on with a ledger that a server refuses."),
+    "confirm-clock": ("slackwater.cli.confirm_clock", "Say that a clock which has jumped is right."),
     "doctor": ("slackwater.cli.doctor", "Look at everything a server needs, and say what to put right."),
     "health": ("slackwater.cli.health", "Ask a server whether it is well."),
     "check-config": ("slackwater.cli.check_config", "Say what is wrong with a configuration file."),

@@ -15,8 +15,9 @@ COLOURS = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level
 @click.command("doctor")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="The configuration of the server.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory.  [default: as in the configuration]")
+@click.option("--deep", is_flag=True, help="Also read every byte of the data, and compare it with its checksum.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of lines.")
-def command(config_path: Path | None, data: Path | None, as_json: bool) -> None:
+def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bool) -> None:
     """Look at the configuration, the data directory, the ledger, limits, clock, keys, and whoever is to answer.
 
     No server needs to run. If one does, it is asked how it is. Nothing is changed. Give it the environment of the
@@ -27,9 +28,10 @@ def command(config_path: Path | None, data: Path | None, as_json: bool) -> None:
     \b
     Examples:
       slackwater doctor --config slackwater.toml
+      slackwater doctor --data /var/lib/slackwater --deep
       slackwater doctor --config slackwater.toml --data /var/lib/slackwater --json
     """
-    found = examine(config_path, data, now=time.time)
+    found = examine(config_path, data, now=time.time, deep=deep)
     faults = sum(each.level is Level.FAULT for each in found)
     if as_json:
         click.echo(msgspec.json.encode({"well": not faults, "findings": found}))

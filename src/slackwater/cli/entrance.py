@@ -100,8 +100,16 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         ledger=ledger,
         blobs=blobs,
         clock=clock,
+        expiry_now=service.wall.expiry_now,
         intake=Intake(ledger, blobs, clock, upload_bytes_max=limits.upload_bytes, limits=file_limits),
-        admission=Admission(ledger, blobs, clock, wake=service.hints.asked, deployments=deployments),
+        admission=Admission(
+            ledger,
+            blobs,
+            clock,
+            wake=service.hints.asked,
+            deployments=deployments,
+            expiry_now=service.wall.expiry_now,
+        ),
         uploads=Uploads(
             ledger,
             blobs,

@@ -30,6 +30,7 @@ the one that masks.
     ├── CallFailed                a server did not do what the command line asked it for
     │   └── ServerUnreachable     it did not answer, or the connection was lost
     ├── IssuerUnavailable         a token cannot be checked now, because its issuer's keys cannot be had
+    ├── FileUnreadable            bytes that were written are gone, cut off or others now
     ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
     ├── BackupError               a back-up cannot be made, is damaged, or cannot be restored
@@ -259,6 +260,16 @@ class IssuerUnavailable(SlackwaterError):
     """A token may be good, but its issuer's keys cannot be had at the moment. Trying again helps."""
 
     code = "service_unavailable"
+
+
+class FileUnreadable(SlackwaterError):
+    """The bytes of a file are gone, cut off, or not those that were written. Trying again does not help."""
+
+    code = "file_unreadable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class StorageFull(SlackwaterError):

@@ -9,11 +9,19 @@ from msgspec import Struct
 
 from slackwater.core.batch import TERMINAL, Batch, Policies, Status
 from slackwater.core.endpoints import NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
-from slackwater.core.errors import Conflict, InputFileMissing, InvalidRequest, NotFound, TokenLimitExceeded
+from slackwater.core.errors import (
+    Conflict,
+    FileUnreadable,
+    InputFileMissing,
+    InvalidRequest,
+    NotFound,
+    TokenLimitExceeded,
+)
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, Peek, peek
 from slackwater.core.quota.enqueued import fits, limit_reached
 from slackwater.core.sending.deployment import Deployment, WhenFull
+from slackwater.pipeline import stored_files
 from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
 from slackwater.telemetry import event, remember_origin
 
@@ -48,8 +56,10 @@ class Admission:
         *,
         wake: Callable[[], None],
         deployments: Callable[[], Iterable[Deployment]],
+        expiry_now: Callable[[], float] | None = None,
     ) -> None:
-        """`wake` hints that there is something to do."""
+        """`wake` hints that there is something to do. `expiry_now`: by which moment files have expired; now without it."""
+        self._expiry_now = expiry_now or clock.now
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -120,7 +130,7 @@ class Admission:
 
     async def _input_file(self, file_id: str) -> File:
         file = await self._ledger.file(file_id)
-        if file is None or (file.expires_at is not None and file.expires_at <= self._clock.now()):
+        if file is None or (file.expires_at is not None and file.expires_at <= self._expiry_now()):
             raise InputFileMissing(
                 f"Cannot find file '{file_id[:80]}', or it belongs to someone else. Upload it first, with the purpose 'batch'.",
                 param="input_file_id",
@@ -138,8 +148,11 @@ class Admission:
     async def _peek(self, file: File, *, fail_fast: bool) -> Peek:
         """Which deployment the file is for, and about what it weighs; nothing where there is no such deployment."""
         try:
+            await stored_files.find(self._blobs, file)
             head = await self._blobs.read(BlobRange(key=file.blob, offset=0, length=HEAD_BYTES))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, FileUnreadable) as error:
+            if isinstance(error, FileUnreadable) and await self._ledger.file(file.id) is not None:
+                raise
             raise InputFileMissing(
                 f"The file '{file.id}' has just been deleted. Upload it again.", param="input_file_id"
             ) from error

@@ -4,7 +4,7 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 """
 
 from slackwater.ports.accounts import AccountLedger
-from slackwater.ports.blobs import BlobLog, BlobRange, BlobStore, BlobWriter
+from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
@@ -29,6 +29,7 @@ from slackwater.ports.records import (
 )
 from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger, SignIn
+from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
@@ -43,6 +44,7 @@ __all__ = [
     "BatchDone",
     "BlobLog",
     "BlobRange",
+    "BlobStat",
     "BlobStore",
     "BlobWriter",
     "Classifier",
@@ -79,10 +81,12 @@ __all__ = [
     "Span",
     "SpanKind",
     "StoredDeployment",
+    "TimeLedger",
     "TokenVerifier",
     "Tracing",
     "UnfinishedShard",
     "Waiting",
+    "WallTime",
     "WatchingLedger",
     "WebhookLedger",
     "Writable",

@@ -14,6 +14,16 @@ class BlobRange(Struct, frozen=True, kw_only=True):
     length: int
 
 
+class BlobStat(Struct, frozen=True):
+    """A blob as it is now."""
+
+    size: int
+    checksum: int | None
+    """CRC-32 of all of it; None where nobody has read it since it was last touched."""
+    fresh: bool = False
+    """Somebody has, or has written it, so short a while ago that it need not be compared again."""
+
+
 class BlobLog(Protocol):
     """A blob that grows. What `append` returned survives a crash; what it did not return may or may not be there."""
 
@@ -33,13 +43,18 @@ class BlobWriter(Protocol):
     """A new blob being written. Nobody sees it before `publish`; `discard` leaves nothing behind."""
 
     size: int
+    checksum: int
+    """CRC-32 of all bytes, once they are published."""
 
     async def write(self, data: bytes) -> None:
         """Adds bytes. Raises StorageFull."""
         ...
 
-    async def copy(self, source: BlobRange) -> None:
-        """Adds a range of another blob without carrying it through memory. Raises StorageFull."""
+    async def copy(self, source: BlobRange) -> int:
+        """Adds a range of another blob without carrying it through memory, and returns its CRC-32.
+
+        Raises StorageFull, and OSError where that blob is gone or ends too soon.
+        """
         ...
 
     async def publish(self) -> None:
@@ -70,8 +85,23 @@ class BlobStore(Protocol):
         """The bytes of a blob in pieces of bounded size."""
         ...
 
+    def stream_whole(self, key: str, *, size: int, checksum: int) -> AsyncIterator[bytes]:
+        """All bytes of a blob in such pieces.
+
+        Raises OSError instead of giving the last one out where they are not `size` bytes with that checksum.
+        """
+        ...
+
     def reader(self, key: str) -> BinaryIO:
         """A blocking reader from the start of a blob, for work that runs in an Offload. The store itself is picklable."""
+        ...
+
+    async def stat(self, key: str) -> BlobStat:
+        """How a blob is. Raises OSError; one that is not there is a FileNotFoundError."""
+        ...
+
+    async def checksum(self, key: str) -> int:
+        """CRC-32 of a whole blob, which is read for it. Raises OSError."""
         ...
 
     async def names(self, prefix: str) -> list[str]:

@@ -28,6 +28,7 @@ from slackwater.ports.records import (
 )
 from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger
+from slackwater.ports.times import TimeLedger
 from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
 
@@ -35,7 +36,15 @@ NO_LIMITS = FileLimits()
 
 
 class Ledger(
-    AccountLedger, EngineLedger, PauseLedger, RetentionLedger, SessionLedger, WatchingLedger, WebhookLedger, Protocol
+    AccountLedger,
+    EngineLedger,
+    PauseLedger,
+    RetentionLedger,
+    SessionLedger,
+    TimeLedger,
+    WatchingLedger,
+    WebhookLedger,
+    Protocol,
 ):
     """Durable facts. One method is one transaction, named after the fact it makes true."""
 
@@ -131,7 +140,13 @@ class Ledger(
         ...
 
     async def finish_import(
-        self, file_id: str, *, status: FileStatus, size: int = 0, status_details: str | None = None
+        self,
+        file_id: str,
+        *,
+        status: FileStatus,
+        size: int = 0,
+        checksum: int | None = None,
+        status_details: str | None = None,
     ) -> bool:
         """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted."""
         ...

@@ -18,8 +18,9 @@ VALIDATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 HTTP_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# What may be damaged on the disk.
-DAMAGED = ("input", "results")
+# What may be damaged on the disk, and of what lines are lost then.
+DAMAGED = ("input", "results", "files")
+LOST = ("input", "results")
 # What is kept for some time only.
 KEPT = ("batches", "results", "inputs")
 # How a call to a backend may end; `aborted` is our own doing (cancel, stop).
@@ -105,8 +106,10 @@ class Meters:
         self.journal_bytes = 0
         self.deadlines_missed = 0
         # Failed tries to read, and lines that ended for it in the end.
+        # By how much the clock on the wall has jumped and is still off.
+        self.clock_jump_seconds = 0.0
         self.damage_seen = dict.fromkeys(DAMAGED, 0)
-        self.lines_lost = dict.fromkeys(DAMAGED, 0)
+        self.lines_lost = dict.fromkeys(LOST, 0)
         # What went because the operator keeps it no longer.
         self.retention_removed = dict.fromkeys(KEPT, 0)
         self.stage_failures: Counter[tuple[str, str]] = Counter()

@@ -140,8 +140,8 @@ COMMIT = _histogram("journal_commit_seconds", "How long it took to make a group 
 JOURNAL_BYTES = _counter("journal_bytes", "Bytes of results that were made durable.")
 DAMAGE_SEEN = _counter(
     "damage_seen",
-    "Tries to read an input or results that failed, because bytes had changed, were missing, or the disk said no. Most are "
-    "tried again.",
+    "Tries to read an input, results or a whole file that failed, because bytes had changed, were missing, or the disk said no. "
+    "Most are tried again.",
     "what",
 )
 LINES_LOST = _counter(
@@ -153,6 +153,10 @@ RETENTION_REMOVED = _counter(
     "retention_removed",
     "What went because it is kept for some time only: batches, results (output and error files), inputs.",
     "kept",
+)
+CLOCK_JUMP = _gauge(
+    "clock_jump_seconds",
+    "By how much the clock of the machine has jumped while the service ran. While it is not 0, nothing expires or is deleted.",
 )
 DATA_FREE = _gauge("data_free_bytes", "Room that is left where the data directory is.")
 
@@ -244,6 +248,7 @@ METRICS = (
     DAMAGE_SEEN,
     LINES_LOST,
     RETENTION_REMOVED,
+    CLOCK_JUMP,
     DATA_FREE,
     MEMORY_BUDGET,
     MEMORY_HELD,

@@ -129,6 +129,7 @@ async def open_service(
                     tracing=tracing,
                     budget=budget,
                     credentials=credentials,
+                    clock_confirmed=data.clock_confirmed,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
@@ -145,6 +146,7 @@ async def open_service(
                     stores={"ledger": sql_ledger, "files": disk_blobs},
                     room=disk_blobs,
                     free_bytes_min=config.server.free_bytes_min,
+                    damaged=lambda: sql_ledger.damaged,
                 ),
             )
             if config.metrics.enabled and not accept_any:

@@ -41,6 +41,8 @@ from slackwater.pipeline.sending.scheduler import Scheduler
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
+from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
+from slackwater.pipeline.wall_clock import WallWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
@@ -91,6 +93,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """What may lie in memory, over all deployments."""
     credentials: Credentials | None = None
     """Without them, no key is read again."""
+    clock_confirmed: Callable[[], bool] = lambda: False
+    """Whether an operator has just said that the clock is right, after it has jumped."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -198,16 +202,19 @@ class Service:
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
-        self.janitor = Janitor(ledger, blobs, clock, lost_kept_days=settings.lost_keep_days)
-        self.upload_janitor = UploadJanitor(ledger, blobs, clock)
+        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed)
+        self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
+        self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)
         self.audit_janitor = (
-            AuditJanitor(ledger, clock, keep_days=keep_days) if (keep_days := settings.audit_keep_days) else None
+            AuditJanitor(ledger, clock, keep_days=keep_days, wall=wall)
+            if (keep_days := settings.audit_keep_days)
+            else None
         )
         self.retention = Retention()
         self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
-        self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random)
+        self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random, wall=wall)
         self._readiness = readiness
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
@@ -215,7 +222,7 @@ class Service:
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
-        self.engine_janitor = EngineJanitor(ledger, clock)
+        self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -334,11 +341,13 @@ class Service:
         if self._doors.credentials is not None:
             look = self._doors.credentials.step
             stages.append(Loop("keys", look, clock=clock, hint=hints.keys, idle_seconds=LOOK_AT_KEYS_SECONDS))
+        stages.append(Loop("clock", self.wall.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_CLOCK_SECONDS))
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 
     async def start(self) -> None:
         """Recovers what an earlier incarnation left, then lets everything run."""
+        await self.wall.start()
         await self.janitor.start()
         await self.upload_janitor.start()
         await self.retention_janitor.start()
@@ -351,7 +360,7 @@ class Service:
         loops = self.loops()
         if self._readiness is not None:
             await self._readiness.first_look()
-            self._readiness.started(lambda: [*self._loops, *self.fleet.watched()])
+            self._readiness.started(lambda: [*self._loops, *self.fleet.watched()], clock=self.wall)
             look = self._readiness.step
             watch = self.progress.step
             # Whoever can be asked whether it is ready can be asked how it gets on.

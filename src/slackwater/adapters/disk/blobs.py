@@ -4,21 +4,25 @@ Waiting for the disk happens on threads. What `publish` and `append` returned su
 the rename, and the directories that lead to the name after it.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from slackwater.adapters.disk.disk import Disk as Disk
 from slackwater.adapters.disk.log import DiskLog
 from slackwater.adapters.disk.place import LOST, PART, Place
 from slackwater.adapters.disk.writer import PIECE, DiskWriter
-from slackwater.ports import BlobRange
+from slackwater.ports import BlobRange, BlobStat
 
 # As much as a small batch of results: where this fits, work can go on.
 PROBE_BYTES = 1 << 16
+# Pieces that a thread reads before it asks whether it is still wanted: some ten milliseconds.
+PIECES_AT_ONCE = 16
 
 
 class DiskBlobs:
@@ -118,13 +122,70 @@ class DiskBlobs:
         finally:
             file.close()
 
+    async def stream_whole(self, key: str, *, size: int, checksum: int) -> AsyncIterator[bytes]:
+        """A whole blob in such pieces. A piece is read and summed up while the one before it is on its way to whoever waits.
+
+        Raises OSError instead of giving the last one out where they are not `size` bytes with that checksum.
+        """
+        path = self._place.path(key)
+        file = await self._place.run(FileIO, path)
+
+        def read(most: int, so_far: int) -> tuple[bytes, int]:
+            piece = file.read(most)
+            return piece, crc32(piece, so_far)
+
+        left, found = size, 0
+        reading = asyncio.ensure_future(self._place.run(read, min(PIECE, left), found))
+        try:
+            while left > 0:
+                piece, found = await reading
+                left -= len(piece)
+                if (not piece or left == 0) and (left or found != checksum):
+                    raise OSError(f"{key} is not what was written")
+                if not left:
+                    self._place.checksums.keep(path, os.fstat(file.fileno()), found)
+                if left:
+                    reading = asyncio.ensure_future(self._place.run(read, min(PIECE, left), found))
+                yield piece
+        finally:
+            # Whoever closes a file that a thread reads gives its number to somebody else's.
+            await asyncio.wait((reading,))
+            reading.cancelled() or reading.exception()
+            file.close()
+
     def reader(self, key: str) -> BinaryIO:
         """A blocking reader from the start of a blob, with a small buffer."""
         return open(self._place.path(key), "rb", buffering=1 << 18)
 
-    async def size(self, key: str) -> int:
-        """How many bytes a blob has."""
-        return (await self._place.run(os.stat, self._place.path(key))).st_size
+    async def stat(self, key: str) -> BlobStat:
+        """How many bytes a blob has, and their checksum where it is known."""
+        path = self._place.path(key)
+        stat = await self._place.run(os.stat, path)
+        return BlobStat(stat.st_size, *self._place.checksums.of(path, stat))
+
+    async def checksum(self, key: str) -> int:
+        """Reads a whole blob on a thread, in turns that others can come between. Known from then on."""
+        path = self._place.path(key)
+        checksum = 0
+
+        def work(file: FileIO) -> bool:
+            nonlocal checksum
+            for _ in range(PIECES_AT_ONCE):
+                piece = file.read(PIECE)
+                if not piece:
+                    return False
+                checksum = crc32(piece, checksum)
+            return True
+
+        file = await self._place.run(FileIO, path)
+        try:
+            before = os.fstat(file.fileno())
+            while await self._place.run(work, file):
+                pass
+            self._place.checksums.keep(path, before, checksum)
+        finally:
+            file.close()
+        return checksum
 
     async def names(self, prefix: str) -> list[str]:
         """The next parts of the keys below `prefix`, sorted; what is not published is not there."""

@@ -22,6 +22,8 @@ from slackwater.core.files.belonging import Mark
 RESTORING = "restore.unfinished"
 # The mark of the ledger that the blobs were last served with.
 MARK = "slackwater.mark"
+# Word from whoever may write here that the clock is right, although it has jumped.
+CONFIRMED = "clock.confirmed"
 
 
 def _unusable(path: Path, error: OSError) -> DataDirectoryError:
@@ -38,6 +40,11 @@ def mark_in(path: Path) -> Mark | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def confirm_clock(path: Path) -> None:
+    """Leaves word for the server that uses this directory. Raises OSError."""
+    (path / CONFIRMED).touch(mode=0o600)
 
 
 def keys_in(path: Path) -> Iterator[str]:
@@ -127,6 +134,14 @@ class DataDirectory:
             os.close(written)
         disk.rename(part, self.path / MARK)
         disk.sync_directory(self.path)
+
+    def clock_confirmed(self) -> bool:
+        """Whether somebody has left word that the clock is right (`confirm_clock`); it counts once."""
+        try:
+            (self.path / CONFIRMED).unlink()
+        except OSError:
+            return False
+        return True
 
     def remove_mark(self) -> None:
         """Says nothing of a ledger any more, as a directory that is new."""

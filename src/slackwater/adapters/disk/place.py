@@ -1,5 +1,8 @@
 """The directory below which blobs lie, as both growing and finished blobs need it: paths, threads, and what a full disk means."""
 
+import os
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -8,10 +11,44 @@ from slackwater.adapters.disk.disk import Disk, Threads, storage_full
 
 T = TypeVar("T")
 
+# Checksums that are remembered, some two hundred bytes each.
+CHECKSUMS_MAX = 10_000
+# So long nobody asks the disk again what a file is that this process has written or read from its first byte to its last.
+FRESH_SECONDS = 3600.0
+
 # How the name of a blob ends that is not published yet.
 PART = ".part"
 # Where what no ledger names lies: a key that begins so is in a directory beside the blobs, out of their way.
 LOST = "lost"
+
+
+class Checksums:
+    """Those of whole blobs, as this process has written or read them. One counts until somebody touches the file."""
+
+    def __init__(self) -> None:
+        self.fresh_seconds = FRESH_SECONDS
+        self._kept: dict[Path, tuple[tuple[int, int, int], int, float]] = {}
+        # Threads of the disk write here.
+        self._one_at_a_time = threading.Lock()
+
+    def keep(self, path: Path, stat: os.stat_result, checksum: int) -> None:
+        """Remembers one; the oldest goes where there are very many."""
+        with self._one_at_a_time:
+            self._kept.pop(path, None)
+            if len(self._kept) >= CHECKSUMS_MAX:
+                del self._kept[next(iter(self._kept))]
+            self._kept[path] = (_stamp(stat), checksum, time.monotonic())
+
+    def of(self, path: Path, stat: os.stat_result) -> tuple[int | None, bool]:
+        """That of a blob, None where it is not known of these bytes; and whether it was seen a short while ago."""
+        stamp, checksum, at = self._kept.get(path, (None, 0, 0.0))
+        if stamp != _stamp(stat):
+            return None, False
+        return checksum, time.monotonic() - at < self.fresh_seconds
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class Place:
@@ -28,6 +65,7 @@ class Place:
         self.disk = disk or Disk()
         self.refuses_writes = False
         """Whether there was no room for the last bytes that should have become durable."""
+        self.checksums = Checksums()
         self._run: Callable[..., Awaitable[object]] = run or Threads()
         if not root.is_dir():
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,6 +96,6 @@ class Place:
 
     def sync_name(self, path: Path) -> None:
         """Makes the name of a blob durable. Its directories may be as new as it is."""
-        while path != self.root:
+        while path not in (self.root, self.lost.parent):
             path = path.parent
             self.disk.sync_directory(path)

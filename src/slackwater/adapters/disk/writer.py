@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
+from zlib import crc32
 
 from slackwater.adapters.disk.disk import BUFFERS_MAX, write_all
 from slackwater.adapters.disk.place import PART, Place
+from slackwater.core.files.checksum import joined
 from slackwater.ports import BlobRange
 
 # Bytes that a writer collects before it goes to a thread.
@@ -42,6 +44,8 @@ class DiskWriter:
         self._written = 0
         self._sync_begun = 0
         self.size = 0
+        self.checksum = 0
+        """CRC-32 of what has reached the file; of all of it after `publish`."""
 
     def start(self) -> None:
         """Makes the file. Runs where waiting is allowed."""
@@ -71,6 +75,8 @@ class DiskWriter:
 
     def _write(self, data: Sequence[bytes], fd: int) -> None:
         write_all(self._place.disk, fd, data)
+        for piece in data:
+            self.checksum = crc32(piece, self.checksum)
         self._sync_ahead(fd, sum(map(len, data)))
 
     def _sync_ahead(self, fd: int, written: int) -> None:
@@ -79,20 +85,25 @@ class DiskWriter:
             self._place.disk.begin_sync(fd, self._sync_begun, self._written - self._sync_begun)
             self._sync_begun = self._written
 
-    async def copy(self, source: BlobRange) -> None:
-        """Adds a range of another blob. Raises OSError where that blob ends too soon."""
+    async def copy(self, source: BlobRange) -> int:
+        """Adds a range of another blob and returns its checksum. Raises OSError where that blob ends too soon."""
         await self._flush()
         end = source.offset + source.length
+        copied = _Sum()
         for start in range(source.offset, end, COPY_PIECE):
-            await self._step(partial(self._copy, source.key, start, min(start + COPY_PIECE, end)))
+            await self._step(partial(self._copy, source.key, start, min(start + COPY_PIECE, end), copied))
         self.size += source.length
+        self.checksum = joined(self.checksum, copied.value, source.length)
+        return copied.value
 
-    def _copy(self, key: str, offset: int, end: int, target: int) -> None:
+    def _copy(self, key: str, offset: int, end: int, added: "_Sum", target: int) -> None:
         with FileIO(self._place.path(key)) as file:
             while offset < end:
                 copied = self._place.disk.copy(file.fileno(), offset, target, end - offset)
                 if not copied:
                     raise OSError(f"{key} ends at byte {offset}, and byte {end} was asked for")
+                # The kernel has just had them in its hands, so this asks no disk.
+                added.read(file.fileno(), offset, copied)
                 offset += copied
                 self._sync_ahead(target, copied)
 
@@ -109,6 +120,7 @@ class DiskWriter:
             self._place.disk.sync(fd)
             self._place.disk.rename(self._part, self._path)
             self._place.sync_name(self._path)
+            self._place.checksums.keep(self._path, os.fstat(fd), self.checksum)
             self._fd = None
             os.close(fd)
 
@@ -122,3 +134,17 @@ class DiskWriter:
         if fd is not None:
             os.close(fd)
             await self._place.run(self._place.disk.remove, self._part)
+
+
+class _Sum:
+    """The checksum of what was copied."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def read(self, fd: int, offset: int, length: int) -> None:
+        """Adds these bytes of a file."""
+        end = offset + length
+        while offset < end and (piece := os.pread(fd, min(PIECE, end - offset), offset)):
+            self.value = crc32(piece, self.value)
+            offset += len(piece)

@@ -31,12 +31,20 @@ class SqlBase:
 
     def one(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> sqlite3.Row | None:
         """The first row of a statement."""
-        row: sqlite3.Row | None = db.execute(self.text(name), values).fetchone()
+        try:
+            row: sqlite3.Row | None = db.execute(self.text(name), values).fetchone()
+        except sqlite3.DatabaseError as error:
+            self.database.saw(error)
+            raise
         return row
 
     def all(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> list[sqlite3.Row]:
         """Every row of a statement."""
-        return db.execute(self.text(name), values).fetchall()
+        try:
+            return db.execute(self.text(name), values).fetchall()
+        except sqlite3.DatabaseError as error:
+            self.database.saw(error)
+            raise
 
     def number(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
         """The only value of a statement that always has a row."""
@@ -47,7 +55,11 @@ class SqlBase:
 
     def run(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
         """Runs a statement and returns how many rows it changed."""
-        return db.execute(self.text(name), values).rowcount
+        try:
+            return db.execute(self.text(name), values).rowcount
+        except sqlite3.DatabaseError as error:
+            self.database.saw(error)
+            raise
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` in one transaction."""

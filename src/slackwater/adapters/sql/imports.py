@@ -45,12 +45,18 @@ class SqlImports(SqlPart):
         return bool(await self._sql.write(lambda db: self._sql.run(db, "postpone_import", values)))
 
     async def finish_import(
-        self, file_id: str, *, status: FileStatus, size: int = 0, status_details: str | None = None
+        self,
+        file_id: str,
+        *,
+        status: FileStatus,
+        size: int = 0,
+        checksum: int | None = None,
+        status_details: str | None = None,
     ) -> bool:
         def work(db: sqlite3.Connection) -> bool:
             if not self._sql.run(db, "forget_import", {"file_id": file_id}):
                 return False
-            values = {"id": file_id, "status": status.value, "size": size, "status_details": status_details}
-            return bool(self._sql.run(db, "fill_file", values))
+            values = {"id": file_id, "status": status.value, "status_details": status_details}
+            return bool(self._sql.run(db, "fill_file", values | {"size": size, "checksum": checksum}))
 
         return await self._sql.write(work)

@@ -23,6 +23,7 @@ from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
+from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.files.belonging import Mark
@@ -69,6 +70,7 @@ class SqlLedger:
             SqlPauses(sql),
             SqlEngines(sql),
             SqlRetention(sql),
+            SqlTimes(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -107,6 +109,11 @@ class SqlLedger:
     def refuses_writes(self) -> bool:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         return self.sql.database.refuses_writes
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something was read that is not what was written."""
+        return self.sql.database.damaged
 
     async def try_write(self) -> None:
         """Writes something that means nothing. Raises what a write raises; else the ledger refuses no more."""
@@ -234,3 +241,7 @@ class SqlLedger:
     add_engine_minutes = part(SqlEngines.add_engine_minutes)
     engine_history = part(SqlEngines.engine_history)
     trim_engine_minutes = part(SqlEngines.trim_engine_minutes)
+
+    # The time of day
+    wall_time = part(SqlTimes.wall_time)
+    note_alive = part(SqlTimes.note_alive)

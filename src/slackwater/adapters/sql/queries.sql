@@ -9,13 +9,19 @@ SELECT name, generation FROM identity;
 -- Once for each start.
 UPDATE identity SET generation = generation + 1 RETURNING name, generation;
 
+-- name: wall_time
+SELECT alive_at, expire_from FROM wall_time;
+
+-- name: note_alive!
+UPDATE wall_time SET alive_at = :now, expire_from = :expire_from WHERE one = 1;
+
 -- name: add_file!
 -- A file is visible from here on; its blob is durable already.
-INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob)
-VALUES (:id, :resource, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob);
+INSERT INTO file (id, resource, filename, purpose, size, created_at, expires_at, status, status_details, blob, checksum)
+VALUES (:id, :resource, :filename, :purpose, :size, :created_at, :expires_at, :status, :status_details, :blob, :checksum);
 
 -- name: file
-SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
 WHERE id = :id;
 
 -- name: file_seq
@@ -25,13 +31,13 @@ UNION ALL SELECT seq FROM deleted_file WHERE id = :id AND resource = :resource L
 
 -- name: files_descending
 -- A page of files, newest first; `before` is the cursor.
-SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
 WHERE resource = :resource AND seq < :before AND (:purpose IS NULL OR purpose = :purpose)
   AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq DESC LIMIT :limit;
 
 -- name: files_ascending
-SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
 WHERE resource = :resource AND seq > :after AND (:purpose IS NULL OR purpose = :purpose)
   AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq LIMIT :limit;
@@ -51,7 +57,7 @@ DELETE FROM deleted_file WHERE number <= (SELECT MAX(number) FROM deleted_file) 
 
 -- name: delete_file
 DELETE FROM file WHERE id = :id
-RETURNING id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details;
+RETURNING id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum;
 
 -- name: blob_in_use
 -- Bytes are needed while a file names them, or a batch that has not ended reads them.
@@ -59,7 +65,7 @@ SELECT EXISTS (SELECT 1 FROM file WHERE blob = :key)
     OR EXISTS (SELECT 1 FROM batch WHERE input_blob = :key AND stage != 'ended');
 
 -- name: expired_files
-SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details FROM file
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
 WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit;
 
 -- name: add_batch!
@@ -265,14 +271,14 @@ WHERE id = :upload_id AND ended_at IS NULL AND expires_at > :now
 AND parts < :parts_max AND part_bytes + :size <= :bytes_max;
 
 -- name: add_upload_part!
-INSERT INTO upload_part (id, upload_id, block_id, size, created_at, blob)
-VALUES (:id, :upload_id, :block_id, :size, :created_at, :blob);
+INSERT INTO upload_part (id, upload_id, block_id, size, created_at, blob, checksum)
+VALUES (:id, :upload_id, :block_id, :size, :created_at, :blob, :checksum);
 
 -- name: has_upload_part
 SELECT EXISTS (SELECT 1 FROM upload_part WHERE id = :id);
 
 -- name: upload_parts
-SELECT id, upload_id, block_id, size, created_at, blob FROM upload_part WHERE upload_id = :id;
+SELECT id, upload_id, block_id, size, created_at, blob, checksum FROM upload_part WHERE upload_id = :id;
 
 -- name: end_upload!
 -- An end is final: nothing leaves it.
@@ -308,7 +314,8 @@ VALUES (:file_id, :url, :check_line, (SELECT seq FROM file WHERE id = :file_id))
 
 -- name: next_import
 -- The oldest files that are to be fetched now.
-SELECT file.id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, url, tries, check_line
+SELECT file.id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum, url, tries,
+    check_line
 FROM import JOIN file ON file.id = import.file_id
 WHERE not_before <= :now ORDER BY import.seq LIMIT :limit;
 
@@ -320,7 +327,7 @@ DELETE FROM import WHERE file_id = :file_id;
 
 -- name: fill_file!
 -- An import has ended: the file has its bytes, or will never have any.
-UPDATE file SET status = :status, size = :size, status_details = :status_details WHERE id = :id;
+UPDATE file SET status = :status, size = :size, checksum = :checksum, status_details = :status_details WHERE id = :id;
 
 -- name: keys
 SELECT resource, role, slot, digest, hint, created_at FROM api_key ORDER BY resource, role, slot;

@@ -57,6 +57,7 @@ def file_record(row: sqlite3.Row) -> File:
         expires_at=row["expires_at"],
         status=FileStatus(row["status"]),
         status_details=row["status_details"],
+        checksum=row["checksum"],
     )
 
 

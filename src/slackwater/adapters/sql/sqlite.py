@@ -8,14 +8,16 @@ runs on a thread of its own and has a bound: it holds up neither the event loop 
 import asyncio
 import contextlib
 import errno
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from slackwater.adapters.sql.identity import damage_in_words
+from slackwater.adapters.sql.identity import damage_in_words, is_damage
 from slackwater.core.errors import DataDirectoryError, StorageFull
+from slackwater.telemetry import event
 
 T = TypeVar("T")
 MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
@@ -158,6 +160,8 @@ class Database:
         self._search_steps = search_steps
         self.refuses_writes = False
         """Whether the last write failed for a reason that is the database's or the disk's."""
+        self.damaged = False
+        """Whether something was read that is not what was written. It stays so: no second try helps."""
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._search_thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
 
@@ -176,11 +180,18 @@ class Database:
             # The low byte is the kind of an error, the others its detail.
             kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
             self.refuses_writes |= isinstance(error, StorageFull) or kind in TROUBLE
+            self.saw(error)
             raise
         # A transaction without a change never reaches the disk, and shows nothing.
         if self._writer.total_changes != before:
             self.refuses_writes = False
         return result
+
+    def saw(self, error: Exception) -> None:
+        """Notes an error that somebody has had with it, and says once that the database is damaged, if that is what it means."""
+        if is_damage(error) and not self.damaged:
+            self.damaged = True
+            event("ledger_damaged", level=logging.ERROR, error=str(error))
 
     async def try_write(self) -> None:
         """Writes the version of the schema over itself, which goes to the disk like any other change."""

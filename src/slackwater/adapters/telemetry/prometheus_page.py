@@ -179,6 +179,7 @@ class PrometheusPage:
         yield _family(names.DAMAGE_SEEN, _by_name(self._meters.damage_seen))
         yield _family(names.LINES_LOST, _by_name(self._meters.lines_lost))
         yield _family(names.RETENTION_REMOVED, _by_name(self._meters.retention_removed))
+        yield _family(names.CLOCK_JUMP, [((), self._meters.clock_jump_seconds)])
         yield _family(names.DATA_FREE, [((), moment.free_bytes)])
         memory = moment.memory
         yield _family(names.MEMORY_BUDGET, [((), memory.bytes_max)])

@@ -15,7 +15,8 @@ class UnreadyReason(Struct, frozen=True, kw_only=True):
     """Why the service should not be given work at the moment."""
 
     code: str
-    """`starting`, `stopping`, `ledger_not_writable`, `files_not_writable`, `disk_space_low`, `stage_failing` or `stage_stuck`."""
+    """`starting`, `stopping`, `ledger_not_writable`, `ledger_damaged`, `files_not_writable`, `clock_jumped`, `disk_space_low`,
+    `stage_failing` or `stage_stuck`."""
     message: str
 
 

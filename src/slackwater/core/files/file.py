@@ -44,6 +44,8 @@ class File(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     status: FileStatus = FileStatus.PROCESSED
     status_details: str | None = None
+    checksum: int | None = None
+    """CRC-32 of all bytes; None where the file has none yet, or an older version wrote it."""
 
 
 class FileLimits(Struct, frozen=True, kw_only=True):

@@ -55,6 +55,8 @@ class UploadPart(Struct, frozen=True, kw_only=True):
     size: int
     created_at: int
     blob: str
+    checksum: int | None = None
+    """CRC-32; None where an older version wrote it."""
 
 
 def in_order(part_ids: Sequence[str], parts: Sequence[UploadPart]) -> list[UploadPart]:

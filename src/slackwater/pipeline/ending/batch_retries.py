@@ -13,6 +13,7 @@ from slackwater.core.batch import Batch, Status
 from slackwater.core.errors import Conflict, QuotaExceeded
 from slackwater.core.files.file import File, FileLimits, Purpose
 from slackwater.core.input.validation import is_blank
+from slackwater.pipeline import stored_files
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE
 from slackwater.pipeline.sending.shard_lines import id_of
 from slackwater.ports import BlobRange, BlobStore, Clock, Ledger, Offload
@@ -75,6 +76,7 @@ class BatchRetries:
         for file_id, named in ((batch.error_file_id, True), (batch.output_file_id, False)):
             file = None if file_id is None else await self._ledger.file(file_id)
             if file is not None:
+                await stored_files.check(self._blobs, file)
                 try:
                     return await self._offload.run(pick_lines, self._blobs, batch.input_blob, file.blob, named)
                 except FileNotFoundError as error:
@@ -105,6 +107,7 @@ class BatchRetries:
             created_at=now,
             blob=blob,
             expires_at=None if expires_seconds is None else now + expires_seconds,
+            checksum=writer.checksum,
         )
         try:
             await self._ledger.add_file(file, limits=limits)

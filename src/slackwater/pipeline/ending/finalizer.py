@@ -152,6 +152,7 @@ class Finalizer:
             created_at=created_at,
             blob=key,
             expires_at=None if lifetime is None else created_at + lifetime,
+            checksum=writer.checksum,
         )
 
     async def _clean(self, batch: Batch, *, keep: set[str]) -> None:

@@ -8,6 +8,7 @@ from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.files.lost import name_of, to_forget
 from slackwater.core.watching.engine_minutes import KEPT_DAYS
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import AccountLedger, BlobStore, Clock, EngineLedger, Ledger
 from slackwater.telemetry import event
 
@@ -26,7 +27,16 @@ LOST_LOOK_SECONDS = 3600.0
 class Janitor:
     """Does what nobody asked for at that moment but must be done some time."""
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, lost_kept_days: int = LOST_KEPT_DAYS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        wall: Wall = BELIEVED,
+        lost_kept_days: int = LOST_KEPT_DAYS,
+    ) -> None:
+        self._wall = wall
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -67,7 +77,7 @@ class Janitor:
 
     async def _forget_lost(self) -> None:
         """What was put aside long ago goes."""
-        if self._clock.monotonic() < self._lost_look_at:
+        if self._clock.monotonic() < self._lost_look_at or not self._wall.may_expire():
             return
         self._lost_look_at = self._clock.monotonic() + LOST_LOOK_SECONDS
         names = await self._blobs.names("lost/")
@@ -83,10 +93,10 @@ class Janitor:
         released = await self._ledger.release_leases(now=now)
         if released:
             event("leases_expired", shards=released)
-        elapsed = await self._ledger.elapse_windows(now=int(now))
+        elapsed = await self._ledger.elapse_windows(now=int(now)) if self._wall.trusted() else []
         for batch_id in elapsed:
             event("window_elapsed", batch=batch_id)
-        expired = await self._ledger.expired_files(now=int(now), limit=100)
+        expired = await self._ledger.expired_files(now=int(now), limit=100) if self._wall.may_expire() else []
         for file in expired:
             await self._ledger.delete_file(file.id)
             event("file_expired", file=file.id)
@@ -98,10 +108,11 @@ class Janitor:
 class UploadJanitor:
     """Ends uploads whose time is over, removes the parts of those that have ended, and in the end forgets them."""
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, wall: Wall = BELIEVED) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
+        self._wall = wall
         self._aside = name_of(clock.now())
 
     async def start(self) -> None:
@@ -114,7 +125,7 @@ class UploadJanitor:
     async def step(self) -> Pace:
         """One round: the bytes of parts go before their rows, so that none is left that nobody knows of."""
         now = int(self._clock.now())
-        expired = await self._ledger.expire_uploads(now=now, limit=100)
+        expired = await self._ledger.expire_uploads(now=now, limit=100) if self._wall.may_expire() else []
         for upload_id in expired:
             event("upload_expired", upload=upload_id)
         emptied = await self._ledger.uploads_to_empty(limit=10)
@@ -122,21 +133,26 @@ class UploadJanitor:
             for part in await self._ledger.upload_parts(upload_id):
                 await self._blobs.delete(part.blob)
             await self._ledger.forget_upload_parts(upload_id)
-        forgotten = await self._ledger.forget_uploads(ended_before=now - UPLOAD_KEPT_SECONDS, limit=100)
+        forgotten = 0
+        if self._wall.may_expire():
+            forgotten = await self._ledger.forget_uploads(ended_before=now - UPLOAD_KEPT_SECONDS, limit=100)
         return Pace.BUSY if expired or emptied or forgotten else Pace.IDLE
 
 
 class AuditJanitor:
     """Forgets what was done so long ago that the operator does not keep it."""
 
-    def __init__(self, ledger: AccountLedger, clock: Clock, *, keep_days: int) -> None:
+    def __init__(self, ledger: AccountLedger, clock: Clock, *, keep_days: int, wall: Wall = BELIEVED) -> None:
         assert keep_days > 0, "what is kept for ever needs no janitor"
+        self._wall = wall
         self._ledger = ledger
         self._clock = clock
         self._keep_seconds = keep_days * 86_400
 
     async def step(self) -> Pace:
         """One round, from the oldest entry on."""
+        if not self._wall.may_expire():
+            return Pace.IDLE
         before = int(self._clock.now()) - self._keep_seconds
         forgotten = await self._ledger.trim_audit(before=before, limit=AUDIT_ROUND)
         if forgotten:
@@ -147,12 +163,15 @@ class AuditJanitor:
 class EngineJanitor:
     """Forgets what became of engines so long ago that nobody draws it any more."""
 
-    def __init__(self, ledger: EngineLedger, clock: Clock) -> None:
+    def __init__(self, ledger: EngineLedger, clock: Clock, *, wall: Wall = BELIEVED) -> None:
+        self._wall = wall
         self._ledger = ledger
         self._clock = clock
 
     async def step(self) -> Pace:
         """One round, from the oldest minutes on."""
+        if not self._wall.may_expire():
+            return Pace.IDLE
         before = int(self._clock.now()) - KEPT_DAYS * 86_400
         forgotten = await self._ledger.trim_engine_minutes(before=before, limit=MINUTES_ROUND)
         return Pace.BUSY if forgotten else Pace.IDLE

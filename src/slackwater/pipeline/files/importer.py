@@ -114,7 +114,7 @@ class Importer:
             await self._give_up(pending, OFF)
             return
         try:
-            size = await self._bring(self._fetcher, pending)
+            size, checksum = await self._bring(self._fetcher, pending)
         except StorageFull:
             raise
         except _Deleted:
@@ -126,10 +126,10 @@ class Importer:
         except Exception as fault:
             await self._failed(pending, FAULT, again=True, cause=fault, level=logging.ERROR)
         else:
-            await self._keep(pending, size)
+            await self._keep(pending, size, checksum)
 
-    async def _bring(self, fetcher: Fetcher, pending: PendingImport) -> int:
-        """Makes the bytes durable and returns how many they are; nothing of them stays where they did not all come."""
+    async def _bring(self, fetcher: Fetcher, pending: PendingImport) -> tuple[int, int]:
+        """Makes the bytes durable; how many they are, and their checksum. Nothing stays where they did not all come."""
         writer = await self._blobs.create(pending.file.blob)
         try:
             incoming = _Incoming(self._ledger, writer, pending.file.id)
@@ -137,13 +137,13 @@ class Importer:
             if pending.check_first_line and not first_line_is_json(incoming.head, size=writer.size):
                 raise FetchFailed(NOT_JSONL, again=False)
             await writer.publish()
-            return writer.size
+            return writer.size, writer.checksum
         finally:
             await writer.discard()
 
-    async def _keep(self, pending: PendingImport, size: int) -> None:
+    async def _keep(self, pending: PendingImport, size: int, checksum: int) -> None:
         file = pending.file
-        if await self._ledger.finish_import(file.id, status=FileStatus.PROCESSED, size=size):
+        if await self._ledger.finish_import(file.id, status=FileStatus.PROCESSED, size=size, checksum=checksum):
             event("file_imported", file=file.id, bytes=size, purpose=file.purpose.value)
             return
         # Deleted after its last bytes had come: whoever deleted it found no bytes to remove.

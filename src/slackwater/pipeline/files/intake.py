@@ -101,6 +101,7 @@ class Intake:
             created_at=now,
             blob=f"files/{file_id}",
             expires_at=None if expires_seconds is None else now + expires_seconds,
+            checksum=writer.checksum,
         )
         try:
             await self._ledger.add_file(file, limits=self.limits)

@@ -9,17 +9,19 @@ of ended uploads are the janitor's.
 import asyncio
 import base64
 import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from slackwater.core.errors import FileTooLarge, InvalidRequest, NotFound, SlackwaterError
+from slackwater.core.errors import FileTooLarge, FileUnreadable, InvalidRequest, NotFound, SlackwaterError
 from slackwater.core.files.file import FILENAME_MAX, File, FileLimits, Purpose
 from slackwater.core.files.upload import Upload, UploadPart, UploadStatus, checksum, in_order
 from slackwater.core.input.peek import HEAD_BYTES
+from slackwater.pipeline.sending.shard_lines import Damaged
 from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger
-from slackwater.telemetry import event
+from slackwater.telemetry import event, meters
 
 # Clients cut at 64 MiB (spec 2.5); one more, so that nobody fails over what "MB" means.
 PART_BYTES_MAX = 65 << 20
@@ -138,6 +140,7 @@ class Uploads:
             size=writer.size,
             created_at=now,
             blob=f"uploads/{part_id}",
+            checksum=writer.checksum,
         )
         bytes_max = COPIES_MAX * upload.size + PART_BYTES_MAX
         try:
@@ -191,11 +194,16 @@ class Uploads:
             if expected is not None:
                 await self._compare(parts, expected)
             file = await self._join(upload, parts)
-        except FileNotFoundError:
+        except OSError as error:
             # Parts go when the upload ends: somebody else has completed or cancelled it, or it has expired.
             upload = await self._find(upload_id)
             if upload.status is UploadStatus.PENDING:
-                raise
+                event("part_unreadable", level=logging.ERROR, upload=upload.id, error=repr(error))
+                meters.damage_seen["files"] += 1
+                raise FileUnreadable(
+                    f"A part of the upload '{upload.id}' is missing or damaged on the server. Send its bytes again as a new "
+                    "part, and complete the upload with that one."
+                ) from error
             return await self._as_it_ended(upload, completed_with)
         return await self._publish(upload, file, completed_with)
 
@@ -223,7 +231,9 @@ class Uploads:
         writer = await self._blobs.create(blob)
         try:
             for part in parts:
-                await writer.copy(BlobRange(key=part.blob, offset=0, length=part.size))
+                copied = await writer.copy(BlobRange(key=part.blob, offset=0, length=part.size))
+                if part.checksum not in (None, copied):
+                    raise Damaged(f"{part.id} has changed")
             await writer.publish()
         finally:
             await writer.discard()
@@ -237,6 +247,7 @@ class Uploads:
             created_at=now,
             blob=blob,
             expires_at=None if lifetime is None else now + lifetime,
+            checksum=writer.checksum,
         )
 
     async def _head(self, parts: Sequence[UploadPart]) -> bytes:

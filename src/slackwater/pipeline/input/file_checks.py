@@ -14,7 +14,7 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import BatchError
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
-from slackwater.core.errors import InvalidRequest, NotFound, TooBusy
+from slackwater.core.errors import FileUnreadable, InvalidRequest, NotFound, TooBusy
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
 from slackwater.core.input.line_judge import InputLimits, Rules
@@ -23,6 +23,7 @@ from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits
 from slackwater.core.sending.deployment import Deployment, WhenFull
+from slackwater.pipeline import stored_files
 from slackwater.pipeline.input.input_scan import Scan, scan_input
 from slackwater.ports import BlobRange, BlobStore, Ledger, Offload
 
@@ -110,8 +111,11 @@ class FileChecks:
             )
         self._running += 1
         try:
+            await stored_files.find(self._blobs, file)
             return await self._check(file, family, endpoint)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, FileUnreadable) as error:
+            if isinstance(error, FileUnreadable) and await self._ledger.file(file.id) is not None:
+                raise
             raise NotFound(f"The file '{file.id}' has just been deleted.") from error
         finally:
             self._running -= 1
@@ -128,6 +132,8 @@ class FileChecks:
             **msgspec.structs.asdict(self._limits),
         )
         scan, excerpts = await self._offload.run(scan_with_excerpts, self._blobs, file.blob, rules, self._counters())
+        if not scan.is_of(file):
+            raise stored_files.unreadable(file, "changed")
         deployment = deployments.get(scan.deployment or "")
         room = None if deployment is None or scan.errors else await self._room(deployment, scan.tokens)
         return Check(

@@ -6,10 +6,12 @@ a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from zlib import crc32
 
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
+from slackwater.core.files.file import File
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.tokens import TokenCounter, TokenSample, shares
 from slackwater.core.input.validation import InputChecker
@@ -36,6 +38,14 @@ class Scan(Struct, frozen=True, kw_only=True):
     deployment: str | None
     endpoint: str
     shards: list[NewShard]
+    size: int
+    """Bytes that were read."""
+    checksum: int
+    """CRC-32 of all of them."""
+
+    def is_of(self, file: File) -> bool:
+        """Whether these were the bytes of the file."""
+        return self.size == file.size and file.checksum in (None, self.checksum)
 
 
 class ShardCutter:
@@ -87,7 +97,8 @@ def scan_input(
     sample = TokenSample()
     checker = InputChecker(rules)
     cutter = ShardCutter(shard_lines_max, shard_bytes_max)
-    _from_below(SPARE_LEVELS, partial(_read, blobs, key, checker, cutter, sample))
+    read = _Whole()
+    _from_below(SPARE_LEVELS, partial(_read, blobs, key, checker, cutter, sample, read))
     verdict = checker.finish()
     # The ids are not needed any more, and the tokenizer needs the room.
     del checker
@@ -103,6 +114,8 @@ def scan_input(
         tokens=tokens,
         deployment=verdict.deployment,
         endpoint=verdict.endpoint,
+        size=read.size,
+        checksum=read.checksum,
         shards=[
             NewShard(offset=offset, length=length, lines=lines, tokens=weight, checksums=checksums)
             for (offset, length, lines), weight, checksums in zip(
@@ -112,15 +125,26 @@ def scan_input(
     )
 
 
-def _read(blobs: BlobStore, key: str, checker: InputChecker, cutter: ShardCutter, sample: TokenSample) -> None:
-    position = 0
+class _Whole(Struct):
+    """What was read, as a whole."""
+
+    size: int = 0
+    checksum: int = 0
+
+
+def _read(
+    blobs: BlobStore, key: str, checker: InputChecker, cutter: ShardCutter, sample: TokenSample, whole: _Whole
+) -> None:
+    position = checksum = 0
     with blobs.reader(key) as file:
         for line in file:
             start, position = position, position + len(line)
+            checksum = crc32(line, checksum)
             if checker.feed(line):
                 cutter.add(start, position, checksum_of(line))
                 if checker.faultless:
                     sample.offer(line)
+    whole.size, whole.checksum = position, checksum
     cutter.finish()
 
 

@@ -19,8 +19,9 @@ from slackwater.core.quota.enqueued import fits, refusal
 from slackwater.core.sending.deployment import Capabilities, Deployment
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX
-from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, scan_input
+from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, Scan, scan_input
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.sending.shard_lines import Damaged
 from slackwater.ports import BlobStore, Clock, Ledger, Offload, Span, SpanKind, Tracing
 from slackwater.telemetry import event, meters, origin_of
 
@@ -112,13 +113,14 @@ class Validator:
                 self._rules(batch, deployments),
                 self._counters(deployments.values()),
             )
+            await self._compare(batch, scan)
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.
             await self._give_up(batch, f"The input file '{batch.input_file_id}' has been deleted. Upload it again.")
             return Pace.BUSY
         except OSError as fault:
             reading = self._unread.setdefault(batch.id, Rereading())
-            last = reading.failed(damaged=False, now=self._clock.monotonic())
+            last = reading.failed(damaged=isinstance(fault, Damaged), now=self._clock.monotonic())
             meters.damage_seen["input"] += 1
             event(
                 "input_unreadable",
@@ -171,6 +173,12 @@ class Validator:
         ):
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
         return Pace.BUSY
+
+    async def _compare(self, batch: Batch, scan: Scan) -> None:
+        """Raises Damaged where other bytes were read than were uploaded. Of a file that is deleted nobody knows."""
+        file = await self._ledger.file(batch.input_file_id)
+        if file is not None and not scan.is_of(file):
+            raise Damaged(f"{batch.input_blob} is not what was uploaded")
 
     def _deployments_of(self, batch: Batch) -> dict[str, Deployment]:
         """Those that the batch may be on, by the names that its lines have: what is being deleted takes nothing new."""

@@ -13,6 +13,7 @@ from typing import Any
 from slackwater.core.errors import SendFailed, UserError
 from slackwater.core.telling.webhooks import GIVE_UP_SECONDS, DeliveryState, body_of, headers_of, judge
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import Clock, DueDelivery, Sender, WebhookLedger
 from slackwater.telemetry import event
 
@@ -33,17 +34,20 @@ class Deliverer:
         *,
         sender: Sender | None,
         chance: Callable[[], float] = random.random,
+        wall: Wall = BELIEVED,
     ) -> None:
         """Without a `sender`, webhooks are turned off: what waits goes on waiting, until its 72 hours are over."""
         self._ledger = ledger
         self._clock = clock
         self._sender = sender
         self._chance = chance
+        self._wall = wall
         self._running: set[str] = set()
 
     async def step(self) -> Pace:
         """Tries the delivery that has been due longest, to an endpoint that no other step is sending to."""
-        if self._sender is None:
+        if self._sender is None or not self._wall.trusted():
+            # A wrong time would be in the signature, too, and receivers refuse that.
             return Pace.IDLE
         due = await self._ledger.next_delivery(now=self._clock.now(), skip=self._running)
         if due is None:
@@ -99,6 +103,8 @@ class Deliverer:
 
     async def tidy(self) -> Pace:
         """One round of housekeeping: what could not be delivered in its time is dead, and what ended long ago goes."""
+        if not self._wall.trusted():
+            return Pace.IDLE
         now = int(self._clock.now())
         overdue = await self._ledger.end_overdue_deliveries(
             created_by=now - GIVE_UP_SECONDS - LATE_SECONDS, now=now, limit=1_000

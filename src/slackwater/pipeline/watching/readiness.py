@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import Room, Writable
 
 # With the back-off of the loops: a stage that has failed for about six seconds.
@@ -27,6 +28,10 @@ class Unready(Struct, frozen=True):
     message: str
 
 
+CLOCK_JUMPED = (
+    "The clock of the machine has jumped by more than an hour; nothing expires or is deleted until it is back, or confirmed with "
+    "'slackwater confirm-clock'."
+)
 STARTING = Unready("starting", "The service is starting: it opens its ledger and takes up what was open.")
 STOPPING = Unready("stopping", "The service is stopping. It finishes what is in flight and takes no new work.")
 
@@ -70,18 +75,28 @@ class Phase(Enum):
 class Readiness:
     """Watches a service."""
 
-    def __init__(self, *, stores: Mapping[str, Writable], room: Room, free_bytes_min: int) -> None:
-        """`stores` by the word that a reason has for them. 0 free bytes at least: nobody looks."""
+    def __init__(
+        self,
+        *,
+        stores: Mapping[str, Writable],
+        room: Room,
+        free_bytes_min: int,
+        damaged: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stores` by the word that a reason has for them. 0 free bytes at least: nobody looks. `damaged`: the ledger is."""
+        self._damaged = damaged
         self._stores = stores
         self._room = room
         self._free_bytes_min = free_bytes_min
         self._short_of_room = False
+        self._clock = BELIEVED
         self._loops: Callable[[], Sequence[Watched]] = lambda: ()
         self._phase = Phase.STARTING
 
-    def started(self, loops: Callable[[], Sequence[Watched]]) -> None:
-        """Everything runs; these are its stages, those of every deployment included."""
+    def started(self, loops: Callable[[], Sequence[Watched]], *, clock: Wall = BELIEVED) -> None:
+        """Everything runs; these are its stages, those of every deployment included, and who watches the clock."""
         self._loops = loops
+        self._clock = clock
         self._phase = Phase.RUNNING
 
     def stopping(self) -> None:
@@ -98,6 +113,10 @@ class Readiness:
             for word, store in self._stores.items()
             if store.refuses_writes
         ]
+        if self._damaged():
+            found.append(Unready("ledger_damaged", "The ledger is damaged; stop the service and restore a back-up."))
+        if not self._clock.trusted():
+            found.append(Unready("clock_jumped", CLOCK_JUMPED))
         if self._short_of_room:
             needed = f"{self._free_bytes_min:,} bytes"
             found.append(Unready("disk_space_low", f"The disk with the data has less than {needed} free; make room."))

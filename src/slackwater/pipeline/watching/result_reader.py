@@ -15,6 +15,7 @@ from slackwater.core.batch import Batch
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
 from slackwater.core.watching.result_lines import ResultLine, read_custom_id, read_result_line
+from slackwater.pipeline import stored_files
 from slackwater.ports import BlobRange, BlobStore, Ledger, NewResults
 
 # Bytes that are in memory at once, besides a line that is longer.
@@ -105,6 +106,7 @@ class ResultReader:
             file = None if file_id is None or outcome not in outcomes else await self._ledger.file(file_id)
             if file is None:
                 continue
+            await stored_files.find(self._blobs, file)
             start = seen.get(_name(file.blob), 0)
             if start < file.size:
                 where = BlobRange(key=file.blob, offset=start, length=file.size - start)

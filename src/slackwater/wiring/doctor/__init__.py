@@ -16,13 +16,15 @@ from slackwater.wiring.doctor.network import backend_findings, issuer_findings, 
 __all__ = ["Finding", "Level", "examine"]
 
 
-def examine(config_path: Path | None, data: Path | None, *, now: Callable[[], float]) -> list[Finding]:
-    """Everything that was found, in the order in which a start would stumble over it."""
+def examine(
+    config_path: Path | None, data: Path | None, *, now: Callable[[], float], deep: bool = False
+) -> list[Finding]:
+    """Everything that was found, in the order in which a start would stumble over it. `deep` reads every byte of the data."""
     config, found = _read(config_path)
     directory = data or Path(config.server.data)
     holder = holder_of(directory)
     found += data_findings(directory, config, holder)
-    found += ledger_findings(directory, config, now=now())
+    found += ledger_findings(directory, config, now=now(), deep=deep)
     found += limit_findings(config, holder)
     answers = asyncio.run(_ask(config, running=holder is not None, now=now))
     return found + answers

@@ -10,6 +10,7 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError
 from slackwater.wiring.belonging import REMEDY, fault_of, look
+from slackwater.wiring.doctor.deep import deep_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
 ABOUT = "ledger"
@@ -21,8 +22,8 @@ DAY = 86_400
 GROWTH_DAYS, FULL_DAYS = 7, 14
 
 
-def ledger_findings(directory: Path, config: Config, *, now: float) -> list[Finding]:
-    """What is to be said of the ledger; of the keys also where there is none yet."""
+def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool = False) -> list[Finding]:
+    """What is to be said of the ledger; of the keys also where there is none yet. `deep`: of every byte of the files, too."""
     path = DataDirectory.ledger_in(directory)
     stranger = _stranger(directory)
     if stranger is not None:
@@ -35,7 +36,7 @@ def ledger_findings(directory: Path, config: Config, *, now: float) -> list[Find
     except sqlite3.Error as error:
         return [fault(ABOUT, f"{path} cannot be read: {error}", "restore a back-up, or correct its permissions")]
     try:
-        return _look(ledger, schema, directory, config, now)
+        return _look(ledger, schema, directory, config, now, deep=deep)
     except sqlite3.DatabaseError as error:
         return [fault(ABOUT, f"{path} is damaged: {error}", "stop the server and restore a back-up")]
     finally:
@@ -52,7 +53,9 @@ def _stranger(directory: Path) -> Finding | None:
     return None if words is None else fault(ABOUT, words, REMEDY.format(data=directory))
 
 
-def _look(ledger: sqlite3.Connection, schema: int, directory: Path, config: Config, now: float) -> list[Finding]:
+def _look(
+    ledger: sqlite3.Connection, schema: int, directory: Path, config: Config, now: float, *, deep: bool
+) -> list[Finding]:
     if schema > SCHEMA_VERSION:
         message = f"it is of schema {schema}, and this version of Slackwater knows {SCHEMA_VERSION}"
         return [fault(ABOUT, message, "use the version that wrote it, or a newer one")]
@@ -72,6 +75,8 @@ def _look(ledger: sqlite3.Connection, schema: int, directory: Path, config: Conf
         )
     found += _files(ledger, directory)
     found += _growth(ledger, directory, now)
+    if deep:
+        found += deep_findings(ledger, schema, directory)
     newest = ledger.execute(
         "SELECT max(at) FROM (SELECT max(created_at) AS at FROM file UNION ALL SELECT max(created_at) FROM batch)"
     ).fetchone()[0]
