@@ -60,6 +60,17 @@ class House:
         await self.watch.sleep(days * DAY)
 
 
+class Doubted:
+    """A clock on the wall that is not believed, until it is."""
+
+    believed = False
+
+    def trusted(self) -> bool:
+        return self.believed
+
+    may_expire = trusted
+
+
 async def settled(janitor: RetentionJanitor) -> int:
     """Steps until there is nothing to do; returns how many did something."""
     rounds = 0
@@ -195,6 +206,25 @@ def test_many_go_in_small_rounds_and_the_ledger_shrinks(tmp_path: Path) -> None:
         assert left < pages / 2
 
     told(tmp_path, Keeping(batches=1), story, ledger=str(tmp_path / "ledger.db"))
+
+
+def test_nothing_goes_by_a_clock_that_has_jumped(tmp_path: Path) -> None:
+    """Forty days ahead in a moment: that is the machine's fault, and nobody's data."""
+
+    async def story(house: House) -> None:
+        await house.begin()
+        batch_id = await house.ended(0)
+        await house.days(NOTICE_DAYS + 1)
+        doubted = Doubted()
+        janitor = RetentionJanitor(
+            house.ledger, house.blobs, house.watch, house.retention, {"default": house.keeping}, wall=doubted
+        )
+        assert await settled(janitor) == 0
+        assert await house.ledger.batch(batch_id) is not None
+        doubted.believed = True
+        assert await settled(janitor) == 1
+
+    told(tmp_path, Keeping(batches=1), story)
 
 
 @pytest.mark.parametrize("kept", Kept)

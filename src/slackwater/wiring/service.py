@@ -211,7 +211,7 @@ class Service:
             else None
         )
         self.retention = Retention()
-        self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping)
+        self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping, wall=wall)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random, wall=wall)

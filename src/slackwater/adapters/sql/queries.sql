@@ -685,7 +685,7 @@ DELETE FROM batch_text WHERE resource = :resource AND seq = :seq;
 DELETE FROM batch WHERE seq = :seq;
 
 -- name: files_to_forget
-SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum
 FROM file INDEXED BY file_by_age
 WHERE resource = :resource AND purpose = :purpose AND created_at < :before
     AND NOT EXISTS (SELECT 1 FROM batch INDEXED BY batch_open_input WHERE input_blob = file.blob AND stage != 'ended')

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from slackwater.core.files.retention import NOTICE_DAYS, PURPOSES, Keeping, Kept, Retention, Rule
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import BlobStore, Clock, RetentionLedger
 from slackwater.telemetry import event, meters
 
@@ -28,6 +29,8 @@ class RetentionJanitor:
         clock: Clock,
         retention: Retention,
         keeping: Mapping[str, Keeping],
+        *,
+        wall: Wall = BELIEVED,
     ) -> None:
         """`keeping` has every resource that is served; `retention` is filled with their rules at the start."""
         self._ledger = ledger
@@ -35,6 +38,7 @@ class RetentionJanitor:
         self._clock = clock
         self._retention = retention
         self._keeping = keeping
+        self._wall = wall
         self._gone: dict[tuple[str, Kept], int] = {}
         self._tell_at = 0.0
 
@@ -55,6 +59,8 @@ class RetentionJanitor:
 
     async def step(self) -> Pace:
         """One round over every rule."""
+        if not self._wall.may_expire():
+            return Pace.IDLE
         gone = 0
         for resource, rule in self._retention.rules():
             before = rule.before(self._clock.now())
