@@ -77,7 +77,9 @@ class Caller:
 
     def create(self, data: bytes, headers: dict[str, str] | None = None, **more: Any) -> Answer:
         """Uploads a file and creates a batch of chat completions from it."""
-        file_id = self.upload(data).json["id"]
+        made = self.upload(data)
+        assert made.status < 300, made.body
+        file_id = made.json["id"]
         return self("POST", "/batches", order(file_id) | more, headers=headers)
 
     def ended(self, batch_id: str) -> Any:

@@ -186,7 +186,8 @@ def test_results_belong_to_whom_their_batch_does(world: World, red_ids: dict[str
             assert stranger("GET", f"/files/{file_id}").status == 404
             assert stranger("GET", f"/files/{file_id}/content").status == 404
             assert file_id not in [file["id"] for file in stranger("GET", "/files").json["data"]]
-    assert red("DELETE", f"/files/{results[0]}").status == 200
+    for file_id in (*results, batch["input_file_id"]):
+        assert red("DELETE", f"/files/{file_id}").status == 200
 
 
 def test_deployments_of_one_name_are_different(world: World) -> None:
