@@ -4,10 +4,15 @@ What a shell starts in the background, and all that it starts in its turn, does 
 need processes that do.
 """
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+# Whoever has a proxy for what is outside has none for what tests talk to, which is all here.
+for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -56,8 +56,12 @@ def engine(
         server.server_close()
 
 
+# What certificates are for: the address that engines have, and a name that only a proxy knows.
+NAMES = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("engine.test")]
+
+
 def certificate(path: Path, *, days: int) -> Path:
-    """A self-signed certificate for 127.0.0.1 that ends in so many days, with its key, in one file."""
+    """A self-signed certificate for 127.0.0.1 and engine.test that ends in so many days, with its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "engine")])
     now = datetime.datetime.now(datetime.UTC)
@@ -69,7 +73,7 @@ def certificate(path: Path, *, days: int) -> Path:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=days, hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.SubjectAlternativeName(NAMES), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
     )

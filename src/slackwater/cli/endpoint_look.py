@@ -15,7 +15,7 @@ from slackwater.cli.output import safe
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.request import Reply
-from slackwater.wiring.backends import headers_of
+from slackwater.wiring.backends import headers_of, way_to
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 5.0
 # Of a list that may have thousands.
@@ -85,7 +85,8 @@ async def _elsewhere(backend: BackendConfig, key: str | None) -> str | None:
 async def _get(backend: BackendConfig, url: str, key: str | None) -> Reply | None:
     """The answer to GET `url`/models; None where there is none in time, or none that is HTTP."""
     timeouts = Timeouts(connect=CONNECT_SECONDS, first_byte=ANSWER_SECONDS, total=ANSWER_SECONDS)
-    client = HttpBackend(url, headers=headers_of(backend, key=key), timeouts=timeouts)
+    way = way_to(backend)
+    client = HttpBackend(url, headers=headers_of(backend, key=key), timeouts=timeouts, proxy=way.proxy, tls=way.tls)
     try:
         return await client.get("/models")
     except BackendError as error:

@@ -97,6 +97,8 @@ def _check_own(backend: BackendConfig, where: str, config: Config, faults: list[
         )
     except InvalidRequest as error:
         faults.append(f"{where}: url: {error.message}")
+    if backend.ca_file is not None:
+        faults.append(f"{where}: ca_file is for the operator's configuration")
     if backend.api_key_file is not None:
         faults.append(f"{where}: api_key_file is for the operator's configuration; use api_key_env with a listed name")
     if backend.api_key_env is not None and backend.api_key_env not in allowed.backend_key_envs:

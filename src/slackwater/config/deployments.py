@@ -200,6 +200,8 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         parts = urllib.parse.urlsplit(backend.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             faults.append(f"{where}: url '{backend.url}' must look like http://host:port/v1")
+    if backend.ca_file is not None and not (backend.url or "").startswith("https:"):
+        faults.append(f"{where}: ca_file is for a url with https")
     if backend.api_key_env is not None and backend.api_key_file is not None:
         faults.append(f"{where}: has both api_key_env and api_key_file; leave one of them out")
     if backend.api_key_header not in (None, "authorization", "api-key"):
@@ -215,12 +217,14 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
             faults.append(f"{where}: {name} must be more than 0")
 
 
-def with_key_files(deployment: DeploymentConfig, folder: Path) -> DeploymentConfig:
-    """The same, its key files named whole."""
+def with_files(deployment: DeploymentConfig, folder: Path) -> DeploymentConfig:
+    """The same, its key files and certificates named whole."""
+
+    def whole(name: str | None) -> str | None:
+        return None if name is None else str((folder / name).absolute())
+
     backends = [
-        backend
-        if backend.api_key_file is None
-        else msgspec.structs.replace(backend, api_key_file=str((folder / backend.api_key_file).absolute()))
+        msgspec.structs.replace(backend, api_key_file=whole(backend.api_key_file), ca_file=whole(backend.ca_file))
         for backend in deployment.backends
     ]
     return msgspec.structs.replace(deployment, backends=backends)

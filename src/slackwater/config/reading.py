@@ -12,7 +12,7 @@ import msgspec
 
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
-from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_key_files
+from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
@@ -78,7 +78,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
     prices = _prices(raw.pop("prices", []), faults)
     engines = _engines(raw.pop("engines", []), faults)
-    deployments = [with_key_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
+    deployments = [with_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
     resources = _resources(raw.pop("resources", []), faults)
     filters = filters_of(raw.pop("content_filters", []), section, faults)
     for name in raw:

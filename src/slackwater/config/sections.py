@@ -162,6 +162,9 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """`authorization` (as a bearer token) or `api-key`; by default `api-key` for Azure hosts."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     """More headers for every request. Not for secrets."""
+    ca_file: str | None = None
+    """File with certificates (PEM) that are trusted besides the system's, for a server with one of the house; a relative one
+    lies beside this configuration."""
     concurrency: int = CONCURRENCY
     """Requests in flight at once."""
     connect_seconds: float = 10.0

@@ -1,14 +1,19 @@
 """Clients of backends, as they are configured."""
 
+import os
+import ssl
 import urllib.parse
+
+from msgspec import Struct
 
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
 from slackwater.config import BackendConfig
 from slackwater.core.errors import ConfigError
+from slackwater.core.outside.proxies import Proxy, proxy_for
 from slackwater.core.sending.budget import Budget
-from slackwater.core.sending.engine_names import backend_label
+from slackwater.core.sending.engine_names import DEFAULT_PORTS, backend_label
 from slackwater.ports import Backend, Clock
 
 
@@ -23,6 +28,40 @@ def headers_of(config: BackendConfig, *, key: str | None) -> dict[str, str]:
         else:
             headers["Authorization"] = f"Bearer {key}"
     return headers
+
+
+class Way(Struct, frozen=True):
+    """How a server is reached: through a proxy, and with which trust; None is the usual of each."""
+
+    proxy: Proxy | None = None
+    tls: ssl.SSLContext | None = None
+
+
+DIRECTLY = Way()
+
+
+def way_to(config: BackendConfig) -> Way:
+    """As the environment and the configuration say. Raises ConfigError for what cannot be used."""
+    url = urllib.parse.urlsplit(config.url or "")
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        proxy = proxy_for(url.scheme, url.hostname or "", port, os.environ) if url.scheme in DEFAULT_PORTS else None
+    except ValueError as error:
+        raise ConfigError([f"backend {config.url}: {error}"]) from error
+    return Way(proxy, None if config.ca_file is None else _trusting(config))
+
+
+def _trusting(config: BackendConfig) -> ssl.SSLContext:
+    """The system's certificates and those of a file. Raises ConfigError."""
+    assert config.ca_file is not None, "there is a file"
+    tls = ssl.create_default_context()
+    try:
+        tls.load_verify_locations(config.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.errno else "there is no certificate (PEM) in it"
+        raise ConfigError([f"backend {config.url}: ca_file '{config.ca_file}' cannot be used: {why}"]) from error
+    tls.set_alpn_protocols(["http/1.1"])
+    return tls
 
 
 def backend_of(
@@ -51,6 +90,7 @@ def backend_of(
             refusal_rate=echo.refusal_rate,
         )
     assert config.url is not None, "a checked backend has a url or is the built-in one"
+    way = way_to(config)
     try:
         return HttpBackend(
             config.url,
@@ -62,6 +102,8 @@ def backend_of(
             connections_max=config.concurrency,
             budget=budget,
             pools=pools,
+            proxy=way.proxy,
+            tls=way.tls,
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
-from zlib import crc32
+
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.disk.disk import Disk as Disk
 from slackwater.adapters.disk.log import DiskLog

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from zlib import crc32
+
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.disk.disk import BUFFERS_MAX, write_all
 from slackwater.adapters.disk.place import PART, Place

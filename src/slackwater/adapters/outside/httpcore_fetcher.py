@@ -10,7 +10,14 @@ from contextlib import aclosing
 
 import httpcore2
 
-from slackwater.adapters.outside.judged_network import JudgedNetwork, Resolve, no_connection, resolve
+from slackwater.adapters.outside.judged_network import (
+    JudgedNetwork,
+    ProxyFor,
+    Resolve,
+    no_connection,
+    proxy_here,
+    resolve,
+)
 from slackwater.core.errors import FetchFailed
 from slackwater.core.outside.addresses import Target
 from slackwater.core.outside.imports import Origins
@@ -40,8 +47,11 @@ class HttpcoreFetcher:
         silence_seconds: float = SILENCE_SECONDS,
         resolve: Resolve = resolve,
         tls: ssl.SSLContext | None = None,
+        proxy_for: ProxyFor = proxy_here,
     ) -> None:
-        """`bytes_max` of 0 is no limit. `resolve(host, port)` returns addresses; `tls` is by default the system's trust."""
+        """`bytes_max` of 0 is no limit. `resolve(host, port)` returns addresses; `tls` is by default the system's
+        trust, and `proxy_for` what the environment says.
+        """
         self._origins = origins
         self._bytes_max = bytes_max
         self._total_seconds = total_seconds
@@ -51,6 +61,7 @@ class HttpcoreFetcher:
             "write": silence_seconds,
             "pool": connect_seconds,
         }
+        self._proxy_for = proxy_for
         self._network = JudgedNetwork(origins.judge_address, resolve)
         self._tls = tls or ssl.create_default_context()
 
@@ -95,8 +106,16 @@ class HttpcoreFetcher:
             ("User-Agent", "slackwater"),
         ]
         extensions = {"timeout": self._timeouts}
+        try:
+            proxy = self._proxy_for(target.scheme, target.host, target.port)
+        except ValueError as error:
+            message = f"No connection to '{target.host}': the proxy of this service cannot be used."
+            raise FetchFailed(message, again=True) from error
         async with httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls, max_connections=1, max_keepalive_connections=0, network_backend=self._network
+            ssl_context=self._tls,
+            max_connections=1,
+            max_keepalive_connections=0,
+            network_backend=self._network.through(proxy),
         ) as pool:
             async with pool.stream("GET", url, headers=headers, extensions=extensions) as response:
                 self._check_head(target.host, response)

@@ -10,10 +10,18 @@ from collections.abc import Mapping
 
 import httpcore2
 
-from slackwater.adapters.outside.judged_network import JudgedNetwork, Resolve, no_connection, resolve
+from slackwater.adapters.outside.judged_network import (
+    JudgedNetwork,
+    ProxyFor,
+    Resolve,
+    no_connection,
+    proxy_here,
+    resolve,
+)
 from slackwater.core.errors import SendFailed
 from slackwater.core.outside.addresses import Target
 from slackwater.core.outside.destinations import Destinations
+from slackwater.core.outside.proxies import Proxy
 
 
 class HttpcoreSender:
@@ -26,10 +34,14 @@ class HttpcoreSender:
         total_seconds: float,
         resolve: Resolve = resolve,
         tls: ssl.SSLContext | None = None,
+        proxy_for: ProxyFor = proxy_here,
     ) -> None:
-        """`total_seconds`: from the resolution of the name to the status. `tls` is by default the system's trust."""
+        """`total_seconds`: from the resolution of the name to the status. `tls` is by default the system's
+        trust, and `proxy_for` what the environment says.
+        """
         self._destinations = destinations
         self._total_seconds = total_seconds
+        self._proxy_for = proxy_for
         self._network = JudgedNetwork(destinations.judge_address, resolve)
         self._tls = tls
 
@@ -66,10 +78,20 @@ class HttpcoreSender:
             ("Content-Length", str(len(body))),
             *headers.items(),
         ]
+        proxy = self._proxy_of(target)
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._total_seconds)
         async with httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls, max_connections=1, max_keepalive_connections=0, network_backend=self._network
+            ssl_context=self._tls,
+            max_connections=1,
+            max_keepalive_connections=0,
+            network_backend=self._network.through(proxy),
         ) as pool:
             # The body of the answer is left where it is: it may be long, and says nothing.
             async with pool.stream("POST", url, headers=sent, content=body, extensions={"timeout": timeouts}) as answer:
                 return answer.status
+
+    def _proxy_of(self, target: Target) -> Proxy | None:
+        try:
+            return self._proxy_for(target.scheme, target.host, target.port)
+        except ValueError as error:
+            raise SendFailed(f"No connection to '{target.host}': the proxy of this service cannot be used.") from error

@@ -6,6 +6,7 @@ and connects to the addresses themselves; TLS and the `Host` header still have t
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,7 +14,25 @@ from typing import Any
 
 import httpcore2
 
+from slackwater.core.outside.proxies import (
+    HEAD_BYTES_MAX,
+    Proxy,
+    ProxyRefused,
+    proxy_for,
+    tunnel_open,
+    tunnel_request,
+)
+
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+ProxyFor = Callable[[str, str, int], Proxy | None]
+"""The proxy for a scheme, a host and a port; None where there is none. Raises ValueError for one that cannot be used."""
+
+
+def proxy_here(scheme: str, host: str, port: int) -> Proxy | None:
+    """What the environment of the process says."""
+    return proxy_for(scheme, host, port, os.environ)
+
 
 # Addresses of one host that are tried; every one is judged.
 ADDRESSES_MAX = 4
@@ -33,6 +52,13 @@ class JudgedNetwork(httpcore2.AsyncNetworkBackend):
         self._judge = judge
         self._resolve = resolve
         self._network = httpcore2.AnyIOBackend()
+        self._proxy: Proxy | None = None
+
+    def through(self, proxy: Proxy | None) -> "JudgedNetwork":
+        """The same, with tunnels of a proxy: it is asked for the addresses that were judged, and not for names."""
+        network = JudgedNetwork(self._judge, self._resolve)
+        network._proxy = proxy
+        return network
 
     async def connect_tcp(
         self,
@@ -59,16 +85,46 @@ class JudgedNetwork(httpcore2.AsyncNetworkBackend):
         failure: Exception = httpcore2.ConnectError("no address")
         for address in tried:
             try:
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
+                return await self._connect(address, port, share, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    async def _connect(
+        self,
+        address: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[Any] | None,
+    ) -> httpcore2.AsyncNetworkStream:
+        proxy = self._proxy
+        if proxy is None:
+            return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+        stream = await self._network.connect_tcp(proxy.host, proxy.port, timeout, local_address, socket_options)
+        try:
+            await stream.write(tunnel_request(address, port, proxy), timeout)
+            head = b""
+            while not tunnel_open(head, proxy):
+                piece = await stream.read(HEAD_BYTES_MAX, timeout)
+                if not piece:
+                    raise ProxyRefused(f"the proxy {proxy.host}:{proxy.port} ended the connection")
+                head += piece
+        except ProxyRefused as error:
+            await stream.aclose()
+            raise httpcore2.ConnectError(str(error)) from error
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
 
 
 def no_connection(host: str, error: Exception) -> str:
     """What to tell of a connection that was not made. Never the address: it may be one of the house."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ProxyRefused):
+            return f"No connection to '{host}': the proxy of this service does not let it through."
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"The certificate of '{host}' is not trusted: {cause.verify_message}."
         if isinstance(cause, ssl.SSLError):

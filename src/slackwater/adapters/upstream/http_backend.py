@@ -15,6 +15,7 @@ import msgspec
 from slackwater import __version__
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
 from slackwater.core.masking import Secrets
+from slackwater.core.outside.proxies import Proxy
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
 from slackwater.core.sending.request import Reply
 
@@ -52,17 +53,27 @@ class HttpBackend:
         tls: ssl.SSLContext | None = None,
         budget: Budget | None = None,
         pools: Pools | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
         verifies certificates. More calls than `connections_max` wait their turn. Large answers are read as far as the
         `budget` has room for them; without one, all at once. With `pools`, connections are shared with others who call the
-        same server with the same bounds, unless there is a `tls`. Raises ValueError with what to correct.
+        same server with the same bounds, unless there is a `tls`. With a `proxy`, https goes through a tunnel of it, and http
+        is asked of it. Raises ValueError with what to correct.
         """
         url = _parse(base_url)
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
         host = url.hostname or ""
         self._path = url.path.rstrip("/")
+        self._for_proxy = ""
+        tunnel = proxy if secure else None
+        if proxy is not None and not secure:
+            # RFC 9112, 3.2.2: a proxy is told the whole URL.
+            self._path = f"http://{url.netloc}{self._path}"
+            if proxy.authorization:
+                self._for_proxy = f"Proxy-Authorization: {proxy.authorization}\r\n"
+            host, port = proxy.host, proxy.port
         self._query = url.query
         self._host = url.netloc.rstrip(":")
         self._common = _header_lines(self._host, headers)
@@ -79,6 +90,7 @@ class HttpBackend:
             connections_max=connections_max,
             keep_alive_seconds=keep_alive_seconds,
             budget=budget,
+            proxy=tunnel,
         )
 
     def use_headers(self, headers: Mapping[str, str]) -> None:
@@ -130,7 +142,7 @@ class HttpBackend:
         target = self._path + path
         if self._query:
             target += ("&" if "?" in path else "?") + self._query
-        return f"{method} {target} HTTP/1.1\r\n{self._common}{last}".encode("latin-1")
+        return f"{method} {target} HTTP/1.1\r\n{self._common}{self._for_proxy}{last}".encode("latin-1")
 
 
 def _usual_tls() -> ssl.SSLContext:

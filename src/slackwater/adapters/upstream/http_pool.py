@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from slackwater.adapters.outside.dialing import dial
 from slackwater.adapters.upstream.http_connection import Connection, Outcome
 from slackwater.adapters.upstream.http_reply import Packed
 from slackwater.adapters.upstream.http_unpacking import unpacked
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
+from slackwater.core.outside.proxies import Proxy, ProxyRefused
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.request import Reply
 
@@ -54,8 +56,11 @@ class Pool:
         connections_max: int,
         keep_alive_seconds: float,
         budget: Budget | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
+        """With a `proxy`, connections are tunnels through it."""
         self._host = host
+        self._proxy = proxy
         self._budget = budget
         self._port = port
         self._tls = tls
@@ -190,7 +195,15 @@ class Pool:
         where = f"{self._host}:{self._port}"
         try:
             async with asyncio.timeout(self._timeouts.connect) as limit:
-                _, connection = await loop.create_connection(self._new, self._host, self._port, ssl=self._tls)
+                opened = await dial(self._host, self._port, proxy=self._proxy)
+                try:
+                    name = self._host if self._tls else None
+                    _, connection = await loop.create_connection(
+                        self._new, sock=opened, ssl=self._tls, server_hostname=name
+                    )
+                except BaseException:
+                    opened.close()
+                    raise
         except TimeoutError as error:
             self._free_slot()
             if limit.expired():
@@ -266,6 +279,8 @@ class Pool:
 
 def _reason(error: Exception) -> str:
     """Why there is no connection, in the words of the system, without the numbers and addresses around them."""
+    if isinstance(error, ProxyRefused):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -294,9 +309,10 @@ class Pools:
         connections_max: int,
         keep_alive_seconds: float,
         budget: Budget | None = None,
+        proxy: Proxy | None = None,
     ) -> Pool:
         """The pool, which has room for `connections_max` more. `tls` makes a context where there is none yet."""
-        key = (host, port, tls is not None, timeouts, reply_bytes_max, keep_alive_seconds, budget)
+        key = (host, port, tls is not None, timeouts, reply_bytes_max, keep_alive_seconds, budget, proxy)
         pool = self._pools.get(key)
         if pool is not None and not pool.closed:
             pool.join(connections_max)
@@ -312,5 +328,6 @@ class Pools:
             connections_max=connections_max,
             keep_alive_seconds=keep_alive_seconds,
             budget=budget,
+            proxy=proxy,
         )
         return pool

@@ -6,9 +6,9 @@ a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from zlib import crc32
 
 from msgspec import Struct
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.core.batch import BatchError
 from slackwater.core.files.file import File

@@ -4,7 +4,8 @@ import io
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
+
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.backup.store import pieces
 from slackwater.core.sending.checksums import packed

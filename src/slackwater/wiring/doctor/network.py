@@ -12,8 +12,8 @@ import msgspec
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
 from slackwater.config import BackendConfig, Config
-from slackwater.core.errors import SlackwaterError
-from slackwater.wiring.backends import headers_of
+from slackwater.core.errors import ConfigError, SlackwaterError
+from slackwater.wiring.backends import DIRECTLY, headers_of, way_to
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.probe import SECONDS, Answer, probe
 
@@ -22,10 +22,13 @@ DAY_SECONDS = 86_400
 LISTED_MAX = 5
 
 
-async def _ask(url: str, headers: Mapping[str, str]) -> Answer | str:
-    """The answer, or why there is none."""
+async def _ask(url: str, headers: Mapping[str, str], backend: BackendConfig | None = None) -> Answer | str:
+    """The answer, or why there is none. A backend is asked on the way that its calls take."""
     try:
-        return await asyncio.to_thread(probe, url, headers)
+        way = DIRECTLY if backend is None else way_to(backend)
+        return await asyncio.to_thread(probe, url, headers, way)
+    except ConfigError as error:
+        return "; ".join(error.faults)
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is not trusted: {error.verify_message}"
     except TimeoutError:
@@ -69,6 +72,7 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
             _ask(
                 models_url(backend.url or ""),
                 headers_of(backend, key=config.backend_keys.get(backend.key_name or "")),
+                backend,
             )
             for _, backend, _ in asked
         )
@@ -83,7 +87,7 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
     for content_filter in config.content_filters:
         if (classifier := content_filter.classifier) is not None and classifier.url:
             about = f"classifier of {content_filter.name}"
-            answer = await _ask(classifier.url, {})
+            answer = await _ask(classifier.url, {}, BackendConfig(url=classifier.url))
             if isinstance(answer, str):
                 found.append(fault(about, f"{classifier.url}: {answer}", "start it, or correct its url"))
             else:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from slackwater.wiring.backends import DIRECTLY, Way
+
 SECONDS = 10.0
 BODY_BYTES_MAX = 4 << 20
 
@@ -22,15 +24,28 @@ class Answer(Struct, frozen=True, kw_only=True):
     certificate_ends_at: float | None
 
 
-def probe(url: str, headers: Mapping[str, str]) -> Answer:
+def _connection(parts: urllib.parse.SplitResult, way: Way) -> http.client.HTTPConnection:
+    """To the server, or to the proxy before it."""
+    host, port, proxy = parts.hostname or "", parts.port, way.proxy
+    place = (host, port) if proxy is None else (proxy.host, proxy.port)
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(*place, timeout=SECONDS)
+    connection = http.client.HTTPSConnection(*place, timeout=SECONDS, context=way.tls or ssl.create_default_context())
+    if proxy is not None:
+        said = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        connection.set_tunnel(host, port or 443, said)
+    return connection
+
+
+def probe(url: str, headers: Mapping[str, str], way: Way = DIRECTLY) -> Answer:
     """One GET without redirects. Blocks. Raises OSError (TLS errors are some) and http.client.HTTPException."""
     parts = urllib.parse.urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    connection = (
-        http.client.HTTPSConnection(host, port, timeout=SECONDS, context=ssl.create_default_context())
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, port, timeout=SECONDS)
-    )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if way.proxy is not None and parts.scheme == "http":
+        target = f"http://{parts.netloc}{target}"
+        if way.proxy.authorization:
+            headers = {**headers, "Proxy-Authorization": way.proxy.authorization}
+    connection = _connection(parts, way)
     try:
         connection.connect()
         ends_at = None
@@ -38,9 +53,7 @@ def probe(url: str, headers: Mapping[str, str]) -> Answer:
             certificate = connection.sock.getpeercert() or {}
             ends = certificate.get("notAfter")
             ends_at = float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
-        connection.request(
-            "GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=dict(headers)
-        )
+        connection.request("GET", target, headers=dict(headers))
         answer = connection.getresponse()
         date = email.utils.parsedate_to_datetime(answer.headers["Date"]) if answer.headers["Date"] else None
         # A date has whole seconds: half of one is the best guess at the rest.
