@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests at once: one more than there are processors, because many of them wait for a server.
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine bench clean
@@ -23,7 +25,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n auto -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -34,13 +36,13 @@ types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
 
 test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
-	$(BIN)/python -m pytest -n auto -m long
+	$(BIN)/python -m pytest -n $(JOBS) -m long
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, and move 200 MB (installs openai with npm)
 	tests/clients/run.sh
 
 test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)
-	tests/studio/run.sh
+	JOBS=$(JOBS) tests/studio/run.sh
 
 DESCRIPTIONS ?= descriptions
 test-description: $(VENV)/installed ## Hold a server against Microsoft's own description (DESCRIPTIONS=folder)

@@ -54,6 +54,7 @@ def test_a_success_that_ends_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "to leave alone" in found(Mood.PAUSES)
 
 
+@pytest.mark.long
 def test_an_exponent_that_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """After some eight hours of an outage, no float can hold it."""
     opened: dict[int, int] = {}

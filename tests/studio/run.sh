@@ -15,4 +15,4 @@ if [ -z "$browser" ]; then
   echo "error: Chromium or Chrome is needed; install it, or name it with SLACKWATER_CHROMIUM=/path/to/chromium" >&2
   exit 1
 fi
-SLACKWATER_CHROMIUM="$browser" "${BIN:-.venv/bin}/python" -m pytest -m studio tests/studio -n auto "$@"
+SLACKWATER_CHROMIUM="$browser" "${BIN:-.venv/bin}/python" -m pytest -m studio tests/studio -n "${JOBS:-auto}" "$@"
