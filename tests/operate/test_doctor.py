@@ -1,5 +1,6 @@
 """`slackwater doctor`: whatever keeps a server from its work is one line with a way out, and exit code 1."""
 
+import asyncio
 import json
 import os
 import resource
@@ -10,6 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.wiring.doctor.finding import Level
+from slackwater.wiring.doctor.growth import growth_findings
+from tests.adapters.ledger_contract import file
 from tests.api.calls import Caller, chat
 from tests.api.conftest import CONFIG
 from tests.issuer import Issuer
@@ -197,3 +205,24 @@ def test_health(tmp_path: Path) -> None:
     finally:
         server.kill()
     assert health()[0] == 1
+
+
+@pytest.mark.parametrize(("gib_a_day", "level"), [(0, None), (0.01, Level.OK), (1 << 20, Level.WARNING)])
+def test_when_the_disk_will_be_full(tmp_path: Path, gib_a_day: float, level: Level | None) -> None:
+    """At the rate of the last days; nothing is said where next to nothing came, or all of it today."""
+    now, path = 1_800_000_000, DataDirectory.ledger_in(tmp_path)
+
+    async def grow() -> None:
+        ledger = SqlLedger.open(path)
+        for days in range(1, 5):
+            size = int(gib_a_day * (1 << 30))
+            await ledger.add_file(file(days, size=size, created_at=now - days * 86_400, blob=f"files/{days}"))
+        await ledger.close()
+
+    asyncio.run(grow())
+    ledger = sqlite3.connect(path)
+    found = growth_findings(ledger, tmp_path, now)
+    assert [each.level for each in found] == ([] if level is None else [level])
+    assert all("full in about" in each.message for each in found)
+    assert growth_findings(ledger, tmp_path, now - 4 * 86_400) == []
+    ledger.close()

@@ -1,6 +1,5 @@
 """The ledger: whether it is sound, of which schema, whether its files are there, and who may come in."""
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -12,14 +11,12 @@ from slackwater.core.errors import DataDirectoryError
 from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.deep import deep_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
+from slackwater.wiring.doctor.growth import growth_findings
 
 ABOUT = "ledger"
 # Clocks may differ by this much before anything is wrong.
 SECONDS_AHEAD_MAX = 60
 NAMED_MAX = 3
-DAY = 86_400
-# What the disk will do is told from so many days, and worth a warning where it is full in fewer.
-GROWTH_DAYS, FULL_DAYS = 7, 14
 
 
 def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool = False) -> list[Finding]:
@@ -74,7 +71,7 @@ def _look(
             )
         )
     found += _files(ledger, directory)
-    found += _growth(ledger, directory, now)
+    found += growth_findings(ledger, directory, now)
     if deep:
         found += deep_findings(ledger, schema, directory)
     newest = ledger.execute(
@@ -104,32 +101,6 @@ def _files(ledger: sqlite3.Connection, directory: Path) -> list[Finding]:
             "files", f"{len(missing)} are missing or cut off: {some}", "take them from a back-up (its directory blobs)"
         )
     ]
-
-
-def _growth(ledger: sqlite3.Connection, directory: Path, now: float) -> list[Finding]:
-    """When the disk will be full, if it goes on as in the last week."""
-    about, since = "disk space", int(now) - GROWTH_DAYS * DAY
-    first = ledger.execute("SELECT min(created_at) FROM file").fetchone()[0]
-    if first is None or first > now - DAY:
-        return []
-    # What was deleted meanwhile is not there any more, and so does not count.
-    files = ledger.execute("SELECT coalesce(sum(size), 0) FROM file WHERE created_at >= ?", (since,)).fetchone()[0]
-    batches, total = ledger.execute(
-        "SELECT count(*) FILTER (WHERE created_at >= ?), count(*) FROM batch", (since,)
-    ).fetchone()
-    pages, size = (ledger.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    days = min(GROWTH_DAYS, (now - first) / DAY)
-    a_day = (files + pages * size * batches / max(1, total)) / days
-    if a_day < 1 << 20:
-        return []
-    disk = os.statvfs(directory)
-    left = disk.f_bavail * disk.f_frsize / a_day
-    message = f"{a_day / (1 << 20):,.0f} MiB more a day (last {days:.0f} days): full in about {left:,.0f} days"
-    if left < FULL_DAYS:
-        return [
-            warning(about, message, "make room, or keep things for some time only ([retention] in the configuration)")
-        ]
-    return [ok(about, message)]
 
 
 def _size(directory: Path, key: str) -> int:
