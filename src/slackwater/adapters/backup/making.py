@@ -99,6 +99,7 @@ class _Making:
 
     def __init__(self, store: Store, data: Path, show: Show) -> None:
         self._store = store
+        self._data = data
         self._blobs = data / "blobs"
         self._show = show
         self._done = self._total = self._copied = 0
@@ -165,6 +166,8 @@ class _Making:
             copied.execute("PRAGMA journal_mode = DELETE")
             named = named_blobs(copied)
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise damaged(DataDirectory.ledger_in(self._data), error) from error
             raise BackupError(f"the ledger cannot be copied: {error}") from error
         finally:
             copied.close()
