@@ -48,7 +48,7 @@ BAD: dict[str, tuple[Errors, Errors | str]] = {
     "bad_empty": ([("empty_file", None, None)], REFUSED),
     "bad_whitespace_only": ([("empty_file", None, None)], REFUSED),
     "bad_utf8_bom": ([("invalid_request", None, None)], REFUSED),
-    "bad_utf16le": ([("invalid_json_line", line, None) for line in (1, 2, 3, 4)], REFUSED),
+    "bad_utf16le": ([("invalid_json_line", 1, None)], REFUSED),
 }
 # How many requests a good file has.
 GOOD = {

@@ -345,6 +345,7 @@ def detail(call: Caller, batch_id: str, custom_id: str) -> Answer:
         ("tä/sk", '"t\\u00e4/sk"'),
         ("tä/sk", '"t\\u00E4\\/sk"'),
         ("odd", '"\\u006fd\\u0064"'),
+        ("a\u2028b\u0085ä", '"a\u2028b\u0085ä"'),
         ('a "b" \\ c', '"a \\"b\\" \\\\ c"'),
     ],
 )

@@ -11,6 +11,8 @@ from slackwater.core.sending.answers import Answer, Unreadable, read_answer
 from slackwater.core.sending.lines import (
     LineWriter,
     error_body,
+    escape_line_ends,
+    flatten,
     is_object,
     one_line,
     read_input_line,
@@ -23,16 +25,45 @@ WRITER = LineWriter("0123456789abcdef0123456789abcdef")
 @given(st.text(max_size=50), st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=5))
 def test_an_answered_line(custom_id: str, body: dict[str, object]) -> None:
     """The line is JSON with the contract's keys, and the body's bytes are in it as they came."""
-    text = json.dumps(body, indent=1).encode()
+    text = json.dumps(body, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+    body = json.loads(text)
     custom_id = custom_id.encode("utf-8", "ignore").decode()
     line = WRITER.answered(7, custom_id, status=200, body=one_line(text))
     read = json.loads(line)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
+    assert len(line.decode().splitlines()) == 1
     assert read["custom_id"] == custom_id
     assert read["response"]["body"] == body
     assert list(read) == ["id", "custom_id", "response", "error"]
     assert list(read["response"]) == ["status_code", "request_id", "body"]
+
+
+ENDS = "a\u2028b\u2029c\u0085d"
+
+
+def test_no_line_has_a_line_end_of_unicode() -> None:
+    """Clients that split text and not bytes see as many lines as there are: in ids, answers and errors."""
+    body = json.dumps({"text": ENDS, ENDS: "“潮”"}, ensure_ascii=False).encode()
+    lines = [
+        WRITER.answered(0, ENDS, status=200, body=body),
+        b"".join(WRITER.answered_parts(1, ENDS, status=200, body=b"{}")),
+        WRITER.unanswered(2, ENDS, code="x", message=ENDS),
+    ]
+    read = [json.loads(line) for line in b"".join(lines).decode().splitlines()]
+    assert [line["custom_id"] for line in read] == [ENDS] * 3
+    assert read[0]["response"]["body"] == json.loads(body)
+    assert read[2]["error"]["message"] == ENDS
+
+
+@given(st.text(alphabet="a潮ä\x85\u2028\u2029\u2014\U0001f30a", max_size=60), st.integers(1, 9))
+def test_a_large_text_is_changed_where_it_lies(text: str, piece_bytes: int) -> None:
+    """Piece by piece it becomes what a small one does, wherever the pieces end."""
+    body = bytearray(b'\n{"x":\r\n"' + text.encode() + b'"}\n')
+    expected = escape_line_ends(one_line(bytes(body)))
+    flatten(body, piece_bytes=piece_bytes)
+    assert body == expected
+    assert json.loads(body) == {"x": text}
 
 
 def test_numbers_and_order_are_kept() -> None:

@@ -44,8 +44,8 @@ SAMPLE_ANSWERS: dict[str, tuple[list[tuple[str, int | None]], list[tuple[str, in
     "bad_whitespace_only.jsonl": ([("empty_file", None)], [("empty_file", None)], "/chat/completions"),
     "bad_utf8_bom.jsonl": ([("invalid_request", None)], [("invalid_json_line", 1)], "/chat/completions"),
     "bad_utf16le.jsonl": (
-        [("invalid_json_line", line) for line in (1, 2, 3, 4)],
-        [("invalid_json_line", line) for line in (1, 2, 3, 4)],
+        [("invalid_json_line", 1)],
+        [("invalid_json_line", 1)],
         "/chat/completions",
     ),
 }
@@ -87,8 +87,15 @@ def test_exact_texts() -> None:
     )
     empty = check(b"").errors[0]
     assert empty.message == "The input file is empty. Please ensure that the batch contains at least one request."
-    data = line(body=body(stream=True)) + line(url="/x") + b"{\n" + line(custom_id=None) + line(body=body(model="x"))
-    texts = [(error.param, error.message) for error in check(data, family="openai").errors]
+    data = (
+        line(body=body(stream=True))
+        + line(url="/v1/embeddings")
+        + b"{\n"
+        + line(custom_id=None)
+        + line(body=body(model="x"))
+    )
+    # What is ours comes behind them.
+    texts = [(error.param, error.message.partition(" Column ")[0]) for error in check(data, family="openai").errors]
     assert texts[:4] == [
         ("body.stream", "Chat Completions: Streaming is not supported in the Batch API."),
         ("url", "The URL provided for this request does not match the batch endpoint."),

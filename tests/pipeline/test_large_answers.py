@@ -28,6 +28,8 @@ from slackwater.ports import Offload, Shard
 from tests.adapters.ledger_contract import claimed, started
 
 FILLER = "x" * LARGE_BYTES
+# Line ends for Unicode, which no result line may have raw.
+ENDS = "潮\u2028\u2029\u0085汐"
 LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m"}}\n'
 
 
@@ -91,9 +93,8 @@ def held(budget: Budget, length: int) -> Held:
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_large_answer_is_what_a_small_one_is(kind: type, status: int) -> None:
     """Usage and model are read, it is put on one line, and the line is whole, whatever its status; its place goes along."""
-    text = (
-        '{\n"choices":[{"text":"' + FILLER + '"}],\r\n"model":"m","usage":{"prompt_tokens":5,"completion_tokens":7}}\n'
-    )
+    usage = '{"prompt_tokens":5,"completion_tokens":7}'
+    text = f'{{\n"choices":[{{"text":"{ENDS}{FILLER}{ENDS}"}}],\r\n"model":"m","usage":{usage}}}\n'
     budget = Budget()
     place = held(budget, len(text))
     outcome, _ = asyncio.run(attempted(Reply(status, cast(bytes, kind(text.encode())), held=place)))
@@ -102,6 +103,7 @@ def test_a_large_answer_is_what_a_small_one_is(kind: type, status: int) -> None:
     line = b"".join(outcome.parts)
     assert len(line) == outcome.size
     assert line.index(b"\n") == len(line) - 1
+    assert len(line.decode().splitlines()) == 1
     assert json.loads(line)["response"]["body"] == json.loads(text)
     assert json.loads(line)["response"]["status_code"] == status
     assert (outcome.outcome is Outcome.COMPLETED) == (status == 200)
@@ -114,7 +116,7 @@ def test_a_large_answer_is_what_a_small_one_is(kind: type, status: int) -> None:
 @pytest.mark.parametrize("kind", [bytes, bytearray])
 def test_a_large_answer_that_is_nearly_right_is_mended_elsewhere(kind: type) -> None:
     """What comes back from the other process is the body that is written; it is counted as mended."""
-    text = '{"choices":[{"text":"' + FILLER + '","logprob":NaN}],\n"model":"m"}'
+    text = '{"choices":[{"text":"' + ENDS + FILLER + '","logprob":NaN}],\n"model":"m"}'
 
     async def story() -> Result | Setback:
         offload = ProcessOffload()
@@ -127,7 +129,9 @@ def test_a_large_answer_that_is_nearly_right_is_mended_elsewhere(kind: type) -> 
     assert isinstance(outcome, Result)
     assert outcome.mended
     assert outcome.model == "m"
-    body = json.loads(b"".join(outcome.parts))["response"]["body"]
+    line = b"".join(outcome.parts)
+    assert len(line.decode().splitlines()) == 1
+    body = json.loads(line)["response"]["body"]
     assert body == json.loads(text.replace("NaN", "null"))
 
 

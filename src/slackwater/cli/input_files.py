@@ -13,8 +13,9 @@ from msgspec import Raw, Struct
 from slackwater.core.batch import BatchError
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
 from slackwater.core.input.line_judge import Rules
-from slackwater.core.input.validation import InputChecker, is_blank
+from slackwater.core.input.validation import BOM_MESSAGE, InputChecker, is_blank
 
+BYTE_ORDER_MARK = "The file begins with a byte order mark; save it as UTF-8 without one."
 CHAT = "/v1/chat/completions"
 READ_BYTES = 1 << 20
 # What a piece of input may have at Azure and at OpenAI.
@@ -86,12 +87,19 @@ def check(path: Path, rules: Rules) -> Checked:
     verdict = checker.finish()
     excerpts = _excerpts(path, verdict.errors)
     return Checked(
-        faults=[Fault(error=error, excerpt=excerpts.get(error.line or 0)) for error in verdict.errors],
+        faults=[Fault(error=_named(error), excerpt=excerpts.get(error.line or 0)) for error in verdict.errors],
         fault_count=verdict.error_count,
         requests=verdict.total,
         model=verdict.deployment,
         endpoint=verdict.endpoint,
     )
+
+
+def _named(error: BatchError) -> BatchError:
+    """Azure's words for a byte order mark do not name it."""
+    if error.message != BOM_MESSAGE:
+        return error
+    return msgspec.structs.replace(error, message=f"{BYTE_ORDER_MARK} A server says: {error.message}")
 
 
 def _excerpts(path: Path, errors: list[BatchError]) -> dict[int, Excerpt]:

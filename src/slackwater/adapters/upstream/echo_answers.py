@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from slackwater.core.sending.lines import escape_line_ends
 from slackwater.core.sending.request import Reply
 
 EMBEDDING_DIMENSIONS = 16
@@ -36,7 +37,7 @@ def answer(path: str, body: bytes, identity: str) -> Reply:
     if make is None:
         return error_reply(404, "unknown_url", f"There is no {path} here; there are {', '.join(ANSWERS)}.")
     try:
-        return Reply(200, msgspec.json.encode(make(request, identity)))
+        return Reply(200, escape_line_ends(msgspec.json.encode(make(request, identity))))
     except KeyError as error:
         return error_reply(400, "missing_required_parameter", f"Missing required parameter: {error}.")
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError):

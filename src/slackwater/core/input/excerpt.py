@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
+from slackwater.core.input.json_faults import BYTES_MAX, json_fault
 
 TEXT_MAX = 240
 # So much is shown before the fault.
 BEFORE = 60
-# A longer line is decoded only around its beginning; what lies further behind is not looked for.
-BYTES_MAX = 4 << 20
 PATH_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 SPACE = re.compile(r"[ \t\r\n]*")
 _decoder = json.JSONDecoder()
@@ -32,9 +31,9 @@ class Excerpt(Struct, frozen=True, kw_only=True):
 
 def excerpt_of(line: bytes, error: BatchError) -> Excerpt:
     """The piece of a line that an error is about."""
-    line = line[:BYTES_MAX]
-    text = line.decode("utf-8", "replace").rstrip("\r\n")
-    span = _fault_of_json(line, text)
+    text = line[:BYTES_MAX].decode("utf-8", "replace").rstrip("\r\n")
+    fault = json_fault(line)
+    span = None if fault is None else (fault.start, fault.end)
     if span is None and error.param is not None:
         span = _place(text, _path(error.param))
     return _cut(text, span)
@@ -48,22 +47,6 @@ def _cut(text: str, span: tuple[int, int] | None) -> Excerpt:
     piece = text[begin : begin + TEXT_MAX]
     start = span[0] - begin
     return Excerpt(text=piece, start=start, end=max(start, min(span[1] - begin, len(piece))))
-
-
-def _fault_of_json(line: bytes, text: str) -> tuple[int, int] | None:
-    """Where a line stops being JSON in UTF-8; None where it does not."""
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        start = len(line[: error.start].decode("utf-8", "replace"))
-        return start, start + 1
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        return min(error.pos, len(text)), min(error.pos + 1, len(text))
-    except RecursionError:
-        return None
-    return None
 
 
 def _path(param: str) -> list[str | int]:

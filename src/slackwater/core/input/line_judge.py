@@ -5,6 +5,7 @@ an unusual way. Codes and texts are those of spec 5.1 (Azure) and 5.2 (OpenAI).
 """
 
 import codecs
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 
@@ -26,11 +27,15 @@ from slackwater.core.input.payloads import (
     shown,
     text_of,
 )
+from slackwater.core.input.whole_file import BOM
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.core.sending.sku import takes_batches
 
+# Scheme and host before a path, or a host alone.
+ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*(?P<path>[^?#]*)")
+# The code of a line that is no JSON.
+INVALID_JSON = "invalid_json_line"
 NULL = Raw(b"null")
-BOM = b"\xef\xbb\xbf"
 # An id up to this many characters is kept as it is; of a longer one a digest, which bounds what 100,000 ids can take.
 ID_KEPT_MAX = 24
 # Longer lines are checked for UTF-8 in pieces: a decoded copy of a whole one could take four times its size.
@@ -93,12 +98,12 @@ class LineJudge:
         try:
             return self._judge(line)
         except RecursionError:
-            return self._fault("invalid_json_line", TOO_DEEP)
+            return self._fault(INVALID_JSON, TOO_DEEP)
 
     def _judge(self, line: bytes) -> BatchError | None:
         if self._number == 1 and line.startswith(BOM):
             self.bom = True
-            return self._fault("invalid_json_line", NOT_JSON)
+            return self._fault(INVALID_JSON, NOT_JSON)
         try:
             check_utf8(line)
             decode_any(line)
@@ -106,7 +111,7 @@ class LineJudge:
         except msgspec.ValidationError:
             return self._fault("invalid_request", NOT_OBJECT)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return self._fault("invalid_json_line", NOT_JSON)
+            return self._fault(INVALID_JSON, NOT_JSON)
         texts: dict[str, str] = {}
         for name in ("custom_id", "method", "url"):
             if name not in fields:
@@ -141,19 +146,20 @@ class LineJudge:
 
     def _judge_url(self, url: str) -> BatchError | None:
         """The url must be the batch's endpoint: to the letter with OpenAI, but for prefixes with Azure."""
+        fault = unfit_url(url)
         path = normalised(url) if self._azure else url
         may_be_responses = self._azure and self.url is None and self.endpoint == "/chat/completions"
         if may_be_responses and path == "/responses":
             self.endpoint, self.key = path, REQUIRED_KEY[path]
-        if path == (self.endpoint if self._azure else self._rules.endpoint):
+        if fault is None and path == (self.endpoint if self._azure else self._rules.endpoint):
             self.url = self.url or url
             return None
         code = "url_mismatch" if self._azure else "invalid_url"
         if of_assistants(url):
             return self._fault(code, NO_ASSISTANTS, "url")
         if not self._azure:
-            return self._fault(code, WRONG_URL, "url")
-        message = (
+            return self._fault(code, WRONG_URL if fault is None else f"{WRONG_URL} {fault}", "url")
+        message = fault or (
             f"The url {shown(url)} doesn't match the rest of the rows, or the endpoint {shown(self.endpoint)} "
             "of the batch. Every row must have the same."
         )
@@ -247,6 +253,19 @@ class LineJudge:
 
     def _fault(self, code: str, message: str, param: str | None = None) -> BatchError:
         return BatchError(code=code, message=message, param=param, line=self._number)
+
+
+def unfit_url(url: str) -> str | None:
+    """What is wrong with a url that no batch may have; None for one of an endpoint that there is."""
+    path = normalised(url)
+    if path in REQUIRED_KEY:
+        return None
+    parts = ADDRESS.match(url)
+    if parts is not None and (meant := normalised(parts["path"] or "/")) in REQUIRED_KEY:
+        return f"The url {shown(url)} is an address. A line has only the path, '/v1{meant}'; it does not choose who answers."
+    if parts is not None or not url.startswith("/"):
+        return f"The url {shown(url)} is no path of an endpoint, such as '/v1/chat/completions'."
+    return f"The endpoint {shown(url)} is not offered in a batch; offered are {', '.join(f'/v1{each}' for each in REQUIRED_KEY)}."
 
 
 def check_utf8(line: bytes) -> None:

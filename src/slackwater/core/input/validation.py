@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
-from slackwater.core.input.line_judge import LineJudge, Rules, check_utf8, id_key
+from slackwater.core.input.json_faults import json_fault
+from slackwater.core.input.line_judge import INVALID_JSON, LineJudge, Rules, check_utf8, id_key
 from slackwater.core.input.payloads import MAY_BE_IMAGE, begins_filled, decode_line, inputs_in
+from slackwater.core.input.whole_file import ARRAY, is_array, whole_file_mistake
 
 NO_LIMIT = 1 << 62
 
@@ -45,6 +47,10 @@ class InputChecker:
         self._total = 0
         self._lines_max = rules.lines_max or NO_LIMIT
         self._inputs_max = rules.embedding_inputs_max or NO_LIMIT
+        self._mistake: str | None = None
+        """What the file is instead of JSON Lines; nothing is said of its lines then."""
+        self._array = False
+        """Whether its first line is an array, which it is as a whole if there is no other."""
 
     @property
     def faultless(self) -> bool:
@@ -60,13 +66,18 @@ class InputChecker:
         if self._total > self._lines_max:
             # The file is refused as it is: from here on lines are only counted.
             self._judge.ids.clear()
-        elif not self._fits(line):
+        elif not self._fits(line) and self._mistake is None:
             fault = self._judge.judge(line, self._number)
             if fault is not None:
-                self._error_count += 1
-                if len(self._errors) < self._rules.errors_max:
-                    self._errors.append(fault)
+                self._wrong(line, fault)
         return True
+
+    def _wrong(self, line: bytes, fault: BatchError) -> None:
+        if self._total == 1:
+            self._mistake, self._array = whole_file_mistake(line), is_array(line)
+        self._error_count += 1
+        if len(self._errors) < self._rules.errors_max:
+            self._errors.append(with_place(line, fault))
 
     def _fits(self, line: bytes) -> bool:
         """Whether a line is like those before it and has nothing wrong: the short way, for nearly all lines."""
@@ -102,6 +113,8 @@ class InputChecker:
         elif self._judge.bom and rules.family == "azure":
             # Azure looks for the deployment before it looks at lines, and a byte order mark hides it (spec 5.3).
             errors, count = [BatchError(code="invalid_request", message=BOM_MESSAGE)], 1
+        elif mistake := self._mistake or (ARRAY if self._array and self._total == 1 else None):
+            errors, count = [msgspec.structs.replace(errors[0], message=mistake)], 1
         elif too_many := self._too_many():
             errors, count = [*too_many, *errors][: rules.errors_max], count + len(too_many)
         more = count - len(errors)
@@ -132,6 +145,13 @@ class InputChecker:
             )
             found.append(BatchError(code="too_many_tasks", message=message, param="body.input"))
         return found
+
+
+def with_place(line: bytes, error: BatchError) -> BatchError:
+    """The error of a line that is no JSON, with the column and what is there. The vendor's words come first."""
+    if error.code != INVALID_JSON or (fault := json_fault(line)) is None:
+        return error
+    return msgspec.structs.replace(error, message=f"{error.message} Column {fault.start + 1:,}: {fault.what}.")
 
 
 EMPTY = "The input file is empty. Please ensure that the batch contains at least one request."

@@ -1,9 +1,12 @@
 """The text of one line in an output or error file, and what is read out of a backend's answer on the way.
 
-Bytes of the answer are kept as they came: a line is glued together around them. Only line breaks between JSON tokens are
-replaced, because a line of a JSON Lines file must not have any (inside strings JSON forbids them raw).
+Bytes of the answer are kept as they came: a line is glued together around them. Two things are replaced, because a line of a
+JSON Lines file must be one line for whoever reads it. Line breaks between JSON tokens become spaces (inside strings JSON
+forbids them raw). U+2028, U+2029 and U+0085 become escapes, which say the same (in JSON they stand inside strings only): for
+Unicode they end lines, and so they do for readers that split text and not bytes (docs/decisions/line-ends.md).
 """
 
+import itertools
 import re
 from typing import Annotated
 
@@ -16,6 +19,8 @@ from slackwater.core.accounts.usage import Usage
 TOKENS_MAX = 2**40
 # What is rewritten at a time in a large text.
 PIECE_BYTES = 1 << 20
+# What ends a line for Unicode and not for JSON Lines, as UTF-8 has it and as JSON writes it.
+LINE_ENDS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 TAIL = b'},"error":null}\n'
 # The code of a line whose answer came with a good status and an error inside.
 ERROR_INSIDE = "error_inside"
@@ -119,8 +124,24 @@ def one_line(body: bytes) -> bytes:
     return body
 
 
+def escape_line_ends(text: bytes) -> bytes:
+    """JSON in UTF-8 in which nothing but LF ends a line, for Unicode either. The same object, where that is so already."""
+    if text.isascii():
+        return text
+    for raw, escape in LINE_ENDS:
+        # Looks for it first, and copies nothing where it is not there.
+        text = text.replace(raw, escape)
+    return text
+
+
 def flatten(body: bytearray, *, piece_bytes: int = PIECE_BYTES) -> None:
-    """Does the same to a large text where it lies, piece by piece, so that other threads have their turn in between."""
+    """Does both to a large text where it lies, piece by piece, so that other threads have their turn in between."""
+    _join(body, piece_bytes)
+    _escape(body, piece_bytes)
+
+
+def _join(body: bytearray, piece_bytes: int) -> None:
+    """What `one_line` does."""
     if b"\n" not in body and b"\r" not in body:
         return
     for start in range(0, len(body), piece_bytes):
@@ -135,6 +156,37 @@ def flatten(body: bytearray, *, piece_bytes: int = PIECE_BYTES) -> None:
     while begin < len(body) and body[begin] in SPACE:
         begin += 1
     del body[:begin]
+
+
+def _escape(body: bytearray, piece_bytes: int) -> None:
+    """What `escape_line_ends` does. It grows once, and moves apart from its end on, so there is no second copy of it."""
+    cuts = _cuts(body, piece_bytes)
+    growth = 0
+    for start, end in itertools.pairwise(cuts):
+        growth += len(escape_line_ends(bytes(body[start:end]))) - (end - start)
+    if not growth:
+        return
+    body.extend(bytes(growth))
+    target = len(body)
+    for end, start in itertools.pairwise(reversed(cuts)):
+        piece = escape_line_ends(bytes(body[start:end]))
+        target -= len(piece)
+        body[target : target + len(piece)] = piece
+        if target == start:
+            # Nothing before this place has to move.
+            return
+
+
+def _cuts(body: bytearray, piece_bytes: int) -> list[int]:
+    """Places at which a text in UTF-8 comes apart into pieces of about so many bytes, its two ends among them."""
+    cuts = [0]
+    for at in range(piece_bytes, len(body), piece_bytes):
+        while at > cuts[-1] and body[at] & 0xC0 == 0x80:
+            # The middle of a character.
+            at -= 1
+        cuts.append(at)
+    cuts.append(len(body))
+    return cuts
 
 
 def error_body(body: bytes, status: int) -> bytes:
@@ -172,7 +224,7 @@ class LineWriter:
 
     def answered(self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL) -> bytes:
         """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks, `tail` of `tail_of`."""
-        return b"".join(
+        text = b"".join(
             (
                 self._head % (line, _encode(custom_id)),
                 b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
@@ -180,13 +232,14 @@ class LineWriter:
                 tail,
             )
         )
+        return text if text.isascii() else escape_line_ends(text)
 
     def answered_parts(
         self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL
     ) -> tuple[bytes, ...]:
-        """The same in pieces, one of which is the body itself: a large one is not copied."""
+        """The same in pieces, one of which is the body itself: a large one is not copied, and comes out of `flatten`."""
         return (
-            self._head % (line, _encode(custom_id)),
+            escape_line_ends(self._head % (line, _encode(custom_id))),
             b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
             body,
             tail,
@@ -203,7 +256,7 @@ class LineWriter:
     def unanswered(self, line: int, custom_id: str, *, code: str, message: str) -> bytes:
         """A line for a request that brought no HTTP answer or never ran, newline included (spec 4.3)."""
         error = _encode({"code": code, "message": message})
-        return self._head % (line, _encode(custom_id)) + b'null,"error":%b}\n' % error
+        return escape_line_ends(self._head % (line, _encode(custom_id)) + b'null,"error":%b}\n' % error)
 
 
 BATCH_CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")

@@ -40,12 +40,16 @@ class LargeAnswers:
 
 
 async def _one_line(body: bytes) -> bytes:
-    """The body without line breaks: itself, where it has none or can be changed where it is."""
+    """The body on one line, for Unicode too: itself, where it is so or can be changed where it is."""
     whatever: object = body
     if isinstance(whatever, bytearray):
         await asyncio.to_thread(lines.flatten, whatever)
         return body
-    return await asyncio.to_thread(lines.one_line, body)
+    return await asyncio.to_thread(_whole_line, body)
+
+
+def _whole_line(body: bytes) -> bytes:
+    return lines.escape_line_ends(lines.one_line(body))
 
 
 # What runs elsewhere
@@ -58,7 +62,9 @@ def _read(
     read = read_answer(_bytes(body), path=path)
     if isinstance(read, Unreadable):
         return read, None
-    return msgspec.structs.replace(read, body=b""), PickleBuffer(read.body) if read.mended else None
+    return msgspec.structs.replace(read, body=b""), PickleBuffer(
+        lines.escape_line_ends(read.body)
+    ) if read.mended else None
 
 
 def _is_object(body: "bytes | PickleBuffer") -> bool:

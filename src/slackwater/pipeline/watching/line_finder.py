@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import Batch
 from slackwater.core.input.validation import is_blank
-from slackwater.core.sending.lines import read_input_line
+from slackwater.core.sending.lines import escape_line_ends, read_input_line
 from slackwater.core.watching.result_lines import read_custom_id
 from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.ports import BlobRange, BlobStore, Offload
@@ -59,11 +59,12 @@ class LineFinder:
         return await self._offload.run(find_escaped, self._blobs, key, custom_id)
 
     async def _result(self, batch: Batch, custom_id: str) -> bytes | None:
-        # Result lines are written by us, in one spelling.
+        # Result lines are written by us, in one spelling; those of older versions have line ends of Unicode as they are.
         needle = b'"custom_id":' + msgspec.json.encode(custom_id)
+        needles = list(dict.fromkeys((escape_line_ends(needle), needle)))
         for run in await self._reader.runs(batch, seen={}):
             try:
-                found = await self._scan(run.range, [needle], lambda line: _result_id(line) == custom_id)
+                found = await self._scan(run.range, needles, lambda line: _result_id(line) == custom_id)
             except FileNotFoundError:
                 # The batch has just ended, or the file was deleted.
                 continue

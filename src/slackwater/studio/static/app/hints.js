@@ -3,7 +3,7 @@
 
 /** Faults of an input file. @type {Record<string, string>} */
 const OF_FILES = {
-  invalid_json_line: "Each line has to be one whole JSON object. Look for a missing quote, bracket or comma, or a line break inside a text.",
+  invalid_json_line: "Each line has to be one whole JSON object, with nothing before, between and behind the lines.",
   too_many_tasks: "Cut the file into several with “slackwater split”, and create a job for each.",
   url_mismatch: "All lines need the same “url”, such as /v1/chat/completions.",
   invalid_url: "All lines need the same “url”, such as /v1/chat/completions.",

@@ -34,9 +34,11 @@ export function useInput() {
       if (!signal.aborted) setState({ ...NONE, ...more, stage: "checked", file, name: file.filename, error });
     }
   };
-  const send = async (/** @type {Blob} */ blob, /** @type {string} */ name) => {
+  const send = async (/** @type {Blob} */ chosen, /** @type {string} */ name) => {
     discard();
     const signal = begin();
+    const blob = await withoutMark(chosen);
+    if (signal.aborted) return;
     setState({ ...NONE, stage: "uploading", name, local: blob, progress: { sent: 0, total: blob.size } });
     try {
       const onProgress = (/** @type {any} */ progress) => !signal.aborted && setState((/** @type {any} */ before) => ({ ...before, progress }));
@@ -78,4 +80,10 @@ export function useInput() {
     /** The file belongs to a job now. */
     keep: () => (mine.current = null),
   };
+}
+
+/** Without the byte order mark that editors on Windows put before a text; a service takes no file that has one. @param {Blob} blob */
+async function withoutMark(blob) {
+  const [a, b, c] = new Uint8Array(await blob.slice(0, 3).arrayBuffer());
+  return a === 0xef && b === 0xbb && c === 0xbf ? blob.slice(3, blob.size, blob.type) : blob;
 }
