@@ -58,7 +58,7 @@ def document() -> dict[str, Any]:
     for dialect in DIALECTS[::-1]:
         for operation in OPERATIONS:
             if operation.served_by(dialect):
-                path = dialect.prefix + operation.path.replace(":path}", "}")
+                path = dialect.prefix + operation.path
                 paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, dialect)
     return {
         "openapi": "3.1.0",
@@ -108,7 +108,7 @@ def _ready() -> dict[str, Any]:
 
 
 def _operation(operation: Operation, dialect: Dialect) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)(?::path)?}", operation.path)
+    names = re.findall(r"{(\w+)}", operation.path)
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
     ]
