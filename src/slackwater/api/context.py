@@ -110,6 +110,11 @@ def dialect_of(request: Request) -> Dialect:
     return dialect
 
 
+def query_after(request: Request) -> str | None:
+    """Where a page begins, in the query. Empty is as if absent: clients write that for what they leave out."""
+    return request.query_params.get("after") or None
+
+
 def query_integer(request: Request, name: str, *, default: int, least: int, most: int) -> int:
     """A number in the query."""
     given = request.query_params.get(name)
