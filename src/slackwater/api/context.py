@@ -75,6 +75,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     context: Callable[[str], Context]
     clock: Clock
     lenient_api_version: bool = False
+    gzip_downloads: bool = True
+    """Whether content goes out packed to those who take it so."""
     unready: Callable[[], Sequence[Unready]] = tuple
     """Why the service should not be given work at the moment."""
     backend_states: Callable[[], Mapping[str, int]] = dict

@@ -45,9 +45,9 @@ class Parameter(Struct, frozen=True, kw_only=True):
     place: str = "query"
 
 
-def text(name: str, description: str, **schema: Any) -> Parameter:
+def text(name: str, description: str, *, place: str = "query", **schema: Any) -> Parameter:
     """A parameter that is a text; `schema` says more about it."""
-    return Parameter(name=name, description=description, schema={"type": "string", **schema})
+    return Parameter(name=name, description=description, schema={"type": "string", **schema}, place=place)
 
 
 def limit(default: int, most: int) -> Parameter:
