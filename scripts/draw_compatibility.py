@@ -179,7 +179,7 @@ class Page:
 
 def _served(family: str, path: str) -> bool:
     return any(
-        f"{operation.method} {operation.path.replace(':path}', '}')}" == path and operation.served_by(FAMILIES[family])
+        f"{operation.method} {operation.path}" == path and operation.served_by(FAMILIES[family])
         for operation in OPERATIONS
     )
 

@@ -181,6 +181,14 @@ def test_names_are_unique(tmp_path: Path) -> None:
     assert "used twice" in "\n".join(faults(tmp_path, GOOD + GOOD.replace("[server]\nport = 9000", ""), ENGINE_KEY="k"))
 
 
+def test_a_name_is_not_that_of_a_neighbour(tmp_path: Path) -> None:
+    """The ledger calls `b` of the resource `red` `red/b`, and so nothing of the default resource may be called that."""
+    named = GOOD.replace('name = "a"', 'name = "red/b"') + '[[resources]]\nname = "red"\n'
+    assert "'red/'" in "\n".join(faults(tmp_path, named, ENGINE_KEY="k"))
+    (tmp_path / "slackwater.toml").write_text(named.replace("red/b", "reds/b"))
+    assert load(tmp_path / "slackwater.toml", {"ENGINE_KEY": "k"}).deployments[0].name == "reds/b"
+
+
 def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     """The variable and the deployment that wants it."""
     assert faults(tmp_path, GOOD) == [

@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 import openai
 import pytest
 import uvicorn
+from openai.types import Completion, CreateEmbeddingResponse, ModerationCreateResponse
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+from pydantic import BaseModel
 
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.upstream.echo_answers import example_of
@@ -144,12 +148,12 @@ def test_embeddings_are_unit_vectors_that_follow_the_text() -> None:
         ("/chat/completions", b"[]", 400, "invalid_type"),
         ("/chat/completions", b"[" * 5000, 400, "invalid_json"),
         ("/chat/completions", b"{}", 400, "missing_required_parameter"),
-        ("/chat/completions", b'{"messages": []}', 400, "invalid_type"),
+        ("/chat/completions", b'{"messages": []}', 400, "empty_array"),
         ("/chat/completions", b'{"messages": "hello"}', 400, "invalid_type"),
         ("/completions", b"{}", 400, "missing_required_parameter"),
         ("/embeddings", b'{"input": "x", "dimensions": "many"}', 400, "invalid_type"),
-        ("/embeddings", b'{"input": "x", "dimensions": 1000000000}', 400, "invalid_type"),
-        ("/embeddings", b'{"input": []}', 400, "invalid_type"),
+        ("/embeddings", b'{"input": "x", "dimensions": 1000000000}', 400, "integer_above_max_value"),
+        ("/embeddings", b'{"input": []}', 400, "empty_array"),
         ("/responses", b'{"input": 3}', 400, "invalid_type"),
         ("/moderations", b"{}", 400, "missing_required_parameter"),
         ("/nothing", b"{}", 404, "unknown_url"),
@@ -161,6 +165,125 @@ def test_errors_have_openai_s_envelope(path: str, body: bytes, status: int, code
     error = json.loads(reply.body)["error"]
     assert (reply.status, error["code"], error["type"]) == (status, code, "invalid_request_error")
     assert error["message"].endswith(".")
+
+
+SAID = "messages[0]"
+REFUSED = [
+    # A request, the parameter that is wrong, and words of the sentence.
+    ("/chat/completions", {"messages": [{"rolez": "user", "content": "x"}]}, f"{SAID}.role", "Missing required"),
+    ("/chat/completions", {"messages": [{"role": "usr", "content": "x"}]}, f"{SAID}.role", "'system', 'assistant', "),
+    ("/chat/completions", {"messages": [{"role": 1, "content": "x"}]}, f"{SAID}.role", "but got an integer"),
+    ("/chat/completions", {"messages": [{"role": "user"}]}, f"{SAID}.content", "Missing required"),
+    ("/chat/completions", {"messages": [{"role": "user", "content": None}]}, f"{SAID}.content", "Missing required"),
+    (
+        "/chat/completions",
+        {"messages": [{"role": "user", "content": {"a": 1}}]},
+        f"{SAID}.content",
+        "but got an object",
+    ),
+    ("/chat/completions", {"messages": [{"role": "user", "content": [{}]}]}, f"{SAID}.content[0].type", "Missing"),
+    (
+        "/chat/completions",
+        {"messages": [{"role": "user", "content": ["x"]}]},
+        f"{SAID}.content[0]",
+        "expected an object",
+    ),
+    (
+        "/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        f"{SAID}.content[0].text",
+        "Missing required",
+    ),
+    ("/chat/completions", {"messages": [{"role": "tool", "content": "x"}]}, f"{SAID}.tool_call_id", "Missing required"),
+    ("/chat/completions", {"messages": ["x"]}, SAID, "expected an object, but got a string"),
+    ("/chat/completions", {"messages": "x"}, "messages", "expected an array of objects, but got a string"),
+    ("/chat/completions", CHAT | {"temperature": "hot"}, "temperature", "expected a decimal, but got a string"),
+    ("/chat/completions", CHAT | {"temperature": 2.5}, "temperature", "Expected a value <= 2, but got 2.5"),
+    ("/chat/completions", CHAT | {"max_tokens": 1.5}, "max_tokens", "expected an integer, but got a decimal"),
+    ("/chat/completions", CHAT | {"n": True}, "n", "but got a boolean"),
+    ("/chat/completions", CHAT | {"model": 5}, "model", "expected a string, but got an integer"),
+    ("/chat/completions", CHAT | {"response_format": {}}, "response_format.type", "Missing required"),
+    ("/chat/completions", CHAT | {"tools": [{}]}, "tools[0].type", "Missing required"),
+    ("/completions", {"prompt": {}}, "prompt", "but got an object"),
+    ("/embeddings", {"input": [1, "x", None]}, "input[2]", "but got null"),
+    ("/embeddings", {"input": "x", "encoding_format": "hex"}, "encoding_format", "are: 'float', and 'base64'."),
+    ("/responses", {"input": [{"rolez": "user", "content": "x"}]}, "input[0].role", "Missing required"),
+    ("/responses", {"input": "x", "instructions": 5}, "instructions", "expected a string"),
+    ("/moderations", {"input": [5]}, "input[0]", "expected an object"),
+]
+
+
+@pytest.mark.parametrize(("path", "request_", "param", "words"), REFUSED)
+def test_what_an_engine_refuses_is_refused(path: str, request_: Any, param: str, words: str) -> None:
+    """A file that was tried with the built-in backend does not fail line by line at the first engine."""
+    reply = send(path, request_)
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["param"], error["type"]) == (400, param, "invalid_request_error")
+    assert words in error["message"]
+    assert param in error["message"] or error["code"] == "invalid_value"
+
+
+TAKEN: list[tuple[str, Any]] = [
+    (
+        "/chat/completions",
+        {
+            "messages": [
+                {"role": "developer", "content": "x"},
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {}}]},
+                {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "x"}]},
+                {"role": "user", "content": "", "name": "ann", "mood": 3},
+            ],
+            "model": "m",
+            "temperature": 1,
+            "tools": [],
+            "stop": ["a", "b"],
+            "top_k": 4,
+            "max_tokens": None,
+        },
+    ),
+    ("/completions", {"prompt": [[1, 2], [3]]}),
+    ("/completions", {"prompt": [1, 2]}),
+    ("/embeddings", {"input": [[1], [2]], "encoding_format": "float"}),
+    (
+        "/responses",
+        {"input": [{"role": "user", "content": "x"}, {"type": "function_call_output", "call_id": "a", "output": "x"}]},
+    ),
+    ("/moderations", {"input": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "x"}}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "request_"), TAKEN)
+def test_what_an_engine_takes_is_taken(path: str, request_: Any) -> None:
+    """Every shape of a field; keys that nobody knows, and null for what is left out."""
+    assert send(path, request_).status == 200
+
+
+STRICT: list[tuple[type[BaseModel], str, Any]] = [
+    (ChatCompletion, "/chat/completions", CHAT),
+    (Completion, "/completions", {"prompt": ["a", "b"]}),
+    (CreateEmbeddingResponse, "/embeddings", {"input": "a"}),
+    (Response, "/responses", {"input": "hi"}),
+    (
+        Response,
+        "/responses",
+        {
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}]}],
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+            "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": False}],
+            "tool_choice": "required",
+            "temperature": 0,
+            "metadata": {"a": "b"},
+            "max_output_tokens": 5,
+        },
+    ),
+    (ModerationCreateResponse, "/moderations", {"input": ["a", "b"]}),
+]
+
+
+@pytest.mark.parametrize(("model", "path", "request_"), STRICT)
+def test_answers_have_every_key_of_openai_s_types(model: type[BaseModel], path: str, request_: Any) -> None:
+    """A client that takes nothing less than the whole type reads every answer."""
+    model.model_validate_json(send(path, request_).body, strict=True)
 
 
 def statuses(seed: int, **rates: float) -> list[tuple[int, float | None]]:

@@ -1,6 +1,7 @@
 """Downloads: every byte, any range, and what a client may ask about a file without taking it."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import time
@@ -30,7 +31,7 @@ def path(server: Server) -> str:
 def call(
     server: Server, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """One request; status, headers with lower-case names, body."""
+    """One request; status, headers with lower-case names, body as it came. Plain, unless the headers ask for another encoding."""
     connection = http.client.HTTPConnection(server.address, timeout=20)
     try:
         connection.request(method, path, body, headers or {})
@@ -73,12 +74,62 @@ def test_head_tells_the_size(server: Server, path: str) -> None:
     connection.close()
 
 
+def test_what_one_has_is_not_sent_again(server: Server, path: str) -> None:
+    """The content of an id never changes: its etag is answered with 304, plain or packed, and no bytes."""
+    _, headers, _ = call(server, "GET", path)
+    etag = headers["etag"]
+    _, packed, _ = call(server, "GET", path, headers={"Accept-Encoding": "gzip"})
+    assert (etag[0], etag[-1], headers["cache-control"]) == ('"', '"', "private, no-cache")
+    assert packed["etag"] != etag
+    for given in (etag, f"W/{etag}", f'"other", {etag}', "*", packed["etag"]):
+        for method in ("GET", "HEAD"):
+            status, head, data = call(server, method, path, headers={"If-None-Match": given, "Range": "bytes=0-1"})
+            assert (status, data, head["etag"], head["vary"]) == (304, b"", etag, "Accept-Encoding"), given
+    assert call(server, "GET", path, headers={"If-None-Match": '"other"'})[::2] == (200, LONG)
+
+
+def test_only_if_it_is_what_one_has_seen(server: Server, path: str) -> None:
+    """`If-Match` with another etag is 412; `If-Range` with another one, or with a moment, gets the whole file."""
+    etag = call(server, "HEAD", path)[1]["etag"]
+    for given in (etag, "*", f'"other", {etag}'):
+        assert call(server, "GET", path, headers={"If-Match": given})[0] == 200
+    status, _, data = call(server, "GET", path, headers={"If-Match": '"other"'})
+    assert (status, json.loads(data)["error"]["code"]) == (412, "PreconditionFailed")
+    some = {"Range": "bytes=5-9"}
+    status, head, data = call(server, "GET", path, headers=some | {"If-Range": etag})
+    assert (status, data, head["etag"]) == (206, LONG[5:10], etag)
+    for given in ('"other"', f"W/{etag}", "Sat, 28 Nov 2026 17:00:00 GMT"):
+        assert call(server, "GET", path, headers=some | {"If-Range": given})[::2] == (200, LONG)
+
+
+@pytest.mark.parametrize("given", ["gzip", "deflate, gzip;q=0.5, br", "GZIP", "x-gzip"])
+def test_packed_where_it_is_asked_for(server: Server, path: str, given: str) -> None:
+    """The same bytes in gzip, in fewer."""
+    status, head, data = call(server, "GET", path, headers={"Accept-Encoding": given})
+    assert (status, head["content-encoding"], head["vary"]) == (200, "gzip", "Accept-Encoding")
+    assert "content-length" not in head
+    assert len(data) < len(LONG) / 3
+    assert gzip.decompress(data) == LONG
+
+
+@pytest.mark.parametrize("given", ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "notgzip", "gzipped"])
+def test_plain_for_everybody_else(server: Server, path: str, given: str) -> None:
+    """Who does not take gzip does not get it; nor does who asks for a range or for the size."""
+    status, head, data = call(server, "GET", path, headers={"Accept-Encoding": given})
+    assert (status, head.get("content-encoding"), data) == (200, None, LONG)
+    some = {"Accept-Encoding": "gzip", "Range": "bytes=1-3"}
+    status, head, data = call(server, "GET", path, headers=some)
+    assert (status, head.get("content-encoding"), data) == (206, None, LONG[1:4])
+    status, head, _ = call(server, "HEAD", path, headers={"Accept-Encoding": "gzip"})
+    assert (status, head.get("content-encoding"), head["content-length"]) == (200, None, str(len(LONG)))
+
+
 def test_a_client_that_leaves_takes_nothing_with_it(server: Server, path: str) -> None:
     """A download that is broken off closes its file, and the next one is whole."""
-    for _ in range(20):
+    for number in range(20):
         connection = http.client.HTTPConnection(server.address, timeout=20)
-        connection.request("GET", path)
-        assert connection.getresponse().read(1000) == LONG[:1000]
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip" if number % 2 else "identity"})
+        assert connection.getresponse().read(1000)[:2] in (LONG[:2], b"\x1f\x8b")
         connection.close()
     deadline = time.monotonic() + 20
     while any("/files/file-" in name for name in open_files(server.process.pid)):

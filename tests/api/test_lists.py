@@ -9,6 +9,10 @@ from urllib.parse import quote, quote_plus
 import openai
 import pytest
 
+from slackwater.api.dialects import DIALECTS, Dialect
+from slackwater.api.operation import Operation
+from slackwater.api.operations import OPERATIONS
+from tests.api.calls import Caller
 from tests.server import Server
 
 PREFIXES = ("/openai/batches?api-version=2024-10-01-preview&", "/openai/v1/batches?", "/v1/batches?")
@@ -28,6 +32,14 @@ def get(server: Server, path: str) -> tuple[int, Any]:
 def ids(page: Any) -> list[str]:
     """The ids of a page."""
     return [each["id"] for each in page["data"]]
+
+
+@pytest.fixture(scope="module")
+def endpoint(server: Server) -> str:
+    """An endpoint of webhooks."""
+    new = {"name": "end", "url": "https://hooks.example/", "event_types": ["batch.completed"]}
+    made = Caller(server, "openai")("POST", "/webhook_endpoints", new)
+    return str(made.json["id"])
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +129,34 @@ def test_faults_are_the_callers(server: Server, prefix: str, query: str, param: 
     status, body = get(server, prefix + query)
     assert (status, body["error"]["param"]) == (400, param)
     assert message in body["error"]["message"]
+
+
+LISTS = [
+    pytest.param(dialect, operation, id=f"{dialect.name}-{operation.name}")
+    for dialect in DIALECTS
+    for operation in OPERATIONS
+    if operation.served_by(dialect) and any(parameter.name == "after" for parameter in operation.parameters)
+]
+
+
+@pytest.mark.parametrize(("dialect", "operation"), LISTS)
+def test_an_empty_after_is_none(
+    server: Server, batches: list[Any], endpoint: str, dialect: Dialect, operation: Operation
+) -> None:
+    """Clients write an empty text for what they leave out: every page begins at its beginning then."""
+    call = Caller(server, dialect.name)
+    path = operation.path.format(batch_id=batches[0]["id"], webhook_endpoint_id=endpoint)
+    plain, empty = call(operation.method, path), call(operation.method, path, query="after=")
+    assert (empty.status, empty.body) == (plain.status, plain.body)
+    # The results of a batch that has ended are in its files.
+    assert plain.status == (404 if operation.name == "get_batch_results" else 200)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_batch_that_is_not_there(server: Server, dialect: Dialect) -> None:
+    """Whoever asks for it, or cancels it, reads one sentence."""
+    call = Caller(server, dialect.name)
+    answers = [call("GET", "/batches/batch_nobody"), call("POST", "/batches/batch_nobody/cancel")]
+    assert [answer.status for answer in answers] == [404, 404]
+    assert answers[0].body == answers[1].body
+    assert answers[0].error["message"] == "No batch found with id 'batch_nobody'."

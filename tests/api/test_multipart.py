@@ -56,12 +56,38 @@ def test_a_file_arrives_however_it_is_cut(cut: int) -> None:
         b"form-data; name=file; filename*=\0hex''41",
         b"form-data; name=file; filename*=punycode''--9999999999utf-16''%00%d8",
         b"form-data; name=file; filename*0*=a; filename*=b",
+        b'form-data; name=file; filename="=?utf-8?b?a?="',
+        b'form-data; name=file; filename="=?hex?q?a?="',
+        b'form-data; name=file; filename="=?utf-8?q?=ff?="',
     ],
 )
 def test_a_name_that_cannot_be_read_is_refused(disposition: bytes) -> None:
     """A file name in an encoding that nobody has is a fault of the request, not of the service."""
     with pytest.raises(InvalidRequest, match="name"):
         read(b"--mark\r\nContent-Disposition: " + disposition + b"\r\n\r\n{}" + END)
+
+
+ENCODED = b'filename="=?utf-8?B?5rWL6K+VLmpzb25s?="'
+EXTENDED = b"filename*=utf-8''%E6%B5%8B%20%E8%AF%95.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (ENCODED + b"; " + EXTENDED, "测 试.jsonl"),
+        (EXTENDED + b"; " + ENCODED, "测 试.jsonl"),
+        (b"filename=x.jsonl; " + EXTENDED, "测 试.jsonl"),
+        (ENCODED, "测试.jsonl"),
+        (b'filename="=?iso-8859-1?q?caf=E9?= =?utf-8?q?_au.jsonl?="', "café au.jsonl"),
+        (b'filename="=?.jsonl"', "=?.jsonl"),
+        ('filename="测试.jsonl"'.encode(), "测试.jsonl"),
+        (b'filename="a\\"b.jsonl"', 'a"b.jsonl'),
+    ],
+)
+def test_the_name_of_a_file(given: bytes, name: str) -> None:
+    """`filename*` counts, whatever stands beside it: .NET sends both, the other one as an encoded word (RFC 2047)."""
+    form, _ = read(b"--mark\r\nContent-Disposition: form-data; name=file; " + given + b"\r\n\r\n{}" + END)
+    assert form.filename == name
 
 
 def test_a_boundary_that_is_too_long_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Creating batches: keys of repeated creates, and the enqueued-token quota."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,10 +154,24 @@ def test_no_room_is_said_at_once(server: Server, family: str) -> None:
     refused = call.create(chat(1, model="small-batch", text="y" * HALF + "z" * 500))
     assert (refused.status, refused.error["code"]) == (400, "token_limit_exceeded")
     assert "limit of 1K for the deployment 'small-batch'" in refused.error["message"]
+    assert refused.headers["deployment-enqueued-tokens"] == first.headers["deployment-enqueued-tokens"]
+    assert refused.headers["deployment-maximum-enqueued-tokens"] == "1000"
     assert batch_count(call) == 1
     call("POST", f"/batches/{first.json['id']}/cancel")
     call.ended(first.json["id"])
     assert call.create(chat(1, model="small-batch", text="y" * HALF)).status == 200
+
+
+@pytest.mark.parametrize("family", ["azure", "azure-v1"])
+def test_what_never_fits_is_told_apart(server: Server, family: str) -> None:
+    """A file that alone is larger than the limit is not sent to wait: it says so, and by how much. Both say what is held."""
+    call = Caller(server, family)
+    refused = call.create(chat(1, model="small-batch", text="y" * HALF * 5))
+    assert (refused.status, refused.error["code"]) == (400, "token_limit_exceeded")
+    words = r"alone has about 2\.\dK tokens, 1\.\dK more than that: either increase the limit or split the file\."
+    assert re.search(words, refused.error["message"])
+    held, limit = (refused.headers[f"deployment-{name}enqueued-tokens"] for name in ("", "maximum-"))
+    assert (held.isdecimal(), limit) == (True, "1000")
 
 
 def test_openai_says_it_after_validation(server: Server) -> None:

@@ -110,7 +110,7 @@ def red_ids(world: World) -> dict[str, str]:
 
 def path_of(operation: Operation, ids: dict[str, str]) -> str:
     """A path with these ids in it."""
-    return re.sub(r"{(\w+)(?::path)?}", lambda found: ids.get(found[1], "unknown"), operation.path)
+    return re.sub(r"{(\w+)}", lambda found: ids.get(found[1], "unknown"), operation.path)
 
 
 def body_of(operation: Operation, ids: dict[str, str]) -> Any:

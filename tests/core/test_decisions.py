@@ -70,7 +70,7 @@ def test_a_batch_that_may_wait_is_not_refused() -> None:
     error = refusal(1_500_000, deployment=queue, held=0, family="azure")
     assert error is not None
     assert "limit of 30K for the deployment 'd'" in error.message
-    assert "about 1.5M tokens" in error.message
+    assert "about 1.5M tokens, 1.5M more than that" in error.message
     assert [shorten(n) for n in (7, 30_000, 1_500_000, 5_000_000_000)] == ["7", "30K", "1.5M", "5B"]
 
 

@@ -53,7 +53,7 @@ def build_app(entrance: Entrance, more: Sequence[Route] = ()) -> Starlette:
 def _routes(dialect: Dialect) -> list[Route]:
     return [
         Route(
-            dialect.prefix + operation.path,
+            dialect.prefix + operation.route,
             traced(dialect, operation, _guarded(dialect, operation)),
             methods=[operation.method],
         )

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
-from slackwater.api.context import context_of, principal_of, query_integer
+from slackwater.api.context import context_of, principal_of, query_after, query_integer
 from slackwater.api.operation import Operation
 from slackwater.core.errors import InvalidRequest, SlackwaterError
 from slackwater.ports import AuditEntry, AuditSearch
@@ -83,7 +83,7 @@ async def list_entries(request: Request) -> Response:
     """A page of the log of the caller's resource, oldest first unless `order=desc`."""
     context, query = context_of(request), request.query_params
     limit = query_integer(request, "limit", default=100, least=1, most=PAGE_MAX)
-    after, order = query.get("after"), query.get("order", "asc")
+    after, order = query_after(request), query.get("order", "asc")
     if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise InvalidRequest("'after' must be the id of an entry, or absent.", param="after")
     if order not in ("asc", "desc"):

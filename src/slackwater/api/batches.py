@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from slackwater.api import wire
 from slackwater.api.bodies import name_of_type, read_body
-from slackwater.api.context import Context, context_of, dialect_of, query_integer
+from slackwater.api.context import Context, context_of, dialect_of, query_after, query_integer
 from slackwater.api.dialects import Dialect
 from slackwater.api.objects import ExpiresAfter, NewBatch
 from slackwater.api.odata import FILTER, ORDERBY, read_query
 from slackwater.core.batch import Batch, Policies, Status
-from slackwater.core.errors import InvalidRequest, NotFound
-from slackwater.pipeline.admission import Admitted, Order
+from slackwater.core.errors import InvalidRequest
+from slackwater.pipeline.admission import Admitted, Order, unknown_batch
 from slackwater.pipeline.watching.deployment_watch import WaitingOn
 from slackwater.ports import IdempotencyKey
 
@@ -86,10 +86,7 @@ async def _token_headers(context: Context, dialect: Dialect, batch: Batch) -> di
     if not dialect.token_headers or key is None:
         return {}
     limits = {deployment.key: deployment.enqueued_token_limit for deployment in context.deployments()}
-    headers = {"deployment-enqueued-tokens": str(await context.ledger.enqueued_tokens(key))}
-    if limits.get(key) is not None:
-        headers["deployment-maximum-enqueued-tokens"] = str(limits[key])
-    return headers
+    return wire.token_headers(dialect, held=await context.ledger.enqueued_tokens(key), limit=limits.get(key))
 
 
 def checked_metadata(value: dict[str, Any] | None) -> dict[str, str] | None:
@@ -125,7 +122,7 @@ async def find_batch(context: Context, batch_id: str) -> Batch:
     """A batch that the caller may see. Raises NotFound."""
     batch = await context.ledger.batch(batch_id)
     if batch is None:
-        raise NotFound(f"No batch found with id '{batch_id[:80]}'.")
+        raise unknown_batch(batch_id)
     return batch
 
 
@@ -157,7 +154,7 @@ async def list_batches(request: Request) -> Response:
     parameters = request.query_params
     limit = query_integer(request, "limit", default=20, least=1, most=100)
     query = read_query(parameters.getlist(FILTER), parameters.getlist(ORDERBY))
-    batches = await context_of(request).ledger.batches(query, after=parameters.get("after"), limit=limit + 1)
+    batches = await context_of(request).ledger.batches(query, after=query_after(request), limit=limit + 1)
     return wire.json_response(wire.batch_list(batches[:limit], has_more=len(batches) > limit))
 
 

@@ -75,6 +75,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     context: Callable[[str], Context]
     clock: Clock
     lenient_api_version: bool = False
+    gzip_downloads: bool = True
+    """Whether content goes out packed to those who take it so."""
     unready: Callable[[], Sequence[Unready]] = tuple
     """Why the service should not be given work at the moment."""
     backend_states: Callable[[], Mapping[str, int]] = dict
@@ -108,6 +110,11 @@ def dialect_of(request: Request) -> Dialect:
     """The family of the caller; the application has found it already."""
     dialect: Dialect = request.state.dialect
     return dialect
+
+
+def query_after(request: Request) -> str | None:
+    """Where a page begins, in the query. Empty is as if absent: clients write that for what they leave out."""
+    return request.query_params.get("after") or None
 
 
 def query_integer(request: Request, name: str, *, default: int, least: int, most: int) -> int:

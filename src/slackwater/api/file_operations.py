@@ -10,6 +10,17 @@ RANGE = Parameter(
     schema={"type": "string"},
     place="header",
 )
+CONDITIONS = (
+    RANGE,
+    text(
+        "If-Range",
+        "The etag of the bytes that a range is wanted of; the whole file, where it has another one.",
+        place="header",
+    ),
+    text("If-None-Match", "Etags of what the caller has: 304 where that is the content.", place="header"),
+    text("If-Match", "Only if the content has this etag.", place="header"),
+    text("Accept-Encoding", "With `gzip` in it, the whole file may come in that.", place="header"),
+)
 EXPIRES_AFTER = {
     "expires_after[anchor]": {"enum": ["created_at"]},
     "expires_after[seconds]": {"type": "integer", "minimum": 3_600, "maximum": 2_592_000},
@@ -99,10 +110,10 @@ FILE_OPERATIONS: tuple[Operation, ...] = (
         name="get_file_content",
         tag="Files",
         summary="Download a file",
-        parameters=(RANGE,),
+        parameters=CONDITIONS,
         answer=OCTETS,
-        answer_headers=("Content-Disposition",),
-        errors=(400, 404),
+        answer_headers=("Content-Disposition", "ETag"),
+        errors=(400, 404, 412),
     ),
     Operation(
         method="POST",

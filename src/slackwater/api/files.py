@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
-from slackwater.api.context import Context, context_of, dialect_of, query_integer
+from slackwater.api.context import Context, context_of, dialect_of, query_after, query_integer
 from slackwater.api.expiry import expiry_of_form
 from slackwater.api.file_rules import check_head, check_name, lifetime, read_filename, read_purpose
 from slackwater.api.multipart import Form, read_form
@@ -66,7 +66,7 @@ async def list_files(request: Request) -> Response:
             raise InvalidRequest(f"Invalid value for purpose. Use one of {names}.", param="purpose") from error
     files = await context.ledger.files(
         purpose=purpose,
-        after=query.get("after"),
+        after=query_after(request),
         limit=limit + 1,
         descending=order == "desc",
         now=int(context.expiry_now()),

@@ -90,7 +90,7 @@ MODEL_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path="/models/{model:path}",
+        path="/models/{model}",
         handler=get_model,
         name="get_model",
         tag="Models",
@@ -111,7 +111,7 @@ MODEL_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
-        path="/models/{model:path}",
+        path="/models/{model}",
         handler=get_model,
         name="get_model",
         tag="Models",

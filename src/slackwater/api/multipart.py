@@ -3,9 +3,13 @@
 Clients put the parts in either order (spec 2.1), so what the upload is for may be known only at its end.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.errors import MessageError
+from email.header import decode_header
 from email.message import Message
-from typing import TYPE_CHECKING
+from email.utils import collapse_rfc2231_value
+from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     # A name for type checkers only.
     from python_multipart.multipart import MultipartCallbacks
 
+ENCODED_WORDS = re.compile(r"=\?[\w.*-]+\?[BbQq]\?[^?\s]*\?=(\s+=\?[\w.*-]+\?[BbQq]\?[^?\s]*\?=)*", re.ASCII)
 FIELD_BYTES_MAX = 64 << 10
 FIELDS_MAX = 32
 HEADER_BYTES_MAX = 16 << 10
@@ -104,8 +109,8 @@ class _Reader:
         try:
             # The standard library reads quoted, unquoted and RFC 5987 names alike; what it cannot read, it stumbles over.
             part.name = _text(message.get_param("name", "", "content-disposition"))
-            part.filename = message.get_filename()
-        except (ValueError, TypeError, LookupError) as error:
+            part.filename = _filename(message)
+        except (ValueError, TypeError, LookupError, MessageError) as error:
             raise InvalidRequest(
                 "The name in a part's Content-Disposition cannot be read; send it as UTF-8."
             ) from error
@@ -131,6 +136,23 @@ class _Reader:
 
     def _finish(self) -> None:
         self.ended = True
+
+
+def _filename(message: Message) -> str | None:
+    """The name of the file: `filename*` where there is one, whatever stands beside it (RFC 6266, section 4.3).
+
+    .NET writes an encoded word of RFC 2047 into `filename`; where that is all there is, it is read.
+    """
+    # Its types know of texts only; what was encoded is three of them.
+    given: list[Any] = [value for name, value in message.get_params([], "content-disposition") if name == "filename"]
+    if not given:
+        return None
+    name = collapse_rfc2231_value(next((value for value in given if isinstance(value, tuple)), given[0])).strip()
+    if ENCODED_WORDS.fullmatch(name):
+        name = "".join(
+            word if isinstance(word, str) else word.decode(charset or "ascii") for word, charset in decode_header(name)
+        )
+    return name
 
 
 def _text(value: object) -> str:

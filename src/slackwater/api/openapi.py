@@ -36,7 +36,7 @@ SUMMARY = """The Batch API of Azure OpenAI and of OpenAI, served by yourself. Th
 one for each family of clients: `/openai` (Azure, dated api-versions), `/openai/v1` (Azure v1) and `/v1` (OpenAI)."""
 HEADERS = {
     "Location": "Where the new file is (Azure, dated).",
-    "ETag": "Its version, for `If-Match`.",
+    "ETag": "Its version, for `If-Match` and `If-None-Match`.",
     "Content-Disposition": "The file's name.",
     "slackwater-waiting-on": "Why nothing of it is sent, while that is so: `paused; what=batch; since=1790000000`, or "
     "`down; what=backend; since=1790000000; until=1790000030`. `what` and the state are those of `waiting_on` in the progress.",
@@ -58,7 +58,7 @@ def document() -> dict[str, Any]:
     for dialect in DIALECTS[::-1]:
         for operation in OPERATIONS:
             if operation.served_by(dialect):
-                path = dialect.prefix + operation.path.replace(":path}", "}")
+                path = dialect.prefix + operation.path
                 paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, dialect)
     return {
         "openapi": "3.1.0",
@@ -108,7 +108,7 @@ def _ready() -> dict[str, Any]:
 
 
 def _operation(operation: Operation, dialect: Dialect) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)(?::path)?}", operation.path)
+    names = re.findall(r"{(\w+)}", operation.path)
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
     ]
@@ -158,6 +158,7 @@ def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:
         answers[str(other)] = {"description": "Nothing is left"} if other == 204 else good
     if operation.name == "get_file_content":
         answers["206"] = good | {"description": "The bytes that were asked for"}
+        answers["304"] = {"description": "The caller has them already"}
         answers["416"] = {"description": "The file ends before the bytes that were asked for"}
     # Too long a URL, or too large a head, of any call; the front door says so before anybody looks at the path.
     errors = {401, 414, 429, 431, *operation.errors}

@@ -1,9 +1,11 @@
 """What an operation is: everything that its route and its page in the API document need to know."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +14,26 @@ from slackwater.core.accounts.resource import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 EVERY = (AZURE.name, AZURE_V1.name, OPENAI.name)
+
+
+class _Name(Convertor[str]):
+    """A name that users chose, such as `meta-llama/Llama-3.1-8B`: whatever stands between what is before and behind it.
+
+    `%2F` is a slash by the time that routes see a path, so that both spellings are one.
+    """
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("name", _Name())
+# The parameters in paths that are names. All others are ids, and end at the next slash.
+NAMES = re.compile(r"{(name|deployment|model)}")
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -23,9 +45,9 @@ class Parameter(Struct, frozen=True, kw_only=True):
     place: str = "query"
 
 
-def text(name: str, description: str, **schema: Any) -> Parameter:
+def text(name: str, description: str, *, place: str = "query", **schema: Any) -> Parameter:
     """A parameter that is a text; `schema` says more about it."""
-    return Parameter(name=name, description=description, schema={"type": "string", **schema})
+    return Parameter(name=name, description=description, schema={"type": "string", **schema}, place=place)
 
 
 def limit(default: int, most: int) -> Parameter:
@@ -73,6 +95,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     def role(self) -> Role:
         """The role that a caller needs."""
         return self.needs or (Role.READER if self.method == "GET" else Role.USER)
+
+    @property
+    def route(self) -> str:
+        """Its path as the router reads it: names may have slashes in them."""
+        return NAMES.sub(r"{\1:name}", self.path)
 
     def served_by(self, dialect: Dialect) -> bool:
         """Whether a family has it."""

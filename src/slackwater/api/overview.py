@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
-from slackwater.api.context import context_of, principal_of, query_integer
+from slackwater.api.context import context_of, principal_of, query_after, query_integer
 from slackwater.api.deployment_status import shown_waiting_on
 from slackwater.core.accounts.cost import cost_of
 from slackwater.core.accounts.price import written
@@ -34,7 +34,7 @@ async def batch_overview(request: Request) -> Response:
         deployment=key_of(context.resource, deployment) if deployment else None,
         with_failures=_with_failures(parameters.get("with_failures", "false")),
         search=search,
-        after=parameters.get("after"),
+        after=query_after(request),
         limit=limit + 1,
     )
     rows = found.rows[:limit]

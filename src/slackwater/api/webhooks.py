@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.bodies import read_body
-from slackwater.api.context import context_of, dialect_of, query_integer
+from slackwater.api.context import context_of, dialect_of, query_after, query_integer
 from slackwater.api.dialects import AZURE_V1, OPENAI, Dialect
 from slackwater.api.operation import AFTER, Operation, limit
 from slackwater.core.errors import InvalidRequest
@@ -31,7 +31,7 @@ async def create(request: Request) -> Response:
 async def list_endpoints(request: Request) -> Response:
     """A page of endpoints, newest first."""
     limit = query_integer(request, "limit", default=20, least=1, most=LIST_MAX)
-    found = await context_of(request).webhooks.page(after=request.query_params.get("after"), limit=limit + 1)
+    found = await context_of(request).webhooks.page(after=query_after(request), limit=limit + 1)
     data = [_endpoint_object(endpoint, dialect_of(request)) for endpoint in found[:limit]]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
     page = objects.WebhookEndpointList(data=data, first_id=first, last_id=last, has_more=len(found) > limit)
@@ -99,7 +99,7 @@ async def deliveries(request: Request) -> Response:
     """A page of what was sent to an endpoint, or is to be, newest first (an extension of ours)."""
     limit = query_integer(request, "limit", default=20, least=1, most=LIST_MAX)
     endpoint_id = request.path_params["webhook_endpoint_id"]
-    after = request.query_params.get("after")
+    after = query_after(request)
     found = await context_of(request).webhooks.deliveries(endpoint_id, after=after, limit=limit + 1)
     data = [_delivery_object(delivery, dialect_of(request)) for delivery in found[:limit]]
     first, last = (data[0].id, data[-1].id) if data else (None, None)

@@ -27,6 +27,7 @@ from slackwater.core.errors import (
     PreconditionFailed,
     QuotaExceeded,
     StorageFull,
+    TokenLimitExceeded,
     TokenRefused,
     TooBusy,
     Unauthorized,
@@ -152,7 +153,7 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
             code=_code(dialect, error),
             param=error.param,
             kind=codes.kind,
-            headers=_headers(error, status),
+            headers=_headers(dialect, error, status),
             detail=files and dialect.files_detail,
         )
     kind = "server_error" if codes.kind else None
@@ -167,8 +168,18 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
     return envelope(500, message=message, code=codes.failure, kind=kind)
 
 
-def _headers(error: UserError, status: int) -> dict[str, str] | None:
-    """What tells clients whether, and when, to try again."""
+def token_headers(dialect: Dialect, *, held: int, limit: int | None) -> dict[str, str]:
+    """Azure's two quota headers, of the deployment that a batch is for (spec 3.1)."""
+    if not dialect.token_headers:
+        return {}
+    headers = {"deployment-enqueued-tokens": str(held)}
+    return headers if limit is None else headers | {"deployment-maximum-enqueued-tokens": str(limit)}
+
+
+def _headers(dialect: Dialect, error: UserError, status: int) -> dict[str, str] | None:
+    """What tells clients whether, and when, to try again, and what there is no room in."""
+    if isinstance(error, TokenLimitExceeded):
+        return token_headers(dialect, held=error.held, limit=error.limit)
     if isinstance(error, TooBusy):
         return {"Retry-After": str(error.retry_after)}
     return {"x-should-retry": "false"} if status == 409 else None

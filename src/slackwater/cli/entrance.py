@@ -57,6 +57,7 @@ def entrance_to(
         studio=door,
         clock=service.clock,
         lenient_api_version=config.server.lenient_api_version,
+        gzip_downloads=config.server.gzip_downloads,
         unready=service.unready,
         backend_states=service.backend_states,
         # With an address of its own, it is not here, too.

@@ -256,6 +256,12 @@ def _check(config: Config, faults: list[str]) -> None:
         where = f"deployment '{deployment.name}'"
         if (deployment.resource, deployment.name) in seen:
             faults.append(f"{where}: the name is used twice in one resource; names must be unique")
+        first, slash, _ = deployment.name.partition("/")
+        if slash and deployment.resource == "default" and first in known - {"default"}:
+            # The ledger could not tell the two, and so two tenants would be one.
+            faults.append(
+                f"{where}: names that begin with '{first}/' are those of the resource '{first}'; choose another"
+            )
         if deployment.resource not in known:
             faults.append(
                 f"{where}: there is no resource '{deployment.resource}'; add a [[resources]] section with that name"

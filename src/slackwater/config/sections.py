@@ -29,6 +29,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
+    gzip_downloads: bool = True
+    """Send the content of files in gzip to clients that say they take it, as most do: a third of the bytes on the way, at the
+    cost of a processor, so that it is slower inside a fast network. Two downloads at once; others get the bytes as they are."""
     free_bytes_min: int = 256 << 20
     """With less than this free on the disk of the data, `/readyz` says that the service is not ready; 0: nobody looks."""
     lost_keep_days: int = LOST_KEPT_DAYS

@@ -164,9 +164,14 @@ class PermissionDenied(Forbidden):
 
 
 class TokenLimitExceeded(UserError):
-    """The deployment has no room for this batch's enqueued tokens."""
+    """The deployment has no room for this batch's enqueued tokens: it holds `held`, and may hold `limit`."""
 
     code = "token_limit_exceeded"
+
+    def __init__(self, message: str, *, held: int, limit: int | None) -> None:
+        super().__init__(message)
+        self.held = held
+        self.limit = limit
 
 
 class BackendError(SlackwaterError):

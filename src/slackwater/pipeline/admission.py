@@ -165,16 +165,24 @@ class Admission:
         if fail_fast and look.tokens is not None and fails:
             held = await self._ledger.enqueued_tokens(deployment.key)
             if not fits(look.tokens, limit=deployment.enqueued_token_limit, held=held):
-                raise TokenLimitExceeded(limit_reached(deployment.enqueued_token_limit, deployment=deployment.name))
+                limit = deployment.enqueued_token_limit
+                raise TokenLimitExceeded(
+                    limit_reached(look.tokens, limit=limit, deployment=deployment.name), held=held, limit=limit
+                )
         return Peek(deployment.key, look.tokens)
 
     async def cancel(self, batch_id: str) -> Batch:
         """The batch, `cancelling` or already `cancelled`. Raises NotFound, and Conflict where it has ended otherwise."""
         batch = await self._ledger.request_cancel(batch_id, now=int(self._clock.now()))
         if batch is None:
-            raise NotFound(f"There is no batch '{batch_id[:80]}'.")
+            raise unknown_batch(batch_id)
         if batch.status in TERMINAL and batch.status is not Status.CANCELLED:
             raise Conflict(f"Cannot cancel a batch with status '{batch.status.value}'.")
         event("batch_cancel_requested", batch=batch.id, status=batch.status.value)
         self._wake()
         return batch
+
+
+def unknown_batch(batch_id: str) -> NotFound:
+    """The error for a batch that is not there; whatever is asked of it, the words are the same (spec 7.3)."""
+    return NotFound(f"No batch found with id '{batch_id[:80]}'.")

@@ -1,4 +1,4 @@
-"""What the built-in backend answers: replies of the right shape for each endpoint, and errors like those of a strict server.
+"""What the built-in backend answers: replies of the right shape for each endpoint; echo_requests says what it refuses.
 
 Everything follows from the request alone, ids too, so the same request always has the same answer. Tokens are words.
 """
@@ -14,15 +14,29 @@ from typing import Any
 
 import msgspec
 
+from slackwater.adapters.upstream.echo_requests import Refused, check_request
 from slackwater.core.sending.lines import escape_line_ends
 from slackwater.core.sending.request import Reply
 
 EMBEDDING_DIMENSIONS = 16
-# More than any model has; a request cannot ask for gigabytes.
-EMBEDDING_DIMENSIONS_MAX = 8192
 # Most items of an example of an array.
 ITEMS_MAX = 16
-MODERATION_CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+# Every category that a version of OpenAI's client wants to be there.
+MODERATION_CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
 
 
 def answer(path: str, body: bytes, identity: str) -> Reply:
@@ -37,16 +51,18 @@ def answer(path: str, body: bytes, identity: str) -> Reply:
     if make is None:
         return error_reply(404, "unknown_url", f"There is no {path} here; there are {', '.join(ANSWERS)}.")
     try:
+        check_request(path, request)
         return Reply(200, escape_line_ends(msgspec.json.encode(make(request, identity))))
-    except KeyError as error:
-        return error_reply(400, "missing_required_parameter", f"Missing required parameter: {error}.")
-    except (ValueError, TypeError, IndexError, AttributeError, RecursionError):
+    except Refused as refused:
+        return error_reply(400, refused.code, str(refused), param=refused.param)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
         return error_reply(400, "invalid_type", f"The request is not of the shape that {path} takes.")
 
 
-def error_reply(status: int, code: str, message: str) -> Reply:
+def error_reply(status: int, code: str, message: str, *, param: str | None = None) -> Reply:
     """An error in the envelope that OpenAI's clients read."""
-    error = {"message": message, "type": "invalid_request_error" if status < 500 else code, "param": None, "code": code}
+    kind = "invalid_request_error" if status < 500 else code
+    error = {"message": message, "type": kind, "param": param, "code": code}
     return Reply(status, msgspec.json.encode({"error": error}))
 
 
@@ -124,7 +140,7 @@ def _chat(request: dict[str, Any], identity: str) -> dict[str, Any]:
 
 def _completion(request: dict[str, Any], identity: str) -> dict[str, Any]:
     prompt = request["prompt"]
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    prompts = [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int) else list(prompt)
     texts = [_reply_text(str(item), None) for item in prompts]
     asked, written = sum(_words(str(item)) for item in prompts), sum(map(_words, texts))
     return {
@@ -144,8 +160,6 @@ def _embeddings(request: dict[str, Any], identity: str) -> dict[str, Any]:
     given = request["input"]
     inputs = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
     dimensions = int(request.get("dimensions") or EMBEDDING_DIMENSIONS)
-    if not 0 < dimensions <= EMBEDDING_DIMENSIONS_MAX:
-        raise ValueError(dimensions)
     vectors: list[Any] = [_vector(str(item), dimensions) for item in inputs]
     if request.get("encoding_format") == "base64":
         # What OpenAI's client asks for unless told otherwise: little-endian floats of four bytes.
@@ -167,26 +181,44 @@ def _vector(text: str, dimensions: int) -> list[float]:
 def _response(request: dict[str, Any], identity: str) -> dict[str, Any]:
     given = request["input"]
     question = given if isinstance(given, str) else _question(given)
-    text = _reply_text(question, (request.get("text") or {}).get("format"))
-    content = [{"type": "output_text", "text": text, "annotations": []}]
+    form = (request.get("text") or {}).get("format") or {"type": "text"}
+    text = _reply_text(question, form)
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
     asked, written = _words(question), _words(text)
     return {
         "id": f"resp_{identity}",
         "object": "response",
         "created_at": 0,
         "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": request.get("instructions"),
+        "max_output_tokens": request.get("max_output_tokens"),
+        "metadata": request.get("metadata") or {},
         "model": "echo",
         "output": [
             {"type": "message", "id": f"msg_{identity}", "role": "assistant", "status": "completed", "content": content}
         ],
+        "parallel_tool_calls": request.get("parallel_tool_calls") is not False,
+        "previous_response_id": request.get("previous_response_id"),
+        "temperature": _or(request.get("temperature"), 1.0),
+        "text": {"format": form},
+        "tool_choice": request.get("tool_choice") or "auto",
+        "tools": request.get("tools") or [],
+        "top_p": _or(request.get("top_p"), 1.0),
+        "truncation": request.get("truncation") or "disabled",
         "usage": {
             "input_tokens": asked,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": written,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": asked + written,
         },
     }
+
+
+def _or(given: float | None, default: float) -> float:
+    return default if given is None else given
 
 
 def _moderation(request: dict[str, Any], identity: str) -> dict[str, Any]:
@@ -196,6 +228,7 @@ def _moderation(request: dict[str, Any], identity: str) -> dict[str, Any]:
         "flagged": False,
         "categories": dict.fromkeys(MODERATION_CATEGORIES, False),
         "category_scores": dict.fromkeys(MODERATION_CATEGORIES, 0.0),
+        "category_applied_input_types": {name: ["text"] for name in MODERATION_CATEGORIES},
     }
     return {"id": f"modr-{identity}", "model": "echo", "results": [result] * count}
 

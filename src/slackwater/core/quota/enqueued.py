@@ -48,24 +48,24 @@ def refusal(
     if fits(tokens, limit=limit if limit_now is None else limit_now, held=0 if waits else held):
         return None
     assert limit is not None, "what has no limit fits"
-    if tokens > limit:
-        message = (
-            f"{_surpassed(limit, deployment.name)} This file alone has about {shorten(tokens)} tokens: either increase the "
-            "limit or split the file."
-        )
-    elif family == "openai":
+    if family == "openai" and tokens <= limit:
         message = (
             f"Enqueued token limit reached for {deployment.name}. Limit: {limit:,} enqueued tokens. Please try again once "
             "some in_progress batches have been completed."
         )
     else:
-        message = limit_reached(limit, deployment=deployment.name)
+        message = limit_reached(tokens, limit=limit, deployment=deployment.name)
     return BatchError(code="token_limit_exceeded", message=message)
 
 
-def limit_reached(limit: int | None, *, deployment: str) -> str:
-    """The recorded words of the contract (spec 5.1)."""
+def limit_reached(tokens: int, *, limit: int | None, deployment: str) -> str:
+    """The recorded words of the contract (spec 5.1); of a file that never fits, whatever else ends, by how much."""
     assert limit is not None, "what has no limit is never reached"
+    if tokens > limit:
+        return (
+            f"{_surpassed(limit, deployment)} This file alone has about {shorten(tokens)} tokens, {shorten(tokens - limit)} more "
+            "than that: either increase the limit or split the file."
+        )
     return f"{_surpassed(limit, deployment)} Please either increase the limit or try again once the current jobs have finished."
 
 
