@@ -89,7 +89,6 @@ ELSEWHERE = frozenset(
         "forget_batches",
         "forget_files",
         "give_back_pages",
-        "keep_for",
     }
 )
 

@@ -102,7 +102,7 @@ def test_a_few_bad_lines_that_shut_a_door(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_death_that_costs_attempts_and_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that kills is sent until its attempts are used up, and so are those of whoever was there."""
     monkeypatch.setattr(Trial, "suspected", lambda self, **named: None)
-    assert "died of" in found(Mood.KILLERS)
+    assert "died of" in found(Mood.KILLERS, first=2)
 
 
 def test_a_commit_that_is_cut_off_by_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
