@@ -46,7 +46,7 @@ test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debi
 
 DESCRIPTIONS ?= descriptions
 test-description: $(VENV)/installed ## Hold a server against Microsoft's own description (DESCRIPTIONS=folder)
-	@ls $(DESCRIPTIONS)/2024-10-21.* $(DESCRIPTIONS)/2024-10-01-preview.* > /dev/null 2>&1 || { echo "error: put azureopenai.yaml of both versions from github.com/Azure/azure-rest-api-specs (specification/cognitiveservices/data-plane/AzureOpenAI/authoring/stable/2024-10-21 and preview/2024-10-01-preview) as 2024-10-21.yaml and 2024-10-01-preview.yaml into a folder, and name it: make test-description DESCRIPTIONS=folder"; exit 1; }
+	@ls $(DESCRIPTIONS)/2024-10-21.* $(DESCRIPTIONS)/2024-10-01-preview.* > /dev/null 2>&1 || { echo "error: put azureopenai.yaml of both versions from github.com/Azure/azure-rest-api-specs (specification/cognitiveservices/data-plane/AzureOpenAI/authoring/stable/2024-10-21 and preview/2024-10-01-preview) as 2024-10-21.yaml and 2024-10-01-preview.yaml (or the azureopenai.json beside each as .json) into a folder, and name it: make test-description DESCRIPTIONS=folder"; exit 1; }
 	SLACKWATER_DESCRIPTIONS=$(DESCRIPTIONS) $(BIN)/python -m pytest -m description tests/contract
 
 test-monitoring: $(VENV)/installed ## Check the metrics page and the alerts with promtool

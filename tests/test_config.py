@@ -189,6 +189,30 @@ def test_a_name_is_not_that_of_a_neighbour(tmp_path: Path) -> None:
     assert load(tmp_path / "slackwater.toml", {"ENGINE_KEY": "k"}).deployments[0].name == "reds/b"
 
 
+@pytest.mark.parametrize(
+    ("origin", "fine"),
+    [
+        ("https://app.example", True),
+        ("http://localhost:3000", True),
+        ("http://[::1]:8080", True),
+        ("https://app.example:80", True),
+        ("*", False),
+        ("null", False),
+        ("https://app.example/", False),
+        ("https://App.example", False),
+        ("https://app.example:443", False),
+        ("https://*.example", False),
+        ("https://user@app.example", False),
+        ("app.example", False),
+        ("file://", False),
+    ],
+)
+def test_sites_that_may_call(tmp_path: Path, origin: str, fine: bool) -> None:
+    """Each is written as browsers write it; anything else would never fit, or fit too much."""
+    found = faults(tmp_path, GOOD.replace("[server]", f'[server]\ncors_origins = ["{origin}"]'))
+    assert any("cors_origins" in fault for fault in found) != fine
+
+
 def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     """The variable and the deployment that wants it."""
     assert faults(tmp_path, GOOD) == [

@@ -17,6 +17,23 @@ from tests.contract.exchange import Answer
 FOLDER = "SLACKWATER_DESCRIPTIONS"
 
 
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+
+
+def path_items(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every path of a description and what can be done there, wherever it stands.
+
+    The published YAML of 2024-10-21 is indented wrongly: `/files` and what is below it stand beside `paths`, and paths behind
+    them inside of the last one. The JSON beside it has all of them where they belong.
+    """
+    for key, value in document.items():
+        if key == "paths":
+            yield from path_items(value)
+        elif key.startswith("/"):
+            yield key, value
+            yield from path_items(value)
+
+
 def _text_of(version: str) -> str:
     """The description of a version, from the folder that the environment names."""
     folder = Path(os.environ[FOLDER])
@@ -40,9 +57,9 @@ class Description:
         self._definitions: dict[str, Any] = document["definitions"]
         self.operations: dict[str, tuple[str, str]] = {}
         self._described: dict[str, Any] = {}
-        for path, methods in document["paths"].items():
+        for path, methods in path_items(document):
             for method, operation in methods.items():
-                if method == "parameters":
+                if method not in METHODS:
                     continue
                 self.operations[operation["operationId"]] = (method.upper(), path)
                 self._described[operation["operationId"]] = operation

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slackwater.api import audit, wire
 from slackwater.api.call_records import CallRecorder, traced
 from slackwater.api.context import Entrance, entrance_of
+from slackwater.api.cors import Cors
 from slackwater.api.dialects import API_VERSIONS, ARM, AZURE, DIALECTS, Dialect, dialect_of
 from slackwater.api.metrics import metrics_route
 from slackwater.api.openapi import document
@@ -44,6 +45,8 @@ def build_app(entrance: Entrance, more: Sequence[Route] = ()) -> Starlette:
     app = Starlette(routes=[*routes, *(route for dialect in (*DIALECTS, ARM) for route in _routes(dialect)), *more])
     app.router.redirect_slashes = False
     app.state.entrance = entrance
+    if entrance.cors_origins:
+        app.add_middleware(Cors, origins=entrance.cors_origins)
     app.add_middleware(CallRecorder, clock=entrance.clock)
     app.add_middleware(_Common)
     app.add_exception_handler(HTTPException, _http_error)

@@ -75,6 +75,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     context: Callable[[str], Context]
     clock: Clock
     lenient_api_version: bool = False
+    cors_origins: tuple[str, ...] = ()
+    """Sites whose pages may call from a browser."""
     gzip_downloads: bool = True
     """Whether content goes out packed to those who take it so."""
     unready: Callable[[], Sequence[Unready]] = tuple

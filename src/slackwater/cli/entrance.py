@@ -57,6 +57,7 @@ def entrance_to(
         studio=door,
         clock=service.clock,
         lenient_api_version=config.server.lenient_api_version,
+        cors_origins=tuple(config.server.cors_origins),
         gzip_downloads=config.server.gzip_downloads,
         unready=service.unready,
         backend_states=service.backend_states,

@@ -1,6 +1,12 @@
 """What an operator can choose about connections, before anybody has said who they are."""
 
+import re
+from collections.abc import Iterable
+
 from msgspec import Struct
+
+# As browsers write it: small letters, no path, and no port that goes without saying.
+ORIGIN = re.compile(r"(?:http://(?!.*:80\Z)|https://(?!.*:443\Z))(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
 
 
 class FrontDoorConfig(Struct, frozen=True, kw_only=True):
@@ -38,3 +44,13 @@ that closes."""
         if not 8 <= self.connections <= 1_000_000:
             faults.append("[front_door]: connections must be between 8 and 1000000")
         return faults
+
+
+def faults_of_origins(origins: Iterable[str]) -> list[str]:
+    """What is wrong with the sites that may call from a browser, a line per fault."""
+    return [
+        f"[server]: cors_origins: '{origin}' is not a site as browsers write it, such as 'https://app.example' or "
+        "'http://localhost:3000'; name each in small letters, without a path, a slash at the end or a usual port"
+        for origin in origins
+        if not ORIGIN.fullmatch(origin)
+    ]

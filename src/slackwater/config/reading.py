@@ -13,7 +13,7 @@ import msgspec
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
-from slackwater.config.front_door import FrontDoorConfig
+from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
@@ -216,6 +216,7 @@ def _check(config: Config, faults: list[str]) -> None:
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
     faults += config.front_door.faults()
+    faults += faults_of_origins(server.cors_origins)
     if server.free_bytes_min < 0:
         faults.append("[server]: free_bytes_min must not be negative")
     if server.lost_keep_days < 1:

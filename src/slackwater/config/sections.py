@@ -29,6 +29,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
+    cors_origins: list[str] = msgspec.field(default_factory=list)
+    """Sites whose pages may call the API from a browser (CORS), such as `https://app.example`, with a key or a token that they
+    send. See security.md."""
     gzip_downloads: bool = True
     """Send the content of files in gzip to clients that say they take it, as most do: a third of the bytes on the way, at the
     cost of a processor, so that it is slower inside a fast network. Two downloads at once; others get the bytes as they are."""
