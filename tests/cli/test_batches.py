@@ -159,7 +159,7 @@ def test_a_deployment_for_every_line(terminal: Terminal) -> None:
     """--deployment sets the model and --number the missing ids; nothing else of a line changes, and the file stays as it is."""
     line = (
         b'{"method": "POST", "url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "\\u00e9"}], '
-        b'"seed": 12345678901234567890123, "model": "other", "temperature": 1.0}}\n'
+        b'"beyond": 12345678901234567890123, "model": "other", "temperature": 1.0}}\n'
     )
     (terminal.directory / "in.jsonl").write_bytes(line + b"\n" + line)
     words = ("--deployment", "demo-batch", "--number", "--wait", "--json")
@@ -167,7 +167,7 @@ def test_a_deployment_for_every_line(terminal: Terminal) -> None:
     sent = terminal.well("files", "download", batch["input_file_id"], "-o", "-").split("\n")
     assert (terminal.directory / "in.jsonl").read_bytes() == line + b"\n" + line
     assert [json.loads(each)["custom_id"] for each in sent if each] == ["line-1", "line-3"]
-    assert '"seed":12345678901234567890123,"model":"demo-batch","temperature":1.0' in sent[0]
+    assert '"beyond":12345678901234567890123,"model":"demo-batch","temperature":1.0' in sent[0]
     assert r'"content": "\u00e9"' in sent[0]
 
 
