@@ -39,7 +39,7 @@ OUTAGES: dict[str, tuple[Answer, str, str]] = {
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in ("500", "nobody") else pytest.mark.long) for kind in OUTAGES]
+    "kind", [pytest.param(kind, marks=[] if kind == "500" else pytest.mark.long) for kind in OUTAGES]
 )
 def test_an_outage_of_an_hour(tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str) -> None:
     """Two batches on two deployments, 64 calls at once, and an hour of looks: a warning, and a line when it is over."""

@@ -17,7 +17,7 @@ from tests.simulation.virtual import Stuck
 from tests.simulation.world import World
 
 # As many as a normal run has time for, and a longer one; more with `python -m tests.simulation`.
-SEEDS, SEEDS_LONG, SEEDS_AT_ONCE = 18, 60, 3
+SEEDS, SEEDS_LONG, SEEDS_AT_ONCE = 12, 60, 3
 
 
 @pytest.mark.parametrize(
