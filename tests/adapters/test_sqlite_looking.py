@@ -90,7 +90,7 @@ POLLED: dict[str, tuple[str, ...]] = {
 }
 # What users, operators and starts ask for, and what is done for something that has been found.
 NOT_POLLED = {
-    *("identity", "raise_generation", "wall_time", "keep_for", "kept_for", "keep_for_ever"),
+    *("identity", "raise_generation", "wall_time", "retention_rules", "keep_for", "keep_for_ever"),
     *("add_file", "file", "file_seq", "files_descending", "files_ascending", "lasting_files", "expiring_files"),
     *("remember_deleted", "forget_deleted", "delete_file", "add_batch", "batch_of_key", "batches"),
     *("accept_batch", "add_shard", "set_errors", "set_files", "forget_shards", "forget_segments", "leases_of_the_dead"),

@@ -47,6 +47,7 @@ LEDGER_READS = frozenset(
         "open_batches",
         "pause_of",
         "queue_position",
+        "retention_rules",
         "results_behind",
         "segments",
         "session",

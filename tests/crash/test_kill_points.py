@@ -89,6 +89,7 @@ ELSEWHERE = frozenset(
         "forget_batches",
         "forget_files",
         "give_back_pages",
+        "set_rule",
     }
 )
 

@@ -79,3 +79,24 @@ def test_a_commit_that_is_cut_off(tmp_path: Path, seconds: float, full: bool) ->
         assert sorted(names) == [f"id-{number}" for number in range(6)]
 
     played(story)
+
+
+def test_a_shard_that_somebody_else_has_is_told_of_at_the_commit(tmp_path: Path) -> None:
+    """Its calls are for nothing from then on; its results do not wait any more, and those of others are durable."""
+
+    async def story(loop: VirtualLoop) -> None:
+        blobs, ledger = DiskBlobs(tmp_path, run=SlowDisk().run), SqlLedger.open(":memory:", inline=True)
+        await started(ledger, shards=(3, 3))
+        mine, lost = Lease(await claimed(ledger), b""), Lease(await claimed(ledger), b"")
+        told: list[Lease] = []
+        journal = Journal(ledger, blobs, VirtualClock(loop), owner="w", lease_seconds=1000.0, fenced=told.append)
+        await ledger.release_shard(lost.shard.batch_id, lost.shard.index, epoch=lost.shard.epoch)
+        await claimed(ledger)
+        for lease in (mine, lost):
+            journal.add(lease, line(lease, 0))
+        assert await journal.commit() == 1
+        assert told == [lost]
+        assert (mine.unjournaled, lost.unjournaled, journal.size) == (0, 0, 0)
+        await ledger.close()
+
+    played(story)

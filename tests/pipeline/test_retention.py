@@ -1,6 +1,7 @@
 """What an operator keeps for some time only, over a real ledger and real files, with a clock that is set by hand."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.sqlite import connect, let_shrink
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.files.retention import DAY, NOTICE_DAYS, Keeping, Kept, Retention
+from slackwater.pipeline.ending.janitor import Janitor
 from slackwater.pipeline.ending.retention import ROUND, RetentionJanitor
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.wall_clock import BELIEVED, Wall, WallWatch
 from slackwater.telemetry import meters
 from tests.adapters.ledger_contract import batch, file
 from tests.pipeline.engines import inline
@@ -29,12 +33,17 @@ class House:
         self.keeping = keeping
         self.retention = Retention()
 
-    async def begin(self, keeping: Keeping | None = None) -> RetentionJanitor:
+    async def begin(self, keeping: Keeping | None = None, *, wall: Wall = BELIEVED) -> RetentionJanitor:
         """A start, with the rules as they are configured then."""
         self.keeping = keeping or self.keeping
         self.retention = Retention()
         janitor = RetentionJanitor(
-            self.ledger, self.blobs, self.watch, self.retention, {"default": self.keeping, "other": Keeping()}
+            self.ledger,
+            self.blobs,
+            self.watch,
+            self.retention,
+            {"default": self.keeping, "other": Keeping()},
+            wall=wall,
         )
         await janitor.start()
         return janitor
@@ -64,6 +73,7 @@ class Doubted:
     """A clock on the wall that is not believed, until it is."""
 
     believed = False
+    skipped = 0.0
 
     def trusted(self) -> bool:
         return self.believed
@@ -225,6 +235,88 @@ def test_nothing_goes_by_a_clock_that_has_jumped(tmp_path: Path) -> None:
         assert await settled(janitor) == 1
 
     told(tmp_path, Keeping(batches=1), story)
+
+
+def test_notice_is_no_shorter_for_a_clock_that_was_wrong(tmp_path: Path) -> None:
+    """A machine without a battery begins in the past, and has the right time a minute later: nobody could look meanwhile."""
+
+    async def story(house: House) -> None:
+        batch_id, right = await house.ended(0), house.watch.time + 400 * DAY
+        wall = WallWatch(house.ledger, house.watch, confirmed=lambda: True)
+        await wall.start()
+        janitor = await house.begin(wall=wall)
+        # The clock is put right, and somebody says that it is. Its monotonic twin goes on by a minute.
+        house.watch.wall_ahead = right - house.watch.time
+        await house.days(60 / DAY)
+        assert await settled(janitor) == 0
+        await wall.step()
+        assert await settled(janitor) == 0
+        assert house.retention.batch_goes_at("default", 0) > house.watch.now() + (NOTICE_DAYS - 1) * DAY  # type: ignore[operator]
+        await house.days(NOTICE_DAYS - 0.1)
+        assert await settled(janitor) == 0
+        await house.days(0.2)
+        assert await settled(janitor) == 1
+        assert await house.ledger.batch(batch_id) is None
+
+    told(tmp_path, Keeping(batches=1), story)
+
+
+def test_notice_waits_while_nobody_serves(tmp_path: Path) -> None:
+    """Nobody can look at a server that is off; what was known for long enough before goes as it was said."""
+
+    async def story(house: House) -> None:
+        await house.ended(0)
+        for _ in range(2):
+            wall = WallWatch(house.ledger, house.watch)
+            await wall.start()
+            janitor = await house.begin(wall=wall)
+            # Away for a month, after a day of the notice.
+            await house.days(1)
+            await wall.step()
+            await house.days(30)
+        wall = WallWatch(house.ledger, house.watch)
+        await wall.start()
+        janitor = await house.begin(wall=wall)
+        # Two days of it are over.
+        await house.days(NOTICE_DAYS - 2.1)
+        assert await settled(janitor) == 0
+        await house.days(0.2)
+        assert await settled(janitor) == 1
+
+    told(tmp_path, Keeping(batches=1), story)
+
+
+def test_a_death_between_the_row_and_the_bytes(tmp_path: Path) -> None:
+    """The next start finds bytes without a row, and puts them aside for some days."""
+
+    async def story(house: House) -> None:
+        await house.file("out", Purpose.BATCH_OUTPUT)
+        now = int(house.watch.now()) + 1
+        assert len(await house.ledger.forget_files("default", Purpose.BATCH_OUTPUT, created_before=now, limit=9)) == 1
+        await Janitor(house.ledger, house.blobs, house.watch).start()
+        assert await house.blobs.names("files/") == []
+        assert len(await house.blobs.names("lost/")) == 1
+
+    told(tmp_path, Keeping(results=1), story)
+
+
+def test_a_ledger_of_an_older_version_learns_to_shrink(tmp_path: Path) -> None:
+    """At a start, where it can be rewritten; where it cannot just then, the start goes on and a later one does it."""
+    path = tmp_path / "ledger.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute("PRAGMA journal_mode = WAL")
+    old.execute("CREATE TABLE something (x)")
+    connection = connect(path)
+    connection.execute("PRAGMA busy_timeout = 0")
+    old.execute("BEGIN IMMEDIATE")
+    assert not let_shrink(connection)
+    old.execute("COMMIT")
+    old.close()
+    assert let_shrink(connection)
+    connection.close()
+    later = sqlite3.connect(path)
+    assert later.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    later.close()
 
 
 @pytest.mark.parametrize("kept", Kept)

@@ -12,7 +12,7 @@ import pytest
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.work.process_offload import InlineOffload
-from slackwater.core.files.retention import Keeping, Kept
+from slackwater.core.files.retention import Keeping, Kept, Rule
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import WorkerSettings
@@ -94,7 +94,7 @@ class Half:
 async def running(folder: Path, clock: VirtualClock) -> tuple[Service, Breaking, Readiness]:
     """A service at work, with something to do for each stage of its deployment."""
     ledger, blobs = SqlLedger.open(":memory:", inline=True), DiskBlobs(folder, run=inline)
-    await ledger.keep_for("default", Kept.BATCHES, days=1, now=0)
+    await ledger.set_rule("default", Kept.BATCHES, Rule(Kept.BATCHES, 1, 0))
     breaking, readiness = Breaking(ledger), Readiness(stores={}, room=blobs, free_bytes_min=0)
     service = Service(
         Doors(

@@ -21,9 +21,11 @@ class Watch:
 
     def __init__(self) -> None:
         self.time = 1_000_000.5
+        self.wall_ahead = 0.0
+        """By how much the clock on the wall has been set forward."""
 
     def now(self) -> float:
-        return self.time
+        return self.time + self.wall_ahead
 
     def monotonic(self) -> float:
         return self.time

@@ -14,6 +14,8 @@ from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.cli.output import safe
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendError
+from slackwater.core.masking import masked
+from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.request import Reply
 from slackwater.wiring.backends import headers_of, way_to
 
@@ -37,16 +39,16 @@ async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, 
     is none.
     """
     assert backend.url is not None, "a run has an endpoint"
-    reply = await _get(backend, backend.url, key)
+    reply, url = await _get(backend, backend.url, key), backend_label(backend.url)
     if reply is None:
-        return f"the endpoint gives no answer to GET {backend.url}/models"
+        return f"the endpoint gives no answer to GET {url}/models"
     if reply.status in (401, 403):
         return refused_key(f"answers {reply.status}", key_env)
     if 300 <= reply.status < 400:
         where = f" to {safe(reply.location)}" if reply.location else ""
-        return f"the endpoint sends GET {backend.url}/models elsewhere{where}; give --backend the URL where it leads"
+        return f"the endpoint sends GET {url}/models elsewhere{where}; give --backend the URL where it leads"
     if reply.status == 404 and (elsewhere := await _elsewhere(backend, key)) is not None:
-        return f"there is no {backend.url}/models; did you mean --backend {elsewhere}?"
+        return f"there is no {url}/models; did you mean --backend {masked(elsewhere)}?"
     names = _names(reply)
     if names is None or model is None or model in names:
         return ""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from slackwater.core.wall_clock import WallClock, expire_from
+from slackwater.core.wall_clock import JUMP_SECONDS, WallClock, expire_from
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import Clock, TimeLedger
 from slackwater.telemetry import event, meters
@@ -20,6 +20,10 @@ LOOK_SECONDS = 5.0
 class Wall(Protocol):
     """Who is asked."""
 
+    skipped: float
+    """Seconds by which the clock has gone on while nobody could look: a long time off before the start, and jumps that were
+    confirmed."""
+
     def trusted(self) -> bool:
         """Whether windows may elapse and what is over may go: the clock has not jumped."""
         ...
@@ -30,6 +34,8 @@ class Wall(Protocol):
 
 
 class _Believed:
+    skipped = 0.0
+
     def trusted(self) -> bool:
         return True
 
@@ -50,11 +56,15 @@ class WallWatch:
         self._confirmed = confirmed
         self._wall = WallClock(wall=clock.now(), monotonic=clock.monotonic())
         self._expire_from = 0.0
+        self.skipped = 0.0
+        """See Wall."""
         self._note_at = 0.0
 
     async def start(self) -> None:
         """How long nobody has served, by the ledger."""
         last, now = await self._ledger.wall_time(), self._clock.now()
+        if last.alive_at and now - last.alive_at > JUMP_SECONDS:
+            self.skipped = now - last.alive_at
         self._expire_from = expire_from(alive_at=last.alive_at, before=last.expire_from, now=now)
         if self._expire_from > now:
             hours = round((now - last.alive_at) / 3600, 1)
@@ -92,6 +102,7 @@ class WallWatch:
         """Looks whether the clock is right again, or said to be; and notes that the service lives."""
         jumped, confirmed = self.jumped, self._confirmed()
         if jumped and confirmed:
+            self.skipped += max(0.0, jumped)
             self._wall.confirm(wall=self._clock.now(), monotonic=self._clock.monotonic())
             event("clock_confirmed", level=logging.WARNING, seconds=round(jumped))
         if self.trusted() and self._clock.monotonic() >= self._note_at:

@@ -3,14 +3,18 @@
 from typing import Protocol
 
 from slackwater.core.files.file import File, Purpose
-from slackwater.core.files.retention import Kept
+from slackwater.core.files.retention import Kept, Rule
 
 
 class RetentionLedger(Protocol):
     """The part of the ledger that forgets by age."""
 
-    async def keep_for(self, resource: str, kept: Kept, *, days: int, now: int) -> int:
-        """Notes for how many days something is kept (0: for ever); returns since when that is so. `now` where it is new."""
+    async def retention_rules(self) -> dict[tuple[str, Kept], Rule]:
+        """Every rule, by its resource and what it is about."""
+        ...
+
+    async def set_rule(self, resource: str, kept: Kept, rule: Rule | None) -> None:
+        """From now on this rule is in force; None: there is none."""
         ...
 
     async def forget_batches(self, resource: str, *, ended_before: int, limit: int) -> list[str]:

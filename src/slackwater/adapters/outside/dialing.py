@@ -102,9 +102,14 @@ async def _tunnel(opened: socket.socket, host: str, port: int, proxy: Proxy) -> 
     """Asks a proxy for a connection to a host. Raises ProxyRefused."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(opened, tunnel_request(host, port, proxy))
+    await tunnel_answer(lambda: loop.sock_recv(opened, HEAD_BYTES_MAX), proxy)
+
+
+async def tunnel_answer(read: Callable[[], Awaitable[bytes]], proxy: Proxy) -> None:
+    """Reads what a proxy says to that. Raises ProxyRefused where it opens no tunnel."""
     head = b""
     while not tunnel_open(head, proxy):
-        piece = await loop.sock_recv(opened, HEAD_BYTES_MAX)
+        piece = await read()
         if not piece:
             raise ProxyRefused(f"the proxy {proxy.host}:{proxy.port} ended the connection")
         head += piece

@@ -14,14 +14,8 @@ from typing import Any
 
 import httpcore2
 
-from slackwater.core.outside.proxies import (
-    HEAD_BYTES_MAX,
-    Proxy,
-    ProxyRefused,
-    proxy_for,
-    tunnel_open,
-    tunnel_request,
-)
+from slackwater.adapters.outside.dialing import tunnel_answer
+from slackwater.core.outside.proxies import HEAD_BYTES_MAX, Proxy, ProxyRefused, proxy_for, tunnel_request
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -104,12 +98,7 @@ class JudgedNetwork(httpcore2.AsyncNetworkBackend):
         stream = await self._network.connect_tcp(proxy.host, proxy.port, timeout, local_address, socket_options)
         try:
             await stream.write(tunnel_request(address, port, proxy), timeout)
-            head = b""
-            while not tunnel_open(head, proxy):
-                piece = await stream.read(HEAD_BYTES_MAX, timeout)
-                if not piece:
-                    raise ProxyRefused(f"the proxy {proxy.host}:{proxy.port} ended the connection")
-                head += piece
+            await tunnel_answer(lambda: stream.read(HEAD_BYTES_MAX, timeout), proxy)
         except ProxyRefused as error:
             await stream.aclose()
             raise httpcore2.ConnectError(str(error)) from error

@@ -658,13 +658,12 @@ DELETE FROM engine_minute WHERE engine = :engine AND minute < :before AND (minut
 -- name: forget_engines!
 DELETE FROM engine WHERE NOT EXISTS (SELECT 1 FROM engine_minute WHERE engine_minute.engine = engine.number);
 
--- name: keep_for!
--- A rule that is as it was stays as old as it is.
-INSERT INTO retention (resource, kept, days, since) VALUES (:resource, :kept, :days, :now)
-ON CONFLICT (resource, kept) DO UPDATE SET days = excluded.days, since = excluded.since WHERE days != excluded.days;
+-- name: retention_rules
+SELECT resource, kept, days, since FROM retention;
 
--- name: kept_for
-SELECT since FROM retention WHERE resource = :resource AND kept = :kept;
+-- name: keep_for!
+INSERT INTO retention (resource, kept, days, since) VALUES (:resource, :kept, :days, :since)
+ON CONFLICT (resource, kept) DO UPDATE SET days = excluded.days, since = excluded.since;
 
 -- name: keep_for_ever!
 DELETE FROM retention WHERE resource = :resource AND kept = :kept;

@@ -6,7 +6,7 @@ from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.files import DELETED_KEPT
 from slackwater.adapters.sql.rows import file_record
 from slackwater.core.files.file import File, Purpose
-from slackwater.core.files.retention import Kept
+from slackwater.core.files.retention import Kept, Rule
 
 # So much of the ledger is left unused for what comes next: a share, and never less than some pages.
 UNUSED_SHARE, UNUSED_MIN = 0.1, 1000
@@ -15,19 +15,21 @@ UNUSED_SHARE, UNUSED_MIN = 0.1, 1000
 class SqlRetention(SqlPart):
     """Rules, and what goes by them."""
 
-    async def keep_for(self, resource: str, kept: Kept, *, days: int, now: int) -> int:
-        values = {"resource": resource, "kept": kept.value, "days": days, "now": now}
+    async def retention_rules(self) -> dict[tuple[str, Kept], Rule]:
+        rows = await self._sql.database.read(lambda db: self._sql.all(db, "retention_rules", {}))
+        rules = [(row["resource"], Rule(Kept(row["kept"]), row["days"], row["since"])) for row in rows]
+        return {(resource, rule.kept): rule for resource, rule in rules}
 
-        def work(db: sqlite3.Connection) -> int:
-            if not days:
+    async def set_rule(self, resource: str, kept: Kept, rule: Rule | None) -> None:
+        values = {"resource": resource, "kept": kept.value}
+
+        def work(db: sqlite3.Connection) -> None:
+            if rule is None:
                 self._sql.run(db, "keep_for_ever", values)
-                return now
-            self._sql.run(db, "keep_for", values)
-            row = self._sql.one(db, "kept_for", values)
-            assert row is not None, "it was written just now"
-            return int(row["since"])
+            else:
+                self._sql.run(db, "keep_for", values | {"days": rule.days, "since": rule.since})
 
-        return await self._sql.write(work)
+        await self._sql.write(work)
 
     async def forget_batches(self, resource: str, *, ended_before: int, limit: int) -> list[str]:
         values = {"resource": resource, "before": ended_before, "limit": limit}

@@ -106,28 +106,27 @@ class HttpBackend:
             head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
             if len(self._heads) < HEADS_MAX:
                 self._heads[path] = head
-        reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
-        said = reply.body
-        if reply.status == 200 and (len(said) > TELLING_BYTES_MAX or b'"error' not in said) and said.startswith(b"{"):
-            return reply
-        return self._discreet(reply)
+        return self._discreet(await self._pool.call(head + b"%d\r\n\r\n" % len(body), body))
 
     def _discreet(self, reply: Reply) -> Reply:
         """What a server says when it is not content, without what it was given to let us in."""
+        said = reply.body
+        if reply.status == 200 and (len(said) > TELLING_BYTES_MAX or b'"error' not in said) and said.startswith(b"{"):
+            return reply
         secrets, location = self._secrets, reply.location
         if location is not None:
             location = secrets.taken_out(location.encode("latin-1", "replace")).decode("latin-1")
-        body = secrets.taken_out(reply.body[:SAID_BYTES_MAX]) + reply.body[SAID_BYTES_MAX:]
+        body = secrets.taken_out(said[:SAID_BYTES_MAX]) + said[SAID_BYTES_MAX:]
         return msgspec.structs.replace(reply, body=body, location=location)
 
     async def send_with(self, path: str, body: bytes, more: bytes) -> Reply:
         """The same with another header line or more, each with its end. They are the caller's own, and not looked at."""
         head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
-        return await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body)
+        return self._discreet(await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body))
 
     async def get(self, path: str) -> Reply:
         """One GET, for asking a server what it has."""
-        return await self._pool.call(self._head("GET", path, "\r\n"), b"")
+        return self._discreet(await self._pool.call(self._head("GET", path, "\r\n"), b""))
 
     async def close(self) -> None:
         """Closes idle connections. Calls under way go on; new ones are refused."""

@@ -58,6 +58,21 @@ class Rule(Struct, frozen=True):
         return int(now) - self.days * DAY
 
 
+def taken_up(before: Rule | None, kept: Kept, days: int, *, now: int, skipped: float) -> Rule | None:
+    """The rule that is in force from now on; None where things are kept for ever.
+
+    `before` is the one that was, and `skipped` are the seconds by which the clock has gone on while nobody could look: the
+    service was away, or the clock was wrong and has been put right. Notice that was not over then goes on after that.
+    """
+    if not days:
+        return None
+    if before is None or before.days != days:
+        return Rule(kept, days, now)
+    if before.since + NOTICE_DAYS * DAY > now - skipped:
+        return Rule(kept, days, min(now, before.since + int(skipped)))
+    return before
+
+
 class Retention:
     """The rules of every resource, as they are in force."""
 

@@ -5,7 +5,7 @@ Before: an end, and days. After: nothing. Everything here may be done twice with
 
 from collections.abc import Mapping
 
-from slackwater.core.files.retention import NOTICE_DAYS, PURPOSES, Keeping, Kept, Retention, Rule
+from slackwater.core.files.retention import NOTICE_DAYS, PURPOSES, Keeping, Kept, Retention, Rule, taken_up
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import BlobStore, Clock, RetentionLedger
@@ -39,28 +39,38 @@ class RetentionJanitor:
         self._retention = retention
         self._keeping = keeping
         self._wall = wall
+        # Of the seconds that the clock has skipped, those for which notice has been given again.
+        self._skipped = 0.0
         self._gone: dict[tuple[str, Kept], int] = {}
         self._tell_at = 0.0
 
     async def start(self) -> None:
         """Takes up the rules: one that is new or has changed begins now, and says so."""
-        now = int(self._clock.now())
+        await self._take_up(await self._ledger.retention_rules())
+
+    async def _take_up(self, before: Mapping[tuple[str, Kept], Rule]) -> None:
+        """Puts the rules in force; `before` are those that were. Nothing is written where nothing has changed."""
+        now, skipped = int(self._clock.now()), self._wall.skipped - self._skipped
+        self._skipped += skipped
         for resource, keeping in self._keeping.items():
             for kept in Kept:
-                days = keeping.days(kept)
-                since = await self._ledger.keep_for(resource, kept, days=days, now=now)
-                if not days:
+                was = before.get((resource, kept))
+                rule = taken_up(was, kept, keeping.days(kept), now=now, skipped=skipped)
+                if rule != was:
+                    await self._ledger.set_rule(resource, kept, rule)
+                if rule is None:
                     continue
-                rule = Rule(kept, days, since)
                 self._retention.set(resource, rule)
-                if since == now:
-                    begins = rule.goes_at(0) - now
-                    event("retention_begins", resource=resource, kept=kept, days=days, seconds_until_first=begins)
+                if rule != was:
+                    seconds = max(0, rule.goes_at(0) - now)
+                    event("retention_begins", resource=resource, kept=kept, days=rule.days, seconds_until_first=seconds)
 
     async def step(self) -> Pace:
         """One round over every rule."""
         if not self._wall.may_expire():
             return Pace.IDLE
+        if self._wall.skipped > self._skipped:
+            await self._take_up({(resource, rule.kept): rule for resource, rule in self._retention.rules()})
         gone = 0
         for resource, rule in self._retention.rules():
             before = rule.before(self._clock.now())
