@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.api.calls import Caller, chat
 from tests.moody_engine import HANGS_UP, SILENT, WELL, MoodyEngine
@@ -157,24 +157,20 @@ HELD_BACK = [
 
 @pytest.mark.parametrize(("what", "health", "reason", "said", "brief"), HELD_BACK)
 def test_a_job_that_is_held_back_alone_says_so(
-    open_page: OpenPage, jobs: dict[str, str], what: str, health: str, reason: str, said: str, brief: str
+    open_page: OpenPage, call: Caller, jobs: dict[str, str], what: str, health: str, reason: str, said: str, brief: str
 ) -> None:
     """Each reason has words of its own, on the job's page and in its row."""
     page, job = open_page(), jobs["failing"]
+    # Asked for here and not by the browser: what a page asked for is gone when it goes elsewhere meanwhile.
+    rows, one = call("GET", "/batch_overview").json, call("GET", f"/batches/{job}/progress").json
 
     def told(found: dict[str, Any]) -> dict[str, Any]:
         waiting = {"what": what, "health": health, "reason": reason, "backend": None, "until": None, "who": None}
         return found | {"waiting_on": waiting | {"since": found.get("created_at") or 1_790_000_000}}
 
-    def progress(route: Route) -> None:
-        route.fulfill(json=told(route.fetch().json()))
-
-    def overview(route: Route) -> None:
-        found = route.fetch().json()
-        route.fulfill(json=found | {"data": [told(row) if row["id"] == job else row for row in found["data"]]})
-
-    page.route(f"**/batches/{job}/progress*", progress)
-    page.route("**/batch_overview*", overview)
+    told_rows = rows | {"data": [told(row) if row["id"] == job else row for row in rows["data"]]}
+    page.route(f"**/batches/{job}/progress*", lambda route: route.fulfill(json=told(one)))
+    page.route("**/batch_overview*", lambda route: route.fulfill(json=told_rows))
     page.reload()
     expect(page.locator("tr", has_text=job).locator(".waits-for")).to_contain_text(brief)
     page.goto(f"/studio/batches/{job}")
