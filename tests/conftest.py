@@ -11,7 +11,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Where `CI` is set, the same cases come every time: what fails there fails here, too.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
+)
 settings.load_profile("patient")
 # Whoever has a proxy for what is outside has none for what tests talk to, which is all here.
 for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -1,5 +1,6 @@
 """Pages that are drawn from the code are what the code would draw today, and the rooms import as they may."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,15 @@ def test_import_contracts() -> None:
 def test_the_example_is_what_the_demo_asks() -> None:
     """examples/questions.jsonl and the demo's own questions are the same."""
     assert (ROOT / "examples" / "questions.jsonl").read_text("utf-8") == questions()
+
+
+def test_the_notice_names_what_is_shipped() -> None:
+    """Every rank file, with the hash of the original that the script checks."""
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    script = (ROOT / "scripts" / "make_tokenizer_data.py").read_text("utf-8")
+    shipped = sorted((ROOT / "src/slackwater/adapters/work/tokenizers").glob("*.z"))
+    assert shipped
+    assert all(f"{path.name} " in notice for path in shipped)
+    hashes = re.findall(r"\b[0-9a-f]{64}\b", notice)
+    assert len(hashes) == len(shipped)
+    assert all(each in script for each in hashes)

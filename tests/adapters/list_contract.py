@@ -177,7 +177,7 @@ class ListContract:
             batches = loop.run(world(ledger, seed))
             assert {each.status for each in batches} == set(ENDS)
 
-            @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=150, suppress_health_check=list(HealthCheck))
             @given(query=QUERIES, limit=st.integers(1, 12), start=st.none() | st.integers(0, len(batches) - 1))
             def check(query: BatchQuery, limit: int, start: int | None) -> None:
                 sequence = in_order(batches, query.ordering)

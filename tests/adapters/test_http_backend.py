@@ -299,7 +299,7 @@ ANSWER = (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, len(ANSWER)), max_size=6))
 def test_how_an_answer_is_cut_means_nothing(cuts: list[int]) -> None:
     """However the network cuts the bytes, the reply is the same."""

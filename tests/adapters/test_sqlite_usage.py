@@ -38,7 +38,7 @@ class SqliteMachine(UsageMachine):
 
 
 TestMachine = SqliteMachine.TestCase
-TestMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestMachine.settings = settings(max_examples=100, stateful_step_count=30)
 
 
 @pytest.mark.parametrize(

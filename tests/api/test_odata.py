@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.api.odata import read_query
@@ -206,10 +206,8 @@ def written(condition: Condition) -> str:
 
 
 # The first text of a process takes a second to draw.
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@PATIENT
 @given(QUERIES)
 def test_what_is_written_is_read_back(query: BatchQuery) -> None:
     """Every query has a text that means it, quotes and odd characters included."""
@@ -221,7 +219,6 @@ def test_what_is_written_is_read_back(query: BatchQuery) -> None:
 WORDS = (*Field, *Operator, "and", "or", "not", "'", "''", "(", ")", ",", "'completed'", "12", "-", "asc", "desc", " ")
 
 
-@PATIENT
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)))
 def test_no_text_breaks_the_reader(text: str) -> None:
     """Whatever is asked is read or refused as the caller's fault."""

@@ -226,4 +226,4 @@ class ShareMachine(RuleBasedStateMachine):
 
 
 TestShareMachine = ShareMachine.TestCase
-TestShareMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestShareMachine.settings = settings(max_examples=300, stateful_step_count=60)

@@ -654,4 +654,4 @@ class DoorMachine(RuleBasedStateMachine):
 
 
 TestDoorMachine = DoorMachine.TestCase
-TestDoorMachine.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestDoorMachine.settings = settings(max_examples=300, stateful_step_count=60)

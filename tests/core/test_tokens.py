@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter, _encoder
@@ -175,7 +175,6 @@ def test_base64_in_data_urls(text: bytes, found: int) -> None:
 
 
 # No deadlines: that a shared machine is slow is no failure.
-@settings(deadline=None)
 @given(st.integers(0, 10**9), st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
 def test_shares_add_up(tokens: int, lengths: list[int]) -> None:
     """The shards' tokens are the file's, and each shard's share is that of its bytes, rounded."""
@@ -225,7 +224,6 @@ def whole(request: pytest.FixtureRequest) -> tuple[str, object]:
     return request.param, _encoder(request.param, Everything())
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.input.line_judge import Rules
@@ -61,7 +61,6 @@ CHANGES: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("family", ["azure", "openai"])
 # No deadlines: that a shared machine is slow is no failure.
-@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.sampled_from(CHANGES), st.sampled_from("abcdef")), max_size=8),
     endpoint=st.sampled_from(["/chat/completions", "/responses", "/embeddings"]),
@@ -111,7 +110,6 @@ PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(
     st.one_of(st.binary(max_size=400), st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)),
     st.sampled_from(["azure", "openai"]),
@@ -135,7 +133,6 @@ def test_anything_is_answered(data: bytes, family: str, errors_max: int) -> None
             assert is_blank(text) or json.loads(text)["method"] == "POST"
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

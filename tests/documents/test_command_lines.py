@@ -187,7 +187,10 @@ def test_command_line(world: World) -> None:
 def test_readme(world: World) -> None:
     """README.md: a file against an engine, keys of a resource, usage."""
     with CountingBackend(latency=0.0) as backend:
-        printed = walk(world, "README.md", {"http://127.0.0.1:8000/v1": backend.url})
+        world.environment |= {"SLACKWATER_API_KEY": KEY}
+        printed = walk(
+            world, "README.md", {"http://127.0.0.1:8000/v1": backend.url, "http://127.0.0.1:8080": world.url}
+        )
         assert sum(map(len, backend.received.values())) == 12
     assert len((world.directory / "answers.jsonl").read_bytes().splitlines()) == 12
     assert "key1" in printed
@@ -235,5 +238,6 @@ def test_operating(world: World, page: str) -> None:
         "http://127.0.0.1:8080": world.url,
         "engine.local:8000": engine["backends"][0]["url"].split("/")[2],
     }
+    world.environment |= {"SLACKWATER_API_KEY": KEY}
     walk(world, page, directories)
     assert any((world.directory / "backup").iterdir())

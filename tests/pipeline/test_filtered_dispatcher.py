@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from slackwater.core.errors import BackendUnreachable, ClassifierFailed
@@ -29,7 +30,7 @@ BROKEN = ClassifierFailed("status 500")
 
 def chat(text: str) -> Request:
     """A request that says this."""
-    return Request(0, "a", json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode())
+    return Request(0, "a", json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode(), CHAT)
 
 
 def reply(*texts: str) -> Reply:
@@ -79,7 +80,7 @@ def item(request: Request, path: str) -> Item:
     text = b'{"custom_id":"a","body":%b}' % request.body
     places = (BlobRange(key="i", offset=0, length=len(text)),)
     shard = Shard(batch_id="b", index=0, epoch=1, places=places, lines=1, done=b"", endpoint=path, deployment="d")
-    return Item(Lease(shard, text), 0, 0, len(text), len(text), read_request(0, text))
+    return Item(Lease(shard, text), 0, 0, len(text), len(text), read_request(0, text, path))
 
 
 class House:
@@ -111,6 +112,7 @@ class House:
 
     async def attempt(self, request: Request, path: str = CHAT) -> Result | Setback:
         """One call."""
+        request = msgspec.structs.replace(request, path=path)
         return await self.dispatcher.attempt(item(request, path), request, 0.0)
 
 
@@ -254,7 +256,7 @@ def test_token_ids_do_not_slip_through() -> None:
 
     async def story(loop: VirtualLoop) -> None:
         model = Model(reply("never"))
-        request = Request(0, "a", b'{"model":"m","prompt":[1,2,3]}')
+        request = Request(0, "a", b'{"model":"m","prompt":[1,2,3]}', CHAT)
         error = line(await House(loop, model).attempt(request, "/completions"))["response"]["body"]["error"]
         assert (error["code"], model.calls) == ("content_filter_needs_text", 0)
 
@@ -267,11 +269,11 @@ def test_moderations_and_embeddings() -> None:
     async def story(loop: VirtualLoop) -> None:
         body = b'{"model":"m","input":"bluefin"}'
         answer = Reply(200, b'{"data":[{"embedding":[0.10]}]}')
-        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body), "/moderations")
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body, CHAT), "/moderations")
         assert line(outcome)["response"]["status_code"] == 200
-        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body), "/embeddings")
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", body, CHAT), "/embeddings")
         assert line(outcome)["response"]["status_code"] == 400
-        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", b'{"input":["eel"]}'), "/embeddings")
+        outcome = await House(loop, Model(answer)).attempt(Request(0, "a", b'{"input":["eel"]}', CHAT), "/embeddings")
         assert isinstance(outcome, Result)
         assert b'"embedding":[0.10]' in outcome.text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.adapters.disk.blobs import DiskBlobs
@@ -39,7 +39,6 @@ def scan(data: bytes, counter: TokenCounter | None = None, **more: int) -> Scan:
 
 
 # No deadlines: that a shared machine is slow is no failure.
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.integers(0, 600)), max_size=30),
     st.sampled_from([b"\n", b"\r\n", b" \n"]),

@@ -77,7 +77,7 @@ async def attempted(reply: Reply | Exception, offload: Offload | None = None) ->
         region="here",
         large=LargeAnswers(offload or InlineOffload()),
     )
-    item = Item(Lease(SHARD, LINE), 3, 0, len(LINE), len(LINE), read_request(3, LINE))
+    item = Item(Lease(SHARD, LINE), 3, 0, len(LINE), len(LINE), read_request(3, LINE, "/chat/completions"))
     assert item.request is not None
     return await dispatcher.attempt(item, item.request, clock.monotonic()), door
 

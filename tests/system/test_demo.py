@@ -24,6 +24,8 @@ def test_the_demo_with_an_engine(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"at {backend.url} with its model counting" in done.stdout
     assert "12 of 12 answered" in done.stdout
+    # The last thing said is how to go on.
+    assert "slackwater run FILE" in done.stdout[-300:]
     output = (tmp_path / "slackwater-demo" / "output.jsonl").read_bytes().splitlines()
     assert len({json.loads(line)["custom_id"] for line in output}) == 12
     assert (tmp_path / "slackwater-demo" / "error.jsonl").read_bytes() == b""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,7 +68,10 @@ def command(file: Path | None, backend: str | None, keep: Path | None, studio: b
     try:
         import openai
     except ImportError:
-        _fail("the demo uses the `openai` package: pip install 'slackwater[demo]'")
+        _fail(
+            f"the demo uses the `openai` package; put it beside slackwater: {sys.executable} -m pip install openai "
+            "(or: pipx inject slackwater openai; uv tool install --with openai .)"
+        )
     engine = asyncio.run(_engine(backend))
     results = keep or Path("slackwater-demo")
     results.mkdir(parents=True, exist_ok=True)
@@ -90,8 +94,17 @@ def command(file: Path | None, backend: str | None, keep: Path | None, studio: b
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)
+    _say_command()
     if batch.status != "completed" or batch.request_counts.failed:
         sys.exit(1)
+
+
+def _say_command() -> None:
+    """How to go on: the command for a file of one's own, as this shell finds it."""
+    click.echo("\nYour own file, against your own engine: slackwater run FILE -o answers.jsonl --backend URL")
+    program = Path(sys.executable).with_name("slackwater")
+    if shutil.which("slackwater") is None and program.exists():
+        click.echo(f'The command is not on your path yet: export PATH="{program.parent}:$PATH"')
 
 
 def _fail(message: str) -> None:

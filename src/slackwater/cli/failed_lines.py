@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from slackwater.cli.input_files import READ_BYTES, lines_of
+from slackwater.cli.input_files import READ_BYTES, lines_of, without_mark
 from slackwater.core.errors import UserError
 from slackwater.core.input.validation import is_blank
 
@@ -27,6 +27,12 @@ class _Id(Struct):
     custom_id: str
 
 
+class _Anonymous(Struct):
+    custom_id: str
+    response: None
+    error: msgspec.Raw
+
+
 _decode = msgspec.json.Decoder(_Id).decode
 
 
@@ -40,7 +46,7 @@ def copy_failed(source: Path, errors: Path, target: Path) -> int:
     found = 0
     missing = set(wanted)
     with target.open("wb", buffering=READ_BYTES) as out:
-        for line in lines_of(source):
+        for line in without_mark(lines_of(source)):
             custom_id = "" if is_blank(line) else _id_of(line)
             if custom_id in missing:
                 missing.discard(custom_id)
@@ -64,10 +70,26 @@ def _ids(errors: Path) -> set[str]:
         if is_blank(line):
             continue
         custom_id = _id_of(line)
-        if not custom_id:
+        if not custom_id and not is_anonymous(line):
             raise OtherFiles(f"{errors}:{number} is no line of an error file; is it the one of that run?")
-        found.add(custom_id)
+        if custom_id:
+            found.add(custom_id)
     return found
+
+
+def is_anonymous(line: bytes) -> bool:
+    """Whether a line of an error file is about one of the input that has no id, so that it cannot be found there again."""
+    try:
+        read = msgspec.json.decode(line, type=_Anonymous)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False
+    return not read.custom_id and read.response is None
+
+
+def copy_anonymous(errors: Path, target: Path) -> None:
+    """Adds these lines to the file `target`: nothing that is sent again can take their place."""
+    with target.open("ab") as out:
+        out.writelines(line for line in lines_of(errors) if not is_blank(line) and is_anonymous(line))
 
 
 def _id_of(line: bytes) -> str:

@@ -4,7 +4,7 @@ A copy is made line by line, and only what was asked for is different: every oth
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from slackwater.core.batch import BatchError
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.validation import BOM_MESSAGE, InputChecker, is_blank
+from slackwater.core.input.whole_file import BOM
 
 BYTE_ORDER_MARK = "The file begins with a byte order mark; save it as UTF-8 without one."
 CHAT = "/v1/chat/completions"
@@ -53,13 +54,22 @@ def lines_of(path: Path) -> Iterator[bytes]:
         yield from file
 
 
+def without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file, the first without a byte order mark."""
+    each = iter(lines)
+    for first in each:
+        yield first.removeprefix(BOM)
+        break
+    yield from each
+
+
 def first_url(path: Path) -> str:
     """The url of the first request; validation says what is wrong where there is none, or where others differ."""
 
     class First(Struct):
         url: str
 
-    for line in lines_of(path):
+    for line in without_mark(lines_of(path)):
         if line.strip():
             try:
                 return msgspec.json.decode(line, type=First).url
@@ -70,7 +80,7 @@ def first_url(path: Path) -> str:
 
 def first_model(path: Path) -> str | None:
     """The model that the first request names; None where that cannot be told."""
-    for line in lines_of(path):
+    for line in without_mark(lines_of(path)):
         if not is_blank(line):
             try:
                 return msgspec.json.decode(line, type=_Named).body.model
@@ -122,7 +132,7 @@ def copy_filled(source: Path, target: Path, *, model: str | None, number: bool) 
     A line that cannot be read is copied as it is: validation will say what is wrong with it, under the same number.
     """
     with target.open("wb", buffering=READ_BYTES) as out:
-        for count, line in enumerate(lines_of(source), 1):
+        for count, line in enumerate(without_mark(lines_of(source)), 1):
             out.write(line if is_blank(line) else _filled(line, model, f"line-{count}" if number else None))
 
 

@@ -6,7 +6,6 @@ while the run is not finished: the first thing made, the last thing removed, aft
 
 import asyncio
 import contextlib
-import os
 import shutil
 import time
 import uuid
@@ -17,16 +16,18 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.work.process_offload import InlineOffload
-from slackwater.cli.failed_lines import OtherFiles, copy_failed, join
-from slackwater.cli.input_files import first_url
-from slackwater.cli.patience import Patience, Seen, Stop, waiting
+from slackwater.cli.failed_lines import OtherFiles, copy_anonymous, copy_failed
+from slackwater.cli.hand_over import hand_over, lines_in
+from slackwater.cli.patience import Seen, Stop, waiting
 from slackwater.cli.progress import Progress
+from slackwater.cli.run_input import begins_with_mark, copy_valid, copy_whole
+from slackwater.cli.run_job import DEPLOYMENT, OUTPUT_BYTES, Job
 from slackwater.cli.so_far import Follower, keep_so_far
-from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
 from slackwater.core.accounts.cost import cost_of
-from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, EmptyFiles, Policies, RequestCounts, Status
+from slackwater.core.endpoints import EVERY_ENDPOINT
 from slackwater.core.errors import UserError
+from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.request import Outcome
 from slackwater.core.sending.spend_guard import SpendGuard
@@ -34,54 +35,9 @@ from slackwater.pipeline.watching.error_groups import ErrorGroup, ErrorGroups
 from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.wiring import Service, open_service
 
-DEPLOYMENT = "run"
 BATCH_ID = "batch_run"
 INPUT_KEY = "input/requests.jsonl"
-ERRORS_MAX = 1000
 LOOK_SECONDS = 0.2
-# In the metadata of a batch that sends failed lines again: how long OUTPUT was before.
-OUTPUT_BYTES = "output_bytes"
-
-
-class Job(Struct, frozen=True, kw_only=True):
-    """What the command line asked for."""
-
-    input: Path
-    output: Path
-    errors: Path
-    backend: BackendConfig
-    key: str | None
-    commit_seconds: float = 0.2
-    grace_seconds: float = 20.0
-    requests_max: int = 0
-    patience: Patience
-    """When it stops before its end."""
-    retry_failed: bool = False
-    """Whether the lines of `errors` are sent again instead of all."""
-    calls_per_line: int | None = None
-    """Calls of one line that an engine may take and bring nothing of."""
-    price: Price | None = None
-    """Of the answers."""
-    follow: Callable[[bytes], None] | None = None
-    """Gets the answers as they come; called in a thread."""
-
-    @property
-    def state(self) -> Path:
-        """Where the unfinished run lives."""
-        return self.output.with_name(self.output.name + ".slackwater")
-
-    def config(self) -> Config:
-        """The job as a service sees it: one deployment that takes every model name."""
-        backend = msgspec.structs.replace(self.backend, api_key_env="key" if self.key else None)
-        config = Config(
-            deployments=(DeploymentConfig(name=DEPLOYMENT, model=DEPLOYMENT, backends=[backend]),),
-            backend_keys={"key": self.key} if self.key else {},
-            worker=WorkerConfig(commit_seconds=self.commit_seconds, grace_seconds=self.grace_seconds),
-        )
-        limits = msgspec.structs.replace(
-            config.limits, requests_per_file=self.requests_max, embedding_inputs=0, validation_errors=ERRORS_MAX
-        )
-        return msgspec.structs.replace(config, limits=limits)
 
 
 class InputChanged(UserError):
@@ -101,12 +57,16 @@ class End(Struct, frozen=True, kw_only=True):
     """What lines failed of, the most frequent first."""
     kept: dict[Outcome, Path] = msgspec.field(default_factory=dict)
     """Where the results so far are, of a run that is to be continued."""
+    left_out: int = 0
+    """Lines of the input that were wrong, and not sent."""
     amount: int = 0
     """What its answers cost, at the price that was given."""
 
 
-def fingerprint(path: Path) -> dict[str, str]:
-    """What tells one input from another without reading it: its size in bytes and when it was written."""
+def fingerprint(path: Path, digest: str | None = None) -> dict[str, str]:
+    """What tells one input from another without reading it again: its digest, or its size in bytes and when it was written."""
+    if digest is not None:
+        return {"sha256": digest}
     status = path.stat()
     return {"bytes": str(status.st_size), "modified_ns": str(status.st_mtime_ns)}
 
@@ -156,9 +116,10 @@ async def run(
         if not batch.terminal:
             kept = await keep_so_far(results, batch, job.state)
             return End(batch=batch, interrupted=interrupted, stop=stop, reasons=reasons, kept=kept, amount=amount)
-        await _hand_over(service, job, batch)
+        left_out = lines_in(job.left_out)
+        await hand_over(service, job, batch)
     shutil.rmtree(job.state)
-    return End(batch=batch, reasons=reasons, amount=amount)
+    return End(batch=batch, reasons=reasons, amount=amount, left_out=left_out)
 
 
 def _guard_of(job: Job) -> SpendGuard | None:
@@ -204,29 +165,28 @@ async def _begin(service: Service, job: Job) -> Batch:
     file = job.state / "blobs" / INPUT_KEY
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
-    facts = fingerprint(job.input) | {"run": uuid.uuid4().hex}
+    facts = fingerprint(job.input, job.digest) | {"run": uuid.uuid4().hex}
     if job.retry_failed:
         try:
-            await asyncio.to_thread(copy_failed, job.input, job.errors, file)
+            await asyncio.to_thread(_pick_failed, job, file)
         except OtherFiles:
             # Nothing has begun that could be continued.
             shutil.rmtree(job.state)
             raise
         facts[OUTPUT_BYTES] = str(job.output.stat().st_size if job.output.exists() else 0)
     else:
-        # The input is read where it lies; copying 200 MB first would be the slowest part of a short run.
-        file.symlink_to(job.input.resolve())
+        await asyncio.to_thread(_prepare, job, file)
     now = int(time.time())
     batch = Batch(
         id=BATCH_ID,
         input_file_id="input",
         input_blob=INPUT_KEY,
-        endpoint=first_url(job.input),
+        endpoint=EVERY_ENDPOINT,
         completion_window="24h",
         status=Status.VALIDATING,
         created_at=now,
         expires_at=now,
-        policies=Policies(validation="openai", empty_files=EmptyFiles.OMIT),
+        policies=Policies(validation=job.family, empty_files=EmptyFiles.OMIT),
         metadata=facts,
         counts=RequestCounts(),
     )
@@ -234,16 +194,38 @@ async def _begin(service: Service, job: Job) -> Batch:
     return batch
 
 
+def _prepare(job: Job, file: Path, source: Path | None = None) -> None:
+    """Puts the input where it is read from."""
+    source = source or job.input
+    if job.skip_invalid:
+        limits = InputLimits(lines_max=job.requests_max, embedding_inputs_max=0)
+        rules = Rules(family=job.family, endpoint=EVERY_ENDPOINT, deployments=None, **msgspec.structs.asdict(limits))
+        copy_valid(source, file, rules, left_out=job.left_out)
+    elif source is not job.input or job.digest is not None or begins_with_mark(source):
+        copy_whole(source, file)
+    else:
+        # The input is read where it lies; copying 200 MB first would be the slowest part of a short run.
+        file.symlink_to(source.resolve())
+
+
+def _pick_failed(job: Job, file: Path) -> None:
+    picked = file.with_suffix(".picked")
+    copy_failed(job.input, job.errors, picked)
+    _prepare(job, file, picked)
+    picked.unlink()
+    copy_anonymous(job.errors, job.left_out)
+
+
 def _same_work(batch: Batch, job: Job) -> None:
     known = batch.metadata or {}
-    if any(known.get(name) != value for name, value in fingerprint(job.input).items()):
+    if any(known.get(name) != value for name, value in fingerprint(job.input, job.digest).items()):
         raise InputChanged(
-            f"{job.input} has changed since the run that was interrupted; put it back, "
+            f"{job.name} has changed since the run that was interrupted; put it back, "
             f"or remove {job.state} to start over"
         )
     if job.retry_failed and OUTPUT_BYTES not in known:
         raise OtherFiles(
-            f"the run of {job.input} is not finished, so it is not known yet what fails; finish it first, without --retry-failed"
+            f"the run of {job.name} is not finished, so it is not known yet what fails; finish it first, without --retry-failed"
         )
 
 
@@ -295,58 +277,3 @@ def _seen(service: Service, job: Job, batch: Batch, news: float) -> Seen:
         tokens=usage.input_tokens + usage.output_tokens,
         amount=0 if job.price is None else cost_of(usage, job.price),
     )
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-async def _hand_over(service: Service, job: Job, batch: Batch) -> None:
-    """Gives the results their final names. Repeated after a crash, it finds what is left to do."""
-    output = await _result(service, job, batch.output_file_id)
-    errors = await _result(service, job, batch.error_file_id)
-    if batch.status is not Status.COMPLETED:
-        return
-    before = (batch.metadata or {}).get(OUTPUT_BYTES)
-    if before is not None:
-        await asyncio.to_thread(join, job.output, int(before), output)
-    elif output is not None:
-        await asyncio.to_thread(_move, output, job.output)
-    elif batch.output_file_id is None:
-        # Every line failed: an empty output file says so more clearly than none, and is in nobody's way.
-        job.output.write_bytes(b"")
-    if errors is not None:
-        await asyncio.to_thread(_move, errors, job.errors)
-    elif batch.error_file_id is None:
-        # One that is there is of an earlier run, which this one replaces or goes on with.
-        job.errors.unlink(missing_ok=True)
-
-
-async def _result(service: Service, job: Job, file_id: str | None) -> Path | None:
-    """Where a file of the batch lies; None where there is none, or where it has been handed over."""
-    if file_id is None:
-        return None
-    file = await service.ledger.file(file_id)
-    assert file is not None, "a terminal batch's files are in the ledger"
-    source = job.state / "blobs" / file.blob
-    if not source.exists():
-        return None
-    # Blobs are for us alone; results are the user's, like any file that a command writes.
-    source.chmod(0o666 & ~_umask())
-    return source
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        os.replace(source, target)
-    except OSError:
-        # Another filesystem: copy under a temporary name first, so that nobody sees half a file.
-        part = target.with_name(target.name + ".part")
-        with source.open("rb") as data, part.open("wb") as out:
-            shutil.copyfileobj(data, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(part, target)

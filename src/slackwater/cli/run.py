@@ -1,8 +1,10 @@
 """`slackwater run`: one file of requests against one endpoint, resumable, without a server."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -13,37 +15,73 @@ import uvloop
 from slackwater.cli.amounts import Seconds, amount, price_pair
 from slackwater.cli.endpoint_look import look
 from slackwater.cli.input_files import first_model
-from slackwater.cli.local_run import End, Job, run
+from slackwater.cli.local_run import End, run
 from slackwater.cli.output import fail, note
 from slackwater.cli.patience import Patience
 from slackwater.cli.progress import progress_bar
 from slackwater.cli.results import errors_beside
 from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, UNANSWERED, USAGE, conclude
+from slackwater.cli.run_input import STANDARD, spooled
+from slackwater.cli.run_job import Job
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import CONCURRENCY, BackendConfig
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch
 from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, UserError
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+OUR_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
+)
 # Events of the log about what the progress shows.
 SAID = ("backend_state", "engine_silent")
 
 
+def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Names and values. What is wrong with one is said without its value, which may be a secret."""
+    found = {}
+    for number, text in enumerate(given, 1):
+        name, mark, value = text.partition(":")
+        if not mark or not HEADER_NAME.fullmatch(name):
+            raise click.BadParameter(f"number {number} is not NAME:VALUE, such as X-Team:blue")
+        if name.lower() in OUR_HEADERS:
+            raise click.BadParameter(f"{name} is set by slackwater itself")
+        if not HEADER_VALUE.fullmatch(value):
+            raise click.BadParameter(f"the value of {name} has characters that no header may have")
+        found[name] = value.strip()
+    return found
+
+
 @click.command("run")
-@click.argument("input", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Answers.")
+@click.argument("input", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Answers; - is standard output.",
+)
 @click.option(
     "-e",
     "--errors",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Failed requests, made only if there are any.  [default: OUTPUT with .errors before its ending]",
+    help="Failed requests, made only if there are any.  [default: OUTPUT (INPUT where that is -) with .errors before its ending]",
 )
 @click.option("--backend", required=True, metavar="URL", help="Base URL, such as http://127.0.0.1:8000/v1.")
-@click.option("--model", help="Model name to send instead of what the lines say.")
+@click.option("--model", help="Model name to send with every line, whatever it says, or where it says none.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 10_000), default=CONCURRENCY, show_default=True, help="Requests in flight."
 )
 @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the endpoint's API key.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    callback=_headers,
+    metavar="NAME:VALUE",
+    help="Sent with every request; may be given again. Values are not shown.",
+)
 @click.option(
     "--attempts",
     type=click.IntRange(1),
@@ -70,6 +108,12 @@ SAID = ("backend_state", "engine_silent")
     "--retry-failed", is_flag=True, help="Send only the lines in ERRORS again; what comes joins OUTPUT and ERRORS."
 )
 @click.option("--follow", is_flag=True, help="Print answers as they come, from the first one on.")
+@click.option("--in-order", is_flag=True, help="Put results into the order of INPUT, when the run has ended.")
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Leave wrong lines out; ERRORS has each with what is wrong, and the exit code is 1.",
+)
 @click.option(
     "--max-calls-per-line",
     type=click.IntRange(1),
@@ -88,11 +132,14 @@ def command(
     model: str | None,
     concurrency: int,
     api_key_env: str | None,
+    headers: dict[str, str],
     attempts: int,
     timeout: float,
     give_up_after: float,
     retry_failed: bool,
     follow: bool,
+    in_order: bool,
+    skip_invalid: bool,
     max_calls_per_line: int | None,
     max_cost: int | None,
     price: tuple[int, int] | None,
@@ -101,7 +148,8 @@ def command(
 ) -> None:
     """Run every request of the JSON Lines file INPUT against an OpenAI-compatible endpoint.
 
-    Lines are those of the batch API: custom_id, method, url, body. The file is validated before anything is sent. If the
+    Lines are those of the batch API: custom_id, method, url, body. Each may have another model and another endpoint, of those
+    that a batch may have. INPUT may be - or a pipe, too. All of it is validated before anything is sent. If the
     run is interrupted, by Ctrl-C or by a crash, the same command continues where it stopped; answers that had
     been written down, a moment after they came, are not paid for again.
 
@@ -111,7 +159,7 @@ def command(
 
     \b
     Exit codes: 0 all answered
-                1 some requests failed (see ERRORS; --retry-failed sends them again)
+                1 some requests failed or were left out (see ERRORS; --retry-failed sends them again)
                 2 wrong usage
                 3 invalid input, nothing was sent
                 4 the endpoint lets nobody in, gives no readable answer or answers nobody (run it again to continue)
@@ -121,33 +169,62 @@ def command(
     Examples:
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --concurrency 128
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --retry-failed
+      zcat questions.jsonl.gz | slackwater run - -o - --backend http://127.0.0.1:8000/v1 --in-order > answers.jsonl
     """
     _log_to_stderr()
     if (max_cost is None) is not (price is None):
         fail("--max-cost and --price belong together: what answers cost is reckoned from their tokens", USAGE)
-    job = Job(
-        input=input,
-        output=output,
-        errors=errors or errors_beside(output),
-        backend=BackendConfig(
-            url=backend,
-            model=model,
-            concurrency=concurrency,
-            attempts=attempts,
-            total_seconds=timeout,
-            first_byte_seconds=timeout,
-        ),
-        key=_key(api_key_env),
-        patience=Patience(slots=concurrency, give_up_seconds=give_up_after, amount_max=max_cost),
-        retry_failed=retry_failed,
-        calls_per_line=max_calls_per_line,
-        price=None if price is None else Price(input=price[0], cached_input=price[0], output=price[1]),
-        follow=_print if follow else None,
-    )
+    to_stdout = output == STANDARD
+    if to_stdout:
+        if retry_failed:
+            fail("--retry-failed puts answers into the OUTPUT of an earlier run; name that file instead of -", USAGE)
+        named = Path("stdin.jsonl") if input == STANDARD else Path(input.name)
+        errors = errors or errors_beside(named)
+        # Nothing is written there, but the state lies beside it.
+        output = Path(f".{named.name}.stdout")
+        if not in_order:
+            # As they come; nobody has to wait for the end.
+            follow = True
+    with contextlib.ExitStack() as held:
+        try:
+            source, digest = held.enter_context(spooled(input))
+        except OSError as error:
+            fail(f"{input}: {error.strerror}", USAGE)
+        job = Job(
+            input=source,
+            digest=digest,
+            name="standard input" if input == STANDARD else str(input),
+            output=output,
+            errors=errors or errors_beside(output),
+            backend=BackendConfig(
+                url=backend,
+                model=model,
+                concurrency=concurrency,
+                headers=headers,
+                attempts=attempts,
+                total_seconds=timeout,
+                first_byte_seconds=timeout,
+            ),
+            key=_key(api_key_env),
+            patience=Patience(slots=concurrency, give_up_seconds=give_up_after, amount_max=max_cost),
+            retry_failed=retry_failed,
+            calls_per_line=max_calls_per_line,
+            price=None if price is None else Price(input=price[0], cached_input=price[0], output=price[1]),
+            follow=_print if follow else None,
+            print=_print if to_stdout else None,
+            in_order=in_order,
+            skip_invalid=skip_invalid,
+        )
+        sys.exit(_run(job, key_env=api_key_env, overwrite=overwrite, quiet=quiet))
+
+
+def _run(job: Job, *, key_env: str | None, overwrite: bool, quiet: bool) -> int:
+    """Runs the job and says how it ended; returns the exit code."""
+    backend = job.backend.url
     _check_files(job, overwrite=overwrite)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            seen, end = runner.run(_main(job, api_key_env, quiet=quiet))
+            seen, end = runner.run(_main(job, key_env, quiet=quiet))
     except BackendError as error:
         fail(f"nothing answers at {backend}: {error}. Is the engine running, and is the URL right?", UNANSWERED)
     except UserError as error:
@@ -162,7 +239,7 @@ def command(
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), USAGE)
     except asyncio.CancelledError:
         fail("interrupted before anything was sent; run the same command to continue", INTERRUPTED)
-    sys.exit(conclude(job, end, seen=seen, key_env=api_key_env, quiet=quiet))
+    return conclude(job, end, seen=seen, key_env=key_env, quiet=quiet)
 
 
 def _log_to_stderr() -> None:
@@ -251,5 +328,5 @@ async def _main(job: Job, key_env: str | None, *, quiet: bool) -> tuple[str, End
             click.echo(err=True)
         note(stopping_line(calls, grace_seconds=job.grace_seconds, again=again))
 
-    with progress_bar(job.input.name, quiet=quiet) as show:
+    with progress_bar(Path(job.name).name, quiet=quiet) as show:
         return seen, await run(job, show=show, resumed=resumed, stopping=stopping)

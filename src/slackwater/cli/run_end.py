@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from slackwater.cli.endpoint_look import refused_key
-from slackwater.cli.local_run import End, Job
+from slackwater.cli.local_run import End
 from slackwater.cli.output import note
 from slackwater.cli.patience import Cause, Stop, money
 from slackwater.cli.progress import duration
+from slackwater.cli.run_job import Job
 from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.refusals import unreadable
@@ -33,22 +34,29 @@ def conclude(job: Job, end: End, *, seen: str, key_env: str | None, quiet: bool)
         cost = f", cost {money(end.amount)}" if job.price is not None else ""
         note(
             f"{counts.completed:,} answered, {counts.failed:,} failed, {usage.input_tokens:,} tokens in, "
-            f"{usage.output_tokens:,} out{cost}, {took}; sent {counters['requests_sent']:,} requests. Answers: {job.output}"
+            f"{usage.output_tokens:,} out{cost}, {took}; sent {counters['requests_sent']:,} requests. "
+            + (f"Answers: {job.output}" if job.print is None else "Answers: standard output")
         )
         if counts.failed:
             _say_reasons(end.reasons)
             note(f"Failed requests, each with its reason: {job.errors}. To send only these again: add --retry-failed")
-    return SOME_FAILED if counts.failed else ALL_DONE
+        if end.left_out:
+            note(
+                f"{end.left_out:,} lines were not sent, because they are wrong; each is in {job.errors} with what is wrong"
+            )
+    return SOME_FAILED if counts.failed or end.left_out else ALL_DONE
 
 
 def _refused_input(job: Job, batch: Batch) -> int:
     errors = batch.errors or []
     for error in errors[:SHOWN_ERRORS]:
-        where = f"{job.input}:{error.line}: " if error.line is not None else f"{job.input}: "
+        where = f"{job.name}:{error.line}: " if error.line is not None else f"{job.name}: "
         note(f"{where}{error.code}: {error.message}")
     if len(errors) > SHOWN_ERRORS:
         note(f"... and {len(errors) - SHOWN_ERRORS} more")
-    note("nothing was sent; correct the input and run again")
+    if job.backend.model is None and any(error.param == "body.model" for error in errors):
+        note("--model NAME sends every line to one model, also where it names none")
+    note("nothing was sent; correct the input and run again, or give --skip-invalid to leave wrong lines out")
     return INVALID_INPUT
 
 

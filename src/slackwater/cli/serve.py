@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -120,7 +121,11 @@ def _listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:
     try:
         return _listen(host, port)
     except OSError as error:
-        click.echo(f"error: cannot listen on {host}:{port}: {error.strerror}; {advice}", err=True)
+        whose = ""
+        if error.errno == errno.EADDRINUSE:
+            whose = " (another server of ours, or llama.cpp's, which has it by default, too)" if port == 8080 else ""
+            advice = f"{advice}, such as {port + 1 if port < 65535 else 0}"
+        click.echo(f"error: cannot listen on {host}:{port}: {error.strerror}{whose}; {advice}", err=True)
         sys.exit(2)
 
 

@@ -11,7 +11,7 @@ from slackwater.cli.input_files import UPLOAD_BYTES_MAX, Checked, Fault, check, 
 from slackwater.cli.output import json_option, no_color_option, note, print_json, safe
 from slackwater.cli.server_options import told
 from slackwater.core.batch import BatchError
-from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.line_judge import EACH_LINE, Rules
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -22,7 +22,14 @@ VALID, INVALID = 0, 1
 @click.command("validate")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--endpoint", metavar="PATH", help="What the batch will be created for.  [default: the first line's url]")
-@click.option("--rules", "family", type=click.Choice(["azure", "openai"]), default="azure", show_default=True)
+@click.option(
+    "--rules",
+    "family",
+    type=click.Choice(["azure", "openai", "run"]),
+    default="azure",
+    show_default=True,
+    help="Of a server, or of 'slackwater run', where each line has a model and an endpoint of its own.",
+)
 @click.option("--deployment", metavar="NAME", help="The model that every line must name.")
 @click.option("--max-errors", type=click.IntRange(1), default=1000, show_default=True, help="Lines that are shown.")
 @click.option("--requests", type=click.IntRange(0), default=100_000, show_default=True, help="Most requests; 0: any.")
@@ -60,7 +67,7 @@ def command(
         checked = check(
             file,
             Rules(
-                family=family,
+                family=EACH_LINE if family == "run" else family,
                 endpoint=endpoint or first_url(file),
                 deployments=None,
                 lines_max=requests,

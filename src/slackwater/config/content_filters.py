@@ -155,7 +155,7 @@ def _check(config: ContentFilterConfig, faults: list[str]) -> None:
         faults.append(f"{where}: categories need a classifier")
     names = [blocklist.name for blocklist in config.blocklists]
     if config.blocklists and not (find_spec("daachorse") and find_spec("re2")):
-        faults.append(f"{where}: blocklists need two more libraries: pip install 'slackwater[blocklists]'")
+        faults.append(f"{where}: blocklists need two more libraries; in a checkout: pip install '.[blocklists]'")
         return
     for blocklist in config.blocklists:
         _check_blocklist(blocklist, f"{where}: blocklist '{blocklist.name}'", faults)

@@ -8,6 +8,8 @@ REQUIRED_KEY = {
     "/responses": "input",
     "/moderations": "input",
 }
+# Stands for an endpoint where each line has its own, which servers do not offer.
+EVERY_ENDPOINT = "*"
 # The Assistants API keeps its state on the server, which is nothing for a batch (spec 8.1).
 ASSISTANTS = ("assistants", "threads")
 NO_ASSISTANTS = (

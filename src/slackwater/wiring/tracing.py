@@ -28,7 +28,7 @@ def tracing_of(config: Config) -> Tracing | None:
 def faults_of_tracing(config: Config) -> list[str]:
     """What is wrong with a collector that the configuration file names."""
     if config.tracing.endpoint and not _installed():
-        return ["[tracing]: needs more packages; install them with: pip install 'slackwater[tracing]'"]
+        return ["[tracing]: needs more packages; in a checkout: pip install '.[tracing]'"]
     return []
 
 

@@ -31,6 +31,9 @@ from slackwater.core.input.whole_file import BOM
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.core.sending.sku import takes_batches
 
+# The family of a run without a server: OpenAI's names, and each line has an endpoint and a model of its own. In the second,
+# what a line says of the model does not count, because another one is sent.
+EACH_LINE, EACH_LINE_ANY_MODEL = "each_line", "each_line_any_model"
 # Scheme and host before a path, or a host alone.
 ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*(?P<path>[^?#]*)")
 # The code of a line that is no JSON.
@@ -57,7 +60,7 @@ class Rules(InputLimits, frozen=True, kw_only=True):
     """What a file is checked against."""
 
     family: str
-    """`azure` or `openai`: names of codes, and whether urls are compared to the letter."""
+    """`azure` or `openai`: names of codes, and whether urls are compared to the letter. Or EACH_LINE, which no server has."""
     endpoint: str
     """The batch's endpoint as the user wrote it."""
     deployments: Mapping[str, Capabilities] | None
@@ -70,9 +73,14 @@ class LineJudge:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._azure = rules.family == "azure"
+        self._each = rules.family in (EACH_LINE, EACH_LINE_ANY_MODEL)
+        self._any_model = rules.family == EACH_LINE_ANY_MODEL
         self._number = 0
         self.endpoint = normalised(rules.endpoint)
-        """Without version. A batch of Azure's `/chat/completions` may also be a file of `/responses` throughout."""
+        """Without version. A batch of Azure's `/chat/completions` may also be a file of `/responses` throughout. Where each line
+        has its own, that of the last one."""
+        self.mixed = False
+        """Whether lines have different endpoints."""
         self.key = REQUIRED_KEY.get(self.endpoint, "messages")
         """Where the payload of a body lies."""
         self.url: str | None = None
@@ -147,6 +155,13 @@ class LineJudge:
     def _judge_url(self, url: str) -> BatchError | None:
         """The url must be the batch's endpoint: to the letter with OpenAI, but for prefixes with Azure."""
         fault = unfit_url(url)
+        if self._each:
+            if fault is not None:
+                return self._fault("invalid_url", NO_ASSISTANTS if of_assistants(url) else fault, "url")
+            own = normalised(url)
+            self.mixed = self.mixed or (self.url is not None and own != self.endpoint)
+            self.url, self.endpoint, self.key = url, own, REQUIRED_KEY[own]
+            return None
         path = normalised(url) if self._azure else url
         may_be_responses = self._azure and self.url is None and self.endpoint == "/chat/completions"
         if may_be_responses and path == "/responses":
@@ -167,6 +182,9 @@ class LineJudge:
 
     def _judge_model(self, body: dict[str, Raw]) -> BatchError | None:
         param = "body.model"
+        if self._any_model:
+            self.model = text_of(body.get("model", NULL)) or self.model
+            return None
         if "model" not in body:
             message = "The body must name a deployment in 'model'." if self._azure else "Model parameter is required."
             return self._fault("invalid_request", message, param)
@@ -177,6 +195,8 @@ class LineJudge:
             # The first name stands for the file; what is wrong with the deployment is said once.
             self.model = model
             return self._judge_deployment(model)
+        if self._each:
+            self.model = model
         if model == self.model:
             return None
         message = f"The model {shown(model)} doesn't match the rest of the file, which has {shown(self.model)}."

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.batch import BatchError
+from slackwater.core.endpoints import EVERY_ENDPOINT
 from slackwater.core.input.json_faults import json_fault
 from slackwater.core.input.line_judge import INVALID_JSON, LineJudge, Rules, check_utf8, id_key
 from slackwater.core.input.payloads import MAY_BE_IMAGE, begins_filled, decode_line, inputs_in
@@ -32,7 +33,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     total: int
     deployment: str | None
     endpoint: str
-    """Without version; `/responses` where the file says so (see LineJudge)."""
+    """Without version; `/responses` where the file says so (see LineJudge), EVERY_ENDPOINT where lines have different ones."""
 
 
 class InputChecker:
@@ -47,7 +48,7 @@ class InputChecker:
         self._total = 0
         self._lines_max = rules.lines_max or NO_LIMIT
         self._inputs_max = rules.embedding_inputs_max or NO_LIMIT
-        self._mistake: str | None = None
+        self.mistake: str | None = None
         """What the file is instead of JSON Lines; nothing is said of its lines then."""
         self._array = False
         """Whether its first line is an array, which it is as a whole if there is no other."""
@@ -66,15 +67,20 @@ class InputChecker:
         if self._total > self._lines_max:
             # The file is refused as it is: from here on lines are only counted.
             self._judge.ids.clear()
-        elif not self._fits(line) and self._mistake is None:
+        elif not self._fits(line) and self.mistake is None:
             fault = self._judge.judge(line, self._number)
             if fault is not None:
                 self._wrong(line, fault)
         return True
 
+    def take_errors(self) -> list[BatchError]:
+        """What has been found since the last call; the verdict does not repeat it."""
+        taken, self._errors = self._errors, []
+        return taken
+
     def _wrong(self, line: bytes, fault: BatchError) -> None:
         if self._total == 1:
-            self._mistake, self._array = whole_file_mistake(line), is_array(line)
+            self.mistake, self._array = whole_file_mistake(line), is_array(line)
         self._error_count += 1
         if len(self._errors) < self._rules.errors_max:
             self._errors.append(with_place(line, fault))
@@ -113,7 +119,7 @@ class InputChecker:
         elif self._judge.bom and rules.family == "azure":
             # Azure looks for the deployment before it looks at lines, and a byte order mark hides it (spec 5.3).
             errors, count = [BatchError(code="invalid_request", message=BOM_MESSAGE)], 1
-        elif mistake := self._mistake or (ARRAY if self._array and self._total == 1 else None):
+        elif mistake := self.mistake or (ARRAY if self._array and self._total == 1 else None):
             errors, count = [msgspec.structs.replace(errors[0], message=mistake)], 1
         elif too_many := self._too_many():
             errors, count = [*too_many, *errors][: rules.errors_max], count + len(too_many)
@@ -126,7 +132,7 @@ class InputChecker:
             error_count=count,
             total=self._total,
             deployment=self._judge.model,
-            endpoint=self._judge.endpoint,
+            endpoint=EVERY_ENDPOINT if self._judge.mixed else self._judge.endpoint,
         )
 
     def _too_many(self) -> list[BatchError]:

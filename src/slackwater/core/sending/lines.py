@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from slackwater.core.accounts.usage import Usage
+from slackwater.core.endpoints import normalised
 
 # No answer has that many. Usage with more, or with less than none, is not believed: it is as if there were none.
 TOKENS_MAX = 2**40
@@ -58,6 +59,10 @@ class InputLine(Struct, gc=False):
     body: msgspec.Raw
 
 
+class _Addressed(Struct, gc=False):
+    url: str
+
+
 _named = msgspec.json.Decoder(_Named)
 _anything = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _input_line = msgspec.json.Decoder(InputLine)
@@ -72,6 +77,11 @@ def read_input_line(line: bytes) -> InputLine:
         # The line has an id twice, the first of another type: the last one counts, as it did for validation (spec 5.3).
         fields = _anything.decode(line)
         return InputLine(msgspec.json.decode(fields["custom_id"], type=str), fields["body"])
+
+
+def path_in(line: bytes) -> str:
+    """The path of the endpoint that an input line names, without version. Raises as `read_input_line` does."""
+    return normalised(msgspec.json.decode(line, type=_Addressed).url)
 
 
 def with_model(body: bytes, model: bytes) -> bytes:

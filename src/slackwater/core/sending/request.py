@@ -9,11 +9,15 @@ from slackwater.core.sending.budget import Held
 
 
 class Request(Struct, frozen=True, gc=False):
-    """One accepted input line. `line` is its place in the shard from 0; `body` is JSON as the user wrote it."""
+    """One accepted input line. `line` is its place in the shard from 0; `body` is JSON as the user wrote it.
+
+    `path` is that of its endpoint, without version, such as `/chat/completions`.
+    """
 
     line: int
     custom_id: str
     body: bytes
+    path: str
 
 
 class Reply(Struct, frozen=True, gc=False):

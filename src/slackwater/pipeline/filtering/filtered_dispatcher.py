@@ -58,7 +58,7 @@ class FilteredDispatcher(Dispatcher):
 
     async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, or none where the prompt is blocked. Cancelling aborts it."""
-        path, writer = item.lease.path, item.lease.writer
+        path, writer = request.path, item.lease.writer
         if path not in FILTERED:
             return await super().attempt(item, request, begun)
         prompts = prompts_of(path, request.body)
@@ -86,7 +86,7 @@ class FilteredDispatcher(Dispatcher):
     async def _sent(
         self, item: Item, request: Request, prompts: list[Texts], found: list[Findings]
     ) -> Result | Setback:
-        path = self._path = item.lease.path
+        path = self._path = request.path
         body = self._body_of(request)
         begun = self._clock.monotonic()
         counters["requests_sent"] += 1

@@ -136,7 +136,7 @@ class Dispatcher:
 
     async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, which begins now. Cancelling aborts it."""
-        path = self._path = item.lease.path
+        path = self._path = request.path
         body = self._body_of(request)
         counters["requests_sent"] += 1
         self.meter.sent += 1
@@ -203,7 +203,7 @@ class Dispatcher:
         self.meter.seconds.observe(self._ended - begun)
 
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
-        answer = read_answer(reply.body, path=item.lease.path)
+        answer = read_answer(reply.body, path=request.path)
         if type(answer) is not Answer:
             return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage
@@ -223,7 +223,7 @@ class Dispatcher:
             # Only the beginning of it is looked at, unless it is what the line says in the end.
             final = evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.OWN
             return self._refusal(item, request, reply, begun, await large.refusal_body(reply) if final else None)
-        answer = await large.read(reply.body, path=item.lease.path)
+        answer = await large.read(reply.body, path=request.path)
         if not isinstance(answer, Answer):
             return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage

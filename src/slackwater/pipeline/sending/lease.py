@@ -9,10 +9,11 @@ from enum import Enum
 import msgspec
 from msgspec import Struct
 
+from slackwater.core.endpoints import EVERY_ENDPOINT
 from slackwater.core.sending.checksums import custom_id_in
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.judgement import Trial
-from slackwater.core.sending.lines import LineWriter, read_input_line
+from slackwater.core.sending.lines import LineWriter, path_in, read_input_line
 from slackwater.core.sending.request import Request
 from slackwater.pipeline.sending.shard_lines import shard_digest
 from slackwater.ports import Shard
@@ -45,6 +46,7 @@ class Lease:
         "keeps",
         "line_tokens",
         "path",
+        "read",
         "shard",
         "size",
         "unjournaled",
@@ -57,6 +59,7 @@ class Lease:
         self.shard = shard
         self.keeps = keeps
         self.path = shard.endpoint
+        self.read = read_request if shard.endpoint != EVERY_ENDPOINT else read_addressed
         self.done = shard.done
         self.circuit = circuit or Circuit()
         """That of its batch."""
@@ -120,7 +123,7 @@ class Lease:
             self._next, self._at = line + 1, at
             if done and line >> 3 < len(done) and done[line >> 3] >> (line & 7) & 1:
                 continue
-            request = read_request(line, text)
+            request = self.read(line, text, self.path)
             custom_id = custom_id_in(text) if request is None else request.custom_id
             return Item(self, line, start, at, at - start, request, custom_id)
         self._at = at
@@ -163,15 +166,23 @@ class Item(Struct, eq=False):
 
     def read(self, text: bytes) -> Request | None:
         """Parses the line again."""
-        self.request = request = read_request(self.line, text)
+        self.request = request = self.lease.read(self.line, text, self.lease.path)
         self.custom_id = (self.custom_id or custom_id_in(text)) if request is None else request.custom_id
         return request
 
 
-def read_request(line: int, text: bytes) -> Request | None:
-    """Parses a line. None for what is no line any more, although validation has found one there."""
+def read_request(line: int, text: bytes, path: str) -> Request | None:
+    """Parses a line for the endpoint at `path`. None for what is no line any more, although validation has found one there."""
     try:
         read = read_input_line(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         return None
-    return Request(line, read.custom_id, bytes(read.body))
+    return Request(line, read.custom_id, bytes(read.body), path)
+
+
+def read_addressed(line: int, text: bytes, path: str) -> Request | None:
+    """The same for a line that has an endpoint of its own; `path` is none."""
+    try:
+        return read_request(line, text, path_in(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
