@@ -1,6 +1,6 @@
 """The whole road with whatever version of openai's package is installed, against a server that is running.
 
-Started by tests/clients/test_versions.py, in an environment that has that version first; SLACKWATER_URL and SLACKWATER_KEY say
+Started by tests/clients/test_packages.py, in an environment that has that version first; SLACKWATER_URL and SLACKWATER_KEY say
 where the server is and what it accepts. It is no part of the package, and uses nothing of it.
 """
 
