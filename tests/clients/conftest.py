@@ -1,4 +1,4 @@
-"""A server for the clients that are not openai's Python package: one deployment, one key, room for a file of 200 MB."""
+"""A server for the clients that are not our own openai package: two deployments, one key, room for a file of 200 MB."""
 
 import json
 from collections.abc import Iterator
@@ -19,6 +19,10 @@ name = "demo-batch"
 [[deployments.backends]]
 echo = { latency_seconds = 0.02 }
 concurrency = 8
+[[deployments]]
+name = "meta-llama/Llama-3.1-8B"
+[[deployments.backends]]
+echo = {}
 """
 
 

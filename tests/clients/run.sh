@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs openai for Node as tests/clients/node/package-lock.json pins it, walks a server with it, and moves 200 MB through
-# the Python client. The package asks for Node.js 22; what is used of it here works with 20, too.
+# Installs openai for Node as tests/clients/node/package-lock.json pins it, and for Python the packages of
+# tests/clients/python/packages.txt, walks a server with each, and moves 200 MB through the Python client. The package asks for Node.js 22; what is used of it here works with 20, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in node npm; do
@@ -9,4 +9,9 @@ done
 node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
   || { echo "error: Node.js 20 or newer is needed; this is $(node --version)" >&2; exit 1; }
 (cd tests/clients/node && npm ci --loglevel=error)
+while read -r name _ packages; do
+  installed="tests/clients/python/installed/$name"
+  # shellcheck disable=SC2086  # several packages, each a word
+  [ -d "$installed" ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$installed" $packages
+done < tests/clients/python/packages.txt
 .venv/bin/python -m pytest -m clients tests/clients -rP "$@"

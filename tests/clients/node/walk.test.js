@@ -14,6 +14,7 @@ import OpenAI, { AzureOpenAI, toFile } from 'openai';
 const url = process.env.SLACKWATER_URL;
 const key = process.env.SLACKWATER_KEY;
 const deployment = 'demo-batch';
+const slashed = 'meta-llama/Llama-3.1-8B';
 const DAY = 86_400;
 const ENDED = new Set(['completed', 'failed', 'cancelled', 'expired']);
 
@@ -39,6 +40,11 @@ const CLIENTS = {
     ...azure,
     connect: (options) => new AzureOpenAI({ ...azureOptions, apiKey: key, deployment, ...options }),
     createPath: `/openai/deployments/${deployment}/batches`,
+  },
+  'AzureOpenAI with a deployment that has a slash': {
+    ...azure,
+    connect: (options) => new AzureOpenAI({ ...azureOptions, apiKey: key, deployment: slashed, ...options }),
+    createPath: `/openai/deployments/${encodeURIComponent(slashed)}/batches`,
   },
   'OpenAI at /openai/v1': {
     ...azureV1,
@@ -216,8 +222,9 @@ for (const [name, family] of Object.entries(CLIENTS)) {
     });
 
     test('models are the deployments', async () => {
-      assert.deepEqual((await collect(client.models.list())).map((model) => model.id), [deployment]);
-      assert.equal((await client.models.retrieve(deployment)).id, deployment);
+      const names = (await collect(client.models.list())).map((model) => model.id);
+      assert.deepEqual(names.sort(), [deployment, slashed]);
+      for (const name of names) assert.equal((await client.models.retrieve(name)).id, name);
     });
 
     test('an upload in parts becomes one file; a cancelled one does not', async () => {

@@ -1,0 +1,35 @@
+"""Packages for Python that people run batches with, openai's in several versions: each walks a server of ours with a script
+of tests/clients/python. `tests/clients/run.sh` installs them, each into a folder of its own.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import KEY
+from tests.server import Server
+
+HERE = Path(__file__).parent / "python"
+# A name, and the script that walks.
+PACKAGES = [line.split()[:2] for line in (HERE / "packages.txt").read_text().splitlines()]
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("name", "walk"), [*PACKAGES, ("ours", "walk_openai.py")])
+def test_a_package_for_python(server: Server, name: str, walk: str) -> None:
+    """Upload, create, poll, read the answers as strictly as it can. Ours is the newest of openai's."""
+    environment = os.environ | {"SLACKWATER_URL": f"http://{server.address}", "SLACKWATER_KEY": KEY}
+    # Nobody but our server is asked for anything.
+    environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    if name != "ours":
+        installed = HERE / "installed" / name
+        assert installed.is_dir(), "tests/clients/run.sh installs it"
+        environment["PYTHONPATH"] = str(installed)
+    ran = subprocess.run(
+        [sys.executable, HERE / walk], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
