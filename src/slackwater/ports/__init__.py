@@ -11,6 +11,7 @@ from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
+    SMALL_INPUT_BYTES,
     AuditEntry,
     AuditSearch,
     FileCounts,
@@ -23,6 +24,7 @@ from slackwater.ports.records import (
     QueuedBatch,
     Segment,
     Shard,
+    Start,
     StoredDeployment,
     UnfinishedShard,
     Waiting,
@@ -36,6 +38,7 @@ from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Offload,
 
 __all__ = [
     "NO_LIMITS",
+    "SMALL_INPUT_BYTES",
     "AccountLedger",
     "AuditEntry",
     "AuditSearch",
@@ -78,6 +81,7 @@ __all__ = [
     "SignIn",
     "Span",
     "SpanKind",
+    "Start",
     "StoredDeployment",
     "TokenVerifier",
     "Tracing",

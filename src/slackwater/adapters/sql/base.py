@@ -49,9 +49,9 @@ class SqlBase:
         """Runs a statement and returns how many rows it changed."""
         return db.execute(self.text(name), values).rowcount
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in one transaction."""
-        return await self.database.write(work)
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Runs `work` in one transaction, which may be that of others, too: it may run twice, and does nothing but ask `db`."""
+        return await self.database.write(work, durable=durable)
 
 
 class SqlPart:

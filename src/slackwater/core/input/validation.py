@@ -68,6 +68,10 @@ class InputChecker:
                     self._errors.append(fault)
         return True
 
+    def pass_over(self, lines: int) -> None:
+        """So many blank lines come next."""
+        self._number += lines
+
     def _fits(self, line: bytes) -> bool:
         """Whether a line is like those before it and has nothing wrong: the short way, for nearly all lines."""
         try:
