@@ -392,7 +392,9 @@ def test_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
         log = await store.open_log("logs/b/1")
         await log.append([b"line"])
         for _ in range(2):
-            await (await store.create("files/a")).write(b"half")
+            writer = await store.create("files/a")
+            await writer.write(b"half")
+            await writer.sync()
         again = DiskBlobs(store.root)
         assert await again.sweep_parts() == 2
         assert await again.sweep_parts() == 0

@@ -142,9 +142,9 @@ def test_it_runs_in_one_other_process(loop: Callable[[], asyncio.AbstractEventLo
     async def work() -> None:
         offload = ProcessOffload()
         pids = set(await asyncio.gather(*(offload.run(os.getpid) for _ in range(5))))
-        assert pids == {offload.pid} != {os.getpid()}
+        assert pids == set(offload.pids) != {os.getpid()}
         await offload.close()
-        assert offload.pid is None
+        assert offload.pids == []
         assert not alive(pids.pop())
 
     run(work(), loop=loop)
@@ -206,6 +206,42 @@ def test_a_worker_that_died_idle_is_replaced(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_worker_that_is_stopped_is_replaced(tmp_path: Path) -> None:
+    """A worker that gives no sign of life is killed, and its work begins again in another; others never wait for it."""
+
+    async def work() -> None:
+        offload = ProcessOffload(at_once=2, idle_seconds=60, silent_seconds=1.5)
+        pid = await offload.run(os.getpid)
+        os.kill(pid, signal.SIGSTOP)
+        stopped = asyncio.create_task(offload.run(os.getpid))
+        await asyncio.sleep(0)
+        assert await offload.run(os.getpid) != pid
+        assert not stopped.done()
+        assert await stopped != pid
+        assert not alive(pid)
+        await offload.close()
+
+    run(work())
+
+
+def test_as_many_run_at_once_as_there_are_places(tmp_path: Path) -> None:
+    """Two pieces of work run beside each other in two processes; a third one waits for the first place that is free."""
+
+    async def work() -> None:
+        offload = ProcessOffload(at_once=2, idle_seconds=60)
+        hanging = [asyncio.create_task(offload.run(announce_and_hang, str(tmp_path / name))) for name in "ab"]
+        while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in "ab"):
+            await asyncio.sleep(0.002)
+        third = asyncio.create_task(offload.run(os.getpid))
+        hanging[0].cancel()
+        assert await third not in {int((tmp_path / name).read_text()) for name in "ab"}
+        hanging[1].cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        await offload.close()
+
+    run(work())
+
+
 def test_cancelling_ends_the_work(tmp_path: Path) -> None:
     """Cancelling the caller kills the worker in the middle of its work; the next call has a new one."""
 
@@ -236,7 +272,7 @@ def test_an_idle_worker_ends(tmp_path: Path) -> None:
             await ended(pid)
         while Path(f"/proc/{pid}").exists():
             await asyncio.sleep(0.002)
-        assert offload.pid is None
+        assert offload.pids == []
         assert await offload.run(os.getpid) != pid
         await offload.close()
 

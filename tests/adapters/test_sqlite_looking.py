@@ -21,7 +21,11 @@ ALONE: tuple[str, ...] = ()
 # sort nevertheless, and why.
 POLLED: dict[str, tuple[str, ...]] = {
     "note_alive": ALONE,
+    "tenant_to_validate": ALONE,
+    "tenant_to_validate_small": ALONE,
     "next_to_validate": ALONE,
+    "next_to_validate_small": ALONE,
+    "load_of": ALONE,
     "waiting_deployments": ALONE,
     "waiting": ALONE,
     "counted_tokens": ALONE,
@@ -42,6 +46,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     "add_region": ALONE,
     "last_segment": ALONE,
     "add_segment": ALONE,
+    "keep_text": ALONE,
+    "forget_texts": ALONE,
     "extend_segment": ALONE,
     "set_shard_state": ALONE,
     "shard_batch_stage": ALONE,
@@ -90,7 +96,7 @@ POLLED: dict[str, tuple[str, ...]] = {
 }
 # What users, operators and starts ask for, and what is done for something that has been found.
 NOT_POLLED = {
-    *("identity", "raise_generation", "wall_time", "retention_rules", "keep_for", "keep_for_ever"),
+    *("identity", "kept_texts", "raise_generation", "wall_time", "retention_rules", "keep_for", "keep_for_ever"),
     *("add_file", "file", "file_seq", "files_descending", "files_ascending", "lasting_files", "expiring_files"),
     *("remember_deleted", "forget_deleted", "delete_file", "add_batch", "batch_of_key", "batches"),
     *("accept_batch", "add_shard", "set_errors", "set_files", "forget_shards", "forget_segments", "leases_of_the_dead"),
@@ -168,7 +174,10 @@ def test_nothing_is_walked_or_sorted(database: sqlite3.Connection, name: str) ->
         ("open_batches", "batch_open"),
         ("blob_in_use", "batch_open_input"),
         ("overdue_deliveries", "webhook_delivery_tried"),
-        ("next_to_validate", "batch_by_stage"),
+        ("tenant_to_validate", "batch_to_validate"),
+        ("tenant_to_validate_small", "batch_small_to_validate"),
+        ("next_to_validate", "batch_to_validate"),
+        ("next_to_validate_small", "batch_small_to_validate"),
     ],
 )
 def test_an_index_has_only_what_is_looked_for(database: sqlite3.Connection, name: str, index: str) -> None:

@@ -31,13 +31,13 @@ from tests.crash.moments import AFTER, BEFORE, Moment, moment_of
 SECOND = (
     Moment("ledger.commit_segments", BEFORE),
     Moment("ledger.commit_segments", AFTER),
-    Moment("results.publish", AFTER),
+    Moment("outputs.publish", AFTER),
     Moment("ledger.publish_files", AFTER),
     Moment("sender.post", AFTER),
     Moment("ledger.record_delivery", AFTER),
 )
 # What leaves work behind that a later life takes up. Its first moments come before those of SECOND.
-RESUMED = ("ledger.", "logs.", "results.", "sender.")
+RESUMED = ("ledger.", "logs.", "outputs.", "sender.")
 # Before a moment is given up that did not come again.
 RUNS_MAX = 4
 

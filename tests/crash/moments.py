@@ -40,6 +40,7 @@ LEDGER_READS = frozenset(
         "file_counts",
         "files",
         "has_upload_part",
+        "kept_texts",
         "keys",
         "next_delivery",
         "next_import",
@@ -188,7 +189,7 @@ class WatchedBlobs(Watched):
     """The blobs, and the writers and logs that come from them. Their moments are named after the place of the key."""
 
     def _called(self, name: str, arguments: tuple[Any, ...]) -> str:
-        return f"{_place(arguments[0])}.{name}"
+        return f"{_place(getattr(arguments[0], 'key', arguments[0]))}.{name}"
 
     def __getattr__(self, name: str) -> Any:
         method = super().__getattr__(name)
@@ -211,9 +212,9 @@ class WatchedDatabase:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def write(self, work: Callable[[Any], Any]) -> Any:
+    async def write(self, work: Callable[[Any], Any], *, durable: bool = True) -> Any:
         self._moments.transaction()
-        return await self._database.write(work)
+        return await self._database.write(work, durable=durable)
 
 
 def _place(key: str) -> str:

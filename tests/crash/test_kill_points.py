@@ -34,13 +34,13 @@ CHOSEN = [
         "ledger.commit_segments after 1",
         "ledger.finish_shard after 1",
         "ledger.begin_finalizing after 1",
-        "results.publish after 1",
+        "outputs.publish after 1",
         "ledger.publish_files before 1",
         "ledger.publish_files after 1",
         "ledger.request_cancel after 1",
         "ledger.add_upload_part after 1",
         "ledger.complete_upload after 1",
-        "ledger.enqueue after 5",
+        "ledger.accept_batch after 5",
         "ledger.release_shard after 1",
         "ledger.delete_file after 2",
         "sender.post before 1",
@@ -52,7 +52,7 @@ CHOSEN = [
 # In the recovery from the first end, a second one.
 CHOSEN_TWICE = [
     ["ledger.commit_segments after 1", "ledger.commit_segments after 1"],
-    ["results.publish after 1", "ledger.publish_files after 1"],
+    ["outputs.publish after 1", "ledger.publish_files after 1"],
     ["ledger.publish_files after 1", "ledger.record_delivery before 1"],
     ["sender.post after 1", "sender.post after 1"],
 ]
@@ -124,7 +124,7 @@ def test_the_story_has_every_step(tmp_path: Path) -> None:
     )
     between = [str(moment) for moment in moments if moment.phase == BETWEEN]
     assert not between, f"one method of the ledger is one transaction; a crash inside of these is not tested: {between}"
-    assert {"sender.post", "logs.append", "results.publish", "files.publish"} <= {each.name for each in moments}
+    assert {"sender.post", "logs.append", "outputs.publish", "files.publish"} <= {each.name for each in moments}
     assert all(Moment(each.name, BEFORE, each.number) in moments for each in moments if _is_certain(each))
 
 

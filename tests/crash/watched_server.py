@@ -47,6 +47,7 @@ async def serve(config: Config, data: Path, listener: socket.socket, moments: Mo
         config,
         data,
         offload=offload,
+        quick_counter={},
         counter=None,
         sender=watched_sender(sender_of(config), moments),
         doors=lambda ledger, blobs: (watched_ledger(ledger, moments), watched_blobs(blobs, moments)),

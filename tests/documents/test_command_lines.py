@@ -123,12 +123,14 @@ def listed_elsewhere(command: Command) -> list[dict[str, str]]:
 def walk(world: World, page: str, replaced: Mapping[str, str] = {}) -> str:
     """Runs the commands of a page that are not listed elsewhere; returns what they print."""
     script = PRELUDE
-    for command in commands(ROOT / page):
-        if listed_elsewhere(command):
-            continue
+    told = [command for command in commands(ROOT / page) if not listed_elsewhere(command)]
+    for command, following in zip(told, [*told[1:], None], strict=True):
         text = command.text
         for before, after in replaced.items():
-            text = text.replace(before, after)
+            # What has two lines is about a command that another one follows.
+            before, _, behind = before.partition("\n")
+            if not behind or (following is not None and following.text.startswith(behind)):
+                text = text.replace(before, after.partition("\n")[0])
         script += f"number={command.line}\n{text}\n"
     ran = subprocess.run(
         ["bash", "-c", script], cwd=world.directory, env=world.environment, capture_output=True, text=True, timeout=500

@@ -333,7 +333,6 @@ def test_a_stop_leaves_the_file_pending(tmp_path: Path) -> None:
         step = asyncio.ensure_future(importer.step())
         while not world.hosts.visits:
             await asyncio.sleep(0)
-        assert world.on_disk() != []
         step.cancel()
         with pytest.raises(asyncio.CancelledError):
             await step

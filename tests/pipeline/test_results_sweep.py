@@ -3,11 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.files.file import Purpose
 from slackwater.pipeline.ending.janitor import RESULTS_ROUND, Janitor
-from tests.adapters.ledger_contract import batch, file
+from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.pipeline.upload_world import Watch
 
 
@@ -55,6 +57,56 @@ def test_many_results_are_swept_in_rounds(tmp_path: Path) -> None:
             await janitor.step()
             left.append(sum([len(await blobs.names(f"results/{name}/")) for name in await blobs.names("results/")]))
         assert left == [1, 0]
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_results_that_a_power_cut_took_are_written_again(tmp_path: Path) -> None:
+    """Those of which the ledger keeps the text: a start finds them missing, short or changed, and what lies around them stays."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs")
+        await started(ledger, 0, shards=(4,))
+        shard = await claimed(ledger)
+        texts = {line: f"result {line}\n".encode() for line in range(4)}
+        log = await blobs.open_log("logs/batch-0/w.output")
+        for line, text in texts.items():
+            where = await log.append([text], durable=line == 3)
+            kept = {} if line == 3 else {"output_text": text}
+            named = msgspec.structs.replace(segment(shard, line, key="logs/batch-0/w.output"), output=where, **kept)
+            assert await ledger.commit_segments([named], now=0.0, lease_seconds=10.0) == []
+        await log.close()
+        path = tmp_path / "blobs" / "logs" / "batch-0" / "w.output"
+        whole = path.read_bytes()
+        for damaged in (whole[:4] + b"?" + whole[5:], whole):
+            path.write_bytes(damaged)
+            await Janitor(ledger, blobs, Watch()).start()
+            assert path.read_bytes() == whole
+        path.unlink()
+        await Janitor(ledger, blobs, Watch()).start()
+        assert path.read_bytes() == b"".join(texts[line] for line in range(3))
+        await ledger.request_cancel("batch-0", now=1)
+        await ledger.release_leases(now=1e9)
+        assert await ledger.publish_files("batch-0", output=None, error=None, now=2) is not None
+        assert await ledger.kept_texts() == []
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_outputs_that_nothing_names_go(tmp_path: Path) -> None:
+    """Files of an end that did not come about are put aside by the next start; those of batches stay."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs")
+        await ledger.add_file(file(1, blob="outputs/kept", purpose=Purpose.BATCH_OUTPUT))
+        for name in ("kept", "left"):
+            await _write(blobs, f"outputs/{name}")
+        janitor = Janitor(ledger, blobs, Watch())
+        await janitor.start()
+        await janitor.step()
+        assert await blobs.names("outputs/") == ["kept"]
         await ledger.close()
 
     asyncio.run(story())

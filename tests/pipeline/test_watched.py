@@ -27,7 +27,8 @@ from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 # Each stage that has a loop, and what of the ledger it asks in each of its steps.
 STAGES = {
-    "validate": "next_to_validate",
+    "validate-0": "next_to_validate",
+    "validate-small": "next_to_validate",
     "enqueue": "waiting",
     "schedule": "unranked",
     "finalize": "begin_finalizing",
@@ -108,6 +109,7 @@ async def running(folder: Path, clock: VirtualClock) -> tuple[Service, Breaking,
         Offer(
             deployments=[Deployment(name="d", model="m", backends=())],
             backends=lambda _: [dispatcher(Half())],  # type: ignore[arg-type]
+            quick_counter={},
         ),
         Settings(worker=WorkerSettings(grace_seconds=0.5), shard_lines_max=2, audit_keep_days=1, keeping=KEEPING),
         readiness=readiness,

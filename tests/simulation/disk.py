@@ -23,10 +23,12 @@ class SimulatedDisk(Disk):
         self._unsynced_names: dict[Path, Path | None] = {}
 
     def open(self, path: Path, flags: int) -> int:
+        new = not path.exists()
         fd = super().open(path, flags)
         self._paths[fd] = path
-        self._synced[path] = 0
-        self._unsynced_names[path] = None
+        if new:
+            self._synced[path] = 0
+            self._unsynced_names[path] = None
         return fd
 
     def write(self, fd: int, buffers: Sequence[bytes]) -> int:

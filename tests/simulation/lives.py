@@ -88,6 +88,7 @@ class Incarnation:
                 backends=lambda deployment: self._dispatchers(offered[deployment.key]),
                 # The price changes with every life; a batch keeps the one at which it was accepted.
                 price_of=lambda model: world.price(self.number),
+                quick_counter={},
             ),
             Settings(
                 worker=WorkerSettings(

@@ -96,7 +96,8 @@ def test_a_few_bad_lines_that_shut_a_door(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Door, "admits", admits)
     monkeypatch.setattr(Door, "due", lambda self, now: False)
     # One with a healthy batch beside the bad lines.
-    assert "should have ended" in found(Mood.POISON, first=2)
+    said = found(Mood.POISON, first=2)
+    assert "should have ended" in said or "not every batch has ended" in said
 
 
 def test_a_death_that_costs_attempts_and_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +134,7 @@ class RenewsByOwner(SqlLedger):
         states = []
         for batch_id, index, epoch in leases:
             row: sqlite3.Row | None = self.sql.reader.execute(
-                "SELECT shard.rowid, owner, stage, status FROM shard JOIN batch ON batch.seq = shard.batch_seq "
+                "SELECT shard.idx, owner, stage, status FROM shard JOIN batch ON batch.seq = shard.batch_seq "
                 "WHERE batch.id = ? AND idx = ? AND shard.state = 'running'",
                 (batch_id, index),
             ).fetchone()

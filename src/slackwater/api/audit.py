@@ -2,6 +2,8 @@
 
 An entry is durable before the caller hears of the success that it is about. It has a transaction of its own, behind that of
 the operation: a crash between the two leaves a change without its entry, for a caller who was never told that it worked.
+That a batch was created is durable with the next step of that batch, some milliseconds later: until then a power cut (and
+no other crash) may take the entry.
 """
 
 import logging
@@ -21,6 +23,8 @@ log = logging.getLogger("slackwater")
 # Longer than any id of ours; what a caller put into a path may be of any length.
 TEXT_MAX = 200
 PAGE_MAX = 1_000
+# Operations of which the next step follows at once, and makes their entries durable.
+SOON_DURABLE = frozenset({"create_batch", "create_batch_of_deployment"})
 # The columns of the log that can be searched, and what callers call them.
 SEARCHED = {"who": "who", "action": "action", "object": "target"}
 
@@ -65,7 +69,7 @@ async def record(request: Request, operation: Operation, response: Response) -> 
         request_id=request.scope["request_id"],
     )
     try:
-        await context.ledger.add_audit(entry)
+        await context.ledger.add_audit(entry, durable=operation.name not in SOON_DURABLE)
     except Exception as error:
         # The change itself is done, so the log has to say what the table cannot.
         log.error("audit_lost %s", wire.encode(entry).decode())

@@ -22,6 +22,7 @@ from slackwater import __version__
 from slackwater.adapters.work.allocator import give_large_pieces_pages_of_their_own
 from slackwater.adapters.work.descriptors import raise_descriptor_limit
 from slackwater.adapters.work.process_offload import ProcessOffload
+from slackwater.adapters.work.quick_counter import QuickCounter
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
 from slackwater.api.arriving.connection import Connection
@@ -45,6 +46,12 @@ if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
 
 # What stops it: the first gently, the second at once.
+# Large input files that are validated at once: each keeps a core busy. Two at least, so that one does not hold up all others.
+VALIDATED_AT_ONCE = min(4, max(2, os.cpu_count() or 1))
+# Heavy calls of users at once: checks of files; and retries and searches, which are quick.
+CHECKED_AT_ONCE, CALLS_AT_ONCE = 4, 2
+# Where a core is short, polls and answers of engines go before the reading of files.
+NICENESS = 5
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -197,14 +204,28 @@ async def _serve(
     stopping = _told_to_stop()
     give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
-    offload = ProcessOffload()
+    # Places of their own, so that nobody waits for what somebody else's batch has in it: calls of users stand behind no
+    # validation, and large answers of engines behind no user.
+    calls, answers = ProcessOffload(at_once=CALLS_AT_ONCE), ProcessOffload()
+    validating = ProcessOffload(at_once=VALIDATED_AT_ONCE, niceness=NICENESS)
+    checking = ProcessOffload(at_once=CHECKED_AT_ONCE, niceness=NICENESS)
     counters = {name: TiktokenCounter(name) for name in ENCODINGS}
     fetcher, sender = fetcher_of(config), sender_of(config)
     async with (
         _front_door(config) as front,
         _answering(listener, front) as (door, http),
         open_service(
-            config, directory, offload=offload, counter=counters, fetcher=fetcher, sender=sender, tracing=tracing
+            config,
+            directory,
+            offload=answers,
+            validating=validating,
+            validated_at_once=VALIDATED_AT_ONCE,
+            checking=checking,
+            counter=counters,
+            quick_counter={name: QuickCounter(name) for name in ENCODINGS},
+            fetcher=fetcher,
+            sender=sender,
+            tracing=tracing,
         ) as service,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -213,7 +234,7 @@ async def _serve(
         _refuse_strangers(config, any_key=keys.any)
         verifier = verifier_of(config, service.clock)
         sign_in = sign_in_of(config, service.clock)
-        entrance = entrance_to(config, service, offload, keys, verifier, tracing, sign_in)
+        entrance = entrance_to(config, service, calls, keys, verifier, tracing, sign_in)
         app = build_app(entrance, studio_routes() if config.studio.enabled else ())
         # The word that keys in files have changed. They are looked at by themselves, too, so it may be lost.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.hints.keys.notify)
@@ -228,7 +249,8 @@ async def _serve(
         click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
         await service.stop()
         await http.end()
-        await offload.close()
+        for offload in (calls, answers, validating, checking):
+            await offload.close()
         for issuer in (verifier, sign_in):
             if issuer is not None:
                 await issuer.close()

@@ -180,6 +180,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     model: str | None = None
     metadata: dict[str, str] | None = None
     enqueued_tokens: int = 0
+    input_bytes: int = 0
+    """Bytes of its input file; 0 where that is not known."""
     counts: RequestCounts = RequestCounts()
     usage: Usage = Usage()
     price: Price | None = None

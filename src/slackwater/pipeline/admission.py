@@ -100,6 +100,7 @@ class Admission:
                 policies=policies,
                 deployment=look.deployment,
                 enqueued_tokens=look.tokens or 0,
+                input_bytes=file.size,
                 metadata=None if order.metadata is None else dict(order.metadata),
             ),
             key=key,

@@ -47,6 +47,18 @@ class Hint:
                 waiter.set_result(None)
         self._waiters.clear()
 
+    def nudge(self) -> None:
+        """Wakes the one who has waited longest: enough where each does what any other would do.
+
+        Who does something now looks again. Must be called on the event loop.
+        """
+        self.count += 1
+        for waiter in list(self._waiters):
+            del self._waiters[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
     async def wait(self, clock: Clock, seconds: float, *, seen: int | None = None) -> None:
         """Returns at the next hint, or after `seconds`; at once where it was given since its count was `seen`."""
         if seen is not None and self.count != seen:
@@ -101,8 +113,9 @@ class Hints:
 
     def batch_ended(self) -> None:
         """Its tokens may make room, somebody may be to hear of it, and its deployment may be free to go."""
-        for hint in (self.enqueue, self.webhooks, self.deployments, self.ended):
+        for hint in (self.enqueue, self.deployments, self.ended):
             hint.notify()
+        self.webhooks.nudge()
 
     def house_kept(self) -> None:
         """Leases of the dead may be back in the queue, and windows over."""

@@ -11,6 +11,7 @@ from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
+    SMALL_INPUT_BYTES,
     AuditEntry,
     AuditSearch,
     FileCounts,
@@ -23,6 +24,7 @@ from slackwater.ports.records import (
     QueuedBatch,
     Segment,
     Shard,
+    Start,
     StoredDeployment,
     UnfinishedShard,
     Waiting,
@@ -37,6 +39,7 @@ from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Offload,
 
 __all__ = [
     "NO_LIMITS",
+    "SMALL_INPUT_BYTES",
     "AccountLedger",
     "AuditEntry",
     "AuditSearch",
@@ -80,6 +83,7 @@ __all__ = [
     "SignIn",
     "Span",
     "SpanKind",
+    "Start",
     "StoredDeployment",
     "TimeLedger",
     "TokenVerifier",

@@ -21,8 +21,9 @@ class AccountLedger(Protocol):
         ...
 
     async def file_counts(self, resource: str) -> FileCounts: ...
-    async def add_audit(self, entry: AuditEntry) -> None:
-        """Adds an entry behind all others, under a number of its own."""
+    async def add_audit(self, entry: AuditEntry, *, durable: bool = True) -> None:
+        """Adds an entry behind all others, under a number of its own. Where it is not `durable`, a power cut may take it until
+        the next thing is."""
         ...
 
     async def audit(

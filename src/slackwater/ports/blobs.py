@@ -1,7 +1,8 @@
 """Where bytes live: blobs that are written once, and logs that grow."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import BinaryIO, Protocol
+from io import BufferedReader
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -27,8 +28,11 @@ class BlobStat(Struct, frozen=True):
 class BlobLog(Protocol):
     """A blob that grows. What `append` returned survives a crash; what it did not return may or may not be there."""
 
-    async def append(self, data: Sequence[bytes]) -> BlobRange:
+    async def append(self, data: Sequence[bytes], *, durable: bool = True) -> BlobRange:
         """Writes the parts one after another and returns where they lie, once they are durable.
+
+        Where they are not to be `durable`, they are only readable: a power cut may take them, and the caller knows how to
+        `restore` them. The next durable append makes all before it durable, too.
 
         Raises StorageFull where there is no room; nothing of `data` counts then, and append may be called again.
         """
@@ -57,8 +61,11 @@ class BlobWriter(Protocol):
         """
         ...
 
-    async def publish(self) -> None:
-        """Makes the blob durable, then visible under its key."""
+    async def publish(self, *, named: bool = True) -> None:
+        """Makes the blob durable, then visible under its key.
+
+        Where it is not `named`, its name is durable with the next one that is published in the same folder.
+        """
         ...
 
     async def discard(self) -> None:
@@ -77,6 +84,10 @@ class BlobStore(Protocol):
         """Starts a new growing blob. The key must not have been used before."""
         ...
 
+    async def restore(self, place: BlobRange, data: bytes) -> bool:
+        """Writes bytes of a log again that a power cut has taken, and makes them durable; returns whether it had."""
+        ...
+
     async def read(self, source: BlobRange) -> bytes:
         """The bytes of a range; fewer only where the blob ends."""
         ...
@@ -92,7 +103,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def reader(self, key: str) -> BinaryIO:
+    def reader(self, key: str) -> BufferedReader:
         """A blocking reader from the start of a blob, for work that runs in an Offload. The store itself is picklable."""
         ...
 

@@ -5,11 +5,12 @@ from typing import Protocol
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot, StoredKey
-from slackwater.core.batch import Batch, BatchError
+from slackwater.core.batch import Batch, BatchError, Stage
 from slackwater.core.files.file import File, FileLimits, FileStatus, Purpose
 from slackwater.core.files.upload import Upload, UploadPart
 from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
 from slackwater.ports.accounts import AccountLedger
+from slackwater.ports.blobs import BlobRange
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
@@ -22,6 +23,7 @@ from slackwater.ports.records import (
     QueuedBatch,
     Segment,
     Shard,
+    Start,
     StoredDeployment,
     UnfinishedShard,
     Waiting,
@@ -191,8 +193,14 @@ class Ledger(
         ...
 
     # Validation
-    async def next_to_validate(self, *, skip: Collection[str] = ()) -> Batch | None:
-        """The oldest batch that is to be validated and not in `skip`."""
+    async def next_to_validate(
+        self, *, after: str = "", skip: Collection[str] = (), small: bool = False
+    ) -> Batch | None:
+        """The oldest batch that is to be validated and not in `skip`, of the first resource behind `after` that has one.
+
+        Behind the last resource comes the first. `small`: of those alone whose input file is known to be at most
+        SMALL_INPUT_BYTES large.
+        """
         ...
 
     async def accept_batch(
@@ -205,8 +213,13 @@ class Ledger(
         tokens: int,
         shards: Sequence[NewShard],
         price: Price | None = None,
-    ) -> bool:
-        """Records the shards; the batch now waits for room, at this price. False if it is no longer `validating`."""
+        start: Start | None = None,
+    ) -> Stage | None:
+        """Records the shards; the batch now waits for room, at this price. None if it is no longer `validating`.
+
+        With `start` it is `in_progress` at once, and its shards have their ranks, where no other batch of the deployment waits
+        and there is room for it; and where an operator has not paused it.
+        """
         ...
 
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool: ...
@@ -261,6 +274,13 @@ class Ledger(
 
     async def release_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:
         """Gives a shard back to the queue (or ends it, if its batch is ending). False if it is no longer ours."""
+        ...
+
+    async def kept_texts(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, BlobRange, bytes]]:
+        """The lines of batches that have not ended which the ledger keeps besides their logs, and where they belong.
+
+        In the order of their numbers, from the one behind `after`: that in which they were written.
+        """
         ...
 
     async def segments(self, batch_id: str, *, after: int = 0, limit: int = 1000) -> list[tuple[int, Segment]]:

@@ -1,5 +1,6 @@
 """What goes into the ledger and comes out of it, besides the records of core."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -29,6 +30,10 @@ class IdempotencyKey(Struct, frozen=True, kw_only=True):
     resource: str = DEFAULT
 
 
+# A small input file, some hundred lines: so large it is at most. The indexes of schema 22 know this number.
+SMALL_INPUT_BYTES = 64 << 10
+
+
 class NewShard(Struct, frozen=True, kw_only=True):
     """A run of input lines that validation cut: where it lies in the input and how much it weighs."""
 
@@ -38,6 +43,15 @@ class NewShard(Struct, frozen=True, kw_only=True):
     tokens: int
     checksums: bytes = b""
     """One for each line (core/sending/checksums.py)."""
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    """With what a batch may start as soon as it is validated: how many enqueued tokens its deployment may hold (None: as many
+    as there are), the ranks of its shards, and the moment."""
+
+    limit: int | None
+    ranks: Sequence[float]
+    now: int
 
 
 class Shard(Struct, frozen=True, kw_only=True):
@@ -86,6 +100,9 @@ class Segment(Struct, frozen=True, kw_only=True):
     output_checksums: bytes = b""
     error_checksums: bytes = b""
     """One for each line of a range, in its order; empty for those that an older version wrote."""
+    output_text: bytes = b""
+    error_text: bytes = b""
+    """The lines themselves where they are few, and their log is not durable yet: the ledger keeps them until the batch ends."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.files.file import FileLimits
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
-from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.engine_names import engine_of
 from slackwater.core.sending.judgement import RetryPolicy
@@ -77,6 +77,10 @@ async def open_service(
     *,
     offload: Offload,
     counter: TokenCounter | Mapping[str, TokenCounter] | None,
+    quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None,
+    validating: Offload | None = None,
+    validated_at_once: int = 1,
+    checking: Offload | None = None,
     accept_any: str | None = None,
     retry: RetryPolicy = RETRY,
     guard: SpendGuard | None = None,
@@ -124,6 +128,9 @@ async def open_service(
                     blobs=blobs,
                     clock=clock,
                     offload=offload,
+                    validating=validating,
+                    validated_at_once=validated_at_once,
+                    checking=checking,
                     fetcher=fetcher,
                     sender=sender,
                     tracing=tracing,
@@ -135,6 +142,7 @@ async def open_service(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
                     backends=lambda deployment: dispatchers_of(by_key[deployment.key], shared),
                     counter=counter,
+                    quick_counter=quick_counter,
                     accept_any=accept_any,
                     guard=guard,
                     weights={resource.name: resource.weight for resource in config.resources},

@@ -13,11 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.accounts.price import Price
+from slackwater.core.batch import Stage
 from slackwater.core.files.file import FileLimits
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.files.retention import Keeping, Kept, Retention
 from slackwater.core.input.line_judge import InputLimits
-from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
@@ -84,6 +85,12 @@ class Doors(Struct, frozen=True, kw_only=True):
     blobs: BlobStore
     clock: Clock
     offload: Offload
+    validating: Offload | None = None
+    """Where large input files are validated; without it, where all heavy work is done."""
+    validated_at_once: int = 1
+    """How many of them."""
+    checking: Offload | None = None
+    """Where files are checked for users, who are not to wait until batches are validated."""
     fetcher: Fetcher | None = None
     """Without one, nothing is imported from URLs."""
     sender: Sender | None = None
@@ -104,6 +111,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     backends: Callable[[Deployment], Sequence[Dispatcher]]
     """Makes the dispatchers of a deployment."""
     counter: TokenCounter | Mapping[str, TokenCounter] | None = None
+    quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None
+    """Without it, small input files are validated like all others."""
     accept_any: str | None = None
     """Takes every model name and sends all to that one deployment."""
     price_of: Callable[[str], Price | None] = lambda model: None
@@ -186,9 +195,10 @@ class Service:
             ledger,
             blobs,
             clock,
-            doors.offload,
+            doors.validating or doors.offload,
             deployments=self.fleet.all,
             counter=offer.counter,
+            quick_counter=offer.quick_counter,
             accept_any=offer.accept_any,
             limits=settings.input,
             shard_lines_max=settings.shard_lines_max,
@@ -197,6 +207,8 @@ class Service:
             ),
             price_of=offer.price_of,
             allowance=self.spare.allowance,
+            limit_of=self._limit_now,
+            moved=self._validated,
             tracing=doors.tracing,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
@@ -214,7 +226,9 @@ class Service:
         self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping, wall=wall)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
-        self.deliverer = Deliverer(ledger, clock, sender=doors.sender, chance=random.random, wall=wall)
+        self.deliverer = Deliverer(
+            ledger, clock, sender=doors.sender, chance=random.random, wall=wall, another=hints.webhooks.nudge
+        )
         self._readiness = readiness
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
@@ -226,6 +240,15 @@ class Service:
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _validated(self, stage: Stage, deployment: str) -> None:
+        """A batch has been validated, and somebody may have something to do now."""
+        if stage is Stage.RUNNING:
+            self.hints.claimable(deployment)
+        elif stage is Stage.WAITING:
+            self.hints.enqueue.notify()
+        else:
+            self.hints.batch_ended()
+
     async def _limit_now(self, key: str) -> int | None:
         """What a deployment may hold; where the configuration has lost it, nothing is held back."""
         deployment = self.fleet.get(key)
@@ -236,9 +259,10 @@ class Service:
         return FileChecks(
             view,
             self.blobs,
-            self._doors.offload,
+            self._doors.checking or self._doors.offload,
             deployments=mine,
             counter=self._offer.counter,
+            quick_counter=self._offer.quick_counter,
             price_of=self._offer.price_of,
             allowance=self.spare.allowance,
             limits=self._settings.input,
@@ -266,15 +290,16 @@ class Service:
     def loops(self) -> list[Loop]:
         """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
         clock, hints = self.clock, self.hints
-        stages = [
-            Loop(
-                "validate",
-                self.validator.step,
-                clock=clock,
-                hint=hints.validate,
-                idle_seconds=1.0,
-                then=hints.enqueue.notify,
-            ),
+        stages = []
+        if self._offer.quick_counter is not None:
+            # Nobody's large file, nor any number of them, is ever before a small one.
+            small = self.validator.step_small
+            stages.append(Loop("validate-small", small, clock=clock, hint=hints.validate, idle_seconds=1.0))
+        stages += [
+            Loop(f"validate-{number}", self.validator.step, clock=clock, hint=hints.validate, idle_seconds=1.0)
+            for number in range(self._doors.validated_at_once)
+        ]
+        stages += [
             Loop(
                 "enqueue",
                 self.enqueuer.step,
@@ -321,9 +346,8 @@ class Service:
                     self.deliverer.step,
                     clock=clock,
                     hint=hints.webhooks,
-                    # One of them looks for what is due again; who has found something wakes the others.
+                    # One of them looks for what is due again; who has found something wakes the next one.
                     idle_seconds=5.0 if number else 1.0,
-                    then=hints.webhooks.notify,
                 )
                 for number in range(DELIVERIES_AT_ONCE)
             ]

@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.disk.disk import Disk as Disk
+from slackwater.adapters.disk.disk import write_all
 from slackwater.adapters.disk.log import DiskLog
 from slackwater.adapters.disk.place import LOST, PART, Place
 from slackwater.adapters.disk.writer import PIECE, DiskWriter
@@ -72,14 +72,8 @@ class DiskBlobs:
         return disk.f_bavail * disk.f_frsize
 
     async def create(self, key: str) -> DiskWriter:
-        """Starts a blob under a temporary name. Raises StorageFull."""
-        writer = DiskWriter(self._place, self._place.path(key))
-        try:
-            await self._place.run(writer.start)
-        except BaseException:
-            await writer.discard()
-            raise
-        return writer
+        """Starts a blob under a temporary name; its file is made with the first bytes that go to the disk."""
+        return DiskWriter(self._place, self._place.path(key))
 
     async def open_log(self, key: str) -> DiskLog:
         """Starts a log. Raises StorageFull, and FileExistsError where the key has been used."""
@@ -90,6 +84,32 @@ class DiskBlobs:
             await log.close()
             raise
         return log
+
+    async def restore(self, place: BlobRange, data: bytes) -> bool:
+        """Writes bytes of a log again that a power cut has taken; returns whether it had. What lies around them stays."""
+        path, disk = self._place.path(place.key), self._place.disk
+
+        def is_there() -> bool:
+            # What cannot be read is written again.
+            with contextlib.suppress(OSError), FileIO(path) as file:
+                return os.pread(file.fileno(), place.length, place.offset) == data
+            return False
+
+        def work() -> bool:
+            if is_there():
+                return False
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = disk.open(path, os.O_WRONLY | os.O_CREAT)
+            try:
+                os.lseek(fd, place.offset, os.SEEK_SET)
+                write_all(disk, fd, [data])
+                disk.sync(fd)
+            finally:
+                os.close(fd)
+            self._place.sync_name(path)
+            return True
+
+        return await self._place.run(work)
 
     async def read(self, source: BlobRange) -> bytes:
         """The bytes of a range; fewer only where the blob ends."""
@@ -154,9 +174,9 @@ class DiskBlobs:
             reading.cancelled() or reading.exception()
             file.close()
 
-    def reader(self, key: str) -> BinaryIO:
+    def reader(self, key: str) -> BufferedReader:
         """A blocking reader from the start of a blob, with a small buffer."""
-        return open(self._place.path(key), "rb", buffering=1 << 18)
+        return BufferedReader(FileIO(self._place.path(key)), 1 << 18)
 
     async def stat(self, key: str) -> BlobStat:
         """How many bytes a blob has, and their checksum where it is known."""

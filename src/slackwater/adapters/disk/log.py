@@ -11,14 +11,14 @@ from slackwater.ports import BlobRange
 
 
 class DiskLog:
-    """A growing file. Bytes after `_durable` do not count: a failed append cuts them off before the next one."""
+    """A growing file. Bytes after `_end` do not count: a failed append cuts them off before the next one."""
 
     def __init__(self, place: Place, key: str) -> None:
         self._place = place
         self._key = key
         self._path = place.path(key)
         self._fd: int | None = None
-        self._durable = 0
+        self._end = 0
         self._ragged = False
         self._named = False
         self._one_at_a_time = asyncio.Lock()
@@ -28,35 +28,37 @@ class DiskLog:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = self._place.disk.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
 
-    async def append(self, data: Sequence[bytes]) -> BlobRange:
-        """Writes all parts with one call and one sync. A full disk gets back at once what did not fit whole."""
+    async def append(self, data: Sequence[bytes], *, durable: bool = True) -> BlobRange:
+        """Writes all parts with one call, and one sync where they are to be durable. A full disk gets back at once what did not
+        fit whole."""
         async with self._one_at_a_time:
-            written = await self._place.run(self._append, data)
+            written = await self._place.run(self._append, data, durable)
             self._place.refuses_writes = False
             return written
 
-    def _append(self, data: Sequence[bytes]) -> BlobRange:
+    def _append(self, data: Sequence[bytes], durable: bool) -> BlobRange:
         assert self._fd is not None, "append after close"
         disk = self._place.disk
         # Cancelled or not, the thread that writes also moves the end: the two never disagree.
         if self._ragged:
-            disk.truncate(self._fd, self._durable)
+            disk.truncate(self._fd, self._end)
         self._ragged = True
         try:
             write_all(disk, self._fd, data)
-            disk.sync(self._fd)
-            if not self._named:
+            if durable:
+                disk.sync(self._fd)
+            if durable and not self._named:
                 self._place.sync_name(self._path)
                 self._named = True
         except OSError:
             # What was written takes room that others may need now. Where even this fails, the next append tries again.
             with contextlib.suppress(OSError):
-                disk.truncate(self._fd, self._durable)
+                disk.truncate(self._fd, self._end)
                 self._ragged = False
             raise
         self._ragged = False
-        written = BlobRange(key=self._key, offset=self._durable, length=sum(map(len, data)))
-        self._durable += written.length
+        written = BlobRange(key=self._key, offset=self._end, length=sum(map(len, data)))
+        self._end += written.length
         return written
 
     async def close(self) -> None:

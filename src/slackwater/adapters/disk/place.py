@@ -63,6 +63,8 @@ class Place:
         """
         self.root = root
         self.disk = disk or Disk()
+        # Directories at the top whose names are durable.
+        self._lasting: set[Path] = set()
         self.refuses_writes = False
         """Whether there was no room for the last bytes that should have become durable."""
         self.checksums = Checksums()
@@ -95,7 +97,14 @@ class Place:
             raise full from error
 
     def sync_name(self, path: Path) -> None:
-        """Makes the name of a blob durable. Its directories may be as new as it is."""
+        """Makes the name of a blob durable. Its directories may be as new as it is.
+
+        Those at the top stay for good, so their own names need that only once.
+        """
         while path not in (self.root, self.lost.parent):
-            path = path.parent
+            below, path = path, path.parent
+            if path == self.root and below in self._lasting:
+                return
             self.disk.sync_directory(path)
+            if path == self.root and below.is_dir():
+                self._lasting.add(below)

@@ -39,6 +39,7 @@ class DiskWriter:
         # A name of its own: two who make the same blob at once must not write into one file.
         self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
         self._fd: int | None = None
+        self._ended = False
         self._sound = True
         self._collected: list[bytes] = []
         self._collected_bytes = 0
@@ -48,18 +49,19 @@ class DiskWriter:
         self.checksum = 0
         """CRC-32 of what has reached the file; of all of it after `publish`."""
 
-    def start(self) -> None:
-        """Makes the file. Runs where waiting is allowed."""
-        self._part.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = self._place.disk.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-
     async def _step(self, function: Callable[[int], None]) -> None:
-        """Runs one step of the file's life with its descriptor."""
-        assert self._fd is not None, "a blob that has ended takes nothing more"
+        """Runs one step of the file's life with its descriptor. The first one makes the file."""
+        assert not self._ended, "a blob that has ended takes nothing more"
         assert self._sound, "a blob that has failed can only be discarded"
         self._sound = False
-        await self._place.run(function, self._fd)
+        await self._place.run(self._on_file, function)
         self._sound = True
+
+    def _on_file(self, function: Callable[[int], None]) -> None:
+        if self._fd is None:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = self._place.disk.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        function(self._fd)
 
     async def write(self, data: bytes) -> None:
         """Adds bytes; they reach the file a mebibyte at a time, or earlier where they come in crumbs."""
@@ -113,24 +115,31 @@ class DiskWriter:
         await self._flush()
         await self._step(self._place.disk.sync)
 
-    async def publish(self) -> None:
-        """Data first, then the name, then the directories that lead to it."""
-        await self._flush()
+    async def publish(self, *, named: bool = True) -> None:
+        """Data first, then the name, then the directories that lead to it, unless somebody else's name comes at once."""
+        collected, self._collected, self._collected_bytes = self._collected, [], 0
 
         def work(fd: int) -> None:
-            self._place.disk.sync(fd)
+            # What is small costs one turn of a thread in all.
+            if collected:
+                self._write(collected, fd)
+            if self.size:
+                self._place.disk.sync(fd)
             self._place.disk.rename(self._part, self._path)
-            self._place.sync_name(self._path)
+            if named:
+                self._place.sync_name(self._path)
             self._place.checksums.keep(self._path, os.fstat(fd), self.checksum)
             self._fd = None
             os.close(fd)
 
         await self._step(work)
+        self._ended = True
         self._place.refuses_writes = False
 
     async def discard(self) -> None:
         """Removes the temporary file. Harmless after `publish`, and when repeated."""
         self._collected.clear()
+        self._ended = True
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

@@ -78,9 +78,9 @@ class SqlAccounts(SqlPart):
             expiring=self._sql.number(self._sql.reader, "expiring_files", values),
         )
 
-    async def add_audit(self, entry: AuditEntry) -> None:
+    async def add_audit(self, entry: AuditEntry, *, durable: bool = True) -> None:
         values = msgspec.structs.asdict(entry) | {"detail": text_of(entry.detail)}
-        await self._sql.write(lambda db: self._sql.run(db, "add_audit", values))
+        await self._sql.write(lambda db: self._sql.run(db, "add_audit", values), durable=durable)
 
     async def audit(
         self,

@@ -61,9 +61,9 @@ class SqlBase:
             self.database.saw(error)
             raise
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in one transaction."""
-        return await self.database.write(work)
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Runs `work` in one transaction, which may be that of others, too: it may run twice, and does nothing but ask `db`."""
+        return await self.database.write(work, durable=durable)
 
 
 class SqlPart:

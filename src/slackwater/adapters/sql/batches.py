@@ -5,6 +5,7 @@ Which standing follows which is in core/batch.py.
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.overview import SqlOverview
@@ -14,7 +15,8 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
 from slackwater.core.errors import Conflict
 from slackwater.core.files.file import File
-from slackwater.ports import IdempotencyKey, NewShard
+from slackwater.core.quota.enqueued import fits
+from slackwater.ports import IdempotencyKey, NewShard, Start
 
 
 def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
@@ -98,10 +100,26 @@ class SqlBatches(SqlPart):
 
     # Validation
 
-    async def next_to_validate(self, *, skip: Collection[str] = ()) -> Batch | None:
-        values = {"limit": len(skip) + 1}
-        row = _first(await self._sql.database.read(lambda db: self._sql.all(db, "next_to_validate", values)), skip)
-        return None if row is None else batch_record(row)
+    async def next_to_validate(
+        self, *, after: str = "", skip: Collection[str] = (), small: bool = False
+    ) -> Batch | None:
+        kind = "_small" if small else ""
+        values: dict[str, Any] = {"limit": len(skip) + 1, "after": after}
+        first: str | None = None
+        around = not after
+        while True:
+            tenant = self._sql.one(self._sql.reader, f"tenant_to_validate{kind}", values)
+            name: str | None = None if tenant is None else tenant[0]
+            if name is None and not around:
+                around, values["after"] = True, ""
+                continue
+            if name is None or name == first:
+                return None
+            first = first or name
+            rows = self._sql.all(self._sql.reader, f"next_to_validate{kind}", values | {"resource": name})
+            if (row := _first(rows, skip)) is not None:
+                return batch_record(row)
+            values["after"] = name
 
     async def accept_batch(
         self,
@@ -113,11 +131,12 @@ class SqlBatches(SqlPart):
         tokens: int,
         shards: Sequence[NewShard],
         price: Price | None = None,
-    ) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        start: Start | None = None,
+    ) -> Stage | None:
+        def work(db: sqlite3.Connection) -> Stage | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or not self._move(db, row, Event.VALIDATED, now=0):
-                return False
+                return None
             self._sql.run(
                 db,
                 "accept_batch",
@@ -147,9 +166,29 @@ class SqlBatches(SqlPart):
                     for index, shard in enumerate(shards)
                 ],
             )
-            return True
+            if start is None or not self._starts(db, batch_id, start):
+                return Stage.WAITING
+            return Stage.RUNNING
 
         return await self._sql.write(work)
+
+    def _starts(self, db: sqlite3.Connection, batch_id: str, start: Start) -> bool:
+        """Starts a batch that has just been validated, where nobody waits before it and there is room."""
+        row = self._sql.one(db, "batch", {"id": batch_id})
+        assert row is not None, "the row was there in this transaction"
+        load = self._sql.one(db, "load_of", {"deployment": row["deployment"]})
+        assert load is not None, "a sum always has a row"
+        if row["paused"] or load["waiting"] > 1:
+            return False
+        tokens = row["enqueued_tokens"]
+        # What is alone starts, also where it was validated under a higher limit: nothing that could end would make room for it.
+        if load["held"] and not fits(tokens, limit=start.limit, held=load["held"]):
+            return False
+        self._move(db, row, Event.ENQUEUED, now=start.now)
+        ranks = [(rank, row["seq"], index) for index, rank in enumerate(start.ranks)]
+        db.executemany(self._sql.text("rank_shard"), ranks)
+        self._sql.run(db, "mark_ranked", {"seq": row["seq"]})
+        return True
 
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -184,7 +223,7 @@ class SqlBatches(SqlPart):
             )
 
         # Looked at without a write transaction first: most steps find nothing.
-        if not any(await self._sql.database.read(look)):
+        if not any(look(self._sql.reader)):
             return None
 
         def work(db: sqlite3.Connection) -> Batch | None:
@@ -194,7 +233,8 @@ class SqlBatches(SqlPart):
                 ending = self._sql.one(db, "batch", {"id": exhausted["id"]})
             return None if ending is None else batch_record(ending)
 
-        return await self._sql.write(work)
+        # What says that a batch has ended comes behind it, and is durable.
+        return await self._sql.write(work, durable=False)
 
     async def publish_files(
         self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
@@ -220,6 +260,7 @@ class SqlBatches(SqlPart):
             self._move(db, row, event, now=now)
             self._sql.run(db, "forget_shards", {"seq": row["seq"]})
             self._sql.run(db, "forget_segments", {"seq": row["seq"]})
+            self._sql.run(db, "forget_texts", {"seq": row["seq"]})
             ended = self._sql.one(db, "batch", {"id": batch_id})
             assert ended is not None, "the row was there in this transaction"
             self._webhooks.announce(db, batch_id, Status(ended["status"]), now=now)

@@ -140,6 +140,7 @@ class SqlLedger:
     finish_shard = part(SqlShards.finish_shard)
     release_shard = part(SqlShards.release_shard)
     release_leases = part(SqlShards.release_leases)
+    kept_texts = part(SqlShards.kept_texts)
     segments = part(SqlShards.segments)
     unfinished_shards = part(SqlShards.unfinished_shards)
     shard = part(SqlShards.shard)

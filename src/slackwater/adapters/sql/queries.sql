@@ -70,9 +70,9 @@ WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :l
 
 -- name: add_batch!
 INSERT INTO batch (id, resource, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
-                   expires, policies, metadata, total, deployment, enqueued_tokens, idempotency_key, idempotency_digest)
+                   expires, policies, metadata, total, deployment, enqueued_tokens, input_bytes, idempotency_key, idempotency_digest)
 VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, :stage, :created_at, :expires_at,
-        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :idempotency_key, :idempotency_digest);
+        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :input_bytes, :idempotency_key, :idempotency_digest);
 
 -- name: batch_of_key
 SELECT * FROM batch WHERE resource = :resource AND idempotency_key = :key;
@@ -87,8 +87,23 @@ SELECT * FROM batch WHERE seq = :seq;
 -- The rows of a page; lists.py has found which ones, and knows their order.
 SELECT * FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs));
 
+-- name: tenant_to_validate
+-- The first tenant behind another one that has a batch to validate.
+SELECT resource FROM batch INDEXED BY batch_to_validate
+WHERE stage = 'new' AND resource > :after ORDER BY resource LIMIT 1;
+
+-- name: tenant_to_validate_small
+SELECT resource FROM batch INDEXED BY batch_small_to_validate
+WHERE stage = 'new' AND input_bytes BETWEEN 1 AND 65536 AND resource > :after
+ORDER BY resource LIMIT 1;
+
 -- name: next_to_validate
-SELECT * FROM batch WHERE stage = 'new' ORDER BY seq LIMIT :limit;
+SELECT * FROM batch INDEXED BY batch_to_validate
+WHERE stage = 'new' AND resource = :resource ORDER BY seq LIMIT :limit;
+
+-- name: next_to_validate_small
+SELECT * FROM batch INDEXED BY batch_small_to_validate
+WHERE stage = 'new' AND input_bytes BETWEEN 1 AND 65536 AND resource = :resource ORDER BY seq LIMIT :limit;
 
 -- name: accept_batch!
 UPDATE batch SET deployment = :deployment, dispatch_endpoint = :endpoint, total = :total, enqueued_tokens = :tokens,
@@ -107,6 +122,12 @@ UPDATE batch SET errors = :errors WHERE seq = :seq;
 SELECT deployment, (SELECT COALESCE(SUM(tokens), 0) FROM batch_load AS others
                     WHERE others.deployment = batch_load.deployment AND others.stage IN ('running', 'ending')) AS held
 FROM batch_load WHERE stage = 'waiting' ORDER BY deployment;
+
+-- name: load_of
+-- How many batches of a deployment wait for room, and the tokens that those hold that were let in and have not ended.
+SELECT (SELECT COALESCE(SUM(batches), 0) FROM batch_load WHERE stage = 'waiting' AND deployment = :deployment) AS waiting,
+       (SELECT COALESCE(SUM(tokens), 0) FROM batch_load
+        WHERE stage IN ('running', 'ending') AND deployment = :deployment) AS held;
 
 -- name: waiting
 -- The oldest of a deployment that wait for room. An index has all of it.
@@ -177,6 +198,16 @@ ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
     requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
     cached_tokens = cached_tokens + excluded.cached_tokens, output_tokens = output_tokens + excluded.output_tokens,
     reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens;
+
+-- name: keep_text!
+INSERT INTO kept_text (batch_seq, key, offset_, text) VALUES (:batch_seq, :key, :offset, :text);
+
+-- name: kept_texts
+-- In the order in which they were written.
+SELECT seq, key, offset_, text FROM kept_text WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: forget_texts!
+DELETE FROM kept_text WHERE batch_seq = :seq;
 
 -- name: last_segment
 SELECT seq, output_key, output_offset, output_length, error_key, error_offset, error_length, output_checksums, error_checksums

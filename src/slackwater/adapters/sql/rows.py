@@ -109,6 +109,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
         "total": batch.counts.total,
         "deployment": batch.deployment,
         "enqueued_tokens": batch.enqueued_tokens,
+        "input_bytes": batch.input_bytes,
         "idempotency_key": None if key is None else key.key,
         "idempotency_digest": None if key is None else key.digest,
     }
@@ -131,6 +132,7 @@ def batch_record(row: sqlite3.Row) -> Batch:
         model=row["model"],
         metadata=None if row["metadata"] is None else _metadata.decode(row["metadata"]),
         enqueued_tokens=row["enqueued_tokens"],
+        input_bytes=row["input_bytes"],
         counts=RequestCounts(total=row["total"], completed=row["completed"], failed=row["failed"]),
         usage=Usage(
             input_tokens=row["input_tokens"],

@@ -48,7 +48,7 @@ class SqlShards(SqlPart):
 
     async def queued_batches(self, deployment: str, *, after: int, limit: int = 500) -> list[QueuedBatch]:
         values = {"deployment": deployment, "after": after, "limit": limit}
-        rows = await self._sql.database.read(lambda db: self._sql.all(db, "queued_batches", values))
+        rows = self._sql.all(self._sql.reader, "queued_batches", values)
         return [
             QueuedBatch(
                 number=row["queued_number"],
@@ -69,7 +69,8 @@ class SqlShards(SqlPart):
             )
             return [shard for shard in claimed if shard is not None]
 
-        return await self._sql.write(work)
+        # Whoever has claimed is as dead after a power cut as the claim; and no result is durable without it.
+        return await self._sql.write(work, durable=False)
 
     def _claim(self, db: sqlite3.Connection, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
         batch = self._sql.one(db, "batch", {"id": batch_id})
@@ -114,10 +115,10 @@ class SqlShards(SqlPart):
                 self._sql.run(db, "renew_lease", place | {"lease_until": now + lease_seconds})
             return rows
 
-        rows = await self._sql.database.read(look)
+        rows = look(self._sql.reader)
         # Most heartbeats come long before a lease is over, and write nothing.
         if any(row["lease_until"] < now + RENEWED_BELOW * lease_seconds for row in rows):
-            rows = await self._sql.write(renew)
+            rows = await self._sql.write(renew, durable=False)
         return [
             LeaseState(
                 batch_id=row["id"],
@@ -170,6 +171,10 @@ class SqlShards(SqlPart):
         for region in segment.regions:
             self._sql.run(db, "add_region", {"batch_seq": shard["batch_seq"], "region": region})
         self._record(db, segment, place | {"epoch": segment.epoch})
+        for where, text in ((segment.output, segment.output_text), (segment.error, segment.error_text)):
+            if where is not None and text:
+                kept = {"batch_seq": shard["batch_seq"], "key": where.key, "offset": where.offset, "text": text}
+                self._sql.run(db, "keep_text", kept)
         return True
 
     def _record(self, db: sqlite3.Connection, segment: Segment, place: dict[str, Any]) -> None:
@@ -197,7 +202,8 @@ class SqlShards(SqlPart):
             self._sql.run(db, "set_shard_state", {"batch_seq": shard["batch_seq"], "idx": index, "state": "done"})
             return True
 
-        return await self._sql.write(work)
+        # Its lines say the same.
+        return await self._sql.write(work, durable=False)
 
     async def release_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -230,6 +236,14 @@ class SqlShards(SqlPart):
             return len(rows)
 
         return await self._sql.write(work)
+
+    async def kept_texts(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, BlobRange, bytes]]:
+        values = {"after": after, "limit": limit}
+        rows = await self._sql.database.read(lambda db: self._sql.all(db, "kept_texts", values))
+        return [
+            (row["seq"], BlobRange(key=row["key"], offset=row["offset_"], length=len(row["text"])), row["text"])
+            for row in rows
+        ]
 
     async def segments(self, batch_id: str, *, after: int = 0, limit: int = 1000) -> list[tuple[int, Segment]]:
         """The newest row may grow while the batch runs; all others are final."""

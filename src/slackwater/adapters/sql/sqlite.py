@@ -10,10 +10,11 @@ import contextlib
 import errno
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from slackwater.adapters.sql.identity import damage_in_words, is_damage
 from slackwater.core.errors import DataDirectoryError, StorageFull
@@ -43,6 +44,8 @@ TROUBLE = frozenset(
 INCREMENTAL = 2
 # Up to this size it is rewritten for that at a start: some tenths of a second.
 REWRITTEN_BYTES_MAX = 32 << 20
+# Works that share a transaction at most: some milliseconds of the writer's.
+TOGETHER_MAX = 64
 # The bound is looked at so many times before it is reached.
 SEARCH_LOOKS = 100
 
@@ -146,6 +149,34 @@ def _no_space(error: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+class _Asked:
+    """A work that waits for its transaction, and whoever waits for its outcome."""
+
+    __slots__ = ("_loop", "durable", "future", "work")
+
+    def __init__(
+        self, work: Callable[[sqlite3.Connection], Any], durable: bool, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.work = work
+        self.durable = durable
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self._loop = loop
+
+    def tell(self, result: Any, error: BaseException | None) -> None:
+        """Says how it went; on the writer's thread."""
+        # Nobody is left to hear of it where the loop has ended.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, result, error)
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
 class Database:
     """One writer thread with its connection, one connection for short reads on the event loop, one thread for searches."""
 
@@ -166,20 +197,58 @@ class Database:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         self.damaged = False
         """Whether something was read that is not what was written. It stays so: no second try helps."""
+        self._asked: deque[_Asked] = deque()
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._search_thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in one transaction. Its outcome is known: a cancelled caller waits until the transaction has ended."""
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Runs `work` in one transaction. Its outcome is known: a cancelled caller waits until the transaction has ended.
+
+        What waits for the writer together becomes durable together, with one fsync: a work may share its transaction with
+        others, and be run again alone. One that is not `durable` waits for no fsync. It survives the end of this process; a
+        power cut may take it back, but never without all that was written after it.
+        """
         if self._thread is None:
             return self._transact(work)
-        return await _finish(asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work))
+        asked = _Asked(work, durable, asyncio.get_running_loop())
+        self._asked.append(asked)
+        # Every request has a turn of its own on the thread, so that reads that come later come behind it. Whoever is first there
+        # takes along all that wait, and the others find nothing left to do.
+        self._thread.submit(self._take_asked)
+        return await _finish(asked.future)
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _take_asked(self) -> None:
+        group: list[_Asked] = []
+        while self._asked and len(group) < TOGETHER_MAX:
+            group.append(self._asked.popleft())
+        if len(group) > 1:
+            # Where one of them goes wrong, whose fault it is shows when each is alone.
+            with contextlib.suppress(Exception):
+                results = self._transact(
+                    lambda db: [asked.work(db) for asked in group], durable=any(asked.durable for asked in group)
+                )
+                for asked, result in zip(group, results, strict=True):
+                    asked.tell(result, None)
+                return
+        for asked in group:
+            try:
+                result = self._transact(asked.work, durable=asked.durable)
+            except BaseException as error:
+                asked.tell(None, error)
+            else:
+                asked.tell(result, None)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         before = self._writer.total_changes
         try:
-            with transaction(self._writer):
-                result = work(self._writer)
+            if not durable:
+                self._writer.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with transaction(self._writer):
+                    result = work(self._writer)
+            finally:
+                if not durable:
+                    self._writer.execute("PRAGMA synchronous = FULL")
         except (StorageFull, sqlite3.DatabaseError) as error:
             # The low byte is the kind of an error, the others its detail.
             kind = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -3,7 +3,7 @@
 Started by its path, so it imports nothing of Slackwater before a call needs it. It ends when its input does, even in the
 middle of a call: so it dies with a parent that was killed. A message is its length in eight bytes, then its bytes. A call
 is a number in eight bytes, a pickle, and as many messages of bytes that the pickle refers to, which are large and not copied;
-so is an answer.
+so is an answer. The numbers that it is started with are those of a pipe for signs of life, and of how nice it is to be.
 """
 
 import contextlib
@@ -12,9 +12,12 @@ import pickle
 import queue
 import sys
 import threading
+import time
 import traceback
 from typing import BinaryIO
 
+# Between two signs of life.
+SIGN_SECONDS = 1.0
 # A pickle, and the bytes that it refers to.
 Call = tuple[bytes, list[bytes]]
 
@@ -56,6 +59,15 @@ def write_call(target: BinaryIO, call: bytes, buffers: "list[pickle.PickleBuffer
             write_message(target, view)
 
 
+def _give_signs(signs: int) -> None:
+    """Says every second that Python runs here. On a thread of its own, so that this goes on during a call."""
+    os.set_blocking(signs, False)
+    while True:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(signs, b".")
+        time.sleep(SIGN_SECONDS)
+
+
 def _take_calls(source: BinaryIO, calls: "queue.SimpleQueue[Call]") -> None:
     """Runs on a thread of its own, so that the end of the input is seen while a call is running."""
     while (call := read_call(source)) is not None:
@@ -86,6 +98,9 @@ def _outcome(call: "Call") -> "tuple[bytes, list[pickle.PickleBuffer]]":
 
 def main() -> None:
     """Answers calls until the input ends. The first message is the module search path of the parent."""
+    signs, niceness = int(sys.argv[1]), int(sys.argv[2])
+    with contextlib.suppress(OSError):
+        os.nice(niceness)
     source = os.fdopen(os.dup(0), "rb")
     target = os.fdopen(os.dup(1), "wb")
     # A call that reads or prints must not do so on the pipes.
@@ -94,6 +109,7 @@ def main() -> None:
     sys.path[:] = pickle.loads(read_message(source) or b"")  # noqa: S301
     calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
     threading.Thread(target=_take_calls, args=(source, calls), daemon=True).start()
+    threading.Thread(target=_give_signs, args=(signs,), daemon=True).start()
     while True:
         try:
             write_call(target, *_outcome(calls.get()))

@@ -1,14 +1,17 @@
-"""The Offload in another process: heavy work keeps a core busy without ever holding this process's interpreter.
+"""The Offload in other processes: heavy work keeps a core busy without ever holding this process's interpreter.
 
-A worker process is started when the first work comes and ended when none has come for a while, so an idle service does not
-carry it. Ctrl-C in a terminal does not reach it (the parent decides), and it dies with its parent.
+A worker process is started when work comes and none is free, and ended when none has come for a while, so an idle service does
+not carry it. Ctrl-C in a terminal does not reach it (the parent decides), and it dies with its parent. It is watched: one
+that gives no sign of life any more is killed, and its work begins again in another.
 """
 
 import asyncio
 import contextlib
+import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,106 +20,178 @@ from slackwater.adapters.work import offload_worker
 from slackwater.core.errors import SlackwaterError
 
 T = TypeVar("T")
-# Batches that come together share one start and one loading of the tokenizer; an idle service carries neither.
+# Work that comes together shares one start and one import; an idle service carries neither.
 IDLE_SECONDS = 1.0
+# A worker that was heard of for so long the last time is stopped, or stuck where no Python runs: far longer than any piece of
+# C code of ours keeps the interpreter, also on a machine that is very busy.
+SILENT_SECONDS = 10.0
 
 
 class ProcessOffload:
-    """One worker process at a time, and one piece of work in it at a time."""
+    """A few worker processes, and one piece of work at a time in each. Who comes first is served first."""
 
-    def __init__(self, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int = 1,
+        idle_seconds: float = IDLE_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
+        niceness: int = 0,
+    ) -> None:
+        """`niceness` is what its processes add to that of this one, so that others go before them where a core is short."""
         self._idle_seconds = idle_seconds
-        self._worker: _Worker | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._ending: asyncio.TimerHandle | None = None
+        self._silent_seconds = silent_seconds
+        self._niceness = niceness
+        self._places = asyncio.Semaphore(at_once)
+        self._free: list[_Worker] = []
+        self._busy: set[_Worker] = set()
 
     @property
-    def pid(self) -> int | None:
-        """The process id of the worker, while there is one."""
-        return self._worker.pid if self._worker else None
+    def pids(self) -> list[int]:
+        """The process ids of the workers that there are."""
+        return [worker.pid for worker in (*self._free, *self._busy)]
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Runs `function(*args)` in the worker process; all of it, and what it returns, must be picklable.
+        """Runs `function(*args)` in a worker process; all of it, and what it returns, must be picklable.
 
         Bytes in a PickleBuffer are not copied into the call or the answer, and arrive as bytes.
 
-        What it raises is raised here. A worker that dies is replaced once; if the second dies as well, SlackwaterError
-        says so. Cancelling kills the worker.
+        What it raises is raised here. A worker that dies or falls silent is replaced once; if the second does as well,
+        SlackwaterError says so. Cancelling kills the worker.
         """
         buffers: list[pickle.PickleBuffer] = []
         call = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
-        async with self._one_at_a_time:
-            if self._ending is not None:
-                self._ending.cancel()
+        async with self._places:
             try:
-                status = 0
+                how = ""
                 for _ in range(2):
-                    # Blocks for less than a millisecond: what a worker does to start, it does in its own time.
-                    worker = self._worker = self._worker or _Worker()
-                    answer = await self._answer(worker, call, buffers)
+                    worker = self._taken()
+                    try:
+                        answer = await self._answer(worker, call, buffers)
+                    except BaseException:
+                        self._busy.discard(worker)
+                        raise
                     if answer is not None:
+                        self._give_back(worker)
                         succeeded, value = answer
                         if succeeded:
                             result: T = value
                             return result
                         raise value
-                    self._worker = None
+                    self._busy.discard(worker)
                     status = await asyncio.to_thread(worker.end)
+                    how = f"signal {-status}" if status < 0 else f"exit status {status}"
+                    if worker.fell_silent:
+                        how = f"no sign of life for {self._silent_seconds:g} s"
             finally:
                 # Whose bytes they are may want to change them, however long a thread still holds on to the call.
                 for buffer in buffers:
                     buffer.release()
-                if self._worker is not None:
-                    self._ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire)
         name = getattr(function, "__qualname__", repr(function))
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise SlackwaterError(
             f"the worker process for {name} ended twice before it answered, last with {how}; is the machine out of memory?"
         )
+
+    def _taken(self) -> "_Worker":
+        """A worker that is free, the one that was busy last, or a new one."""
+        if self._free:
+            worker = self._free.pop()
+            if worker.ending is not None:
+                worker.ending.cancel()
+        else:
+            # Blocks for less than a millisecond: what a worker does to start, it does in its own time.
+            worker = _Worker(self._niceness)
+        self._busy.add(worker)
+        return worker
+
+    def _give_back(self, worker: "_Worker") -> None:
+        self._busy.discard(worker)
+        self._free.append(worker)
+        worker.ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._retire, worker)
 
     async def _answer(
         self, worker: "_Worker", call: bytes, buffers: list[pickle.PickleBuffer]
     ) -> tuple[bool, Any] | None:
         """(True, what was returned), (False, what was raised), or None from a worker that died."""
         waiting = asyncio.ensure_future(asyncio.to_thread(worker.ask, call, buffers))
+        watching = asyncio.ensure_future(self._watch(worker))
         try:
             answer = await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            self._retire()
+            self._end(worker)
             raise
+        finally:
+            watching.cancel()
         if answer is None:
             return None
         return pickle.loads(answer[0], buffers=answer[1])  # type: ignore[no-any-return]  # noqa: S301 - from a process of ours
 
-    def _retire(self) -> None:
-        """Ends the worker. Its memory goes back in the background."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.kill()
-            asyncio.get_running_loop().run_in_executor(None, worker.end)
+    async def _watch(self, worker: "_Worker") -> None:
+        """Kills a worker that falls silent. Whoever waits for its answer then hears that it has ended."""
+        heard_at = time.monotonic()
+        while True:
+            await asyncio.sleep(self._silent_seconds / 4)
+            # First what is there, then how long ago that is: this process may have been the one that stood still.
+            if worker.heard():
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > self._silent_seconds:
+                worker.fell_silent = True
+                worker.kill()
+                return
+
+    def _retire(self, worker: "_Worker") -> None:
+        """Ends a worker that nobody has had work for."""
+        self._free.remove(worker)
+        self._end(worker)
+
+    def _end(self, worker: "_Worker") -> None:
+        """Ends a worker. Its memory goes back in the background."""
+        worker.kill()
+        asyncio.get_running_loop().run_in_executor(None, worker.end)
 
     async def close(self) -> None:
-        """Ends the worker process. Returns once it is gone."""
-        if self._ending is not None:
-            self._ending.cancel()
-        worker, self._worker = self._worker, None
-        if worker is not None:
+        """Ends the worker processes. Returns once they are gone."""
+        free, self._free = self._free, []
+        for worker in free:
+            if worker.ending is not None:
+                worker.ending.cancel()
+        for worker in (*free, *self._busy):
             await asyncio.to_thread(worker.end)
 
 
 class _Worker:
     """One worker process."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
+        self._signs, signs = os.pipe()
+        os.set_blocking(self._signs, False)
         # -P: what lies beside the script is not to be imported. A process group of its own: a terminal sends Ctrl-C only
         # to the one in the foreground. Popen closes every descriptor but these pipes, inheritable listening sockets too.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(offload_worker.__file__))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(offload_worker.__file__)), str(signs), str(niceness)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=(signs,),
+                process_group=0,
+            )
+        except BaseException:
+            os.close(self._signs)
+            raise
+        finally:
+            os.close(signs)
         self._greeting: bytes | None = pickle.dumps(sys.path)
+        self.ending: asyncio.TimerHandle | None = None
+        """When it is to go, should nobody come."""
+        self.fell_silent = False
+
+    def heard(self) -> bool:
+        """Whether it has given a sign of life since the last look."""
+        try:
+            # An end of the pipe is none.
+            return bool(os.read(self._signs, 4096))
+        except BlockingIOError:
+            return False
 
     @property
     def pid(self) -> int:
@@ -150,6 +225,9 @@ class _Worker:
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
+        if self._signs >= 0:
+            os.close(self._signs)
+            self._signs = -1
         return status
 
 

@@ -4,16 +4,12 @@ An encoder is built for each count and dropped after it, with only those tokens 
 occur is never looked up, so leaving it out changes no count; but it saves two thirds of the memory and half of the time.
 """
 
-import struct
-import zlib
-from array import array
 from collections.abc import Sequence
-from itertools import accumulate, islice
-from pathlib import Path
 
 from tiktoken._tiktoken import CoreBPE
 
-TOKENIZERS = Path(__file__).parent / "tokenizers"
+from slackwater.adapters.work.vocabulary import TOKENIZERS, Vocabulary
+
 GRAM = 4
 
 
@@ -49,26 +45,12 @@ def _grams(texts: Sequence[str]) -> set[bytes]:
 
 
 def _encoder(encoding: str, grams: set[bytes]) -> CoreBPE:
-    """The encoder for texts with these grams, without tiktoken's wrapper, which would keep the vocabulary a second time.
-
-    The data is three little-endian counts (bytes of the pattern, tokens, spaced tokens), the pattern, the ranks of tokens
-    that white space divides or that are nothing else (they are always taken), a byte with the length of each token, and
-    the tokens in rank order.
-    """
-    data = zlib.decompress((TOKENIZERS / f"{encoding}.z").read_bytes())
-    pattern_bytes, tokens, spaced = struct.unpack_from("<III", data)
-    position = 12 + pattern_bytes
-    pattern = data[12:position].decode()
-    always = struct.unpack_from(f"<{spaced}I", data, position)
-    position += 4 * spaced
-    ends = array("I", accumulate(data[position : position + tokens], initial=position + tokens))
-    words = map(data.__getitem__, map(slice, ends, islice(ends, 1, None)))
+    """The encoder for texts with these grams, without tiktoken's wrapper, which would keep the vocabulary a second time."""
+    vocabulary = Vocabulary(encoding)
     # White space splits words and is only at the ends of these tokens, so the rest of a token lies within one word.
     ranks = {
-        word: rank
-        for rank, word in enumerate(words)
-        if (core := word.strip())[:GRAM] in grams and core[-GRAM:] in grams
+        word: rank for word, rank in vocabulary if (core := word.strip())[:GRAM] in grams and core[-GRAM:] in grams
     }
-    for rank in always:
-        ranks[data[ends[rank] : ends[rank + 1]]] = rank
-    return CoreBPE(ranks, {}, pattern)
+    for place in vocabulary.spaced:
+        ranks[vocabulary.token(place)] = vocabulary.rank_at(place)
+    return CoreBPE(ranks, {}, vocabulary.pattern)

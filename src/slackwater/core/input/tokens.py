@@ -44,6 +44,27 @@ class TokenCounter(Protocol):
         ...
 
 
+class TooManyWords(Exception):
+    """These texts are not to be counted by a QuickCounter: there is too much in them, or something that it does not know."""
+
+
+class QuickCounter(Protocol):
+    """Counts the tokens of short texts, exactly, in some encoding, where everybody else waits meanwhile."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been opened."""
+        ...
+
+    def open(self) -> None:
+        """Gets ready to count; may take some tens of milliseconds the first time."""
+        ...
+
+    def counting(self, texts: Sequence[str]) -> Iterator[int | None]:
+        """How many tokens each text has, and None wherever somebody else may have a turn. Raises TooManyWords."""
+        ...
+
+
 class _Reading:
     """What a model reads of one request: texts, and a weight in tokens for what is no text.
 
@@ -135,16 +156,39 @@ class TokenSample:
     def tokens(self, counter: TokenCounter | None) -> int:
         """The tokens of the whole file, at least 1. Without a counter, by bytes alone."""
         if counter is None or not self._held:
-            return max(1, self._bytes // BYTES_PER_TOKEN)
+            return self.by_bytes()
+        weighing = self.weighing()
+        return weighing.tokens(counter.count(weighing.texts))
+
+    def by_bytes(self) -> int:
+        """About how many tokens the file has, by its bytes alone."""
+        return max(1, self._bytes // BYTES_PER_TOKEN)
+
+    def weighing(self) -> "Weighing":
+        """What is to be counted of it."""
         readings = [(place, _Reading(held) if isinstance(held, bytes) else held) for _, place, _, held in self._held]
         if sum(reading.size() for _, reading in readings) > TEXT_BYTES_MAX:
             for place, reading in readings:
                 reading.cut(place, TEXT_BYTES_MAX // len(readings))
-        counts = iter(counter.count([text for _, reading in readings for text in reading.texts]))
-        weight = sum(r.fixed + r.scale * sum(next(counts) for _ in r.texts) for _, r in readings)
+        scale = 1.0
         if len(self._held) < self._lines:
-            weight *= self._bytes / sum(entry[2] for entry in self._held)
-        return max(1, round(weight))
+            scale = self._bytes / sum(entry[2] for entry in self._held)
+        return Weighing([reading for _, reading in readings], scale)
+
+
+class Weighing:
+    """The texts of a sample, and what the file weighs once they are counted."""
+
+    def __init__(self, readings: Sequence[_Reading], scale: float) -> None:
+        self._readings = readings
+        self._scale = scale
+        self.texts = [text for reading in readings for text in reading.texts]
+
+    def tokens(self, counts: Sequence[int]) -> int:
+        """The tokens of the whole file, at least 1."""
+        left = iter(counts)
+        weight = sum(each.fixed + each.scale * sum(next(left) for _ in each.texts) for each in self._readings)
+        return max(1, round(weight * self._scale))
 
 
 def characters_as_tokens(line: bytes) -> int:

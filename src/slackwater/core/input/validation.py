@@ -73,6 +73,10 @@ class InputChecker:
                 self._wrong(line, fault)
         return True
 
+    def pass_over(self, lines: int) -> None:
+        """So many blank lines come next."""
+        self._number += lines
+
     def take_errors(self) -> list[BatchError]:
         """What has been found since the last call; the verdict does not repeat it."""
         taken, self._errors = self._errors, []

@@ -123,8 +123,8 @@ class ResourceView:
     async def file_counts(self, resource: str) -> FileCounts:
         return await self._ledger.file_counts(self.resource)
 
-    async def add_audit(self, entry: AuditEntry) -> None:
-        await self._ledger.add_audit(msgspec.structs.replace(entry, resource=self.resource))
+    async def add_audit(self, entry: AuditEntry, *, durable: bool = True) -> None:
+        await self._ledger.add_audit(msgspec.structs.replace(entry, resource=self.resource), durable=durable)
 
     async def audit(self, **asked: Any) -> list[AuditEntry]:
         return await self._ledger.audit(**(asked | {"resource": self.resource}))

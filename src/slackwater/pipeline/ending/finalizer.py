@@ -26,6 +26,9 @@ from slackwater.pipeline.sending.shard_lines import (
 from slackwater.ports import BlobRange, BlobStore, BlobWriter, Clock, Ledger, Segment, UnfinishedShard
 from slackwater.telemetry import event, meters
 
+# Segments that are read at a time.
+SEGMENTS = 1000
+
 
 class Unreadable(Exception):
     """The input or the results of a batch could not be read; the cause says why."""
@@ -48,6 +51,8 @@ class Finalizer:
         # Batches whose bytes could not be read, and those that are to be ended with what can be read of them.
         self._unread: dict[str, Rereading] = {}
         self._given_up: set[str] = set()
+        # Files that were published for a batch here, also by tries that came to nothing. A start sweeps what others have left.
+        self._tried: dict[str, set[str]] = {}
 
     async def step(self) -> Pace:
         """Publishes the oldest batch that is through."""
@@ -96,6 +101,7 @@ class Finalizer:
         mine = {file.blob for file in (output, error) if file is not None}
         if ended is None:
             # Somebody else has ended it, and perhaps removed what we read from: only theirs count.
+            self._tried.pop(batch.id, None)
             for key in mine:
                 await self._blobs.delete(key)
             return
@@ -122,25 +128,33 @@ class Finalizer:
     async def _write_files(self, ending: "_Ending") -> tuple[File | None, File | None]:
         # Each attempt has keys of its own: a late one must not overwrite what an earlier one has published.
         batch = ending.batch
-        keys = [(file_id := self._new_file_id(), f"results/{batch.id}/{file_id}") for _ in range(2)]
+        # All in one folder, so that one sync makes the names of both files durable.
+        keys = [(file_id := self._new_file_id(), f"outputs/{file_id}") for _ in range(2)]
         output, error = await self._blobs.create(keys[0][1]), await self._blobs.create(keys[1][1])
         try:
             await ending.copy_segments(output, error)
             for shard in await self._ledger.unfinished_shards(batch.id):
                 await ending.write_never_run(shard, error)
-            return (
-                await self._publish(batch, output, *keys[0], filename=batch.policies.output_filename),
-                await self._publish(batch, error, *keys[1], filename=batch.policies.error_filename),
-            )
+            policies, alone = batch.policies, not self._there_is(batch, output)
+            second = await self._publish(batch, error, *keys[1], filename=policies.error_filename, named=alone)
+            return await self._publish(batch, output, *keys[0], filename=policies.output_filename), second
         finally:
             await output.discard()
             await error.discard()
 
-    async def _publish(self, batch: Batch, writer: BlobWriter, file_id: str, key: str, *, filename: str) -> File | None:
-        size = writer.size
-        if size == 0 and batch.policies.empty_files is EmptyFiles.OMIT:
+    @staticmethod
+    def _there_is(batch: Batch, writer: BlobWriter) -> bool:
+        """Whether a batch has this file."""
+        return writer.size > 0 or batch.policies.empty_files is not EmptyFiles.OMIT
+
+    async def _publish(
+        self, batch: Batch, writer: BlobWriter, file_id: str, key: str, *, filename: str, named: bool = True
+    ) -> File | None:
+        if not self._there_is(batch, writer):
             return None
-        await writer.publish()
+        size = writer.size
+        self._tried.setdefault(batch.id, set()).add(key)
+        await writer.publish(named=named)
         created_at = int(self._clock.now())
         lifetime = batch.policies.output_expires_seconds
         return File(
@@ -157,9 +171,8 @@ class Finalizer:
 
     async def _clean(self, batch: Batch, *, keep: set[str]) -> None:
         """Removes what only the running batch needed, and what interrupted attempts to end it have left."""
-        for name in await self._blobs.names(f"results/{batch.id}/"):
-            if (key := f"results/{batch.id}/{name}") not in keep:
-                await self._blobs.delete(key)
+        for key in self._tried.pop(batch.id, set()) - keep:
+            await self._blobs.delete(key)
         await self._blobs.delete(f"logs/{batch.id}/")
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
@@ -184,11 +197,13 @@ class _Ending:
         """Writes the results, and an error line for each one that is lost."""
         copies = (_Copy(output), _Copy(error))
         completed = after = 0
-        while page := await self._ledger.segments(self.batch.id, after=after):
+        while page := await self._ledger.segments(self.batch.id, after=after, limit=SEGMENTS):
             for sequence, segment in page:
                 after = sequence
                 completed += await self._copy(segment, segment.output, segment.output_checksums, copies[0])
                 await self._copy(segment, segment.error, segment.error_checksums, copies[1])
+            if len(page) < SEGMENTS:
+                break
         for copy in copies:
             await copy.flush()
         if self._salvages:
@@ -202,10 +217,10 @@ class _Ending:
             return 0
         if not self._salvages:
             try:
-                await segment_lines.check(self._blobs, place, checksums)
+                whole = await segment_lines.check(self._blobs, place, checksums)
             except OSError as error:
                 raise Unreadable("results", error) from error
-            await copy.add(place)
+            await (copy.add(place) if whole is None else copy.write(whole))
             return 0
         kept = await segment_lines.salvaged(
             self._blobs, place, checksums, batch_id=segment.batch_id, index=segment.index
@@ -265,6 +280,11 @@ class _Copy:
             return
         await self.flush()
         self._range = more
+
+    async def write(self, data: bytes) -> None:
+        """Adds bytes that have just been read."""
+        await self.flush()
+        await self._writer.write(data)
 
     async def flush(self) -> None:
         if self._range is not None:

@@ -41,7 +41,9 @@ class Janitor:
         self._blobs = blobs
         self._clock = clock
         self._lost_kept_days = lost_kept_days
+        # Folders of results as older versions made them, one for each batch; and the files that batches have ended with.
         self._unswept: list[str] = []
+        self._unswept_outputs: list[str] = []
         # Under what this start puts things aside, and when it looks again at what earlier ones have.
         self._aside = name_of(clock.now())
         self._lost_look_at = clock.monotonic()
@@ -51,6 +53,12 @@ class Janitor:
         released = await self._ledger.release_leases(now=self._clock.now(), dead_owners_except="")
         if released:
             event("leases_recovered", shards=released)
+        # Before anybody reads them: results whose logs were not synced.
+        after = 0
+        while page := await self._ledger.kept_texts(after=after):
+            for after, place, text in page:  # noqa: B007 - the last one is where the next page begins
+                if await self._blobs.restore(place, text):
+                    event("results_restored", log=place.key, bytes=len(text))
         for batch_id in await self._blobs.names("logs/"):
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
@@ -59,10 +67,14 @@ class Janitor:
         await self._sweep("files/")
         # These can wait: nobody needs the room at once, and the service is to be back soon.
         self._unswept = await self._blobs.names("results/")
+        self._unswept_outputs = await self._blobs.names("outputs/")
 
     async def _sweep(self, prefix: str) -> None:
         """Puts bytes without a row aside: the service ended between the two, on the way in or on the way out."""
-        for file_id in await self._blobs.names(prefix):
+        await self._sweep_files(prefix, await self._blobs.names(prefix))
+
+    async def _sweep_files(self, prefix: str, file_ids: list[str]) -> None:
+        for file_id in file_ids:
             if not await self._ledger.blob_in_use(key := prefix + file_id):
                 await self._blobs.set_aside(key, under=self._aside)
                 event("file_swept", file=file_id, to=self._aside)
@@ -74,6 +86,9 @@ class Janitor:
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
                 await self._sweep(f"results/{batch_id}/")
+        # What was there at the start is of an end that did not come about, or has a row.
+        outputs, self._unswept_outputs = self._unswept_outputs[:RESULTS_ROUND], self._unswept_outputs[RESULTS_ROUND:]
+        await self._sweep_files("outputs/", outputs)
 
     async def _forget_lost(self) -> None:
         """What was put aside long ago goes."""

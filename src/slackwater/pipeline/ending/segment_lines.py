@@ -33,14 +33,17 @@ class Kept(Struct, frozen=True):
     place: BlobRange
 
 
-async def check(blobs: BlobStore, place: BlobRange, checksums: bytes) -> None:
-    """Raises Damaged where the lines of a range have changed, OSError where they cannot be read."""
+async def check(blobs: BlobStore, place: BlobRange, checksums: bytes) -> bytes | None:
+    """The bytes of a small range; None for a large one, which need not be carried through memory again.
+
+    Raises Damaged where its lines have changed, OSError where they cannot be read.
+    """
     if not checksums:
         end = place.offset + place.length
         if not place.length or await _read(blobs, place.key, end - 1, 1) == b"\n":
-            return
+            return None
         raise Damaged(f"{place.key} does not end with a line at byte {end}")
-    at = running = 0
+    piece, at, running = b"", 0, 0
     position, end = place.offset, place.offset + place.length
     while position < end:
         piece = await _read(blobs, place.key, position, min(PIECE_BYTES, end - position))
@@ -57,6 +60,7 @@ async def check(blobs: BlobStore, place: BlobRange, checksums: bytes) -> None:
         running = crc32(rest, running)
     if at < len(checksums) or running:
         raise Damaged(f"{place.key} has fewer lines before byte {end} than were written")
+    return piece if len(piece) == place.length else None
 
 
 async def salvaged(blobs: BlobStore, place: BlobRange, checksums: bytes, *, batch_id: str, index: int) -> list[Kept]:

@@ -1,10 +1,12 @@
 """Validates an input file before anybody makes a batch of it: the same rules, the same reading, and nothing is changed.
 
-A check keeps a core busy as a validation does, in the same Offload and one after the other, so each resource may have only
+A check keeps a core busy as a validation does, in an Offload that validations have no part in; each resource may have only
 a few at once: whoever asks for more is told to come back.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,14 +21,17 @@ from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
 from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.peek import HEAD_BYTES, first_url
-from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.input.validation import is_blank
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.pipeline import stored_files
-from slackwater.pipeline.input.input_scan import Scan, scan_input
-from slackwater.ports import BlobRange, BlobStore, Ledger, Offload
+from slackwater.pipeline.input.input_scan import BLANKS_MAX, Scan, blank_run, scan_input
+from slackwater.pipeline.input.small_files import scan_small
+from slackwater.ports import SMALL_INPUT_BYTES, BlobRange, BlobStore, Ledger, Offload
 
+C = TypeVar("C")
 AT_ONCE_MAX = 2
 RETRY_AFTER_SECONDS = 2
 ENDPOINT = "/v1/chat/completions"
@@ -72,6 +77,7 @@ class FileChecks:
         *,
         deployments: Callable[[], Iterable[Deployment]],
         counter: TokenCounter | Mapping[str, TokenCounter] | None,
+        quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None,
         price_of: Callable[[str], Price | None],
         allowance: Callable[[Deployment], Awaitable[Allowance]],
         limits: InputLimits,
@@ -82,6 +88,7 @@ class FileChecks:
         self._offload = offload
         self._deployments = deployments
         self._counter = counter
+        self._quick_counter = quick_counter
         self._price_of = price_of
         self._allowance = allowance
         self._limits = limits
@@ -131,7 +138,7 @@ class FileChecks:
             },
             **msgspec.structs.asdict(self._limits),
         )
-        scan, excerpts = await self._offload.run(scan_with_excerpts, self._blobs, file.blob, rules, self._counters())
+        scan, excerpts = await self._scan(file, rules)
         if not scan.is_of(file):
             raise stored_files.unreadable(file, "changed")
         deployment = deployments.get(scan.deployment or "")
@@ -144,6 +151,16 @@ class FileChecks:
             room=room,
             price=None if deployment is None else self._price_of(deployment.model),
         )
+
+    async def _scan(self, file: File, rules: Rules) -> tuple[Scan, list[Excerpt | None]]:
+        """What validation finds, and where. A small file is read here, as for a batch."""
+        if self._quick_counter is not None and file.size <= SMALL_INPUT_BYTES:
+            quick = self._counters_of(self._quick_counter)
+            scan = await scan_small(self._blobs, file.blob, rules, quick)
+            if scan is not None:
+                return scan, await asyncio.to_thread(excerpts_of, self._blobs, file.blob, scan.errors)
+        counter = None if self._counter is None else self._counters_of(self._counter)
+        return await self._offload.run(scan_with_excerpts, self._blobs, file.blob, rules, counter)
 
     async def _endpoint_of(self, file: File) -> str:
         """That of the first line, so that a file for another endpoint is not found to be all wrong."""
@@ -161,8 +178,7 @@ class FileChecks:
             waits=deployment.when_full is WhenFull.QUEUE,
         )
 
-    def _counters(self) -> TokenCounter | Mapping[str, TokenCounter] | None:
-        counter = self._counter
+    def _counters_of(self, counter: C | Mapping[str, C]) -> C | Mapping[str, C]:
         if not isinstance(counter, Mapping):
             return counter
         return {each.name: counter[each.tokenizer] for each in self._deployments() if each.tokenizer in counter}
@@ -187,9 +203,12 @@ def excerpts_of(blobs: BlobStore, key: str, errors: list[BatchError]) -> list[Ex
     excerpts: dict[int, Excerpt] = {}
     if by_line:
         with blobs.reader(key) as file:
-            for number, line in enumerate(file, 1):
+            number = blanks = 0
+            while len(excerpts) < len(by_line) and (line := file.readline()):
+                number += 1
                 if number in by_line:
                     excerpts[number] = excerpt_of(line, by_line[number])
-                    if len(excerpts) == len(by_line):
-                        break
+                blanks = blanks + 1 if is_blank(line) else 0
+                if blanks >= BLANKS_MAX:
+                    number += sum(blank.count(b"\n") for blank in blank_run(file))
     return [None if error.line is None else excerpts.get(error.line) for error in errors]

@@ -4,8 +4,9 @@ Runs as one call in an Offload, because it keeps a core busy: well under a secon
 a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from io import BufferedReader
 
 from msgspec import Struct
 from zlib_ng.zlib_ng import crc32
@@ -14,12 +15,14 @@ from slackwater.core.batch import BatchError
 from slackwater.core.files.file import File
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.tokens import TokenCounter, TokenSample, shares
-from slackwater.core.input.validation import InputChecker
+from slackwater.core.input.validation import InputChecker, Verdict
 from slackwater.core.sending.checksums import checksum_of, packed
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX
 from slackwater.ports import BlobStore, NewShard
 
 SHARD_LINES_MAX = 1000
+# After so many blank lines, all that come behind them are passed over at once.
+BLANKS_MAX = 64
 # How deeply a line may be nested is what the parser can follow, and that depends on how deep the stack is already. A line
 # that is accepted here will be parsed again wherever it goes, so there must be levels to spare that nobody else has.
 #
@@ -83,6 +86,71 @@ class ShardCutter:
             self._checksums.clear()
 
 
+class Scanning:
+    """A file that is being read, line by line, from its first byte on."""
+
+    def __init__(self, rules: Rules, shard_lines_max: int, shard_bytes_max: int) -> None:
+        self.sample = TokenSample()
+        self._checker: InputChecker | None = InputChecker(rules)
+        self._cutter = ShardCutter(shard_lines_max, shard_bytes_max)
+        self._verdict: Verdict | None = None
+        self.size = 0
+        """Bytes that have been read."""
+        self.checksum = 0
+        """CRC-32 of all of them."""
+
+    def feed(self, line: bytes) -> bool:
+        """Takes the next line; False if it is blank."""
+        checker = self._checker
+        assert checker is not None, "it has not been finished"
+        start = self.size
+        self.size = end = start + len(line)
+        self.checksum = crc32(line, self.checksum)
+        if not checker.feed(line):
+            return False
+        self._cutter.add(start, end, checksum_of(line))
+        if checker.faultless:
+            self.sample.offer(line)
+        return True
+
+    def pass_over(self, blank: bytes) -> None:
+        """Takes whole blank lines, any number of them."""
+        assert self._checker is not None, "it has not been finished"
+        self.size += len(blank)
+        self.checksum = crc32(blank, self.checksum)
+        self._checker.pass_over(blank.count(b"\n"))
+
+    def finish(self) -> Verdict:
+        """What holds for the file as a whole. The ids are not needed any more, and the tokenizer needs the room."""
+        assert self._checker is not None, "it is finished once"
+        self._cutter.finish()
+        self._verdict, self._checker = self._checker.finish(), None
+        return self._verdict
+
+    def scan(self, tokens: int) -> Scan:
+        """The outcome, where the file weighs so many tokens."""
+        verdict, cutter = self._verdict, self._cutter
+        assert verdict is not None, "it has been finished"
+        cuts = [] if verdict.errors else cutter.cuts
+        weights = shares(tokens, [length for _, length, _ in cuts])
+        return Scan(
+            errors=verdict.errors,
+            error_count=verdict.error_count,
+            total=verdict.total,
+            tokens=tokens,
+            deployment=verdict.deployment,
+            endpoint=verdict.endpoint,
+            size=self.size,
+            checksum=self.checksum,
+            shards=[
+                NewShard(offset=offset, length=length, lines=lines, tokens=weight, checksums=checksums)
+                for (offset, length, lines), weight, checksums in zip(
+                    cuts, weights, cutter.checksums if cuts else (), strict=True
+                )
+            ],
+        )
+
+
 def scan_input(
     blobs: BlobStore,
     key: str,
@@ -94,63 +162,44 @@ def scan_input(
 ) -> Scan:
     """Checks the file `key` against the rules. `counter` is one for all, or one per deployment; without any, tokens are
     estimated from bytes."""
-    sample = TokenSample()
-    checker = InputChecker(rules)
-    cutter = ShardCutter(shard_lines_max, shard_bytes_max)
-    read = _Whole()
-    _from_below(SPARE_LEVELS, partial(_read, blobs, key, checker, cutter, sample, read))
-    verdict = checker.finish()
-    # The ids are not needed any more, and the tokenizer needs the room.
-    del checker
-    cuts = [] if verdict.errors else cutter.cuts
+    scanning = Scanning(rules, shard_lines_max, shard_bytes_max)
+    from_below(SPARE_LEVELS, partial(_read, blobs, key, scanning))
+    verdict = scanning.finish()
     if isinstance(counter, Mapping):
         counter = counter.get(verdict.deployment or "")
-    tokens = 0 if verdict.errors else sample.tokens(counter)
-    weights = shares(tokens, [length for _, length, _ in cuts])
-    return Scan(
-        errors=verdict.errors,
-        error_count=verdict.error_count,
-        total=verdict.total,
-        tokens=tokens,
-        deployment=verdict.deployment,
-        endpoint=verdict.endpoint,
-        size=read.size,
-        checksum=read.checksum,
-        shards=[
-            NewShard(offset=offset, length=length, lines=lines, tokens=weight, checksums=checksums)
-            for (offset, length, lines), weight, checksums in zip(
-                cuts, weights, cutter.checksums if cuts else (), strict=True
-            )
-        ],
-    )
+    return scanning.scan(0 if verdict.errors else scanning.sample.tokens(counter))
 
 
-class _Whole(Struct):
-    """What was read, as a whole."""
-
-    size: int = 0
-    checksum: int = 0
-
-
-def _read(
-    blobs: BlobStore, key: str, checker: InputChecker, cutter: ShardCutter, sample: TokenSample, whole: _Whole
-) -> None:
-    position = checksum = 0
+def _read(blobs: BlobStore, key: str, scanning: Scanning) -> None:
+    blanks = 0
     with blobs.reader(key) as file:
         for line in file:
-            start, position = position, position + len(line)
-            checksum = crc32(line, checksum)
-            if checker.feed(line):
-                cutter.add(start, position, checksum_of(line))
-                if checker.faultless:
-                    sample.offer(line)
-    whole.size, whole.checksum = position, checksum
-    cutter.finish()
+            if scanning.feed(line):
+                blanks = 0
+                continue
+            blanks += 1
+            if blanks >= BLANKS_MAX:
+                for blank in blank_run(file):
+                    scanning.pass_over(blank)
+                blanks = 0
 
 
-def _from_below(levels: int, call: Callable[[], None]) -> None:
+def blank_run(file: BufferedReader) -> Iterator[bytes]:
+    """Passes over the blank lines that come next, as many as are whole, and yields them in blocks of many.
+
+    As quickly as bytes can be compared: somebody's 190 MB of line ends are not 190 million lines to look at.
+    """
+    while block := file.peek():
+        blank = len(block) - len(block.lstrip())
+        end = block.rfind(b"\n", 0, blank) + 1
+        yield file.read(end)
+        if end < len(block):
+            break
+
+
+def from_below(levels: int, call: Callable[[], None]) -> None:
     """Calls from so many levels further down the stack; each goes through C, because some Pythons count only those."""
     if levels:
-        partial(_from_below, levels - 1, call)()
+        partial(from_below, levels - 1, call)()
     else:
         call()

@@ -1,37 +1,56 @@
 """Reads an input file once and makes either shards and a token count of it, or a list of everything that is wrong.
 
-The reading runs in an Offload, so a long file stalls neither the API nor dispatch, and needs no worker. Before: admission.
-After: enqueuer.
+A small file is read here, in pieces of a millisecond; any other in an Offload, so that it stalls neither the API nor dispatch.
+Several are read at once, and small ones never wait for large ones. The turn goes round the tenants, and in each the oldest is
+first: whoever has two hundred batches, or one of 200 MB, keeps nobody else waiting. Where there is room, a batch starts
+with the same transaction that accepts it. Before: admission. After: enqueuer, or the worker.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from slackwater.core.accounts.price import Price
-from slackwater.core.batch import Batch, BatchError
+from slackwater.core.batch import Batch, BatchError, Stage
 from slackwater.core.input.line_judge import InputLimits, Rules
-from slackwater.core.input.tokens import TokenCounter
+from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
 from slackwater.core.sending.deployment import Capabilities, Deployment
 from slackwater.core.sending.rereading import Rereading
-from slackwater.core.sending.scheduling import SHARD_BYTES_MAX
+from slackwater.core.sending.scheduling import SHARD_BYTES_MAX, rank_shards
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, Scan, scan_input
+from slackwater.pipeline.input.small_files import scan_small
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.shard_lines import Damaged
-from slackwater.ports import BlobStore, Clock, Ledger, Offload, Span, SpanKind, Tracing
+from slackwater.ports import SMALL_INPUT_BYTES, BlobStore, Clock, Ledger, Offload, Span, SpanKind, Start, Tracing
 from slackwater.telemetry import event, meters, origin_of
 
+T = TypeVar("T")
+C = TypeVar("C")
 # How often a scan may fail for reasons that are not the file's (its process died, the disk failed) before the batch does.
 STUMBLES_MAX = 3
+# How long one file may be read: so many seconds, and one more for each so many bytes. The dearest lines that are known take a
+# tenth of that.
+READ_SECONDS = 60.0
+BYTES_A_SECOND = 1 << 20
+# Of a batch that an older version made.
+UNKNOWN_BYTES = 1 << 30
+# Small files that are read beside each other. Their batches become durable together.
+SMALL_AT_ONCE = 16
 USUAL_LIMITS = InputLimits()
 
 
+def _nobody(stage: Stage, deployment: str) -> None:
+    """Wakes nobody."""
+
+
 class Validator:
-    """Validates one waiting batch per step."""
+    """Validates waiting batches: one per step, or some small ones."""
 
     def __init__(
         self,
@@ -42,12 +61,15 @@ class Validator:
         *,
         deployments: Callable[[], Iterable[Deployment]],
         counter: TokenCounter | Mapping[str, TokenCounter] | None,
+        quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None,
         accept_any: str | None = None,
         limits: InputLimits = USUAL_LIMITS,
         shard_lines_max: int = SHARD_LINES_MAX,
         shard_bytes_of: Callable[[Batch], int] = lambda batch: SHARD_BYTES_MAX,
         price_of: Callable[[str], Price | None] = lambda model: None,
         allowance: Callable[[Deployment], Awaitable[Allowance]] | None = None,
+        limit_of: Callable[[str], Awaitable[int | None]] | None = None,
+        moved: Callable[[Stage, str], None] = _nobody,
         tracing: Tracing | None = None,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
@@ -55,6 +77,9 @@ class Validator:
         `shard_bytes_of` says how large the shards of a batch are to be: the work of a while.
         `price_of` says what a model costs now; a batch keeps the price at which it was accepted.
         `allowance` says what a deployment may hold now; without it, that is its limit. `counter` may be one per tokenizer.
+        `quick_counter` counts the tokens of small files; without it, there are none that are read here.
+        `limit_of` says how many enqueued tokens a deployment, by its key, may hold; without it, no batch starts here.
+        `moved` hears of each batch that was: whether it waits now, has started or has ended, and the key of its deployment.
         """
         self._ledger = ledger
         self._blobs = blobs
@@ -62,27 +87,63 @@ class Validator:
         self._offload = offload
         self._deployments = deployments
         self._counter = counter
+        self._quick_counter = quick_counter
         self._accept_any = accept_any
         self._limits = limits
         self._shard_lines_max = shard_lines_max
         self._shard_bytes_of = shard_bytes_of
         self._price_of = price_of
         self._allowance = allowance
+        self._limit_of = limit_of
+        self._moved = moved
         self._tracing = tracing
         self._stumbles: dict[str, int] = {}
         # Files that the disk did not give.
         self._unread: dict[str, Rereading] = {}
+        # What is being validated now, and small files that have more in them than is read here.
+        self._in_hand: set[str] = set()
+        self._dense: set[str] = set()
+        # Who had the last turn, apart for small files.
+        self._last = {True: "", False: ""}
 
     async def step(self) -> Pace:
-        """Validates the oldest batch that waits for it."""
+        """Validates the next batch. May be called again while it goes on: then for another one."""
+        batch = await self._next(small=False)
+        if batch is None:
+            return Pace.IDLE
+        return await self._take(batch)
+
+    async def step_small(self) -> Pace:
+        """Validates the next batches with small files, some at once."""
+        batches: list[Batch] = []
+        while len(batches) < SMALL_AT_ONCE and (batch := await self._next(small=True)) is not None:
+            batches.append(batch)
+        if not batches:
+            return Pace.IDLE
+        outcomes = await asyncio.gather(*map(self._take, batches), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        # Where all have stumbled, the next try can wait.
+        return Pace.BUSY if Pace.BUSY in outcomes else Pace.IDLE
+
+    async def _next(self, *, small: bool) -> Batch | None:
+        """The batch whose turn it is. It is in hand from now on."""
         # A file that the scan stumbled over waits until the others are through, one that could not be read until the disk
         # has had a while.
         now = self._clock.monotonic()
-        waiting = {key for key, each in self._unread.items() if now < each.until}
-        batch = await self._ledger.next_to_validate(skip={*self._stumbles, *waiting})
-        batch = batch or await self._ledger.next_to_validate(skip=waiting)
-        if batch is None:
-            return Pace.IDLE
+        waiting = {key for key, each in self._unread.items() if now < each.until} | self._in_hand
+        if small:
+            waiting |= self._dense
+        last = self._last[small]
+        batch = await self._ledger.next_to_validate(after=last, skip={*self._stumbles, *waiting}, small=small)
+        batch = batch or await self._ledger.next_to_validate(after=last, skip=waiting, small=small)
+        if batch is not None:
+            self._last[small] = batch.resource
+            self._in_hand.add(batch.id)
+        return batch
+
+    async def _take(self, batch: Batch) -> Pace:
         begun = self._clock.monotonic()
         span = self._span(batch)
         try:
@@ -92,6 +153,7 @@ class Validator:
                 span.fail(type(error).__name__)
             raise
         finally:
+            self._in_hand.discard(batch.id)
             meters.validation_seconds.observe(self._clock.monotonic() - begun)
             if span is not None:
                 span.end()
@@ -106,17 +168,18 @@ class Validator:
     async def _validate(self, batch: Batch, span: Span | None) -> Pace:
         deployments = self._deployments_of(batch)
         try:
-            scan = await self._offload.run(
-                partial(scan_input, shard_lines_max=self._shard_lines_max, shard_bytes_max=self._shard_bytes_of(batch)),
-                self._blobs,
-                batch.input_blob,
-                self._rules(batch, deployments),
-                self._counters(deployments.values()),
-            )
+            scan = await self._scan(batch, deployments)
             await self._compare(batch, scan)
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.
             await self._give_up(batch, f"The input file '{batch.input_file_id}' has been deleted. Upload it again.")
+            return Pace.BUSY
+        except ReadTooLong as late:
+            event("scan_too_long", level=logging.ERROR, batch=batch.id, seconds=late.seconds)
+            await self._give_up(
+                batch,
+                f"Validating the input file took longer than {late.seconds:,.0f} seconds. Split it into several files.",
+            )
             return Pace.BUSY
         except OSError as fault:
             reading = self._unread.setdefault(batch.id, Rereading())
@@ -141,8 +204,7 @@ class Validator:
                 )
                 return Pace.BUSY
             return Pace.IDLE
-        self._stumbles.pop(batch.id, None)
-        self._unread.pop(batch.id, None)
+        self._forget(batch)
         if span is not None:
             span.note({"slackwater.batch.requests": scan.total, "slackwater.batch.tokens": scan.tokens})
             if scan.errors:
@@ -161,8 +223,11 @@ class Validator:
         if name not in self._deployments_of(batch):
             # It went while the file was read. The next look says so.
             return Pace.BUSY
-        # False: the batch was cancelled meanwhile, and there is nothing to do.
-        if await self._ledger.accept_batch(
+        start: Start | None = None
+        if self._limit_of is not None:
+            limit = await self._limit_of(key)
+            start = Start(limit=limit, ranks=rank_shards(len(scan.shards)), now=int(self._clock.now()))
+        stage = await self._ledger.accept_batch(
             batch.id,
             deployment=key,
             endpoint=scan.endpoint,
@@ -170,8 +235,14 @@ class Validator:
             tokens=scan.tokens,
             shards=scan.shards,
             price=self._price_of(deployments[name].model),
-        ):
+            start=start,
+        )
+        # None: the batch was cancelled meanwhile, and there is nothing to do.
+        if stage is not None:
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
+            if stage is Stage.RUNNING:
+                event("batch_enqueued", batch=batch.id, deployment=key, tokens=scan.tokens)
+            self._moved(stage, key)
         return Pace.BUSY
 
     async def _compare(self, batch: Batch, scan: Scan) -> None:
@@ -179,6 +250,42 @@ class Validator:
         file = await self._ledger.file(batch.input_file_id)
         if file is not None and not scan.is_of(file):
             raise Damaged(f"{batch.input_blob} is not what was uploaded")
+
+    async def _scan(self, batch: Batch, deployments: dict[str, Deployment]) -> Scan:
+        rules, bytes_max = self._rules(batch, deployments), self._shard_bytes_of(batch)
+        if (
+            self._quick_counter is not None
+            and 0 < batch.input_bytes <= SMALL_INPUT_BYTES
+            and batch.id not in self._dense
+        ):
+            quick = self._counters_of(self._quick_counter, deployments.values())
+            scan = await scan_small(
+                self._blobs,
+                batch.input_blob,
+                rules,
+                quick,
+                shard_lines_max=self._shard_lines_max,
+                shard_bytes_max=bytes_max,
+            )
+            if scan is not None:
+                return scan
+            self._dense.add(batch.id)
+        reading = asyncio.ensure_future(
+            self._offload.run(
+                partial(scan_input, shard_lines_max=self._shard_lines_max, shard_bytes_max=bytes_max),
+                self._blobs,
+                batch.input_blob,
+                rules,
+                None if self._counter is None else self._counters_of(self._counter, deployments.values()),
+            )
+        )
+        seconds = READ_SECONDS + (batch.input_bytes or UNKNOWN_BYTES) / BYTES_A_SECOND
+        return await within(self._clock, seconds, reading)
+
+    def _forget(self, batch: Batch) -> None:
+        self._stumbles.pop(batch.id, None)
+        self._unread.pop(batch.id, None)
+        self._dense.discard(batch.id)
 
     def _deployments_of(self, batch: Batch) -> dict[str, Deployment]:
         """Those that the batch may be on, by the names that its lines have: what is being deleted takes nothing new."""
@@ -212,8 +319,7 @@ class Validator:
         return error
 
     async def _give_up(self, batch: Batch, message: str) -> None:
-        self._stumbles.pop(batch.id, None)
-        self._unread.pop(batch.id, None)
+        self._forget(batch)
         await self._reject(batch, [BatchError(code="invalid_request", message=message)], count=1)
 
     async def _reject(self, batch: Batch, errors: list[BatchError], *, count: int) -> None:
@@ -221,13 +327,13 @@ class Validator:
         now = self._clock.now()
         if await self._ledger.reject_batch(batch.id, errors=errors, now=int(now)):
             meters.batch_ended("failed", created_at=batch.created_at, expires_at=batch.expires_at, now=now)
+            self._moved(Stage.ENDED, batch.deployment or "")
         event("batch_rejected", batch=batch.id, errors=count, first=errors[0].code)
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
 
-    def _counters(self, deployments: Iterable[Deployment]) -> TokenCounter | Mapping[str, TokenCounter] | None:
+    def _counters_of(self, counter: C | Mapping[str, C], deployments: Iterable[Deployment]) -> C | Mapping[str, C]:
         """Who counts for these deployments, by the names that their users write."""
-        counter = self._counter
         if not isinstance(counter, Mapping):
             return counter
         return {each.name: counter[each.tokenizer] for each in deployments if each.tokenizer in counter}
@@ -243,3 +349,26 @@ class Validator:
 
 def _offers(deployment: Deployment) -> Capabilities:
     return msgspec.structs.replace(deployment.capabilities, sku=deployment.sku)
+
+
+class ReadTooLong(Exception):
+    """A file was read for longer than it may be."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"longer than {seconds:g} s")
+        self.seconds = seconds
+
+
+async def within(clock: Clock, seconds: float, work: asyncio.Future[T]) -> T:
+    """What the work brings; ReadTooLong, and the work has been cancelled, where it takes longer than that."""
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((work, sleeping), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise ReadTooLong(seconds)
+    finally:
+        sleeping.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.wait((work,))

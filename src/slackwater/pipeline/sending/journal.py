@@ -22,6 +22,8 @@ from slackwater.pipeline.sending.lease import Cause, Lease
 from slackwater.ports import BlobLog, BlobRange, BlobStore, Clock, Ledger, Segment
 from slackwater.telemetry import DeploymentMeter, counters, event, meters
 
+# Bytes of a batch's results that the ledger keeps itself, so that nobody waits until their logs are synced.
+KEPT_BYTES = 64 << 10
 # So much of a large result is summed up at a time: about a millisecond.
 SUMMED_BYTES = 4 << 20
 
@@ -80,9 +82,13 @@ class Pending:
             return packed(list(map(crc32, map(_TEXT, results))))
         return packed([await _summed(result.parts or (result.text,)) for result in results])
 
-    async def segment(self, lease: Lease, output: BlobRange | None, error: BlobRange | None) -> Segment:
-        """What the ledger is to know of them. Passes of their own, each of which is one quick thing for every result: there are
-        thousands a second, and what is mapped takes no step of the interpreter.
+    async def segment(
+        self, lease: Lease, output: BlobRange | None, error: BlobRange | None, *, keeps: bool = False
+    ) -> Segment:
+        """What the ledger is to know of them, and with `keeps` the lines themselves.
+
+        Passes of their own, each of which is one quick thing for every result: there are thousands a second, and what is mapped
+        takes no step of the interpreter.
         """
         shard, completed = lease.shard, self.completed
         every = [*completed, *self.failed]
@@ -107,6 +113,8 @@ class Pending:
             mended=sum(map(_MENDED, completed)),
             output_checksums=await self.checksums(completed),
             error_checksums=await self.checksums(self.failed),
+            output_text=b"".join(self.texts(self.completed)) if keeps else b"",
+            error_text=b"".join(self.texts(self.failed)) if keeps else b"",
         )
 
 
@@ -130,6 +138,8 @@ class _Logs(Struct):
 
     output: BlobLog | None = None
     error: BlobLog | None = None
+    kept: int = 0
+    """Bytes of their lines that the ledger keeps."""
 
 
 class Journal:
@@ -265,20 +275,34 @@ class Journal:
             by_batch.setdefault(lease.shard.batch_id, []).append(lease)
         segments: dict[Lease, Segment] = {}
         for batch_id, leases in by_batch.items():
+            logs = self._logs.setdefault(batch_id, _Logs())
+            kept = logs.kept + sum(taken[lease].size for lease in leases)
+            # The first results of a batch, and all of a small one, wait for one fsync less, and for two less for the names of
+            # their logs: the transaction that names them has them in it.
+            keeps = kept <= KEPT_BYTES
             outputs = await self._append(
-                batch_id, "output", [taken[lease].texts(taken[lease].completed) for lease in leases]
+                batch_id,
+                "output",
+                [taken[lease].texts(taken[lease].completed) for lease in leases],
+                durable=not keeps,
             )
             errors = await self._append(
-                batch_id, "error", [taken[lease].texts(taken[lease].failed) for lease in leases]
+                batch_id, "error", [taken[lease].texts(taken[lease].failed) for lease in leases], durable=not keeps
             )
             for lease, output, error in zip(leases, outputs, errors, strict=True):
-                segments[lease] = await taken[lease].segment(lease, output, error)
+                segments[lease] = await taken[lease].segment(lease, output, error, keeps=keeps)
+            if keeps:
+                logs.kept = kept
         return segments
 
-    async def _append(self, batch_id: str, kind: str, parts: list[list[bytes]]) -> list[BlobRange | None]:
+    async def _append(
+        self, batch_id: str, kind: str, parts: list[list[bytes]], *, durable: bool
+    ) -> list[BlobRange | None]:
         if not any(parts):
             return [None] * len(parts)
-        written = await (await self._log(batch_id, kind)).append([text for part in parts for text in part])
+        written = await (await self._log(batch_id, kind)).append(
+            [text for part in parts for text in part], durable=durable
+        )
         ranges: list[BlobRange | None] = []
         offset = written.offset
         for part in parts:

@@ -35,13 +35,18 @@ class Deliverer:
         sender: Sender | None,
         chance: Callable[[], float] = random.random,
         wall: Wall = BELIEVED,
+        another: Callable[[], None] = lambda: None,
     ) -> None:
-        """Without a `sender`, webhooks are turned off: what waits goes on waiting, until its 72 hours are over."""
+        """`another` hints that there may be a second one to deliver while the first is on its way.
+
+        Without a `sender`, webhooks are turned off: what waits goes on waiting, until its 72 hours are over.
+        """
         self._ledger = ledger
         self._clock = clock
         self._sender = sender
         self._chance = chance
         self._wall = wall
+        self._another = another
         self._running: set[str] = set()
 
     async def step(self) -> Pace:
@@ -57,6 +62,7 @@ class Deliverer:
             # Another step took it while the ledger was asked; the next look passes over it.
             return Pace.BUSY
         self._running.add(endpoint_id)
+        self._another()
         try:
             await self._deliver(self._sender, due)
         finally:
