@@ -125,6 +125,18 @@ def test_no_rhythm_hides_from_the_sample(period: int) -> None:
     assert abs(mean - (60 * share + 1 - share)) < 4 * deviation
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 5_000])
+def test_lines_may_be_shown_in_any_groups(at_once: int) -> None:
+    """The sample of a file is the same, however its lines come."""
+    chance = random.Random(at_once)
+    lines = [line(input="tide " * chance.choice([1, 30, 200, 8_000])) for _ in range(6_000)]
+    sample = TokenSample()
+    for start in range(0, len(lines), at_once):
+        sample.offer_all(lines[start : start + at_once])
+    assert sample.tokens(WordCounter()) == weigh(lines, WordCounter())
+    assert sample.by_bytes() == weigh(lines, None)
+
+
 def test_long_lines_are_held_as_excerpts() -> None:
     """A sample holds a bounded number of bytes, and long lines are weighed by a part of them."""
     sample = TokenSample()

@@ -12,15 +12,17 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.tokens import TokenCounter
 from slackwater.core.input.validation import is_blank
+from slackwater.core.sending.checksums import lines_of
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.core.sending.lines import read_input_line
-from slackwater.pipeline.input.input_scan import Scan, scan_input
+from slackwater.pipeline.input.input_scan import Scan, Scanning, scan_input
 
 RULES = Rules(family="azure", endpoint="/chat/completions", deployments={"model": Capabilities()})
 
@@ -73,6 +75,48 @@ def test_shards_hold_each_request_once(
     assert held == requests
     assert is_blank(data[position:])
     assert sum(shard.tokens for shard in found.shards) == found.tokens
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["right", "wrong", "again", "blank", "long"]), st.integers(1, 40)), max_size=12),
+    st.integers(1, 50),
+    st.booleans(),
+    st.integers(1, 60),
+)
+def test_lines_may_come_in_any_groups(rows: list[tuple[str, int]], at_once: int, ends: bool, lines_max: int) -> None:
+    """What is found is the same whether lines come one by one or many together."""
+    lines: list[bytes] = []
+    for kind, times in rows:
+        for _ in range(times):
+            name = "r0" if kind == "again" else f"r{len(lines)}"
+            text = {"blank": b"  ", "wrong": b"{}"}.get(kind, request_line(name, "tide " * (4000 * (kind == "long"))))
+            lines.append(text + b"\n")
+    if lines and not ends:
+        lines[-1] = lines[-1].rstrip(b"\n") or b" "
+
+    def found(size: int) -> Scan:
+        scanning = Scanning(RULES, lines_max, 100_000)
+        for start in range(0, len(lines), size):
+            scanning.feed(lines[start : start + size])
+        verdict = scanning.finish()
+        return scanning.scan(0 if verdict.errors else scanning.sample.by_bytes())
+
+    together, apart = found(at_once), found(1)
+    assert together == apart
+    assert scan(b"".join(lines), shard_lines_max=lines_max, shard_bytes_max=100_000) == apart
+
+
+@pytest.mark.parametrize("blanks", [0, 1, 40, 1000])
+def test_a_file_of_crumbs_is_read_like_any_other(blanks: int) -> None:
+    """Requests between many blank lines, beyond what a reader holds: each has its number and its place."""
+    data = b"".join(b"\n" * blanks + request_line(f"r{at}") + b"\n" for at in range(3000)) + b"\n" * 300_000
+    found = scan(data)
+    assert (found.errors, found.total, found.size, found.checksum) == ([], 3000, len(data), crc32(data))
+    assert [
+        text for each in found.shards for text in lines_of(data[each.offset : each.offset + each.length])
+    ] == lines_of(data)
+    wrong = scan(data + b"{}\n").errors[0]
+    assert wrong.line == data.count(b"\n") + 1
 
 
 def test_shards_are_as_full_as_they_may_be() -> None:

@@ -8,6 +8,7 @@ counted exactly. For larger ones, 95 of 100 estimates were within 2.6 % of the e
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import compress, repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +17,8 @@ from slackwater.core.input.payloads import IMAGE_PARTS
 
 # Lines in a sample. The error falls with the square root of this, the time grows with it.
 SAMPLE_LINES = 768
+# Stirred into the marks of lines.
+SEED = 0x5EED
 # Bytes of lines that a sample holds; where they are longer, it holds excerpts.
 HELD_BYTES_MAX = 4 << 20
 # Bytes of text that are counted; takes a tokenizer less than a tenth of a second.
@@ -129,12 +132,32 @@ class TokenSample:
         size = len(line) if len(line) <= LONG_LINE_BYTES else len(line) - base64_bytes(line)
         self._bytes += size
         # The hash of a tuple of integers is a good mixer, is the same in every process, and costs next to nothing.
-        mark = hash((place, 0x5EED))
+        mark = hash((place, SEED))
         if self._lines <= SAMPLE_LINES:
             self._hold(heapq.heappush, mark, place, size, line)
         elif mark < self._mark_max:
             self._held_bytes -= _held_size(self._held[0][3])
             self._hold(heapq.heapreplace, mark, place, size, line)
+
+    def offer_all(self, lines: Sequence[bytes]) -> None:
+        """Shows the next valid lines of the file."""
+        if self._lines < SAMPLE_LINES or max(map(len, lines), default=0) > LONG_LINE_BYTES:
+            for line in lines:
+                self.offer(line)
+            return
+        # Of a long file hardly any is held, so most is done for all at once.
+        first = self._lines
+        places = range(first, first + len(lines))
+        self._lines += len(lines)
+        self._bytes += sum(map(len, lines))
+        marks = list(map(hash, zip(places, repeat(SEED))))
+        below = map(self._mark_max.__gt__, marks)
+        for place in compress(places, below):
+            # Each that is held lowers the bar for those after it.
+            if (mark := marks[place - first]) < self._mark_max:
+                line = lines[place - first]
+                self._held_bytes -= _held_size(self._held[0][3])
+                self._hold(heapq.heapreplace, mark, place, len(line), line)
 
     def _hold(self, put: Any, mark: int, place: int, size: int, line: bytes) -> None:
         held = self._shortened(place, line)

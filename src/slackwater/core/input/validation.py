@@ -4,6 +4,8 @@ Every wrong line is found, with its number from 1, up to a cap on how many are k
 core/input/line_judge.py; here it is only decided, as quickly as can be, that nothing is.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -67,11 +69,23 @@ class InputChecker:
         if self._total > self._lines_max:
             # The file is refused as it is: from here on lines are only counted.
             self._judge.ids.clear()
-        elif not self._fits(line) and self.mistake is None:
-            fault = self._judge.judge(line, self._number)
-            if fault is not None:
-                self._wrong(line, fault)
+        elif not self._fits(line):
+            self._look_closer(line)
         return True
+
+    def feed_all(self, lines: Sequence[bytes]) -> None:
+        """The same for the next lines of the file, none of which is blank: nearly all that happens for each is in `_fits`."""
+        number, total = self._number, self._total
+        if total + len(lines) > self._lines_max:
+            for line in lines:
+                self.feed(line)
+            return
+        fits = self._fits
+        for place, line in enumerate(lines, 1):
+            if not fits(line):
+                self._number, self._total = number + place, total + place
+                self._look_closer(line)
+        self._number, self._total = number + len(lines), total + len(lines)
 
     def pass_over(self, lines: int) -> None:
         """So many blank lines come next."""
@@ -82,7 +96,9 @@ class InputChecker:
         taken, self._errors = self._errors, []
         return taken
 
-    def _wrong(self, line: bytes, fault: BatchError) -> None:
+    def _look_closer(self, line: bytes) -> None:
+        if self.mistake is not None or (fault := self._judge.judge(line, self._number)) is None:
+            return
         if self._total == 1:
             self.mistake, self._array = whole_file_mistake(line), is_array(line)
         self._error_count += 1

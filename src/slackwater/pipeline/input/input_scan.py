@@ -4,9 +4,11 @@ Runs as one call in an Offload, because it keeps a core busy: well under a secon
 a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BufferedReader
+from itertools import accumulate
 
 from msgspec import Struct
 from zlib_ng.zlib_ng import crc32
@@ -23,6 +25,8 @@ from slackwater.ports import BlobStore, NewShard
 SHARD_LINES_MAX = 1000
 # After so many blank lines, all that come behind them are passed over at once.
 BLANKS_MAX = 64
+# No request is as short as this.
+REQUEST_BYTES = 32
 # How deeply a line may be nested is what the parser can follow, and that depends on how deep the stack is already. A line
 # that is accepted here will be parsed again wherever it goes, so there must be levels to spare that nobody else has.
 #
@@ -67,15 +71,23 @@ class ShardCutter:
         """Those of the requests of each run."""
         self._checksums: list[int] = []
 
-    def add(self, start: int, end: int, checksum: int = 0) -> None:
-        """Adds the request that lies in these bytes of the file, which have that checksum."""
-        if self._lines and (self._lines >= self._lines_max or end - self._start > self._bytes_max):
-            self.finish()
-        if not self._lines:
-            self._start = start
-        self._end = end
-        self._lines += 1
-        self._checksums.append(checksum)
+    def add(self, start: int, ends: Sequence[int], checksums: Sequence[int]) -> None:
+        """Adds requests that follow each other: the first begins at that byte of the file, each ends where the next begins."""
+        done = 0
+        while done < len(ends):
+            if not self._lines:
+                self._start = start
+            most = min(len(ends), done + self._lines_max - self._lines)
+            fits = bisect_right(ends, self._start + self._bytes_max, done, most)
+            if not self._lines:
+                fits = max(fits, done + 1)
+            if fits == done:
+                self.finish()
+                continue
+            self._checksums.extend(checksums[done:fits])
+            self._lines += fits - done
+            self._end = start = ends[fits - 1]
+            done = fits
 
     def finish(self) -> None:
         """Ends the run, if there is one."""
@@ -99,22 +111,30 @@ class Scanning:
         self.checksum = 0
         """CRC-32 of all of them."""
 
-    def feed(self, line: bytes) -> bool:
-        """Takes the next line; False if it is blank."""
+    def feed(self, lines: Sequence[bytes]) -> None:
+        """Takes the next lines. Those that are none of white space are taken at once, and nearly all are like that."""
+        if any(map(bytes.isspace, lines)):
+            for line in lines:
+                self.pass_over(line) if line.isspace() else self._take([line])
+        elif lines:
+            self._take(lines)
+
+    def _take(self, lines: Sequence[bytes]) -> None:
         checker = self._checker
         assert checker is not None, "it has not been finished"
-        start = self.size
-        self.size = end = start + len(line)
-        self.checksum = crc32(line, self.checksum)
-        if not checker.feed(line):
-            return False
-        self._cutter.add(start, end, checksum_of(line))
+        checker.feed_all(lines)
         if checker.faultless:
-            self.sample.offer(line)
-        return True
+            self.sample.offer_all(lines)
+        checksums = [*map(crc32, lines)]
+        if not lines[-1].endswith(b"\n"):
+            checksums[-1] = checksum_of(lines[-1])
+        ends = [*accumulate(map(len, lines), initial=self.size)]
+        self._cutter.add(self.size, ends[1:], checksums)
+        self.size = ends[-1]
+        self.checksum = crc32(b"".join(lines), self.checksum)
 
     def pass_over(self, blank: bytes) -> None:
-        """Takes whole blank lines, any number of them."""
+        """Takes blank lines, any number of them."""
         assert self._checker is not None, "it has not been finished"
         self.size += len(blank)
         self.checksum = crc32(blank, self.checksum)
@@ -171,17 +191,25 @@ def scan_input(
 
 
 def _read(blobs: BlobStore, key: str, scanning: Scanning) -> None:
-    blanks = 0
     with blobs.reader(key) as file:
-        for line in file:
-            if scanning.feed(line):
-                blanks = 0
-                continue
-            blanks += 1
-            if blanks >= BLANKS_MAX:
-                for blank in blank_run(file):
-                    scanning.pass_over(blank)
-                blanks = 0
+        # What is in the reader's buffer, and the line that it ends in.
+        while block := file.peek():
+            if block.count(b"\n") * REQUEST_BYTES > len(block):
+                _read_crumbs(file, scanning, len(block))
+            else:
+                scanning.feed(file.readlines(len(block)))
+
+
+def _read_crumbs(file: BufferedReader, scanning: Scanning, size: int) -> None:
+    """Reads so many bytes of which most cannot be requests."""
+    end, blanks = scanning.size + size, 0
+    while scanning.size < end and (line := file.readline()):
+        scanning.feed([line])
+        blanks = blanks + 1 if line.isspace() else 0
+        if blanks >= BLANKS_MAX:
+            for blank in blank_run(file):
+                scanning.pass_over(blank)
+            blanks = 0
 
 
 def blank_run(file: BufferedReader) -> Iterator[bytes]:

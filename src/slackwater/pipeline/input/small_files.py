@@ -40,7 +40,7 @@ async def scan_small(
     lines = list(io.BytesIO(data))
     for start in range(0, len(lines), LINES_AT_ONCE):
         some = lines[start : start + LINES_AT_ONCE]
-        from_below(SPARE_LEVELS, partial(_feed, scanning, some))
+        from_below(SPARE_LEVELS, partial(scanning.feed, some))
         await asyncio.sleep(0)
     verdict = scanning.finish()
     if isinstance(counter, Mapping):
@@ -64,8 +64,3 @@ async def scan_small(
     except TooManyWords:
         return None
     return scanning.scan(weighing.tokens(counts))
-
-
-def _feed(scanning: Scanning, lines: list[bytes]) -> None:
-    for line in lines:
-        scanning.feed(line)
