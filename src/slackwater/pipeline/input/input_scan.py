@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BufferedReader
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from msgspec import Struct
 from zlib_ng.zlib_ng import crc32
@@ -25,8 +25,9 @@ from slackwater.ports import BlobStore, NewShard
 SHARD_LINES_MAX = 1000
 # After so many blank lines, all that come behind them are passed over at once.
 BLANKS_MAX = 64
-# No request is as short as this.
+# No request is as short as this, and so far it is looked whether blank lines come.
 REQUEST_BYTES = 32
+LOOKED_AT = 1024
 # How deeply a line may be nested is what the parser can follow, and that depends on how deep the stack is already. A line
 # that is accepted here will be parsed again wherever it goes, so there must be levels to spare that nobody else has.
 #
@@ -114,8 +115,8 @@ class Scanning:
     def feed(self, lines: Sequence[bytes]) -> None:
         """Takes the next lines. Those that are none of white space are taken at once, and nearly all are like that."""
         if any(map(bytes.isspace, lines)):
-            for line in lines:
-                self.pass_over(line) if line.isspace() else self._take([line])
+            for blank, some in groupby(lines, bytes.isspace):
+                self.pass_over(b"".join(some)) if blank else self._take(list(some))
         elif lines:
             self._take(lines)
 
@@ -194,7 +195,8 @@ def _read(blobs: BlobStore, key: str, scanning: Scanning) -> None:
     with blobs.reader(key) as file:
         # What is in the reader's buffer, and the line that it ends in.
         while block := file.peek():
-            if block.count(b"\n") * REQUEST_BYTES > len(block):
+            head = block[:LOOKED_AT]
+            if head.count(b"\n") * REQUEST_BYTES > len(head):
                 _read_crumbs(file, scanning, len(block))
             else:
                 scanning.feed(file.readlines(len(block)))
