@@ -115,8 +115,9 @@ class Scanning:
     def feed(self, lines: Sequence[bytes]) -> None:
         """Takes the next lines. Those that are none of white space are taken at once, and nearly all are like that."""
         if any(map(bytes.isspace, lines)):
-            for blank, some in groupby(lines, bytes.isspace):
-                self.pass_over(b"".join(some)) if blank else self._take(list(some))
+            for blank, run in groupby(lines, bytes.isspace):
+                some = list(run)
+                self.pass_over(b"".join(some)) if blank else self._take(some)
         elif lines:
             self._take(lines)
 
