@@ -54,6 +54,9 @@ class Secrets:
         longest = sorted((each for each in values if len(each) >= SECRET_MIN), key=len, reverse=True)
         self._values = [each.encode("latin-1", "replace") for each in longest]
 
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
     def taken_out(self, said: bytes) -> bytes:
         """The same without them."""
         for each in self._values:

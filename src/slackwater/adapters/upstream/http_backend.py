@@ -97,6 +97,7 @@ class HttpBackend:
         """Other headers for every call from now on; what is out is not touched. Raises ValueError, and changes nothing."""
         self._common = _header_lines(self._host, headers)
         self._secrets = Secrets(headers.items(), self._query)
+        self._has_secrets = bool(self._secrets)
         self._heads.clear()
 
     async def send(self, path: str, body: bytes) -> Reply:
@@ -106,7 +107,8 @@ class HttpBackend:
             head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
             if len(self._heads) < HEADS_MAX:
                 self._heads[path] = head
-        return self._discreet(await self._pool.call(head + b"%d\r\n\r\n" % len(body), body))
+        reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
+        return self._discreet(reply) if self._has_secrets else reply
 
     def _discreet(self, reply: Reply) -> Reply:
         """What a server says when it is not content, without what it was given to let us in."""

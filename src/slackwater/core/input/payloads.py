@@ -136,8 +136,11 @@ def begins_filled(payload: Raw | UnsetType, key: str) -> bool:
     """Whether a payload is surely a string or an array with something in it, by its first bytes alone."""
     if payload is UNSET:
         return False
+    view = memoryview(payload)
+    if view[0] == 0x5B and view[1] in b'{["':
+        return True
     # Copying the whole of it would be the dearest step of all.
-    start = bytes(memoryview(payload)[:32])
+    start = bytes(view[:32])
     if start[0] == 0x5B:
         return start[1:].lstrip()[:1] not in (b"", b"]")
     return start[0] == 0x22 and key != "messages"
