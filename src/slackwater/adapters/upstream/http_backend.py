@@ -78,6 +78,7 @@ class HttpBackend:
         self._host = url.netloc.rstrip(":")
         self._common = _header_lines(self._host, headers)
         self._secrets = Secrets(headers.items(), url.query)
+        self._has_secrets = bool(self._secrets)
         self._heads: dict[str, bytes] = {}
         self._closed = False
         # A context of the caller's own is nobody else's.
