@@ -35,7 +35,8 @@ def alive(pid: int) -> bool:
     """Whether a process runs: it exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # The second one where it ends between the opening and the reading.
         return False
 
 
