@@ -19,7 +19,7 @@ import uvloop
 
 from slackwater.adapters.work.process_offload import InlineOffload, ProcessOffload
 from slackwater.core.errors import InvalidRequest, SlackwaterError
-from slackwater.core.sending.answers import Answer
+from slackwater.core.sending.answer_kinds import Answer
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.ports import Offload
 

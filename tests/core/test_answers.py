@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.sending.answers import (
+from slackwater.core.sending.answer_kinds import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,
@@ -19,12 +19,10 @@ from slackwater.core.sending.answers import (
     Answer,
     ErrorInside,
     Unreadable,
-    read_answer,
-    redirect_message,
-    refusal_body,
-    unreadable_error,
 )
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.request import Reply
+from slackwater.core.sending.unanswered import redirect_message, refusal_body, unreadable_error
 
 
 def completion(content: object = "hi", **more: object) -> dict[str, Any]:

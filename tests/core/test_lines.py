@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.sending.answers import Answer, Unreadable, read_answer
+from slackwater.core.sending.answer_kinds import Answer, Unreadable
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.lines import (
     LineWriter,
     error_body,

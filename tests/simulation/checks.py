@@ -9,7 +9,8 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.cost import GroupBy, cost_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import TERMINAL, Batch, EmptyFiles, Status
-from slackwater.core.sending.answers import Answer, read_answer
+from slackwater.core.sending.answer_kinds import Answer
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED
 from slackwater.ports import Segment
 from tests.simulation.content import Content

@@ -12,7 +12,8 @@ import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Stage, Status
-from slackwater.core.sending.answers import Answer, ErrorInside, Unreadable, read_answer
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.door import Door, DoorState, Gap
 from slackwater.core.sending.evidence import Evidence, Kind, evidence_of
 from slackwater.core.sending.judgement import Trial

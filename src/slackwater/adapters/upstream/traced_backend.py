@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.errors import BackendError
-from slackwater.core.sending.answers import Answer, ErrorInside, read_answer
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.request import Reply
 from slackwater.ports import Backend, Span, SpanKind, Tracing
 from slackwater.telemetry import origin_of, work_in_hand

@@ -21,7 +21,8 @@ from slackwater.core.filtering.filtered_bodies import (
     prompts_of,
 )
 from slackwater.core.sending import lines
-from slackwater.core.sending.answers import Answer, ErrorInside, read_answer
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.evidence import SUCCESS
 from slackwater.core.sending.judgement import Setback
 from slackwater.core.sending.request import Outcome, Reply, Request, Result

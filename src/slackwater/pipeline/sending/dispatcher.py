@@ -11,20 +11,15 @@ from msgspec import Struct
 
 from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
-from slackwater.core.sending.answers import (
-    Answer,
-    ErrorInside,
-    Unreadable,
-    read_answer,
-    refusal_body,
-    unreadable_error,
-)
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_of, evidence_of_error
 from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
 from slackwater.core.sending.probe import probe_body
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.core.sending.unanswered import refusal_body, unreadable_error
 from slackwater.pipeline.sending.endings import coded
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers

@@ -1,9 +1,9 @@
 """The results of lines that end without another call: what their last call brought, or why there is none."""
 
-from slackwater.core.sending.answers import refusal_body
 from slackwater.core.sending.judgement import Verdict
 from slackwater.core.sending.lines import tail_of
 from slackwater.core.sending.request import Outcome, Result
+from slackwater.core.sending.unanswered import refusal_body
 from slackwater.pipeline.sending.lease import Item, Lease
 from slackwater.telemetry import meters
 

@@ -11,7 +11,8 @@ from typing import cast
 import msgspec
 
 from slackwater.core.sending import lines
-from slackwater.core.sending.answers import Answer, ErrorInside, Unreadable, read_answer
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
+from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.request import Reply
 from slackwater.ports import Offload
 
