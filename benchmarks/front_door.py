@@ -50,7 +50,7 @@ def served(scratch: Path, backend: str) -> Iterator[Service]:
     config = scratch / "slackwater.toml"
     config.write_text(
         '[server]\napi_key_envs = ["BENCHMARK_KEY"]\n[[deployments]]\nname = "mock"\n[[deployments.backends]]\n'
-        f'url = "{backend}"\nconcurrency = 64\n'
+        f'url = "{backend}"\nconcurrency = 48\n'
     )
     process = subprocess.Popen(
         [
