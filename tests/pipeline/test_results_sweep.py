@@ -1,14 +1,21 @@
 """What a restart does with results that no file names, over a real ledger and a real disk."""
 
 import asyncio
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from slackwater.adapters.disk.blobs import DiskBlobs
+from slackwater.adapters.disk.blobs import Disk, DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.batch import Status
 from slackwater.core.files.file import Purpose
+from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import RESULTS_ROUND, Janitor
+from slackwater.pipeline.ending.restoring import Restoring
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import BlobRange
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.pipeline.upload_world import Watch
 
@@ -81,15 +88,61 @@ def test_results_that_a_power_cut_took_are_written_again(tmp_path: Path) -> None
         whole = path.read_bytes()
         for damaged in (whole[:4] + b"?" + whole[5:], whole):
             path.write_bytes(damaged)
-            await Janitor(ledger, blobs, Watch()).start()
+            await Restoring(ledger, blobs).step()
             assert path.read_bytes() == whole
         path.unlink()
-        await Janitor(ledger, blobs, Watch()).start()
+        await Restoring(ledger, blobs).step()
         assert path.read_bytes() == b"".join(texts[line] for line in range(3))
         await ledger.request_cancel("batch-0", now=1)
         await ledger.release_leases(now=1e9)
         assert await ledger.publish_files("batch-0", output=None, error=None, now=2) is not None
         assert await ledger.kept_texts() == []
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+class SmallDisk(Disk):
+    """Has room or has none."""
+
+    full = False
+
+    def write(self, fd: int, data: Sequence[bytes]) -> int:
+        """Writes, or fails."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(fd, data)
+
+
+def test_nothing_ends_while_there_is_no_room_to_restore(tmp_path: Path) -> None:
+    """A start on a full disk comes up; what the ledger keeps is written once there is room, and only then the batch ends."""
+
+    async def story() -> None:
+        disk = SmallDisk()
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs", disk=disk)
+        await started(ledger, 0, shards=(1,))
+        shard = await claimed(ledger)
+        where = await (await blobs.open_log("logs/batch-0/w.output")).append([b"result\n"], durable=False)
+        named = segment(shard, 0, key="logs/batch-0/w.output")
+        named = msgspec.structs.replace(named, output=where, output_text=b"result\n")
+        assert await ledger.commit_segments([named], now=0.0, lease_seconds=10.0) == []
+        await ledger.finish_shard("batch-0", 0, epoch=1)
+        (tmp_path / "blobs" / "logs" / "batch-0" / "w.output").unlink()
+        restoring = Restoring(ledger, blobs)
+        finalizer = Finalizer(
+            ledger, blobs, Watch(), new_file_id=iter(("a", "b")).__next__, logs_whole=restoring.is_done
+        )
+        disk.full = True
+        for _ in range(2):
+            assert await restoring.step() is Pace.IDLE
+            assert await finalizer.step() is Pace.IDLE
+        disk.full = False
+        assert await restoring.step() is Pace.BUSY
+        assert await finalizer.step() is Pace.BUSY
+        ended = await ledger.batch("batch-0")
+        assert ended is not None
+        assert ended.status is Status.COMPLETED
+        assert await blobs.read(BlobRange(key="outputs/a", offset=0, length=100)) == b"result\n"
         await ledger.close()
 
     asyncio.run(story())

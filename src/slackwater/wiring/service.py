@@ -26,6 +26,7 @@ from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
+from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
@@ -164,6 +165,7 @@ class Service:
         self.hints = hints = Hints()
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
+        self.restoring = restoring = Restoring(ledger, blobs)
         self.fleet = Fleet(
             lambda deployment, dispatchers: Worker(
                 deployment.key,
@@ -180,6 +182,7 @@ class Service:
                 tenant=deployment.resource,
                 weight=offer.weights.get(deployment.resource, 1.0),
                 guard=offer.guard,
+                logs_whole=restoring.is_done,
             )
         )
         self.pauses = Pauses(ledger, clock, self.fleet, hints)
@@ -213,7 +216,7 @@ class Service:
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
-        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id)
+        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=restoring.is_done)
         self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)
@@ -373,6 +376,7 @@ class Service:
         """Recovers what an earlier incarnation left, then lets everything run."""
         await self.wall.start()
         await self.janitor.start()
+        await self.restoring.step()
         await self.upload_janitor.start()
         await self.retention_janitor.start()
         await self.control_plane.load()
@@ -382,6 +386,8 @@ class Service:
         if self.monitor is not None:
             self.monitor.start()
         loops = self.loops()
+        if not self.restoring.done:
+            loops.append(Loop("restoring", self.restoring.step, clock=self.clock, hint=Hint(), idle_seconds=1.0))
         if self._readiness is not None:
             await self._readiness.first_look()
             self._readiness.started(lambda: [*self._loops, *self.fleet.watched()], clock=self.wall)

@@ -42,7 +42,17 @@ class Unreadable(Exception):
 class Finalizer:
     """Ends one batch per step."""
 
-    def __init__(self, ledger: Ledger, blobs: BlobStore, clock: Clock, *, new_file_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        new_file_id: Callable[[], str],
+        logs_whole: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`logs_whole`: whether the logs have all that was written to them; before that no batch ends."""
+        self._logs_whole = logs_whole
         self._ledger = ledger
         self._blobs = blobs
         self._clock = clock
@@ -56,6 +66,8 @@ class Finalizer:
 
     async def step(self) -> Pace:
         """Publishes the oldest batch that is through."""
+        if not self._logs_whole():
+            return Pace.IDLE
         now = self._clock.monotonic()
         waiting = {key for key, each in self._unread.items() if now < each.until and key not in self._given_up}
         batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled | waiting)

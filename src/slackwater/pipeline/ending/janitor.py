@@ -53,12 +53,6 @@ class Janitor:
         released = await self._ledger.release_leases(now=self._clock.now(), dead_owners_except="")
         if released:
             event("leases_recovered", shards=released)
-        # Before anybody reads them: results whose logs were not synced.
-        after = 0
-        while page := await self._ledger.kept_texts(after=after):
-            for after, place, text in page:  # noqa: B007 - the last one is where the next page begins
-                if await self._blobs.restore(place, text):
-                    event("results_restored", log=place.key, bytes=len(text))
         for batch_id in await self._blobs.names("logs/"):
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:

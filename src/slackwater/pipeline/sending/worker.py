@@ -74,13 +74,16 @@ class Worker:
         tenant: str = "",
         weight: float = 1.0,
         guard: SpendGuard | None = None,
+        logs_whole: Callable[[], bool] = lambda: True,
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
 
         `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
         `budget` is that of the whole process. `tenant` shares engines with others by its `weight`.
-        `guard` holds requests back that would cost too much.
+        `guard` holds requests back that would cost too much. `logs_whole`: whether the logs have all that was written to them;
+        before that nothing is claimed, because its results would be added.
         """
+        self._logs_whole = logs_whole
         self.deployment = deployment
         self.dispatchers = dispatchers
         self._owner = owner
@@ -220,7 +223,7 @@ class Worker:
 
     async def claim(self) -> Pace:
         """Leases the next shards as the open ones run out, and those of a batch whose turn comes before them."""
-        if self._feed.closed or self._feed.held:
+        if self._feed.closed or self._feed.held or not self._logs_whole():
             return Pace.IDLE
         self._claiming = True
         self._paused_meanwhile.clear()

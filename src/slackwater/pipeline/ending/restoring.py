@@ -1,0 +1,46 @@
+"""Writes results again that a power cut has taken from logs which were not synced: the ledger keeps them.
+
+Why it keeps them: docs/decisions/journal.md. Until that is done nothing is added to logs and no batch ends, because what comes
+later has its place behind them. Before: a start. After: the workers and the finalizer.
+"""
+
+import logging
+
+from slackwater.core.errors import StorageFull
+from slackwater.pipeline.loops import Pace
+from slackwater.ports import BlobStore, Ledger
+from slackwater.telemetry import event
+
+
+class Restoring:
+    """What a start does before anybody sends or ends; without room on the disk it is tried again and again."""
+
+    def __init__(self, ledger: Ledger, blobs: BlobStore) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._after = 0
+        self._told = False
+        self.done = False
+        """Whether all logs have what was written to them."""
+
+    def is_done(self) -> bool:
+        """The same, for whoever asks again and again."""
+        return self.done
+
+    async def step(self) -> Pace:
+        """Goes on where there was no room. Whatever else is wrong with the disk is the caller's: raises OSError."""
+        if self.done:
+            return Pace.IDLE
+        try:
+            while page := await self._ledger.kept_texts(after=self._after):
+                for number, place, text in page:
+                    if await self._blobs.restore(place, text):
+                        event("results_restored", log=place.key, bytes=len(text))
+                    self._after = number
+        except StorageFull as full:
+            if not self._told:
+                event("results_wait_for_room", level=logging.WARNING, error=str(full))
+            self._told = True
+            return Pace.IDLE
+        self.done = True
+        return Pace.BUSY
