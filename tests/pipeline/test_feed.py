@@ -14,7 +14,8 @@ from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import RetryPolicy, Setback, Trial, Verdict
 from slackwater.core.sending.request import Outcome, Reply, Result
 from slackwater.core.sending.turns import Seat
-from slackwater.pipeline.sending.engine import Engine, Use
+from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.feed import KEPT_BYTES, Feed
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.ports import BlobRange, Shard

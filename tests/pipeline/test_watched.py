@@ -240,14 +240,14 @@ def test_the_watch_over_an_engine_outlives_its_faults(tmp_path: Path) -> None:
         watched = use.dispatcher.engine
         before = counters["engine_unwatched"]
         # What a fault of ours in this look would do.
-        watched._doors["broken", ""] = None  # type: ignore[assignment]
+        watched.doors["broken", ""] = None  # type: ignore[assignment]
         watched.look()
         await asyncio.sleep(60.0)
-        assert watched.failures > 5
-        assert counters["engine_unwatched"] - before == watched.failures
-        del watched._doors["broken", ""]
+        assert watched.looks.failures > 5
+        assert counters["engine_unwatched"] - before == watched.looks.failures
+        del watched.doors["broken", ""]
         await asyncio.sleep(10.0)
-        assert watched.failures == 0
+        assert watched.looks.failures == 0
         batch_id = await service.batch(["text"])
         await service.ended(batch_id, seconds_max=30)
 

@@ -12,82 +12,24 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from enum import Enum
-from typing import Protocol
 
-from slackwater.core.sending.door import Door, DoorState
+from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
-from slackwater.core.sending.turns import Seat, Turns
-from slackwater.pipeline.loops import ended_from_outside
+from slackwater.core.sending.turns import Turns
+from slackwater.pipeline.sending.engine_looks import Looks
+from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
 
-# How often a shut door is looked at, at least, to see whether its time has come.
-LOOK_SECONDS = 5.0
 # After a lane broke, another one looks after so long.
 LANE_SECONDS = 1.0
 # After a line that went alone has failed, so long is waited before the engine is asked whether it has died of it.
 DYING_SECONDS = 1.0
-
-
-class SlotClass(Enum):
-    """Whose calls a slot carries."""
-
-    BATCH = "batch"
-
-
-class Use(Protocol):
-    """One backend of one deployment, as its engine sees it."""
-
-    door: Door
-    cap: int
-    """How many calls it may have out, whatever the engine could take."""
-    in_flight: int
-    tenant: str
-    """Who pays for its place among others, and by which weight."""
-    weight: float
-    seat: "Seat[Use] | None"
-    """Its place in the engine's order, as long as it is attached. The engine's own."""
-
-    def take(self, now: float) -> Item | None:
-        """The next request to go, or None while there is none."""
-        ...
-
-    def take_suspect(self) -> Item | None:
-        """The next request that is to go alone."""
-        ...
-
-    @property
-    def has_work(self) -> bool:
-        """Whether anything waits to be sent."""
-        ...
-
-    @property
-    def has_suspects(self) -> bool:
-        """Whether anything waits that is to go alone."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The backend, for people."""
-        ...
-
-    def cost(self, item: Item) -> float:
-        """About how many tokens a request will cost."""
-        ...
-
-    async def run(self, item: Item, lane: "asyncio.Task[None]", now: float) -> None:
-        """Sees a request to the end of its call, which begins now. Raises only CancelledError, where the lane is to end."""
-        ...
-
-    async def probe(self) -> tuple[Evidence, bool] | None:
-        """Sends a request of our own; what it says, and whether there was an answer. None where there is no such request."""
-        ...
 
 
 class Engine:
@@ -102,16 +44,13 @@ class Engine:
         """How many calls may be out."""
         self._slots = slots
         self._clock = clock
-        self._doors: dict[tuple[str, str], Door] = {}
+        self.doors: dict[tuple[str, str], Door] = {}
         self._lanes: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         self.turns: Turns[Use] = Turns()
         """Whose turn it is among those who may have something to send."""
         self._watcher: asyncio.Task[None] | None = None
-        self.failures = 0
-        """Looks at what is shut that went wrong, in a row."""
-        self._changed = asyncio.Event()
-        self._probes: set[asyncio.Task[None]] = set()
+        self.looks = Looks(self, clock)
         # Whether there has ever been a line that goes alone: it costs a look at every use.
         self._suspicious = False
         self._held: Pause | None = None
@@ -119,18 +58,16 @@ class Engine:
         self._usual = True
         self._alone: Item | None = None
         self._alone_since = 0.0
-        self._others_until = 0.0
-        # Doors that an operator wants to be tried.
-        self._asked: set[Door] = set()
+        self.others_until = 0.0
         self._log = StateLog(name)
         self._listened = True
         self._deaths_told = 0
 
     def door(self, credential: str, model: str, *, slots: int) -> Door:
         """The door of a credential and a model name; the same for everybody who asks with these."""
-        door = self._doors.get((credential, model))
+        door = self.doors.get((credential, model))
         if door is None:
-            door = self._doors[credential, model] = Door(slots=slots)
+            door = self.doors[credential, model] = Door(slots=slots)
         door.slots = max(door.slots, slots)
         return door
 
@@ -166,7 +103,7 @@ class Engine:
         use.seat = self.turns.seat(use, use.tenant, weight=use.weight)
         self._count_slots()
         if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch(), name=f"engine {self.name}")
+            self._watcher = asyncio.create_task(self.looks.watch(), name=f"engine {self.name}")
         self.wake(use)
 
     async def detach(self, use: Use) -> None:
@@ -178,7 +115,7 @@ class Engine:
             use.seat = None
         if self.uses:
             return
-        tasks = [*self._lanes, *self._probes, *([self._watcher] if self._watcher else [])]
+        tasks = [*self._lanes, *self.looks.probes, *([self._watcher] if self._watcher else [])]
         self._watcher = None
         # Whoever comes while these end has lanes of its own.
         self._lanes = set()
@@ -257,7 +194,7 @@ class Engine:
                 return None
             if not self.reach.listens or self._held is not None or self._alone is not None:
                 return None
-            if now >= self._others_until:
+            if now >= self.others_until:
                 suspect = self._next_suspect(now)
                 if suspect is not None or self._alone_since:
                     return suspect
@@ -305,11 +242,11 @@ class Engine:
             return False
         if door.open:
             door.question("calls have broken off before a request that is to go alone", now)
-            self._changed.set()
+            self.looks.changed.set()
         elif door.looked_at_since(self.reach.broke_at):
             return False
         elif door.look_now(now):
-            self._changed.set()
+            self.looks.changed.set()
         return True
 
     def _alone_ended(self, item: Item) -> None:
@@ -329,7 +266,7 @@ class Engine:
         self._alone = None
         self._look_usual()
         # Half of the time is the others'.
-        self._others_until = now + max(0.0, now - self._alone_since)
+        self.others_until = now + max(0.0, now - self._alone_since)
         self._alone_since = 0.0
         self.look()
 
@@ -345,11 +282,11 @@ class Engine:
         suspects = reach.heard(item, evidence, begun=begun, now=now)
         door.heard(evidence, begun=begun, now=now)
         # Of who breaks off when nobody listens any more, it is known before its call is over.
-        self._reached(suspects, now, ending=evidence.kind is not Kind.UNREACHED)
-        self._tell(door)
+        self.reached(suspects, now, ending=evidence.kind is not Kind.UNREACHED)
+        self.tell(door)
         self.look()
 
-    def _reached(self, suspects: Sequence[Item], now: float, *, ending: bool = False) -> None:
+    def reached(self, suspects: Sequence[Item], now: float, *, ending: bool = False) -> None:
         """Whether the engine listens may have changed."""
         self._suspect(suspects, ending=ending)
         self._look_usual()
@@ -359,7 +296,7 @@ class Engine:
         self._log.listens(self._listened, reason=self.reach.reason)
         if self._listened:
             return
-        for door in self._doors.values():
+        for door in self.doors.values():
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
             door.question(self.reach.reason, now)
 
@@ -377,7 +314,8 @@ class Engine:
             # That it is silent is the warning; this is what is known of why.
             event("engine_died", engine=self.name, deaths=self.reach.deaths)
 
-    def _tell(self, door: Door) -> None:
+    def tell(self, door: Door) -> None:
+        """Tells people how a door is, where that has changed."""
         self._log.door(
             door,
             lambda: sorted({use.name for use in self.uses if use.door is door}),
@@ -388,10 +326,10 @@ class Engine:
 
     def look(self) -> None:
         """Something has changed: the watcher looks at once, and lanes may have something to do."""
-        self._changed.set()
-        self._call_where_open(self._clock.monotonic())
+        self.looks.changed.set()
+        self.call_where_open(self._clock.monotonic())
 
-    def _call_where_open(self, now: float) -> None:
+    def call_where_open(self, now: float) -> None:
         """Lets a lane look where there is work and a way to send it; each that finds something calls the next."""
         if not self.reach.listens:
             return
@@ -401,38 +339,6 @@ class Engine:
                 self.turns.ready(seat)
         if self.turns:
             self._call_lane()
-
-    async def _watch(self) -> None:
-        """Sends requests of our own where they are due, and lets lanes look when a wait is over."""
-        while True:
-            self._changed.clear()
-            now = self._clock.monotonic()
-            try:
-                self._probe_due(now)
-                self._call_where_open(now)
-                self.failures = 0
-            except Exception as error:
-                # Without it nothing that is shut would ever be opened again.
-                self.failures += 1
-                event("engine_unwatched", level=logging.ERROR, engine=self.name, error=repr(error))
-                await self._clock.sleep(min(LOOK_SECONDS, LANE_SECONDS * self.failures))
-                continue
-            changed = asyncio.ensure_future(self._changed.wait())
-            sleeping = asyncio.ensure_future(self._clock.sleep(self._rest(now)))
-            try:
-                await asyncio.wait((changed, sleeping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                changed.cancel()
-                sleeping.cancel()
-
-    def _rest(self, now: float) -> float:
-        """Seconds until something here may be due."""
-        moments = [self._others_until]
-        moments += [] if self.reach.listens else [self.reach.until]
-        moments += [door.until for door in self._doors.values() if door.state is not DoorState.OK]
-        moments += [door.look_at for door in self._doors.values()]
-        later = [moment - now for moment in moments if moment > now]
-        return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
 
     def hold(self, pause: Pause | None) -> None:
         """An operator has paused it, or ended that. What is out ends by itself."""
@@ -447,61 +353,5 @@ class Engine:
         self.reach.try_now(now)
         for door in doors:
             door.try_now(now)
-            self._asked.add(door)
-        self.look()
-
-    def _probe_due(self, now: float) -> None:
-        if self.held is not None:
-            return
-        asked, self._asked = self._asked, set()
-        down = not self.reach.listens
-        if down and (not self.reach.due(now) or any(door.probing for door in self._doors.values())):
-            return
-        for door in self._doors.values():
-            if not (down or door.due(now)):
-                continue
-            use = next((use for use in self.uses if use.door is door and (use.has_work or door in asked)), None)
-            if use is None:
-                continue
-            door.probing = True
-            task = asyncio.create_task(self._probe(use))
-            self._probes.add(task)
-            task.add_done_callback(self._probes.discard)
-            if down:
-                # One is enough to see whether anybody listens.
-                return
-
-    async def _probe(self, use: Use) -> None:
-        """Sends one request of our own, and tells what it says."""
-        door, begun = use.door, self._clock.monotonic()
-        try:
-            found = await use.probe()
-        except (Exception, asyncio.CancelledError) as error:
-            door.unprobed()
-            if ended_from_outside(error):
-                raise
-            event("probe_broke", level=logging.ERROR, engine=self.name, error=repr(error))
-            return
-        now = self._clock.monotonic()
-        if found is None:
-            # There is no such request for this endpoint: lines find out.
-            door.unprobed()
-            self.reach.answered(begun, now)
-            self._reached((), now)
-            door.try_with_lines(now)
-            self._tell(door)
-            self.look()
-            return
-        evidence, answered = found
-        counters["probes_sent"] += 1
-        if evidence.kind is Kind.UNREACHED:
-            door.unprobed()
-            self._reached(self.reach.silent(evidence, now), now)
-        else:
-            self.reach.answered(begun, now)
-            if evidence.kind is Kind.SUCCESS:
-                self.reach.works(begun)
-            self._reached((), now)
-            door.probed(evidence, begun=begun, now=now, answered=answered)
-        self._tell(door)
+            self.looks.ask((door,))
         self.look()

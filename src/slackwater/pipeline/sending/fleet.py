@@ -63,7 +63,7 @@ class EngineWatch(Struct, frozen=True):
     @property
     def failures(self) -> int:
         """Looks in a row that went wrong."""
-        return self.engine.failures
+        return self.engine.looks.failures
 
 
 class Fleet:

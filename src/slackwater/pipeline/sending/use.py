@@ -20,7 +20,7 @@ from slackwater.core.sending.turns import Seat
 from slackwater.pipeline.loops import ended_from_outside
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INTERNAL_ERROR, coded, ended
-from slackwater.pipeline.sending.engine import Use
+from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.feed import Feed
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import Damaged, read_line, salvaged_line
