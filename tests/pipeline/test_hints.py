@@ -14,7 +14,8 @@ from slackwater.core.batch import TERMINAL, Status
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.pipeline.loops import Hint, Hints, Loop, Pace
 from slackwater.pipeline.sending.worker import WorkerSettings
-from slackwater.wiring.service import Doors, Offer, Service, Settings
+from slackwater.wiring.service import Service
+from slackwater.wiring.service_parts import Doors, Offer, Settings
 from tests.adapters.ledger_contract import batch
 from tests.pipeline.test_fleet import Silent, dispatcher
 from tests.simulation.virtual import VirtualClock, VirtualLoop

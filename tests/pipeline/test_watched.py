@@ -18,7 +18,8 @@ from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.telemetry import counters, meters
-from slackwater.wiring.service import Doors, Offer, Service, Settings
+from slackwater.wiring.service import Service
+from slackwater.wiring.service_parts import Doors, Offer, Settings
 from tests.adapters.ledger_contract import batch
 from tests.pipeline.engines import GOOD, ScriptedEngine, inline, played, served
 from tests.pipeline.engines import Service as SendingSide

@@ -19,7 +19,8 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.ports import BlobRange
-from slackwater.wiring.service import Doors, Offer, Service, Settings
+from slackwater.wiring.service import Service
+from slackwater.wiring.service_parts import Doors, Offer, Settings
 from tests.simulation.engines import WorldBackend
 from tests.simulation.plan import DeploymentPlan
 from tests.simulation.virtual import LifeClock

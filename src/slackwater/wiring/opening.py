@@ -32,7 +32,8 @@ from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines
-from slackwater.wiring.service import Doors, Offer, Service, Settings
+from slackwater.wiring.service import Service
+from slackwater.wiring.service_parts import Doors, Offer, Settings
 
 RETRY = RetryPolicy()
 

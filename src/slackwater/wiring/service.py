@@ -9,21 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
-from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Stage
-from slackwater.core.files.file import FileLimits
-from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
-from slackwater.core.files.retention import Keeping, Kept, Retention
-from slackwater.core.input.line_judge import InputLimits
-from slackwater.core.input.tokens import QuickCounter, TokenCounter
-from slackwater.core.sending.budget import Budget
+from slackwater.core.files.retention import Kept, Retention
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
-from slackwater.core.sending.spend_guard import SpendGuard
-from slackwater.pipeline.accounts.control_plane import Assembled, ControlPlane
+from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
 from slackwater.pipeline.ending.restoring import Restoring
@@ -31,16 +21,14 @@ from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
-from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.input.validator import Validator
 from slackwater.pipeline.loops import Hint, Hints, Loop
 from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
-from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.sending.scheduler import Scheduler
-from slackwater.pipeline.sending.worker import Worker, WorkerSettings
+from slackwater.pipeline.sending.worker import Worker
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
@@ -51,19 +39,11 @@ from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
 from slackwater.ports import (
-    NO_LIMITS,
-    BlobStore,
-    Clock,
-    Fetcher,
     Ledger,
-    Offload,
-    Sender,
-    StoredDeployment,
-    Tracing,
 )
 from slackwater.telemetry import event
 from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
-from slackwater.wiring.credentials import Credentials
+from slackwater.wiring.service_parts import Doors, Offer, Settings
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -77,67 +57,6 @@ DELIVERIES_AT_ONCE = 8
 def new_output_file_id() -> str:
     """An id as Azure gives output files: `file-` and a dashed uuid (spec 2.1)."""
     return f"file-{uuid.uuid4()}"
-
-
-class Doors(Struct, frozen=True, kw_only=True):
-    """What the stages meet: where facts and bytes live, what time it is, who works and calls for them."""
-
-    ledger: Ledger
-    blobs: BlobStore
-    clock: Clock
-    offload: Offload
-    validating: Offload | None = None
-    """Where large input files are validated; without it, where all heavy work is done."""
-    validated_at_once: int = 1
-    """How many of them."""
-    checking: Offload | None = None
-    """Where files are checked for users, who are not to wait until batches are validated."""
-    fetcher: Fetcher | None = None
-    """Without one, nothing is imported from URLs."""
-    sender: Sender | None = None
-    """Without one, no webhook is sent."""
-    tracing: Tracing | None = None
-    budget: Budget | None = None
-    """What may lie in memory, over all deployments."""
-    credentials: Credentials | None = None
-    """Without them, no key is read again."""
-    clock_confirmed: Callable[[], bool] = lambda: False
-    """Whether an operator has just said that the clock is right, after it has jumped."""
-
-
-class Offer(Struct, frozen=True, kw_only=True):
-    """What is served, and by whom."""
-
-    deployments: Sequence[Deployment]
-    backends: Callable[[Deployment], Sequence[Dispatcher]]
-    """Makes the dispatchers of a deployment."""
-    counter: TokenCounter | Mapping[str, TokenCounter] | None = None
-    quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None
-    """Without it, small input files are validated like all others."""
-    accept_any: str | None = None
-    """Takes every model name and sends all to that one deployment."""
-    price_of: Callable[[str], Price | None] = lambda model: None
-    weights: Mapping[str, float] = msgspec.field(default_factory=dict)
-    """How much of an engine each resource gets beside others; 1 where nothing is said."""
-    guard: SpendGuard | None = None
-    """Bounds what is spent, over all deployments."""
-    assemble: Callable[[StoredDeployment], Assembled] | None = None
-    """Without it, no deployments are made over the API."""
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """Bounds and periods."""
-
-    worker: WorkerSettings
-    input: InputLimits = InputLimits()
-    files: FileLimits = NO_LIMITS
-    shard_lines_max: int = SHARD_LINES_MAX
-    keeping: Mapping[str, Keeping] = msgspec.field(default_factory=dict)
-    """For how long each resource keeps things; one that is not named keeps everything."""
-    audit_keep_days: int = 0
-    """0 never trims the audit log."""
-    lost_keep_days: int = LOST_KEPT_DAYS
-    """How long what no row names lies aside before it goes."""
 
 
 class Service:

@@ -1,0 +1,97 @@
+"""What a service is put together from: what its stages meet, what it offers, and its bounds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from slackwater.core.accounts.price import Price
+from slackwater.core.files.file import FileLimits
+from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
+from slackwater.core.files.retention import Keeping
+from slackwater.core.input.line_judge import InputLimits
+from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.sending.budget import Budget
+from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.spend_guard import SpendGuard
+from slackwater.pipeline.accounts.control_plane import Assembled
+from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.worker import WorkerSettings
+from slackwater.ports import (
+    NO_LIMITS,
+    BlobStore,
+    Clock,
+    Fetcher,
+    Ledger,
+    Offload,
+    Sender,
+    StoredDeployment,
+    Tracing,
+)
+from slackwater.wiring.credentials import Credentials
+
+if TYPE_CHECKING:
+    pass
+
+
+class Doors(Struct, frozen=True, kw_only=True):
+    """What the stages meet: where facts and bytes live, what time it is, who works and calls for them."""
+
+    ledger: Ledger
+    blobs: BlobStore
+    clock: Clock
+    offload: Offload
+    validating: Offload | None = None
+    """Where large input files are validated; without it, where all heavy work is done."""
+    validated_at_once: int = 1
+    """How many of them."""
+    checking: Offload | None = None
+    """Where files are checked for users, who are not to wait until batches are validated."""
+    fetcher: Fetcher | None = None
+    """Without one, nothing is imported from URLs."""
+    sender: Sender | None = None
+    """Without one, no webhook is sent."""
+    tracing: Tracing | None = None
+    budget: Budget | None = None
+    """What may lie in memory, over all deployments."""
+    credentials: Credentials | None = None
+    """Without them, no key is read again."""
+    clock_confirmed: Callable[[], bool] = lambda: False
+    """Whether an operator has just said that the clock is right, after it has jumped."""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What is served, and by whom."""
+
+    deployments: Sequence[Deployment]
+    backends: Callable[[Deployment], Sequence[Dispatcher]]
+    """Makes the dispatchers of a deployment."""
+    counter: TokenCounter | Mapping[str, TokenCounter] | None = None
+    quick_counter: QuickCounter | Mapping[str, QuickCounter] | None = None
+    """Without it, small input files are validated like all others."""
+    accept_any: str | None = None
+    """Takes every model name and sends all to that one deployment."""
+    price_of: Callable[[str], Price | None] = lambda model: None
+    weights: Mapping[str, float] = msgspec.field(default_factory=dict)
+    """How much of an engine each resource gets beside others; 1 where nothing is said."""
+    guard: SpendGuard | None = None
+    """Bounds what is spent, over all deployments."""
+    assemble: Callable[[StoredDeployment], Assembled] | None = None
+    """Without it, no deployments are made over the API."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Bounds and periods."""
+
+    worker: WorkerSettings
+    input: InputLimits = InputLimits()
+    files: FileLimits = NO_LIMITS
+    shard_lines_max: int = SHARD_LINES_MAX
+    keeping: Mapping[str, Keeping] = msgspec.field(default_factory=dict)
+    """For how long each resource keeps things; one that is not named keeps everything."""
+    audit_keep_days: int = 0
+    """0 never trims the audit log."""
+    lost_keep_days: int = LOST_KEPT_DAYS
+    """How long what no row names lies aside before it goes."""
