@@ -314,6 +314,10 @@ class Door:
         self.until = max(self.until, until)
         self.reason = reason
 
+    def left_alone(self, now: float) -> float:
+        """For how many seconds nobody may call, because that was asked for."""
+        return max(0.0, self.until - now) if self.state is DoorState.BUSY and self._asked else 0.0
+
     def end_pause(self, now: float) -> None:
         """The wait was not the door's after all (it is one batch's): others may go on."""
         self._asked_until = now

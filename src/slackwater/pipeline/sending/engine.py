@@ -17,7 +17,7 @@ from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
 from slackwater.core.sending.pause import Pause
-from slackwater.core.sending.reach import Reach
+from slackwater.core.sending.reach import DEATH_SECONDS, Reach
 from slackwater.core.sending.turns import Turns
 from slackwater.pipeline.sending.engine_looks import Looks
 from slackwater.pipeline.sending.engine_use import Use
@@ -280,6 +280,10 @@ class Engine:
             door.came_through(now)
             return
         suspects = reach.heard(item, evidence, begun=begun, now=now)
+        if evidence.kind is Kind.LOST and not suspects and door.left_alone(now) > DEATH_SECONDS:
+            # Should the engine have died of it, it will be back before anybody may look.
+            suspects = [item]
+            reach.forget(suspects)
         door.heard(evidence, begun=begun, now=now)
         # Of who breaks off when nobody listens any more, it is known before its call is over.
         self.reached(suspects, now, ending=evidence.kind is not Kind.UNREACHED)
