@@ -141,13 +141,14 @@ def test_joining_twice_is_joining_once(tmp_path: Path) -> None:
 def test_each_failed_line_is_copied_once(tmp_path: Path) -> None:
     """An id that is in the error file twice, or in the input, is one line; a last line without its end gets one."""
     source, errors, target = tmp_path / "in", tmp_path / "errors", tmp_path / "target"
+    more = {"answers": tmp_path / "answers", "still_wrong": tmp_path / "wrong"}
     source.write_bytes(b'{"custom_id": "a"}\n\n{"custom_id": "b"}\n{"custom_id": "b"}')
     errors.write_bytes(b'{"custom_id": "b"}\n{"custom_id": "b"}\n')
-    assert copy_failed(source, errors, target) == 1
+    assert copy_failed(source, errors, target, **more) == 1
     assert target.read_bytes() == b'\n\n{"custom_id": "b"}\n\n'
     errors.write_bytes(b"{}\n")
     with pytest.raises(OtherFiles, match="no line of an error file"):
-        copy_failed(source, errors, target)
+        copy_failed(source, errors, target, **more)
 
 
 def test_follow(tmp_path: Path) -> None:

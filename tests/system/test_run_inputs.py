@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.cli.failed_lines import copy_anonymous, copy_failed
+from slackwater.cli.failed_lines import NothingToSend, copy_failed
 from slackwater.cli.input_files import check
 from slackwater.cli.run_input import copy_valid, copy_whole, sort_by_input
 from slackwater.core.input.line_judge import EACH_LINE, EACH_LINE_ANY_MODEL, Rules
@@ -131,16 +131,76 @@ def test_what_is_left_out_keeps_the_numbers_of_the_others(tmp_path: Path) -> Non
     assert target.read_bytes() == line()
 
 
-def test_what_has_no_id_stays_in_the_error_file(tmp_path: Path) -> None:
-    """It cannot be found in the input again; the others are sent."""
-    source, target, left_out, errors = (tmp_path / name for name in ("in", "copy", "left", "errors"))
-    source.write_bytes(b"{broken\n" + line("b", "/v1/rerank") + line("c"))
+def test_what_was_left_out_goes_once_it_is_corrected(tmp_path: Path) -> None:
+    """Whatever has no answer yet is sent, also what had no id that could be read. An id that is taken stays in the error file."""
+    names = ("in", "copy", "wrong", "errors", "answers")
+    source, target, wrong, errors, answers = (tmp_path / name for name in names)
+    answers.write_bytes(b'{"custom_id":"a"}\n')
+
+    def again() -> bytes:
+        copy_failed(source, errors, target, answers=answers, still_wrong=wrong)
+        return target.read_bytes()
+
+    source.write_bytes(line("a") + b"{broken\n" + line("a") + line("b", "/v1/rerank") + line("c"))
     copy_valid(source, target, rules(), left_out=errors)
-    assert copy_failed(source, errors, target) == 1
-    assert target.read_bytes() == b"\n" + line("b", "/v1/rerank") + b"\n"
-    copy_anonymous(errors, left_out)
-    (kept,) = left_out.read_bytes().splitlines(keepends=True)
-    assert kept == errors.read_bytes().splitlines(keepends=True)[0]
+    with errors.open("ab") as file:
+        file.write(b'{"id":"x","custom_id":"c","response":null,"error":{}}\n')
+    taken = errors.read_bytes().splitlines(keepends=True)[1]
+    assert again() == b"\n{broken\n\n" + line("b", "/v1/rerank") + line("c")
+    assert wrong.read_bytes() == taken
+    source.write_bytes(line("a") + line("broken") + line("d") + line("b") + line("c"))
+    assert again() == b"\n" + line("broken") + line("d") + line("b") + line("c")
+    assert wrong.read_bytes() == b""
+    # The numbers of lines are others than those of the error file.
+    source.write_bytes(line("broken") + line("c"))
+    assert again() == line("broken") + line("c")
+    source.write_bytes(line("a") + b"\n" + line("a"))
+    errors.write_bytes(taken)
+    with pytest.raises(NothingToSend, match="answered already"):
+        again()
+
+
+def test_a_corrected_line_joins_the_answers(tmp_path: Path) -> None:
+    """The whole road: left out, corrected, sent again; each answer has an id of its own, and the error file goes."""
+    (tmp_path / "in.jsonl").write_bytes(line("a") + b"{broken\n" + line("c"))
+    options = ("in.jsonl", "-o", "out.jsonl", "--header", "X-Team: blue")
+    with scripted(answers_to_each) as server:
+        first = run(tmp_path, f"{server.url}/v1", *options, "--skip-invalid")
+        assert first.returncode == 1, first.stderr
+        (tmp_path / "in.jsonl").write_bytes(line("a") + line("b") + line("c"))
+        then = run(tmp_path, f"{server.url}/v1", *options, "--retry-failed")
+    assert then.returncode == 0, then.stderr
+    answers = [json.loads(each) for each in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert sorted(each["custom_id"] for each in answers) == ["a", "b", "c"]
+    assert len({each["id"] for each in answers}) == 3
+    assert not list(tmp_path.glob("out*.errors*"))
+
+
+@pytest.mark.parametrize("wrong", ["a model", "an endpoint"])
+def test_what_only_some_lines_ask_for_in_vain_fails_alone(tmp_path: Path, wrong: str) -> None:
+    """A model or an endpoint that the engine does not have, beside others that it has: those lines say so, and the run ends."""
+
+    def chat_only(call: Call) -> Reply:
+        if call.method == "GET":
+            return MODELS
+        if call.path.endswith("/embeddings") or json.loads(call.body)["model"] == "gone":
+            return Reply.of({"error": {"message": "there is no such thing", "code": 404}}, 404)
+        return Reply.of({"choices": [{"index": 0}], "model": "m"})
+
+    bad = (
+        ("/v1/chat/completions", CHAT | {"model": "gone"})
+        if wrong == "a model"
+        else ("/v1/embeddings", {"model": "m", "input": "hi"})
+    )
+    lines = [line(f"r{at}", *bad) if at % 4 == 0 else line(f"r{at}") for at in range(20)]
+    (tmp_path / "in.jsonl").write_bytes(b"".join(lines))
+    with scripted(chat_only) as server:
+        done = run(tmp_path, f"{server.url}/v1", "in.jsonl", "-o", "out.jsonl")
+    assert done.returncode == 1, done.stderr
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 15
+    failed = [json.loads(each) for each in (tmp_path / "out.errors.jsonl").read_bytes().splitlines()]
+    assert sorted(each["custom_id"] for each in failed) == ["r0", "r12", "r16", "r4", "r8"]
+    assert {each["response"]["status_code"] for each in failed} == {404}
 
 
 def test_results_in_the_order_of_the_input(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.cli.input_files import READ_BYTES, lines_of, without_mark
+from slackwater.cli.run_input import left_out_line
 from slackwater.core.errors import UserError
 from slackwater.core.input.validation import is_blank
 
@@ -23,33 +24,36 @@ class OtherFiles(UserError):
     code = "other_files"
 
 
+class NothingToSend(UserError):
+    """What has failed cannot be sent again as it is."""
+
+    code = "nothing_to_send"
+
+
 class _Id(Struct):
     custom_id: str
-
-
-class _Anonymous(Struct):
-    custom_id: str
-    response: None
-    error: msgspec.Raw
 
 
 _decode = msgspec.json.Decoder(_Id).decode
 
 
-def copy_failed(source: Path, errors: Path, target: Path) -> int:
-    """Writes those lines of the input `source` that the error file names to `target`; returns how many.
+def copy_failed(source: Path, errors: Path, target: Path, *, answers: Path, still_wrong: Path) -> int:
+    """Writes those lines of the input `source` to `target` that have failed, or were left out; returns how many.
 
-    The others become blank ones, so that a line keeps its number. The ids of the error file are held in memory. Raises
-    OtherFiles, and OSError.
+    The others become blank ones, so that a line keeps its number. Of an error file with lines that were left out, the input may
+    have been corrected meanwhile: all goes that is not in `answers` yet. What was left out and has not been corrected (its id
+    is taken) goes to the file `still_wrong`. Ids are held in memory. Raises OtherFiles, NothingToSend, and OSError.
     """
-    wanted = _ids(errors)
-    found = 0
-    missing = set(wanted)
+    missing, left_out = _named_in(errors)
+    answered = _ids_in(answers) if left_out else set()
+    found = number = 0
     with target.open("wb", buffering=READ_BYTES) as out:
-        for line in without_mark(lines_of(source)):
+        for number, line in enumerate(without_mark(lines_of(source)), 1):
             custom_id = "" if is_blank(line) else _id_of(line)
-            if custom_id in missing:
-                missing.discard(custom_id)
+            again = custom_id in missing
+            missing.discard(custom_id)
+            if again or (left_out and not is_blank(line) and custom_id not in answered):
+                left_out.pop(number, None)
                 found += 1
                 out.write(line if line.endswith(b"\n") else line + b"\n")
             else:
@@ -61,35 +65,35 @@ def copy_failed(source: Path, errors: Path, target: Path) -> int:
         raise OtherFiles(
             f"{len(missing):,} of the requests in {errors} are not in {source} ({named}); is it the input of that run?"
         )
+    wrong = [line for place, line in left_out.items() if place <= number]
+    if not found:
+        raise NothingToSend(
+            f"nothing was sent: the {len(wrong):,} lines that were left out have a custom_id that is answered already; give each "
+            "one of its own"
+        )
+    with still_wrong.open("wb") as out:
+        out.writelines(wrong)
     return found
 
 
-def _ids(errors: Path) -> set[str]:
-    found = set()
+def _named_in(errors: Path) -> tuple[set[str], dict[int, bytes]]:
+    """The ids of requests that have failed, and the error lines of those that were never sent, by their number in the input."""
+    failed: set[str] = set()
+    left_out: dict[int, bytes] = {}
     for number, line in enumerate(lines_of(errors), 1):
         if is_blank(line):
             continue
-        custom_id = _id_of(line)
-        if not custom_id and not is_anonymous(line):
+        if (left := left_out_line(line)) is not None:
+            left_out[left] = line
+        elif custom_id := _id_of(line):
+            failed.add(custom_id)
+        else:
             raise OtherFiles(f"{errors}:{number} is no line of an error file; is it the one of that run?")
-        if custom_id:
-            found.add(custom_id)
-    return found
+    return failed, left_out
 
 
-def is_anonymous(line: bytes) -> bool:
-    """Whether a line of an error file is about one of the input that has no id, so that it cannot be found there again."""
-    try:
-        read = msgspec.json.decode(line, type=_Anonymous)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-    return not read.custom_id and read.response is None
-
-
-def copy_anonymous(errors: Path, target: Path) -> None:
-    """Adds these lines to the file `target`: nothing that is sent again can take their place."""
-    with target.open("ab") as out:
-        out.writelines(line for line in lines_of(errors) if not is_blank(line) and is_anonymous(line))
+def _ids_in(answers: Path) -> set[str]:
+    return {_id_of(line) for line in lines_of(answers)} - {""} if answers.exists() else set()
 
 
 def _id_of(line: bytes) -> str:

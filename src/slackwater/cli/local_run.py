@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.work.process_offload import InlineOffload
-from slackwater.cli.failed_lines import OtherFiles, copy_anonymous, copy_failed
+from slackwater.cli.failed_lines import NothingToSend, OtherFiles, copy_failed
 from slackwater.cli.hand_over import hand_over, lines_in
 from slackwater.cli.patience import Seen, Stop, waiting
 from slackwater.cli.progress import Progress
@@ -36,6 +36,8 @@ from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.wiring import Service, open_service
 
 BATCH_ID = "batch_run"
+# Where the state of a run has its id, if it is another.
+ID_FILE = "run-id"
 INPUT_KEY = "input/requests.jsonl"
 LOOK_SECONDS = 0.2
 
@@ -84,12 +86,17 @@ async def run(
     run. `resumed` is called with the batch as an earlier run left it, `stopping` with the number of calls in flight where
     these are waited for. Raises InputChanged, OtherFiles, DataDirectoryError.
     """
-    follower = None if job.follow is None else Follower(BATCH_ID, job.follow)
+    batch_id = _batch_id(job)
+    follower = None if job.follow is None else Follower(batch_id, job.follow)
     guard = _guard_of(job)
     async with _opened(job, follower, guard) as service:
-        batch = await service.ledger.batch(BATCH_ID)
+        batch = await service.ledger.batch(batch_id)
         if batch is None:
-            batch = await _begin(service, job)
+            if batch_id != BATCH_ID and not job.retry_failed:
+                raise OtherFiles(
+                    f"a run with --retry-failed was interrupted before it began; give --retry-failed again, or remove {job.state}"
+                )
+            batch = await _begin(service, job, batch_id)
         else:
             _same_work(batch, job)
             resumed(batch)
@@ -102,14 +109,14 @@ async def run(
             if not batch.terminal and stop is None:
                 await service.start()
                 try:
-                    stop = await _watch(service, job, show)
+                    stop = await _watch(service, job, batch_id, show)
                 except asyncio.CancelledError:
                     interrupted = True
                 finally:
                     if service.in_flight:
                         stopping(service.in_flight)
                     await service.stop()
-                batch = await service.ledger.batch(BATCH_ID) or batch
+                batch = await service.ledger.batch(batch_id) or batch
         results = ResultReader(service.ledger, service.blobs)
         _, reasons = await ErrorGroups(results).of(batch)
         amount = 0 if job.price is None else cost_of(batch.usage, job.price)
@@ -161,7 +168,25 @@ async def _followed(follower: Follower | None) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _begin(service: Service, job: Job) -> Batch:
+def _batch_id(job: Job) -> str:
+    """The id that the run has in its ledger, from which those of its results are made.
+
+    Lines that are sent again have others than the answers that they join.
+    """
+    file = job.state / ID_FILE
+    if file.exists():
+        return file.read_text()
+    if not job.retry_failed or job.state.exists():
+        return BATCH_ID
+    job.state.mkdir(mode=0o700)
+    batch_id = f"{BATCH_ID}_{uuid.uuid4().hex[:12]}"
+    part = file.with_suffix(".part")
+    part.write_text(batch_id)
+    part.replace(file)
+    return batch_id
+
+
+async def _begin(service: Service, job: Job, batch_id: str) -> Batch:
     file = job.state / "blobs" / INPUT_KEY
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -169,7 +194,7 @@ async def _begin(service: Service, job: Job) -> Batch:
     if job.retry_failed:
         try:
             await asyncio.to_thread(_pick_failed, job, file)
-        except OtherFiles:
+        except (OtherFiles, NothingToSend):
             # Nothing has begun that could be continued.
             shutil.rmtree(job.state)
             raise
@@ -178,7 +203,7 @@ async def _begin(service: Service, job: Job) -> Batch:
         await asyncio.to_thread(_prepare, job, file)
     now = int(time.time())
     batch = Batch(
-        id=BATCH_ID,
+        id=batch_id,
         input_file_id="input",
         input_blob=INPUT_KEY,
         endpoint=EVERY_ENDPOINT,
@@ -210,10 +235,13 @@ def _prepare(job: Job, file: Path, source: Path | None = None) -> None:
 
 def _pick_failed(job: Job, file: Path) -> None:
     picked = file.with_suffix(".picked")
-    copy_failed(job.input, job.errors, picked)
+    still_wrong = file.with_suffix(".wrong")
+    copy_failed(job.input, job.errors, picked, answers=job.output, still_wrong=still_wrong)
     _prepare(job, file, picked)
-    picked.unlink()
-    copy_anonymous(job.errors, job.left_out)
+    with job.left_out.open("ab") as out:
+        out.write(still_wrong.read_bytes())
+    for path in (picked, still_wrong):
+        path.unlink()
 
 
 def _same_work(batch: Batch, job: Job) -> None:
@@ -229,11 +257,11 @@ def _same_work(batch: Batch, job: Job) -> None:
         )
 
 
-async def _watch(service: Service, job: Job, show: Callable[[Progress], None]) -> Stop | None:
+async def _watch(service: Service, job: Job, batch_id: str, show: Callable[[Progress], None]) -> Stop | None:
     """Returns when the batch has ended, or with the reason why the run should stop before that."""
     news, ended = service.clock.monotonic(), -1
     while True:
-        batch = await service.ledger.batch(BATCH_ID)
+        batch = await service.ledger.batch(batch_id)
         assert batch is not None, "the batch of this run is in its ledger"
         counts = batch.counts
         done = counts.completed + counts.failed

@@ -93,6 +93,11 @@ def copy_valid(source: Path, target: Path, rules: Rules, *, left_out: Path) -> i
     return count
 
 
+def left_out_line(line: bytes) -> int | None:
+    """The number in the input of the line that this line of an error file is about, where that one was left out."""
+    return _LEFT_OUT.place_of(line)
+
+
 def id_in(line: bytes) -> str:
     """The `custom_id` of a line; empty where it has none, or cannot be read."""
     try:

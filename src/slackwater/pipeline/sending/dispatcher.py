@@ -89,6 +89,10 @@ class Dispatcher:
         # Where the last line went: a request of ours goes there, too.
         self._path = "/chat/completions"
         self._last_body = b""
+        # The last request that succeeded, and whether the last one that did not was refused: whether nobody is let in any more,
+        # or only this is not there, shows in what was let in before.
+        self._good: Request | None = None
+        self._refused = False
         # When the last call came back.
         self._ended = 0.0
         self.last_error: tuple[str, float] | None = None
@@ -155,20 +159,23 @@ class Dispatcher:
 
         None for an endpoint of which we do not know what it takes.
         """
-        body = probe_body(self._path, self._probe_model or lines.model_of(self._last_body))
+        path, last = self._path, self._last_body
+        if self._refused and self._good is not None:
+            path, last = self._good.path, self._good.body
+        body = probe_body(path, self._probe_model or lines.model_of(last))
         if body is None:
             return None
         self.meter.probes += 1
         try:
-            reply = await self._backend.send(self._path, body)
+            reply = await self._backend.send(path, body)
         except BackendError as error:
             self.last_error = (str(error), self._clock.monotonic())
             return evidence_of_error(error), False
         if 200 <= reply.status < 300:
             if self._large is not None and len(reply.body) > LARGE_BYTES:
-                answer = await self._large.read(reply.body, path=self._path)
+                answer = await self._large.read(reply.body, path=path)
             else:
-                answer = read_answer(reply.body, path=self._path)
+                answer = read_answer(reply.body, path=path)
             if isinstance(answer, Answer):
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
@@ -205,6 +212,8 @@ class Dispatcher:
         meter = self.meter
         self.engine.heard(item, self.door, SUCCESS, begun=begun, now=self._ended)
         meter.outcomes["success"] += 1
+        if len(request.body) <= KEPT_BODY_BYTES:
+            self._good = request
         if usage is not None:
             meter.tokens += usage.input_tokens + usage.output_tokens
         text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
@@ -270,6 +279,7 @@ class Dispatcher:
             came=reply.came,
         )
         kind = evidence.kind
+        self._refused = kind is Kind.REFUSED
         meter = self.meter
         if kind is Kind.OWN:
             self._heard(item, evidence, begun)
