@@ -11,7 +11,11 @@ node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 (cd tests/clients/node && npm ci --loglevel=error)
 while read -r name _ packages; do
   installed="tests/clients/python/installed/$name"
+  # What was installed is written down last: half an installation, or that of another version, begins anew.
+  [ "$(cat "$installed/pinned" 2> /dev/null)" = "$packages" ] && continue
+  rm -rf "$installed"
   # shellcheck disable=SC2086  # several packages, each a word
-  [ -d "$installed" ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$installed" $packages
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$installed" $packages
+  echo "$packages" > "$installed/pinned"
 done < tests/clients/python/packages.txt
 .venv/bin/python -m pytest -m clients tests/clients -rP "$@"
