@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs openai for Node as tests/clients/node/package-lock.json pins it, and for Python the packages of
-# tests/clients/python/packages.txt, walks a server with each, and moves 200 MB through the Python client. The package asks for Node.js 22; what is used of it here works with 20, too.
+# tests/clients/python/packages.txt (2.5 GB, most of it what curator, LiteLLM, inspect_ai and langasync bring along), walks a
+# server with each, and moves 200 MB through the Python client. The package for Node asks for Node.js 22; what is used of it here
+# works with 20, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in node npm; do

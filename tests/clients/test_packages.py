@@ -1,5 +1,8 @@
 """Packages for Python that people run batches with, openai's in several versions: each walks a server of ours with a script
 of tests/clients/python. `tests/clients/run.sh` installs them, each into a folder of its own.
+
+Not here: batchata and gpt-batch-api, which need Python 3.12; batchling, which knows OpenAI by its host name and no other;
+OpenaiBatchAPI, which takes no model but gpt-4o.
 """
 
 import os
