@@ -38,7 +38,7 @@ types: $(VENV)/installed ## Check types
 test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m long
 
-test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python, LiteLLM and instructor, and move 200 MB (installs them)
+test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh
 
 test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)

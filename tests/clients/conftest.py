@@ -8,6 +8,8 @@ import pytest
 
 from tests.server import Server
 
+# Packages bring tests of their own along.
+collect_ignore = ["python/installed"]
 KEY = "key-of-the-other-clients"
 CONFIG = """
 [server]

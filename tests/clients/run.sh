@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs openai for Node as tests/clients/node/package-lock.json pins it, and for Python the packages of
-# tests/clients/python/packages.txt, walks a server with each, and moves 200 MB through the Python client. The package asks for Node.js 22; what is used of it here works with 20, too.
+# tests/clients/python/packages.txt (2.5 GB, most of it what curator, LiteLLM, inspect_ai and langasync bring along), walks a
+# server with each, and moves 200 MB through the Python client. The package for Node asks for Node.js 22; what is used of it here
+# works with 20, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in node npm; do
@@ -11,7 +13,11 @@ node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 (cd tests/clients/node && npm ci --loglevel=error)
 while read -r name _ packages; do
   installed="tests/clients/python/installed/$name"
+  # What was installed is written down last: half an installation, or that of another version, begins anew.
+  [ "$(cat "$installed/pinned" 2> /dev/null)" = "$packages" ] && continue
+  rm -rf "$installed"
   # shellcheck disable=SC2086  # several packages, each a word
-  [ -d "$installed" ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$installed" $packages
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$installed" $packages
+  echo "$packages" > "$installed/pinned"
 done < tests/clients/python/packages.txt
 .venv/bin/python -m pytest -m clients tests/clients -rP "$@"

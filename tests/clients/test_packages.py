@@ -1,5 +1,8 @@
 """Packages for Python that people run batches with, openai's in several versions: each walks a server of ours with a script
 of tests/clients/python. `tests/clients/run.sh` installs them, each into a folder of its own.
+
+Not here: batchata and gpt-batch-api, which need Python 3.12; batchling, which knows OpenAI by its host name and no other;
+OpenaiBatchAPI, which takes no model but gpt-4o.
 """
 
 import os
@@ -21,15 +24,23 @@ PACKAGES = [line.split()[:2] for line in (HERE / "packages.txt").read_text().spl
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("name", "walk"), [*PACKAGES, ("ours", "walk_openai.py")])
 def test_a_package_for_python(server: Server, name: str, walk: str) -> None:
-    """Upload, create, poll, read the answers as strictly as it can. Ours is the newest of openai's."""
+    """Upload, create, poll, read the answers as strictly as it can. Ours is the newest of openai's.
+
+    Nobody but our server is asked for anything: see python/loopback.py. Packages that ask others unless they are told not to
+    are told here, or in their script.
+    """
     environment = os.environ | {"SLACKWATER_URL": f"http://{server.address}", "SLACKWATER_KEY": KEY}
-    # Nobody but our server is asked for anything.
     environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     if name != "ours":
         installed = HERE / "installed" / name
         assert installed.is_dir(), "tests/clients/run.sh installs it"
         environment["PYTHONPATH"] = str(installed)
     ran = subprocess.run(
-        [sys.executable, HERE / walk], env=environment, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, HERE / "loopback.py", HERE / walk],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
