@@ -3,9 +3,16 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Awaitable
 from pathlib import Path
 
+import msgspec
+
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import Database
+from slackwater.core.batch import Batch, Stage
+from slackwater.core.errors import NoRoom
+from tests.adapters.ledger_contract import batch
 
 
 def test_one_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -67,5 +74,33 @@ def test_what_need_not_be_durable_changes_nothing_for_what_must(tmp_path: Path) 
         await database.write(work)
         assert seen == [1, 1, 2]
         await database.close()
+
+    asyncio.run(story())
+
+
+def test_creates_that_come_together_do_not_find_the_same_room(tmp_path: Path) -> None:
+    """Each is counted before the next one looks, also where they share a transaction; so is each that is accepted."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "ledger.sqlite")
+        made = [msgspec.structs.replace(batch(number), deployment="d", enqueued_tokens=1000) for number in range(8)]
+        found = await asyncio.gather(
+            *(ledger.add_batch(each, token_limit=3000) for each in made), return_exceptions=True
+        )
+        assert sum(isinstance(each, NoRoom) for each in found) == 5
+        assert await ledger.enqueued_tokens("d") == 3000
+        for each in made:
+            if await ledger.batch(each.id) is None:
+                await ledger.add_batch(each)
+
+        def accept(each: Batch) -> Awaitable[Stage | None]:
+            return ledger.accept_batch(
+                each.id, deployment="d", endpoint="/x", total=1, tokens=1400, shards=[], token_limit=3000
+            )
+
+        accepted = await asyncio.gather(*(accept(each) for each in made), return_exceptions=True)
+        assert sum(isinstance(each, NoRoom) for each in accepted) == 6
+        assert await ledger.counted_tokens("d") == 2800
+        await ledger.close()
 
     asyncio.run(story())

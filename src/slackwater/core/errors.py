@@ -174,6 +174,14 @@ class TokenLimitExceeded(UserError):
         self.limit = limit
 
 
+class NoRoom(SlackwaterError):
+    """A deployment may not hold so many more tokens; `held` is what it holds. Seen by who asks first, told in other words."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(f"{held:,} tokens are held")
+        self.held = held
+
+
 class BackendError(SlackwaterError):
     """One call to one backend brought no HTTP answer. `sent` says whether the request may have reached it."""
 

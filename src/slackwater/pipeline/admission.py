@@ -14,12 +14,13 @@ from slackwater.core.errors import (
     FileUnreadable,
     InputFileMissing,
     InvalidRequest,
+    NoRoom,
     NotFound,
     TokenLimitExceeded,
 )
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, Peek, peek
-from slackwater.core.quota.enqueued import fits, limit_reached
+from slackwater.core.quota.enqueued import limit_reached
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.pipeline import stored_files
 from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
@@ -85,26 +86,35 @@ class Admission:
             return Admitted(batch=earlier, repeated=True)
         self._check(order)
         file = await self._input_file(order.input_file_id)
-        look = await self._peek(file, fail_fast=fail_fast)
+        look, taker = await self._peek(file)
         now = int(self._clock.now())
-        batch = await self._ledger.add_batch(
-            Batch(
-                id=batch_id,
-                input_file_id=file.id,
-                input_blob=file.blob,
-                endpoint=endpoint,
-                completion_window=WINDOW,
-                status=Status.VALIDATING,
-                created_at=now,
-                expires_at=now + WINDOW_SECONDS,
-                policies=policies,
-                deployment=look.deployment,
-                enqueued_tokens=look.tokens or 0,
-                input_bytes=file.size,
-                metadata=None if order.metadata is None else dict(order.metadata),
-            ),
-            key=key,
+        made = Batch(
+            id=batch_id,
+            input_file_id=file.id,
+            input_blob=file.blob,
+            endpoint=endpoint,
+            completion_window=WINDOW,
+            status=Status.VALIDATING,
+            created_at=now,
+            expires_at=now + WINDOW_SECONDS,
+            policies=policies,
+            deployment=look.deployment,
+            enqueued_tokens=look.tokens or 0,
+            input_bytes=file.size,
+            metadata=None if order.metadata is None else dict(order.metadata),
         )
+        # With dynamic quota, whether there is room is only known when the tokens are (spec 6.2).
+        fails = fail_fast and taker is not None and taker.when_full is WhenFull.FAIL and not taker.dynamic_quota
+        limit = taker.enqueued_token_limit if taker is not None and fails and look.tokens is not None else None
+        try:
+            batch = await self._ledger.add_batch(made, key=key, token_limit=limit)
+        except NoRoom as full:
+            assert taker is not None, "a deployment has a limit"
+            raise TokenLimitExceeded(
+                limit_reached(look.tokens or 0, limit=limit or 0, deployment=taker.name),
+                held=full.held,
+                limit=limit or 0,
+            ) from full
         if batch.id != batch_id:
             # Two creates under one key came at once, and the other was first.
             return Admitted(batch=batch, repeated=True)
@@ -146,7 +156,7 @@ class Admission:
             raise InvalidRequest(f"The file is '{file.status.value}'; {advice}.", param="input_file_id")
         return file
 
-    async def _peek(self, file: File, *, fail_fast: bool) -> Peek:
+    async def _peek(self, file: File) -> tuple[Peek, Deployment | None]:
         """Which deployment the file is for, and about what it weighs; nothing where there is no such deployment."""
         try:
             await stored_files.find(self._blobs, file)
@@ -160,17 +170,8 @@ class Admission:
         look = peek(head, size=file.size)
         deployment = next((each for each in self._deployments() if each.name == look.deployment), None)
         if deployment is None:
-            return Peek()
-        # With dynamic quota, whether there is room is only known when the tokens are (spec 6.2).
-        fails = deployment.when_full is WhenFull.FAIL and not deployment.dynamic_quota
-        if fail_fast and look.tokens is not None and fails:
-            held = await self._ledger.enqueued_tokens(deployment.key)
-            if not fits(look.tokens, limit=deployment.enqueued_token_limit, held=held):
-                limit = deployment.enqueued_token_limit
-                raise TokenLimitExceeded(
-                    limit_reached(look.tokens, limit=limit, deployment=deployment.name), held=held, limit=limit
-                )
-        return Peek(deployment.key, look.tokens)
+            return Peek(), None
+        return Peek(deployment.key, look.tokens), deployment
 
     async def cancel(self, batch_id: str) -> Batch:
         """The batch, `cancelling` or already `cancelled`. Raises NotFound, and Conflict where it has ended otherwise."""

@@ -167,10 +167,13 @@ class Ledger(
         ...
 
     # Batches
-    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+    async def add_batch(
+        self, batch: Batch, *, key: IdempotencyKey | None = None, token_limit: int | None = None
+    ) -> Batch:
         """Adds a batch and returns it; or, where the key has been used for the same order, the batch that it made.
 
-        Raises Conflict where the key has been used for another order.
+        Raises Conflict where the key has been used for another order, and NoRoom where its deployment would hold more than
+        `token_limit`, with what was estimated for those that are not validated yet.
         """
         ...
 
@@ -214,8 +217,11 @@ class Ledger(
         shards: Sequence[NewShard],
         price: Price | None = None,
         start: Start | None = None,
+        token_limit: int | None = None,
     ) -> Stage | None:
         """Records the shards; the batch now waits for room, at this price. None if it is no longer `validating`.
+
+        Raises NoRoom, and changes nothing, where its deployment would hold more than `token_limit`: for one that is not to wait.
 
         With `start` it is `in_progress` at once, and its shards have their ranks, where no other batch of the deployment waits
         and there is room for it; and where an operator has not paused it.

@@ -13,7 +13,7 @@ from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
-from slackwater.core.errors import Conflict
+from slackwater.core.errors import Conflict, NoRoom
 from slackwater.core.files.file import File
 from slackwater.core.quota.enqueued import fits
 from slackwater.ports import IdempotencyKey, NewShard, Start
@@ -32,16 +32,29 @@ class SqlBatches(SqlPart):
         self._overview = overview
         self._webhooks = webhooks
 
-    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+    async def add_batch(
+        self, batch: Batch, *, key: IdempotencyKey | None = None, token_limit: int | None = None
+    ) -> Batch:
         def work(db: sqlite3.Connection) -> Batch:
             earlier = None if key is None else self._batch_of_key(db, key)
             if earlier is not None:
                 return earlier
+            self._find_room(db, "enqueued_tokens", batch.deployment, batch.enqueued_tokens, token_limit)
             self._sql.run(db, "add_batch", batch_row(batch, key))
             self._overview.add_text(db, batch)
             return batch
 
         return await self._sql.write(work)
+
+    def _find_room(
+        self, db: sqlite3.Connection, counted: str, deployment: str | None, tokens: int, limit: int | None
+    ) -> None:
+        """In the transaction that takes it, so that two who come at once do not find the same room. Raises NoRoom."""
+        if limit is None or deployment is None:
+            return
+        held = self._sql.number(db, counted, {"deployment": deployment})
+        if not fits(tokens, limit=limit, held=held):
+            raise NoRoom(held)
 
     async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
         return self._batch_of_key(self._sql.reader, key)
@@ -132,8 +145,10 @@ class SqlBatches(SqlPart):
         shards: Sequence[NewShard],
         price: Price | None = None,
         start: Start | None = None,
+        token_limit: int | None = None,
     ) -> Stage | None:
         def work(db: sqlite3.Connection) -> Stage | None:
+            self._find_room(db, "counted_tokens", deployment, tokens, token_limit)
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or not self._move(db, row, Event.VALIDATED, now=0):
                 return None

@@ -90,9 +90,11 @@ class ResourceView:
 
     # Batches
 
-    async def add_batch(self, batch: Batch, *, key: IdempotencyKey | None = None) -> Batch:
+    async def add_batch(
+        self, batch: Batch, *, key: IdempotencyKey | None = None, token_limit: int | None = None
+    ) -> Batch:
         mine = msgspec.structs.replace(batch, resource=self.resource)
-        return await self._ledger.add_batch(mine, key=None if key is None else self._own(key))
+        return await self._ledger.add_batch(mine, key=None if key is None else self._own(key), token_limit=token_limit)
 
     async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
         return await self._ledger.batch_of_key(self._own(key))

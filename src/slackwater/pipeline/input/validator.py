@@ -16,11 +16,12 @@ import msgspec
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError, Stage
+from slackwater.core.errors import NoRoom
 from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
-from slackwater.core.sending.deployment import Capabilities, Deployment
+from slackwater.core.sending.deployment import Capabilities, Deployment, WhenFull
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX, rank_shards
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, Scan, scan_input
@@ -227,16 +228,27 @@ class Validator:
         if self._limit_of is not None:
             limit = await self._limit_of(key)
             start = Start(limit=limit, ranks=rank_shards(len(scan.shards)), now=int(self._clock.now()))
-        stage = await self._ledger.accept_batch(
-            batch.id,
-            deployment=key,
-            endpoint=scan.endpoint,
-            total=scan.total,
-            tokens=scan.tokens,
-            shards=scan.shards,
-            price=self._price_of(deployments[name].model),
-            start=start,
-        )
+        token_limit = None
+        if deployments[name].when_full is WhenFull.FAIL:
+            token_limit = await self._limit_of_now(deployments[name])
+        try:
+            stage = await self._ledger.accept_batch(
+                batch.id,
+                deployment=key,
+                endpoint=scan.endpoint,
+                total=scan.total,
+                tokens=scan.tokens,
+                shards=scan.shards,
+                price=self._price_of(deployments[name].model),
+                start=start,
+                token_limit=token_limit,
+            )
+        except NoRoom:
+            # Another one was quicker. What is said of it is found out once more.
+            error = await self._no_room(batch, deployments[name], scan.tokens)
+            if error is not None:
+                await self._reject(batch, [error], count=1)
+            return Pace.BUSY
         # None: the batch was cancelled meanwhile, and there is nothing to do.
         if stage is not None:
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
@@ -317,6 +329,12 @@ class Validator:
                 seconds_left=round(allowance.seconds_left),
             )
         return error
+
+    async def _limit_of_now(self, deployment: Deployment) -> int | None:
+        """What a deployment may hold at this moment."""
+        if not deployment.dynamic_quota or self._allowance is None:
+            return deployment.enqueued_token_limit
+        return (await self._allowance(deployment)).limit
 
     async def _give_up(self, batch: Batch, message: str) -> None:
         self._forget(batch)
