@@ -1,6 +1,7 @@
 """`slackwater run` and its input: each line has its own endpoint and model, and files come as people have them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,34 @@ def test_from_standard_input_to_standard_output(tmp_path: Path) -> None:
     assert left_out["error"]["message"].startswith("Line 4 was not sent: This line is not")
     assert b"blue" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["stdin.errors.jsonl"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that Linux has")
+def test_answers_that_standard_output_does_not_take_are_kept(tmp_path: Path) -> None:
+    """They were paid for: all of them are in a file then, and the exit code is no success."""
+    given = b"".join(line(f"r{at}") for at in range(3))
+    command = [sys.executable, "-m", "slackwater", "run", "-", "-o", "-", "--header", "X-Team: blue", "--backend"]
+    with scripted(answers_to_each) as server, Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*command, f"{server.url}/v1"], cwd=tmp_path, input=given, stdout=full, stderr=subprocess.PIPE, timeout=90
+        )
+    assert done.returncode == 2, done.stderr
+    assert b"all 3 are in stdin.answers.jsonl" in done.stderr
+    assert len((tmp_path / "stdin.answers.jsonl").read_bytes().splitlines()) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["stdin.answers.jsonl"]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """A pipe with a name, a device, and a link that somebody made."""
+    (tmp_path / "in.jsonl").write_bytes(line())
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("elsewhere.jsonl")
+    for name in ("pipe", "link", "/dev/null"):
+        done = run(tmp_path, "http://127.0.0.1:9/v1", "in.jsonl", "-o", name, "--overwrite")
+        assert done.returncode == 2
+        assert b"is no file" in done.stderr
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_one_model_for_all_lines(tmp_path: Path) -> None:

@@ -23,8 +23,11 @@ def _umask() -> int:
     return mask
 
 
-async def hand_over(service: Service, job: Job, batch: Batch) -> None:
-    """Gives the results their final names. Repeated after a crash, it finds what is left to do."""
+async def hand_over(service: Service, job: Job, batch: Batch, *, untaken: Path | None = None) -> None:
+    """Gives the results their final names. Repeated after a crash, it finds what is left to do.
+
+    `untaken` is where the answers go that standard output has not taken.
+    """
     output = await _result(service, job, batch.output_file_id)
     errors = await _result(service, job, batch.error_file_id)
     if batch.status is not Status.COMPLETED:
@@ -32,7 +35,7 @@ async def hand_over(service: Service, job: Job, batch: Batch) -> None:
     before = (batch.metadata or {}).get(OUTPUT_BYTES)
     if job.print is not None:
         if output is not None:
-            await asyncio.to_thread(_print, job, output)
+            await (asyncio.to_thread(_move, output, untaken) if untaken else asyncio.to_thread(_print, job, output))
     elif before is not None:
         await asyncio.to_thread(join, job.output, int(before), output)
     elif output is not None:
@@ -51,6 +54,14 @@ async def hand_over(service: Service, job: Job, batch: Batch) -> None:
         for results in (job.errors,) if job.print is not None else (job.output, job.errors):
             if results.exists():
                 await asyncio.to_thread(sort_by_input, results, job.input)
+
+
+def free_name(path: Path) -> Path:
+    """This name, or the first like it that nobody has."""
+    number = 1
+    while (free := path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return free
 
 
 def lines_in(path: Path) -> int:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli.failed_lines import NothingToSend, OtherFiles, copy_failed
-from slackwater.cli.hand_over import hand_over, lines_in
+from slackwater.cli.hand_over import free_name, hand_over, lines_in
 from slackwater.cli.patience import Seen, Stop, waiting
 from slackwater.cli.progress import Progress
 from slackwater.cli.run_input import begins_with_mark, copy_valid, copy_whole
@@ -61,6 +61,10 @@ class End(Struct, frozen=True, kw_only=True):
     """Where the results so far are, of a run that is to be continued."""
     left_out: int = 0
     """Lines of the input that were wrong, and not sent."""
+    untaken: Path | None = None
+    """Where all answers are, of a run whose standard output did not take them."""
+    fault: str = ""
+    """Why it did not."""
     amount: int = 0
     """What its answers cost, at the price that was given."""
 
@@ -124,9 +128,19 @@ async def run(
             kept = await keep_so_far(results, batch, job.state)
             return End(batch=batch, interrupted=interrupted, stop=stop, reasons=reasons, kept=kept, amount=amount)
         left_out = lines_in(job.left_out)
-        await hand_over(service, job, batch)
+        untaken = (
+            free_name(job.answers_beside) if job.print is not None and follower is not None and follower.left else None
+        )
+        await hand_over(service, job, batch, untaken=untaken)
     shutil.rmtree(job.state)
-    return End(batch=batch, reasons=reasons, amount=amount, left_out=left_out)
+    return End(
+        batch=batch,
+        reasons=reasons,
+        amount=amount,
+        left_out=left_out,
+        untaken=untaken,
+        fault="" if follower is None else follower.fault,
+    )
 
 
 def _guard_of(job: Job) -> SpendGuard | None:

@@ -160,7 +160,7 @@ def command(
     \b
     Exit codes: 0 all answered
                 1 some requests failed or were left out (see ERRORS; --retry-failed sends them again)
-                2 wrong usage
+                2 wrong usage, or a file or standard output that takes no answers (it says where they are)
                 3 invalid input, nothing was sent
                 4 the endpoint lets nobody in, gives no readable answer or answers nobody (run it again to continue)
                 5 --max-cost is reached (raise it to continue)
@@ -261,6 +261,14 @@ def _key(name: str | None) -> str | None:
 
 def _check_files(job: Job, *, overwrite: bool) -> None:
     """Ends the command where a file would be replaced unasked, or cannot be made. An empty one is in nobody's way."""
+    if job.print is not None and sys.stdout is None:
+        fail("there is no standard output to write answers to; name a file with -o", USAGE)
+    for path in (job.output, job.errors):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            fail(
+                f"{path} is no file, and would be replaced by one; name a file, or give -o - and send standard output there",
+                USAGE,
+            )
     if len({path.resolve() for path in (job.input, job.output, job.errors)}) < 3:
         fail("INPUT, OUTPUT and ERRORS must be three different files", USAGE)
     if not job.output.parent.is_dir():

@@ -44,6 +44,11 @@ def conclude(job: Job, end: End, *, seen: str, key_env: str | None, quiet: bool)
             note(
                 f"{end.left_out:,} lines were not sent, because they are wrong; each is in {job.errors} with what is wrong"
             )
+    if end.untaken is not None:
+        note(
+            f"error: standard output did not take all answers ({end.fault}); all {counts.completed:,} are in {end.untaken}"
+        )
+        return USAGE
     return SOME_FAILED if counts.failed or end.left_out else ALL_DONE
 
 

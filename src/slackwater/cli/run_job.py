@@ -61,6 +61,12 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.state / "left-out.jsonl"
 
     @property
+    def answers_beside(self) -> Path:
+        """Where answers go that standard output has not taken."""
+        name = self.errors.name
+        return self.errors.with_name(name.removesuffix(".jsonl").removesuffix(".errors") + ".answers.jsonl")
+
+    @property
     def family(self) -> str:
         """The family of rules that its lines have to keep."""
         return EACH_LINE if self.backend.model is None else EACH_LINE_ANY_MODEL

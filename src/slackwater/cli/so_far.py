@@ -29,7 +29,9 @@ class Follower:
         self._reader: ResultReader | None = None
         self._ledger: Ledger | None = None
         self.left = False
-        """Whether whoever read has gone."""
+        """Whether whoever read has gone, or takes no more."""
+        self.fault = ""
+        """Why."""
         self.ended = False
         """Whether all of them have been given."""
 
@@ -69,8 +71,8 @@ class Follower:
     async def _hand(self, piece: bytearray, ends: dict[str, int]) -> bool:
         try:
             await asyncio.to_thread(self._write, bytes(piece))
-        except (OSError, ValueError):
-            self.left = True
+        except (OSError, ValueError) as error:
+            self.left, self.fault = True, getattr(error, "strerror", None) or str(error)
             return False
         self._seen = dict(ends)
         return True
