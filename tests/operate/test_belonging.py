@@ -157,6 +157,29 @@ def test_an_older_directory_as_a_whole(tmp_path: Path, served: Path) -> None:
     assert not (tmp_path / "data" / "lost").exists()
 
 
+def test_a_ledger_from_earlier_in_the_same_run(tmp_path: Path) -> None:
+    """A server that runs raises the generation, too: a back-up of its ledger alone does not fit its files any more."""
+    data, kept = tmp_path / "data", tmp_path / "ledger.sqlite"
+
+    async def copy(service: Service) -> None:
+        with contextlib.closing(sqlite3.connect(data / "ledger.sqlite")) as ledger:
+            ledger.execute("VACUUM INTO ?", (str(kept),))
+
+    async def later(service: Service) -> None:
+        (mark,) = [each._step for each in service.loops() if each.name == "marking"]
+        for _ in range(2):
+            await mark()
+
+    serve(data, upload, copy, later, upload)
+    shutil.copy(kept, data / "ledger.sqlite")
+    for suffix in ("-wal", "-shm"):
+        (data / f"ledger.sqlite{suffix}").unlink(missing_ok=True)
+    before = files_in(data)
+    with pytest.raises(DataDirectoryError, match="is older than the files"):
+        serve(data)
+    assert files_in(data) == before
+
+
 def test_a_start_that_dies_between_the_two(tmp_path: Path) -> None:
     """The ledger is one ahead, however often that happens: a start sees to the mark before it takes a step on."""
     data = tmp_path / "data"

@@ -1,5 +1,6 @@
 """Lets a ledger be opened only where it belongs to the bytes beside it, and marks both at each start."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -8,7 +9,11 @@ from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
+
+# How often a server that runs does it.
+MARKED_SECONDS = 300.0
 
 # Why a ledger is refused. What may be done about it is the same for all.
 WORDS = {
@@ -52,14 +57,38 @@ def refuse_strangers(path: Path) -> None:
 
 
 async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:
-    """Raises the generation once for this start, in the ledger first. On a full disk it stays what it was."""
+    """Raises the generation for this start."""
+    mark = await _raised(ledger, data)
+    if mark is not None:
+        event("ledger_taken_up", identity=mark.identity, generation=mark.generation)
+
+
+async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
+    """Raises the generation, in the ledger first. On a full disk it stays what it was, and None comes back."""
     before = await ledger.mark()
     try:
         if mark_in(data.path) != before and before.generation:
-            # An earlier start has died between the two. Another step on would look like another ledger.
-            data.write_mark(before)
-        data.write_mark(mark := await ledger.raise_generation())
+            # It ended between the two once. Another step on would look like another ledger.
+            await asyncio.to_thread(data.write_mark, before)
+        mark = await ledger.raise_generation()
+        await asyncio.to_thread(data.write_mark, mark)
     except (StorageFull, OSError) as error:
         event("generation_not_raised", level=logging.WARNING, error=repr(error))
-        return
-    event("ledger_taken_up", identity=mark.identity, generation=mark.generation)
+        return None
+    return mark
+
+
+class Marking:
+    """Raises the generation now and then while a server runs: a copy of the ledger from before that is known to be older."""
+
+    def __init__(self, ledger: SqlLedger, data: DataDirectory) -> None:
+        self._ledger = ledger
+        self._data = data
+        self._begun = False
+
+    async def step(self) -> Pace:
+        """The first one has been done by the start."""
+        if self._begun:
+            await _raised(self._ledger, self._data)
+        self._begun = True
+        return Pace.IDLE

@@ -27,7 +27,7 @@ from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
-from slackwater.wiring.belonging import refuse_strangers, take_up
+from slackwater.wiring.belonging import Marking, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -138,6 +138,7 @@ async def open_service(
                     budget=budget,
                     credentials=credentials,
                     clock_confirmed=data.clock_confirmed,
+                    marking=Marking(sql_ledger, data).step,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],

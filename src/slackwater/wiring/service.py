@@ -42,6 +42,7 @@ from slackwater.ports import (
     Ledger,
 )
 from slackwater.telemetry import event
+from slackwater.wiring.belonging import MARKED_SECONDS
 from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 
@@ -288,6 +289,9 @@ class Service:
             look = self._doors.credentials.step
             stages.append(Loop("keys", look, clock=clock, hint=hints.keys, idle_seconds=LOOK_AT_KEYS_SECONDS))
         stages.append(Loop("clock", self.wall.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_CLOCK_SECONDS))
+        if self._doors.marking is not None:
+            mark = self._doors.marking
+            stages.append(Loop("marking", mark, clock=clock, hint=Hint(), idle_seconds=MARKED_SECONDS))
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 

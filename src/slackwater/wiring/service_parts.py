@@ -1,6 +1,6 @@
 """What a service is put together from: what its stages meet, what it offers, and its bounds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +17,7 @@ from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
+from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.ports import (
@@ -58,6 +59,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """What may lie in memory, over all deployments."""
     credentials: Credentials | None = None
     """Without them, no key is read again."""
+    marking: Callable[[], Awaitable[Pace]] | None = None
+    """Says again that ledger and blobs belong together; without it that is said once, at the start."""
     clock_confirmed: Callable[[], bool] = lambda: False
     """Whether an operator has just said that the clock is right, after it has jumped."""
 

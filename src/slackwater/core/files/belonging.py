@@ -1,8 +1,8 @@
 """Whether a ledger belongs to the bytes beside it. Judged by a mark that both have: an identity, and a generation.
 
-Each start raises the generation, in the ledger first and in the data directory second. So the two are the same, or the ledger is
-one ahead where a start died in between. Everything else is another ledger than the one that these bytes were last served with,
-and by that one's word nothing may go.
+Each start raises the generation, and every few minutes a server that runs does, in the ledger first and in the data directory
+second. So the two are the same, or the ledger is one ahead where it died in between. Everything else is another ledger than the
+one that these bytes were last served with, and by that one's word nothing may go.
 """
 
 from enum import Enum
