@@ -1,6 +1,7 @@
 """The SQLite ledger keeps the Ledger's promises, and its own: versions, full disks, interrupted callers."""
 
 import asyncio
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -52,6 +53,28 @@ def test_facts_survive_a_close(tmp_path: Path) -> None:
 
     asyncio.run(write())
     asyncio.run(read())
+
+
+def test_deletions_go_through_on_a_full_disk(tmp_path: Path) -> None:
+    """The log has no room to grow in: it begins anew, in the room that it has."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l")
+        for number in range(50):
+            await ledger.add_file(file(number, filename="x" * 500))
+        files = await ledger.files(purpose=None, after=None, limit=50, descending=True, now=0)
+        largest = max(path.stat().st_size for path in tmp_path.iterdir())
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, unlimited[1]))
+        try:
+            for each in files:
+                await ledger.delete_file(each.id)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert await ledger.files(purpose=None, after=None, limit=50, descending=True, now=0) == []
+        await ledger.close()
+
+    asyncio.run(story())
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from slackwater.cli.stopping import stopping_line
 from slackwater.config import CONCURRENCY, BackendConfig
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch
-from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, UserError
+from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, StorageFull, UserError
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -230,7 +230,11 @@ def _run(job: Job, *, key_env: str | None, overwrite: bool, quiet: bool) -> int:
     except UserError as error:
         fail(error.message, USAGE)
     except DataDirectoryError as error:
+        if f"{job.state} is in use" in str(error):
+            fail(f"another run writes to {job.output} at this moment; wait for it, or choose another -o", USAGE)
         fail(str(error), USAGE)
+    except StorageFull as error:
+        fail(f"{error}; then the same command continues", USAGE)
     except ConfigError as error:
         fail(f"--backend: {error}", USAGE)
     except ValueError as error:

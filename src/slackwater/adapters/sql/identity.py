@@ -41,10 +41,14 @@ def damaged(path: Path | str, error: object) -> DataDirectoryError:
 
 @contextlib.contextmanager
 def damage_in_words(path: Path | str) -> Iterator[None]:
-    """Raises DataDirectoryError where what is done inside finds that the ledger is damaged."""
+    """Raises DataDirectoryError where what is done inside finds that the ledger is damaged, or that there is no room for it."""
     try:
         yield
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            raise DataDirectoryError(
+                f"there is no room for the ledger {path}: free some disk space, then start again"
+            ) from error
         if not is_damage(error):
             raise
         raise damaged(path, error) from error

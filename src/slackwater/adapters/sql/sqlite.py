@@ -244,8 +244,7 @@ class Database:
             if not durable:
                 self._writer.execute("PRAGMA synchronous = NORMAL")
             try:
-                with transaction(self._writer):
-                    result = work(self._writer)
+                result = self._in_transaction(work)
             finally:
                 if not durable:
                     self._writer.execute("PRAGMA synchronous = FULL")
@@ -259,6 +258,19 @@ class Database:
         if self._writer.total_changes != before:
             self.refuses_writes = False
         return result
+
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with transaction(self._writer):
+                return work(self._writer)
+        except StorageFull:
+            # What is in the log is in the database, too: from its beginning on there is room that nobody else can have taken.
+            # That is how a deletion goes through on a full disk.
+            _, frames, moved = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames != moved or frames <= 0:
+                raise
+        with transaction(self._writer):
+            return work(self._writer)
 
     def saw(self, error: Exception) -> None:
         """Notes an error that somebody has had with it, and says once that the database is damaged, if that is what it means."""
