@@ -109,7 +109,7 @@ def _asked(server: Server, port: str, how: str) -> dict[str, str]:
     call("POST", f"/webhook_endpoints/{endpoint['id']}/test")
     for path in ("/metrics", "/readyz"):
         said[f"{how}: {path}"] = Caller(server, "")("GET", path).body.decode()
-    for path in ("/engines", "/audit", "/batch_overview", "/deployment_status"):
+    for path in ("/engines", "/audit", "/batch_overview", "/deployment_status", "/deployments", "/deployments/own"):
         said[f"{how}: {path}"] = call("GET", path).body.decode()
     return said
 
@@ -147,6 +147,7 @@ def test_no_secret_is_said_anywhere(told: dict[str, str]) -> None:
     [
         f'[[deployments.backends]]\nurl = "http://{USER}:{KEY}@127.0.0.1:1/v1?code={QUERY}"',
         f'[[deployments.backends]]\nurl = "htp://127.0.0.1:1/v1?code={QUERY}"',
+        f'[[deployments.backends]]\nurl = "{USER}:{KEY}@127.0.0.1:1/v1?code={QUERY}"',
         f'[[deployments.backends]]\nurl = "http://127.0.0.1:99999/v1?code={QUERY}"',
         f'[[deployments.backends]]\nurl = "http://127.0.0.1:1/v1?code={QUERY}"\nconcurrency = 0',
         f'[[deployments.backends]]\necho = {{}}\n[[engines]]\nurl = "htp://{USER}:{KEY}@127.0.0.1:1?{QUERY}"\nconcurrency = 1',
@@ -161,3 +162,15 @@ def test_a_configuration_is_refused_without_saying_what_is_secret_in_it(wrong: s
         said = _ran(tmp_path, {}, command)
         assert "demo" in said or "127.0.0.1" in said or "'x'" in said, said
         assert MARK not in said, said
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_a_run_that_nobody_answers_says_no_secret(place: str, tmp_path: Path) -> None:
+    """Neither what is wrong with the URL nor that nobody is there needs more of it than its place."""
+    (tmp_path / "in.jsonl").write_bytes(chat(1, model="m"))
+    url = f"http://{USER}:{KEY}@{place}/v1?code={QUERY}"
+    command = [sys.executable, "-m", "slackwater", "run", "in.jsonl", "-o", "out.jsonl", "--backend", url]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert ran.returncode in (2, 4)
+    assert "127.0.0.1" in ran.stderr
+    assert MARK not in ran.stderr

@@ -20,6 +20,7 @@ from slackwater.api.dialects import ARM, AZURE_V1, OPENAI
 from slackwater.api.operation import Operation
 from slackwater.core.accounts.resource import Role
 from slackwater.core.errors import InvalidRequest
+from slackwater.core.masking import masked
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.accounts.control_plane import View
 
@@ -175,7 +176,7 @@ def _details(view: View) -> objects.DeploymentDetails:
         dynamicQuota=dynamic,
         backends=[
             objects.DeployedBackend(
-                url=backend.name,
+                url=masked(backend.name),
                 model=backend.model or UNSET,
                 region=backend.region or UNSET,
                 dataZone=backend.data_zone or UNSET,

@@ -28,6 +28,7 @@ from slackwater.config import CONCURRENCY, BackendConfig
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch
 from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, StorageFull, UserError
+from slackwater.core.masking import shown_url
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -220,7 +221,7 @@ def command(
 
 def _run(job: Job, *, key_env: str | None, overwrite: bool, quiet: bool) -> int:
     """Runs the job and says how it ended; returns the exit code."""
-    backend = job.backend.url
+    backend = shown_url(job.backend.url or "")
     _check_files(job, overwrite=overwrite)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from slackwater.config.deployments import MICROSOFTS, check_deployment, deployment_of, limit_of
 from slackwater.config.sections import BackendConfig, Config, ControlPlaneConfig, DeploymentConfig
 from slackwater.core.errors import ConfigError, ImportRefused, InvalidRequest
+from slackwater.core.masking import MASK
 from slackwater.core.outside.imports import Origins
 
 
@@ -88,6 +89,9 @@ def _check_own(backend: BackendConfig, where: str, config: Config, faults: list[
     if backend.url is None:
         faults.append(f"{where}: needs a url")
         return
+    if backend.url.endswith(f"?{MASK}"):
+        # As a look at the deployment shows it.
+        faults.append(f"{where}: url: its query is masked here; give the whole URL")
     try:
         Origins(hosts=tuple(allowed.backend_hosts), allow_http=True).locate(backend.url)
     except ImportRefused:

@@ -15,6 +15,7 @@ import msgspec
 from slackwater.config.sections import ENCODINGS, ENDPOINTS, BackendConfig, DeploymentConfig, EchoConfig
 from slackwater.config.tables import section, suggest
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
+from slackwater.core.masking import shown_url
 from slackwater.core.quota.tiers import preset
 from slackwater.core.sending.deployment import may_use
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
@@ -199,7 +200,7 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
     if backend.url is not None:
         parts = urllib.parse.urlsplit(backend.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            faults.append(f"{where}: url '{backend.url}' must look like http://host:port/v1")
+            faults.append(f"{where}: url '{shown_url(backend.url)}' must look like http://host:port/v1")
     if backend.ca_file is not None and not (backend.url or "").startswith("https:"):
         faults.append(f"{where}: ca_file is for a url with https")
     if backend.api_key_env is not None and backend.api_key_file is not None:

@@ -36,6 +36,14 @@ def masked(text: str) -> str:
     return _URL.sub(_of_url, text) if "://" in text else text
 
 
+def shown_url(url: str) -> str:
+    """A URL for people, also one that is none: without what may be secret in it."""
+    if "://" in url:
+        return masked(url)
+    place, mark, _ = url.partition("?")
+    return place.partition("#")[0].rpartition("@")[2] + (mark and mark + MASK)
+
+
 class Secrets:
     """What one server was given to get in, so that it can be taken out of what it says."""
 
