@@ -99,6 +99,17 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+def test_advice_that_would_not_help_is_not_given(tmp_path: Path) -> None:
+    """A file that is wrong as a whole is told so, also where wrong lines are left out; nothing of it would be left."""
+    (tmp_path / "in.jsonl").write_bytes(b"[" + line("a").strip() + b"]\n")
+    for more in ((), ("--skip-invalid",)):
+        with scripted(answers_to_each) as server:
+            done = run(tmp_path, f"{server.url}/v1", "in.jsonl", "-o", "out.jsonl", *more)
+        assert done.returncode == 3, done.stderr
+        assert b"jq -c" in done.stderr
+        assert b"--skip-invalid" not in done.stderr
+
+
 def test_one_model_for_all_lines(tmp_path: Path) -> None:
     """With --model it is sent in the place of what lines say, and where they say nothing; without it that is a fault."""
     without = {"messages": CHAT["messages"]}

@@ -65,6 +65,8 @@ class End(Struct, frozen=True, kw_only=True):
     """Where all answers are, of a run whose standard output did not take them."""
     fault: str = ""
     """Why it did not."""
+    seconds: float = 0.0
+    """How long it took, from its start or from where it was continued."""
     amount: int = 0
     """What its answers cost, at the price that was given."""
 
@@ -90,6 +92,7 @@ async def run(
     run. `resumed` is called with the batch as an earlier run left it, `stopping` with the number of calls in flight where
     these are waited for. Raises InputChanged, OtherFiles, DataDirectoryError.
     """
+    began = time.monotonic()
     batch_id = _batch_id(job)
     follower = None if job.follow is None else Follower(batch_id, job.follow)
     guard = _guard_of(job)
@@ -139,6 +142,7 @@ async def run(
         amount=amount,
         left_out=left_out,
         untaken=untaken,
+        seconds=time.monotonic() - began,
         fault="" if follower is None else follower.fault,
     )
 

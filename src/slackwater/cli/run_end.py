@@ -9,6 +9,7 @@ from slackwater.cli.patience import Cause, Stop, money
 from slackwater.cli.progress import duration
 from slackwater.cli.run_job import Job
 from slackwater.core.batch import Batch, Status
+from slackwater.core.input.whole_file import speaks_of_the_file
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.refusals import unreadable
 from slackwater.core.sending.request import Outcome
@@ -30,7 +31,7 @@ def conclude(job: Job, end: End, *, seen: str, key_env: str | None, quiet: bool)
         return _stopped(job, end, seen=seen, key_env=key_env)
     if not quiet:
         usage = batch.usage
-        took = duration((batch.completed_at or 0) - batch.created_at)
+        took = duration(end.seconds)
         cost = f", cost {money(end.amount)}" if job.price is not None else ""
         note(
             f"{counts.completed:,} answered, {counts.failed:,} failed, {usage.input_tokens:,} tokens in, "
@@ -61,7 +62,14 @@ def _refused_input(job: Job, batch: Batch) -> int:
         note(f"... and {len(errors) - SHOWN_ERRORS} more")
     if job.backend.model is None and any(error.param == "body.model" for error in errors):
         note("--model NAME sends every line to one model, also where it names none")
-    note("nothing was sent; correct the input and run again, or give --skip-invalid to leave wrong lines out")
+    # Of a file that is wrong as a whole nothing would be left.
+    lines = not job.skip_invalid and all(
+        error.line is not None and not speaks_of_the_file(error.message) for error in errors
+    )
+    note(
+        "nothing was sent; correct the input and run again"
+        + (", or give --skip-invalid to leave wrong lines out" if lines else "")
+    )
     return INVALID_INPUT
 
 

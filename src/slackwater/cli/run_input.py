@@ -86,7 +86,7 @@ def copy_valid(source: Path, target: Path, rules: Rules, *, left_out: Path) -> i
             for fault in faults:
                 message = f"Line {number:,} was not sent: {fault.message}"
                 errors.write(_LEFT_OUT.unanswered(number, id_in(line), code=fault.code, message=message))
-    if checker.mistake is not None:
+    if checker.as_a_whole is not None:
         left_out.write_bytes(b"")
         copy_whole(source, target)
         return 0

@@ -56,6 +56,11 @@ class InputChecker:
         """Whether its first line is an array, which it is as a whole if there is no other."""
 
     @property
+    def as_a_whole(self) -> str | None:
+        """What the file is instead of JSON Lines, as far as it has been read; None where it is lines, right or wrong."""
+        return self.mistake or (ARRAY if self._array and self._total == 1 else None)
+
+    @property
     def faultless(self) -> bool:
         """Whether the file may run, as far as it has been read."""
         return not self._error_count and self._total <= self._lines_max and self._judge.inputs <= self._inputs_max
@@ -139,7 +144,7 @@ class InputChecker:
         elif self._judge.bom and rules.family == "azure":
             # Azure looks for the deployment before it looks at lines, and a byte order mark hides it (spec 5.3).
             errors, count = [BatchError(code="invalid_request", message=BOM_MESSAGE)], 1
-        elif mistake := self.mistake or (ARRAY if self._array and self._total == 1 else None):
+        elif mistake := self.as_a_whole:
             errors, count = [msgspec.structs.replace(errors[0], message=mistake)], 1
         elif too_many := self._too_many():
             errors, count = [*too_many, *errors][: rules.errors_max], count + len(too_many)

@@ -59,6 +59,11 @@ def whole_file_mistake(first: bytes) -> str | None:
     return None
 
 
+def speaks_of_the_file(message: str) -> bool:
+    """Whether this is what is said of a file that is wrong as a whole."""
+    return message.startswith("The file is ")
+
+
 def is_array(line: bytes) -> bool:
     """Whether a line is a whole JSON array."""
     return line.removeprefix(BOM).lstrip()[:1] == b"[" and _is_json(line)
