@@ -200,6 +200,26 @@ def test_a_log_goes_on_after_a_full_disk(tmp_path: Path, step: str, number: int)
     run(tmp_path, disk, test)
 
 
+def test_a_log_that_somebody_removes_goes_on(tmp_path: Path) -> None:
+    """What is added afterwards is there, where it should be; what was before is gone. A log whose batch has ended stays away."""
+
+    async def test(store: DiskBlobs) -> None:
+        log = await store.open_log("logs/b/1")
+        await log.append([b"before"])
+        path = tmp_path / "blobs" / "logs" / "b" / "1"
+        path.unlink()
+        for text in (b"after", b"wards"):
+            where = await log.append([text])
+            assert await store.read(where) == text
+        assert (where.offset, path.read_bytes()) == (11, bytes(6) + b"afterwards")
+        await store.delete("logs/b/")
+        await log.append([b"late"])
+        assert not path.parent.exists()
+        await log.close()
+
+    run(tmp_path, FaultyDisk(), test)
+
+
 def test_a_log_that_cannot_be_cut_is_cut_before_the_next_append(tmp_path: Path) -> None:
     """Even where cutting off the torn bytes fails, no later range is ever wrong."""
     disk = FaultyDisk()

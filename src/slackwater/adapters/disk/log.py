@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Sequence
 
 from slackwater.adapters.disk.disk import write_all
 from slackwater.adapters.disk.place import Place
 from slackwater.ports import BlobRange
+from slackwater.telemetry import event
 
 
 class DiskLog:
@@ -39,6 +41,8 @@ class DiskLog:
     def _append(self, data: Sequence[bytes], durable: bool) -> BlobRange:
         assert self._fd is not None, "append after close"
         disk = self._place.disk
+        if not os.fstat(self._fd).st_nlink and self._path.parent.is_dir():
+            self._begin_anew()
         # Cancelled or not, the thread that writes also moves the end: the two never disagree.
         if self._ragged:
             disk.truncate(self._fd, self._end)
@@ -60,6 +64,16 @@ class DiskLog:
         written = BlobRange(key=self._key, offset=self._end, length=sum(map(len, data)))
         self._end += written.length
         return written
+
+    def _begin_anew(self) -> None:
+        """Somebody has removed the file. What comes now is not to be lost with it, and has the place that it would have had."""
+        disk, fd = self._place.disk, self._fd
+        assert fd is not None, "it was open"
+        new = disk.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        disk.truncate(new, self._end)
+        self._fd, self._ragged, self._named = new, False, False
+        os.close(fd)
+        event("log_removed", level=logging.ERROR, log=self._key, bytes=self._end)
 
     async def close(self) -> None:
         """Closes the file, after an append that is under way. May be repeated."""
