@@ -47,17 +47,33 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
     environ = os.environ if environ is None else environ
     if path is None:
         return Config(deployments=(DEMO_DEPLOYMENT,), collector=collector_of(TracingConfig(), environ))
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: is not valid TOML: {error}"]) from error
+    raw = _parsed(path)
     faults: list[str] = []
     config = _read(raw, environ, faults, path.parent)
     if faults or config is None:
         raise ConfigError([f"{path}: {fault}" for fault in faults])
     return config
+
+
+def data_in(path: Path) -> Path:
+    """The data directory that a configuration names. Raises ConfigError.
+
+    Nothing else of it is checked: who opens the data needs neither the keys of backends nor the rest to be right.
+    """
+    server = _parsed(path).get("server", {})
+    data = server.get("data", ServerConfig().data) if isinstance(server, dict) else None
+    if not isinstance(data, str) or not data:
+        raise ConfigError([f"{path}: [server]: data must be the path of a directory"])
+    return Path(data)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: is not valid TOML: {error}"]) from error
 
 
 def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], folder: Path) -> Config | None:
