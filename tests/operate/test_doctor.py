@@ -95,10 +95,35 @@ def test_backends(tmp_path: Path) -> None:
         refused = doctor(tmp_path, backend(locked, key), ENGINE_KEY="bad")
         assert "refuses the key" in told(refused, "backend of tiny", "fault")
         unlisted = doctor(tmp_path, backend(other))
-        assert "does not list the model tiny; it has other" in told(unlisted, "backend of tiny", "warning")
+        assert "does not list the model tiny; it has other" in told(unlisted, "backend of tiny", "fault")
         assert "status 503" in told(doctor(tmp_path, backend(failing)), "backend of tiny", "fault")
     gone = doctor(tmp_path, backend(other))
     assert "Connection refused" in told(gone, "backend of tiny", "fault")
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "words"),
+    [
+        (404, "fault", "a request for tiny is refused: status 404"),
+        (200, "note", "it answers all the same"),
+        (500, "warning", "is answered with status 500"),
+    ],
+)
+def test_a_model_that_is_not_listed(tmp_path: Path, status: int, level: str, words: str) -> None:
+    """One request tells whether the engine has it all the same: where it has not, nothing can come of a batch."""
+    with engine(model="other", other_models=status) as url:
+        found = doctor(tmp_path, backend(url))
+    assert words in told(found, "backend of tiny", level)
+    assert found["well"] == (level != "fault")
+
+
+@pytest.mark.parametrize("more", ["", "/v1/v1", "/v1/chat/completions", "/chat/completions"])
+def test_a_url_that_is_not_quite_right(tmp_path: Path, more: str) -> None:
+    """Where the same server lists its models beside it, the path is wrong, and the right one is what to write."""
+    with engine() as url:
+        found = doctor(tmp_path, backend(url.removesuffix("/v1") + more))
+    assert f"lists no models (status 404), and {url}/models does" in told(found, "backend of tiny", "fault")
+    assert any(each["fix"] == f'write url = "{url}"' for each in found["findings"])
 
 
 def test_certificates(tmp_path: Path) -> None:
