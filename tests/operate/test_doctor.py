@@ -86,6 +86,53 @@ def test_every_fault_of_a_configuration(tmp_path: Path) -> None:
     assert told(found, "ledger", "note")
 
 
+def test_a_key_that_is_not_set_here(tmp_path: Path) -> None:
+    """It is a fault, and the backends are looked at all the same: one variable hides nothing of the others."""
+    with engine(key="good") as locked, engine() as plain:
+        two = backend(plain) + f'[[deployments.backends]]\nurl = "{locked}"\napi_key_env = "SURELY_NOT_SET"\n'
+        found = doctor(tmp_path, two)
+    assert "SURELY_NOT_SET is not set" in told(found, "configuration", "fault")
+    assert "has tiny" in told(found, "backend of tiny", "ok")
+    assert "refuses the key" in told(found, "backend of tiny", "fault")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        backend("ftp://127.0.0.1:9"),
+        backend("nowhere"),
+        backend("http://127.0.0.1:99999/v1"),
+        backend("http://[::1/v1"),
+        backend("http://127.0.0.1:9/v1", "concurrency = -1"),
+        '[oidc]\nissuers = ["nowhere"]\n' + CONFIG,
+        "[server]\nport = 99999\n" + CONFIG,
+        "[limits]\nupload_bytes = -1\n[[deployments]]\nname = 'd'\n[[deployments.backends]]\necho = {}\n",
+    ],
+)
+def test_values_that_are_wrong(tmp_path: Path, wrong: str) -> None:
+    """Each is a fault, and the rest is looked at all the same."""
+    found = doctor(tmp_path, wrong)
+    assert told(found, "configuration", "fault")
+    assert told(found, "ledger", "note")
+
+
+def test_a_server_elsewhere(tmp_path: Path) -> None:
+    """One that was started with another port is not looked for with advice that was followed already; where the configuration
+    cannot be read, nobody is asked in its place."""
+    (tmp_path / "slackwater.toml").write_text(CONFIG)
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    try:
+        found = doctor(tmp_path, "[server]\nport = 1\n" + CONFIG)
+        assert "does not answer" in told(found, "server", "warning")
+        (fix,) = (each["fix"] for each in found["findings"] if each["about"] == "server")
+        assert "see its log" in fix
+        assert "name its --config" not in fix
+        unread = doctor(tmp_path, '[server]\nprot = 1\ndata = "data"\n' + CONFIG)
+        assert "where it listens is not known" in told(unread, "server", "note")
+    finally:
+        server.kill()
+
+
 def test_backends(tmp_path: Path) -> None:
     """One that answers, one whose key is refused, one without the model, one that fails, and one that is not there."""
     with engine(key="good") as locked, engine(model="other") as other, engine(status=503) as failing:

@@ -16,7 +16,7 @@ from slackwater.config.deployments import endpoint_of, limit_of, read_key, usabl
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
-from slackwater.config.reading import LOOPBACK, data_in, load
+from slackwater.config.reading import LOOPBACK, data_in, load, look
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -69,6 +69,7 @@ __all__ = [
     "endpoint_of",
     "limit_of",
     "load",
+    "look",
     "ordered_deployment",
     "price_list",
     "read_key",

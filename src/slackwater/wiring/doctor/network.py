@@ -12,6 +12,7 @@ import msgspec
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
 from slackwater.config import BackendConfig, Config
+from slackwater.config.tables import is_address
 from slackwater.core.errors import ConfigError, SlackwaterError
 from slackwater.core.sending.engine_names import other_urls
 from slackwater.core.sending.evidence import Kind, evidence_of
@@ -44,18 +45,16 @@ async def _ask(
         return f"it does not speak HTTP ({type(error).__name__})"
 
 
-async def server_findings(config: Config) -> list[Finding]:
-    """What a running server says of itself."""
+async def server_findings(config: Config, *, given: bool) -> list[Finding]:
+    """What a running server says of itself. `given`: whether the configuration was, in which it may have another address."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
     url = f"http://[{host}]:{config.server.port}" if ":" in host else f"http://{host}:{config.server.port}"
     about = "server"
     answer = await _ask(f"{url}/readyz", {})
     if isinstance(answer, str):
-        return [
-            warning(
-                about, f"one runs, and {url} does not answer: {answer}", "if it listens elsewhere, name its --config"
-            )
-        ]
+        elsewhere = "see its log" if given else "name its --config"
+        fix = f"if it listens elsewhere, because of another --config or --port, {elsewhere}"
+        return [warning(about, f"one runs, and {url} does not answer: {answer}", fix)]
     if answer.status == 200:
         return [ok(about, f"{url} is ready")]
     reasons = ["it is no Slackwater of this version"]
@@ -70,7 +69,8 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
         (f"backend of {deployment.name}", backend, backend.model or deployment.name)
         for deployment in config.deployments
         for backend in deployment.backends
-        if backend.url is not None
+        # What is no address is a fault of the configuration.
+        if backend.url is not None and is_address(backend.url)
     ]
     answers = await asyncio.gather(
         *(
