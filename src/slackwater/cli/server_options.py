@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 
 from slackwater import __version__
-from slackwater.cli.output import INTERRUPTED, USAGE, WENT_WRONG, fail, json_option, no_color_option
+from slackwater.cli.output import INTERRUPTED, USAGE, WENT_WRONG, fail, json_option, no_color_option, note
 from slackwater.core.errors import CallFailed, ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def api_of(asked: Asked) -> Iterator["Api"]:
         from slackwater.client.profiles import chosen_target
 
         target = chosen_target(os.environ, server=asked.server, profile=asked.profile, api_key_env=asked.api_key_env)
-        with Connection(target, agent=f"slackwater/{__version__}") as connection:
+        with Connection(target, agent=f"slackwater/{__version__}", say=note) as connection:
             yield Api(connection)
 
 
