@@ -266,12 +266,22 @@ def test_health(tmp_path: Path) -> None:
     server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
 
     def health(*more: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "slackwater", "health", "--url", f"http://{server.address}", *more]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "slackwater", "health", *more],
+            env=os.environ | {"SLACKWATER_URL": f"http://{server.address}/v1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.returncode, done.stdout + done.stderr
 
     try:
+        # As other commands, it goes by the environment where no option names a server.
         assert health() == (0, "ok\n")
+        for option in ("--server", "--url"):
+            assert health(option, f"http://{server.address}") == (0, "ok\n")
+            assert health(option, "http://127.0.0.1:9")[0] == 1
+        assert health("--server", "nowhere")[0] == 2
         code, said = health("--ready")
         assert (code, "disk_space_low" in said) == (1, True)
     finally:
