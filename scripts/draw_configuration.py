@@ -38,7 +38,8 @@ SECTIONS = (
 HEAD = """# Configuration
 
 One TOML file, given with `slackwater serve --config FILE`. `slackwater check-config FILE` says what is wrong with it, a line
-per fault. This page is drawn from the code by `scripts/draw_configuration.py`.
+per fault: first unknown settings and wrong types, then, once there are none of these, values.
+This page is drawn from the code by `scripts/draw_configuration.py`.
 """
 
 

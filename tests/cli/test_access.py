@@ -1,11 +1,13 @@
 """Who may call, as the first lines of a server say it."""
 
+from pathlib import Path
+
 import pytest
 
 from slackwater.cli.serve import access_line
 from slackwater.config import Config, OidcConfig, ResourceConfig
 
-MAKE = "'slackwater keys create --resource default' makes keys"
+MAKE = "'slackwater keys create --data mydata --resource default' makes keys"
 RED = Config(resources=(ResourceConfig(name="red"),))
 
 
@@ -30,4 +32,4 @@ RED = Config(resources=(ResourceConfig(name="red"),))
 )
 def test_who_may_call(config: Config, keyed: list[str], line: str) -> None:
     """One key of any resource locks all; who is locked out by that is named, with what lets them in."""
-    assert access_line(config, keyed) == line
+    assert access_line(config, Path("mydata"), keyed) == line

@@ -181,6 +181,34 @@ def test_results_are_not_replaced_unasked(terminal: Terminal) -> None:
     assert len(ids(terminal.directory / "out.jsonl")) == 3
 
 
+def test_standard_input(terminal: Terminal) -> None:
+    """What comes down a pipe is submitted and uploaded as a file is; what is wrong with it is said of standard input."""
+    questions(terminal, 3)
+
+    def piped(text: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            terminal.command(*words),
+            cwd=terminal.directory,
+            env=terminal.environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+
+    lines = (terminal.directory / "in.jsonl").read_text()
+    done = piped(lines, "batches", "submit", "-", "--output", "out.jsonl", "--deployment", "demo-batch", "--number")
+    assert done.returncode == 0, done.stderr
+    assert len(ids(terminal.directory / "out.jsonl")) == 3
+    uploaded = piped(lines, "files", "upload", "-")
+    assert uploaded.returncode == 0, uploaded.stderr
+    shown = json.loads(terminal.well("files", "show", uploaded.stdout.strip(), "--json"))
+    assert (shown["filename"], shown["bytes"]) == ("stdin.jsonl", len(lines))
+    wrong = piped("{}\n", "batches", "submit", "-")
+    assert wrong.returncode == 1
+    assert "standard input is invalid" in wrong.stderr
+
+
 def test_ctrl_c_ends_the_waiting_and_not_the_batch(terminal: Terminal, server: Server) -> None:
     """Exit code 130 and the line that goes on waiting; the batch runs on, and can be cancelled."""
     questions(terminal, 2, model="stuck-batch")

@@ -104,6 +104,54 @@ def test_not_a_batch_api() -> None:
             api(server.url).batch("batch_1")
 
 
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b'{"detail": "Not Found"}'), (404, b"404 page not found"), (405, b""), (501, b"<html>")]
+)
+def test_an_engine_is_no_batch_api(offline: Terminal, status: int, body: bytes) -> None:
+    """Somebody who names the engine is told so, whatever words it refuses in, for lists and for single things."""
+    with scripted(lambda call: Reply(body, status)) as server:
+        for command in (["batches", "list"], ["batches", "show", "b"], ["files", "upload", "in.jsonl"]):
+            (offline.directory / "in.jsonl").write_text("{}")
+            done = offline(*command, "--server", server.url)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert f"{server.url} does not look like a batch API" in done.stderr
+
+
+def test_a_thing_that_is_not_there_is_no_wrong_address(offline: Terminal) -> None:
+    """A batch API that has no such batch says so in its own words, and nothing is added."""
+    gone = {"error": {"message": "No such batch", "code": "NotFound"}}
+    with scripted(lambda call: Reply.of(gone, 404)) as server:
+        done = offline("batches", "show", "b", "--server", server.url)
+        assert done.stderr == "error: No such batch [HTTP 404, NotFound]\n"
+        listed = offline("batches", "list", "--server", server.url)
+        assert "does not look like a batch API" in listed.stderr
+
+
+def test_trying_again_is_said() -> None:
+    """Once for a call, where it takes longer than a moment; the error itself is said at the end."""
+    said: list[str] = []
+    with scripted(lambda call: Reply(b"", 502) if call.number < 4 else Reply.of(BATCH)) as server:
+        client = Api(Connection(target_of(server.url, dialect="openai", key="k"), say=said.append))
+        assert client.batch("batch_1")["id"] == "batch_1"
+    assert said == ["Bad Gateway [HTTP 502] (trying again)"]
+
+
+def test_a_wrong_key_says_where_it_came_from(offline: Terminal) -> None:
+    """The server's words do not tell which of several keys was sent where: the variable or profile, never the key."""
+    refused = Reply.of({"error": {"message": "Access denied", "code": "401"}}, 401)
+    with scripted(lambda call: refused) as server:
+        variable = offline("batches", "list", "--server", server.url, SLACKWATER_API_KEY="wrong-key")
+        where = f"(the key is that of the environment variable SLACKWATER_API_KEY, sent to {server.url}) [HTTP 401]"
+        assert variable.stderr == f"error: Access denied {where}\n"
+        offline.well("profiles", "add", "work", server.url, "--api-key-env", "WORK_KEY", "--use")
+        used = offline("batches", "list", WORK_KEY="wrong-key")
+        assert "the environment variable WORK_KEY (profile 'work')" in used.stderr
+        offline.well("profiles", "add", "other", server.url, "--api-key-command", "echo wrong-key")
+        asked = offline("batches", "list", "--profile", "other")
+        assert "that of api_key_command (profile 'other')" in asked.stderr
+        assert "wrong-key" not in variable.stderr + used.stderr + asked.stderr
+
+
 def test_a_broken_download_goes_on_where_it_was(tmp_path: Path) -> None:
     """The rest is asked for with Range; the file has its name only when it is whole."""
     content = bytes(range(256)) * 4096

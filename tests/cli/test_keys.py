@@ -36,7 +36,7 @@ def test_a_server_has_no_data_directory(terminal: Terminal) -> None:
     """Options that go with a data directory are refused beside a server, before anything changes."""
     done = terminal("keys", "create", "--server", terminal.environment["SLACKWATER_URL"], "--resource", "red")
     assert done.returncode == 2
-    assert "--data and --resource go without it" in done.stderr
+    assert "--data, --config and --resource go without it" in done.stderr
 
 
 def test_a_data_directory_in_use_names_the_way(server: Server, terminal: Terminal) -> None:

@@ -70,7 +70,7 @@ def test_watching_what_is_paused(terminal: Terminal) -> None:
 
 
 def test_deployments_are_watched(terminal: Terminal) -> None:
-    """Each is said once, and again when it changes; Ctrl-C ends that with 130. What is not there is said at once."""
+    """Each is said once, and again when it changes; Ctrl-C ends that without a word. What is not there is said at once."""
     with subprocess.Popen(
         terminal.command("deployments", "watch"),
         cwd=terminal.directory,
@@ -93,6 +93,8 @@ def test_deployments_are_watched(terminal: Terminal) -> None:
         assert watching.stdout.readline().split("\t")[1] == "slow-batch"
         watching.send_signal(signal.SIGINT)
         assert watching.wait(30) == 130
+        assert watching.stderr is not None
+        assert watching.stderr.read() == ""
     missing = terminal("deployments", "watch", "slow-bacht")
     assert missing.returncode == 1
     assert "there is no deployment 'slow-bacht'; there are demo-batch, failing-batch" in missing.stderr

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import email.utils
 import ipaddress
+import json
 import ssl
 import threading
 import time
@@ -20,19 +21,36 @@ from cryptography.x509.oid import NameOID
 
 @contextlib.contextmanager
 def engine(
-    *, status: int = 200, model: str = "tiny", key: str | None = None, ahead: float = 0.0, tls: Path | None = None
+    *,
+    status: int = 200,
+    model: str = "tiny",
+    key: str | None = None,
+    ahead: float = 0.0,
+    tls: Path | None = None,
+    other_models: int = 404,
 ) -> Iterator[str]:
-    """The base URL of a server that lists one model. `tls`: a file with its key and certificate."""
+    """The base URL of a server that lists one model. `tls`: a file with its key and certificate.
+
+    `other_models`: the status of its answers to requests for another model.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            assert self.path == "/v1/models"
+            if self.path != "/v1/models":
+                self.send_error(404)
+                return
             refused = key is not None and self.headers["Authorization"] != f"Bearer {key}"
             body = b'{"object":"list","data":[{"id":"%s"}]}' % model.encode()
             self.send_response(401 if refused else status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert (self.path, asked["max_tokens"]) == ("/v1/chat/completions", 1)
+            assert asked["model"] != model
+            self.send_error(other_models)
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return email.utils.formatdate(time.time() + ahead, usegmt=True)

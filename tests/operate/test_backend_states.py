@@ -46,6 +46,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, engines: dict[str, MoodyEng
         yield server
 
 
+def test_a_url_without_its_v1(tmp_path: Path) -> None:
+    """What waits says what the url may have to be, and so does the log: there is nothing to be seen at the engine."""
+    with MoodyEngine(405) as engine:
+        url = engine.url.removesuffix("/v1")
+        config = f'[[deployments]]\nname = "lost"\n[[deployments.backends]]\nurl = "{url}"\n'
+        with served(tmp_path, config) as server:
+            call = Caller(server, "azure-v1")
+            batch = call.create(chat(4, model="lost")).json["id"]
+            until(lambda: _waits(call) == {"lost": "refusing"})
+            waits = call("GET", f"/batches/{batch}/progress").json["waiting_on"]["reason"]
+            assert waits.endswith(f"It may have to be {engine.url}")
+            assert f"It may have to be {engine.url}" in (tmp_path / "server.log").read_text()
+
+
 def test_every_state_is_seen_everywhere(server: Server, engines: dict[str, MoodyEngine]) -> None:
     """Each backend is what its engine makes of it; the service is ready nevertheless; what is silent is seen to be so."""
     call = Caller(server, "azure-v1")

@@ -86,6 +86,53 @@ def test_every_fault_of_a_configuration(tmp_path: Path) -> None:
     assert told(found, "ledger", "note")
 
 
+def test_a_key_that_is_not_set_here(tmp_path: Path) -> None:
+    """It is a fault, and the backends are looked at all the same: one variable hides nothing of the others."""
+    with engine(key="good") as locked, engine() as plain:
+        two = backend(plain) + f'[[deployments.backends]]\nurl = "{locked}"\napi_key_env = "SURELY_NOT_SET"\n'
+        found = doctor(tmp_path, two)
+    assert "SURELY_NOT_SET is not set" in told(found, "configuration", "fault")
+    assert "has tiny" in told(found, "backend of tiny", "ok")
+    assert "refuses the key" in told(found, "backend of tiny", "fault")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        backend("ftp://127.0.0.1:9"),
+        backend("nowhere"),
+        backend("http://127.0.0.1:99999/v1"),
+        backend("http://[::1/v1"),
+        backend("http://127.0.0.1:9/v1", "concurrency = -1"),
+        '[oidc]\nissuers = ["nowhere"]\n' + CONFIG,
+        "[server]\nport = 99999\n" + CONFIG,
+        "[limits]\nupload_bytes = -1\n[[deployments]]\nname = 'd'\n[[deployments.backends]]\necho = {}\n",
+    ],
+)
+def test_values_that_are_wrong(tmp_path: Path, wrong: str) -> None:
+    """Each is a fault, and the rest is looked at all the same."""
+    found = doctor(tmp_path, wrong)
+    assert told(found, "configuration", "fault")
+    assert told(found, "ledger", "note")
+
+
+def test_a_server_elsewhere(tmp_path: Path) -> None:
+    """One that was started with another port is not looked for with advice that was followed already; where the configuration
+    cannot be read, nobody is asked in its place."""
+    (tmp_path / "slackwater.toml").write_text(CONFIG)
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    try:
+        found = doctor(tmp_path, "[server]\nport = 1\n" + CONFIG)
+        assert "does not answer" in told(found, "server", "warning")
+        (fix,) = (each["fix"] for each in found["findings"] if each["about"] == "server")
+        assert "see its log" in fix
+        assert "name its --config" not in fix
+        unread = doctor(tmp_path, '[server]\nprot = 1\ndata = "data"\n' + CONFIG)
+        assert "where it listens is not known" in told(unread, "server", "note")
+    finally:
+        server.kill()
+
+
 def test_backends(tmp_path: Path) -> None:
     """One that answers, one whose key is refused, one without the model, one that fails, and one that is not there."""
     with engine(key="good") as locked, engine(model="other") as other, engine(status=503) as failing:
@@ -95,10 +142,35 @@ def test_backends(tmp_path: Path) -> None:
         refused = doctor(tmp_path, backend(locked, key), ENGINE_KEY="bad")
         assert "refuses the key" in told(refused, "backend of tiny", "fault")
         unlisted = doctor(tmp_path, backend(other))
-        assert "does not list the model tiny; it has other" in told(unlisted, "backend of tiny", "warning")
+        assert "does not list the model tiny; it has other" in told(unlisted, "backend of tiny", "fault")
         assert "status 503" in told(doctor(tmp_path, backend(failing)), "backend of tiny", "fault")
     gone = doctor(tmp_path, backend(other))
     assert "Connection refused" in told(gone, "backend of tiny", "fault")
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "words"),
+    [
+        (404, "fault", "a request for tiny is refused: status 404"),
+        (200, "note", "it answers all the same"),
+        (500, "warning", "is answered with status 500"),
+    ],
+)
+def test_a_model_that_is_not_listed(tmp_path: Path, status: int, level: str, words: str) -> None:
+    """One request tells whether the engine has it all the same: where it has not, nothing can come of a batch."""
+    with engine(model="other", other_models=status) as url:
+        found = doctor(tmp_path, backend(url))
+    assert words in told(found, "backend of tiny", level)
+    assert found["well"] == (level != "fault")
+
+
+@pytest.mark.parametrize("more", ["", "/v1/v1", "/v1/chat/completions", "/chat/completions"])
+def test_a_url_that_is_not_quite_right(tmp_path: Path, more: str) -> None:
+    """Where the same server lists its models beside it, the path is wrong, and the right one is what to write."""
+    with engine() as url:
+        found = doctor(tmp_path, backend(url.removesuffix("/v1") + more))
+    assert f"lists no models (status 404), and {url}/models does" in told(found, "backend of tiny", "fault")
+    assert any(each["fix"] == f'write url = "{url}"' for each in found["findings"])
 
 
 def test_certificates(tmp_path: Path) -> None:
@@ -194,12 +266,22 @@ def test_health(tmp_path: Path) -> None:
     server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
 
     def health(*more: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "slackwater", "health", "--url", f"http://{server.address}", *more]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "slackwater", "health", *more],
+            env=os.environ | {"SLACKWATER_URL": f"http://{server.address}/v1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.returncode, done.stdout + done.stderr
 
     try:
+        # As other commands, it goes by the environment where no option names a server.
         assert health() == (0, "ok\n")
+        for option in ("--server", "--url"):
+            assert health(option, f"http://{server.address}") == (0, "ok\n")
+            assert health(option, "http://127.0.0.1:9")[0] == 1
+        assert health("--server", "nowhere")[0] == 2
         code, said = health("--ready")
         assert (code, "disk_space_low" in said) == (1, True)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.scripted import Call, Reply, scripted
 from tests.crash.counting_backend import CountingBackend
 
 DEMO = [sys.executable, "-m", "slackwater", "demo"]
@@ -43,6 +44,38 @@ def test_the_demo_with_a_file_of_ones_own(tmp_path: Path) -> None:
     assert "1 of 1 answered" in done.stdout
 
 
+def test_the_demo_says_why_requests_failed(tmp_path: Path) -> None:
+    """Each reason with the requests that it is of; and what an earlier demo has left is not lost."""
+    (tmp_path / "slackwater-demo").mkdir()
+    (tmp_path / "slackwater-demo" / "output.jsonl").write_text("mine\n")
+    questions = [
+        {
+            "custom_id": f"q-{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "tiny", "messages": [{"role": "user", "content": text}]},
+        }
+        for number, text in enumerate(["good", "refuse me", "good too"])
+    ]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in questions))
+
+    def script(call: Call) -> Reply:
+        if call.path.endswith("/models"):
+            return Reply.of({"object": "list", "data": [{"id": "tiny"}]})
+        if b"refuse me" in call.body:
+            return Reply.of({"error": {"message": "This is too much for me"}}, 400)
+        return Reply.of({"choices": [{"message": {"role": "assistant", "content": "yes"}}]})
+
+    with scripted(script) as engine:
+        command = [*DEMO, "mine.jsonl", "--backend", f"{engine.url}/v1"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 of 3 answered" in done.stdout
+    assert "not answered: q-1: status 400: This is too much for me" in done.stdout
+    assert (tmp_path / "slackwater-demo" / "output-1.jsonl").read_text() == "mine\n"
+    assert "output.jsonl was there already; it is slackwater-demo/output-1.jsonl now" in done.stdout
+
+
 def test_the_demo_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     """A bad line is shown with its number, and the exit code is 1."""
     (tmp_path / "bad.jsonl").write_text("{broken\n")
@@ -59,6 +92,7 @@ def test_a_url_without_an_engine(tmp_path: Path) -> None:
         [*DEMO, "--backend", "http://127.0.0.1:9/v1"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nothing answers at http://127.0.0.1:9/v1" in done.stderr
     assert "Is the engine running" in done.stderr
 
 

@@ -12,6 +12,8 @@ import msgspec
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.cli.data_options import Data, data_options
+from slackwater.cli.output import note
 from slackwater.cli.usage import read_option
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.tables import table_line
@@ -28,9 +30,7 @@ def command() -> None:
 
 
 @command.command("export")
-@click.option(
-    "--data", type=click.Path(path_type=Path), default="slackwater-data", show_default=True, help="Data directory."
-)
+@data_options()
 @click.option("--since", callback=read_option, help="First day, in UTC.  [default: the first that there is]")
 @click.option("--until", callback=read_option, help="Last day; it is included.  [default: the last that there is]")
 @click.option(
@@ -49,22 +49,24 @@ def command() -> None:
     help="File to write.  [default: standard output]",
 )
 def export(
-    data: Path, since: int | None, until: int | None, after: int, resource: str | None, form: str, output: TextIO
+    data: Data, since: int | None, until: int | None, after: int, resource: str | None, form: str, output: TextIO
 ) -> None:
     """Write the audit log of a data directory, oldest entry first. A server may be running on it.
 
     \b
     Examples:
       slackwater audit export --data /var/lib/slackwater --since 2026-01-01 -o january.jsonl
-      slackwater audit export --after 12345 --format csv
+      slackwater audit export --config slackwater.toml --after 12345 --format csv
     """
-    path = DataDirectory.ledger_in(data)
+    data.must_exist()
+    path = DataDirectory.ledger_in(data.path)
     try:
         with damage_in_words(path):
             asyncio.run(_export(path, since, until, after, resource, form, output))
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    note(f"the audit log in {data.shown}")
 
 
 async def _export(

@@ -11,17 +11,12 @@ import click
 from slackwater.adapters.backup.checking import verify
 from slackwater.adapters.backup.making import make_backup
 from slackwater.cli.byte_bar import byte_bar, size_of
+from slackwater.cli.data_options import Data, data_options
 from slackwater.core.errors import BackupError, DataDirectoryError
 
 
 @click.command("backup")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("slackwater-data"),
-    show_default=True,
-    help="Data directory. A server may be working on it.",
-)
+@data_options()
 @click.option("--output", type=click.Path(path_type=Path), help="Directory for back-ups; made when it is missing.")
 @click.option(
     "--keep",
@@ -31,7 +26,7 @@ from slackwater.core.errors import BackupError, DataDirectoryError
 )
 @click.option("--verify", "verified", type=click.Path(path_type=Path), help="Check the back-ups here, and make none.")
 @click.option("--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-def command(data: Path, output: Path | None, keep: int, verified: Path | None, quiet: bool) -> None:
+def command(data: Data, output: Path | None, keep: int, verified: Path | None, quiet: bool) -> None:
     """Copy a data directory: the ledger as it is at one moment, and every byte that belongs to it.
 
     One directory takes many back-ups. Bytes that are in it already are not copied again, so a back-up every night costs
@@ -52,7 +47,8 @@ def command(data: Path, output: Path | None, keep: int, verified: Path | None, q
         if verified is not None:
             _verify(verified, quiet=quiet)
         elif output is not None:
-            _make(data, output, keep=keep, quiet=quiet)
+            data.must_exist()
+            _make(data.path, output, keep=keep, quiet=quiet)
     except (BackupError, DataDirectoryError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -63,7 +59,7 @@ def _make(data: Path, output: Path, *, keep: int, quiet: bool) -> None:
         made = make_backup(data, output, now=time.time(), keep=keep, show=show)
     if not quiet:
         removed = f"; {made.removed} older removed" if made.removed else ""
-        click.echo(f"{made.path}: {size_of(made.bytes)}, {size_of(made.copied)} of it new{removed}")
+        click.echo(f"{made.path}: {data.absolute()}, {size_of(made.bytes)}, {size_of(made.copied)} of it new{removed}")
     for key in made.lost:
         click.echo(f"error: {key} is named by the ledger, and is not in {data}; everything else is backed up", err=True)
     if made.lost:

@@ -1,19 +1,17 @@
 """`slackwater confirm-clock`: says to a server that the clock is right, although it has jumped."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from slackwater.adapters.disk.data_directory import confirm_clock
+from slackwater.cli.data_options import Data, data_options
 from slackwater.wiring.doctor.data import holder_of
 
 
 @click.command("confirm-clock")
-@click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Data directory."
-)
-def command(data: Path) -> None:
+@data_options(default=None)
+def command(data: Data) -> None:
     """Tell the server on a data directory that the clock of this machine is right, although it has jumped by hours.
 
     Until then, or until the clock is back, nothing expires or is deleted (clock_jumped in /readyz). What is over by this time
@@ -25,12 +23,17 @@ def command(data: Path) -> None:
     Example:
       slackwater confirm-clock --data /var/lib/slackwater
     """
+    data.must_exist()
     try:
-        if holder_of(data) is None:
-            click.echo(f"error: no server runs on {data}; one that starts believes the clock that it finds", err=True)
+        if holder_of(data.path) is None:
+            click.echo(
+                f"error: no server runs on {data.path}; one that starts believes the clock that it finds", err=True
+            )
             sys.exit(2)
-        confirm_clock(data)
+        confirm_clock(data.path)
     except OSError as error:
-        click.echo(f"error: {data} cannot be written to: {error.strerror}; run it as the user of the service", err=True)
+        click.echo(
+            f"error: {data.path} cannot be written to: {error.strerror}; run it as the user of the service", err=True
+        )
         sys.exit(2)
     click.echo("the server hears it within five seconds; see clock_confirmed in its log")

@@ -1,6 +1,7 @@
 """`slackwater demo`: a whole batch, with a real server and the client that people already have."""
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -14,11 +15,13 @@ from typing import Any
 
 import click
 
-from slackwater.cli.find_engine import Engine, find_engine, models_at
+from slackwater.cli.find_engine import Engine, find_engine, models_at, nobody_at
+from slackwater.cli.output import safe
 from slackwater.cli.progress import Progress, progress_bar
 
 DEPLOYMENT = "demo-batch"
 ANSWER_SHOWN = 80
+REASONS_SHOWN, REASON_LENGTH_MAX = 5, 300
 QUESTIONS = (
     "When was Microsoft founded?",
     "When was the first XBOX released?",
@@ -87,6 +90,7 @@ def command(file: Path | None, backend: str | None, keep: Path | None, studio: b
             batch = _walk_through(client, file, endpoint)
             paths = _download(client, batch, results)
             _table(paths["output"])
+            _say_failures(paths.get("error"))
             for kind, path in paths.items():
                 click.echo(f"{kind:>7} file: {path} ({path.stat().st_size:,} bytes)")
             if sys.stdout.isatty() if studio is None else studio:
@@ -116,8 +120,10 @@ async def _engine(backend: str | None) -> Engine | None:
     if backend is None:
         return await find_engine()
     models = await models_at(backend)
+    if models is None and (away := await nobody_at(backend)):
+        _fail(f"nothing answers at {backend}: {away}. Is the engine running, and is the address right?")
     if not models:
-        _fail(f"{backend}/models does not list a model. Is the engine running, and does the URL end in /v1?")
+        _fail(f"{backend}/models does not list a model. Does the URL end in /v1?")
     return Engine(usual="the engine", url=backend, models=models or [])
 
 
@@ -214,8 +220,19 @@ def _download(client: Any, batch: Any, results: Path) -> dict[str, Path]:
     for kind, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
         if file_id:
             paths[kind] = results / f"{kind}.jsonl"
+            if paths[kind].exists() and paths[kind].stat().st_size:
+                # Of an earlier demo: somebody may want it still.
+                kept = _free_name(paths[kind])
+                paths[kind].rename(kept)
+                click.echo(f"{paths[kind]} was there already; it is {kept} now")
             client.files.content(file_id).write_to_file(paths[kind])
     return paths
+
+
+def _free_name(path: Path) -> Path:
+    """The same with a number that is not taken."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
+    return next(each for each in numbered if not each.exists())
 
 
 def _table(output: Path) -> None:
@@ -237,6 +254,29 @@ def _table(output: Path) -> None:
     Console().print(table)
     if len(rows) > 15:
         click.echo(f"... and {len(rows) - 15:,} more")
+
+
+def _say_failures(errors: Path | None) -> None:
+    """Why requests have no answer: each reason once, the most frequent first, with the requests that it is of."""
+    if errors is None:
+        return
+    reasons: dict[str, list[str]] = {}
+    with errors.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            reasons.setdefault(_reason(row), []).append(str(row.get("custom_id")))
+    for reason, ids in sorted(reasons.items(), key=lambda each: -len(each[1]))[:REASONS_SHOWN]:
+        more = f" and {len(ids) - REASONS_SHOWN:,} more" if len(ids) > REASONS_SHOWN else ""
+        click.echo(safe(f"not answered: {', '.join(ids[:REASONS_SHOWN])}{more}: {reason}"))
+
+
+def _reason(row: dict[str, Any]) -> str:
+    """What a line of an error file says, in words."""
+    response = row.get("response") or {}
+    body = response.get("body") or {}
+    said = row.get("error") or (body.get("error") if isinstance(body, dict) else None) or body
+    words = said.get("message") or said.get("code") if isinstance(said, dict) else said
+    status = f"status {response['status_code']}: " if response.get("status_code") else ""
+    return " ".join(f"{status}{words or 'no reason was given'}".split())[:REASON_LENGTH_MAX]
 
 
 def _answer(body: dict[str, Any]) -> str:

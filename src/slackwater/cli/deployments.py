@@ -1,12 +1,13 @@
 """`slackwater deployments`: what `model` may be on a server of the contract."""
 
+import sys
 from typing import Any
 
 import click
 
 from slackwater.cli.deployment_states import state_of, states, watch_states
 from slackwater.cli.operating import add_verbs
-from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
+from slackwater.cli.output import INTERRUPTED, moment, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
 
 
@@ -101,7 +102,11 @@ def watch(name: str | None, asked: Asked) -> None:
     In a pipe, each is a line with tabs between: moment, name, how it is now. With --json, its state, on a line.
     """
     with api_of(asked) as api:
-        watch_states(api, name, as_json=asked.as_json)
+        try:
+            watch_states(api, name, as_json=asked.as_json)
+        except KeyboardInterrupt:
+            # It has no other end, so nothing is wrong with this one.
+            sys.exit(INTERRUPTED)
 
 
 def _facts(prefix: str, found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -21,7 +21,8 @@ def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bo
     """Look at the configuration, the data directory, the ledger, limits, clock, keys, and whoever is to answer.
 
     No server needs to run. If one does, it is asked how it is. Nothing is changed. Give it the environment of the
-    server: keys are named there. Run it as the user of the service.
+    server: keys are named there. Run it as the user of the service. A backend that does not list its model is sent one request of
+    one token, which tells whether it has it all the same.
 
     Exit code 0: nothing keeps a server from its work. 1: something does.
 

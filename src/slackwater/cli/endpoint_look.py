@@ -15,7 +15,7 @@ from slackwater.cli.output import safe
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendError
 from slackwater.core.masking import masked
-from slackwater.core.sending.engine_names import backend_label
+from slackwater.core.sending.engine_names import backend_label, other_urls
 from slackwater.core.sending.request import Reply
 from slackwater.wiring.backends import headers_of, way_to
 
@@ -68,13 +68,7 @@ async def _elsewhere(backend: BackendConfig, key: str | None) -> str | None:
     url = backend.url.rstrip("/")
     if urlsplit(url).query:
         return None
-    guesses = [url + "/v1"]
-    for ending in ("/chat/completions", "/completions", "/embeddings", "/responses"):
-        if url.endswith(ending):
-            guesses.insert(0, url.removesuffix(ending))
-    if url.endswith("/v1/v1"):
-        guesses.insert(0, url.removesuffix("/v1"))
-    for guess in guesses:
+    for guess in other_urls(url):
         try:
             reply = await _get(backend, guess, key)
         except BackendError:

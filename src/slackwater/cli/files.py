@@ -10,6 +10,7 @@ import click
 from slackwater.cli.byte_bar import byte_bar
 from slackwater.cli.output import moment, note, print_facts, print_json, print_rows, safe, text_of
 from slackwater.cli.results import check_free
+from slackwater.cli.run_input import STANDARD, spooled
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.core.errors import CallFailed
 
@@ -68,7 +69,7 @@ def show(file_id: str, asked: Asked) -> None:
 
 
 @command.command("upload")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--purpose", default="batch", show_default=True)
 @click.option("--name", help="The name it has on the server.  [default: that of FILE]")
 @click.option("--expires", metavar="SECONDS", type=click.IntRange(1), help="Delete it so many seconds after now.")
@@ -78,13 +79,14 @@ def show(file_id: str, asked: Asked) -> None:
 def upload_file(
     file: Path, purpose: str, name: str | None, expires: int | None, parts: bool, quiet: bool, asked: Asked
 ) -> None:
-    """Upload FILE. Prints its id."""
-    with api_of(asked) as api:
+    """Upload FILE, or standard input for -. Prints its id."""
+    with api_of(asked) as api, spooled(file) as (given, _):
         from slackwater.client.uploading import upload
 
-        with byte_bar(file.name, quiet=quiet) as bar:
+        name = name or ("stdin.jsonl" if file == STANDARD else file.name)
+        with byte_bar(name, quiet=quiet) as bar:
             made = upload(
-                api.connection, file, name=name, purpose=purpose, expires_seconds=expires, in_parts=parts, show=bar
+                api.connection, given, name=name, purpose=purpose, expires_seconds=expires, in_parts=parts, show=bar
             )
         if asked.as_json:
             print_json(made)

@@ -48,6 +48,18 @@ async def models_at(url: str) -> list[str] | None:
         await client.close()
 
 
+async def nobody_at(url: str) -> str:
+    """Why nobody answers at a URL; empty where somebody does, like an engine or not."""
+    client = HttpBackend(url, timeouts=Timeouts(connect=0.5, first_byte=3.0, total=3.0))
+    try:
+        await client.get("/models")
+    except BackendError as error:
+        return str(error)
+    finally:
+        await client.close()
+    return ""
+
+
 async def find_engine() -> Engine | None:
     """The first engine that answers with at least one model, in the order of WELL_KNOWN."""
     urls = {usual: f"http://127.0.0.1:{port}/v1" for usual, port in WELL_KNOWN.items()}

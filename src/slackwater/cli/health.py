@@ -7,21 +7,34 @@ import urllib.parse
 
 import click
 
+from slackwater.client.target import DEFAULT_URL, target_of
+from slackwater.core.errors import InvalidRequest
+
 
 @click.command("health")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the server listens.")
+@click.option(
+    "--server",
+    "--url",
+    "server",
+    metavar="URL",
+    envvar="SLACKWATER_URL",
+    default=DEFAULT_URL,
+    help=f"The server's address; --url is the same.  [SLACKWATER_URL, or {DEFAULT_URL}]",
+)
 @click.option("--ready", is_flag=True, help="Ask whether it should be given work (/readyz), not only whether it lives.")
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for an answer.")
-def command(url: str, ready: bool, timeout: float) -> None:
+def command(server: str, ready: bool, timeout: float) -> None:
     """Ask a server whether it is well.
 
     Exit code 0: it is. 1: it is not, or does not answer; the reasons are printed.
     """
+    try:
+        url = target_of(server).url
+    except InvalidRequest as error:
+        raise click.UsageError(error.message) from error
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.UsageError(f"--url {url} must look like http://127.0.0.1:8080")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
     try:
         connection.request("GET", parts.path.rstrip("/") + ("/readyz" if ready else "/healthz"))
         answer = connection.getresponse()

@@ -13,8 +13,9 @@ from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import note, print_json
-from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.server_options import Asked, api_of, server_or_data_options
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot
 from slackwater.core.errors import DataDirectoryError, UserError
 from slackwater.pipeline.accounts.keys import Keys
@@ -27,12 +28,8 @@ WHO = "command line"
 RUNNING = "; if a server is running on it, ask that one, with an administrator's key: add --server http://HOST:PORT"
 ONCE = "these are shown only now; keep them where secrets are kept"
 NO_KEYS = "there are no keys; make some with 'slackwater keys create'"
+WHERE = "[default: slackwater-data, where nothing names a server]"
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Data directory.  [default: slackwater-data, where no server is named]",
-)
 resource_option = click.option(
     "--resource", help=f"The resource (tenant), in a data directory.  [default: {DEFAULT}; a server: the key's]"
 )
@@ -52,14 +49,14 @@ def command() -> None:
     Only digests are stored: a key is shown once, when it is made. Without any key, and none in the configuration, the
     service listens on loopback only and lets everybody in.
 
-    While a server is running, name it with --server or --profile, and have the key of an administrator in SLACKWATER_API_KEY.
-    Without a server, keys are changed in its data directory.
+    While a server is running, name it with --server, --profile or SLACKWATER_URL, and have the key of an administrator in
+    SLACKWATER_API_KEY. Without a server, keys are changed in its data directory: name the server's --config, or --data.
 
     \b
     Exit codes: 0 done, 1 it went wrong, 2 wrong usage.
     \b
     Examples:
-      slackwater keys create --role user
+      slackwater keys create --role user --config slackwater.toml
       slackwater keys rotate --role user --key key1
       slackwater keys list
       slackwater keys create --role reader --server http://127.0.0.1:8080
@@ -67,16 +64,16 @@ def command() -> None:
 
 
 @command.command("create")
-@data_option
+@data_options(default=WHERE)
 @resource_option
 @role_option
-@server_options
-def create(data: Path | None, resource: str | None, role: str, asked: Asked) -> None:
+@server_or_data_options
+def create(data: Data, resource: str | None, role: str, asked: Asked) -> None:
     """Make both keys of a role. Those that it had stop working."""
-    if asked.named:
-        _only_there(data, resource)
+    if _on_server(data, resource, asked):
         with api_of(asked) as api:
             made = _values(api.create_keys(role))
+            note(f"keys of {api.connection.target.url}")
     else:
         owner = resource or DEFAULT
         made = _change(data, "create_keys", owner, role, lambda keys: keys.create(owner, Role(role)))
@@ -84,18 +81,19 @@ def create(data: Path | None, resource: str | None, role: str, asked: Asked) -> 
 
 
 @command.command("rotate")
-@data_option
+@data_options(default=WHERE)
 @resource_option
 @role_option
 @click.option("--key", type=click.Choice([slot.value for slot in Slot]), required=True, help="Which of the two.")
-@server_options
-def rotate(data: Path | None, resource: str | None, role: str, key: str, asked: Asked) -> None:
+@server_or_data_options
+def rotate(data: Data, resource: str | None, role: str, key: str, asked: Asked) -> None:
     """Make one key anew; the other goes on working."""
-    if asked.named:
-        _only_there(data, resource)
+    if _on_server(data, resource, asked):
         with api_of(asked) as api:
             made = _values(api.rotate_key(role, key))
+            note(f"keys of {api.connection.target.url}")
     else:
+        data.must_exist()
         owner, slot = resource or DEFAULT, Slot(key)
         value = _change(data, "rotate_key", owner, role, lambda keys: keys.rotate(owner, Role(role), slot), key=key)
         made = {slot: value}
@@ -103,15 +101,16 @@ def rotate(data: Path | None, resource: str | None, role: str, key: str, asked: 
 
 
 @command.command("list")
-@data_option
-@server_options
-def list_keys(data: Path | None, asked: Asked) -> None:
+@data_options(default=WHERE)
+@server_or_data_options
+def list_keys(data: Data, asked: Asked) -> None:
     """List the keys of all resources, without their values; on a server, those of the resource of your key."""
-    if asked.named:
-        _only_there(data, None)
+    if _on_server(data, None, asked):
         with api_of(asked) as api:
             found = api.keys()
+            note(f"keys of {api.connection.target.url}")
     else:
+        data.must_exist()
         found = _with_keys(data, _all_of)
     if asked.as_json:
         print_json(found)
@@ -142,19 +141,20 @@ def _made(key: dict[str, Any]) -> str:
 
 
 @command.command("delete")
-@data_option
+@data_options(default=WHERE)
 @resource_option
 @role_option
-@server_options
-def delete(data: Path | None, resource: str | None, role: str, asked: Asked) -> None:
+@server_or_data_options
+def delete(data: Data, resource: str | None, role: str, asked: Asked) -> None:
     """Take both keys of a role away."""
-    if asked.named:
-        _only_there(data, resource)
+    if _on_server(data, resource, asked):
         with api_of(asked) as api:
             gone = api.delete_keys(role)
+            note(f"keys of {api.connection.target.url}")
         if asked.as_json:
             print_json(gone)
         return
+    data.must_exist()
     owner = resource or DEFAULT
     if not _change(data, "delete_keys", owner, role, lambda keys: keys.delete(owner, Role(role))):
         click.echo(f"error: the role '{role}' of resource '{owner}' has no keys", err=True)
@@ -163,11 +163,18 @@ def delete(data: Path | None, resource: str | None, role: str, asked: Asked) -> 
         print_json({"resource": owner, "role": role, "deleted": True})
 
 
-def _only_there(data: Path | None, resource: str | None) -> None:
-    if data is not None or resource is not None:
+def _on_server(data: Data, resource: str | None, asked: Asked) -> bool:
+    """Whether a server is meant, and not a data directory. An option of either kind counts for more than the environment."""
+    if data.given and not asked.named:
+        return False
+    by = asked.named_by
+    if by and (data.given or resource is not None):
+        way = "" if asked.named else "; name the data directory with --data or --config"
         raise click.UsageError(
-            "a server changes the keys of one resource, your key's; --data and --resource go without it"
+            f"{by} names a server, which changes the keys of one resource, your key's; --data, --config and --resource go "
+            f"without it{way}"
         )
+    return bool(by)
 
 
 def _values(found: list[dict[str, Any]]) -> dict[Slot, str]:
@@ -185,7 +192,7 @@ def _show(made: dict[Slot, str], asked: Asked) -> None:
 
 
 def _change(
-    data: Path | None, action: str, resource: str, role: str, work: Callable[[Keys], Awaitable[T]], **detail: str
+    data: Data, action: str, resource: str, role: str, work: Callable[[Keys], Awaitable[T]], **detail: str
 ) -> T:
     """A change, and its entry in the audit log, in the words of the API; the entry is durable before a key is shown."""
 
@@ -202,7 +209,7 @@ def _change(
     return _with_keys(data, audited)
 
 
-def _with_keys(data: Path | None, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
+def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
     async def run(path: Path) -> T:
         ledger = SqlLedger.open(path)
         try:
@@ -212,8 +219,9 @@ def _with_keys(data: Path | None, work: Callable[[SqlLedger, Keys], Awaitable[T]
         finally:
             await ledger.close()
 
+    new = "" if data.path.exists() else ", which is new: the server has to have the same --data, or the same --config"
     try:
-        directory = DataDirectory.open(data or Path("slackwater-data"))
+        directory = DataDirectory.open(data.path)
     except DataDirectoryError as error:
         click.echo(f"error: {error}{RUNNING}", err=True)
         sys.exit(2)
@@ -221,7 +229,9 @@ def _with_keys(data: Path | None, work: Callable[[SqlLedger, Keys], Awaitable[T]
         with directory:
             refuse_strangers(directory.path)
             with damage_in_words(directory.ledger_path):
-                return asyncio.run(run(directory.ledger_path))
+                done = asyncio.run(run(directory.ledger_path))
+            note(f"keys in {data.shown}{new}")
+            return done
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
     except UserError as error:

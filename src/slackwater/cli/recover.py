@@ -7,6 +7,7 @@ import click
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.byte_bar import size_of
+from slackwater.cli.data_options import Data, data_options
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.belonging import Fit
 from slackwater.wiring.belonging import fault_of
@@ -16,11 +17,9 @@ NAMED_MAX = 3
 
 
 @click.command("recover")
-@click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Data directory."
-)
+@data_options(default=None)
 @click.option("--yes", is_flag=True, help="Do it. Without this, it only says what it would do.")
-def command(data: Path, yes: bool) -> None:
+def command(data: Data, yes: bool) -> None:
     """Go on with the ledger that a data directory has, although it is not the one that its files belong to.
 
     A server refuses such a directory: what its ledger does not name would look like left-overs. Whoever knows that this ledger is
@@ -34,13 +33,15 @@ def command(data: Path, yes: bool) -> None:
       slackwater recover --data /var/lib/slackwater
       slackwater recover --data /var/lib/slackwater --yes
     """
+    data.must_exist()
+    path = data.path
     try:
-        with DataDirectory.open(data) as directory:
-            found = plan(data)
+        with DataDirectory.open(path) as directory:
+            found = plan(path)
             if found.fit is Fit.FITS:
-                click.echo(f"{data}: the ledger belongs to the files; nothing to recover")
+                click.echo(f"{path}: the ledger belongs to the files; nothing to recover")
                 return
-            _tell(found, data)
+            _tell(found, path)
             if yes:
                 aside = recover(directory, found)
                 click.echo(f"done: {len(found.unnamed)} files are in {aside}; start the server now")
@@ -50,7 +51,7 @@ def command(data: Path, yes: bool) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        click.echo(f"error: {error.filename or data}: {error.strerror}; put that right and repeat it", err=True)
+        click.echo(f"error: {error.filename or path}: {error.strerror}; put that right and repeat it", err=True)
         sys.exit(2)
 
 

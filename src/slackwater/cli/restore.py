@@ -9,18 +9,17 @@ import click
 
 from slackwater.adapters.backup.checking import restore
 from slackwater.cli.byte_bar import byte_bar, size_of
+from slackwater.cli.data_options import Data, data_options
 from slackwater.core.errors import BackupError, DataDirectoryError
 
 
 @click.command("restore")
 @click.argument("backup", type=click.Path(path_type=Path))
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Data directory to make; new, or with nothing in it."
-)
+@data_options(default=None)
 @click.option("--at", help="Which back-up, such as 20261125T020000Z.  [default: the newest]")
 @click.option("--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-def command(backup: Path, data: Path, at: str | None, quiet: bool) -> None:
-    """Make a data directory of a BACKUP: a directory of back-ups, or one in it.
+def command(backup: Path, data: Data, at: str | None, quiet: bool) -> None:
+    """Make a data directory, new or with nothing in it, of a BACKUP: a directory of back-ups, or one in it.
 
     Every byte is compared with its checksum. When the server starts on it, batches that had not ended go on from what was
     in the back-up. Exit code 0: it can be served. 2: it cannot, and the message says why.
@@ -34,7 +33,7 @@ def command(backup: Path, data: Path, at: str | None, quiet: bool) -> None:
     os.umask(0o077)
     try:
         with byte_bar("restoring", quiet=quiet) as show:
-            name, manifest = restore(backup, data, at=at, show=show)
+            name, manifest = restore(backup, data.path, at=at, show=show)
     except (BackupError, DataDirectoryError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -43,4 +42,4 @@ def command(backup: Path, data: Path, at: str | None, quiet: bool) -> None:
     if not quiet:
         moment = datetime.datetime.fromtimestamp(manifest.made_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         size = size_of(manifest.ledger.size + sum(blob.size for blob in manifest.blobs))
-        click.echo(f"{data}: {size} as of {moment} ({name}); serve it with 'slackwater serve --data {data}'")
+        click.echo(f"{data.path}: {size} as of {moment} ({name}); serve it with 'slackwater serve --data {data.path}'")

@@ -102,7 +102,7 @@ def command(
     try:
         if not directory.exists():
             # There can be no keys in it, so nothing needs to be opened to know.
-            _refuse_strangers(config, any_key=False)
+            _refuse_strangers(config, directory, any_key=False)
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -231,7 +231,7 @@ async def _serve(
     ):
         keys = Keys(service.ledger, service.clock)
         await keys.load()
-        _refuse_strangers(config, any_key=keys.any)
+        _refuse_strangers(config, directory, any_key=keys.any)
         verifier = verifier_of(config, service.clock)
         sign_in = sign_in_of(config, service.clock)
         entrance = entrance_to(config, service, calls, keys, verifier, tracing, sign_in)
@@ -289,20 +289,21 @@ def _is_locked(config: Config, *, any_key: bool) -> bool:
     return bool(config.api_keys or config.oidc.issuers) or any_key
 
 
-def _refuse_strangers(config: Config, *, any_key: bool) -> None:
+def _refuse_strangers(config: Config, directory: Path, *, any_key: bool) -> None:
     """Raises ConfigError where others could call and there is nothing to know them by."""
     host = config.server.host
     if host not in LOOPBACK and not _is_locked(config, any_key=any_key):
         raise ConfigError(
             [
-                f"host {host} would let anybody use this service: there is no API key. Make some with 'slackwater keys "
-                'create\', or put api_key_envs = ["SLACKWATER_API_KEY"] under [server], or listen on 127.0.0.1'
+                f"host {host} would let anybody use this service: there is no API key in {directory}. Make some with "
+                f"'slackwater keys create --data {directory}', or put api_key_envs = [\"SLACKWATER_API_KEY\"] under [server], "
+                "or listen on 127.0.0.1"
             ]
         )
 
 
-def access_line(config: Config, keyed: Collection[str]) -> str:
-    """Who may call, in one line. `keyed` are the resources that have keys of their own in the ledger.
+def access_line(config: Config, directory: Path, keyed: Collection[str]) -> str:
+    """Who may call, in one line. `keyed` are the resources that have keys of their own in the ledger of `directory`.
 
     A key of any resource locks the door of all: whoever needs no key might act in the resources of those who have some.
     """
@@ -316,7 +317,8 @@ def access_line(config: Config, keyed: Collection[str]) -> str:
     if lost:
         line += f"; there are keys of {', '.join(lost)}, which [[resources]] does not name"
     if not config.api_keys and not config.oidc.issuers and (none := sorted(resources - set(keyed))):
-        line += f"; nobody can call {', '.join(none)}: 'slackwater keys create --resource {none[0]}' makes keys"
+        make = f"slackwater keys create --data {directory} --resource {none[0]}"
+        line += f"; nobody can call {', '.join(none)}: '{make}' makes keys"
     return line
 
 
@@ -330,7 +332,7 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
         click.echo(f"  deployment {deployment.name}: {places}")
     if demo:
         click.echo("  no --config: one deployment on the built-in backend")
-    click.echo(f"  {access_line(config, keyed)}")
+    click.echo(f"  {access_line(config, directory, keyed)}")
     if config.studio.enabled:
         click.echo(f"  Studio, to be opened in a browser: {url}/studio")
     click.echo(f"  Azure clients: azure_endpoint={url}   OpenAI clients: base_url={url}/v1", nl=True)

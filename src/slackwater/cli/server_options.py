@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 
 from slackwater import __version__
-from slackwater.cli.output import INTERRUPTED, USAGE, WENT_WRONG, fail, json_option, no_color_option
+from slackwater.cli.output import INTERRUPTED, USAGE, WENT_WRONG, fail, json_option, no_color_option, note
 from slackwater.core.errors import CallFailed, ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ class Asked(Struct, frozen=True, kw_only=True):
         """Whether an option names a server."""
         return bool(self.server or self.profile)
 
+    @property
+    def named_by(self) -> str:
+        """What names a server: an option, a variable, the default profile; empty where nothing does."""
+        if self.named:
+            return "--server" if self.server else "--profile"
+        for name in ("SLACKWATER_URL", "SLACKWATER_PROFILE"):
+            if os.environ.get(name):
+                return name
+        from slackwater.client.profiles import load_profiles, profiles_path
+
+        with told():
+            default = load_profiles(profiles_path(os.environ)).default
+        return f"the default profile '{default}'" if default else ""
+
 
 def profile_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Profiles, for the shell to complete."""
@@ -52,7 +66,15 @@ def profile_names(_: click.Context, __: click.Parameter, incomplete: str) -> lis
 
 def server_options(function: F) -> F:
     """Adds the options; the command gets them as `asked`."""
+    return _adds(function, "or http://127.0.0.1:8080")
 
+
+def server_or_data_options(function: F) -> F:
+    """The same for a command that has a data directory where nothing names a server."""
+    return _adds(function, "or a profile; else no server is asked")
+
+
+def _adds(function: F, otherwise: str) -> F:
     @functools.wraps(function)
     def command(
         *arguments: Any,
@@ -66,9 +88,7 @@ def server_options(function: F) -> F:
         return function(*arguments, asked=asked, **options)
 
     options = (
-        click.option(
-            "--server", metavar="URL", help="The server's address.  [SLACKWATER_URL, or http://127.0.0.1:8080]"
-        ),
+        click.option("--server", metavar="URL", help=f"The server's address.  [SLACKWATER_URL, {otherwise}]"),
         click.option(
             "--profile", metavar="NAME", shell_complete=profile_names, help="A server of 'slackwater profiles'."
         ),
@@ -89,7 +109,7 @@ def api_of(asked: Asked) -> Iterator["Api"]:
         from slackwater.client.profiles import chosen_target
 
         target = chosen_target(os.environ, server=asked.server, profile=asked.profile, api_key_env=asked.api_key_env)
-        with Connection(target, agent=f"slackwater/{__version__}") as connection:
+        with Connection(target, agent=f"slackwater/{__version__}", say=note) as connection:
             yield Api(connection)
 
 

@@ -13,6 +13,7 @@ from slackwater.cli.deployment_states import states
 from slackwater.cli.input_files import UPLOAD_BYTES_MAX, check, copy_filled, first_model, first_url
 from slackwater.cli.output import USAGE, WENT_WRONG, fail, note, print_json, safe
 from slackwater.cli.results import check_free, errors_beside
+from slackwater.cli.run_input import STANDARD, spooled
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.validate import as_object, show_faults, with_file_faults
 from slackwater.cli.watching import follow
@@ -38,7 +39,7 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 
 
 @click.command("submit")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("-d", "--deployment", metavar="NAME", help="Send every line to this one, whatever model it names.")
 @click.option("--endpoint", metavar="PATH", help="[default: the first line's url]")
 @click.option("--window", default="24h", show_default=True, help="Completion window.")
@@ -69,7 +70,7 @@ def submit(
     quiet: bool,
     asked: Asked,
 ) -> None:
-    """Upload FILE and create a batch of it. Prints the batch's id.
+    """Upload FILE, or standard input for -, and create a batch of it. Prints the batch's id.
 
     The file is checked first, with the rules of the server, and whether the server has its deployment. With --wait or --output
     the command lasts until the batch has ended; Ctrl-C ends the waiting, not the batch.
@@ -89,17 +90,21 @@ def submit(
     with api_of(asked) as api, tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
         if output is not None:
             check_free([output, errors_beside(output)], overwrite=overwrite)
-        source = file
-        if deployment is not None or number:
-            source = Path(scratch) / "filled.jsonl"
-            copy_filled(file, source, model=deployment, number=number)
-        endpoint = endpoint or first_url(source)
-        if not no_check:
-            # The cheap question first: a large file takes a while.
-            _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
-            if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
-                sys.exit(WENT_WRONG)
-        batch = _create(api, source, file.name, endpoint, window, metadata, quiet=quiet)
+        with spooled(file) as (given, _):
+            source = given
+            if deployment is not None or number:
+                source = Path(scratch) / "filled.jsonl"
+                copy_filled(given, source, model=deployment, number=number)
+            endpoint = endpoint or first_url(source)
+            if not no_check:
+                # The cheap question first: a large file takes a while.
+                _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
+                if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
+                    sys.exit(WENT_WRONG)
+            name = "stdin.jsonl" if file == STANDARD else file.name
+            batch = _create(api, source, name, endpoint, window, metadata, quiet=quiet)
+            # The copy is not needed while the batch runs for hours.
+            source.unlink() if source != given else None
         if not wait and output is None:
             if asked.as_json:
                 print_json(batch)
@@ -108,8 +113,6 @@ def submit(
         else:
             if not quiet:
                 note(f"created {batch['id']}")
-            # The copy is not needed while the batch runs for hours.
-            source.unlink() if source != file else None
             code = follow(api, batch, asked=asked, output=output, quiet=quiet)
     sys.exit(code)
 
@@ -164,10 +167,9 @@ def _fine(source: Path, file: Path, endpoint: str, dialect: "Dialect", *, as_jso
         print_json(as_object(checked))
     else:
         show_faults(checked.faults)
-    note(
-        f"error: {file} is invalid: {checked.fault_count:,} wrong of {checked.requests:,} requests; nothing was sent. "
-        f"See all of them with 'slackwater validate {file}'"
-    )
+    name = "standard input" if file == STANDARD else str(file)
+    said = f"error: {name} is invalid: {checked.fault_count:,} wrong of {checked.requests:,} requests; nothing was sent"
+    note(said if file == STANDARD else f"{said}. See all of them with 'slackwater validate {file}'")
     return False
 
 

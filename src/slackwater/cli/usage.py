@@ -13,8 +13,9 @@ import msgspec
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
-from slackwater.cli.output import print_json
-from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.data_options import Data, data_options
+from slackwater.cli.output import note, print_json
+from slackwater.cli.server_options import Asked, api_of, server_or_data_options
 from slackwater.core.accounts.cost import Charge, GroupBy, charges
 from slackwater.core.accounts.days import day_of, first_of_month, read_day, written_day
 from slackwater.core.accounts.price import written
@@ -45,19 +46,15 @@ def _groups(_: click.Context, __: click.Parameter, text: str | None) -> list[Gro
 
 
 @click.command("usage")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Data directory.  [default: slackwater-data, where no server is named]",
-)
+@data_options(default="[default: slackwater-data, where nothing names a server]")
 @click.option("--start", callback=read_option, help="First day, in UTC.  [default: the first of the month of --end]")
 @click.option("--end", callback=read_option, help="Last day; it is included.  [default: today]")
 @click.option("--group-by", callback=_groups, help="[default: resource,day,deployment; a server: day,deployment]")
 @click.option("--resource", help="Only this resource.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
-@server_options
+@server_or_data_options
 def command(
-    data: Path | None,
+    data: Data,
     start: int | None,
     end: int | None,
     group_by: list[GroupBy] | None,
@@ -68,34 +65,38 @@ def command(
     """Say what was completed and what it cost: over all resources of a data directory, or in one's own on a server.
 
     A server may be running on the data directory. Deployments of other resources than the default one are written
-    RESOURCE/NAME. With --server or --profile, a server of Slackwater is asked instead.
+    RESOURCE/NAME. With --server, --profile or SLACKWATER_URL a server of Slackwater is asked instead.
 
     \b
     Exit codes: 0 done, 1 it went wrong, 2 wrong usage.
     \b
     Examples:
       slackwater usage --data /var/lib/slackwater --start 2026-01-01 --end 2026-01-31 > january.csv
-      slackwater usage --group-by resource
+      slackwater usage --config slackwater.toml --group-by resource
       slackwater usage --profile work --group-by day,model
     """
     last = day_of(time.time()) if end is None else end
     first = first_of_month(last) if start is None else start
-    if asked.named:
+    named_by = "" if data.given and not asked.named else asked.named_by
+    if named_by:
         by = [GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
-        if data is not None or resource is not None or GroupBy.RESOURCE in by:
+        if data.given or resource is not None or GroupBy.RESOURCE in by:
             raise click.UsageError(
-                "a server shows one resource, the key's; --data and resources go with a data directory"
+                f"{named_by} names a server, which shows one resource, the key's; resources go with a data directory "
+                "(--data, --config)"
             )
         rows = _rows_of_server(asked, first, last, by)
     else:
         by = [GroupBy.RESOURCE, GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
+        data.must_exist()
         try:
-            path = DataDirectory.ledger_in(data or Path("slackwater-data"))
+            path = DataDirectory.ledger_in(data.path)
             with damage_in_words(path):
                 rows = [_row(charge) for charge in asyncio.run(_charges(path, first, last, by, resource))]
         except (DataDirectoryError, InvalidRequest) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
+        note(f"usage in {data.shown}")
     columns = [group.value for group in by] + list(FIGURES)
     if asked.as_json:
         print_json([{column: row.get(column) for column in columns} for row in rows])
@@ -108,6 +109,7 @@ def _rows_of_server(asked: Asked, first: int, last: int, by: list[GroupBy]) -> l
     query = {"start": written_day(first), "end": written_day(last), "group_by": ",".join(by)}
     with api_of(asked) as api:
         rows: list[dict[str, Any]] = api.usage(query).get("data") or []
+        note(f"usage of {api.connection.target.url}")
     return rows
 
 

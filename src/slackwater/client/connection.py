@@ -17,6 +17,10 @@ T = TypeVar("T")
 # A publish waits for the server's disk, and a create of Azure's for whatever it waits for.
 TIMEOUT = httpx2.Timeout(connect=10.0, read=120.0, write=60.0, pool=10.0)
 MESSAGE_MAX = 500
+# Who waits for less than this between attempts need not know of it.
+SILENT_SECONDS = 1.0
+# Every batch API has these.
+LISTS = ("/batches", "/files")
 # Not sent: nobody has taken the call.
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -24,8 +28,12 @@ NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 class Connection:
     """A server that is called. Not for several threads at once."""
 
-    def __init__(self, target: Target, *, agent: str = "slackwater") -> None:
+    def __init__(
+        self, target: Target, *, agent: str = "slackwater", say: Callable[[str], None] = lambda words: None
+    ) -> None:
+        """`say` gets a sentence where somebody waits for another attempt for longer than they would without a word."""
         self.target = target
+        self._say = say
         self._answered = False
         self._client = httpx2.Client(
             headers=target.headers() | {"User-Agent": agent, "Accept": "application/json"},
@@ -73,7 +81,7 @@ class Connection:
 
         `repeatable`: whether doing it twice is the same as doing it once.
         """
-        attempt = 1
+        attempt, waited, told = 1, 0.0, False
         while True:
             try:
                 return once()
@@ -85,7 +93,10 @@ class Connection:
             seconds = seconds_before_next(outcome, attempt=attempt, repeatable=repeatable, chance=random.random())
             if seconds is None:
                 raise fault
-            attempt += 1
+            attempt, waited = attempt + 1, waited + seconds
+            if waited >= SILENT_SECONDS and not told:
+                self._say(f"{fault.message} (trying again)")
+                told = True
             time.sleep(seconds)
 
     @contextmanager
@@ -150,13 +161,32 @@ def refusal(answer: httpx2.Response, target: Target) -> CallFailed:
         message = f"the server wants to be called at {answer.headers.get('location', 'another address')}"
     if status in (401, 403) and target.key is None:
         message = f"{message} (no key was sent: set {target.key_env}, or name another variable with --api-key-env)"
+    elif status in (401, 403) and target.key_from:
+        message = f"{message or answer.reason_phrase} (the key is that of {target.key_from}, sent to {target.url})"
     facts = [f"HTTP {status}"]
     if code and code != str(status):
         facts.append(code)
     request_id = answer.headers.get("x-request-id") or answer.headers.get("apim-request-id")
     if request_id:
         facts.append(f"request {request_id}")
-    return CallFailed(f"{message or answer.reason_phrase} [{', '.join(facts)}]", status=status)
+    said = f"{message or answer.reason_phrase} [{', '.join(facts)}]"
+    if status in (404, 405, 501) and not target.vendors and _nothing_of_the_kind(answer):
+        said += (
+            f"; {target.url} does not look like a batch API: is it the address of an engine? "
+            "Name the one that 'slackwater serve' listens on"
+        )
+    return CallFailed(said, status=status)
+
+
+def _nothing_of_the_kind(answer: httpx2.Response) -> bool:
+    """Whether a refusal is that of a server without batches: it has no list of them, or has other words than such APIs."""
+    if answer.request.url.path.endswith(LISTS):
+        return True
+    try:
+        said = msgspec.json.decode(answer.content)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    return not (isinstance(said, dict) and "error" in said)
 
 
 def _said(body: bytes) -> tuple[str, str]:

@@ -131,7 +131,7 @@ def chosen_target(
     """The server that the options, the environment and the file mean together. Raises ConfigError, InvalidRequest."""
     if server and profile:
         raise InvalidRequest("give --server or --profile, not both")
-    chosen = Profile(url=server or DEFAULT_URL)
+    chosen, name = Profile(url=server or DEFAULT_URL), profile
     if not server:
         path = profiles_path(environment)
         url = environment.get("SLACKWATER_URL")
@@ -144,7 +144,18 @@ def chosen_target(
             name = environment.get("SLACKWATER_PROFILE") or found.default
             chosen = _known(found, name, path) if name else chosen
     target = target_of(chosen.url, dialect=chosen.dialect, api_version=chosen.api_version)
-    return msgspec.structs.replace(target, key=_key(environment, chosen, api_key_env, target.key_env))
+    where = _key_place(chosen, api_key_env, target.key_env)
+    if name:
+        where += f" (profile '{name}')"
+    return msgspec.structs.replace(target, key=_key(environment, chosen, api_key_env, target.key_env), key_from=where)
+
+
+def _key_place(chosen: Profile, named: str | None, usual: str) -> str:
+    """Where `_key` looks, in words."""
+    variable = named or chosen.api_key_env
+    if variable is None and chosen.api_key_command:
+        return "api_key_command"
+    return f"the environment variable {variable or usual}"
 
 
 def _key(environment: Mapping[str, str], chosen: Profile, named: str | None, usual: str) -> str | None:

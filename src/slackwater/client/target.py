@@ -57,6 +57,8 @@ class Target(Struct, frozen=True, kw_only=True):
     dialect: Dialect
     api_version: str = API_VERSION
     key: str | None = None
+    key_from: str = ""
+    """Where the user has said that the key is, in words; empty where that is not known."""
 
     def address(self, path: str) -> str:
         """The whole address of a path of the API."""
@@ -78,6 +80,11 @@ class Target(Struct, frozen=True, kw_only=True):
     def key_env(self) -> str:
         """The variable that holds the key where nobody names another. It goes by the host, whatever the dialect."""
         return key_env_at(urlsplit(self.url).hostname or "")
+
+    @property
+    def vendors(self) -> bool:
+        """Whether the server is Azure's or OpenAI's."""
+        return self.key_env != key_env_at("")
 
     @property
     def loopback(self) -> bool:

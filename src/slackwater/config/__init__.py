@@ -16,7 +16,7 @@ from slackwater.config.deployments import endpoint_of, limit_of, read_key, usabl
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
-from slackwater.config.reading import LOOPBACK, load
+from slackwater.config.reading import LOOPBACK, data_in, load, look
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -65,9 +65,11 @@ __all__ = [
     "TracingConfig",
     "WebhooksConfig",
     "WorkerConfig",
+    "data_in",
     "endpoint_of",
     "limit_of",
     "load",
+    "look",
     "ordered_deployment",
     "price_list",
     "read_key",

@@ -5,7 +5,6 @@ what can be written in one can be pasted into the other.
 """
 
 import re
-import urllib.parse
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from slackwater.config.sections import ENCODINGS, ENDPOINTS, BackendConfig, DeploymentConfig, EchoConfig
-from slackwater.config.tables import section, suggest
+from slackwater.config.tables import is_address, section, suggest
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.masking import shown_url
 from slackwater.core.quota.tiers import preset
@@ -197,10 +196,8 @@ def _check_places(deployment: DeploymentConfig, where: str, faults: list[str]) -
 def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> None:
     if (backend.url is None) == (backend.echo is None):
         faults.append(f"{where}: needs either a url or echo = {{}}, not both and not none")
-    if backend.url is not None:
-        parts = urllib.parse.urlsplit(backend.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            faults.append(f"{where}: url '{shown_url(backend.url)}' must look like http://host:port/v1")
+    if backend.url is not None and not is_address(backend.url):
+        faults.append(f"{where}: url '{shown_url(backend.url)}' must look like http://host:port/v1")
     if backend.ca_file is not None and not (backend.url or "").startswith("https:"):
         faults.append(f"{where}: ca_file is for a url with https")
     if backend.api_key_env is not None and backend.api_key_file is not None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from slackwater.config.tables import is_address
+
 
 class MetricsConfig(Struct, frozen=True, kw_only=True):
     """`[metrics]`: the page for Prometheus. See metrics.md."""
@@ -66,6 +68,6 @@ def faults_of_monitoring(
                 )
     if not 0 <= tracing.sample <= 1:
         faults.append("[tracing]: sample must be between 0 and 1")
-    if tracing.endpoint and urllib.parse.urlsplit(tracing.endpoint).scheme not in ("http", "https"):
+    if tracing.endpoint and not is_address(tracing.endpoint):
         faults.append("[tracing]: endpoint must be a URL such as http://127.0.0.1:4318/v1/traces")
     return faults

@@ -3,7 +3,6 @@
 import os
 import re
 import tomllib
-import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from slackwater.config.sections import (
     WorkerConfig,
 )
 from slackwater.config.studio import StudioConfig, faults_of_studio
-from slackwater.config.tables import section, suggest
+from slackwater.config.tables import is_address, section, suggest
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
@@ -47,17 +46,41 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
     environ = os.environ if environ is None else environ
     if path is None:
         return Config(deployments=(DEMO_DEPLOYMENT,), collector=collector_of(TracingConfig(), environ))
+    config, faults = look(path, environ)
+    if faults or config is None:
+        raise ConfigError(faults)
+    return config
+
+
+def look(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config | None, list[str]]:
+    """What can be read of a TOML file, and every fault; None where a section has not the right shape.
+
+    It is to be looked at and not to be served: a key whose variable is not set is empty in it. Raises ConfigError for no TOML.
+    """
+    faults: list[str] = []
+    config = _read(_parsed(path), os.environ if environ is None else environ, faults, path.parent)
+    return config, [f"{path}: {fault}" for fault in faults]
+
+
+def data_in(path: Path) -> Path:
+    """The data directory that a configuration names. Raises ConfigError.
+
+    Nothing else of it is checked: who opens the data needs neither the keys of backends nor the rest to be right.
+    """
+    server = _parsed(path).get("server", {})
+    data = server.get("data", ServerConfig().data) if isinstance(server, dict) else None
+    if not isinstance(data, str) or not data:
+        raise ConfigError([f"{path}: [server]: data must be the path of a directory"])
+    return Path(data)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: is not valid TOML: {error}"]) from error
-    faults: list[str] = []
-    config = _read(raw, environ, faults, path.parent)
-    if faults or config is None:
-        raise ConfigError([f"{path}: {fault}" for fault in faults])
-    return config
 
 
 def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], folder: Path) -> Config | None:
@@ -175,8 +198,7 @@ def _engines(raw: object, faults: list[str]) -> list[EngineConfig]:
     read = [section(entry, EngineConfig, f"engine {number}", faults) for number, entry in enumerate(raw, 1)]
     engines = [engine for engine in read if engine is not None]
     for engine in engines:
-        parts = urllib.parse.urlsplit(engine.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_address(engine.url):
             faults.append(f"engine '{engine.url}': url must look like http://host:port")
         if not 1 <= engine.concurrency <= 10_000:
             faults.append(f"engine '{engine.url}': concurrency must be between 1 and 10000")

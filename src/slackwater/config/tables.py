@@ -1,6 +1,7 @@
 """Structs out of tables of settings, with a fault for every wrong field instead of only the first."""
 
 import difflib
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -37,3 +38,12 @@ def suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     """What somebody may have meant who wrote a name that there is not."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def is_address(url: str) -> bool:
+    """Whether something is the address of a server: http or https, a host, and a port that is one where there is any."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

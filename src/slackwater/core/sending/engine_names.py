@@ -1,10 +1,14 @@
 """How engines are called: by scheme, host and port, whatever the path behind them. And backends, where others read it."""
 
+import re
 import urllib.parse
 
 from slackwater.core.masking import masked
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+# What the paths of an API are behind: `/v1`, `/api/v3`, `/v1beta`, or a deployment of Azure's dated API.
+BASE = re.compile(r"/v\d[^/]*(/|$)|/deployments/")
 
 
 def engine_of(url: str) -> str:
@@ -23,3 +27,33 @@ def engine_id(name: str) -> str:
 def backend_label(name: str) -> str:
     """A backend's URL for logs and metrics: its place, without what is masked of it. Other names stay."""
     return masked(name).partition("?")[0].partition("#")[0] if "://" in name else name
+
+
+def other_urls(url: str) -> list[str]:
+    """What a base URL behind which nothing is found may have been meant to be, the likeliest first.
+
+    People leave /v1 out, double it, or add an endpoint. Empty where none of this is to be seen.
+    """
+    url, _, _ = url.partition("?")
+    url = whole = url.rstrip("/")
+    if "://" not in url:
+        return []
+    for ending in ENDPOINTS:
+        url = url.removesuffix(ending)
+    while url.endswith("/v1/v1"):
+        url = url.removesuffix("/v1")
+    guesses = [url] if url != whole else []
+    if BASE.search(urllib.parse.urlsplit(url).path) is None:
+        guesses.insert(0, f"{url}/v1")
+    return guesses
+
+
+def where_else(url: str, reason: str) -> str:
+    """The same as an end of the sentence `reason`, which says what a backend answered.
+
+    Empty where it is not a 404 or 405, or is about the model.
+    """
+    lost = reason.startswith(("status 404", "status 405")) and "model" not in reason.lower()
+    if not lost or not (guesses := other_urls(backend_label(url))):
+        return ""
+    return f"; is its url right? It may have to be {guesses[0]}"

@@ -15,6 +15,7 @@ from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
 from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door, DoorState
+from slackwater.core.sending.engine_names import where_else
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_of, evidence_of_error
 from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
 from slackwater.core.sending.probe import probe_body
@@ -124,7 +125,7 @@ class Dispatcher:
         if not engine.reach.listens:
             return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
         until = None if door.state is DoorState.OK else door.until
-        return Standing(door.state, door.reason, door.since, until)
+        return Standing(door.state, door.reason + where_else(self.name, door.reason), door.since, until)
 
     @property
     def window(self) -> int:

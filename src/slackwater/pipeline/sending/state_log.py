@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from slackwater.core.sending.door import Door, DoorState
+from slackwater.core.sending.engine_names import where_else
 from slackwater.telemetry import counters, event
 
 # How often it is told that a door is busy again, at most.
@@ -37,8 +38,10 @@ class StateLog:
         self._told[door] = state
         level = logging.INFO if state is DoorState.OK else logging.WARNING
         # An empty reason is left out: the line of a recovery has none.
-        reason = {"reason": door.reason} if door.reason else {}
-        event("backend_state", level=level, backend=",".join(backends()), state=state.value, **reason)
+        names = backends()
+        said = door.reason + (where_else(names[0], door.reason) if names else "")
+        reason = {"reason": said} if said else {}
+        event("backend_state", level=level, backend=",".join(names), state=state.value, **reason)
 
     def listens(self, listens: bool, *, reason: str) -> None:
         """Tells whether the engine listens, where that is news."""

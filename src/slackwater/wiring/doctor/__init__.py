@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.config import Config, load
+from slackwater.config import Config, data_in, load, look
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
@@ -20,32 +20,50 @@ def examine(
     config_path: Path | None, data: Path | None, *, now: Callable[[], float], deep: bool = False
 ) -> list[Finding]:
     """Everything that was found, in the order in which a start would stumble over it. `deep` reads every byte of the data."""
-    config, found = _read(config_path)
-    directory = data or Path(config.server.data)
+    read, found = _read(config_path)
+    config = load(None) if read is None else read
+    directory = data or _directory(config_path, config)
     holder = holder_of(directory)
     found += data_findings(directory, config, holder)
     found += ledger_findings(directory, config, now=now(), deep=deep)
     found += limit_findings(config, holder)
-    answers = asyncio.run(_ask(config, running=holder is not None, now=now))
+    answers = asyncio.run(
+        _ask(config, running=holder is not None and read is not None, given=config_path is not None, now=now)
+    )
+    if holder is not None and read is None:
+        answers.insert(
+            0, note("server", "one runs; where it listens is not known while its configuration cannot be read")
+        )
     return found + answers
 
 
-def _read(path: Path | None) -> tuple[Config, list[Finding]]:
-    """The configuration; the default one where it cannot be used, so that everything else is still looked at."""
+def _directory(path: Path | None, config: Config) -> Path:
+    """The data directory, also of a configuration that is wrong elsewhere."""
+    try:
+        return Path(config.server.data) if path is None else data_in(path)
+    except ConfigError:
+        return Path(config.server.data)
+
+
+def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
+    """The configuration with its faults, so that everything else is still looked at; None where it cannot be read."""
     if path is None:
         return load(None), [note("configuration", "none is given: the built-in demo", "name yours with --config")]
+    config: Config | None = None
+    faults: list[str] = []
     try:
-        config = load(path)
-        check_backends(config)
+        config, faults = look(path)
+        if config is not None and not faults:
+            check_backends(config)
     except ConfigError as error:
-        return load(None), [
-            fault("configuration", each, "correct it; see docs/configuration.md") for each in error.faults
-        ]
+        faults = error.faults
+    if config is None or faults:
+        return config, [fault("configuration", each, "correct it; see docs/configuration.md") for each in faults]
     count = len(config.deployments)
     return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}")]
 
 
-async def _ask(config: Config, *, running: bool, now: Callable[[], float]) -> list[Finding]:
+async def _ask(config: Config, *, running: bool, given: bool, now: Callable[[], float]) -> list[Finding]:
     backends, dates = await backend_findings(config, now=now)
-    found = await server_findings(config) if running else []
+    found = await server_findings(config, given=given) if running else []
     return [*found, *clock_findings(dates, now=now()), *backends, *await issuer_findings(config)]

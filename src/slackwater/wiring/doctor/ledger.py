@@ -26,7 +26,7 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
     if stranger is not None:
         return [stranger]
     if not path.exists():
-        return [note(ABOUT, "there is none yet; the first start makes it"), *_keys(config, stored=0)]
+        return [note(ABOUT, "there is none yet; the first start makes it"), *_keys(config, directory, stored=0)]
     try:
         ledger = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
         (schema,) = ledger.execute("PRAGMA user_version").fetchone()
@@ -62,7 +62,7 @@ def _look(
     found = [ok(ABOUT, f"sound, of schema {schema}")]
     if schema < SCHEMA_VERSION:
         if schema == 0:
-            return [note(ABOUT, "it is empty; the first start fills it"), *_keys(config, stored=0)]
+            return [note(ABOUT, "it is empty; the first start fills it"), *_keys(config, directory, stored=0)]
         found.append(
             note(
                 ABOUT,
@@ -84,7 +84,7 @@ def _look(
             )
         )
     stored = ledger.execute("SELECT count(*) FROM api_key").fetchone()[0] if schema >= 6 else 0
-    return [*found, *_keys(config, stored=stored), *(_webhooks(ledger, config) if schema >= 7 else [])]
+    return [*found, *_keys(config, directory, stored=stored), *(_webhooks(ledger, config) if schema >= 7 else [])]
 
 
 def _files(ledger: sqlite3.Connection, directory: Path) -> list[Finding]:
@@ -110,13 +110,13 @@ def _size(directory: Path, key: str) -> int:
         return -1
 
 
-def _keys(config: Config, *, stored: int) -> list[Finding]:
+def _keys(config: Config, directory: Path, *, stored: int) -> list[Finding]:
     host, about = config.server.host, "keys"
     count = stored + len(config.api_keys)
     if count or config.oidc.issuers:
         tokens = f", and tokens of {len(config.oidc.issuers)} issuers" if config.oidc.issuers else ""
         return [ok(about, f"callers need one of {count} keys{tokens}")]
-    make = "make some: slackwater keys create"
+    make = f"make some: slackwater keys create --data {directory}"
     if host in LOOPBACK:
         return [note(about, "there are none: whoever is on this machine may call", make)]
     return [fault(about, f"there are none, and {host} is open to others; the server would not start", make)]

@@ -12,7 +12,11 @@ import msgspec
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
 from slackwater.config import BackendConfig, Config
+from slackwater.config.tables import is_address
 from slackwater.core.errors import ConfigError, SlackwaterError
+from slackwater.core.sending.engine_names import other_urls
+from slackwater.core.sending.evidence import Kind, evidence_of
+from slackwater.core.sending.probe import probe_body
 from slackwater.wiring.backends import DIRECTLY, headers_of, way_to
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.probe import SECONDS, Answer, probe
@@ -22,11 +26,13 @@ DAY_SECONDS = 86_400
 LISTED_MAX = 5
 
 
-async def _ask(url: str, headers: Mapping[str, str], backend: BackendConfig | None = None) -> Answer | str:
+async def _ask(
+    url: str, headers: Mapping[str, str], backend: BackendConfig | None = None, *, body: bytes | None = None
+) -> Answer | str:
     """The answer, or why there is none. A backend is asked on the way that its calls take."""
     try:
         way = DIRECTLY if backend is None else way_to(backend)
-        return await asyncio.to_thread(probe, url, headers, way)
+        return await asyncio.to_thread(probe, url, headers, way, body=body)
     except ConfigError as error:
         return "; ".join(error.faults)
     except ssl.SSLCertVerificationError as error:
@@ -39,18 +45,16 @@ async def _ask(url: str, headers: Mapping[str, str], backend: BackendConfig | No
         return f"it does not speak HTTP ({type(error).__name__})"
 
 
-async def server_findings(config: Config) -> list[Finding]:
-    """What a running server says of itself."""
+async def server_findings(config: Config, *, given: bool) -> list[Finding]:
+    """What a running server says of itself. `given`: whether the configuration was, in which it may have another address."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
     url = f"http://[{host}]:{config.server.port}" if ":" in host else f"http://{host}:{config.server.port}"
     about = "server"
     answer = await _ask(f"{url}/readyz", {})
     if isinstance(answer, str):
-        return [
-            warning(
-                about, f"one runs, and {url} does not answer: {answer}", "if it listens elsewhere, name its --config"
-            )
-        ]
+        elsewhere = "see its log" if given else "name its --config"
+        fix = f"if it listens elsewhere, because of another --config or --port, {elsewhere}"
+        return [warning(about, f"one runs, and {url} does not answer: {answer}", fix)]
     if answer.status == 200:
         return [ok(about, f"{url} is ready")]
     reasons = ["it is no Slackwater of this version"]
@@ -65,7 +69,8 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
         (f"backend of {deployment.name}", backend, backend.model or deployment.name)
         for deployment in config.deployments
         for backend in deployment.backends
-        if backend.url is not None
+        # What is no address is a fault of the configuration.
+        if backend.url is not None and is_address(backend.url)
     ]
     answers = await asyncio.gather(
         *(
@@ -79,7 +84,8 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
     )
     found, dates = [], {}
     for (about, backend, model), answer in zip(asked, answers, strict=True):
-        found += _of_backend(about, backend, model, answer)
+        key = config.backend_keys.get(backend.key_name or "")
+        found += await _of_backend(about, backend, model, answer, headers_of(backend, key=key))
         if not isinstance(answer, str):
             found += _of_certificate(about, backend.url or "", answer, now=now())
             if answer.ahead is not None:
@@ -100,11 +106,18 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
 
 def models_url(base: str) -> str:
     """Where a backend says which models it has."""
+    return beside(base, "/models")
+
+
+def beside(base: str, path: str) -> str:
+    """A path of the API of a backend."""
     parts = urllib.parse.urlsplit(base)
-    return parts._replace(path=parts.path.rstrip("/") + "/models").geturl()
+    return parts._replace(path=parts.path.rstrip("/") + path).geturl()
 
 
-def _of_backend(about: str, backend: BackendConfig, model: str, answer: Answer | str) -> list[Finding]:
+async def _of_backend(
+    about: str, backend: BackendConfig, model: str, answer: Answer | str, headers: Mapping[str, str]
+) -> list[Finding]:
     url = backend.url or ""
     if isinstance(answer, str):
         return [fault(about, f"{url}: {answer}", "start it, or correct its url")]
@@ -117,11 +130,28 @@ def _of_backend(about: str, backend: BackendConfig, model: str, answer: Answer |
         return [fault(about, f"{url} answers with status {answer.status}", "see the log of that server")]
     models = _models(answer.body) if answer.status == 200 else None
     if models is None:
+        for other in other_urls(url):
+            there = await _ask(models_url(other), headers, backend)
+            if not isinstance(there, str) and there.status == 200 and _models(there.body) is not None:
+                message = f"{models_url(url)} lists no models (status {answer.status}), and {models_url(other)} does"
+                return [fault(about, message, f'write url = "{other}"')]
         return [note(about, f"{url} answers (status {answer.status}), and does not say which models it has")]
     if model not in models:
         some = ", ".join(models[:LISTED_MAX]) or "none"
         fix = "set `model` of the backend to a name that it knows"
-        return [warning(about, f"{url} does not list the model {model}; it has {some}", fix)]
+        message = f"{url} does not list the model {model}; it has {some}"
+        # Some answer under names that they do not list. A request of one token tells.
+        asked = await _ask(
+            beside(url, "/chat/completions"), headers, backend, body=probe_body("/chat/completions", model)
+        )
+        if isinstance(asked, str):
+            return [warning(about, message, fix)]
+        if 200 <= asked.status < 300:
+            return [note(about, f"{message}; it answers all the same")]
+        said = evidence_of(asked.status, asked.body, retry_after=None)
+        if said.kind is Kind.REFUSED:
+            return [fault(about, f"{message}; a request for {model} is refused: {said.reason}", fix)]
+        return [warning(about, f"{message}; a request for {model} is answered with status {asked.status}", fix)]
     return [ok(about, f"{url} answers and has {model}")]
 
 

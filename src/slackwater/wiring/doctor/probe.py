@@ -1,4 +1,4 @@
-"""One GET, with what a doctor wants to know of it beside the answer: the other clock, and the certificate's last day."""
+"""One call, with what a doctor wants to know of it beside the answer: the other clock, and the certificate's last day."""
 
 import email.utils
 import http.client
@@ -37,8 +37,11 @@ def _connection(parts: urllib.parse.SplitResult, way: Way) -> http.client.HTTPCo
     return connection
 
 
-def probe(url: str, headers: Mapping[str, str], way: Way = DIRECTLY) -> Answer:
-    """One GET without redirects. Blocks. Raises OSError (TLS errors are some) and http.client.HTTPException."""
+def probe(url: str, headers: Mapping[str, str], way: Way = DIRECTLY, *, body: bytes | None = None) -> Answer:
+    """One GET, or a POST of a JSON `body`, without redirects. Blocks.
+
+    Raises OSError (TLS errors are some) and http.client.HTTPException.
+    """
     parts = urllib.parse.urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if way.proxy is not None and parts.scheme == "http":
@@ -53,7 +56,10 @@ def probe(url: str, headers: Mapping[str, str], way: Way = DIRECTLY) -> Answer:
             certificate = connection.sock.getpeercert() or {}
             ends = certificate.get("notAfter")
             ends_at = float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
-        connection.request("GET", target, headers=dict(headers))
+        if body is None:
+            connection.request("GET", target, headers=dict(headers))
+        else:
+            connection.request("POST", target, body, {**headers, "Content-Type": "application/json"})
         answer = connection.getresponse()
         date = email.utils.parsedate_to_datetime(answer.headers["Date"]) if answer.headers["Date"] else None
         # A date has whole seconds: half of one is the best guess at the rest.

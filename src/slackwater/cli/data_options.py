@@ -1,0 +1,77 @@
+"""Which data directory a command opens by itself: the one that --data names, or --config's `[server] data`, as for `serve`."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from slackwater.cli.output import USAGE, fail
+from slackwater.config import ServerConfig, data_in
+from slackwater.core.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_DATA = Path(ServerConfig().data)
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """A data directory, and whether an option names it."""
+
+    path: Path
+    given: bool
+
+    @property
+    def shown(self) -> str:
+        """The whole path, for people: who reads it may stand elsewhere."""
+        return str(self.path.absolute())
+
+    def must_exist(self) -> None:
+        """Ends the command where nothing is there: whoever looks, or goes on with what is there, makes nothing."""
+        if not self.path.is_dir():
+            fail(
+                f"there is no data directory {self.shown}; name the data directory of a server with --data DIR, or --config FILE",
+                USAGE,
+            )
+
+
+def data_options(*, default: str | None = f"[default: {DEFAULT_DATA}]") -> Callable[[F], F]:
+    """Adds --data and --config; the command gets them as `data`.
+
+    `default` says what counts without them; None: one has to be given.
+    """
+
+    def add(function: F) -> F:
+        @functools.wraps(function)
+        def command(*arguments: Any, data: Path | None, config_path: Path | None, **options: Any) -> Any:
+            return function(*arguments, data=_chosen(data, config_path, needed=default is None), **options)
+
+        named = (
+            click.option(
+                "--data", type=click.Path(path_type=Path), help=f"Data directory.  {default or '[this, or --config]'}"
+            ),
+            click.option(
+                "--config",
+                "config_path",
+                type=click.Path(path_type=Path),
+                help="The server's configuration: its data directory, where --data names none.",
+            ),
+        )
+        return functools.reduce(lambda made, option: option(made), reversed(named), command)  # type: ignore[return-value]
+
+    return add
+
+
+def _chosen(data: Path | None, config: Path | None, *, needed: bool) -> Data:
+    """The strongest word, as for `serve`: --data, --config, the default."""
+    if data is not None:
+        return Data(path=data, given=True)
+    if config is None:
+        if needed:
+            raise click.UsageError("name the data directory: --data DIR, or --config FILE of the server")
+        return Data(path=DEFAULT_DATA, given=False)
+    try:
+        return Data(path=data_in(config), given=True)
+    except ConfigError as error:
+        fail("; ".join(error.faults), USAGE)

@@ -1,0 +1,97 @@
+"""Which data directory a command opens: the one of the server's configuration, and none that nobody named without a word."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Terminal
+from tests.server import Server
+
+CONFIG = """
+[server]
+data = "mydata"
+[[deployments]]
+name = "d"
+[[deployments.backends]]
+url = "http://127.0.0.1:9/v1"
+api_key_env = "SURELY_NOT_SET"
+"""
+LOOKS = (["keys", "list"], ["usage"], ["audit", "export"], ["backup", "--output", "store"])
+
+
+@pytest.fixture
+def configured(offline: Terminal) -> Terminal:
+    """Somebody beside the configuration of a server. Keys of its backends are not set here."""
+    (offline.directory / "c.toml").write_text(CONFIG)
+    return offline
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(each.name for each in directory.iterdir())
+
+
+def test_the_directory_of_the_configuration(configured: Terminal) -> None:
+    """Keys are made where the server will look for them; all commands that open it find it there, and say where."""
+    mydata = configured.directory / "mydata"
+    made = configured("keys", "create", "--role", "admin", "--config", "c.toml")
+    assert made.returncode == 0, made.stderr
+    assert f"keys in {mydata}, which is new" in made.stderr
+    assert names_in(configured.directory) == ["c.toml", "mydata"]
+    listed = configured("keys", "list", "--config", "c.toml")
+    assert listed.stdout.count("admin") == 2
+    assert f"keys in {mydata}\n" in listed.stderr
+    for look, words in zip(LOOKS[1:], (f"usage in {mydata}", f"the audit log in {mydata}", str(mydata)), strict=True):
+        done = configured(*look, "--config", "c.toml")
+        assert done.returncode == 0, done.stderr
+        assert words in done.stderr + done.stdout
+    there = configured("restore", "store", "--config", "c.toml")
+    assert (there.returncode, "mydata" in there.stderr) == (2, True)
+    assert "nothing to recover" in configured.well("recover", "--config", "c.toml")
+    assert "no server runs on mydata" in configured("confirm-clock", "--config", "c.toml").stderr
+    assert f"keys in {configured.directory / 'other'}" in configured("keys", "create", "--data", "other").stderr
+
+
+@pytest.mark.parametrize("look", [*LOOKS, ["keys", "rotate", "--key", "key1"], ["keys", "delete"]])
+def test_who_looks_makes_nothing(offline: Terminal, look: list[str]) -> None:
+    """A directory that is not there is said, whole, with how to name another; it is not there afterwards either."""
+    done = offline(*look)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        f"there is no data directory {offline.directory / 'slackwater-data'}; name the data directory of a server with --data"
+        in done.stderr
+    )
+    assert names_in(offline.directory) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("[server]\ndata = 5\n", "data must be the path"), ("[", "not valid TOML"), (None, "read")]
+)
+def test_a_configuration_that_does_not_say(offline: Terminal, text: str | None, words: str) -> None:
+    """One line, exit code 2, and nothing is made."""
+    if text is not None:
+        (offline.directory / "c.toml").write_text(text)
+    done = offline("keys", "create", "--config", "c.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert words in done.stderr
+    assert not (offline.directory / "slackwater-data").exists()
+
+
+def test_a_server_is_named_by_the_environment_too(server: Server, terminal: Terminal) -> None:
+    """SLACKWATER_URL or a default profile means that server, as everywhere; an option that names a directory counts for more."""
+    url = f"http://{server.address}"
+    for command in ("keys", "list"), ("usage", "--group-by", "deployment"):
+        done = terminal(*command)
+        assert done.returncode == 0, done.stderr
+        assert f"of {url}" in done.stderr
+    terminal.well("keys", "create", "--data", "data")
+    assert "resource" in json.loads(terminal.well("keys", "list", "--data", "data", "--json"))[0]
+    refused = terminal("keys", "create", "--resource", "red")
+    assert refused.returncode == 2
+    assert "SLACKWATER_URL names a server" in refused.stderr
+    assert "--data or --config" in refused.stderr
+
+    del terminal.environment["SLACKWATER_URL"]
+    terminal.well("profiles", "add", "here", url, "--use")
+    assert f"of {url}" in terminal("keys", "list").stderr
+    assert names_in(terminal.directory) == ["data", "home"]
