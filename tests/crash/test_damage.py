@@ -67,10 +67,14 @@ def test_a_damaged_batch_ends_beside_a_healthy_one(tmp_path: Path) -> None:
             assert not any(held for name, held in usages.items() if not name.startswith("OpenAI.Files."))
             # The answer that was lost had been paid for.
             assert batch["usage"]["input_tokens"] == 10 * (LINES - 1)
+            # Of an input that has changed nothing is tried again, and of one that is put back, all that failed.
+            with pytest.raises(AssertionError, match="file_unreadable"):
+                server.call("POST", f"/batches/{damaged}/retry")
+            change(path, b'"changed 3900"', b'"damaged 3900"')
             again = server.call("POST", f"/batches/{damaged}/retry")
             while (batch := server.batch(again["id"]))["status"] != "completed":
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            assert batch["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
+            assert batch["request_counts"] == {"total": 2, "completed": 2, "failed": 0}
         finally:
             server.kill()

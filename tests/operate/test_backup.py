@@ -160,6 +160,60 @@ def test_damage_is_found_and_not_restored(tmp_path: Path) -> None:
     assert "the ledger is not what was backed up" in checked.stderr
 
 
+def flip(path: Path) -> bytes:
+    """Changes a bit, and returns what there was."""
+    content = path.read_bytes()
+    path.write_bytes(content[:7] + bytes([content[7] ^ 1]) + content[8:])
+    return content
+
+
+def test_what_was_damaged_before_is_named(tmp_path: Path) -> None:
+    """A file that is not what was written is backed up as it is, and nobody calls that whole. Put back, it mends the store."""
+    server, caller = served(tmp_path)
+    kept, content = ended_batch(caller)
+    damaged, _ = ended_batch(caller)
+    server.kill()
+    key = blob_of(tmp_path, damaged)
+    path = tmp_path / "data" / "blobs" / key
+    written = flip(path)
+    for _ in range(2):
+        made = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "store")
+        assert (made.returncode, f"{key} is not what was written" in made.stderr) == (1, True), made.stderr
+    checked = slackwater("backup", "--verify", tmp_path / "store")
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert f"{key} is not what was written: it was damaged before" in checked.stderr
+    restored = slackwater("restore", tmp_path / "store", "--data", tmp_path / "new")
+    assert (restored.returncode, f"{key} was damaged before" in restored.stderr) == (0, True)
+    server, caller = served(tmp_path, "new")
+    assert caller("GET", f"/files/{kept}/content").body == content
+    assert caller("GET", f"/files/{damaged}/content").error["code"] == "file_unreadable"
+    server.kill()
+    path.write_bytes(written)
+    backed_up(tmp_path)
+    assert (tmp_path / "store" / "blobs" / key).read_bytes() == written
+    assert slackwater("backup", "--verify", tmp_path / "store").returncode == 0
+
+
+@pytest.mark.parametrize("source", ["whole", "gone", "damaged"])
+def test_a_back_up_into_a_damaged_store(tmp_path: Path, source: str) -> None:
+    """What is in the store already is compared. It is copied again where the data directory has better, and else named."""
+    server, caller = served(tmp_path)
+    file_id, _ = ended_batch(caller)
+    server.kill()
+    backed_up(tmp_path)
+    key = blob_of(tmp_path, file_id)
+    written = flip(tmp_path / "store" / "blobs" / key)
+    path = tmp_path / "data" / "blobs" / key
+    if source == "gone":
+        path.unlink()
+    if source == "damaged":
+        path.write_bytes(written[:-9] + bytes(9))
+    made = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "store")
+    assert made.returncode == (0 if source == "whole" else 1)
+    assert (f"{key} is not what was written" in made.stderr) == (source != "whole")
+    assert slackwater("backup", "--verify", tmp_path / "store").returncode == made.returncode
+
+
 def test_half_a_restore_is_not_served(tmp_path: Path) -> None:
     """A server that started on it would take what is missing for deleted. Repeating the restore is the way out."""
     server, caller = served(tmp_path)
@@ -202,6 +256,8 @@ def test_what_the_data_directory_has_lost_is_said(tmp_path: Path) -> None:
     made = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "store")
     assert made.returncode == 1
     assert f"{lost} is named by the ledger" in made.stderr
+    checked = slackwater("backup", "--verify", tmp_path / "store")
+    assert (checked.returncode, f"{lost} was lost before" in checked.stderr) == (1, True)
     assert slackwater("restore", tmp_path / "store", "--data", tmp_path / "new").returncode == 0
     server, caller = served(tmp_path, "new")
     assert caller("GET", f"/files/{kept}/content").body == content

@@ -25,13 +25,17 @@ echo = { refusal_rate = 1.0 }
 """
 DELETED, CUT, CHANGED = "gone", "cut off", "changed"
 KINDS = [DELETED, CUT, CHANGED]
+# The first line is whole, and all that there is.
+SHORT = "cut off behind a line"
 
 
 def spoil(path: Path, kind: str) -> None:
     """Does to a file what disks and people do."""
     data = path.read_bytes()
     path.unlink()
-    if kind != DELETED:
+    if kind == SHORT:
+        path.write_bytes(data.splitlines(keepends=True)[0])
+    elif kind != DELETED:
         path.write_bytes(data[:-3] if kind == CUT else data[:20] + b"?" + data[21:])
 
 
@@ -114,11 +118,11 @@ def test_a_file_of_an_older_version(house: House) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_that_are_read(house: House, kind: str) -> None:
-    """By Studio, and by a retry, which makes a file of what failed."""
-    batch = house.batch("refusing-batch")
-    spoil(house.path(batch["error_file_id"]), kind)
-    refused(house.call("POST", f"/batches/{batch['id']}/retry", {}), house)
-    refused(house.call("GET", f"/batches/{batch['id']}/lines"), house)
+    """By Studio, and by a retry, which makes a file of what failed: each finds it out by itself."""
+    for method, what in (("POST", "retry"), ("GET", "lines"), ("GET", "error_groups")):
+        batch = house.batch("refusing-batch")
+        spoil(house.path(batch["error_file_id"]), kind)
+        refused(house.call(method, f"/batches/{batch['id']}/{what}"), house)
     house.well()
 
 
@@ -133,6 +137,22 @@ def test_an_input(house: House, kind: str) -> None:
     assert house.call("GET", f"/files/{file_id}").status == 200
     assert house.call("DELETE", f"/files/{file_id}").status == 200
     house.well()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, SHORT])
+def test_the_input_of_a_retry(house: House, kind: str, tmp_path: Path) -> None:
+    """Not one of its lines is sent again as what it has become, and none is left out. Put back, all are tried again."""
+    batch = house.batch("refusing-batch")
+    path = house.path(batch["input_file_id"])
+    kept = shutil.copy2(path, tmp_path / "kept")
+    spoil(path, kind)
+    for _ in range(2):
+        refused(house.call("POST", f"/batches/{batch['id']}/retry", {}), house)
+    house.well()
+    shutil.copy2(kept, path)
+    again = house.call("POST", f"/batches/{batch['id']}/retry", {})
+    assert again.status == 200
+    assert house.content(again.json["input_file_id"]).body == kept.read_bytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

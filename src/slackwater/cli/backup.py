@@ -29,8 +29,8 @@ from slackwater.core.errors import BackupError, DataDirectoryError
 def command(data: Data, output: Path | None, keep: int, verified: Path | None, quiet: bool) -> None:
     """Copy a data directory: the ledger as it is at one moment, and every byte that belongs to it.
 
-    One directory takes many back-ups. Bytes that are in it already are not copied again, so a back-up every night costs
-    what is new. A back-up is as secret as the data: only its owner can read it. The configuration is not in it.
+    One directory takes many back-ups. Bytes that are in it already are compared and not copied again. A back-up is as secret
+    as the data: only its owner can read it. The configuration is not in it.
 
     Exit code 0: it is whole. 1: something is missing or damaged. 2: it could not be made.
 
@@ -62,7 +62,11 @@ def _make(data: Path, output: Path, *, keep: int, quiet: bool) -> None:
         click.echo(f"{made.path}: {data.absolute()}, {size_of(made.bytes)}, {size_of(made.copied)} of it new{removed}")
     for key in made.lost:
         click.echo(f"error: {key} is named by the ledger, and is not in {data}; everything else is backed up", err=True)
-    if made.lost:
+    for key in made.damaged:
+        click.echo(
+            f"error: {key} is not what was written; it is backed up as it is, and so is everything else", err=True
+        )
+    if made.lost or made.damaged:
         sys.exit(1)
 
 
@@ -72,9 +76,6 @@ def _verify(path: Path, *, quiet: bool) -> None:
     for name, manifest, faults in found:
         for fault in faults:
             click.echo(f"error: {name}: {fault}", err=True)
-        if manifest is not None:
-            for key in manifest.lost:
-                click.echo(f"{name}: {key} was lost before it could be backed up", err=True)
         if not faults and manifest is not None and not quiet:
             moment = datetime.datetime.fromtimestamp(manifest.made_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             whole = size_of(manifest.ledger.size + sum(blob.size for blob in manifest.blobs))

@@ -22,7 +22,8 @@ def command(backup: Path, data: Data, at: str | None, quiet: bool) -> None:
     """Make a data directory, new or with nothing in it, of a BACKUP: a directory of back-ups, or one in it.
 
     Every byte is compared with its checksum. When the server starts on it, batches that had not ended go on from what was
-    in the back-up. Exit code 0: it can be served. 2: it cannot, and the message says why.
+    in the back-up. What was lost or damaged before the back-up is named, and hinders nothing. Exit code 0: it can be served.
+    2: it cannot, and the message says why.
 
     \b
     Examples:
@@ -33,12 +34,14 @@ def command(backup: Path, data: Data, at: str | None, quiet: bool) -> None:
     os.umask(0o077)
     try:
         with byte_bar("restoring", quiet=quiet) as show:
-            name, manifest = restore(backup, data.path, at=at, show=show)
+            name, manifest, damaged = restore(backup, data.path, at=at, show=show)
     except (BackupError, DataDirectoryError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     for key in manifest.lost:
         click.echo(f"{key} was lost before it could be backed up", err=True)
+    for key in damaged:
+        click.echo(f"{key} was damaged before it was backed up, and is restored as it was", err=True)
     if not quiet:
         moment = datetime.datetime.fromtimestamp(manifest.made_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         size = size_of(manifest.ledger.size + sum(blob.size for blob in manifest.blobs))

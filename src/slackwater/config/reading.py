@@ -32,6 +32,7 @@ from slackwater.config.sections import (
 from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import is_address, section, suggest
 from slackwater.core.errors import ConfigError
+from slackwater.core.masking import shown_url
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
 
@@ -199,9 +200,9 @@ def _engines(raw: object, faults: list[str]) -> list[EngineConfig]:
     engines = [engine for engine in read if engine is not None]
     for engine in engines:
         if not is_address(engine.url):
-            faults.append(f"engine '{engine.url}': url must look like http://host:port")
+            faults.append(f"engine '{shown_url(engine.url)}': url must look like http://host:port")
         if not 1 <= engine.concurrency <= 10_000:
-            faults.append(f"engine '{engine.url}': concurrency must be between 1 and 10000")
+            faults.append(f"engine '{shown_url(engine.url)}': concurrency must be between 1 and 10000")
     return engines
 
 

@@ -38,21 +38,27 @@ async def find(blobs: BlobStore, file: File) -> BlobStat:
     return stat
 
 
+async def learn(blobs: BlobStore, file: File) -> BlobStat:
+    """The same, and reads the file where that is what it takes to know, up to CHECKED_BYTES. That is remembered."""
+    stat = await find(blobs, file)
+    if file.checksum is None or stat.checksum is not None or file.size > CHECKED_BYTES:
+        return stat
+    try:
+        checksum = await blobs.checksum(file.blob)
+    except OSError as error:
+        raise unreadable(file, repr(error)) from error
+    if checksum != file.checksum:
+        raise unreadable(file, "changed")
+    return BlobStat(stat.size, checksum, fresh=True)
+
+
 async def check(blobs: BlobStore, file: File) -> AsyncIterator[bytes]:
-    """The same, and reads the file where that is what it takes to know, up to CHECKED_BYTES. Returns all its bytes, in pieces.
+    """The same, and returns all its bytes, in pieces.
 
     These raise FileUnreadable before the last piece where they are not those that were written.
     """
-    stat = await find(blobs, file)
+    stat = await learn(blobs, file)
     if file.checksum is None or stat.fresh:
-        return blobs.stream(file.blob)
-    if stat.checksum is None and file.size <= CHECKED_BYTES:
-        try:
-            checksum = await blobs.checksum(file.blob)
-        except OSError as error:
-            raise unreadable(file, repr(error)) from error
-        if checksum != file.checksum:
-            raise unreadable(file, "changed")
         return blobs.stream(file.blob)
     return _compared(blobs, file, file.checksum)
 

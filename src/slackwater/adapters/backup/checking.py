@@ -5,19 +5,22 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from slackwater.adapters.backup.store import (
     LEDGER,
     Blob,
     Manifest,
+    Named,
     Show,
     Store,
+    Sums,
     copy,
-    digests,
     faults_of_ledger,
     named_blobs,
     open_ledger,
+    sums_of,
     sync_directory,
 )
 from slackwater.adapters.disk.data_directory import RESTORING, DataDirectory
@@ -44,10 +47,10 @@ def verify(path: Path, *, show: Show) -> list[tuple[str, Manifest | None, list[s
         found.append((name, manifest, []))
     # Bytes of several back-ups are read once.
     total, done = sum(max(sizes) for sizes in lengths.values()), 0
-    actual: dict[tuple[str, int], str] = {}
+    actual: dict[tuple[str, int], Sums] = {}
     for key, sizes in lengths.items():
         try:
-            actual |= {(key, size): digest for size, digest in digests(store.blob(key), list(sizes)).items()}
+            actual |= {(key, size): sums for size, sums in sums_of(store.blob(key), list(sizes)).items()}
         except (OSError, BackupError):
             pass
         show(done := done + max(sizes), total)
@@ -57,35 +60,54 @@ def verify(path: Path, *, show: Show) -> list[tuple[str, Manifest | None, list[s
     return found
 
 
-def _faults_of(manifest: Manifest, ledger: Path, actual: dict[tuple[str, int], str]) -> list[str]:
-    faults = []
+def _faults_of(manifest: Manifest, ledger: Path, actual: Mapping[tuple[str, int], Sums]) -> list[str]:
+    of_ledger, named = _look(manifest, ledger)
+    checksums = {each.key: each.checksum for each in named if each.checksum is not None}
+    faults = [f"{key} was lost before it could be backed up" for key in manifest.lost]
     for blob in manifest.blobs:
-        digest = actual.get((blob.key, blob.size))
-        if digest is None:
+        sums = actual.get((blob.key, blob.size))
+        if sums is None:
             faults.append(f"{blob.key} is missing or shorter than {blob.size:,} bytes")
-        elif digest != blob.sha256:
+        elif not _as_backed_up(blob, sums, checksums):
             faults.append(f"{blob.key} is not what was backed up (its checksum differs)")
+        elif sums.checksum != checksums.get(blob.key, sums.checksum):
+            faults.append(f"{blob.key} is not what was written: it was damaged before it was backed up")
+    sizes = {blob.key: blob.size for blob in manifest.blobs}
+    return [
+        *faults,
+        *of_ledger,
+        *(
+            f"{each.key} is named by the ledger with {each.size:,} bytes, and is not in the back-up like that"
+            for each in named
+            if each.size is not None and sizes.get(each.key) != each.size and each.key not in manifest.lost
+        ),
+    ]
+
+
+def _look(manifest: Manifest, ledger: Path) -> tuple[list[str], list[Named]]:
+    """What is wrong with a ledger, and what it names where it can be read."""
     try:
-        if digests(ledger, [manifest.ledger.size]).get(manifest.ledger.size) != manifest.ledger.sha256:
-            return [*faults, "the ledger is not what was backed up (its checksum differs)"]
+        sums = sums_of(ledger, [manifest.ledger.size]).get(manifest.ledger.size)
+        if sums is None or sums.sha256 != manifest.ledger.sha256:
+            return ["the ledger is not what was backed up (its checksum differs)"], []
         opened = open_ledger(ledger)
     except (OSError, BackupError) as error:
-        return [*faults, f"the ledger cannot be read: {error}"]
+        return [f"the ledger cannot be read: {error}"], []
     try:
-        faults += [f"the ledger is damaged: {fault}" for fault in faults_of_ledger(opened)]
-        sizes = {blob.key: blob.size for blob in manifest.blobs}
-        faults += [
-            f"{named.key} is named by the ledger with {named.size:,} bytes, and is not in the back-up like that"
-            for named in named_blobs(opened)
-            if named.size is not None and sizes.get(named.key) != named.size and named.key not in manifest.lost
-        ]
+        return [f"the ledger is damaged: {fault}" for fault in faults_of_ledger(opened)], named_blobs(opened)
     finally:
         opened.close()
-    return faults
 
 
-def restore(path: Path, data: Path, *, at: str | None, show: Show) -> tuple[str, Manifest]:
+def _as_backed_up(blob: Blob, sums: Sums, checksums: Mapping[str, int]) -> bool:
+    """Whether bytes are those of a back-up; or those that were written, which a later back-up has put in their place."""
+    return sums.sha256 == blob.sha256 or sums.checksum == checksums.get(blob.key)
+
+
+def restore(path: Path, data: Path, *, at: str | None, show: Show) -> tuple[str, Manifest, list[str]]:
     """Makes a data directory of a back-up, the newest one without `at`. Raises BackupError, DataDirectoryError.
+
+    Returns its name, its manifest, and the keys of what was damaged before it was backed up.
 
     Until everything is there, the directory has a mark that no server starts on. The ledger comes last.
     """
@@ -95,19 +117,22 @@ def restore(path: Path, data: Path, *, at: str | None, show: Show) -> tuple[str,
     name = at or names[-1]
     manifest = store.manifest(name)
     opened = open_ledger(store.backup(name) / LEDGER)
-    opened.close()
+    try:
+        checksums = {each.key: each.checksum for each in named_blobs(opened) if each.checksum is not None}
+    finally:
+        opened.close()
     with DataDirectory.open(data, restoring=True) as directory:
         mark = data / RESTORING
         _claim(data, mark)
         try:
-            _fill(store, name, manifest, directory, show)
+            damaged = _fill(store, name, manifest, checksums, directory, show)
             mark.unlink()
             sync_directory(data)
         except OSError as error:
             raise BackupError(
                 f"the restore did not end: {error.filename or data}: {error.strerror}; put that right and repeat it"
             ) from error
-    return name, manifest
+    return name, manifest, damaged
 
 
 def _claim(data: Path, mark: Path) -> None:
@@ -122,8 +147,16 @@ def _claim(data: Path, mark: Path) -> None:
             shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
-def _fill(store: Store, name: str, manifest: Manifest, directory: DataDirectory, show: Show) -> None:
+def _fill(
+    store: Store,
+    name: str,
+    manifest: Manifest,
+    checksums: Mapping[str, int],
+    directory: DataDirectory,
+    show: Show,
+) -> list[str]:
     done, total = 0, sum(blob.size for blob in manifest.blobs) + manifest.ledger.size
+    damaged: list[str] = []
 
     def told(count: int) -> None:
         nonlocal done
@@ -131,7 +164,9 @@ def _fill(store: Store, name: str, manifest: Manifest, directory: DataDirectory,
 
     def put(blob: Blob, source: Path, target: Path) -> None:
         copied = copy(source, target, blob.size, told=told)
-        if copied is None or copied.sha256 != blob.sha256:
+        if copied is not None and copied.checksum != checksums.get(blob.key, copied.checksum):
+            damaged.append(blob.key)
+        if copied is None or not _as_backed_up(blob, copied, checksums):
             target.unlink(missing_ok=True)
             raise BackupError(
                 f"{source} is not what was backed up; restore another back-up of the store with --at, "
@@ -158,3 +193,4 @@ def _fill(store: Store, name: str, manifest: Manifest, directory: DataDirectory,
     if restored is not None:
         directory.write_mark(restored)
     sync_directory(directory.path)
+    return damaged

@@ -26,11 +26,12 @@ from slackwater.adapters.backup.store import (
     Named,
     Show,
     Store,
+    Sums,
     copy,
-    digests,
     faults_of_ledger,
     named_blobs,
     open_ledger,
+    sums_of,
     sync_directory,
 )
 from slackwater.adapters.disk.data_directory import DataDirectory
@@ -52,6 +53,9 @@ class Made(Struct, frozen=True, kw_only=True):
     copied: int
     """Bytes that were not in the store before."""
     lost: list[str]
+    """What the ledger names and nobody has."""
+    damaged: list[str]
+    """What is not what was written, neither in the data directory nor in the store."""
     removed: int
     """Older back-ups that were taken away."""
 
@@ -105,6 +109,9 @@ class _Making:
         self._done = self._total = self._copied = 0
         # What earlier back-ups know of the bytes in the store.
         self._known: dict[tuple[str, int], str] = {}
+        # What this one has read, so that no round reads it again; and what of it is not what was written.
+        self._read: dict[tuple[str, int], Blob] = {}
+        self._damaged: set[str] = set()
         for name in store.names():
             self._known |= {(blob.key, blob.size): blob.sha256 for blob in store.manifest(name).blobs}
 
@@ -133,7 +140,7 @@ class _Making:
             made_at=int(now),
             made_by=__version__,
             schema=schema,
-            ledger=Blob(LEDGER, size := ledger.stat().st_size, digests(ledger, [size])[size]),
+            ledger=Blob(LEDGER, size := ledger.stat().st_size, sums_of(ledger, [size])[size].sha256),
             blobs=[blob for _, blob in copied if blob is not None],
             lost=sorted(missing & {each.key for each in named if each.size is not None}),
         )
@@ -145,6 +152,7 @@ class _Making:
             bytes=manifest.ledger.size + sum(blob.size for blob in manifest.blobs),
             copied=self._copied + manifest.ledger.size,
             lost=manifest.lost,
+            damaged=sorted(self._damaged & {each.key for each in named}),
             removed=removed,
         )
 
@@ -175,26 +183,56 @@ class _Making:
         return named
 
     def _copy(self, named: Named) -> Blob | None:
-        """Brings one blob into the store, where it is not yet. None where nobody has it."""
+        """Brings one blob into the store, where it is not yet as it should be. None where nobody has it."""
         source, target = self._blobs / named.key, self._store.blob(named.key)
         here = target.stat().st_size if target.exists() else -1
         size = named.size
         try:
             if size is None:
                 size = here if here >= 0 else source.stat().st_size
-            if here == size or (named.grows and here > size):
-                digest = self._known.get((named.key, size)) or digests(target, [size])[size]
+            if (read := self._read.get((named.key, size))) is not None:
                 self._tell(size)
-                return Blob(named.key, size, digest)
-            done = self._done
-            copied = copy(source, target, size, told=self._tell)
+                return read
+            if here == size or (named.grows and here > size):
+                sums = self._kept(named, size, source, target)
+            else:
+                done = self._done
+                copied = copy(source, target, size, told=self._tell)
+                if copied is None:
+                    self._done = done
+                    return None
+                sums = copied
+                self._copied += size
         except FileNotFoundError:
             return None
-        if copied is None:
-            self._done = done
-            return None
+        if not self._sound(named, size, sums):
+            self._damaged.add(named.key)
+        blob = self._read[named.key, size] = Blob(named.key, size, sums.sha256)
+        return blob
+
+    def _kept(self, named: Named, size: int, source: Path, target: Path) -> Sums:
+        """What the store has already. Where that is not what was written any more, it is copied again if the source is better."""
+        sums = sums_of(target, [size])[size]
+        self._tell(size)
+        # Of a log the store may have more, which belongs to another back-up.
+        if self._sound(named, size, sums) or target.stat().st_size > size:
+            return sums
+        try:
+            better = copy(
+                source, target, size, told=lambda count: None, fits=lambda read: self._sound(named, size, read)
+            )
+        except FileNotFoundError:
+            better = None
+        if better is None:
+            return sums
         self._copied += size
-        return Blob(named.key, size, copied.sha256)
+        return better
+
+    def _sound(self, named: Named, size: int, sums: Sums) -> bool:
+        """Whether bytes are those that were written, or, where no ledger says which those were, what was backed up earlier."""
+        if named.checksum is not None:
+            return sums.checksum == named.checksum
+        return self._known.get((named.key, size), sums.sha256) == sums.sha256
 
     def _tell(self, count: int) -> None:
         self._done += count

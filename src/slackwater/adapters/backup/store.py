@@ -18,10 +18,13 @@ from types import TracebackType
 
 import msgspec
 from msgspec import Struct
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import BackupError
 
+# The first schema that has checksums of files.
+CHECKSUMS_SINCE = 20
 MARK = "slackwater-backups"
 MARK_TEXT = "Back-ups of a Slackwater data directory, format 1. As secret as the data itself.\n"
 LEDGER = "ledger.sqlite"
@@ -53,11 +56,22 @@ class Manifest(Struct, frozen=True, kw_only=True):
     lost: list[str] = []
 
 
+class Sums(Struct, frozen=True):
+    """What some bytes are: a digest for back-ups, and the CRC-32 that a ledger has of files."""
+
+    sha256: str
+    checksum: int
+
+
 class Named(Struct, frozen=True):
-    """Bytes that a ledger names. No size: an input whose file is deleted, which an open batch may still read."""
+    """Bytes that a ledger names. No size: an input whose file is deleted, which an open batch may still read.
+
+    No checksum: logs, and what versions before checksums have written.
+    """
 
     key: str
     size: int | None
+    checksum: int | None = None
 
     @property
     def grows(self) -> bool:
@@ -168,7 +182,13 @@ def named_blobs(ledger: sqlite3.Connection) -> list[Named]:
         "SELECT DISTINCT input_blob, NULL FROM batch"
         " WHERE stage != 'ended' AND input_blob NOT IN (SELECT blob FROM file)"
     ).fetchall()
-    return [Named(key, size) for key, size in rows]
+    checksums: dict[str, int] = {}
+    if schema >= CHECKSUMS_SINCE:
+        checksums |= ledger.execute(
+            "SELECT blob, checksum FROM file WHERE checksum IS NOT NULL"
+            " UNION ALL SELECT blob, checksum FROM upload_part WHERE checksum IS NOT NULL"
+        ).fetchall()
+    return [Named(key, size, checksums.get(key)) for key, size in rows]
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -204,45 +224,69 @@ def pieces(path: Path, length: int) -> Iterator[bytes]:
             yield piece
 
 
-def copy(source: Path, target: Path, length: int, *, told: Callable[[int], None]) -> Blob | None:
+def copy(
+    source: Path,
+    target: Path,
+    length: int,
+    *,
+    told: Callable[[int], None],
+    fits: Callable[[Sums], bool] = lambda sums: True,
+) -> Sums | None:
     """Copies the first bytes of a file under a temporary name, which becomes `target` once they are on the disk.
 
-    None where the file is shorter; then nothing is left. The key of what is returned is the target's name.
+    None where the file is shorter, or what was read does not fit; then nothing is left, and `target` is as it was.
     """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = target.with_name(target.name + UNFINISHED)
-    digest, written = hashlib.sha256(), 0
+    summing, written, done = _Summing(), 0, False
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb", buffering=0) as file:
         try:
             for piece in pieces(source, length):
-                digest.update(piece)
+                summing.add(piece)
                 left = memoryview(piece)
                 while left:
                     left = left[file.write(left) :]
                 written += len(piece)
                 told(len(piece))
-            if written == length:
+            sums = summing.sums()
+            if written == length and fits(sums):
                 os.fsync(file.fileno())
                 os.replace(part, target)
-                return Blob(target.name, length, digest.hexdigest())
+                done = True
+                return sums
         finally:
-            if written < length:
+            if not done:
                 part.unlink(missing_ok=True)
     return None
 
 
-def digests(path: Path, lengths: list[int]) -> dict[int, str]:
-    """The digests of the first bytes of a file, for each length that it has."""
-    digest, read, found = hashlib.sha256(), 0, {0: hashlib.sha256().hexdigest()}
+def sums_of(path: Path, lengths: list[int]) -> dict[int, Sums]:
+    """What the first bytes of a file are, for each length that it has."""
+    summing, read = _Summing(), 0
+    found = {0: summing.sums()}
     with path.open("rb", buffering=0) as file:
         for length in sorted(lengths):
             while read < length and (piece := file.read(min(PIECE, length - read))):
-                digest.update(piece)
+                summing.add(piece)
                 read += len(piece)
             if read < length:
                 break
-            found[length] = digest.hexdigest()
+            found[length] = summing.sums()
     return found
+
+
+class _Summing:
+    """Bytes that come a piece at a time."""
+
+    def __init__(self) -> None:
+        self._digest, self._checksum = hashlib.sha256(), 0
+
+    def add(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._checksum = crc32(piece, self._checksum)
+
+    def sums(self) -> Sums:
+        return Sums(self._digest.hexdigest(), self._checksum)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,16 +1,18 @@
 """Makes an input file of the lines of an ended batch that failed or never ran. Before: finalizer. After: admission.
 
 Which lines those are is read in an Offload; the lines themselves are copied from blob to blob and do not pass through
-memory. The new file is durable before its row, as with any upload.
+memory. The new file is durable before its row, as with any upload. All that is read and copied is compared with what was
+written: no line is sent again as what it has become, and none is left out because it is not there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 from msgspec import Struct
+from zlib_ng.zlib_ng import crc32
 
 from slackwater.core.batch import Batch, Status
-from slackwater.core.errors import Conflict, QuotaExceeded
+from slackwater.core.errors import Conflict, FileUnreadable, QuotaExceeded
 from slackwater.core.files.file import File, FileLimits, Purpose
 from slackwater.core.input.validation import is_blank
 from slackwater.pipeline import stored_files
@@ -41,6 +43,37 @@ class _Id(Struct):
 _decode = msgspec.json.Decoder(_Id).decode
 
 
+class Read(Struct):
+    """What was read of a file: how many bytes, and their CRC-32."""
+
+    size: int = 0
+    checksum: int = 0
+    fault: str | None = None
+    """Why it cannot be what was written, where that was seen."""
+
+    def fault_as(self, file: File) -> str | None:
+        """Why it is not what was written as this file. One of an older version has no checksum."""
+        if self.fault is None and (self.size != file.size or file.checksum not in (None, self.checksum)):
+            return f"changed; {self.size} bytes of {file.size}"
+        return self.fault
+
+
+class Run(Struct):
+    """Lines one after another, and their CRC-32."""
+
+    offset: int
+    length: int
+    checksum: int
+
+
+class Picked(Struct):
+    """The lines to try again, and what was read to find them."""
+
+    runs: list[Run]
+    input: Read
+    results: Read
+
+
 class BatchRetries:
     """Prepares another try of what a batch did not get done."""
 
@@ -57,43 +90,61 @@ class BatchRetries:
         """The id of a new input file with the lines that failed or never ran.
 
         A batch that failed validation ran nothing at all: its own file is the answer. Raises Conflict where the batch has
-        not ended, where nothing failed, and where a file that is needed is gone; and QuotaExceeded.
+        not ended, where nothing failed, and where a file that is needed is deleted; FileUnreadable where one is not what was
+        written; and QuotaExceeded.
         """
         if not batch.terminal:
             raise Conflict(f"The batch is '{batch.status.value}'. Only a batch that has ended can be tried again.")
-        source = await self._ledger.file(batch.input_file_id)
-        if source is None:
-            raise Conflict(GONE.format(what="input file", id=batch.id))
+        source = await self._input_of(batch)
         if batch.status is Status.FAILED or (batch.error_file_id is None and batch.output_file_id is None):
             return source.id
-        ranges = await self._ranges(batch)
-        if not ranges:
-            raise Conflict(f"Every line of batch {batch.id} was completed; there is nothing to try again.")
-        return await self._make(source, ranges, expires_seconds=expires_seconds, limits=limits)
+        try:
+            picked = await self._pick(batch, source)
+            if not picked.runs:
+                raise Conflict(f"Every line of batch {batch.id} was completed; there is nothing to try again.")
+            return await self._make(source, picked, expires_seconds=expires_seconds, limits=limits)
+        except FileUnreadable:
+            # It may have been deleted meanwhile, which is another answer.
+            await self._input_of(batch)
+            raise
 
-    async def _ranges(self, batch: Batch) -> list[tuple[int, int]]:
-        """Where the lines lie that the error file names; or, where it is gone, those that the output file does not."""
+    async def _input_of(self, batch: Batch) -> File:
+        file = await self._ledger.file(batch.input_file_id)
+        if file is None:
+            raise Conflict(GONE.format(what="input file", id=batch.id))
+        return file
+
+    async def _pick(self, batch: Batch, source: File) -> Picked:
+        """The lines that the error file names; or, where it is gone, those that the output file does not."""
         for file_id, named in ((batch.error_file_id, True), (batch.output_file_id, False)):
             file = None if file_id is None else await self._ledger.file(file_id)
             if file is not None:
-                await stored_files.check(self._blobs, file)
-                try:
-                    return await self._offload.run(pick_lines, self._blobs, batch.input_blob, file.blob, named)
-                except FileNotFoundError as error:
-                    raise Conflict(GONE.format(what="input file", id=batch.id)) from error
+                await stored_files.learn(self._blobs, source)
+                await stored_files.learn(self._blobs, file)
+                # Whoever knows the bytes of the whole input knows that each of its lines is as it was.
+                sound = source.checksum is not None
+                picked = await self._offload.run(pick_lines, self._blobs, source.blob, file.blob, named, sound)
+                for each, read in ((file, picked.results), (source, picked.input)):
+                    fault = read.fault_as(each)
+                    if fault is not None:
+                        raise stored_files.unreadable(each, fault)
+                return picked
             if file_id is None and named and batch.counts.completed == batch.counts.total:
-                return []
+                return Picked([], Read(), Read())
         raise Conflict(GONE.format(what="error file", id=batch.id))
 
-    async def _make(
-        self, source: File, ranges: list[tuple[int, int]], *, expires_seconds: int | None, limits: FileLimits
-    ) -> str:
+    async def _make(self, source: File, picked: Picked, *, expires_seconds: int | None, limits: FileLimits) -> str:
         file_id = self._new_file_id()
         blob = f"files/{file_id}"
         writer = await self._blobs.create(blob)
         try:
-            for offset, length in ranges:
-                await writer.copy(BlobRange(key=source.blob, offset=offset, length=length))
+            for run in picked.runs:
+                try:
+                    copied = await writer.copy(BlobRange(key=source.blob, offset=run.offset, length=run.length))
+                except OSError as error:
+                    raise stored_files.unreadable(source, f"while it was copied: {error!r}") from error
+                if copied != run.checksum:
+                    raise stored_files.unreadable(source, "changed while it was copied")
             await writer.publish()
         finally:
             await writer.discard()
@@ -118,25 +169,47 @@ class BatchRetries:
         return file_id
 
 
-def pick_lines(blobs: BlobStore, input_key: str, results_key: str, named: bool) -> list[tuple[int, int]]:
-    """Offset and length of the runs of input lines whose id is in a results file, or (`named` false) is not in it."""
-    with blobs.reader(results_key) as results:
-        found = [_decode(line) for line in results]
+def pick_lines(blobs: BlobStore, input_key: str, results_key: str, named: bool, sound: bool) -> Picked:
+    """The runs of input lines whose id is in a results file, or (`named` false) is not in it.
+
+    `sound`: the caller knows what the whole input has to be. Otherwise lines that were found to be damaged are left out.
+    """
+    picked = Picked([], Read(), Read())
+    try:
+        found = [_decode(line) for line in _lines(blobs, results_key, picked.results)]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        picked.results.fault = "changed: a line is no result"
+        return picked
     # Lines whose bytes in the input have changed are not tried again as what they have become.
-    damaged = {each.custom_id for each in found if each.error is not None and each.error.code == INPUT_UNREADABLE[0]}
+    damaged = {
+        each.custom_id
+        for each in found
+        if not sound and each.error is not None and each.error.code == INPUT_UNREADABLE[0]
+    }
     ids = {each.custom_id for each in found} - damaged
-    runs: list[tuple[int, int]] = []
     position = 0
-    with blobs.reader(input_key) as lines:
-        for line in lines:
-            start, position = position, position + len(line)
-            if is_blank(line):
-                continue
-            custom_id = id_of(line)
-            if not custom_id or custom_id in damaged or (custom_id in ids) is not named:
-                continue
-            if runs and sum(runs[-1]) == start:
-                runs[-1] = (runs[-1][0], runs[-1][1] + len(line))
-            else:
-                runs.append((start, len(line)))
-    return runs
+    for line in _lines(blobs, input_key, picked.input):
+        start, position = position, position + len(line)
+        if is_blank(line):
+            continue
+        custom_id = id_of(line)
+        if not custom_id or custom_id in damaged or (custom_id in ids) is not named:
+            continue
+        if picked.runs and (last := picked.runs[-1]).offset + last.length == start:
+            last.length += len(line)
+            last.checksum = crc32(line, last.checksum)
+        else:
+            picked.runs.append(Run(start, len(line), crc32(line)))
+    return picked
+
+
+def _lines(blobs: BlobStore, key: str, read: Read) -> Iterator[bytes]:
+    """The lines of a blob, and on the way what there is to be said of all of it."""
+    try:
+        with blobs.reader(key) as lines:
+            for line in lines:
+                read.size += len(line)
+                read.checksum = crc32(line, read.checksum)
+                yield line
+    except OSError as error:
+        read.fault = repr(error)

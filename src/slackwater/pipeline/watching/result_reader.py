@@ -106,7 +106,7 @@ class ResultReader:
             file = None if file_id is None or outcome not in outcomes else await self._ledger.file(file_id)
             if file is None:
                 continue
-            await stored_files.find(self._blobs, file)
+            await stored_files.learn(self._blobs, file)
             start = seen.get(_name(file.blob), 0)
             if start < file.size:
                 where = BlobRange(key=file.blob, offset=start, length=file.size - start)
