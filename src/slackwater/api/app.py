@@ -29,9 +29,14 @@ from slackwater.api.sign_in import sign_in_routes
 from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import FileUnreadable, NotFound, PermissionDenied, SlackwaterError
 from slackwater.pipeline import stored_files
+from slackwater.telemetry.events import rare
 
 log = logging.getLogger("slackwater")
 VERSIONS = ",".join(API_VERSIONS)
+# The latest that is generally available and knows batches (spec 1.3).
+STABLE_VERSION = "2024-10-21"
+# Of a stranger's words in a line of the log.
+WORDS_MAX = 100
 
 
 def build_app(entrance: Entrance, more: Sequence[Route] = ()) -> Starlette:
@@ -98,6 +103,14 @@ def _guarded(dialect: Dialect, operation: Operation) -> Handler:
         entrance = entrance_of(request)
         if not dialect.knows_version(request.query_params.get("api-version"), lenient=entrance.lenient_api_version):
             if dialect.dated:
+                # Azure's words do not say what is missing, so the operator's log does.
+                given = request.query_params.get("api-version")
+                _tell_wrong_call(
+                    request,
+                    "api_version_unknown",
+                    given=_shown(given or "none"),
+                    right=f"api-version={STABLE_VERSION}",
+                )
                 return wire.not_found_anywhere(dialect)
             return wire.envelope(
                 400, message="API version not supported. Leave it out, or use 'v1'.", code="BadRequest"
@@ -149,6 +162,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     dialect = dialect_of(request.url.path)
     if error.status_code == 404:
+        path = request.scope["path"]
+        if dialect is None and any(route.path_regex.match(f"/v1{path}") for route in _all_routes(request)):
+            _tell_wrong_call(request, "prefix_missing", path=_shown(path), right=f"/v1{_shown(path)}")
         return wire.not_found_anywhere(dialect)
     message, headers = error.detail, dict(error.headers or {})
     if error.status_code == 405:
@@ -161,9 +177,22 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _methods_at(request: Request) -> set[str]:
     """What can be done at a path. Each of its methods is a route of its own."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    fitting = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    fitting = [route for route in _all_routes(request) if route.path_regex.match(request.scope["path"])]
     return {method for route in fitting for method in route.methods or ()}
+
+
+def _all_routes(request: Request) -> list[Route]:
+    return [route for route in request.app.routes if isinstance(route, Route)]
+
+
+def _tell_wrong_call(request: Request, name: str, **fields: str) -> None:
+    """What a client was set up wrongly to ask, and what would have been right: in the log, once a minute."""
+    rare(name, now=entrance_of(request).clock.monotonic(), level=logging.WARNING, **fields)
+
+
+def _shown(text: str) -> str:
+    """A stranger's words in a line of the log."""
+    return "".join(char if char.isprintable() and not char.isspace() else "_" for char in text[:WORDS_MAX])
 
 
 class _Common:
