@@ -472,6 +472,20 @@ def test_the_endpoint_is_the_file_s_own_or_the_one_that_is_asked_for(call: Calle
     assert (wrong.status, wrong.error["param"]) == (400, "endpoint")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_url_without_its_version(server: Server, family: str) -> None:
+    """What a file is called is what becomes of its batch: OpenAI compares urls to the letter, and Azure does not."""
+    call = Caller(server, family)
+    data = chat(2, model="quick").replace(b"/v1/chat", b"/chat")
+    for body in (None, {"endpoint": "/v1/chat/completions"}):
+        said = checked(call, data, body)
+        ended = call.ended(call.create(data).json["id"])
+        assert said["valid"] == (ended["status"] == "completed") == (call.family != "openai")
+        assert [each["code"] for each in said["errors"]] == [
+            each["code"] for each in (ended["errors"] or {"data": []})["data"]
+        ]
+
+
 def test_files_that_cannot_be_validated(call: Caller) -> None:
     """No such file, and one for something else."""
     assert call("POST", "/files/file-nothing/validate").status == 404

@@ -285,6 +285,27 @@ def test_a_damaged_ledger(tmp_path: Path, served: Path, kind: str, monkeypatch: 
     assert any("damaged" in each.message for each in examine(None, data, now=lambda: 0.0) if each.level is Level.FAULT)
 
 
+@pytest.mark.parametrize("schema", [0, 1, 24])
+def test_a_database_of_something_else(tmp_path: Path, schema: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a valid one without our tables: one line that says what to do, and nothing is written into it."""
+    data = tmp_path / "data"
+    (data / "blobs" / "files").mkdir(parents=True)
+    (data / "blobs" / "files" / "x").touch()
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(sqlite3.connect(data / "ledger.sqlite")) as other:
+        other.executescript(f"CREATE TABLE other (x); PRAGMA user_version = {schema}")
+    before = files_in(data)
+    with pytest.raises(DataDirectoryError, match="it has no table"):
+        serve(data)
+    for name, command in COMMANDS.items():
+        done = CliRunner().invoke(main, [*command, "--data", str(data)])
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), (name, done.output, done.exception)
+        assert "move this file away" in done.stderr, name
+    assert files_in(data) == before
+    (data / "ledger.sqlite").rename(tmp_path / "other.sqlite")
+    assert CliRunner().invoke(main, ["recover", "--data", str(data)]).exit_code == 0
+
+
 def test_a_server_on_a_damaged_ledger(tmp_path: Path, served: Path) -> None:
     """The real command: exit code 2, one line, no traceback."""
     data = tmp_path / "data"

@@ -35,7 +35,7 @@ from slackwater.adapters.backup.store import (
     sync_directory,
 )
 from slackwater.adapters.disk.data_directory import DataDirectory
-from slackwater.adapters.sql.identity import damaged, is_damage
+from slackwater.adapters.sql.identity import damaged, is_damage, refuse_others
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import BackupError, DataDirectoryError
 
@@ -83,6 +83,7 @@ def _source(data: Path) -> sqlite3.Connection:
     try:
         source.execute("PRAGMA busy_timeout = 10000")
         (schema,) = source.execute("PRAGMA user_version").fetchone()
+        refuse_others(source, path, schema)
     except sqlite3.Error as error:
         source.close()
         if is_damage(error):

@@ -14,6 +14,8 @@ from slackwater.core.files.belonging import Mark
 MARKED_SINCE = 19
 # Up to this size every page is looked at before a start: some tenths of a second. Of a larger one, the doctor looks at them.
 CHECKED_BYTES = 64 << 20
+# Tables that ledgers of all schemas have.
+TABLES = frozenset({"batch", "file", "segment"})
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -37,6 +39,18 @@ def damaged(path: Path | str, error: object) -> DataDirectoryError:
         f"the ledger {path} is damaged ({error}): restore a back-up into a new directory with 'slackwater restore', "
         "or see 'A damaged ledger' in docs/operating.md"
     )
+
+
+def refuse_others(ledger: sqlite3.Connection, path: Path, schema: int) -> None:
+    """Raises DataDirectoryError for a database that is none of ours, or only what is left of one."""
+    there = {row[0] for row in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    missing = sorted(TABLES.union(("identity",) if schema >= MARKED_SINCE else ()) - there)
+    if missing:
+        raise DataDirectoryError(
+            f"{path} is no ledger: it has no table {', '.join(missing)}; put the ledger back that belongs there, or restore a "
+            "back-up into a new directory with 'slackwater restore'; without either, move this file away, and 'slackwater "
+            f"recover --data {path.parent}' says what it would mean to go on with an empty ledger"
+        )
 
 
 @contextlib.contextmanager
@@ -86,6 +100,7 @@ def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
             raise damaged(path, " ".join(trouble[0].split()))
     if not schema and ledger.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]:
         return Found(empty=True)
+    refuse_others(ledger, path, schema)
     if schema < MARKED_SINCE:
         return Found(empty=False, schema=schema)
     row = ledger.execute("SELECT name, generation FROM identity").fetchone()

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from slackwater.adapters.sql.identity import damage_in_words, is_damage
+from slackwater.adapters.sql.identity import damage_in_words, is_damage, refuse_others
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.telemetry import event
 
@@ -84,6 +84,7 @@ def look(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA busy_timeout = 10000")
         with damage_in_words(path):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            refuse_others(connection, path, version)
     except sqlite3.OperationalError as error:
         raise DataDirectoryError(f"{path} cannot be opened: {error}; correct its permissions") from error
     if version != SCHEMA_VERSION:

@@ -128,7 +128,7 @@ class FileChecks:
             self._running -= 1
 
     async def _check(self, file: File, family: str, endpoint: str | None) -> Check:
-        endpoint = endpoint or await self._endpoint_of(file)
+        endpoint = endpoint or await self._endpoint_of(file, family)
         deployments = {each.name: each for each in self._deployments()}
         rules = Rules(
             family=family,
@@ -162,11 +162,16 @@ class FileChecks:
         counter = None if self._counter is None else self._counters_of(self._counter)
         return await self._offload.run(scan_with_excerpts, self._blobs, file.blob, rules, counter)
 
-    async def _endpoint_of(self, file: File) -> str:
-        """That of the first line, so that a file for another endpoint is not found to be all wrong."""
+    async def _endpoint_of(self, file: File, family: str) -> str:
+        """That of the first line, so that a file for another endpoint is not found to be all wrong.
+
+        OpenAI's has the version, and the urls of lines are compared with it to the letter.
+        """
         head = await self._blobs.read(BlobRange(key=file.blob, offset=0, length=HEAD_BYTES))
         url = first_url(head, size=file.size)
-        return url if url is not None and normalised(url) in REQUIRED_KEY else ENDPOINT
+        if url is None or normalised(url) not in REQUIRED_KEY:
+            return ENDPOINT
+        return f"/v1{normalised(url)}" if family == "openai" else url
 
     async def _room(self, deployment: Deployment, tokens: int) -> Room:
         held = await self._ledger.enqueued_tokens(deployment.key)
