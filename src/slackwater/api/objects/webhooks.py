@@ -94,7 +94,7 @@ class WebhookEndpointTested(Struct, frozen=True, kw_only=True):
     event_type: WebhookEvent
     status_code: int
     success: bool
-    """Whether it is one that takes an event, as for a delivery: any 2xx. OpenAI's is true whatever was answered."""
+    """Whether there was an answer; it always is true here."""
     webhook_endpoint_id: str
 
 

@@ -229,11 +229,6 @@ def rotated(endpoint: WebhookEndpoint, secret: str, *, keep_old: bool, now: int)
     return msgspec.structs.replace(endpoint, secrets=secrets, updated_at=now)
 
 
-def is_success(status: int | None) -> bool:
-    """Whether what was answered says that the receiver has taken an event: any 2xx (spec 10)."""
-    return status is not None and 200 <= status < 300
-
-
 def judge(
     delivery: Delivery, *, failures: int, status: int | None, failure: str | None, now: float, chance: float
 ) -> Outcome:
@@ -243,7 +238,7 @@ def judge(
     half and all of its value, and the last try is at the end of 72 hours.
     """
     tries, at = delivery.tries + 1, int(now)
-    if is_success(status):
+    if status is not None and 200 <= status < 300:
         return Outcome(state=DeliveryState.DELIVERED, tries=tries, at=at, status=status, failure=None)
     if failure is None:
         failure = f"The endpoint answered with status {status}."
