@@ -182,7 +182,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
         database.execute("PRAGMA user_version = 5")
-    assert b"another version" in slackwater("usage", "--data", tmp_path).stderr
+    assert b"is no ledger" in slackwater("usage", "--data", tmp_path).stderr
     wrong = slackwater("usage", "--start", "tomorrow")
     assert (wrong.returncode, b"expected a day" in wrong.stderr) == (2, True)
     assert b"possible are resource, day" in slackwater("usage", "--group-by", "user").stderr

@@ -98,7 +98,12 @@ def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
         trouble = [row[0] for row in ledger.execute("PRAGMA quick_check(1)")]
         if trouble != ["ok"]:
             raise damaged(path, " ".join(trouble[0].split()))
-    if not schema and ledger.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]:
+    if (
+        not schema
+        and ledger.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite%')").fetchone()[
+            0
+        ]
+    ):
         return Found(empty=True)
     refuse_others(ledger, path, schema)
     if schema < MARKED_SINCE:
