@@ -98,12 +98,8 @@ def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
         trouble = [row[0] for row in ledger.execute("PRAGMA quick_check(1)")]
         if trouble != ["ok"]:
             raise damaged(path, " ".join(trouble[0].split()))
-    if (
-        not schema
-        and ledger.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite%')").fetchone()[
-            0
-        ]
-    ):
+    (tables,) = ledger.execute("SELECT COUNT(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchone()
+    if not schema and not tables:
         return Found(empty=True)
     refuse_others(ledger, path, schema)
     if schema < MARKED_SINCE:
