@@ -167,6 +167,8 @@ def test_a_file_can_be_downloaded(open_page: OpenPage, call: Caller) -> None:
 
 def test_deleting_says_what_happens_to_running_jobs(open_page: OpenPage, call: Caller) -> None:
     """Before a file goes, the page says that its job goes on; Escape changes nothing; then it goes, and the job ends well."""
+    # However long the page takes, the job is still there.
+    call("POST", "/deployments/slow-batch/pause", {"reason": "a look at its file"})
     batch = call.create(chat(12, model="slow-batch")).json
     page = open_page("/files")
     page.get_by_role("button", name="Delete in.jsonl").click()
@@ -178,6 +180,7 @@ def test_deleting_says_what_happens_to_running_jobs(open_page: OpenPage, call: C
     dialog.get_by_role("button", name="Delete the file").click()
     expect(page.get_by_role("link", name="in.jsonl", exact=True)).to_have_count(0)
     assert call("GET", f"/files/{batch['input_file_id']}").status == 404
+    call("POST", "/deployments/slow-batch/resume")
     assert call.ended(batch["id"])["request_counts"]["completed"] == 12
     # Its results arrive in the list by themselves, and are not deleted without a word either.
     page.get_by_role("button", name=f"Delete {batch['id']}").click()
