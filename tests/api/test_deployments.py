@@ -308,6 +308,13 @@ def test_dynamic_quota_lets_in_what_the_backends_can_finish(world: World) -> Non
             "no SKU 'Huge'",
         ),
         ("PUT", "/deployments/x", {"properties": {"backends": [{"url": "http://10.0.0.1/v1"}]}}, 400, "is not allowed"),
+        (
+            "PUT",
+            "/deployments/x",
+            {"properties": {"backends": [{"url": "http://127.0.0.1:9/v1?***"}]}},
+            400,
+            "its query is masked here",
+        ),
     ],
 )
 def test_what_is_refused(world: World, method: str, path: str, content: Any, status: int, words: str) -> None:

@@ -505,3 +505,25 @@ def test_a_lease_knows_when_it_is_settled() -> None:
     assert begun.settled
     assert begun.complete
     assert Result(0, Outcome.COMPLETED, b"").usage is None
+
+
+@pytest.mark.parametrize(("pause", "alone"), [(60.0, True), (5.0, False), (0.0, False)])
+def test_a_death_that_nobody_may_see_makes_a_suspect(pause: float, alone: bool) -> None:
+    """A call breaks off while its door was asked to be left alone: an engine that died of it is back before anybody may look.
+
+    Where somebody may look soon, it is not held against the line.
+    """
+
+    async def story(loop: VirtualLoop) -> None:
+        engine = Engine("engine", VirtualClock(loop), slots=4)
+        door, feed = engine.door("", "m", slots=4), feed_of(loop)
+        feed.add(lease(1))
+        item = take(feed)
+        assert item is not None
+        for _ in range(2):
+            if pause:
+                door.pause(loop.time() + pause, "status 429", loop.time())
+            engine.heard(item, door, Evidence(Kind.LOST, "broke off"), begun=loop.time(), now=loop.time())
+        assert (item.trial is not None and item.trial.goes_alone) is alone
+
+    played(story)

@@ -130,7 +130,7 @@ def test_nothing_ends_while_there_is_no_room_to_restore(tmp_path: Path) -> None:
         (tmp_path / "blobs" / "logs" / "batch-0" / "w.output").unlink()
         restoring = Restoring(ledger, blobs)
         finalizer = Finalizer(
-            ledger, blobs, Watch(), new_file_id=iter(("a", "b")).__next__, logs_whole=restoring.is_done
+            ledger, blobs, Watch(), new_file_id=iter(("a", "b")).__next__, logs_whole=lambda: restoring.done
         )
         disk.full = True
         for _ in range(2):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,19 +72,38 @@ def test_from_standard_input_to_standard_output(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["stdin.errors.jsonl"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that Linux has")
 def test_answers_that_standard_output_does_not_take_are_kept(tmp_path: Path) -> None:
     """They were paid for: all of them are in a file then, and the exit code is no success."""
     given = b"".join(line(f"r{at}") for at in range(3))
     command = [sys.executable, "-m", "slackwater", "run", "-", "-o", "-", "--header", "X-Team: blue", "--backend"]
-    with scripted(answers_to_each) as server, Path("/dev/full").open("wb") as full:
+    read, write = os.pipe()
+    # Whoever was to read them has gone.
+    os.close(read)
+    with scripted(answers_to_each) as server, os.fdopen(write, "wb") as nobody:
         done = subprocess.run(
-            [*command, f"{server.url}/v1"], cwd=tmp_path, input=given, stdout=full, stderr=subprocess.PIPE, timeout=90
+            [*command, f"{server.url}/v1"], cwd=tmp_path, input=given, stdout=nobody, stderr=subprocess.PIPE, timeout=90
         )
     assert done.returncode == 2, done.stderr
     assert b"all 3 are in stdin.answers.jsonl" in done.stderr
     assert len((tmp_path / "stdin.answers.jsonl").read_bytes().splitlines()) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["stdin.answers.jsonl"]
+
+
+def test_a_run_that_died_before_it_began_replaces_nothing(tmp_path: Path) -> None:
+    """Its state is there, and nothing in it: the answers of an earlier run stay, whatever was to be done with them."""
+    (tmp_path / "in.jsonl").write_bytes(line("a"))
+    (tmp_path / "out.jsonl").write_bytes(b'{"custom_id":"paid"}\n')
+    state = tmp_path / "out.jsonl.slackwater"
+    with scripted(answers_to_each) as server:
+        for begun in (False, True):
+            state.mkdir()
+            if begun:
+                (state / "run-id").write_text("batch_run_0123456789ab")
+            done = run(tmp_path, f"{server.url}/v1", "in.jsonl", "-o", "out.jsonl", "--header", "X-Team: blue")
+            assert done.returncode == 2, done.stderr
+            assert b"--retry-failed" in done.stderr
+            shutil.rmtree(state)
+    assert (tmp_path / "out.jsonl").read_bytes() == b'{"custom_id":"paid"}\n'
 
 
 def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """`slackwater demo`: a whole batch, with a real server and the client that people already have."""
 
 import asyncio
-import itertools
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from typing import Any
 import click
 
 from slackwater.cli.find_engine import Engine, find_engine, models_at, nobody_at
-from slackwater.cli.output import safe
+from slackwater.cli.output import free_name, safe
 from slackwater.cli.progress import Progress, progress_bar
 
 DEPLOYMENT = "demo-batch"
@@ -222,17 +221,11 @@ def _download(client: Any, batch: Any, results: Path) -> dict[str, Path]:
             paths[kind] = results / f"{kind}.jsonl"
             if paths[kind].exists() and paths[kind].stat().st_size:
                 # Of an earlier demo: somebody may want it still.
-                kept = _free_name(paths[kind])
+                kept = free_name(paths[kind])
                 paths[kind].rename(kept)
                 click.echo(f"{paths[kind]} was there already; it is {kept} now")
             client.files.content(file_id).write_to_file(paths[kind])
     return paths
-
-
-def _free_name(path: Path) -> Path:
-    """The same with a number that is not taken."""
-    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
-    return next(each for each in numbered if not each.exists())
 
 
 def _table(output: Path) -> None:

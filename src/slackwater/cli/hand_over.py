@@ -35,7 +35,7 @@ async def hand_over(service: Service, job: Job, batch: Batch, *, untaken: Path |
     before = (batch.metadata or {}).get(OUTPUT_BYTES)
     if job.print is not None:
         if output is not None:
-            await (asyncio.to_thread(_move, output, untaken) if untaken else asyncio.to_thread(_print, job, output))
+            await (asyncio.to_thread(_copy, output, untaken) if untaken else asyncio.to_thread(_print, job, output))
     elif before is not None:
         await asyncio.to_thread(join, job.output, int(before), output)
     elif output is not None:
@@ -54,14 +54,6 @@ async def hand_over(service: Service, job: Job, batch: Batch, *, untaken: Path |
         for results in (job.errors,) if job.print is not None else (job.output, job.errors):
             if results.exists():
                 await asyncio.to_thread(sort_by_input, results, job.input)
-
-
-def free_name(path: Path) -> Path:
-    """This name, or the first like it that nobody has."""
-    number = 1
-    while (free := path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
-        number += 1
-    return free
 
 
 def lines_in(path: Path) -> int:
@@ -110,10 +102,15 @@ def _move(source: Path, target: Path) -> None:
     try:
         os.replace(source, target)
     except OSError:
-        # Another filesystem: copy under a temporary name first, so that nobody sees half a file.
-        part = target.with_name(target.name + ".part")
-        with source.open("rb") as data, part.open("wb") as out:
-            shutil.copyfileobj(data, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(part, target)
+        # Another filesystem.
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Under a temporary name first, so that nobody sees half a file. What is copied stays, so it can be repeated."""
+    part = target.with_name(target.name + ".part")
+    with source.open("rb") as data, part.open("wb") as out:
+        shutil.copyfileobj(data, out)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(part, target)

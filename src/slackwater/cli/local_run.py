@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli.failed_lines import NothingToSend, OtherFiles, copy_failed
-from slackwater.cli.hand_over import free_name, hand_over, lines_in
+from slackwater.cli.hand_over import hand_over, lines_in
+from slackwater.cli.output import free_name
 from slackwater.cli.patience import Seen, Stop, waiting
 from slackwater.cli.progress import Progress
 from slackwater.cli.run_input import begins_with_mark, copy_valid, copy_whole
@@ -103,6 +104,7 @@ async def run(
                 raise OtherFiles(
                     f"a run with --retry-failed was interrupted before it began; give --retry-failed again, or remove {job.state}"
                 )
+            _in_nobodys_way(job)
             batch = await _begin(service, job, batch_id)
         else:
             _same_work(batch, job)
@@ -204,6 +206,17 @@ def _batch_id(job: Job) -> str:
     return batch_id
 
 
+def _in_nobodys_way(job: Job) -> None:
+    """Raises OtherFiles where answers lie that a run which has not begun, although its state is there, would replace."""
+    if job.retry_failed or job.replaces:
+        return
+    there = [path for path in (job.output, job.errors) if path.exists() and path.stat().st_size]
+    if there:
+        raise OtherFiles(
+            f"{there[0]} exists, and the run in {job.state} had not begun; give --retry-failed or --overwrite, or another -o"
+        )
+
+
 async def _begin(service: Service, job: Job, batch_id: str) -> Batch:
     file = job.state / "blobs" / INPUT_KEY
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -254,6 +267,8 @@ def _prepare(job: Job, file: Path, source: Path | None = None) -> None:
 def _pick_failed(job: Job, file: Path) -> None:
     picked = file.with_suffix(".picked")
     still_wrong = file.with_suffix(".wrong")
+    # What a start that died here has left of it.
+    job.left_out.unlink(missing_ok=True)
     copy_failed(job.input, job.errors, picked, answers=job.output, still_wrong=still_wrong)
     _prepare(job, file, picked)
     with job.left_out.open("ab") as out:

@@ -4,9 +4,11 @@ Standard output has what was asked for and nothing else; everything said along t
 """
 
 import datetime
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -64,6 +66,12 @@ def fail(message: str, code: int = WENT_WRONG) -> NoReturn:
 def note(message: str) -> None:
     """Says something along the way."""
     click.echo(safe(message), err=True)
+
+
+def free_name(path: Path) -> Path:
+    """This name for a file, or the first like it with a number that nobody has."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
+    return next(each for each in itertools.chain((path,), numbered) if not each.exists())
 
 
 def safe(text: str) -> str:

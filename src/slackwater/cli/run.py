@@ -208,6 +208,7 @@ def command(
             ),
             key=_key(api_key_env),
             patience=Patience(slots=concurrency, give_up_seconds=give_up_after, amount_max=max_cost),
+            replaces=overwrite,
             retry_failed=retry_failed,
             calls_per_line=max_calls_per_line,
             price=None if price is None else Price(input=price[0], cached_input=price[0], output=price[1]),

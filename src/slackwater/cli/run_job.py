@@ -35,6 +35,8 @@ class Job(Struct, frozen=True, kw_only=True):
     requests_max: int = 0
     patience: Patience
     """When it stops before its end."""
+    replaces: bool = False
+    """Whether answers that are there already may go."""
     retry_failed: bool = False
     """Whether the lines of `errors` are sent again instead of all."""
     calls_per_line: int | None = None

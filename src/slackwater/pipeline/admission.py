@@ -104,17 +104,16 @@ class Admission:
             metadata=None if order.metadata is None else dict(order.metadata),
         )
         # With dynamic quota, whether there is room is only known when the tokens are (spec 6.2).
-        fails = fail_fast and taker is not None and taker.when_full is WhenFull.FAIL and not taker.dynamic_quota
-        limit = taker.enqueued_token_limit if taker is not None and fails and look.tokens is not None else None
+        limit = None
+        if fail_fast and taker is not None and taker.when_full is WhenFull.FAIL and not taker.dynamic_quota:
+            limit = taker.enqueued_token_limit
         try:
             batch = await self._ledger.add_batch(made, key=key, token_limit=limit)
         except NoRoom as full:
             assert taker is not None, "a deployment has a limit"
-            raise TokenLimitExceeded(
-                limit_reached(look.tokens or 0, limit=limit or 0, deployment=taker.name),
-                held=full.held,
-                limit=limit or 0,
-            ) from full
+            assert limit is not None, "what has no limit has room"
+            words = limit_reached(made.enqueued_tokens, limit=limit, deployment=taker.name)
+            raise TokenLimitExceeded(words, held=full.held, limit=limit) from full
         if batch.id != batch_id:
             # Two creates under one key came at once, and the other was first.
             return Admitted(batch=batch, repeated=True)

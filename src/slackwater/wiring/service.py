@@ -102,7 +102,7 @@ class Service:
                 tenant=deployment.resource,
                 weight=offer.weights.get(deployment.resource, 1.0),
                 guard=offer.guard,
-                logs_whole=restoring.is_done,
+                logs_whole=lambda: restoring.done,
             )
         )
         self.pauses = Pauses(ledger, clock, self.fleet, hints)
@@ -136,7 +136,7 @@ class Service:
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
-        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=restoring.is_done)
+        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done)
         self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)

@@ -23,10 +23,6 @@ class Restoring:
         self.done = False
         """Whether all logs have what was written to them."""
 
-    def is_done(self) -> bool:
-        """The same, for whoever asks again and again."""
-        return self.done
-
     async def step(self) -> Pace:
         """Goes on where there was no room. Whatever else is wrong with the disk is the caller's: raises OSError."""
         if self.done:
