@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.disk.blobs import Disk, DiskBlobs
+from slackwater.adapters.disk.blobs import STREAM_PIECE, Disk, DiskBlobs
+from slackwater.adapters.work.allocator import OWN_PAGES_BYTES
 from slackwater.core.errors import StorageFull
 from slackwater.ports import BlobRange, BlobStore
 from tests.adapters.blob_contract import LONG, BlobContract, content, put
@@ -423,3 +424,8 @@ def test_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
         await log.close()
 
     run(tmp_path, Disk(), test)
+
+
+def test_a_piece_of_a_stream_is_not_given_pages_of_its_own() -> None:
+    """Where large pieces have them, fetching and giving them back would be most of what a download costs."""
+    assert sys.getsizeof(bytes(STREAM_PIECE)) < OWN_PAGES_BYTES

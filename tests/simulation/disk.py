@@ -56,7 +56,8 @@ class SimulatedDisk(Disk):
                 for path in [path for path in kept if path.is_relative_to(source)]:
                     del kept[path]
             return
-        self._synced[target] = self._synced.pop(source)
+        # What the world has put there itself has been on the disk for long.
+        self._synced[target] = self._synced.pop(source, target.stat().st_size)
         self._unsynced_names.pop(source, None)
         self._unsynced_names[target] = source
 

@@ -152,7 +152,7 @@ class RenewsByOwner(SqlLedger):
 
 def test_leases_that_are_renewed_by_their_owner() -> None:
     """Who lost a shard and got it again works on it twice."""
-    assert "was lost" in found(Mood.JUMPS, Mood.POISON, first=1, ledger_class=RenewsByOwner)
+    assert "was lost" in found(Mood.JUMPS, Mood.POISON, first=130, ledger_class=RenewsByOwner)
 
 
 def test_limits_of_each_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_one_line_that_blocks_an_account(monkeypatch: pytest.MonkeyPatch) -> Non
         self._shut(DoorState.BLOCKED, evidence, now)
 
     monkeypatch.setattr(Door, "_blocked", blocked)
-    assert "calls of" in found(Mood.POISON, first=7)
+    assert "calls of" in found(Mood.POISON, first=9)
 
 
 def test_without_a_planted_fault_nothing_is_found() -> None:

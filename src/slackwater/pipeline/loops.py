@@ -8,8 +8,9 @@ something to do now, and nobody else has to look.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from weakref import WeakValueDictionary
 
@@ -19,7 +20,8 @@ from slackwater.telemetry import event, meters
 
 BACK_OFF_FIRST = 0.2
 BACK_OFF_MAX = 10.0
-# A stage that has nothing to look after looks again after so long, should its hint be lost.
+# A stage that has nothing to look after, or that is told of all that it has to do, looks again after so long: should its
+# hint be lost with the request that was to give it. Looks more often would be the whole cost of a service at rest.
 REST_SECONDS = 5.0
 
 
@@ -64,13 +66,17 @@ class Hint:
         if seen is not None and self.count != seen:
             return
         waiter = asyncio.get_running_loop().create_future()
+        with self.waking(waiter):
+            await _first(clock, seconds, waiter)
+
+    @contextlib.contextmanager
+    def waking(self, waiter: asyncio.Future[None]) -> Iterator[None]:
+        """Lets the next hint wake `waiter` too, as long as this lasts."""
         self._waiters[waiter] = None
-        sleeping = asyncio.ensure_future(clock.sleep(seconds))
         try:
-            await asyncio.wait((waiter, sleeping), return_when=asyncio.FIRST_COMPLETED)
+            yield
         finally:
             self._waiters.pop(waiter, None)
-            sleeping.cancel()
 
 
 class Hints:
@@ -123,6 +129,21 @@ class Hints:
             hint.notify()
 
 
+async def _first(clock: Clock, seconds: float, waiter: asyncio.Future[None]) -> None:
+    """Waits for whoever wakes `waiter`, `seconds` at most. One task: every stage that rests has one of these going."""
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+
+    def slept(_: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    sleeping.add_done_callback(slept)
+    try:
+        await waiter
+    finally:
+        sleeping.cancel()
+
+
 def _nobody() -> None:
     """Wakes nobody."""
 
@@ -172,11 +193,13 @@ class Loop:
         self._step_seconds = step_seconds
         self._resting = resting
         self._begun: float | None = None
-        self._ending = asyncio.Event()
+        self._ended = False
+        self._ending = Hint()
 
     def end(self) -> None:
         """Lets `run` return after the step that is under way. A step is never interrupted, only waiting is."""
-        self._ending.set()
+        self._ended = True
+        self._ending.notify()
 
     @property
     def stuck(self) -> bool:
@@ -188,7 +211,7 @@ class Loop:
     async def run(self) -> None:
         """Repeats until `end`, whatever goes wrong."""
         back_off = BACK_OFF_FIRST
-        while not self._ending.is_set():
+        while not self._ended:
             # What is hinted at while the step looks elsewhere must not be lost.
             seen = self._hint.count
             self._begun = self._clock.monotonic()
@@ -200,7 +223,7 @@ class Loop:
                 self._begun = None
                 meters.stage_failures[self._stage, "storage_full"] += 1
                 event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
-                await self._wait(self._clock.sleep(back_off))
+                await self._wait(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             except (Exception, asyncio.CancelledError) as error:
@@ -212,27 +235,25 @@ class Loop:
                 of = {"deployment": self.of} if self.of else {}
                 event("stage_failed", level=logging.ERROR, stage=self.name, **of, retry_in=back_off, error=repr(error))
                 logging.getLogger("slackwater").debug("stage %s", self.name, exc_info=True)
-                await self._wait(self._clock.sleep(back_off))
+                await self._wait(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue
             self._begun = None
             back_off, self.failures = BACK_OFF_FIRST, 0
-            if self._resting is not None and self._resting():
-                await self._wait(self._hint.wait(self._clock, REST_SECONDS, seen=seen))
-            elif self._every:
-                await self._wait(self._clock.sleep(self._idle_seconds))
-            elif pace is Pace.BUSY:
+            if pace is Pace.BUSY and not self._every:
                 # A stage that always has work must still let the others run.
                 await asyncio.sleep(0)
+            elif self._resting is not None and self._resting():
+                await self._wait(REST_SECONDS, seen=seen)
+            elif self._every:
+                await self._wait(self._idle_seconds)
             else:
-                await self._wait(self._hint.wait(self._clock, self._idle_seconds, seen=seen))
+                await self._wait(self._idle_seconds, seen=seen)
 
-    async def _wait(self, what: Awaitable[None]) -> None:
-        """Waits, unless the loop is to end."""
-        waiting = asyncio.ensure_future(what)
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            ending.cancel()
+    async def _wait(self, seconds: float, *, seen: int | None = None) -> None:
+        """Waits, unless the loop is to end; with `seen`, for the hint too, unless it was given since its count was that."""
+        if self._ended or (seen is not None and self._hint.count != seen):
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        with self._ending.waking(waiter), contextlib.nullcontext() if seen is None else self._hint.waking(waiter):
+            await _first(self._clock, seconds, waiter)

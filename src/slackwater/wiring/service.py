@@ -22,7 +22,7 @@ from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.validator import Validator
-from slackwater.pipeline.loops import Hint, Hints, Loop
+from slackwater.pipeline.loops import REST_SECONDS, Hint, Hints, Loop
 from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.fleet import Fleet
@@ -213,14 +213,22 @@ class Service:
     def loops(self) -> list[Loop]:
         """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
         clock, hints = self.clock, self.hints
-        stages = []
+        stages: list[Loop] = []
+        validating = []
         if self._offer.quick_counter is not None:
             # Nobody's large file, nor any number of them, is ever before a small one.
-            small = self.validator.step_small
-            stages.append(Loop("validate-small", small, clock=clock, hint=hints.validate, idle_seconds=1.0))
+            validating = [("validate-small", self.validator.step_small)]
+        validating += [(f"validate-{number}", self.validator.step) for number in range(self._doors.validated_at_once)]
         stages += [
-            Loop(f"validate-{number}", self.validator.step, clock=clock, hint=hints.validate, idle_seconds=1.0)
-            for number in range(self._doors.validated_at_once)
+            Loop(
+                name,
+                step,
+                clock=clock,
+                hint=hints.validate,
+                idle_seconds=1.0,
+                resting=self.validator.at_rest,
+            )
+            for name, step in validating
         ]
         stages += [
             Loop(
@@ -228,10 +236,10 @@ class Service:
                 self.enqueuer.step,
                 clock=clock,
                 hint=hints.enqueue,
-                idle_seconds=1.0,
+                idle_seconds=REST_SECONDS,
                 then=hints.schedule.notify,
             ),
-            Loop("schedule", self.scheduler.step, clock=clock, hint=hints.schedule, idle_seconds=1.0),
+            Loop("schedule", self.scheduler.step, clock=clock, hint=hints.schedule, idle_seconds=REST_SECONDS),
             Loop(
                 "finalize",
                 self.finalizer.step,
@@ -239,6 +247,7 @@ class Service:
                 hint=hints.finalize,
                 idle_seconds=1.0,
                 then=hints.batch_ended,
+                resting=self.finalizer.at_rest,
             ),
             Loop(
                 "janitor",
@@ -257,7 +266,8 @@ class Service:
                 self.importer.step,
                 clock=clock,
                 hint=hints.imports,
-                idle_seconds=1.0,
+                # One of them looks for what is to be tried again.
+                idle_seconds=REST_SECONDS if number else 1.0,
                 then=hints.imports.notify,
             )
             for number in range(self._importing)
@@ -283,7 +293,7 @@ class Service:
             keep = self.retention_janitor.step
             stages.append(Loop("retention", keep, clock=clock, hint=Hint(), idle_seconds=60.0))
         stages.append(
-            Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=1.0)
+            Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=REST_SECONDS)
         )
         if self._doors.credentials is not None:
             look = self._doors.credentials.step

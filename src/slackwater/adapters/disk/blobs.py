@@ -17,11 +17,14 @@ from slackwater.adapters.disk.disk import Disk as Disk
 from slackwater.adapters.disk.disk import write_all
 from slackwater.adapters.disk.log import DiskLog
 from slackwater.adapters.disk.place import LOST, PART, Place
-from slackwater.adapters.disk.writer import PIECE, DiskWriter
+from slackwater.adapters.disk.writer import DiskWriter
 from slackwater.ports import BlobRange, BlobStat
 
 # As much as a small batch of results: where this fits, work can go on.
 PROBE_BYTES = 1 << 16
+# A piece of a stream: with its head it is less than what the memory of this process gives pages of their own, which would
+# have to be fetched and given back for every piece (`adapters/work/allocator`).
+STREAM_PIECE = (1 << 20) - (1 << 12)
 # Pieces that a thread reads before it asks whether it is still wanted: some ten milliseconds.
 PIECES_AT_ONCE = 16
 
@@ -123,7 +126,7 @@ class DiskBlobs:
         return await self._place.run(work)
 
     async def stream(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes of a blob in pieces of at most PIECE; what is deleted meanwhile is still read to its end."""
+        """The bytes of a blob in pieces of at most STREAM_PIECE; what is deleted meanwhile is still read to its end."""
         path = self._place.path(key)
 
         def start() -> FileIO:
@@ -135,7 +138,7 @@ class DiskBlobs:
         try:
             left = length
             while left is None or left > 0:
-                piece = await self._place.run(file.read, PIECE if left is None else min(PIECE, left))
+                piece = await self._place.run(file.read, STREAM_PIECE if left is None else min(STREAM_PIECE, left))
                 if not piece:
                     return
                 left = None if left is None else left - len(piece)
@@ -156,7 +159,7 @@ class DiskBlobs:
             return piece, crc32(piece, so_far)
 
         left, found = size, 0
-        reading = asyncio.ensure_future(self._place.run(read, min(PIECE, left), found))
+        reading = asyncio.ensure_future(self._place.run(read, min(STREAM_PIECE, left), found))
         try:
             while left > 0:
                 piece, found = await reading
@@ -166,7 +169,7 @@ class DiskBlobs:
                 if not left:
                     self._place.checksums.keep(path, os.fstat(file.fileno()), found)
                 if left:
-                    reading = asyncio.ensure_future(self._place.run(read, min(PIECE, left), found))
+                    reading = asyncio.ensure_future(self._place.run(read, min(STREAM_PIECE, left), found))
                 yield piece
         finally:
             # Whoever closes a file that a thread reads gives its number to somebody else's.
@@ -192,7 +195,7 @@ class DiskBlobs:
         def work(file: FileIO) -> bool:
             nonlocal checksum
             for _ in range(PIECES_AT_ONCE):
-                piece = file.read(PIECE)
+                piece = file.read(STREAM_PIECE)
                 if not piece:
                     return False
                 checksum = crc32(piece, checksum)

@@ -15,7 +15,6 @@ from slackwater.core.files.checksum import joined
 from slackwater.ports import BlobRange
 
 # Bytes that a writer collects before it goes to a thread.
-# Also the size of the pieces of a stream.
 PIECE = 1 << 20
 # Bytes that one thread copies before a cancelled caller is heard: some ten milliseconds.
 COPY_PIECE = 32 << 20

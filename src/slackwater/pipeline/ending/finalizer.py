@@ -63,15 +63,22 @@ class Finalizer:
         self._given_up: set[str] = set()
         # Files that were published for a batch here, also by tries that came to nothing. A start sweeps what others have left.
         self._tried: dict[str, set[str]] = {}
+        self._nothing_left = False
+
+    def at_rest(self) -> bool:
+        """Whether no batch is to end, and none waits for its next try: whoever has brought one to its end says so."""
+        return self._nothing_left
 
     async def step(self) -> Pace:
         """Publishes the oldest batch that is through."""
+        self._nothing_left = False
         if not self._logs_whole():
             return Pace.IDLE
         now = self._clock.monotonic()
         waiting = {key for key, each in self._unread.items() if now < each.until and key not in self._given_up}
         batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled | waiting)
         if batch is None:
+            self._nothing_left = not self._stumbled and not waiting
             # Those that could not be ended are tried again when nobody else waits.
             self._stumbled.clear()
             return Pace.IDLE

@@ -107,6 +107,10 @@ class Validator:
         # Who had the last turn, apart for small files.
         self._last = {True: "", False: ""}
 
+    def at_rest(self) -> bool:
+        """Whether no batch waits for its next try, or for the other kind of step: whoever makes one says so."""
+        return not (self._stumbles or self._unread or self._dense)
+
     async def step(self) -> Pace:
         """Validates the next batch. May be called again while it goes on: then for another one."""
         batch = await self._next(small=False)

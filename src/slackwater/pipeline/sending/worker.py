@@ -169,7 +169,7 @@ class Worker:
         """What has to be repeated for this worker to work."""
         settings, clock, key = self._settings, self._clock, self.deployment
         return [
-            Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0, of=key),
+            Loop("claim", self.claim, clock=clock, hint=self._hint, idle_seconds=1.0, of=key, resting=self._at_rest),
             Loop(
                 "commit",
                 self.commit,
@@ -192,6 +192,10 @@ class Worker:
                 resting=lambda: not self._leases,
             ),
         ]
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is in hand, and nothing waits for its next try: whoever has a shard for us says so."""
+        return not self._leases and not self._reader.waiting(self._clock.monotonic())
 
     def start(self) -> None:
         """Offers what there is to the engines."""
