@@ -1,5 +1,6 @@
 """What the benchmarks share: inputs, the mock backend, and the cost of a whole process tree."""
 
+import itertools
 import json
 import os
 import random
@@ -22,7 +23,9 @@ def chat_line(number: int, text: str, model: str = "mock") -> str:
     """One request of the batch API."""
     messages = [{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": text}]
     body = {"model": model, "messages": messages, "max_tokens": 64}
-    return json.dumps({"custom_id": f"r-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body})
+    line = {"custom_id": f"r-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    # As clients of either habit write it: letters beyond ASCII as they are, and line breaks escaped in any case.
+    return json.dumps(line, ensure_ascii=False)
 
 
 def chat_input(path: Path, requests: int, *, size: int = 500, model: str = "mock") -> Path:
@@ -42,14 +45,28 @@ def corpus() -> str:
     return "\n".join(texts)
 
 
-def big_input(requests: int = 100_000, size: int = 200_000_000, model: str = "bench") -> Path:
-    """A file of log-normal line sizes, about `size` bytes in all; made once and kept in benchmarks/results."""
+def multilingual() -> str:
+    """As long as `corpus`, of words of sixteen languages in ten scripts, in an order that nobody has seen before."""
+    chance = random.Random(3)
+    tongues = [
+        line.split() for line in (HERE / "multilingual.txt").read_text("utf-8").splitlines() if line[:1] not in "#"
+    ]
+    sentences = (" ".join(chance.choices(words, k=chance.randint(4, 30))) for words in itertools.cycle(tongues))
+    return "\n".join(itertools.islice(sentences, 20_000))
+
+
+def big_input(requests: int = 100_000, size: int = 200_000_000, model: str = "bench", text: str = "") -> Path:
+    """A file of log-normal line sizes, about `size` bytes in all; made once and kept in benchmarks/results.
+
+    `text` is "multilingual", or nothing for the usual one.
+    """
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"big-{requests}-{size}-{model}.jsonl"
+    path = RESULTS / f"big-{requests}-{size}-{model}{text and '-' + text}.jsonl"
     if path.exists():
         return path
     chance = random.Random(2)
-    text = corpus()
+    # A letter of these scripts is three bytes, give or take.
+    size, text = (int(size * 0.61), multilingual()) if text else (size, corpus())
     # Line breaks and quotes are escaped in JSON, so a text grows a little on its way into a line.
     mean = (size / requests - 240) / 1.06
     part = path.with_suffix(".part")
