@@ -73,7 +73,7 @@ def points_of(
 ) -> list[tuple[int, float]]:
     """Tokens in a step and milliseconds of all layers."""
     return sorted(
-        (int(row["num_tokens"]), round(float(row["ms_per_layer"]) * int(row["layers"]) * factor + added, 5))
+        (int(row["num_tokens"]), round(float(row["ms_per_layer"]) * int(row["layers"]) * factor + added, 9))
         for row in rows
         if (row["hardware"], row["model"], int(row["tp"])) == (hardware, model, tp)
         and int(row["num_tokens"]) <= TOKENS_MAX
@@ -105,7 +105,7 @@ per_attention_pair = {operations / speed!r}
 
 [linear]
 tokens = {wrapped([str(tokens) for tokens, _ in points])}
-milliseconds = {wrapped([f"{time:g}" if time < 10 else f"{time:.7g}" for _, time in points])}
+milliseconds = {wrapped([f"{time:.12g}" for _, time in points])}
 '''
 
 

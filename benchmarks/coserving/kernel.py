@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Kernel:
-    """A heap of (moment, number, what to call, with what). Events of one moment come in the order in which they were asked for."""
+    """A heap of (moment, number, what to call, with what). Those of one moment come as they were asked for."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -18,6 +18,14 @@ from slackwater.core.engine_model.profile import Profile
 from slackwater.core.engine_model.requests import EngineRequest, State
 from slackwater.core.engine_model.waiting import WaitingQueue
 
+Chunks = list[tuple[EngineRequest, int]]
+"""Pieces of prompts that are computed in a step, by their tokens."""
+
+
+def pairs_of(chunks: Chunks) -> float:
+    """Pairs of a token of these pieces and one before it in its prompt."""
+    return sum(tokens * (request.computed + tokens * 0.5) for request, tokens in chunks)
+
 
 class Queueing(Enum):
     """In which order requests are admitted, and whether one of a better priority may push out another."""
@@ -46,7 +54,7 @@ class StepEnd:
 @dataclass(slots=True)
 class _Step:
     seconds: float
-    chunks: list[tuple[EngineRequest, int]]
+    chunks: Chunks
     prefilled: int
     decoded: int
 
@@ -139,10 +147,19 @@ class EngineModel:
 
     def begin_step(self, now: float) -> float | None:
         """Plans a step. Returns the seconds that it takes, or None where there is nothing to do."""
+        chunks = self._plan(now)
+        if self._decoding + len(chunks) == 0:
+            return None
+        seconds = self._seconds(chunks)
+        self._begin(seconds, chunks)
+        return seconds
+
+    def _plan(self, now: float) -> Chunks:
+        """Which pieces of which prompts go into the next step, beside a token for everything that is being decoded."""
         assert self._step is None, "a step begins after the one before it has ended"
         preemptions = self.counters.preemptions
         self._make_room(self._decoding)
-        chunks: list[tuple[EngineRequest, int]] = []
+        chunks: Chunks = []
         budget = self._continue_prompts(self.profile.max_num_batched_tokens - self._decoding, chunks)
         if self.counters.preemptions == preemptions:
             self._admit(budget, chunks, now)
@@ -150,20 +167,21 @@ class EngineModel:
             # Whoever was pushed out after its piece had been planned is not in this step.
             chunks = [(request, tokens) for request, tokens in chunks if request.state is State.PREFILLING]
         self.memory.trim()
-        decoded, prefilled = self._decoding, sum(tokens for _, tokens in chunks)
-        if decoded + prefilled == 0:
-            return None
-        seconds = self.profile.step_time.seconds(
-            tokens=decoded + prefilled,
-            context=self._context,
-            pairs=sum(tokens * (request.computed + tokens * 0.5) for request, tokens in chunks),
-            sequences=decoded + len(chunks),
-        )
-        self.memory.held += decoded
-        self._step = _Step(seconds, chunks, prefilled, decoded)
-        return seconds
+        return chunks
 
-    def _continue_prompts(self, budget: int, chunks: list[tuple[EngineRequest, int]]) -> int:
+    def _seconds(self, chunks: Chunks) -> float:
+        return self.profile.step_time.seconds(
+            tokens=self._decoding + sum(tokens for _, tokens in chunks),
+            context=self._context,
+            pairs=pairs_of(chunks),
+            sequences=self._decoding + len(chunks),
+        )
+
+    def _begin(self, seconds: float, chunks: Chunks) -> None:
+        self.memory.held += self._decoding
+        self._step = _Step(seconds, chunks, sum(tokens for _, tokens in chunks), self._decoding)
+
+    def _continue_prompts(self, budget: int, chunks: Chunks) -> int:
         """Further pieces of prompts that have begun. Returns what is left of the budget."""
         for request in list(self._prefilling):
             if budget <= 0:
@@ -179,7 +197,7 @@ class EngineModel:
                 budget -= tokens
         return budget
 
-    def _admit(self, budget: int, chunks: list[tuple[EngineRequest, int]], now: float) -> None:
+    def _admit(self, budget: int, chunks: Chunks, now: float) -> None:
         """First pieces of prompts that wait, in their order, until slots, memory or the budget are used up."""
         while budget > 0 and (request := self.waiting.next()) is not None:
             if len(self.running) >= self.profile.max_num_seqs and not self._displace_for(request, 1):
@@ -211,9 +229,10 @@ class EngineModel:
         counters.steps += 1
         counters.step_tokens.observe(step.decoded + step.prefilled)
         counters.busy_seconds += step.seconds
-        counters.generated_tokens += step.decoded
-        if step.decoded:
-            counters.inter_token.observe(step.seconds, step.decoded)
+        # Those that were aborted meanwhile have got no token.
+        counters.generated_tokens += self._decoding
+        if self._decoding:
+            counters.inter_token.observe(step.seconds, self._decoding)
         self._context += self._decoding
         end = StepEnd(step.seconds, step.decoded + step.prefilled)
         for request, tokens in step.chunks:

@@ -65,7 +65,8 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
         step_time=StepTime(
-            linear=table_between(counts, seconds, last=max_num_batched_tokens),
+            # With room for a model of a scheduler that decodes beside a full step of prompts.
+            linear=table_between(counts, seconds, last=max_num_batched_tokens + max_num_seqs),
             per_context_token=per_context_token,
             per_attention_pair=per_attention_pair,
             per_step=per_step,
