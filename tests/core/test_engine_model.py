@@ -1,6 +1,8 @@
 """The model of an inference engine: its memory is accounted for, its tokens too, and its steps take what they should."""
 
 import random
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -242,6 +244,13 @@ def test_shipped_profiles_are_read(name: str) -> None:
     assert found.name == name
     assert "vidur" in found.source
     assert found.licence == "MIT"
+
+
+def test_the_documented_profile_is_one() -> None:
+    """The form in docs/sim-engine.md is read."""
+    page = (Path(__file__).parents[2] / "docs/sim-engine.md").read_text("utf-8")
+    found = profile_from(tomllib.loads(page.partition("```toml\n")[2].partition("```")[0]))
+    assert (found.name, found.kv_tokens) == ("my-engine", 430_000)
 
 
 def test_every_fault_of_a_profile_is_said() -> None:

@@ -269,6 +269,16 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         assert small.client.models.list().data[0].id == "mine"
 
 
+def test_the_profiles_are_listed() -> None:
+    """Each with where its numbers come from."""
+    done = subprocess.run([*SIM_ENGINE, "--profiles"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert sorted(re.findall(r"^([\w-]+): ", done.stdout, re.MULTILINE)) == sorted(
+        path.stem for path in PROFILES.glob("*.toml")
+    )
+    assert done.stdout.count("vidur") == 4
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
