@@ -22,6 +22,27 @@ TPOT_TOKENS_MIN = 5
 WAKE_SECONDS = 0.25
 
 
+class Play:
+    """An engine with its online traffic and a policy, in virtual time. `until` goes on to a moment."""
+
+    def __init__(
+        self,
+        profile: str,
+        arrivals: Sequence[tuple[float, EngineRequest]],
+        policy: Policy,
+        *,
+        batch: str = "balanced",
+        seed: int = 0,
+        queueing: Queueing = Queueing.FCFS,
+    ) -> None:
+        self.kernel = Kernel()
+        self.model = EngineModel(profile_named(profile), queueing=queueing)
+        engine = VirtualEngine(self.kernel, self.model)
+        self.traffic = offer(self.kernel, engine, arrivals)
+        self.gateway = VirtualGateway(self.kernel, engine, policy, Backlog(batch, seed=seed + 1))
+        self.until = self.kernel.run
+
+
 def measure(
     scenario: Scenario,
     policy: Policy,
@@ -31,17 +52,15 @@ def measure(
     warm_up: float = WARM_UP_SECONDS,
 ) -> Figures:
     """What online users and the batch get. Times are in seconds."""
-    kernel = Kernel()
-    engine = VirtualEngine(kernel, EngineModel(profile_named(scenario.profile), queueing=queueing))
-    traffic = offer(kernel, engine, arrivals_of(scenario, seed))
-    gateway = VirtualGateway(kernel, engine, policy, Backlog(scenario.batch, seed=seed + 1))
-    kernel.run(warm_up)
-    before, busy, steps = replace(gateway.tally), engine.model.counters.busy_seconds, engine.model.counters.steps
-    kernel.run(scenario.seconds)
-    counters = engine.model.counters
+    arrivals = requests_of(arrivals_of(scenario, seed))
+    play = Play(scenario.profile, arrivals, policy, batch=scenario.batch, seed=seed, queueing=queueing)
+    counters = play.model.counters
+    play.until(warm_up)
+    before, busy, steps = replace(play.gateway.tally), counters.busy_seconds, counters.steps
+    play.until(scenario.seconds)
     return {
-        **batch_figures(before, gateway.tally, scenario.seconds - warm_up),
-        **online_figures(traffic, warm_up, scenario.seconds - LAST_SECONDS),
+        **batch_figures(before, play.gateway.tally, scenario.seconds - warm_up),
+        **online_figures(play.traffic, warm_up, scenario.seconds - LAST_SECONDS),
         "preemptions": counters.preemptions,
         "step_seconds": (counters.busy_seconds - busy) / max(1, counters.steps - steps),
     }
@@ -52,7 +71,7 @@ def measure_oracle(scenario: Scenario, cap: float, *, seed: int = 0) -> Figures:
     kernel = Kernel()
     model = CoScheduler(profile_named(scenario.profile), Backlog(scenario.batch, seed=seed + 1), cap=cap)
     engine = VirtualEngine(kernel, model)
-    traffic = offer(kernel, engine, arrivals_of(scenario, seed))
+    traffic = offer(kernel, engine, requests_of(arrivals_of(scenario, seed)))
 
     def wake() -> None:
         engine.wake()
@@ -75,19 +94,27 @@ def arrivals_of(scenario: Scenario, seed: int) -> list[Arrival]:
     return online(kind, rate, scenario.seconds, seed=seed, **scenario.shape)
 
 
-def offer(kernel: Kernel, engine: VirtualEngine, arrivals: Sequence[Arrival]) -> list[EngineRequest]:
-    """Has the arrivals come to the engine, each in its moment. They do not pass through the gateway."""
-    traffic = []
+def requests_of(arrivals: Sequence[Arrival]) -> list[tuple[float, EngineRequest]]:
+    """Each arrival as a request that shares its prompt with no other, with its moment."""
+    found = []
     for number, arrival in enumerate(arrivals):
         name = f"online {number}"
         segments = ((name, arrival.prompt_tokens),)
         request = EngineRequest(
             id=name, prompt_tokens=arrival.prompt_tokens, output_tokens=arrival.output_tokens, segments=segments
         )
-        kernel.at(arrival.at, engine.submit, request)
-        request.arrived_at = arrival.at
-        traffic.append(request)
-    return traffic
+        found.append((arrival.at, request))
+    return found
+
+
+def offer(
+    kernel: Kernel, engine: VirtualEngine, arrivals: Sequence[tuple[float, EngineRequest]]
+) -> list[EngineRequest]:
+    """Has the requests come to the engine, each in its moment. They do not pass through the gateway."""
+    for at, request in arrivals:
+        kernel.at(at, engine.submit, request)
+        request.arrived_at = at
+    return [request for _, request in arrivals]
 
 
 def batch_figures(before: Tally, after: Tally, seconds: float) -> Figures:

@@ -97,7 +97,8 @@ class Policy:
 
     def on_metrics(self, now: float, samples: dict[str, float]) -> None:
         """The metrics page: vLLM's names without the labels of engine and model, such as `vllm:num_requests_running`,
-        `vllm:iteration_tokens_total_count` or `vllm:time_to_first_token_seconds_bucket{le="0.1"}`."""
+        `vllm:iteration_tokens_total_count` or `vllm:time_to_first_token_seconds_bucket{le="0.1"}`. How large the cache is, is in
+        the labels of `vllm:cache_config_info{...}`, as on the real page."""
 
     def on_tick(self, now: float) -> None:
         """A moment that was asked for."""

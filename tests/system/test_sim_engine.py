@@ -153,7 +153,7 @@ def test_the_page_has_vllms_names(engine: SimEngine) -> None:
     for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "num_preemptions_total"):
         assert after[f"vllm:{name}"] == 0
     assert after["vllm:num_requests_waiting_by_reason capacity"] == 0
-    assert b'vllm:cache_config_info{block_size="16"' in engine.get("/metrics")
+    assert b'block_size="16",enable_prefix_caching="True",num_gpu_blocks="26875"} 1.0' in engine.get("/metrics")
     # The mean step is that of one stream, 11 ms of the engine at most, a hundred times as fast.
     step = more("vllm:inter_token_latency_seconds_sum") / more("vllm:inter_token_latency_seconds_count")
     assert step == pytest.approx(0.0114 / 100, rel=0.05)

@@ -6,12 +6,18 @@ from slackwater.core.engine_model import EngineModel
 from slackwater.core.engine_model.counters import Histogram
 
 
-def gauges(model: EngineModel) -> Iterator[tuple[str, str, float]]:
-    """Name, help and value of each gauge."""
-    waiting = float(len(model.waiting))
-    yield "vllm:num_requests_running", "Number of requests in model execution batches.", float(len(model.running))
-    yield "vllm:num_requests_waiting", "Number of requests waiting to be processed.", waiting
-    yield "vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", model.kv_usage
+def gauges(model: EngineModel) -> Iterator[tuple[str, str, str, float]]:
+    """Name, help, further labels and value of each gauge."""
+    profile, waiting = model.profile, float(len(model.waiting))
+    yield "vllm:num_requests_running", "Number of requests in model execution batches.", "", float(len(model.running))
+    yield "vllm:num_requests_waiting", "Number of requests waiting to be processed.", "", waiting
+    name, text = "vllm:num_requests_waiting_by_reason", "Number of requests waiting to be processed, by reason."
+    yield name, text, 'reason="capacity"', waiting
+    yield name, text, 'reason="deferred"', 0.0
+    yield "vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", "", model.kv_usage
+    blocks = profile.kv_tokens // profile.block_tokens
+    cache = f'block_size="{profile.block_tokens}",enable_prefix_caching="True",num_gpu_blocks="{blocks}"'
+    yield "vllm:cache_config_info", "Information of the LLMEngine CacheConfig", cache, 1.0
 
 
 def counters(model: EngineModel) -> Iterator[tuple[str, str, float]]:
@@ -39,8 +45,8 @@ def histograms(model: EngineModel) -> Iterator[tuple[str, str, Histogram]]:
 
 
 def samples(model: EngineModel) -> dict[str, float]:
-    """The page's values by name, without the labels of model and engine; buckets as `name_bucket{le="0.1"}`."""
-    found = {name: value for name, _, value in gauges(model)}
+    """The page's values by name, without the labels of model and engine; others as in `name_bucket{le="0.1"}`."""
+    found = {name + (f"{{{more}}}" if more else ""): value for name, _, more, value in gauges(model)}
     found |= {f"{name}_total": float(value) for name, _, value in counters(model)}
     for name, _, histogram in histograms(model):
         found |= {f'{name}_bucket{{le="{_bound(bound)}"}}': float(count) for bound, count in histogram.cumulative()}
@@ -50,19 +56,11 @@ def samples(model: EngineModel) -> dict[str, float]:
 
 def page(model: EngineModel, *, name: str) -> str:
     """The page in Prometheus' text format. `name` is what the served model is called."""
-    profile, labels = model.profile, f'engine="0",model_name="{name}"'
-    blocks = profile.kv_tokens // profile.block_tokens
-    lines = []
-    for metric, text, value in gauges(model):
-        lines += [*_head(metric, text, "gauge"), f"{metric}{{{labels}}} {value}"]
-    metric = "vllm:num_requests_waiting_by_reason"
-    lines += _head(metric, "Number of requests waiting to be processed, by reason.", "gauge")
-    lines += [f'{metric}{{{labels},reason="capacity"}} {float(len(model.waiting))}']
-    lines += [f'{metric}{{{labels},reason="deferred"}} 0.0']
-    metric = "vllm:cache_config_info"
-    lines += _head(metric, "Information of the LLMEngine CacheConfig", "gauge")
-    cache = f'block_size="{profile.block_tokens}",enable_prefix_caching="True",engine="0",num_gpu_blocks="{blocks}"'
-    lines += [f"{metric}{{{cache}}} 1.0"]
+    labels = f'engine="0",model_name="{name}"'
+    lines: list[str] = []
+    for metric, text, more, value in gauges(model):
+        head = _head(metric, text, "gauge")
+        lines += [*(() if head[0] in lines else head), f"{metric}{{{labels}{',' if more else ''}{more}}} {value}"]
     for metric, text, value in counters(model):
         lines += [*_head(f"{metric}_total", text, "counter"), f"{metric}_total{{{labels}}} {float(value)}"]
     metric = "vllm:request_success_total"
