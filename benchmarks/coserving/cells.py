@@ -14,19 +14,24 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 FILE = HERE / "cells.json"
-MODEL = ("src/slackwater/core/engine_model/*.py", "src/slackwater/adapters/modelled_engine/profiles/*.toml")
-TRACES = ("src/slackwater/adapters/modelled_engine/traces/*.gz",)
+MODEL = "src/slackwater/core/engine_model/*.py"
+SHIPPED = "src/slackwater/adapters/modelled_engine"
+DATA = (f"{SHIPPED}/profiles/*.toml", f"{SHIPPED}/traces/*.gz", f"{SHIPPED}/shipped.py", f"{SHIPPED}/metrics_page.py")
 PARTS = ("kernel", "virtual_engine", "workload", "measuring", "gateway", "policy", "rivals", "oracle")
 
 
 @cache
-def sources() -> str:
-    """A hash of what every cell follows from."""
-    paths = sorted(path for pattern in (*MODEL, *TRACES) for path in ROOT.glob(pattern))
+def hash_of(patterns: tuple[str, ...]) -> str:
+    """A hash of the files that these patterns name, from the root of the repository."""
     whole = hashlib.sha256()
-    for path in (*paths, *(HERE / f"{part}.py" for part in PARTS)):
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
         whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return whole.hexdigest()
+
+
+def sources() -> str:
+    """A hash of what every cell follows from."""
+    return hash_of((MODEL, *DATA, *(f"benchmarks/coserving/{part}.py" for part in PARTS)))
 
 
 class Cells:

@@ -41,3 +41,8 @@ def best_along(off: Point, path: Sequence[Point], limits: tuple[float, float]) -
 def best_of(tried: Sequence[Point], limits: tuple[float, float]) -> float:
     """The most within the limits at one of the settings: for families whose settings lie on no path."""
     return max((point.batch for point in tried if point.within(limits)), default=0.0)
+
+
+def kept(point: Point, limits: tuple[float, float], *, slack: float = 1.02) -> float:
+    """What a policy reaches that has to keep the limits by itself, or 0 where it does not. Some slack, as p99 is noisy."""
+    return point.batch if point.within((limits[0] * slack, limits[1] * slack)) else 0.0

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from benchmarks.coserving.workload import BatchRequest
 
-from slackwater.core.engine_model import EngineModel, Profile
-from slackwater.core.engine_model.engine import Chunks, pairs_of
+from slackwater.core.engine_model import EngineModel, Profile, StepEnd
+from slackwater.core.engine_model.step import Chunks, pairs_of
 
 # Smaller pieces of a prompt are not worth a sequence in the step; and how exactly the piece that fits is looked for.
 PIECE_MIN, PIECE_EXACT = 16, 8
@@ -125,7 +125,7 @@ class CoScheduler(EngineModel):
             kept += batch.prompt_tokens
         return pieces, pairs
 
-    def end_step(self, now: float):
+    def end_step(self, now: float) -> StepEnd | None:
         if self._decoded:
             self._finish()
         return super().end_step(now)

@@ -1,6 +1,5 @@
 """The policies that others use, through the same interface as the product's own."""
 
-from collections.abc import Callable
 from statistics import median
 
 from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
@@ -110,16 +109,3 @@ class WaitingGate(Scraping):
 
     def allowed(self, samples: dict[str, float]) -> int:
         return self._handful if samples[WAITING] == 0 and samples[KV] < self.KV_MAX else 0
-
-
-FAMILIES: dict[str, tuple[Callable[..., Policy], tuple[float, ...]]] = {
-    "off": (lambda _: Policy(), (0,)),
-    "fixed": (Fixed, (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256)),
-    "aimd": (Aimd, (1.2, 1.5, 2.0, 3.0)),
-    "total cap": (TotalCap, (8, 16, 24, 32, 48, 64, 96, 128)),
-    "waiting gate": (WaitingGate, (4, 16, 64)),
-}
-"""By name: what makes a policy of the family from its setting, and the settings that are tried."""
-
-PATHS = ("oracle", "fixed", "total cap")
-"""Families whose setting is a pace: between two of them lie all others. Of the rest a setting that was tried counts."""

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from benchmarks.coserving.frontier import Point, best_along
+from benchmarks.coserving.families import FAMILIES, OFF, policy_of
+from benchmarks.coserving.frontier import Point, best_along, best_of, kept
 from benchmarks.coserving.gateway import VirtualGateway, first_of
 from benchmarks.coserving.kernel import Kernel
 from benchmarks.coserving.measuring import measure
 from benchmarks.coserving.policy import NETWORK_SECONDS, Gateway, Policy, Prompt, Usage
-from benchmarks.coserving.rivals import FAMILIES
 from benchmarks.coserving.scenarios import BY_NAME
 from benchmarks.coserving.virtual_engine import VirtualEngine
 from benchmarks.coserving.workload import BatchRequest
@@ -140,10 +140,10 @@ def test_first_of_cuts_the_last_segment() -> None:
 def test_a_run_is_a_pure_function() -> None:
     """The same cell twice gives the same figures, whatever the policy, and every policy does some work."""
     short = replace(BY_NAME["S4-onoff"], seconds=150)
-    for family, (make, settings) in FAMILIES.items():
-        one, other = (measure(short, make(settings[0]), seed=3) for _ in range(2))
+    for family in (OFF, *FAMILIES.values()):
+        one, other = (measure(short, policy_of(family, family.settings[0], short), seed=3) for _ in range(2))
         assert one == other
-        assert (one["batch_tok_s"] > 0) == (family != "off")
+        assert (one["batch_tok_s"] > 0) == (family is not OFF)
 
 
 def test_a_path_is_straight_between_settings() -> None:
@@ -151,3 +151,12 @@ def test_a_path_is_straight_between_settings() -> None:
     off, four, eight = Point(0, 1.0, 0.02), Point(400, 1.1, 0.03), Point(800, 1.3, 0.05)
     assert best_along(off, [four, eight], (1.2001, 0.0401)) == pytest.approx(600)
     assert best_along(off, [four, eight], (0.9, 0.04)) == 0
+
+
+def test_where_there_is_no_path_a_setting_counts() -> None:
+    """The best that was tried and keeps the limits; one that has to keep them by itself and does not has nothing."""
+    points = [Point(400, 1.1, 0.03), Point(800, 1.3, 0.05)]
+    assert best_of(points, (1.2, 0.04)) == 400
+    assert best_of(points, (1.0, 0.04)) == 0
+    assert kept(points[1], (1.28, 0.05)) == 800
+    assert kept(points[1], (1.2, 0.05)) == 0

@@ -55,7 +55,7 @@ class SimEngine:
 @contextmanager
 def sim_engine(*options: str, scale: float = 100) -> Iterator[SimEngine]:
     command = [*SIM_ENGINE, "--port", "0", "--time-scale", str(scale), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
         greeting = process.stdout.readline()
@@ -190,6 +190,19 @@ def test_whoever_goes_frees_the_engine() -> None:
         assert page["vllm:request_success_total abort"] == 1
 
 
+def test_its_end_cuts_everybody_off() -> None:
+    """Ctrl-C while somebody is being answered: that connection is cut, and nothing is said of it."""
+    with sim_engine(scale=1) as ending:
+        with ending.client.chat.completions.create(
+            model="any", messages=TALE, max_tokens=400_000, stream=True
+        ) as stream:
+            next(stream)
+            said = ending.end()
+            with pytest.raises((httpx2.TransportError, openai.APIConnectionError)):
+                list(stream)
+    assert said == ""
+
+
 def test_where_too_many_wait() -> None:
     """With nobody allowed to wait, one that would have to is told to come again."""
     with sim_engine("--max-waiting", "0", scale=1) as full, pytest.raises(openai.RateLimitError) as caught:
@@ -267,39 +280,3 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text.replace('name = "a100-8b"', 'name = "mine"'))
     with sim_engine("--profile", str(tmp_path / "mine.toml")) as small:
         assert small.client.models.list().data[0].id == "mine"
-
-
-def test_the_profiles_are_listed() -> None:
-    """Each with where its numbers come from."""
-    done = subprocess.run([*SIM_ENGINE, "--profiles"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
-    assert sorted(re.findall(r"^([\w-]+): ", done.stdout, re.MULTILINE)) == sorted(
-        path.stem for path in PROFILES.glob("*.toml")
-    )
-    assert done.stdout.count("vidur") == 4
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (
-            ["--profile", "b200"],
-            "no profile and no file 'b200'; the profiles are a100-8b, a100-40g, h100-8b, h100-70b-tp8",
-        ),
-        (["--profile", "broken.toml"], "broken.toml cannot be read as TOML"),
-        (["--profile", "wrong.json"], "wrong.json: capacity.kv_tokens must be a whole number"),
-        (["--online", "azure-conv"], "online traffic is KIND:RATE"),
-        (["--online", "tides:3"], "KIND one of azure-conv, azure-code, poisson"),
-        (["--time-scale", "0"], "--time-scale"),
-        (["--max-waiting", "-1"], "--max-waiting"),
-    ],
-)
-def test_wrong_options(tmp_path: Path, options: list[str], said: str) -> None:
-    """One line that says what is expected, and exit code 2."""
-    (tmp_path / "broken.toml").write_text("name = ")
-    (tmp_path / "wrong.json").write_text('{"name": "wrong"}')
-    done = subprocess.run(
-        [*SIM_ENGINE, "--port", "0", *options], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert said in done.stderr

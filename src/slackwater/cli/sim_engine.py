@@ -152,20 +152,26 @@ async def _serve(parts: ModelledEngine, listener: socket.socket, options: Engine
         )
     )
     loop = asyncio.get_running_loop()
+    working = asyncio.create_task(parts.engine.run())
+
+    def stop() -> None:
+        # Nobody waits for answers that may take hours: whoever does is cut off, and sees an engine that has gone.
+        server.should_exit = True
+        working.cancel()
+        parts.engine.end()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+        loop.add_signal_handler(number, stop)
     host, port = listener.getsockname()[:2]
     scale = "" if options.time_scale == 1 else f", {options.time_scale:g} times as fast"
     place = f"[{host}]" if ":" in host else host
     click.echo(f"Modelled engine {parts.engine.model.profile.name}{scale}: http://{place}:{port}/v1 (Ctrl-C ends it)")
     sys.stdout.flush()
-    working = asyncio.create_task(parts.engine.run())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     # The engine ends by an error alone, which nobody should wait for.
     await asyncio.wait({working, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
-    working.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await working
 

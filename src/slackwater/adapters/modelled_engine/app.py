@@ -128,6 +128,9 @@ class _Answer:
         watching = asyncio.create_task(watch())
         try:
             yield
+            if self._call.lost:
+                # Its connection has been cut. To return before uvicorn knows that would look like a fault of ours.
+                await watching
         finally:
             watching.cancel()
             self._engine.abort(self._call)

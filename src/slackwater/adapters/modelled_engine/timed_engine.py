@@ -172,20 +172,26 @@ class TimedEngine:
                 call_of.left -= 1
                 call_of.changed.set()
 
-    async def _die(self) -> None:
-        """Everything is lost, all connections are cut, and for a while there is nobody."""
-        assert self._deaths is not None
+    def end(self) -> list[EngineRequest]:
+        """Everything is lost and all connections are cut, as when a process ends. Returns what was lost."""
         self.down = True
-        self.deaths_so_far += 1
         self._cut()
-        for request in self.model.die():
-            if self.traffic:
-                self.traffic.lost(request)
+        lost = self.model.die()
         for call in self._calls.values():
             call.lost = True
             call.changed.set()
         self._calls.clear()
         self._streams.clear()
+        return lost
+
+    async def _die(self) -> None:
+        """It ends, and for a while there is nobody."""
+        assert self._deaths is not None
+        self.deaths_so_far += 1
+        lost = self.end()
+        if self.traffic:
+            for request in lost:
+                self.traffic.lost(request)
         back = self._time + self._deaths.down
         await self._until(back)
         if self.traffic:

@@ -4,9 +4,10 @@ Nothing here waits. Whoever drives it says when a step begins and ends, so the s
 and behind HTTP in scaled real time (`slackwater sim-engine`). Times are seconds, sizes are tokens.
 """
 
-from slackwater.core.engine_model.engine import EngineModel, Queueing, StepEnd
+from slackwater.core.engine_model.engine import EngineModel
 from slackwater.core.engine_model.profile import Profile, profile_from
 from slackwater.core.engine_model.requests import EngineRequest, Segment, State
+from slackwater.core.engine_model.step import Queueing, StepEnd
 from slackwater.core.engine_model.traces import Arrival, Trace, arrivals_of, trace_from
 
 __all__ = [

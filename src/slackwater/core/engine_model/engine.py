@@ -9,54 +9,16 @@ steps at which they end are all that is kept.
 """
 
 import heapq
-from dataclasses import dataclass, field
-from enum import Enum
 
 from slackwater.core.engine_model.counters import Counters
 from slackwater.core.engine_model.memory import KvMemory
 from slackwater.core.engine_model.profile import Profile
 from slackwater.core.engine_model.requests import EngineRequest, State
+from slackwater.core.engine_model.step import Chunks, Queueing, Step, StepEnd, pairs_of
 from slackwater.core.engine_model.waiting import WaitingQueue
 
-Chunks = list[tuple[EngineRequest, int]]
-"""Pieces of prompts that are computed in a step, by their tokens."""
-
-
-def pairs_of(chunks: Chunks) -> float:
-    """Pairs of a token of these pieces and one before it in its prompt."""
-    return sum(tokens * (request.computed + tokens * 0.5) for request, tokens in chunks)
-
-
-class Queueing(Enum):
-    """In which order requests are admitted, and whether one of a better priority may push out another."""
-
-    FCFS = "fcfs"
-    """First come, first served: vLLM's default."""
-    PRIORITY = "priority"
-    """vLLM's `--scheduling-policy priority`: the queue is in order of priority, and the worst priority is pushed out where
-    memory is short; but one that waits never displaces one that runs."""
-    PREEMPT = "preempt"
-    """After SGLang's priority scheduling: one that waits for a slot or for memory pushes out those of worse priority."""
-
-
-@dataclass(slots=True)
-class StepEnd:
-    """What a step brought. Those in neither list that are decoding have got one token more."""
-
-    seconds: float
-    tokens: int
-    first: list[EngineRequest] = field(default_factory=list)
-    """Requests that got their first token in it."""
-    finished: list[EngineRequest] = field(default_factory=list)
-    """Requests that are done; one with a single token is in both lists."""
-
-
-@dataclass(slots=True)
-class _Step:
-    seconds: float
-    chunks: Chunks
-    prefilled: int
-    decoded: int
+# Ends of requests that were aborted long before them are looked for once there may be so many.
+VOID_ENDS_MAX = 1000
 
 
 class EngineModel:
@@ -82,7 +44,7 @@ class EngineModel:
         self._decoding = 0
         self._context = 0
         self._order = 0
-        self._step: _Step | None = None
+        self._step: Step | None = None
 
     # What can be asked.
 
@@ -179,7 +141,7 @@ class EngineModel:
 
     def _begin(self, seconds: float, chunks: Chunks) -> None:
         self.memory.held += self._decoding
-        self._step = _Step(seconds, chunks, sum(tokens for _, tokens in chunks), self._decoding)
+        self._step = Step(seconds, chunks, sum(tokens for _, tokens in chunks), self._decoding)
 
     def _continue_prompts(self, budget: int, chunks: Chunks) -> int:
         """Further pieces of prompts that have begun. Returns what is left of the budget."""
@@ -279,6 +241,9 @@ class EngineModel:
             self._decoding -= 1
             self._context -= request.prompt_tokens + request.generated
             request.version += 1
+            if len(self._ends) > 2 * len(self.running) + VOID_ENDS_MAX:
+                self._ends = [entry for entry in self._ends if entry[2] == entry[3].version]
+                heapq.heapify(self._ends)
             # Each step has added a token; so has the one that is going on, when it began.
             request.private_tokens += steps - request.counted_from + (self._step is not None)
         else:
