@@ -34,12 +34,15 @@ def test_the_example_is_what_the_demo_asks() -> None:
 
 
 def test_the_notice_names_what_is_shipped() -> None:
-    """Every rank file, with the hash of the original that the script checks."""
+    """Every rank file, with the hash of the original that the script checks; and every trace."""
     notice = (ROOT / "NOTICE").read_text("utf-8")
     script = (ROOT / "scripts" / "make_tokenizer_data.py").read_text("utf-8")
     shipped = sorted((ROOT / "src/slackwater/adapters/work/tokenizers").glob("*.z"))
     assert shipped
     assert all(f"{path.name} " in notice for path in shipped)
+    traces = sorted((ROOT / "src/slackwater/adapters/modelled_engine/traces").glob("*.gz"))
+    assert traces
+    assert all(f"{path.name} " in notice for path in traces)
     hashes = re.findall(r"\b[0-9a-f]{64}\b", notice)
     assert len(hashes) == len(shipped)
     assert all(each in script for each in hashes)

@@ -32,12 +32,13 @@ COMMANDS = {
     "doctor": ("slackwater.cli.doctor", "Look at everything a server needs, and say what to put right."),
     "health": ("slackwater.cli.health", "Ask a server whether it is well."),
     "check-config": ("slackwater.cli.check_config", "Say what is wrong with a configuration file."),
+    "sim-engine": ("slackwater.cli.sim_engine", "Serve a modelled engine, to plan and test without a GPU."),
     "completion": ("slackwater.cli.completion", "Make the Tab key complete this command."),
 }
 # How the help is ordered: by what somebody is about to do. What is in none of these is for whoever runs a server.
 SECTIONS = {
     "Use a server": ("batches", "files", "deployments", "usage", "profiles"),
-    "Work without one": ("demo", "run", "validate", "split", "estimate", "completion"),
+    "Work without one": ("demo", "run", "validate", "split", "estimate", "sim-engine", "completion"),
 }
 
 

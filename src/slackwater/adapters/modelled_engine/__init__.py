@@ -1,0 +1,1 @@
+"""A modelled inference engine behind HTTP: `slackwater sim-engine`."""
