@@ -231,7 +231,7 @@ def test_who_may(world: World) -> None:
     # A deployment of the same name, of another resource, is another one.
     assert world.caller("admin", resource="red")("POST", "/deployments/steady/pause").status == 200
     status = world.caller("admin")("GET", "/deployment_status").json["data"]
-    assert [each["pause"] for each in status] == [None] * 3
+    assert {each["pause"] for each in status} == {None}
     assert world.caller("user")("POST", f"/batches/{made}/pause").status == 200
     assert world.caller("user")("POST", f"/batches/{made}/cancel").status == 200
 
