@@ -1,0 +1,66 @@
+"""What an engine says of itself on its metrics page, and what happened between two looks at it.
+
+Engines count from their start: a count that has become smaller means that it has started again.
+"""
+
+from msgspec import Struct
+
+
+class Counters(Struct, frozen=True):
+    """One look. What an engine does not say is None."""
+
+    running: float
+    """Requests that hold a slot, everybody's."""
+    waiting: float = 0.0
+    """Requests that wait for capacity, everybody's."""
+    kv: float | None = None
+    """The part of its cache that is in use, 0.0 to 1.0."""
+    steps: float | None = None
+    """Steps so far."""
+    step_tokens: float | None = None
+    """Tokens computed in them, of prompts and of answers."""
+    generated: float | None = None
+    """Tokens of answers so far."""
+    token_seconds: float | None = None
+    """Seconds between tokens of one answer, summed over all, so far; and how many such gaps there were."""
+    token_gaps: float | None = None
+    kv_tokens: float | None = None
+    """How many tokens fit into its cache."""
+    block_tokens: int | None = None
+    """Its cache keeps prompts in blocks of so many tokens."""
+
+
+class Between(Struct, frozen=True):
+    """What happened between two looks, all of it everybody's."""
+
+    seconds: float
+    step: float | None
+    """Seconds of a step on average; None where there was none."""
+    prefilled: float
+    """Tokens of prompts that were computed."""
+    generated: float
+
+
+def restarted(before: Counters, after: Counters) -> bool:
+    """Whether the engine has started again: its counts have."""
+    return any(
+        earlier is not None and later is not None and later < earlier
+        for earlier, later in ((before.steps, after.steps), (before.generated, after.generated))
+    )
+
+
+def between(before: Counters, after: Counters, seconds: float) -> Between:
+    """The difference of two looks that are so far apart. The step is the time between tokens where steps are not counted."""
+    generated = _grown(before.generated, after.generated)
+    computed = _grown(before.step_tokens, after.step_tokens)
+    steps = _grown(before.steps, after.steps)
+    step = None
+    if steps:
+        step = seconds / steps
+    elif gaps := _grown(before.token_gaps, after.token_gaps):
+        step = _grown(before.token_seconds, after.token_seconds) / gaps
+    return Between(seconds, step, max(0.0, computed - generated), generated)
+
+
+def _grown(before: float | None, after: float | None) -> float:
+    return 0.0 if before is None or after is None else max(0.0, after - before)
