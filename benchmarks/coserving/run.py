@@ -1,6 +1,7 @@
 """How much batch work fits beside online traffic that is not to be disturbed, for each policy of sending.
 
-    python benchmarks/coserving/run.py [--quick] [--seeds 1-5] [--only S1,S4] [--families fixed,aimd] [--json FILE]
+    python benchmarks/coserving/run.py [--quick] [--seeds 1-5] [--only S1,S4] [--families fixed,aimd]
+        [--queueing priority] [--json FILE]
 
 Virtual time on the product's model of an engine; no engine and no network are used. For each scenario and family it says what
 share of the in-engine oracle's batch tokens the family reaches, at its best setting, within each regime's limits on online
@@ -22,6 +23,8 @@ from benchmarks.coserving.frontier import best_along, best_of, kept, point_of
 from benchmarks.coserving.measuring import measure, measure_oracle
 from benchmarks.coserving.scenarios import REGIMES, SCENARIOS, Scenario, limits
 
+from slackwater.core.engine_model import Queueing
+
 ORACLE_CAPS = (12, 14, 17, 20, 25, 32, 40, 55, 80, 150, 300)
 QUICK = ("S1", "S4", "S6")
 Row = dict[str, Any]
@@ -34,7 +37,7 @@ def main() -> None:
     try:
         for scenario in options.scenarios:
             for seed in options.seeds:
-                rows += table_of(cells, scenario, seed, options.families)
+                rows += table_of(cells, scenario, seed, options.families, options.queueing)
                 _say(rows[-len(options.families) - 1 :])
     finally:
         cells.save()
@@ -43,16 +46,19 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1), "utf-8")
 
 
-def table_of(cells: Cells, scenario: Scenario, seed: int, families: tuple[str, ...]) -> list[Row]:
+def table_of(
+    cells: Cells, scenario: Scenario, seed: int, families: tuple[str, ...], queueing: Queueing = Queueing.FCFS
+) -> list[Row]:
     """A row for the oracle and for each family: batch tokens a second and shares by regime, and every setting's figures."""
 
     def cell(family: Family, setting: Setting) -> Row:
         of = f" {hash_of(family.sources)[:16]}" if family.sources else ""
-        key = f"{scenario} | {family.name} {setting}{of} | seed {seed}"
-        return {
-            "setting": setting,
-            **cells.get(key, lambda: measure(scenario, policy_of(family, setting, scenario), seed=seed)),
-        }
+        key = f"{scenario} | {family.name} {setting}{of} | {queueing.value} | seed {seed}"
+
+        def figures() -> Row:
+            return measure(scenario, policy_of(family, setting, scenario), seed=seed, queueing=queueing)
+
+        return {"setting": setting, **cells.get(key, figures)}
 
     def oracle_cell(cap: int) -> Row:
         key = f"{scenario} | oracle {cap} | seed {seed}"
@@ -134,11 +140,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0", help="such as 0 or 1-5  [default: 0]")
     parser.add_argument("--only", help="scenarios, by how their names begin")
     parser.add_argument("--families", help=f"of {', '.join(FAMILIES)}")
+    parser.add_argument(
+        "--queueing",
+        choices=[queueing.value for queueing in Queueing],
+        default=Queueing.FCFS.value,
+        help="how the engine queues: fcfs, priority as vLLM's, or preempt as SGLang's, online users first",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every figure goes")
     options = parser.parse_args()
     starts = QUICK if options.quick else tuple((options.only or "S").split(","))
     options.scenarios = [scenario for scenario in SCENARIOS if scenario.name.startswith(starts)]
     options.families = tuple(options.families.split(",")) if options.families else tuple(FAMILIES)
+    options.queueing = Queueing(options.queueing)
     options.seeds = list(_seeds(options.seeds))
     return options
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from slackwater.adapters.modelled_engine.shipped import trace_named
-from slackwater.core.engine_model import Arrival, Segment, arrivals_of
+from slackwater.core.engine_model import Arrival, Segment, Trace, arrivals_of
 
 Chance = np.random.Generator
 
@@ -28,6 +28,7 @@ class BatchRequest:
 MEDIANS = {"balanced": (800, 200), "classify": (600, 8), "summarize": (3000, 200), "generate": (200, 600)}
 SIGMA, PROMPT_MIN, PROMPT_MAX, OUTPUT_MAX = 0.6, 16, 12000, 4000
 DRAWN_AT_ONCE = 4096
+GOLDEN = 0.618033988749895
 
 
 class Backlog:
@@ -55,17 +56,28 @@ class Backlog:
 def online(kind: str, rate: float, seconds: float, *, seed: int, **shape: float) -> list[Arrival]:
     """Arrivals within `seconds` at a mean of `rate` a second:
 
-    azure-conv, azure-code  the trace itself, stretched to the rate, with its bursts;
+    azure-conv, azure-code  the trace itself, stretched to the rate, with its bursts; from its beginning with seed 0, from another
+                            moment with each other seed;
     onoff                   `hi` times the rate for about `on_s` seconds, `lo` times for about `off_s`;
     diurnal                 between `lo` and `hi` times the rate, with a period of `period` seconds.
 
     The last two draw lengths from azure-conv.
     """
     if kind.startswith("azure-"):
-        return list(takewhile(lambda arrival: arrival.at < seconds, arrivals_of(trace_named(kind), rate=rate)))
+        trace = _begun_elsewhere(trace_named(kind), seed)
+        return list(takewhile(lambda arrival: arrival.at < seconds, arrivals_of(trace, rate=rate)))
     chance = np.random.default_rng(seed)
     times = {"onoff": _on_off, "diurnal": _diurnal}[kind](chance, rate, seconds, **shape)
     return list(_with_lengths(times, chance))
+
+
+def _begun_elsewhere(trace: Trace, seed: int) -> Trace:
+    """The trace from another moment on, with its beginning behind its end. Moments of successive seeds lie far apart."""
+    begin = int(len(trace.arrivals) * (seed * GOLDEN % 1))
+    shift = trace.arrivals[begin].at
+    later = [arrival._replace(at=arrival.at - shift) for arrival in trace.arrivals[begin:]]
+    sooner = [arrival._replace(at=arrival.at - shift + trace.seconds) for arrival in trace.arrivals[:begin]]
+    return Trace((*later, *sooner))
 
 
 def _on_off(chance: Chance, rate: float, seconds: float, *, on_s: float, off_s: float, hi: float, lo: float) -> Any:

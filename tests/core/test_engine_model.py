@@ -203,6 +203,19 @@ def test_a_preempted_request_goes_on_where_it_was() -> None:
     assert (one.generated, two.generated, model.counters.generated_tokens) == (100, 100, 200)
 
 
+def test_those_who_left_are_forgotten() -> None:
+    """Aborted long before their ends, thousands of requests leave nothing behind, in time."""
+    model = EngineModel(A100)
+    now = 0.0
+    for number in range(5000):
+        request = asking(str(number), 16, 1_000_000)
+        model.submit(request, now)
+        now = step(model, now)
+        model.abort(request)
+    assert len(model._ends) <= 1002
+    assert model.memory.idle <= A100.kv_tokens
+
+
 def test_death_loses_everything() -> None:
     """All requests are lost, the step that was going on ends in nothing, and it comes back empty."""
     model = EngineModel(profile(max_num_seqs=1))

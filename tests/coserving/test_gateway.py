@@ -12,7 +12,7 @@ from benchmarks.coserving.measuring import measure
 from benchmarks.coserving.policy import NETWORK_SECONDS, Gateway, Policy, Prompt, Usage
 from benchmarks.coserving.scenarios import BY_NAME
 from benchmarks.coserving.virtual_engine import VirtualEngine
-from benchmarks.coserving.workload import BatchRequest
+from benchmarks.coserving.workload import BatchRequest, online
 
 from slackwater.adapters.modelled_engine.shipped import profile_named
 from slackwater.core.engine_model import EngineModel
@@ -160,3 +160,13 @@ def test_where_there_is_no_path_a_setting_counts() -> None:
     assert best_of(points, (1.0, 0.04)) == 0
     assert kept(points[1], (1.28, 0.05)) == 800
     assert kept(points[1], (1.2, 0.05)) == 0
+
+
+def test_another_seed_is_another_part_of_the_trace() -> None:
+    """At the same rate: seed 0 is its beginning, others begin elsewhere, and the beginning follows the end."""
+    first, other = (online("azure-conv", 5.53, 3600, seed=seed) for seed in (0, 1))
+    assert first[0] == (0.0, 374, 44)
+    assert other[0].at == 0.0
+    assert other[0] != first[0]
+    assert len(other) == pytest.approx(len(first), rel=0.02)
+    assert all(sooner.at <= later.at for sooner, later in zip(other, other[1:], strict=False))
