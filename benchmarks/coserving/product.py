@@ -119,4 +119,4 @@ def counters_of(samples: dict[str, float]) -> Counters:
 
 
 def product(setting: str, slo: float) -> Product:
-    return Product(Pacer(point=Point(setting), slo=slo))
+    return Product(Pacer(point=Point(setting), slo=slo, slices=True))

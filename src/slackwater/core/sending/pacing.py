@@ -61,7 +61,11 @@ KV_LEFT, SLOTS_LEFT = 0.10, 32
 # What a token of a prompt costs, until it is known.
 TOKEN_SECONDS = 70e-6
 SMOOTH = 0.5
-SPREAD_BINS, SPREAD_LEAST, SPREAD_GROWTH = 160, 1e-3, 1.05
+OUTER_Q, OUTER_SECONDS, ROOM_MIN, ROOM_MAX = 0.95, 60.0, 0.3, 2.5
+# An answer of others is about so long.
+ANSWER_TOKENS = 100.0
+PROMPT_MEMORY, ALONE_MEMORY = 2.0, 1.0
+SPREAD_BINS, SPREAD_LEAST, SPREAD_GROWTH = 400, 1e-3, 1.02
 SPREAD_HALF_LIFE = 3600.0
 
 
@@ -117,6 +121,10 @@ class Pacer:
     others: float = 0.0
     model: StepModel = field(default_factory=StepModel)
     spread: Spread = field(default_factory=Spread)
+    felt: Spread = field(default_factory=Spread)
+    room: float = 0.6
+    _aimed_at: float = 0.0
+    _felt: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
     _others_at: float = -OTHERS_SECONDS
@@ -178,6 +186,16 @@ class Pacer:
         self.reading -= 1
         self._reading_tokens -= chunk
 
+    def reading_seconds(self, chunk: float) -> float:
+        """How long the engine probably takes to read so much of a prompt, where nobody says when it has."""
+        return 2.0 * (self.step or 0.0) + 1.5 * chunk * (self.model.token or TOKEN_SECONDS)
+
+    def blind(self, now: float) -> None:
+        """The engine's counters cannot be read: half the window, until they can again."""
+        if self._last is not None:
+            self._last, self._climbing = None, True
+            self.window = max(1.0, self.window / 2)
+
     def gap(self, seconds: float, tokens: int, *, in_flight: int, now: float) -> None:
         """The next chunk of one of our streams, after so long and with so many tokens."""
         self._gap_seconds += seconds
@@ -227,11 +245,14 @@ class Pacer:
             self.step = passed.step if self.step is None else self.step + SMOOTH * (passed.step - self.step)
         assert self.step is not None, "a step has been seen"
         theirs = max(0.0, passed.prefilled - sent) / passed.seconds
-        self._prefilled += min(1.0, passed.seconds / 5.0) * (theirs - self._prefilled)
+        self._prefilled += min(1.0, passed.seconds / PROMPT_MEMORY) * (theirs - self._prefilled)
         if others > 0.5:
             alone = self.model.alone(self.step, others=others, prefilled_per_second=self._prefilled)
-            self.alone = alone if self.alone is None else self.alone + min(1.0, passed.seconds / 3.0) * (alone - self.alone)
+            share = min(1.0, passed.seconds / alone / ANSWER_TOKENS)
+            self.alone = alone if self.alone is None else self.alone + share * (alone - self.alone)
             self.spread.add(self.alone, others * passed.seconds, passed.seconds)
+            self._felt += min(1.0, steps / ANSWER_TOKENS) * (passed.step - self._felt)
+            self.felt.add(self._felt, others * passed.seconds, passed.seconds)
         self._aim(now)
         if deaf:
             self._move(ours, now)
@@ -241,13 +262,20 @@ class Pacer:
             self.target = FOREVER
             return
         rule = RULES[self.point]
-        alone = self.spread.quantile(rule.quantile)
-        if alone is None:
+        usual, slowest = self.spread.quantile(0.5), self.spread.quantile(0.99)
+        if usual is None or slowest is None:
             self.target = None
-        elif self.point is Point.SLO and self.slo is not None:
-            self.target = rule.factor * max(self.slo, 1.25 * alone)
-        else:
-            self.target = rule.factor * alone
+            return
+        limit = rule.factor * slowest
+        if self.point is Point.SLO and self.slo is not None:
+            limit = max(limit, self.slo)
+        felt, alone = self.felt.quantile(OUTER_Q), self.spread.quantile(OUTER_Q)
+        if felt and alone:
+            most = rule.quantile * (limit / slowest - 1.0)
+            self.room += (now - self._aimed_at) / OUTER_SECONDS * (1.0 + most - felt / alone) / most
+            self.room = max(ROOM_MIN, min(ROOM_MAX, self.room))
+        self._aimed_at = now
+        self.target = usual + self.room * (limit - slowest)
 
     def _move(self, ours: float, now: float) -> None:
         step, target = self.step, self.target

@@ -10,11 +10,11 @@ the others would run at once, because they would be through sooner: what they br
 from dataclasses import dataclass, field
 
 # A look of so long ago counts half.
-HALF_LIFE_SECONDS = 300.0
+HALF_LIFE_SECONDS = 1800.0
 # Where the others alone are more than the engine can do there is no such step; it is said to be as long as it would be here.
 SHARE_MAX = 0.9
 # How much the first looks have to say against what is assumed before any.
-PRIOR = 0.05
+PRIOR = 0.002
 # What is assumed before any look: a step of which nine tenths are its base.
 PRIOR_BASE = 0.9
 
