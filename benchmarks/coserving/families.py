@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.coserving.policy import Policy
+from benchmarks.coserving.product import product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
 from benchmarks.coserving.scenarios import Scenario
 
@@ -38,6 +39,13 @@ OFF = Family("off", lambda setting, scenario: Policy(), (0,), "settings")
 FAMILIES = {
     family.name: family
     for family in (
+        Family(
+            "slackwater",
+            lambda setting, scenario: product(setting, scenario.slo),
+            ("strict", "gentle", "slo"),
+            "regimes",
+            ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
+        ),
         Family("fixed", _rival(Fixed), (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256), "path"),
         Family("total cap", _rival(TotalCap), (8, 16, 24, 32, 48, 64, 96, 128), "path"),
         Family("aimd", _rival(Aimd), (1.2, 1.5, 2.0, 3.0), "settings"),

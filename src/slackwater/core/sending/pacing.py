@@ -1,8 +1,12 @@
 """How many requests an engine is given that others use too: so many that their tokens come hardly later.
 
-What is held is the time of a step, because everybody's next token waits for it. The target is made of what a step would be
-without us (`step_model`), as it was at the others' busiest moments: what they bear then, they may bear at any time. Below the
-target the window grows, above it is cut, and where others wait for capacity nothing new is sent at all.
+What is held is the time of a step, because everybody's next token waits for it. Its target is what others are used to (the
+median of their step without us, `step_model`), and some of the room between that and the slowest they may see. That is what
+we add at most; at their busiest moments it is added to the most that they have. How much of the room may be used, is a rule
+of the operating point, and moves slowly with how much slower others' steps really were.
+
+Below the target the window grows, above it is cut. Where others wait for capacity, nothing new is sent at all. With nobody
+else there, every point is as fast as the engine goes.
 """
 
 import math
@@ -12,13 +16,39 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
+from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
 
 FOREVER = math.inf
+FIRST_WINDOW = 4.0
+# Others are there for so long after the last of them was seen.
+OTHERS_SECONDS = 5.0
+# A cut is by half of what the step is too long, and within these. The window grows by so much, and by a half at least.
+CUT_MIN, CUT_MAX, GROW, GROW_MIN = 0.8, 0.99, 0.08, 0.5
+# While it has never been too much, the window doubles below this share of the target.
+CLIMB_BELOW = 0.7
+# How many of our prompts the engine may be reading, at first and at least and at most, and how many tokens that is for each.
+PROMPTS_FIRST, PROMPTS_MIN, PROMPTS_MAX, PROMPTS_STEP, PROMPT_TOKENS = 2.0, 1.0, 8.0, 0.25, 768
+# Of the cache, what is left to others; and of the slots.
+KV_LEFT, SLOTS_LEFT = 0.10, 32
+# What a token of a prompt costs, until it is known.
+TOKEN_SECONDS = 70e-6
+# A look counts so much against those before it.
+SMOOTH = 0.5
+# A stream is listened to for so long, and so many of its tokens, before what they say is believed.
+LISTEN_SECONDS, LISTEN_TOKENS = 0.2, 8
+# Without a stream for so long, what the counters say moves the window.
+DEAF_SECONDS = 1.0
+SLICE_MIN, SLICE_MAX = 128, 1024
+# Whoever waits for an answer feels the mean of so many steps.
+ANSWER_TOKENS = 100.0
+# The shares of others' steps that are compared with what they would be without us, and how slowly the room follows.
+FELT = (0.95, 0.99)
+ROOM_SECONDS, ROOM_MIN, ROOM_MAX = 3600.0, 0.0, 2.5
 
 
 class Point(StrEnum):
-    """What the operator wants of an engine."""
+    """What the operator wants of an engine that others use, too."""
 
     STRICT = "strict"
     GENTLE = "gentle"
@@ -29,147 +59,102 @@ class Point(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a point makes of the others' step: `factor` times its `quantile` over the last hour."""
+    """Others' slowest steps may be `limit` times what they would be without us; `room` is how much of that is used at first."""
 
-    factor: float
-    quantile: float
+    limit: float
+    room: float
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {
-        Point.STRICT: Rule(0.95, 0.85),
-        Point.GENTLE: Rule(1.0, 0.95),
-        Point.SLO: Rule(0.6, 0.99),
-    }
+    {Point.STRICT: Rule(1.05, 0.25), Point.GENTLE: Rule(1.25, 1.25), Point.SLO: Rule(1.25, 0.8)}
 )
-FIRST_WINDOW = 4.0
-# Others are there for so long after the last of them was seen.
-OTHERS_SECONDS = 5.0
-# Cuts go on at most so often: what was cut has to be seen before more is.
-CUT_MIN, CUT_MAX = 0.8, 0.99
-GROW = 0.08
-# The share of the engine's time that our prompts may take, and how it moves.
-PROMPTS_FIRST, PROMPTS_MIN, PROMPTS_MAX, PROMPTS_STEP = 2.0, 1.0, 8.0, 0.25
-PROMPT_TOKENS = 768
-# A stream is listened to for so long, and so many of its chunks, before what they say is believed.
-LISTEN_SECONDS, LISTEN_CHUNKS = 0.2, 8
-# Without a stream for so long, what the metrics page says moves the window.
-DEAF_SECONDS = 1.0
-SLICE_MIN, SLICE_MAX = 128, 1024
-# Of the cache, what is left to others; and of its slots.
-KV_LEFT, SLOTS_LEFT = 0.10, 32
-# What a token of a prompt costs, until it is known.
-TOKEN_SECONDS = 70e-6
-SMOOTH = 0.5
-OUTER_Q, OUTER_SECONDS, ROOM_MIN, ROOM_MAX = 0.95, 60.0, 0.3, 2.5
-# An answer of others is about so long.
-ANSWER_TOKENS = 100.0
-PROMPT_MEMORY, ALONE_MEMORY = 2.0, 1.0
-SPREAD_BINS, SPREAD_LEAST, SPREAD_GROWTH = 400, 1e-3, 1.02
-SPREAD_HALF_LIFE = 3600.0
-
-
-class Spread:
-    """Steps that others would have had without us, weighted by how many of them there were; what is old counts less."""
-
-    def __init__(self) -> None:
-        self._bins = [0.0] * SPREAD_BINS
-        self._total = 0.0
-
-    def add(self, value: float, weight: float, seconds: float) -> None:
-        """So much weight more for a value; the rest is `seconds` older now."""
-        keep = 0.5 ** (seconds / SPREAD_HALF_LIFE)
-        self._bins = [each * keep for each in self._bins]
-        place = int(math.log(max(value, SPREAD_LEAST) / SPREAD_LEAST) / math.log(SPREAD_GROWTH))
-        self._bins[min(place, SPREAD_BINS - 1)] += weight
-        self._total = self._total * keep + weight
-
-    def quantile(self, share: float) -> float | None:
-        """The value below which so much of the weight is."""
-        if self._total <= 0.0:
-            return None
-        left = share * self._total
-        for place, weight in enumerate(self._bins):
-            left -= weight
-            if left <= 0.0:
-                return SPREAD_LEAST * SPREAD_GROWTH ** (place + 0.5)
-        return SPREAD_LEAST * SPREAD_GROWTH**SPREAD_BINS
 
 
 @dataclass(slots=True)
 class Pacer:
     """The window of one engine. It is told what happens, and asked before each request.
 
-    Moments are seconds of one clock that never goes back. `most` is the operator's limit of requests out.
+    Moments are seconds of one clock that never goes back; times are seconds, prompts are in tokens.
     """
 
     point: Point = Point.GENTLE
     most: int = 256
+    """The most requests that may be out, whatever is found."""
     slo: float | None = None
-    """Seconds between tokens that others may see at their slowest, for `Point.SLO`."""
-    slots_max: float = 256.0
-    """What the engine runs at once."""
+    """The time between tokens that others may see at their slowest, for `Point.SLO`."""
+    slots: float = 256.0
+    """How many requests the engine runs at once."""
+    slices: bool = False
+    """Whether long prompts go in slices: for engines that keep prefixes in a cache."""
+    block: int = 16
+    """Its cache keeps so many tokens together."""
     window: float = FIRST_WINDOW
     prompts: float = PROMPTS_FIRST
+    """How many of our prompts the engine may be reading."""
+    reading: int = 0
+    """How many it is reading."""
     step: float | None = None
     """The time of a step now, smoothed."""
     alone: float | None = None
-    """What it would be without us."""
+    """What it would be without us, as somebody feels it who waits for an answer."""
     target: float | None = None
+    """FOREVER: nobody else is there. None: not enough is known."""
+    room: float = 0.0
     frozen: bool = False
     """Whether nothing new is sent because others wait, or the cache is nearly full."""
     others: float = 0.0
+    """How many requests of others were there at the last look."""
     model: StepModel = field(default_factory=StepModel)
-    spread: Spread = field(default_factory=Spread)
-    felt: Spread = field(default_factory=Spread)
-    room: float = 0.6
-    _aimed_at: float = 0.0
-    _felt: float = 0.0
+    _alone: Spread = field(default_factory=Spread)
+    _felt: Spread = field(default_factory=Spread)
+    _felt_step: float = 0.0
+    _own_step: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
-    _others_at: float = -OTHERS_SECONDS
+    _others_at: float = -FOREVER
     _climbing: bool = True
-    reading: int = 0
-    """How many of our prompts the engine has not read to their end."""
-    slices: bool = False
-    block: int = 16
+    _slots_left: float = FOREVER
+    _kv_sent: float = 0.0
+    _sent_tokens: float = 0.0
+    _out: float = 0.0
     _reading_tokens: float = 0.0
     _gap_seconds: float = 0.0
     _gap_tokens: int = 0
     _listened_at: float = 0.0
     _heard_at: float = -FOREVER
-    _slots_left: float = FOREVER
-    _kv_sent: float = 0.0
-    _prefilled: float = 0.0
-    _sent_tokens: float = 0.0
-    _out: float = 0.0
+
+    def aim_for(self, point: Point, *, slo: float | None = None) -> None:
+        """Another operating point from now on. What is known of the engine stays."""
+        self.point, self.slo, self.room = point, slo, 0.0
+
+    # Before a request
 
     def admits(self, in_flight: int, tokens: float, now: float) -> float:
         """Whether a request with a prompt of so many tokens may go: 0.0, or FOREVER for not before something else happens."""
         if self.frozen or in_flight >= min(self.most, int(self.window)) or self._slots_left < 1.0:
             return FOREVER
-        if self._kv_sent + tokens > self._kv_room():
+        if self._kv_sent and self._kv_sent + tokens > self._kv_room():
             return FOREVER
-        prompts = self.prompts
-        if self.reading and (
-            self.reading >= int(prompts) or self._reading_tokens + self.chunk(tokens) > PROMPT_TOKENS * prompts
-        ):
-            return FOREVER
+        if self.reading:
+            chunk = self.chunk(tokens)
+            if self.reading >= int(self.prompts) or self._reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
+                return FOREVER
         return 0.0
 
     def chunk(self, tokens: float) -> float:
-        """How much of a prompt goes at once."""
+        """How much of a prompt of so many tokens goes at once."""
         size = self.slice
         return size if size and tokens > 1.5 * size else tokens
 
     @property
     def slice(self) -> int:
-        """Longer prompts go in slices of so many tokens; 0 where they go whole."""
+        """Longer prompts go in slices of so many tokens, whole blocks of the cache; 0 where they go whole."""
         if not self.slices or self.target is None or self.target == FOREVER:
             return 0
-        token = self.model.token or TOKEN_SECONDS
-        block = self.block
-        return int(max(SLICE_MIN, min(SLICE_MAX, self.target / 2 / token))) // block * block
+        size = self.target / 2 / (self.model.token or TOKEN_SECONDS)
+        return int(max(SLICE_MIN, min(SLICE_MAX, size))) // self.block * self.block
+
+    # What happens
 
     def sent(self, tokens: float, now: float) -> float:
         """A request with so many tokens in its prompt has gone. Returns what `read` is to be told."""
@@ -182,7 +167,7 @@ class Pacer:
         return chunk
 
     def read(self, chunk: float) -> None:
-        """The prompt of a request has been read by the engine: its first token has come, or all of it."""
+        """The engine has read a prompt: the first token of its answer has come, or all of it. Once for each `sent`."""
         self.reading -= 1
         self._reading_tokens -= chunk
 
@@ -190,35 +175,33 @@ class Pacer:
         """How long the engine probably takes to read so much of a prompt, where nobody says when it has."""
         return 2.0 * (self.step or 0.0) + 1.5 * chunk * (self.model.token or TOKEN_SECONDS)
 
-    def blind(self, now: float) -> None:
-        """The engine's counters cannot be read: half the window, until they can again."""
-        if self._last is not None:
-            self._last, self._climbing = None, True
-            self.window = max(1.0, self.window / 2)
-
     def gap(self, seconds: float, tokens: int, *, in_flight: int, now: float) -> None:
-        """The next chunk of one of our streams, after so long and with so many tokens."""
+        """The next chunk of one of our streams, so long after the one before it and with so many tokens.
+
+        Their mean is the step. Whoever is short of a processor sends chunks in bunches, which moves a median and not a mean.
+        """
         self._gap_seconds += seconds
         self._gap_tokens += tokens
-        if now - self._listened_at >= LISTEN_SECONDS and self._gap_tokens >= LISTEN_CHUNKS:
-            step = self._gap_seconds / self._gap_tokens
-            self._listened_at, self._heard_at = now, now
-            self._gap_seconds, self._gap_tokens = 0.0, 0
-            self.step = step if self.step is None else self.step + SMOOTH * (step - self.step)
-            self._move(float(in_flight), now)
+        if now - self._listened_at < LISTEN_SECONDS or self._gap_tokens < LISTEN_TOKENS:
+            return
+        step = self._gap_seconds / self._gap_tokens
+        self._listened_at = self._heard_at = now
+        self._gap_seconds, self._gap_tokens = 0.0, 0
+        self._steps_last(step)
+        self._move(float(in_flight))
 
     def looked(self, counters: Counters, *, in_flight: int, now: float) -> None:
         """The engine's counters, as they were at `now`, and how many requests of ours were out."""
         last, self._last = self._last, counters
         seconds, self._looked_at = now - self._looked_at, now
         self._out, before = float(in_flight), self._out
-        others = max(0.0, counters.running + counters.waiting - in_flight)
-        self.others = others
-        if others > 0.5:
+        self.others = max(0.0, counters.running + counters.waiting - in_flight)
+        if self.others > 0.5:
             self._others_at = now
-        self._slots_left = self.slots_max - SLOTS_LEFT - counters.running - counters.waiting
+        self._slots_left = self.slots - (SLOTS_LEFT if self._shared(now) else 0) - counters.running - counters.waiting
         self._kv_sent = 0.0
-        self.frozen = others > 1.0 and counters.waiting > 1.0 or (counters.kv or 0.0) > 1.0 - KV_LEFT
+        waiting = counters.waiting > 1.0 and self.others > 1.0
+        self.frozen = waiting or (counters.kv or 0.0) > 1.0 - KV_LEFT
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
@@ -226,11 +209,25 @@ class Pacer:
             return
         self._hear(between(last, counters, seconds), last, counters, (before + in_flight) / 2, now)
 
+    def blind(self, now: float) -> None:
+        """The engine's counters cannot be read any more: half the window, until they can."""
+        if self._last is not None:
+            self._last, self._climbing, self.frozen = None, False, False
+            self.window = max(1.0, self.window / 2)
+
+    # What follows from it
+
+    def _shared(self, now: float) -> bool:
+        return now - self._others_at <= OTHERS_SECONDS
+
     def _kv_room(self) -> float:
         last = self._last
         if last is None or last.kv is None or last.kv_tokens is None:
             return FOREVER
         return (1.0 - KV_LEFT - last.kv) * last.kv_tokens
+
+    def _steps_last(self, step: float) -> None:
+        self.step = step if self.step is None else self.step + SMOOTH * (step - self.step)
 
     def _hear(self, passed: Between, last: Counters, counters: Counters, ours: float, now: float) -> None:
         sent, self._sent_tokens = self._sent_tokens, 0.0
@@ -238,60 +235,62 @@ class Pacer:
         if passed.step is None or running < 0.5:
             return
         steps = passed.seconds / passed.step
-        others = max(0.0, running - ours)
         self.model.learn(passed.step, running=running, prefilled=passed.prefilled / steps, seconds=passed.seconds)
         deaf = now - self._heard_at > DEAF_SECONDS
         if deaf:
-            self.step = passed.step if self.step is None else self.step + SMOOTH * (passed.step - self.step)
-        assert self.step is not None, "a step has been seen"
-        theirs = max(0.0, passed.prefilled - sent) / passed.seconds
-        self._prefilled += min(1.0, passed.seconds / PROMPT_MEMORY) * (theirs - self._prefilled)
+            self._steps_last(passed.step)
+        own = self.model.each * ours + self.model.token * sent / steps
+        if self.alone is None:
+            self._felt_step, self._own_step = passed.step, own
+        smooth = min(1.0, steps / ANSWER_TOKENS)
+        self._felt_step += smooth * (passed.step - self._felt_step)
+        self._own_step += smooth * (own - self._own_step)
+        self.alone = self.model.alone(self._felt_step, own=self._own_step)
+        others = running - ours
         if others > 0.5:
-            alone = self.model.alone(self.step, others=others, prefilled_per_second=self._prefilled)
-            share = min(1.0, passed.seconds / alone / ANSWER_TOKENS)
-            self.alone = alone if self.alone is None else self.alone + share * (alone - self.alone)
-            self.spread.add(self.alone, others * passed.seconds, passed.seconds)
-            self._felt += min(1.0, steps / ANSWER_TOKENS) * (passed.step - self._felt)
-            self.felt.add(self._felt, others * passed.seconds, passed.seconds)
-        self._aim(now)
+            self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
+            self._felt.add(self._felt_step, others * passed.seconds, seconds=passed.seconds)
+        self._aim(passed.seconds, now)
         if deaf:
-            self._move(ours, now)
+            self._move(ours)
 
-    def _aim(self, now: float) -> None:
-        if self.point is Point.FULL or now - self._others_at > OTHERS_SECONDS:
+    def _aim(self, seconds: float, now: float) -> None:
+        if self.point is Point.FULL or not self._shared(now):
             self.target = FOREVER
             return
         rule = RULES[self.point]
-        usual, slowest = self.spread.quantile(0.5), self.spread.quantile(0.99)
+        usual, slowest = self._alone.quantile(0.5), self._alone.quantile(0.99)
         if usual is None or slowest is None:
             self.target = None
             return
-        limit = rule.factor * slowest
+        limit = rule.limit * slowest
         if self.point is Point.SLO and self.slo is not None:
             limit = max(limit, self.slo)
-        felt, alone = self.felt.quantile(OUTER_Q), self.spread.quantile(OUTER_Q)
-        if felt and alone:
-            most = rule.quantile * (limit / slowest - 1.0)
-            self.room += (now - self._aimed_at) / OUTER_SECONDS * (1.0 + most - felt / alone) / most
-            self.room = max(ROOM_MIN, min(ROOM_MAX, self.room))
-        self._aimed_at = now
+        may, are = limit / slowest, self._slower()
+        room = (self.room or rule.room) + seconds / ROOM_SECONDS * (may - are) / (may - 1.0)
+        self.room = max(ROOM_MIN, min(ROOM_MAX, room))
         self.target = usual + self.room * (limit - slowest)
 
-    def _move(self, ours: float, now: float) -> None:
+    def _slower(self) -> float:
+        """How many times slower others' slow steps were than they would have been without us."""
+        ratios = [(self._felt.quantile(share) or 1.0) / (self._alone.quantile(share) or 1.0) for share in FELT]
+        return sum(ratios) / len(ratios)
+
+    def _move(self, ours: float) -> None:
         step, target = self.step, self.target
-        assert step is not None, "a step has been seen"
-        if target is None:
+        if step is None or target is None:
             return
         if step > target:
-            ratio = target / step
-            cut = max(CUT_MIN, min(CUT_MAX, 1.0 - 0.5 * (1.0 - ratio)))
-            self.window = max(1.0, min(self.window, ours + 1.0) * cut)
+            cut = 1.0 - 0.5 * (1.0 - target / step)
+            self.window = max(1.0, min(self.window, ours + 1.0) * max(CUT_MIN, min(CUT_MAX, cut)))
             self.prompts = max(PROMPTS_MIN, self.prompts - PROMPTS_STEP)
             self._climbing = False
         elif ours < 0.85 * int(self.window):
+            # The window is not used: reading prompts is what is too slow.
             if step < 0.9 * target:
                 self.prompts = min(PROMPTS_MAX, self.prompts + PROMPTS_STEP)
         else:
             ease = 1.0 if target == FOREVER else min(1.0, (target - step) / (0.25 * target))
-            grow = self.window if self._climbing and step < 0.7 * target else max(0.5, GROW * self.window)
-            self.window = min(float(self.most), self.window + grow * ease)
+            climbs = self._climbing and step < CLIMB_BELOW * target
+            more = self.window if climbs else max(GROW_MIN, GROW * self.window)
+            self.window = min(float(self.most), self.window + more * ease)

@@ -2,17 +2,16 @@
 
 A step costs a base, something for each request that is decoded, and something for each token of a prompt:
 `step = base + each * running + token * prefilled`. These three are learned by least squares that forget. Without us fewer of
-the others would run at once, because they would be through sooner: what they bring in a second stays, so
+the others would run at once, because they would be through sooner: what they bring in a second stays, and is the same share of
+a step, `(step - base - own) / step`. What is left of the step is its base, so
 
-    alone = base / (1 - each * others / step - token * prefilled by others in a second)
+    alone = base / (1 - (step - base - own) / step) = step / (1 + own / base)
 """
 
 from dataclasses import dataclass, field
 
 # A look of so long ago counts half.
 HALF_LIFE_SECONDS = 1800.0
-# Where the others alone are more than the engine can do there is no such step; it is said to be as long as it would be here.
-SHARE_MAX = 0.9
 # How much the first looks have to say against what is assumed before any.
 PRIOR = 0.002
 # What is assumed before any look: a step of which nine tenths are its base.
@@ -42,12 +41,9 @@ class StepModel:
             self._right[row] = self._right[row] * keep + seconds * value * step
         self._solve()
 
-    def alone(self, step: float, *, others: float, prefilled_per_second: float) -> float:
-        """The step without us, while a step with us takes `step`, `others` run and bring so many tokens of prompts a second."""
-        if not self.base:
-            return step
-        share = min(SHARE_MAX, self.each * others / max(step, 1e-6) + self.token * prefilled_per_second)
-        return min(step, self.base / (1.0 - share))
+    def alone(self, step: float, *, own: float) -> float:
+        """The step without us, while one with us takes `step`, of which what we have in it costs `own`."""
+        return step / (1.0 + own / self.base) if self.base else step
 
     def _solve(self) -> None:
         """Least squares with what was assumed as a weak look, and no coefficient below zero."""
