@@ -24,7 +24,10 @@ def text(value: str, *, index: int = 0, finish: str | None = None, **more: Any) 
 
 def events(chunks: Iterable[Any], *, done: bool = True) -> bytes:
     """The stream of some chunks; bytes stand for themselves."""
-    sent = [each if isinstance(each, bytes) else b"data: " + json.dumps(each).encode() + b"\n\n" for each in chunks]
+    sent = [
+        each if isinstance(each, bytes) else b"data: " + json.dumps(each, separators=(",", ":")).encode() + b"\n\n"
+        for each in chunks
+    ]
     return b"".join(sent) + (b"data: [DONE]\n\n" if done else b"")
 
 
