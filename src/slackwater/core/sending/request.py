@@ -36,10 +36,10 @@ class Reply(Struct, frozen=True, gc=False):
     """Where the body is large: its place in the memory budget, to be kept as long as the body is."""
     dropped: bool = False
     """Whether a router in front of the engine says that it let the request fall, and not the engine."""
-    streamed: bool = False
-    """Whether it came in chunks, and was put together."""
     came: int | None = None
     """The status that it came with, where that was a good one with an error inside: `status` is what the error counts as."""
+    streamed: bool = False
+    """Whether it came in chunks, and was put together."""
 
 
 class Outcome(StrEnum):
