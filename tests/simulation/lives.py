@@ -49,7 +49,7 @@ class Incarnation:
         # Those of its deployments share them.
         self._engines = {engine.name: Engine(engine.name, world.clock, slots=engine.slots) for engine in world.engines}
         for engine in self._engines.values():
-            engine.wants_stream = wants_of(world)
+            engine.wants_stream = wants_of(world) if world.listens else None
 
     def lives_on(self) -> bool:
         """Whether it has not ended."""
