@@ -314,6 +314,7 @@ def test_half_an_answer_is_none() -> None:
         events(whole, done=False),
         events(whole[:2]),
         events([delta(ROLE, index=1), *whole]),
+        events([delta(ROLE, finish=""), delta({"content": "a"}, finish="")]),
         b"",
         b": keep-alive\n\n",
         b"data: [DONE]\n\n",

@@ -251,6 +251,16 @@ def test_a_stream_that_breaks_says_what_any_answer_says(streamed: Streamed, kind
         assert outcome.reply.came is None
 
 
+def test_an_answer_that_says_itself_that_it_failed() -> None:
+    """Some engines end a choice with `error`, with a stream or without one: the line is the same."""
+    failed = json.loads(PLAIN.body)
+    failed["choices"][0]["finish_reason"] = "error"
+    outcome, _ = attempted([*GOOD[:2], delta({"content": "b"}, finish="error"), GOOD[3]])
+    assert isinstance(outcome, Setback)
+    assert outcome.reply is not None
+    assert (outcome.reply.status, outcome.reply.came, json.loads(outcome.reply.body)) == (500, 200, failed)
+
+
 def test_a_call_that_is_aborted_ends_for_its_listener() -> None:
     """Whoever listens is told, whatever the reason."""
 

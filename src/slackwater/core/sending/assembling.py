@@ -180,7 +180,8 @@ class Assembling:
                 choice.characters += len(_text(value))
                 new = new or int(len(value) > 2)
             elif name not in OF_STREAMS:
-                if name == "finish_reason" and value != b"null":
+                if name == "finish_reason" and not says_nothing(value):
+                    # Some say "" until there is one.
                     choice.finished = True
                 elif name == "logprobs" and not self._chat and before and value[:1] == b"{":
                     value = _from_the_beginning(value, before)

@@ -23,6 +23,8 @@ from slackwater.telemetry import BackendMeter, counters, event
 
 # Of larger answers nobody learns.
 SAMPLE_BYTES = 1 << 16
+# Not in any string: its quotes would be escaped.
+CHOICES = b'"choices":['
 # Larger ones are not read here: the event loop would stand still.
 READ_BYTES = LARGE_BYTES
 
@@ -107,9 +109,12 @@ class ListenedCalls:
         if not reply.streamed or len(reply.body) > READ_BYTES:
             return reply
         read = read_answer(reply.body, path=path)
-        if isinstance(read, ErrorInside):
+        if isinstance(read, ErrorInside) and CHOICES not in reply.body:
             # It came too late for the status. Without a stream it would have had it.
             return Reply(read.status, read.body, read.retry_after)
+        if isinstance(read, ErrorInside):
+            # An answer that says so itself does without a stream, too.
+            return reply
         if not isinstance(read, Answer):
             return None
         if (likeness := self._likeness.get(path)) is None:
