@@ -176,6 +176,8 @@ def test_an_answer_that_does_not_come_as_a_stream() -> None:
         StreamBroken("the stream ended without [DONE]: something of it is missing"),
         [*GOOD[:2], b'data: {"error":{"message":"no","code":400}}\n\n'],
         GOOD[:2],
+        # An engine that has read over what was asked for.
+        GOOD[:3],
     ],
 )
 def test_what_a_stream_leaves_in_doubt_is_asked_for_without_one(streamed: Streamed) -> None:

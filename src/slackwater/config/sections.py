@@ -176,7 +176,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     connect_seconds: float = 10.0
     """Time to open a connection."""
     first_byte_seconds: float = 600.0
-    """Time to the first byte of the answer; long, because an engine answers when all tokens are there."""
+    """Time to the first byte of the answer; long, because an engine answers when all tokens are there. Of one that is \
+streamed, also the time to each next part."""
     total_seconds: float = 1800.0
     """Time for the whole answer."""
     attempts: int = 5

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from slackwater.core.errors import StreamBroken
-from slackwater.core.sending.answer_kinds import Answer, ErrorInside
+from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
 from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import backend_label
@@ -91,11 +91,14 @@ class ListenedCalls:
                 path, asking, heard=lambda tokens: listener.chunk(tokens, clock.monotonic())
             )
         except StreamBroken as error:
-            self._streaming.broke(clock.monotonic())
-            event("stream_broke", backend=backend_label(self._name), reason=str(error))
+            self._broke(str(error))
             return None
         finally:
             listener.ended(clock.monotonic())
+
+    def _broke(self, reason: str) -> None:
+        self._streaming.broke(self._clock.monotonic())
+        event("stream_broke", backend=backend_label(self._name), reason=reason)
 
     async def _plain(self, path: str, body: bytes) -> Reply:
         reply = await self._backend.send(path, body)
@@ -115,7 +118,9 @@ class ListenedCalls:
         if isinstance(read, ErrorInside):
             # An answer that says so itself does without a stream, too.
             return reply
-        if not isinstance(read, Answer):
+        if not isinstance(read, Answer) or read.usage is None:
+            # An engine that knows no `stream_options` leaves out the usage, without a word.
+            self._broke("the stream has no answer in it" if isinstance(read, Unreadable) else "the stream has no usage")
             return None
         if (likeness := self._likeness.get(path)) is None:
             return reply
