@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slackwater.core.errors import StreamBroken
 from slackwater.core.sending.answer_kinds import CHAT, COMPLETIONS, ErrorInside
 from slackwater.core.sending.answers import read_answer
-from slackwater.core.sending.assembling import CHOICES_MAX, Assembling
+from slackwater.core.sending.assembling import CHOICES_MAX, LARGE_BYTES, Assembling
 from tests.core.streams import HEAD, USAGE, assembled, choice_of, delta, events, fed, message_of, text
 
 ROLE = {"role": "assistant", "content": ""}
@@ -304,6 +304,23 @@ def test_values_keep_their_bytes() -> None:
     whole = fed(events(chunks)).whole()
     assert rb'"content":"\u00e9\/' + b'\xff"' in whole
     assert b'"t":1.50' in whole
+
+
+def test_a_large_answer_is_not_copied() -> None:
+    """It is put together around its largest text, and is the same as any other."""
+    said = "é" * LARGE_BYTES
+    chunks = [
+        delta(ROLE),
+        delta({"reasoning": "r" * 1000}),
+        delta({"content": said[:7]}),
+        delta({"content": said[7:]}, finish="stop"),
+        HEAD | {"choices": [], "usage": USAGE},
+    ]
+    whole = fed(events(chunks)).whole()
+    assert isinstance(whole, bytearray)
+    message = json.loads(whole)["choices"][0]["message"]
+    assert (message["content"], message["reasoning"]) == (said, "r" * 1000)
+    assert json.loads(whole)["usage"] == USAGE
 
 
 def test_half_an_answer_is_none() -> None:

@@ -9,6 +9,8 @@ texts are joined, lists go on, objects are merged; of a choice, lists go on; of 
 counts.
 """
 
+from typing import cast
+
 import msgspec
 from msgspec import Raw
 
@@ -34,6 +36,8 @@ OLLAMA = b'"fp_ollama"'
 INSTEAD = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content", "audio")
 # No request asks for more choices.
 CHOICES_MAX = 1024
+# A text from here on is not copied when the answer is put together.
+LARGE_BYTES = 1 << 20
 # About what an object of ours costs beside its bytes.
 CHOICE_BYTES = 2048
 
@@ -220,7 +224,18 @@ class Assembling:
         for name, value in top.items():
             parts += (b",", msgspec.json.encode(name), b":", value)
         parts.append(b"}")
+        return _put_together(parts)
+
+
+def _put_together(parts: list[bytes | bytearray]) -> bytes:
+    """All parts in one. What is large grows where it lies, so that there is no second one of it."""
+    place, largest = max(enumerate(parts), key=lambda each: len(each[1]))
+    if not isinstance(largest, bytearray) or len(largest) < LARGE_BYTES:
         return b"".join(parts)
+    largest += b"".join(parts[place + 1 :])
+    largest[:0] = b"".join(parts[:place])
+    # It is read like any bytes.
+    return cast(bytes, largest)
 
 
 def _completion_tokens(usage: Raw) -> int | None:
