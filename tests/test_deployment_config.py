@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from slackwater.config import Config, load, ordered_deployment
+from slackwater.config import Config, load, may_stream, ordered_deployment
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
 from slackwater.wiring import deployment_record
@@ -49,6 +49,37 @@ region = "eastus"
 dataZone = "us"
 """
 ONE = '[[deployments]]\nname = "a"\n{}\n[[deployments.backends]]\necho = {{}}\n'
+
+
+@pytest.mark.parametrize(
+    ("deployment", "backend", "streams"),
+    [
+        ("", 'url = "http://engine:8000/v1"', True),
+        ('stream = "auto"', 'url = "http://engine:8000/v1"\nstream = "auto"', True),
+        ('stream = "never"', 'url = "http://engine:8000/v1"', False),
+        ("", 'url = "http://engine:8000/v1"\nstream = "never"', False),
+        # Nothing that could be streamed, and clouds whose steps tell nothing.
+        ('endpoints = ["embeddings", "responses"]', 'url = "http://engine:8000/v1"', False),
+        ('endpoints = ["embeddings", "/v1/completions"]', 'url = "http://engine:8000/v1"', True),
+        ("", 'url = "https://api.openai.com/v1"', False),
+        ("", 'url = "https://mine.openai.azure.com/openai/v1"', False),
+        ("", "echo = {}", True),
+    ],
+)
+def test_what_may_be_streamed(tmp_path: Path, deployment: str, backend: str, streams: bool) -> None:
+    """Neither the deployment nor the backend says never, and there is a sense in it."""
+    text = f'[[deployments]]\nname = "a"\n{deployment}\n[[deployments.backends]]\n{backend}\n'
+    (found,) = loaded(tmp_path, text).deployments
+    assert may_stream(found, found.backends[0]) is streams
+
+
+def test_streams_are_automatic_or_never(tmp_path: Path) -> None:
+    """Anything else is a fault, of a deployment and of a backend."""
+    text = ONE.format('stream = "always"') + 'stream = "sometimes"\n'
+    assert [fault.partition(": ")[2] for fault in faults(tmp_path, text)] == [
+        "deployment 'a': stream must be 'auto' or 'never'",
+        "deployment 'a' backend 1: stream must be 'auto' or 'never'",
+    ]
 
 
 def loaded(tmp_path: Path, text: str) -> Config:

@@ -22,7 +22,9 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.upstream.echo_answers import example_of
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.echo_server import echo_app
+from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.sending.request import Reply
+from slackwater.core.sending.streaming import asks_to_stream
 
 T = TypeVar("T")
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello there"}]}
@@ -358,6 +360,70 @@ def served(backend: EchoBackend) -> Iterator[str]:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive()
+
+
+def test_a_streamed_answer_is_the_unstreamed_one() -> None:
+    """But for its id: over HTTP, put together by our client, and within the process, for chats and completions."""
+    bodies = [
+        ("/chat/completions", CHAT),
+        ("/chat/completions", CHAT | {"messages": [{"role": "user", "content": "  two  blanks\n\u2028 \U0001f600 "}]}),
+        ("/chat/completions", CHAT | {"response_format": {"type": "json_object"}}),
+        ("/completions", {"model": "m", "prompt": ["a b", "c"]}),
+    ]
+
+    async def story(url: str) -> None:
+        http = HttpBackend(url)
+        inside = EchoBackend(clock=SystemClock())
+        for path, value in bodies:
+            body = json.dumps(value).encode()
+            asking = asks_to_stream(body, path)
+            assert asking is not None
+            whole = json.loads((await inside.send(path, body)).body)
+            for backend in (http, inside):
+                heard: list[int] = []
+                reply = await backend.send(path, asking, heard=heard.append)
+                assert reply.streamed
+                assert heard[-1] == whole["usage"]["completion_tokens"]
+                assert json.loads(reply.body) | {"id": whole["id"]} == whole
+        refused = await http.send("/chat/completions", b'{"model":"m","stream":true}', heard=heard.append)
+        assert (refused.status, refused.streamed) == (400, False)
+        await http.close()
+
+    with served(EchoBackend(clock=SystemClock())) as url:
+        run(story(url))
+
+
+def test_a_stream_takes_as_long_as_an_answer() -> None:
+    """Its words come during the latency."""
+
+    async def work() -> float:
+        clock = RecordingClock()
+        backend = EchoBackend(clock=clock, latency_seconds=60.0)
+        asking = asks_to_stream(json.dumps(CHAT).encode(), "/chat/completions")
+        assert asking is not None
+        await backend.send("/chat/completions", asking, heard=lambda tokens: None)
+        assert len(clock.waits) > 10
+        return sum(clock.waits)
+
+    assert run(work()) == pytest.approx(60.0)
+
+
+def test_openai_s_client_reads_streams() -> None:
+    """Chunks are what OpenAI's own client takes them for."""
+    with (
+        served(EchoBackend(clock=SystemClock())) as url,
+        openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=20) as client,
+    ):
+        messages: Any = [{"role": "user", "content": "hi there"}]
+        whole = client.chat.completions.create(model="m", messages=messages)
+        with client.chat.completions.stream(model="m", messages=messages, stream_options={"include_usage": True}) as s:
+            streamed = s.get_final_completion()
+        assert streamed.choices[0].message.content == whole.choices[0].message.content
+        assert streamed.choices[0].finish_reason == "stop"
+        assert streamed.usage == whole.usage
+        chunks = list(client.completions.create(model="m", prompt="a b", stream=True))
+        text = client.completions.create(model="m", prompt="a b").choices[0].text
+        assert "".join(chunk.choices[0].text for chunk in chunks) == text
 
 
 def test_openai_s_client_understands_every_answer() -> None:

@@ -20,6 +20,7 @@ from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.lease import Item, Lease, read_request
 from slackwater.ports import BlobRange, Shard
+from tests.pipeline.test_listening import Ear
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 SAFE = dict.fromkeys(Category, Severity.SAFE)
@@ -46,8 +47,11 @@ class Model:
         self.answers = list(answers)
         self.calls = 0
 
-    async def send(self, path: str, body: bytes) -> Reply:
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
         self.calls += 1
+        if heard is not None:
+            assert json.loads(body)["stream"] is True
+            heard(1)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -129,6 +133,21 @@ def line(outcome: Result | Setback) -> Any:
     """The line of a result."""
     assert isinstance(outcome, Result)
     return json.loads(outcome.text)
+
+
+def test_a_streamed_answer_is_filtered_like_any_other() -> None:
+    """Whoever listens hears of its chunks, and the completion that must not pass does not."""
+
+    async def story(loop: VirtualLoop) -> None:
+        for text in ("well", "a violent answer"):
+            plain = await House(loop, Model(reply(text)), Judge()).attempt(chat("hello"))
+            house = House(loop, Model(msgspec.structs.replace(reply(text), streamed=True)), Judge())
+            ear = Ear()
+            house.engine.wants_stream = lambda door, request, ear=ear: ear  # type: ignore[misc]
+            assert await house.attempt(chat("hello")) == plain
+            assert [what for what, _ in ear.heard] == [1, "end"]
+
+    played(story)
 
 
 @pytest.mark.parametrize(("text", "category"), [("a BLUEFIN", "custom_blocklists"), ("a violent text", "violence")])

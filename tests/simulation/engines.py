@@ -6,12 +6,14 @@ everybody in. What is well answers a line by its content.
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable, StreamBroken
 from slackwater.core.sending.request import Reply
 from tests.simulation.content import SECONDS_SLOW, Content, answer, reply_to
 from tests.simulation.plan import EnginePlan
+from tests.simulation.streams import BROKE_OFF, streamed
 
 if TYPE_CHECKING:
     from tests.simulation.lives import Incarnation
@@ -121,8 +123,8 @@ class WorldBackend:
         self._model = model
         self._door = engine.doors[model]
 
-    async def send(self, path: str, body: bytes) -> Reply:
-        """Answers, is slow, fails, is busy, hangs, breaks off, or is not there at all."""
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
+        """Answers, at once or in pieces, is slow, fails, is busy, hangs, breaks off, or is not there at all."""
         life, world = self._life, self._life.world
         watch, engine = world.sending, self._engine
         text = json.loads(body)["messages"][0]["content"]
@@ -138,8 +140,14 @@ class WorldBackend:
             await life.door()
             world.checks.request_was_sent(text, epoch)
             reply = await self._answer(text, world.content(text, engine), call)
+            if heard is not None:
+                reply = await streamed(world, engine, path, text, reply, heard)
+                # A refusal to a stream is no answer to the line, which is asked again without; nor is one that broke off.
+                call.by_content = call.by_content and reply.status != 400 and reply.body != BROKE_OFF
             await life.door()
         except BackendError as error:
+            if isinstance(error, StreamBroken):
+                call.by_content = False
             watch.broke(call, error)
             raise
         finally:

@@ -23,6 +23,7 @@ from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 from tests.simulation.engines import WorldBackend
 from tests.simulation.plan import DeploymentPlan
+from tests.simulation.streams import wants_of
 from tests.simulation.virtual import LifeClock
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Incarnation:
         self.service: Service | None = None
         # Those of its deployments share them.
         self._engines = {engine.name: Engine(engine.name, world.clock, slots=engine.slots) for engine in world.engines}
+        for engine in self._engines.values():
+            engine.wants_stream = wants_of(world) if world.listens else None
 
     def lives_on(self) -> bool:
         """Whether it has not ended."""

@@ -1,6 +1,7 @@
 """Some seeds of the production pipeline under faults, and proof that the checks would see it if it were broken."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +10,7 @@ from slackwater.adapters.sql.base import SqlBase
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sqlite import Database
+from slackwater.core.sending.assembling import Assembling
 from slackwater.ports import Segment, Shard
 from tests.simulation.checks import Violation
 from tests.simulation.plan import Mood
@@ -31,6 +33,15 @@ def test_seeds(first: int) -> None:
     """Under faults nothing wrong is ever seen, and in the calm after them every batch ends."""
     for seed in range(first, first + SEEDS_AT_ONCE):
         play(seed)
+
+
+def test_streams_are_part_of_the_world() -> None:
+    """Some calls are listened to, each to its end; streams break off in the middle, and no result shows that there were any."""
+    told: Counter[str] = Counter()
+    for seed in range(6):
+        told += play(seed, moods=frozenset({Mood.MISHAPS})).listeners
+    assert told["begun"] == told["ended"]
+    assert min(told["streamed"], told["mishaps"]) > 0
 
 
 def test_a_seed_decides_everything() -> None:
@@ -130,3 +141,15 @@ def test_a_lying_disk_is_found() -> None:
         except (Violation, Stuck):
             return
     pytest.fail("60 seeds with a disk that never syncs, and nobody noticed")
+
+
+def test_half_a_stream_that_is_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world sees it."""
+
+    def anything(self: Assembling) -> bytes:
+        return self._written() if self._error is None else self._error
+
+    monkeypatch.setattr(Assembling, "whole", anything)
+    with pytest.raises((Violation, AssertionError)):
+        for seed in range(24):
+            play(seed, moods=frozenset({Mood.MISHAPS}))

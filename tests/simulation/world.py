@@ -60,6 +60,10 @@ class World:
         self.damaged: dict[str, set[str] | None] = {}
         """Lines whose bytes have changed since they were validated, by batch; None where that may be any of it."""
         self.mishaps: Counter[str] = Counter()
+        self.listens = True
+        """Whether anybody listens to calls, which are streamed then."""
+        self.listeners: Counter[str] = Counter()
+        """Calls that somebody listened to: how many began and ended, and what became of their streams."""
         self.floods = Mood.FLOODS in self.plan.moods
         self.checks = Checks(self)
         self.sending = SendingChecks(self)

@@ -12,7 +12,7 @@ from slackwater.config.content_filters import (
     ScoresConfig,
 )
 from slackwater.config.control_plane import ordered_deployment
-from slackwater.config.deployments import endpoint_of, limit_of, read_key, usable_backends
+from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, usable_backends
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
@@ -70,6 +70,7 @@ __all__ = [
     "limit_of",
     "load",
     "look",
+    "may_stream",
     "ordered_deployment",
     "price_list",
     "read_key",

@@ -5,6 +5,7 @@ what can be written in one can be pasted into the other.
 """
 
 import re
+import urllib.parse
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from slackwater.core.masking import shown_url
 from slackwater.core.quota.tiers import preset
 from slackwater.core.sending.deployment import may_use
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
+from slackwater.core.sending.streaming import AUTO, NEVER, STREAMED
 
 # Where a field of Azure's lies among ours. What is None is read over: it says nothing that would matter here.
 PROPERTIES = {
@@ -34,6 +36,8 @@ PROPERTIES = {
 }
 MODEL = {"name": "model", "version": "version", "format": None, "publisher": None, "source": None}
 SKU = {"name": "sku", "capacity": "capacity", "tier": None, "size": None, "family": None}
+# Clouds whose engines nobody sees: how long a step takes there is no measure of how busy one is.
+CLOUDS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")
 UPGRADES = ("OnceNewDefaultVersionAvailable", "OnceCurrentVersionExpired", "NoAutoUpgrade")
 # No key is longer; a file that is, is another file.
 KEY_BYTES_MAX = 16_384
@@ -132,6 +136,16 @@ def usable_backends(deployment: DeploymentConfig) -> list[BackendConfig]:
     ]
 
 
+def may_stream(deployment: DeploymentConfig, backend: BackendConfig) -> bool:
+    """Whether some answers of a backend may be asked for as streams, and whether there is a sense in it."""
+    if NEVER in (deployment.stream, backend.stream) or not STREAMED & {
+        endpoint_of(name) for name in deployment.endpoints
+    }:
+        return False
+    host = urllib.parse.urlsplit(backend.url or "").hostname or ""
+    return not host.endswith(CLOUDS)
+
+
 def limit_of(deployment: DeploymentConfig) -> int | None:
     """Its limit in enqueued tokens: as written, else by its capacity, else by the tier's table; None is no limit."""
     if deployment.enqueued_token_limit is not None:
@@ -162,6 +176,8 @@ def check_deployment(deployment: DeploymentConfig, policies: Collection[str | No
         faults.append(f"{where}: tokenizer must be 'o200k_base' or 'cl100k_base'")
     if deployment.version_upgrade_option not in (None, *UPGRADES):
         faults.append(f"{where}: version_upgrade_option must be {', '.join(UPGRADES[:-1])} or {UPGRADES[-1]}")
+    if deployment.stream not in (AUTO, NEVER):
+        faults.append(f"{where}: stream must be 'auto' or 'never'")
     _check_quota(deployment, where, faults)
     _check_places(deployment, where, faults)
     for index, backend in enumerate(deployment.backends, 1):
@@ -208,6 +224,8 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         faults.append(f"{where}: region must be printable ASCII without commas")
     if not 1 <= backend.concurrency <= 10_000:
         faults.append(f"{where}: concurrency must be between 1 and 10000")
+    if backend.stream not in (AUTO, NEVER):
+        faults.append(f"{where}: stream must be 'auto' or 'never'")
     if backend.attempts < 1:
         faults.append(f"{where}: attempts must be at least 1")
     for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):

@@ -176,11 +176,15 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     connect_seconds: float = 10.0
     """Time to open a connection."""
     first_byte_seconds: float = 600.0
-    """Time to the first byte of the answer; long, because an engine answers when all tokens are there."""
+    """Time to the first byte of the answer; long, because an engine answers when all tokens are there. Of one that is \
+streamed, also the time to each next part."""
     total_seconds: float = 1800.0
     """Time for the whole answer."""
     attempts: int = 5
     """Calls that one request may use up before its failure is written down. Waiting for a busy server is not counted."""
+    stream: str = "auto"
+    """`never`: none of its answers is asked for as a stream. `auto`: some may be, to see how busy an engine is that online \
+traffic shares; results are the same."""
     region: str = ""
     """Where it stands, such as `swedencentral`; recorded on the batches that it answers for."""
     data_zone: str = ""
@@ -240,6 +244,8 @@ Of the three, the first that is set counts."""
     """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
     """Encoding that enqueued tokens are counted with: `o200k_base` or `cl100k_base`."""
+    stream: str = "auto"
+    """`never`: the same for all of its backends."""
     rai_policy_name: str | None = None
     """The `[[content_filters]]` section that its prompts and completions go through; none: nothing is looked at."""
     version_upgrade_option: str | None = None

@@ -24,6 +24,7 @@ the one that masks.
     │   ├── BackendUnreachable    no connection
     │   ├── BackendTimeout        connect, first byte or total time is over
     │   └── BackendReplyBroken    half a body, not HTTP, or over the size limit
+    │       └── StreamBroken      a stream that makes no whole answer; without one, the same request may have one
     ├── ClassifierFailed          a content filter's classifier did not judge a text
     ├── FetchFailed               a file could not be fetched from its URL
     ├── SendFailed                a webhook was not answered
@@ -218,6 +219,10 @@ class BackendReplyBroken(BackendError):
         super().__init__(message, sent=sent)
         self.final = final
         self.lost = lost
+
+
+class StreamBroken(BackendReplyBroken):
+    """An answer came as a stream, and no whole answer can be made of it. The same request may be answered without one."""
 
 
 class ClassifierFailed(SlackwaterError):

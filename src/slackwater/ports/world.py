@@ -37,9 +37,12 @@ class Offload(Protocol):
 class Backend(Protocol):
     """Somebody who answers requests: an engine, a cloud endpoint, or the built-in echo."""
 
-    async def send(self, path: str, body: bytes) -> Reply:
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
         """One call. `path` has no version prefix (`/chat/completions`); `body` is JSON and is sent as it is.
 
+        `heard` goes with a body that asks for a stream. It is told whenever a part of the answer has come, with the number
+        of tokens so far; several parts that come at once are told once. The reply is the same as without a stream, whole. A
+        stream that ends by itself and is no whole answer raises StreamBroken; one that breaks, what any answer does.
         Returns whatever HTTP answered, any status. Raises BackendError where there was no whole answer.
         Cancelling aborts the call and closes its connection.
         """

@@ -16,6 +16,7 @@ from slackwater.config import (
     DeploymentConfig,
     endpoint_of,
     limit_of,
+    may_stream,
     ordered_deployment,
     usable_backends,
 )
@@ -118,6 +119,7 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
                 meter=meters.backend(key, label_of(backend.url or "built-in")),
                 traced=tracing is not None,
                 large=shared.large,
+                streams=may_stream(config, backend),
             )
         )
     return made

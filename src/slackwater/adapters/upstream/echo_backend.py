@@ -6,9 +6,12 @@ by a hash of the request and of how often it came, so that a run can be repeated
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from hashlib import blake2b
 
 from slackwater.adapters.upstream.echo_answers import answer, error_reply
+from slackwater.adapters.upstream.echo_streams import asked_to_stream, events_of, without_stream
+from slackwater.core.sending.assembling import Assembling
 from slackwater.core.sending.request import Reply
 from slackwater.ports import Clock
 
@@ -50,14 +53,29 @@ class EchoBackend:
         self._seed = seed
         self._calls: Counter[bytes] = Counter()
 
-    async def send(self, path: str, body: bytes) -> Reply:
-        """One answer, after the latency."""
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
+        """One answer, after the latency; with `heard`, its words come one after the other during that time."""
+        if heard is None or not asked_to_stream(body):
+            return await self._whole(path, body, self._latency)
+        reply = await self._whole(path, without_stream(body), 0.0)
+        if reply.status != 200:
+            return reply
+        answer = Assembling(path)
+        events = list(events_of(reply.body, body))
+        for event in events:
+            if self._latency:
+                await self._clock.sleep(self._latency / len(events))
+            answer.feed(event)
+            heard(answer.tokens)
+        return Reply(reply.status, answer.whole(), streamed=True)
+
+    async def _whole(self, path: str, body: bytes, latency: float) -> Reply:
         digest = blake2b(body, digest_size=8, salt=self._seed.to_bytes(8, "little")).digest()
         fault_share, jitter_share = self._draw(digest) if self._draws else (1.0, 0.0)
         fault = self._fault(fault_share)
         if fault == "hang":
             await asyncio.get_running_loop().create_future()
-        seconds = self._latency + self._jitter * jitter_share
+        seconds = latency + self._jitter * jitter_share
         if seconds:
             await self._clock.sleep(seconds)
         if self._refusal_rate and int.from_bytes(digest, "little") / 2**64 < self._refusal_rate:

@@ -14,6 +14,7 @@ import msgspec
 
 from slackwater import __version__
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
+from slackwater.adapters.upstream.http_stream import Heard
 from slackwater.core.masking import Secrets
 from slackwater.core.outside.proxies import Proxy
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
@@ -101,14 +102,14 @@ class HttpBackend:
         self._has_secrets = bool(self._secrets)
         self._heads.clear()
 
-    async def send(self, path: str, body: bytes) -> Reply:
+    async def send(self, path: str, body: bytes, *, heard: Heard | None = None) -> Reply:
         """One POST of JSON. Redirects and errors are replies like any other; BackendError means there is no whole answer."""
         head = self._heads.get(path)
         if head is None:
             head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
             if len(self._heads) < HEADS_MAX:
                 self._heads[path] = head
-        reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body)
+        reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body, path, heard)
         return self._discreet(reply) if self._has_secrets else reply
 
     def _discreet(self, reply: Reply) -> Reply:
@@ -122,10 +123,10 @@ class HttpBackend:
         body = secrets.taken_out(said[:SAID_BYTES_MAX]) + said[SAID_BYTES_MAX:]
         return msgspec.structs.replace(reply, body=body, location=location)
 
-    async def send_with(self, path: str, body: bytes, more: bytes) -> Reply:
+    async def send_with(self, path: str, body: bytes, more: bytes, *, heard: Heard | None = None) -> Reply:
         """The same with another header line or more, each with its end. They are the caller's own, and not looked at."""
         head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
-        return self._discreet(await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body))
+        return self._discreet(await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body, path, heard))
 
     async def get(self, path: str) -> Reply:
         """One GET, for asking a server what it has."""

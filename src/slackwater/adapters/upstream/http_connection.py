@@ -15,8 +15,10 @@ from collections.abc import Callable
 from typing import cast
 
 import httptools
+import msgspec
 
 from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpacker, decoded, retry_after_seconds
+from slackwater.adapters.upstream.http_stream import EVENT_STREAM, Stream
 from slackwater.core.errors import BackendError, BackendReplyBroken
 from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
 from slackwater.core.sending.request import Reply
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         "_reusable",
         "_share",
         "_status",
+        "_streaming",
         "_turn_ends",
         "answering",
         "future",
@@ -103,6 +106,7 @@ class Connection(asyncio.Protocol):
         "paused_at",
         "paused_seconds",
         "started",
+        "stream",
         "transport",
         "used",
     )
@@ -139,6 +143,8 @@ class Connection(asyncio.Protocol):
         self.used = self.answering = False
         self._fault: BackendReplyBroken | None = None
         self._overhead = self._status = 0
+        self.stream: Stream | None = None
+        """Set for a call whose answer may come as a stream, until it is over."""
         self._reset()
 
     def _reset(self) -> None:
@@ -146,13 +152,16 @@ class Connection(asyncio.Protocol):
         self._body: bytes | bytearray | None = None
         self._noted: dict[bytes, bytes] | None = None
         self._content_type = b""
-        self._bounded = self._head_complete = self._complete = self._reusable = False
+        self._bounded = self._head_complete = self._complete = self._reusable = self._streaming = False
 
     # The call
 
-    def send(self, head: bytes, body: bytes, future: asyncio.Future[Outcome], now: float) -> None:
-        """Sends one request. `now` is the loop's time."""
+    def send(
+        self, head: bytes, body: bytes, future: asyncio.Future[Outcome], now: float, stream: Stream | None = None
+    ) -> None:
+        """Sends one request. `now` is the loop's time; `stream` takes an answer that comes as one."""
         self.future = future
+        self.stream = stream
         self.started = now
         self.answering = False
         if len(body) < GLUE_BYTES_MAX:
@@ -163,7 +172,7 @@ class Connection(asyncio.Protocol):
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
         future, self.future = self.future, None
-        self._body = None
+        self._body = self.stream = None
         self.abort()
         if self._share is not None:
             self._share.close()
@@ -210,12 +219,25 @@ class Connection(asyncio.Protocol):
                 return
             # The answer is whole, and what follows it is garbage.
             self._reusable = False
-        if self._complete:
+        if self._streaming and self.stream is not None:
+            self._heard(self.stream)
+        elif self._complete:
             self._finish()
         elif self._overhead > OVERHEAD_BYTES_MAX:
             self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
         elif self._body is not None and self._budget is not None:
-            self._count(self._budget, len(self._body))
+            self._count(self._budget, len(self._body), len(self._body))
+
+    def _heard(self, stream: Stream) -> None:
+        """More of a stream has come."""
+        stream.tell(asyncio.get_running_loop().time())
+        if self._complete:
+            self._finish()
+        elif self._overhead > OVERHEAD_BYTES_MAX:
+            self.fail(BackendReplyBroken(f"the answer has more than {OVERHEAD_BYTES_MAX} bytes of head"))
+        elif self._budget is not None:
+            held = stream.held if self._share is None else max(stream.held, self._share.held)
+            self._count(self._budget, held, stream.came)
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -245,8 +267,11 @@ class Connection(asyncio.Protocol):
 
     # The budget's side
 
-    def _count(self, budget: Budget, length: int) -> None:
-        """More of the answer is still to come. Without room the rest stays where it is, with the network and the peer."""
+    def _count(self, budget: Budget, length: int, came: int) -> None:
+        """More of the answer is still to come: `length` is kept of what `came`.
+
+        Without room the rest stays where it is, with the network and the peer.
+        """
         share = self._share
         if share is None:
             share = self._share = budget.share(self._read_on)
@@ -256,8 +281,8 @@ class Connection(asyncio.Protocol):
                 self.paused_at = asyncio.get_running_loop().time()
                 if not self._resting:
                     self.transport.pause_reading()
-        elif length >= self._turn_ends:
-            self._turn_ends = length + TURN_BYTES
+        elif came >= self._turn_ends:
+            self._turn_ends = came + TURN_BYTES
             if not self._resting:
                 self._resting = True
                 self.transport.pause_reading()
@@ -271,8 +296,11 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         """There is room. The time that we did not read is not the peer's."""
         if self.paused_at is not None:
-            self.paused_seconds += asyncio.get_running_loop().time() - self.paused_at
+            now = asyncio.get_running_loop().time()
+            self.paused_seconds += now - self.paused_at
             self.paused_at = None
+            if self.stream is not None:
+                self.stream.at = now
             if not self._resting and not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -323,9 +351,32 @@ class Connection(asyncio.Protocol):
                 text = f"the answer has a transfer encoding that was not asked for: {coding[:40]!r}"
                 self._fault = BackendReplyBroken(text)
                 raise self._fault
+        if self.stream is not None:
+            self._look_for_stream(self.stream)
+
+    def _look_for_stream(self, stream: Stream) -> None:
+        """A stream was asked for. An answer that says it is one is read as one; any other is read like any other."""
+        if not self._content_type.lstrip().lower().startswith(EVENT_STREAM):
+            return
+        if 200 <= self._parser.get_status_code() < 300:
+            encoding = b"" if self._noted is None else self._noted.pop(b"content-encoding", b"")
+            try:
+                stream.begin(encoding, asyncio.get_running_loop().time())
+            except BackendReplyBroken as error:
+                self._fault = error
+                raise
+            self._streaming = True
 
     def on_body(self, data: bytes) -> None:
         self._overhead = 0
+        if self._streaming:
+            assert self.stream is not None, "a stream has somebody who listens"
+            try:
+                self.stream.feed(data)
+            except BackendReplyBroken as error:
+                self._fault = error
+                raise
+            return
         body = self._body
         if body is None:
             # Most answers come in one piece, which is then the body, without a copy.
@@ -357,13 +408,17 @@ class Connection(asyncio.Protocol):
         assert future is not None, "only an answer that somebody waits for is finished"
         status, noted = self._status, self._noted
         body, self._body = self._body, None
+        stream, self.stream = self.stream, None
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
         if status == 200 and noted is None and type(body) is bytes and body[:1] == b"{" and self._share is None:
             outcome = Reply(status, body)
         else:
-            outcome = self._outcome(status, body or b"", noted or {})
+            if self._streaming and stream is not None:
+                outcome = self._assembled(status, stream, noted or {})
+            else:
+                outcome = self._outcome(status, body or b"", noted or {})
             if isinstance(outcome, BackendError):
                 # Who sends what we must refuse is not trusted with another call on this connection.
                 self._reusable = False
@@ -377,6 +432,25 @@ class Connection(asyncio.Protocol):
             self.abort()
         if not future.done():
             future.set_result(outcome)
+
+    def _assembled(self, status: int, stream: Stream, noted: dict[bytes, bytes]) -> Reply | Packed | BackendError:
+        """The reply of a stream that has ended, which must not look as if there had been one."""
+        share = self._share
+        try:
+            body = stream.whole()
+        except BackendReplyBroken as error:
+            if not self._bounded:
+                # It ended because the connection did, which is what a dying engine does, too.
+                error = BackendReplyBroken(str(error), final=error.final, lost=True)
+            _close(share)
+            self._share = None
+            self._read_on()
+            self.paused_seconds = 0.0
+            return error
+        if share is not None and share.held > len(body):
+            share.shrink(share.held - len(body))
+        outcome = self._outcome(status, body, noted)
+        return msgspec.structs.replace(outcome, streamed=True) if isinstance(outcome, Reply) else outcome
 
     def _outcome(
         self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes]

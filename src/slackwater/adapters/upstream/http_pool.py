@@ -16,6 +16,7 @@ from msgspec import Struct
 from slackwater.adapters.outside.dialing import dial
 from slackwater.adapters.upstream.http_connection import Connection, Outcome
 from slackwater.adapters.upstream.http_reply import Packed
+from slackwater.adapters.upstream.http_stream import Heard, Stream
 from slackwater.adapters.upstream.http_unpacking import unpacked
 from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.outside.proxies import Proxy, ProxyRefused
@@ -33,8 +34,9 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     `connect` covers name, TCP and TLS, and is short, because a connection is made soon or never. `first_byte` runs from
     sending, and is long, because an engine answers only when its last token is there, and a busy one queues before that.
-    `total` runs from sending to the last byte: it bounds an answer that drips. While we do not read, because there is no
-    room for a large answer, it stands still.
+    `total` runs from sending to the last byte: it bounds an answer that drips. In a stream, `first_byte` is also how long
+    nothing may come: an engine that hangs half-way would not have answered at all without one. While we do not read, because
+    there is no room for a large answer, both stand still.
     """
 
     connect: float = 10.0
@@ -90,8 +92,8 @@ class Pool:
         self._users += 1
         self._connections_max += connections_max
 
-    async def call(self, head: bytes, body: bytes) -> Reply:
-        """One request over one connection.
+    async def call(self, head: bytes, body: bytes, path: str = "", heard: Heard | None = None) -> Reply:
+        """One request over one connection. With `heard`, an answer to `path` may come as a stream, and is told as it comes.
 
         Raises BackendError; cancelling closes the connection. A kept connection that turns out to be closed is replaced,
         once, by a fresh one: nothing was answered, and servers close idle connections when they like.
@@ -100,9 +102,10 @@ class Pool:
         connection = self._idle.pop() if self._idle else await self._acquire(loop)
         if connection.transport.is_closing():
             connection = await self._replace(loop, connection)
+        stream = None if heard is None else Stream(path, heard, bytes_max=self._reply_bytes_max)
         while True:
             future: asyncio.Future[Outcome] = loop.create_future()
-            connection.send(head, body, future, loop.time())
+            connection.send(head, body, future, loop.time(), stream)
             if self._timer is None:
                 self._timer = loop.call_later(self._sweep_seconds, self._sweep, loop)
             try:
@@ -270,6 +273,10 @@ class Pool:
                 connection.fail(BackendTimeout(f"no whole answer within {timeouts.total:g} s (total)"))
             elif age > timeouts.first_byte and not connection.answering:
                 connection.fail(BackendTimeout(f"no answer within {timeouts.first_byte:g} s (first byte)"))
+            elif (stream := connection.stream) is not None and stream.at and now - stream.at > timeouts.first_byte:
+                connection.fail(
+                    BackendTimeout(f"nothing more of the answer within {timeouts.first_byte:g} s (first byte)")
+                )
         horizon = now - self._keep_alive_seconds
         for connection in [connection for connection in self._idle if connection.idle_since < horizon]:
             connection.abort()

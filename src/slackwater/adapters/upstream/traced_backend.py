@@ -5,6 +5,7 @@ The names of attributes are those of OpenTelemetry's conventions for calls of ge
 
 import asyncio
 import urllib.parse
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -47,7 +48,7 @@ class TracedBackend:
             port = place.port or (443 if place.scheme == "https" else 80)
             self._place = {"server.address": place.hostname, "server.port": port}
 
-    async def send(self, path: str, body: bytes) -> Reply:
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
         """One call, as the backend makes it."""
         work = work_in_hand.get()
         operation = OPERATIONS.get(path, path.strip("/"))
@@ -58,7 +59,7 @@ class TracedBackend:
             attributes={"gen_ai.operation.name": operation, "gen_ai.provider.name": "openai", **self._place},
         )
         if span is None:
-            return await self._backend.send(path, body)
+            return await self._backend.send(path, body, heard=heard)
         if work is not None:
             span.note({"slackwater.deployment": work.deployment, "slackwater.batch.id": work.batch_id})
             if work.attempts > 1:
@@ -66,9 +67,10 @@ class TracedBackend:
         _note_model(span, body)
         try:
             if isinstance(self._backend, HttpBackend):
-                reply = await self._backend.send_with(path, body, b"traceparent: %b\r\n" % span.traceparent.encode())
+                more = b"traceparent: %b\r\n" % span.traceparent.encode()
+                reply = await self._backend.send_with(path, body, more, heard=heard)
             else:
-                reply = await self._backend.send(path, body)
+                reply = await self._backend.send(path, body, heard=heard)
             _note_reply(span, path, reply)
             return reply
         except BackendError as error:

@@ -42,6 +42,8 @@ class NewBackend(Struct, frozen=True, kw_only=True):
     dataZone: str | None = None
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     attempts: Annotated[int, Meta(ge=1)] | None = None
+    stream: Literal["auto", "never"] | None = None
+    """`never`: none of its answers is asked for as a stream."""
 
 
 class NewProperties(Struct, frozen=True, kw_only=True):

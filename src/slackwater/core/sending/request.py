@@ -38,6 +38,8 @@ class Reply(Struct, frozen=True, gc=False):
     """Whether a router in front of the engine says that it let the request fall, and not the engine."""
     came: int | None = None
     """The status that it came with, where that was a good one with an error inside: `status` is what the error counts as."""
+    streamed: bool = False
+    """Whether it came in chunks, and was put together."""
 
 
 class Outcome(StrEnum):

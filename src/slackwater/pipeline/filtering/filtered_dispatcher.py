@@ -93,7 +93,11 @@ class FilteredDispatcher(Dispatcher):
         counters["requests_sent"] += 1
         self.meter.sent += 1
         try:
-            reply = await self._backend.send(path, body)
+            wants = self.engine.wants_stream
+            if wants is None:
+                reply = await self._backend.send(path, body)
+            else:
+                reply = await self._listened.send(request, body, wants, self.meter)
         except BaseException as error:
             self._ends(begun, error)
             if isinstance(error, BackendError):

@@ -20,11 +20,13 @@ from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_o
 from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
 from slackwater.core.sending.probe import probe_body
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
+from slackwater.core.sending.streaming import Streaming
 from slackwater.core.sending.unanswered import refusal_body, unreadable_error
 from slackwater.pipeline.sending.endings import coded
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.pipeline.sending.lease import Item
+from slackwater.pipeline.sending.listening import ListenedCalls
 from slackwater.ports import Backend, Clock
 from slackwater.telemetry import BackendMeter, counters
 
@@ -68,11 +70,12 @@ class Dispatcher:
         meter: BackendMeter | None = None,
         traced: bool = False,
         large: LargeAnswers | None = None,
+        streams: bool = True,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
-        Without `large`, answers of any size are read here.
+        Without `large`, answers of any size are read here. `streams`: whether calls may be streamed where somebody listens.
         """
         self.name = name
         self.region = region
@@ -84,6 +87,7 @@ class Dispatcher:
         self.traced = traced
         self._large = large
         self._backend = backend
+        self._listened = ListenedCalls(name, backend, door, clock, Streaming(never=not streams))
         self._model = None if model is None else msgspec.json.encode(model)
         self._probe_model = model
         self._clock = clock
@@ -141,7 +145,11 @@ class Dispatcher:
         counters["requests_sent"] += 1
         self.meter.sent += 1
         try:
-            reply = await self._backend.send(path, body)
+            wants = self.engine.wants_stream
+            if wants is None:
+                reply = await self._backend.send(path, body)
+            else:
+                reply = await self._listened.send(request, body, wants, self.meter)
         except BaseException as error:
             self._ends(begun, error)
             if isinstance(error, BackendError):

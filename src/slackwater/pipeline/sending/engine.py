@@ -22,6 +22,7 @@ from slackwater.core.sending.turns import Turns
 from slackwater.pipeline.sending.engine_looks import Looks
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
+from slackwater.pipeline.sending.listening import Wants
 from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
@@ -56,6 +57,8 @@ class Engine:
         self._held: Pause | None = None
         # Nothing is known that a lane would have to look at.
         self._usual = True
+        self.wants_stream: Wants | None = None
+        """Asked of each call whether somebody wants to hear it as a stream; None: nobody ever does, and nothing is asked."""
         self._alone: Item | None = None
         self._alone_since = 0.0
         self.others_until = 0.0
