@@ -1,0 +1,272 @@
+"""The window of an engine that others use, on an engine that is a formula: every rule of judgement with its hostile case."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from slackwater.core.sending.engine_counters import Counters, between, restarted
+from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.spread import Spread
+from slackwater.core.sending.step_model import StepModel
+
+LOOK, KV = 0.5, 100_000.0
+
+
+@dataclass
+class Formula:
+    """An engine whose steps cost 10 ms, 0.2 ms for each request, and 70 us for each token of a prompt. Nobody's answer ends."""
+
+    pacer: Pacer
+    others: float = 0.0
+    waiting: float = 0.0
+    kv: float = 0.1
+    now: float = 0.0
+    out: int = 0
+    steps: float = 0.0
+    generated: float = 0.0
+    prefilled: float = 0.0
+    tokens: float = 100.0
+    history: list[float] = field(default_factory=list)
+
+    def counters(self) -> Counters:
+        return Counters(
+            running=self.others + self.out,
+            waiting=self.waiting,
+            kv=self.kv,
+            steps=self.steps,
+            step_tokens=self.generated + self.prefilled,
+            generated=self.generated,
+            kv_tokens=KV,
+        )
+
+    def step(self) -> float:
+        return 0.010 + 0.0002 * (self.others + self.out)
+
+    def go(self, seconds: float, *, sends: bool = True) -> None:
+        """So long, with a look twice a second; ours are as many as the window says."""
+        for _ in range(round(seconds / LOOK)):
+            while sends and not self.pacer.admits(self.out, self.tokens, self.now):
+                chunk = self.pacer.sent(self.tokens, self.now)
+                self.out += 1
+                self.prefilled += self.tokens
+                self.pacer.read(chunk)
+            self.out = min(self.out, max(0, int(self.pacer.window)))
+            step = self.step()
+            self.steps += LOOK / step
+            self.generated += LOOK / step * (self.others + self.out)
+            self.now += LOOK
+            self.history.append(step)
+            self.pacer.looked(self.counters(), in_flight=self.out, now=self.now)
+
+
+def engine(point: Point = Point.GENTLE, **more: float) -> Formula:
+    return Formula(Pacer(point=point, slo=more.pop("slo", None)), **more)
+
+
+@pytest.mark.parametrize(("point", "least", "most"), [(Point.STRICT, 1.0, 1.06), (Point.GENTLE, 1.1, 1.4)])
+def test_what_others_feel_is_in_the_band_of_the_point(point: Point, least: float, most: float) -> None:
+    """With steady traffic the step ends where the point says, although nobody has said how long a step is without us."""
+    world = engine(point, others=50.0)
+    world.go(120.0)
+    alone = 0.010 + 0.0002 * 50
+    assert least * alone <= world.step() <= most * alone
+
+
+def test_with_nobody_else_every_point_is_full() -> None:
+    """Nobody is disturbed, so the window is as large as it may be."""
+    for point in (Point.STRICT, Point.GENTLE, Point.SLO, Point.FULL):
+        world = engine(point, slo=0.05)
+        world.go(60.0)
+        assert (world.pacer.target, int(world.pacer.window)) == (FOREVER, world.pacer.most), point
+
+
+def test_the_first_of_others_cuts_at_once() -> None:
+    """What has grown in an idle hour gives way: every look is a cut until the step is what it should be."""
+    world = engine()
+    world.others = 30.0
+    world.go(60.0)
+    world.others = 0.0
+    world.go(600.0)
+    before = world.pacer.window
+    world.others = 30.0
+    world.go(2 * LOOK)
+    assert world.pacer.window < 0.9 * before
+    world.go(20.0)
+    assert world.step() <= 1.4 * (0.010 + 0.0002 * 30)
+
+
+def test_a_time_between_tokens_that_is_promised() -> None:
+    """`slo` goes up to what may be seen, and not beyond."""
+    world = engine(Point.SLO, others=20.0, slo=0.040)
+    world.go(300.0)
+    assert 0.025 <= world.step() <= 0.040
+
+
+def test_who_waits_for_capacity_stops_everything_new() -> None:
+    """Also where the window has room; and nothing of what is out is taken back."""
+    world = engine(others=10.0)
+    world.go(30.0)
+    out = world.out
+    world.waiting = 5.0
+    world.go(LOOK)
+    assert (world.pacer.frozen, world.pacer.admits(0, 1.0, world.now)) == (True, FOREVER)
+    assert world.out == out
+    world.waiting = 0.0
+    world.go(LOOK)
+    assert not world.pacer.frozen
+
+
+def test_a_cache_that_is_nearly_full() -> None:
+    """A tenth of it is others', also before the next look says how full it is."""
+    world = engine(others=5.0)
+    world.kv = 0.85
+    world.go(2 * LOOK, sends=False)
+    pacer = world.pacer
+    pacer.read(pacer.sent(4_000.0, world.now))
+    assert pacer.admits(1, 2_000.0, world.now) == FOREVER
+    assert pacer.admits(1, 500.0, world.now) == 0.0
+    world.kv = 0.95
+    world.go(LOOK, sends=False)
+    assert pacer.frozen
+
+
+def test_a_request_larger_than_the_room_goes_alone() -> None:
+    """It is not kept for ever."""
+    world = engine()
+    world.go(2 * LOOK, sends=False)
+    assert world.pacer.admits(0, 10 * KV, world.now) == 0.0
+
+
+def test_prompts_are_read_a_few_at_a_time() -> None:
+    """However many the window would let go."""
+    pacer = Pacer(window=100.0)
+    chunks = [pacer.sent(400.0, 0.0), pacer.sent(400.0, 0.0)]
+    assert pacer.admits(2, 400.0, 0.0) == FOREVER
+    pacer.read(chunks[0])
+    assert pacer.admits(2, 400.0, 0.0) == 0.0
+    # One that is longer than all of them together may go while none is read.
+    pacer.read(chunks[1])
+    assert pacer.admits(2, 100_000.0, 0.0) == 0.0
+
+
+def test_long_prompts_go_in_whole_blocks() -> None:
+    """Of the engine's cache, and only while others are there."""
+    world = engine(others=20.0)
+    pacer = world.pacer
+    pacer.slices, pacer.block = True, 48
+    assert pacer.slice == 0
+    world.go(60.0)
+    assert pacer.slice % 48 == 0
+    assert 96 <= pacer.slice <= 1024
+    assert pacer.chunk(5_000.0) == pacer.slice
+    assert pacer.chunk(1.4 * pacer.slice) == 1.4 * pacer.slice
+    world.others = 0.0
+    world.go(10.0)
+    assert pacer.slice == 0
+
+
+def test_an_engine_that_starts_again() -> None:
+    """Its counts are smaller: the window begins from the start, and no step is made of the difference."""
+    world = engine(others=10.0)
+    world.go(60.0)
+    world.steps = world.generated = world.prefilled = 0.0
+    world.out = 0
+    before = world.pacer.window
+    world.go(LOOK, sends=False)
+    assert before > world.pacer.window == 4.0
+
+
+def test_counters_that_are_lost() -> None:
+    """Half the window, once, and never none; what was frozen is not frozen for ever."""
+    world = engine(others=10.0)
+    world.go(60.0)
+    before = world.pacer.window
+    world.pacer.frozen = True
+    for _ in range(5):
+        world.pacer.blind(world.now)
+    assert world.pacer.window == before / 2
+    assert not world.pacer.frozen
+    world.go(5.0)
+    assert world.pacer.step is not None
+
+
+def test_a_stream_is_believed_by_its_mean() -> None:
+    """Chunks in bunches, as a starved server sends them, are the same step; and a stream that is alive moves the window alone."""
+    world = engine(others=20.0)
+    world.go(60.0)
+    pacer = world.pacer
+    pacer.step = None
+    for number in range(100):
+        pacer.gap(0.16 if number % 8 == 0 else 0.0, 1, in_flight=world.out, now=world.now + number * 0.02)
+    assert pacer.step == pytest.approx(0.02, rel=0.1)
+
+
+def test_two_who_share_an_engine_both_get_some() -> None:
+    """Servers of two teams, of which neither knows the other: each is the other's online traffic, and neither starves."""
+    first, second = engine(), engine()
+    for _ in range(600):
+        for one, other in ((first, second), (second, first)):
+            one.others = 20.0 + other.out
+            one.go(LOOK)
+    assert min(first.out, second.out) >= 1
+    assert first.step() <= 3.0 * (0.010 + 0.0002 * 20)
+
+
+def test_another_point_while_it_runs() -> None:
+    """What is known of the engine stays; what may be used of it is another."""
+    world = engine(Point.STRICT, others=50.0)
+    world.go(120.0)
+    strict = world.out
+    world.pacer.aim_for(Point.GENTLE)
+    world.go(120.0)
+    gentle = world.out
+    world.pacer.aim_for(Point.FULL)
+    world.go(120.0)
+    assert strict < gentle < world.out
+
+
+def test_a_step_is_counted_or_made_of_the_times_between_tokens() -> None:
+    """Engines that count no steps say how long their tokens took."""
+    before = Counters(running=1.0, generated=0.0, token_seconds=0.0, token_gaps=0.0)
+    after = Counters(running=1.0, generated=50.0, token_seconds=1.0, token_gaps=50.0)
+    assert between(before, after, 1.0).step == 0.02
+    assert between(after, after, 1.0).step is None
+    assert restarted(after, before)
+    assert not restarted(Counters(running=1.0), Counters(running=0.0))
+
+
+def test_what_a_step_costs_is_learned() -> None:
+    """Also where it never stood still; and what we add is taken out with what it makes others pile up."""
+    model = StepModel()
+    for number in range(400):
+        running, prefilled = 5.0 + number % 37, float(number * 7 % 300)
+        model.learn(0.010 + 0.0002 * running + 70e-6 * prefilled, running=running, prefilled=prefilled, seconds=0.5)
+    assert model.base == pytest.approx(0.010, rel=0.1)
+    assert model.each == pytest.approx(0.0002, rel=0.2)
+    assert model.token == pytest.approx(70e-6, rel=0.05)
+    assert model.alone(0.020, own=0.0) == 0.020
+    assert model.alone(0.020, own=model.base) == pytest.approx(0.010)
+
+
+@pytest.mark.parametrize("running", [0.0, 1.0, 8.0])
+def test_a_model_of_looks_that_are_all_the_same(running: float) -> None:
+    """Nothing can be told apart, and nothing is divided by zero: what is there is the base."""
+    model = StepModel()
+    for _ in range(50):
+        model.learn(0.02, running=running, prefilled=0.0, seconds=0.5)
+    assert 0.002 <= model.base <= 0.021
+    assert 0.0 <= model.alone(0.02, own=model.each * running) <= 0.02
+
+
+def test_a_spread_forgets() -> None:
+    """What was an hour ago counts half."""
+    spread = Spread()
+    assert spread.quantile(0.5) is None
+    spread.add(0.010, 10.0, seconds=1.0)
+    spread.add(0.100, 4.0, seconds=1.0)
+    assert spread.quantile(0.5) == pytest.approx(0.010, rel=0.02)
+    spread.add(0.100, 4.0, seconds=7200.0)
+    assert spread.quantile(0.5) == pytest.approx(0.100, rel=0.02)
+    spread.add(1e9, 1e-9, seconds=0.0)
+    spread.add(0.0, 1e-9, seconds=0.0)
+    assert 0.0 < (spread.quantile(0.0) or 0.0)
