@@ -113,6 +113,8 @@ def counters_of(samples: dict[str, float]) -> Counters:
         generated=samples["vllm:generation_tokens_total"],
         token_seconds=samples["vllm:inter_token_latency_seconds_sum"],
         token_gaps=samples["vllm:inter_token_latency_seconds_count"],
+        looked_up=samples["vllm:prefix_cache_queries_total"],
+        found=samples["vllm:prefix_cache_hits_total"],
         kv_tokens=size,
         block_tokens=block,
     )

@@ -24,6 +24,9 @@ class Counters(Struct, frozen=True):
     token_seconds: float | None = None
     """Seconds between tokens of one answer, summed over all, so far; and how many such gaps there were."""
     token_gaps: float | None = None
+    looked_up: float | None = None
+    """Tokens of prompts that were looked for in its cache so far; and how many were found."""
+    found: float | None = None
     kv_tokens: float | None = None
     """How many tokens fit into its cache."""
     block_tokens: int | None = None
@@ -39,6 +42,9 @@ class Between(Struct, frozen=True):
     prefilled: float
     """Tokens of prompts that were computed."""
     generated: float
+    looked_up: float = 0.0
+    """Tokens of prompts that were looked for in the cache, and how many were found."""
+    found: float = 0.0
 
 
 def restarted(before: Counters, after: Counters) -> bool:
@@ -59,7 +65,14 @@ def between(before: Counters, after: Counters, seconds: float) -> Between:
         step = seconds / steps
     elif gaps := _grown(before.token_gaps, after.token_gaps):
         step = _grown(before.token_seconds, after.token_seconds) / gaps
-    return Between(seconds, step, max(0.0, computed - generated), generated)
+    return Between(
+        seconds,
+        step,
+        max(0.0, computed - generated),
+        generated,
+        _grown(before.looked_up, after.looked_up),
+        _grown(before.found, after.found),
+    )
 
 
 def _grown(before: float | None, after: float | None) -> float:

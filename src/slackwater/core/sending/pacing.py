@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
@@ -105,6 +106,7 @@ class Pacer:
     others: float = 0.0
     """How many requests of others were there at the last look."""
     model: StepModel = field(default_factory=StepModel)
+    cache: CacheShare = field(default_factory=CacheShare)
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
     _felt_step: float = 0.0
@@ -135,6 +137,8 @@ class Pacer:
             return FOREVER
         if self._kv_sent and self._kv_sent + tokens > self._kv_room():
             return FOREVER
+        if in_flight and self.cache.matters and tokens > self._cache_room(now):
+            return FOREVER
         if self.reading:
             chunk = self.chunk(tokens)
             if self.reading >= int(self.prompts) or self._reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
@@ -161,6 +165,7 @@ class Pacer:
         self._slots_left -= 1.0
         self._kv_sent += tokens
         self._sent_tokens += tokens
+        self.cache.wrote(tokens, now)
         self.reading += 1
         chunk = self.chunk(tokens)
         self._reading_tokens += chunk
@@ -207,7 +212,9 @@ class Pacer:
         if restarted(last, counters):
             self.window, self._climbing, self.step = FIRST_WINDOW, True, None
             return
-        self._hear(between(last, counters, seconds), last, counters, (before + in_flight) / 2, now)
+        passed = between(last, counters, seconds)
+        self.cache.seen(max(0.0, passed.looked_up - self._sent_tokens), passed.found, seconds=seconds, now=now)
+        self._hear(passed, last, counters, (before + in_flight) / 2, now)
 
     def blind(self, now: float) -> None:
         """The engine's counters cannot be read any more: half the window, until they can."""
@@ -225,6 +232,10 @@ class Pacer:
         if last is None or last.kv is None or last.kv_tokens is None:
             return FOREVER
         return (1.0 - KV_LEFT - last.kv) * last.kv_tokens
+
+    def _cache_room(self, now: float) -> float:
+        last = self._last
+        return FOREVER if last is None or last.kv_tokens is None else self.cache.room(last.kv_tokens, now)
 
     def _steps_last(self, step: float) -> None:
         self.step = step if self.step is None else self.step + SMOOTH * (step - self.step)
@@ -256,7 +267,8 @@ class Pacer:
 
     def _aim(self, seconds: float, now: float) -> None:
         if self.point is Point.FULL or not self._shared(now):
-            self.target = FOREVER
+            # Whoever comes first must not stand behind many of our prompts; some are as good for us as many.
+            self.target, self.prompts = FOREVER, PROMPTS_MAX
             return
         rule = RULES[self.point]
         usual, slowest = self._alone.quantile(0.5), self._alone.quantile(0.99)
