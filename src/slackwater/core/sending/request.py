@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.budget import Held
+from slackwater.core.sending.rate_limit_headers import Reading
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -38,6 +39,8 @@ class Reply(Struct, frozen=True, gc=False):
     """Whether a router in front of the engine says that it let the request fall, and not the engine."""
     came: int | None = None
     """The status that it came with, where that was a good one with an error inside: `status` is what the error counts as."""
+    limits: tuple[Reading, ...] = ()
+    """What its headers say of rate limits."""
 
 
 class Outcome(StrEnum):
