@@ -19,6 +19,7 @@ import httptools
 from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpacker, decoded, retry_after_seconds
 from slackwater.core.errors import BackendError, BackendReplyBroken
 from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
+from slackwater.core.sending.rate_limit_headers import RATE_LIMIT_HEADERS, read_rate_limits
 from slackwater.core.sending.request import Reply
 
 # Bodies from here on are handed to the transport beside the head; below, one copy is cheaper than a second buffer.
@@ -46,6 +47,7 @@ NOTED = frozenset(
         b"retry-after-ms",
         b"location",
         DROPPED,
+        *RATE_LIMIT_HEADERS,
     }
 )
 # Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
@@ -389,7 +391,8 @@ class Connection(asyncio.Protocol):
             body = bytes(body)
         if share is not None:
             share.grow(len(body) - share.held)
-        retry_after = retry_after_seconds(noted, now=time.time())
+        wall = time.time()
+        retry_after, limits = retry_after_seconds(noted, now=wall), read_rate_limits(noted, now=wall)
         encoding = noted.get(b"content-encoding", b"")
         if encoding:
             try:
@@ -411,15 +414,16 @@ class Connection(asyncio.Protocol):
         location, dropped = _location(status, noted), DROPPED in noted
         if share is None or len(body) <= SMALL_BYTES:
             _close(share)
-            return Reply(status, plain, retry_after, shown, location, dropped=dropped)
+            return Reply(status, plain, retry_after, shown, location, dropped=dropped, limits=limits)
         share.seal()
-        return Reply(status, plain, retry_after, shown, location, share.hold(), dropped)
+        return Reply(status, plain, retry_after, shown, location, share.hold(), dropped, limits=limits)
 
     def _packed(
         self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes], share: Share | None
     ) -> Packed | BackendError:
         """What is to be unpacked elsewhere."""
-        retry_after = retry_after_seconds(noted, now=time.time())
+        wall = time.time()
+        retry_after, limits = retry_after_seconds(noted, now=wall), read_rate_limits(noted, now=wall)
         encoding = noted[b"content-encoding"]
         if share is None and self._budget is not None:
             share = self._budget.share(lambda: None)
@@ -430,7 +434,7 @@ class Connection(asyncio.Protocol):
             _close(share)
             return error
         held = None if share is None else share.hold()
-        return Packed(status, unpacker, retry_after, self._shown_type(), _location(status, noted), share, held)
+        return Packed(status, unpacker, retry_after, self._shown_type(), _location(status, noted), share, held, limits)
 
     def _shown_type(self) -> str | None:
         return self._content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1") or None
