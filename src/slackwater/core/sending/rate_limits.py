@@ -19,9 +19,11 @@ from slackwater.core.sending.limit_window import LimitWindow
 from slackwater.core.sending.rate_limit_headers import DAY, MINUTE, Reading
 from slackwater.core.sending.request import Reply
 
-# Limits of requests in a minute are enforced over ten seconds or less (Azure): so much of them is used, others included.
+# Some enforce a limit of requests in a minute over ten seconds or less (Azure). Who refuses although enough is left of every
+# limit that it speaks of is taken for one of them for a while: so much of those ten seconds is used, others included.
 BURST_SECONDS = 10.0
 BURST_SHARE = 0.8
+BURST_MEMORY_SECONDS = 3600.0
 # After a refusal that says no wait and where no reset is known.
 GAP_FIRST, GAP_MOST = 1.0, 30.0
 # Looks at what is left are so far apart at least, and otherwise by this part of the time to the end of the window.
@@ -51,6 +53,7 @@ class Quota:
     """The quota of one door."""
 
     __slots__ = (
+        "_burst_until",
         "_gap",
         "_log",
         "_look_at",
@@ -87,7 +90,7 @@ class Quota:
         self._sent_at = -math.inf
         # When requests went out in the last seconds.
         self._recent: deque[float] = deque()
-        self._until = 0.0
+        self._until = self._burst_until = 0.0
         self._gap = 0.0
         # One goes first: at the beginning, and after a refusal. That is out.
         self._trying = True
@@ -111,12 +114,12 @@ class Quota:
         if self._trying and self._trial is not None:
             # Whoever comes back is heard.
             return WAIT_MAX
-        wait, look = 0.0, -math.inf
+        wait, look, only_requests = 0.0, -math.inf, True
         for window in self.windows.values():
             own = self._tokens if window.tokens else self._requests
             seconds, useful = window.wait(now, tokens if window.tokens else 1.0, own, idle_since=self._sent_at)
             if seconds > 0.0:
-                look = max(look, useful)
+                look, only_requests = max(look, useful), only_requests and not window.tokens
                 if seconds >= wait:
                     wait, self._waits_for = seconds, window
         burst = self._burst(now)
@@ -127,11 +130,19 @@ class Quota:
         if look < math.inf:
             left = max(0.0, self._waits_for.ends - now) if self._waits_for and self._waits_for.ends else 0.0
             self._look_at = max(look, self._looked_at + max(LOOK_SECONDS, left / LOOK_PART))
+            if only_requests:
+                # A request of our own would count for as much as this one: it is the look.
+                if now >= self._look_at:
+                    self.looks(now)
+                    return 0.0
+                wait, self._look_at = min(wait, self._look_at - now), math.inf
             wait = min(wait, max(LOOK_SECONDS, self._look_at - now))
         return min(WAIT_MAX, wait + 0.001)
 
     def _burst(self, now: float) -> float:
-        """Seconds until as few went out in the last ones that another one is no burst."""
+        """Seconds until as few went out in the last ones that another one is no burst, where bursts are refused."""
+        if now >= self._burst_until:
+            return 0.0
         window = self.windows.get((False, None)) or self.windows.get((False, MINUTE))
         if window is None or window.limit is None or window.bucket or window.period != MINUTE:
             return 0.0
@@ -192,6 +203,13 @@ class Quota:
     def refused(self, sent: Sent, wait: float | None, readings: Iterable[Reading], now: float) -> None:
         """It was refused for a limit, and asked to come again after `wait` seconds, or said nothing of that."""
         readings = tuple(readings)
+        left = [
+            reading.remaining >= 2 * (sent.tokens if reading.tokens else 1.0)
+            for reading in readings
+            if reading.remaining
+        ]
+        if left and len(left) == len(readings) and all(left):
+            self._burst_until = now + BURST_MEMORY_SECONDS
         self._take_back(sent)
         for window in self.windows.values():
             window.refused(sent, wait, now, self._tokens if window.tokens else self._requests)
