@@ -23,6 +23,8 @@ FLOOR = 0.005
 BUCKET_LEAST, BUCKET_MOST = 0.5, 0.8
 # While nothing of ours goes out, it is looked at what is in a bucket after such a part of the time in which it is filled.
 BUCKET_LOOK = 0.25
+# In a long window, it is looked so often at least whether things are as they were said to be.
+LOOK_MOST_SECONDS = 300.0
 # As long as nobody knows what others use, so much of the limit is taken, spread over the window.
 UNKNOWN_SHARE = 0.5
 # Of a limit that nothing is heard of: what each refusal leaves of the share that is taken, and what a window without adds.
@@ -75,7 +77,7 @@ class LimitWindow:
         # Without a word on the limit: the most that it was seen to be in each of the last windows.
         self._limits: deque[float] = deque([0.0], maxlen=LIMITS_KEPT)
         self._share = UNKNOWN_SHARE if shared else 1.0
-        self._refused_at = -math.inf
+        self._refused_at = self._heard_at = -math.inf
 
     @property
     def period(self) -> float:
@@ -135,7 +137,7 @@ class LimitWindow:
         self.roll(now, own)
         if self.bucket:
             seconds = self._wait_for_level(now, amount, own, limit, idle_since)
-            return seconds, max(now, self.seen_at + BUCKET_LOOK * self.period)
+            return seconds, max(now, self._heard_at + min(LOOK_MOST_SECONDS, BUCKET_LOOK * self.period))
         assert self.ends is not None, "time has gone on"
         used, left = own - self._own_before, self.ends - now
         if used <= 0.0 and (amount > (1 - FLOOR) * limit or now - idle_since >= PATIENCE_WINDOWS * self.period):
@@ -150,12 +152,12 @@ class LimitWindow:
         if room >= max(floor, needed + deviation * max(0.0, unseen) ** POWER):
             return 0.0, math.inf
         if room < floor or not self.shared:
-            return left, math.inf
+            return left, max(now, self._heard_at + LOOK_MOST_SECONDS)
         # If others have gone on as they did, what is left is enough from some moment on, and a look would show it. Where it is
         # not, it is seen now and then whether they have, in halves of the time that is left.
         spare = room - needed
         before_end = 0.0 if spare <= 0.0 else math.inf if not deviation else math.pow(spare / deviation, 1 / POWER)
-        return left, max(now, self.ends - max(before_end, unseen / 2))
+        return left, max(now, min(self.ends - max(before_end, unseen / 2), self._heard_at + LOOK_MOST_SECONDS))
 
     def _wait_for_share(self, now: float, amount: float, used: float, limit: float) -> float:
         """As much as would be fair, spread over the window, while it is not known what others use."""
@@ -207,7 +209,7 @@ class LimitWindow:
         self.roll(now, own)
         if reading.limit is not None and (self.told is None or reading.limit < self.told):
             self.limit = reading.limit
-        remaining = reading.remaining
+        remaining, self._heard_at = reading.remaining, now
         if remaining is None:
             return
         if served and remaining <= 0.0:
@@ -228,7 +230,7 @@ class LimitWindow:
             self.others = OthersUse()
             self.seen, self.seen_at = 0.0, -math.inf if self.shape.bucket else self.starts
         if ended is not None:
-            self._set_end(*ended, own)
+            self._set_end(*ended, now, own)
         total = sent.total_tokens if self.tokens else sent.total_requests
         if sent.at < self.seen_at:
             return
@@ -251,7 +253,7 @@ class LimitWindow:
         self._refused_at = now
         if wait is not None and wait <= self.period and not self.shape.bucket and not self.shape.known:
             rounded = 1.0 if wait == int(wait) else 0.0
-            self._set_end(sent.at + wait - rounded, now + wait, own)
+            self._set_end(sent.at + wait - rounded, now + wait, now, own)
 
     def _notice_level(self, sent: Sent, remaining: float, total: float, limit: float) -> None:
         since = sent.at - self.seen_at
@@ -261,11 +263,11 @@ class LimitWindow:
             self.others.add(self._level + refilled - (total - self._own_at) - remaining, since)
         self._level, self._own_at, self.seen_at = remaining, total, sent.at
 
-    def _set_end(self, earliest: float, latest: float, own: float) -> None:
+    def _set_end(self, earliest: float, latest: float, now: float, own: float) -> None:
         """A window ends between these moments."""
         assert self.ends is not None, "time has gone on"
         end, period = self.shape.narrowed(earliest, latest), self.period
-        ends = end + math.ceil((self.ends - period / 2 - end) / period) * period
+        ends = end + (math.floor((now - end) / period) + 1) * period
         if abs(ends - self.ends) <= 0.01:
             return
         self.ends, self.starts = ends, ends - period

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from slackwater.core.sending.limit_shape import Sent
-from slackwater.core.sending.limit_window import LimitWindow
+from slackwater.core.sending.limit_window import LOOK_MOST_SECONDS, LimitWindow
 from slackwater.core.sending.rate_limit_headers import DAY, MINUTE, Reading
 from slackwater.core.sending.request import Reply
 
@@ -129,7 +129,7 @@ class Quota:
             return 0.0
         if look < math.inf:
             left = max(0.0, self._waits_for.ends - now) if self._waits_for and self._waits_for.ends else 0.0
-            self._look_at = max(look, self._looked_at + max(LOOK_SECONDS, left / LOOK_PART))
+            self._look_at = max(look, self._looked_at + max(LOOK_SECONDS, min(left / LOOK_PART, LOOK_MOST_SECONDS)))
             if only_requests:
                 # A request of our own would count for as much as this one: it is the look.
                 if now >= self._look_at:
