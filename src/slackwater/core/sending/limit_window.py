@@ -171,7 +171,14 @@ class LimitWindow:
             return 0.0
         spread = min(1.0, (now - self.starts) / self.period + 0.05)
         missing = used + amount - share * spread
-        return 0.0 if missing <= 0.0 else min(left, missing / share * self.period)
+        wait = 0.0 if missing <= 0.0 else min(left, missing / share * self.period)
+        if not self.believed or self.seen_at <= self.starts:
+            return wait
+        # Others may go on as fast as that, too, from what is left by now.
+        room = limit - used - self.seen - amount
+        if room < FLOOR * limit:
+            return left
+        return max(wait, left - room / (UNKNOWN_SHARE * limit) * self.period)
 
     def _wait_for_level(self, now: float, amount: float, own: float, limit: float, idle_since: float) -> float:
         rate, mean, variance = limit / self.period, self.others.mean, self.others.variance
