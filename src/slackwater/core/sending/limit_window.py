@@ -90,6 +90,11 @@ class LimitWindow:
         return self.shape.bucket and self.believed
 
     @property
+    def silent(self) -> bool:
+        """Whether no answer has spoken of it."""
+        return self._heard_at == -math.inf
+
+    @property
     def learnt(self) -> bool:
         """Whether it is known what others use."""
         return not self.shared or self.others.known >= min(self.period, MINUTE) / 2

@@ -203,13 +203,9 @@ class Quota:
     def refused(self, sent: Sent, wait: float | None, readings: Iterable[Reading], now: float) -> None:
         """It was refused for a limit, and asked to come again after `wait` seconds, or said nothing of that."""
         readings = tuple(readings)
-        left = [
-            reading.remaining >= 2 * (sent.tokens if reading.tokens else 1.0)
-            for reading in readings
-            if reading.remaining
-        ]
-        if left and len(left) == len(readings) and all(left):
-            self._burst_until = now + BURST_MEMORY_SECONDS
+        spoken = [(each.remaining, each.tokens) for each in readings if each.remaining is not None]
+        if spoken and all(left >= 2 * (sent.tokens if tokens else 1.0) for left, tokens in spoken):
+            self.refuses_bursts(now)
         self._take_back(sent)
         for window in self.windows.values():
             window.refused(sent, wait, now, self._tokens if window.tokens else self._requests)
@@ -218,9 +214,20 @@ class Quota:
             resets = [reading.reset for reading in readings if reading.reset is not None and not reading.remaining]
             self._gap = min(GAP_MOST, self._gap * 2 or GAP_FIRST)
             wait = max(resets) if resets else self._gap
-        self._until = max(self._until, now + wait)
+        # Whoever asks for more than the longest of its windows speaks of something else.
+        longest = max((window.period for window in self.windows.values()), default=MINUTE)
+        self._until = max(self._until, now + min(wait, longest))
         self._trying, self._trial = True, None
         self.wait_until = 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether answers have said nothing of any limit."""
+        return all(window.silent for window in self.windows.values())
+
+    def refuses_bursts(self, now: float) -> None:
+        """Somebody was refused although enough was left of every limit."""
+        self._burst_until = now + BURST_MEMORY_SECONDS
 
     def over(self, sent: Sent) -> None:
         """The call has ended, whatever came of it."""
@@ -276,15 +283,24 @@ def heard_limits(quota: Quota | None, sent: Sent | None, reply: Reply, *, begun:
         if not reply.limits:
             return None
         quota = Quota()
+    # Nothing but a refusal shows what is left of a limit that the server does not speak of.
+    spoken = [(each.remaining, each.tokens) for each in reply.limits if each.remaining is not None]
+    told_only = not reply.limits and bool(quota.windows) and quota.silent
     if sent is None:
         sent = Sent(begun, 0.0, 0.0, 0.0)
         if reply.status == 429:
             # It was not counted, so there is nothing to take back.
             quota.heard(sent, reply.limits, now, served=False)
             return quota
-    if reply.status == 429:
+    if reply.status != 429:
+        quota.heard(sent, reply.limits, now)
+    elif told_only or any(left < (sent.tokens if tokens else 1.0) for left, tokens in spoken):
         quota.refused(sent, reply.retry_after, reply.limits, now)
     else:
-        quota.heard(sent, reply.limits, now)
+        # Enough is left, or nothing is said of that: one line may hear so always. Whose wait that is, the door judges.
+        quota.unsent(sent)
+        quota.heard(sent, reply.limits, now, served=False)
+        if reply.retry_after is not None and spoken:
+            quota.refuses_bursts(now)
     quota.over(sent)
     return quota
