@@ -8,7 +8,9 @@ import pytest
 from slackwater.config import Config, load, may_stream, ordered_deployment
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.rate_limits import Told
 from slackwater.wiring import deployment_record
+from slackwater.wiring.engines import told_of
 from tests.test_config import faults
 
 OURS = """
@@ -264,3 +266,36 @@ def test_bodies_that_are_refused(tmp_path: Path, body: dict[str, Any], fault: st
     with pytest.raises(ConfigError) as caught:
         ordered(tmp_path, body)
     assert fault in "\n".join(caught.value.faults)
+
+
+RATED = """
+[[deployments]]
+name = "a"
+[[deployments.backends]]
+url = "http://127.0.0.1:1/v1"
+{}
+"""
+
+
+def test_rate_limits_of_a_backend(tmp_path: Path) -> None:
+    """What an operator knows of a quota; every figure is checked, and a day holds a minute."""
+    text = RATED.format(
+        "requests_per_minute = 60\ntokens_per_minute = 1000\ntokens_per_day = 5000\nshared_quota = false"
+    )
+    [deployment] = loaded(tmp_path, text).deployments
+    told = told_of(deployment.backends[0])
+    assert told == Told(requests_per_minute=60, tokens_per_minute=1000, tokens_per_day=5000, shared=False)
+    assert told_of(loaded(tmp_path, RATED.format("")).deployments[0].backends[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("requests_per_minute = 0", "requests_per_minute must be between 1 and"),
+        ("tokens_per_minute = -5", "tokens_per_minute must be between 1 and"),
+        ("tokens_per_minute = 10\ntokens_per_day = 5", "tokens_per_day must not be less than tokens_per_minute"),
+    ],
+)
+def test_rate_limits_that_cannot_be(tmp_path: Path, settings: str, said: str) -> None:
+    """They are named, with what to write instead."""
+    assert said in " ".join(faults(tmp_path, RATED.format(settings)))

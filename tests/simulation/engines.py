@@ -9,10 +9,14 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable, StreamBroken
+from slackwater.core.sending.rate_limit_headers import Reading
 from slackwater.core.sending.request import Reply
 from tests.simulation.content import SECONDS_SLOW, Content, answer, reply_to
 from tests.simulation.plan import EnginePlan
+from tests.simulation.quotas import SharedQuota
 from tests.simulation.streams import BROKE_OFF, streamed
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class WorldDoor:
         self.for_good = None if refuses is None else refusal_of(refuses)
         self.refusal = QUOTA
         self.refuses_until = 0.0
+        self.quota: SharedQuota | None = None
 
     def says(self, now: float) -> Reply | None:
         """What everybody hears who comes now, where it lets nobody in."""
@@ -164,6 +169,12 @@ class WorldBackend:
         if said is not None and not engine.sick(loop.time()):
             await engine.work(0.01)
             return said
+        limits: tuple[Reading, ...] = ()
+        if self._door.quota is not None:
+            admitted, wait, limits = self._door.quota.arrives(loop.time())
+            if not admitted:
+                await engine.work(0.01)
+                return Reply(429, b"", wait, limits=limits)
         sick = engine.sick(loop.time())
         slow = sick == "silent" or content is Content.SLOW
         await engine.work(SECONDS_SLOW if slow else chance.expovariate(1 / LATENCY_MEAN))
@@ -183,7 +194,8 @@ class WorldBackend:
         mishap = None if content is Content.KILLER else world.mishap(text)
         if mishap is not None:
             return await self._mishap(mishap)
-        return Reply(200, answer(text)) if text == PROBE else reply_to(text, content)
+        reply = Reply(200, answer(text)) if text == PROBE else reply_to(text, content)
+        return msgspec.structs.replace(reply, limits=limits) if limits and isinstance(reply, Reply) else reply
 
     async def _mishap(self, chance: float) -> Reply:
         """Something that befalls one call, whatever it asks."""

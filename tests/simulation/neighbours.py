@@ -7,6 +7,7 @@ from slackwater.core.batch import Batch
 from tests.simulation.checks import must
 from tests.simulation.content import SECONDS_SLOW, Content
 from tests.simulation.engines import LATENCY_MEAN
+from tests.simulation.plan import Mood
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,6 +20,8 @@ SPARE_SECONDS = 30.0
 # Each healthy line may take so many times what it takes alone, on the fewest slots that a deployment has.
 FACTOR = 3.0
 SLOTS_MIN = 2
+# Of the smallest quota, half is others', and half of the rest may go to what is tried again.
+QUOTA_SECONDS, QUOTA_LINE_SECONDS = 300.0, 2.0
 
 
 class Neighbours:
@@ -39,6 +42,9 @@ class Neighbours:
             + slow * world.plan.attempts_max * SECONDS_SLOW / SLOTS_MIN
         )
         """What they may take."""
+        if Mood.QUOTAS in world.plan.moods:
+            # Whoever uses the same quota may have it first, and what is known of it was lost at the last death.
+            self.seconds += QUOTA_SECONDS + len(world.lines) * QUOTA_LINE_SECONDS
         # One that waits for tokens waits for the batches that hold them, by the rules of its deployment.
         self._bound = all(deployment.token_limit is None for deployment in world.plan.deployments)
         self.all_ended = False

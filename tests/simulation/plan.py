@@ -41,6 +41,8 @@ class Mood(StrEnum):
     """A read fails, and the next one does not."""
     CANCELS = "cancels"
     WINDOWS = "windows"
+    QUOTAS = "quotas"
+    """Doors have rate limits, and online traffic uses them as well."""
 
 
 class EnginePlan(Struct, frozen=True):
@@ -99,7 +101,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
     """The plan of a seed; with `moods`, with these in the place of its own."""
     chance = random.Random(f"plan {seed}")
-    drawn = frozenset(mood for mood in Mood if chance.random() < 0.45)
+    # Drawn by itself: the seeds are what they were before there was this mood.
+    drawn = frozenset(mood for mood in Mood if mood is not Mood.QUOTAS and chance.random() < 0.45)
+    if random.Random(f"quotas {seed}").random() < 0.45:
+        drawn |= {Mood.QUOTAS}
     moods = drawn if moods is None else moods
     engines = tuple(
         EnginePlan(f"engine{number}", chance.choice((None, 3, 5))) for number in range(chance.choice((1, 1, 2, 2, 3)))

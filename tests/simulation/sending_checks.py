@@ -217,8 +217,19 @@ class SendingChecks:
     def _out_of(self, life: "Incarnation") -> int:
         return sum(out for (number, _), out in self._out.items() if number == life.number)
 
+    def _others_had_room(self) -> None:
+        """Rate limits that online traffic shares were used, and left it its room."""
+        for engine in self._world.engines:
+            for model, door in engine.doors.items():
+                quota = door.quota
+                if quota is not None and not quota.bounded:
+                    self._note(
+                        f"{quota.refused} of {quota.offered} online requests were refused at {engine.name} {model}"
+                    )
+
     def at_rest(self) -> None:
-        """Nobody ever had too much in memory."""
+        """Nobody ever had too much in memory, and others had their room."""
+        self._others_had_room()
         for life in self._world.lives:
             if life.budget.most > BUDGET_BYTES:
                 self._note(f"{life.owner} had {life.budget.most} bytes in memory")

@@ -22,6 +22,7 @@ from tests.simulation.disk import SimulatedDisk
 from tests.simulation.engines import PROBE, WorldDoor, WorldEngine
 from tests.simulation.lives import Incarnation
 from tests.simulation.plan import DeploymentPlan, Mood, Plan, contents_of, healthy, plan_of
+from tests.simulation.quotas import SharedQuota
 from tests.simulation.sending_checks import SendingChecks
 from tests.simulation.virtual import Naps, VirtualClock, VirtualLoop
 
@@ -52,6 +53,11 @@ class World:
         for deployment in self.plan.deployments:
             for backend in deployment.backends:
                 self.engines[backend.engine].doors.setdefault(backend.model, WorldDoor(backend.refuses))
+        if Mood.QUOTAS in self.plan.moods:
+            quotas = random.Random(f"quotas of {seed}")
+            for engine in self.engines:
+                for door in engine.doors.values():
+                    door.quota = SharedQuota(quotas)
         self.lines: dict[str, Content] = {}
         """What each line is like, by its text."""
         self.deployment_of: dict[str, DeploymentPlan] = {}

@@ -41,6 +41,8 @@ CLOUDS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")
 UPGRADES = ("OnceNewDefaultVersionAvailable", "OnceCurrentVersionExpired", "NoAutoUpgrade")
 # No key is longer; a file that is, is another file.
 KEY_BYTES_MAX = 16_384
+# No rate limit is larger; one that is written so is a slip.
+RATE_MAX = 1_000_000_000_000
 # Azure's own policies. They may be pasted; what they stand for is the operator's to configure under that name.
 MICROSOFTS = "Microsoft."
 
@@ -228,6 +230,14 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         faults.append(f"{where}: stream must be 'auto' or 'never'")
     if backend.attempts < 1:
         faults.append(f"{where}: attempts must be at least 1")
+    for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):
+        if (limit := getattr(backend, name)) is not None and not 1 <= limit <= RATE_MAX:
+            faults.append(
+                f"{where}: {name} must be between 1 and {RATE_MAX}; leave it out where there is no such limit"
+            )
+    per_minute, per_day = backend.tokens_per_minute, backend.tokens_per_day
+    if per_minute is not None and per_day is not None and per_day < per_minute:
+        faults.append(f"{where}: tokens_per_day must not be less than tokens_per_minute")
     for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
         if getattr(backend, name) <= 0:
             faults.append(f"{where}: {name} must be more than 0")

@@ -185,6 +185,14 @@ streamed, also the time to each next part."""
     stream: str = "auto"
     """`never`: none of its answers is asked for as a stream. `auto`: some may be, to see how busy an engine is that online \
 traffic shares; results are the same."""
+    requests_per_minute: int | None = None
+    """Rate limit of the account behind the key; only where the server does not say it in its answers, or to stay below it."""
+    tokens_per_minute: int | None = None
+    """The same in tokens, prompts and all that may be generated counted."""
+    tokens_per_day: int | None = None
+    """The same for a day."""
+    shared_quota: bool = True
+    """Whether anybody else uses the same quota. They go first: what they are likely to need is left to them."""
     region: str = ""
     """Where it stands, such as `swedencentral`; recorded on the batches that it answers for."""
     data_zone: str = ""

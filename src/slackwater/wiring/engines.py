@@ -7,8 +7,20 @@ from collections.abc import Mapping
 from slackwater.config import BackendConfig
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_of
+from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock
+
+
+def told_of(backend: BackendConfig) -> Told | None:
+    """What an operator has said of the rate limits of a backend; None where that is nothing."""
+    told = Told(
+        requests_per_minute=backend.requests_per_minute,
+        tokens_per_minute=backend.tokens_per_minute,
+        tokens_per_day=backend.tokens_per_day,
+        shared=backend.shared_quota,
+    )
+    return None if told == NOTHING_TOLD else told
 
 
 class Engines:
@@ -33,7 +45,11 @@ class Engines:
         headers = sorted(backend.headers.items())
         path = urllib.parse.urlsplit(backend.url or "").path
         digest = hashlib.blake2b(repr((key, headers, path)).encode(), digest_size=16).hexdigest()
-        return engine.door(digest, backend.model or "", slots=backend.concurrency)
+        door = engine.door(digest, backend.model or "", slots=backend.concurrency)
+        told = told_of(backend)
+        if told is not None and (door.quota is None or door.quota.told != told):
+            door.quota = Quota(told)
+        return door
 
     def all(self) -> list[Engine]:
         """Those that are used now, by name."""

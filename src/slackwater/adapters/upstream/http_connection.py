@@ -21,6 +21,7 @@ from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpac
 from slackwater.adapters.upstream.http_stream import EVENT_STREAM, Stream
 from slackwater.core.errors import BackendError, BackendReplyBroken
 from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
+from slackwater.core.sending.rate_limit_headers import RATE_LIMIT_HEADERS, read_rate_limits
 from slackwater.core.sending.request import Reply
 
 # Bodies from here on are handed to the transport beside the head; below, one copy is cheaper than a second buffer.
@@ -48,6 +49,7 @@ NOTED = frozenset(
         b"retry-after-ms",
         b"location",
         DROPPED,
+        *RATE_LIMIT_HEADERS,
     }
 )
 # Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
@@ -463,7 +465,8 @@ class Connection(asyncio.Protocol):
             body = bytes(body)
         if share is not None:
             share.grow(len(body) - share.held)
-        retry_after = retry_after_seconds(noted, now=time.time())
+        wall = time.time()
+        retry_after, limits = retry_after_seconds(noted, now=wall), read_rate_limits(noted, now=wall)
         encoding = noted.get(b"content-encoding", b"")
         if encoding:
             try:
@@ -485,15 +488,16 @@ class Connection(asyncio.Protocol):
         location, dropped = _location(status, noted), DROPPED in noted
         if share is None or len(body) <= SMALL_BYTES:
             _close(share)
-            return Reply(status, plain, retry_after, shown, location, dropped=dropped)
+            return Reply(status, plain, retry_after, shown, location, dropped=dropped, limits=limits)
         share.seal()
-        return Reply(status, plain, retry_after, shown, location, share.hold(), dropped)
+        return Reply(status, plain, retry_after, shown, location, share.hold(), dropped, limits=limits)
 
     def _packed(
         self, status: int, body: bytes | bytearray, noted: dict[bytes, bytes], share: Share | None
     ) -> Packed | BackendError:
         """What is to be unpacked elsewhere."""
-        retry_after = retry_after_seconds(noted, now=time.time())
+        wall = time.time()
+        retry_after, limits = retry_after_seconds(noted, now=wall), read_rate_limits(noted, now=wall)
         encoding = noted[b"content-encoding"]
         if share is None and self._budget is not None:
             share = self._budget.share(lambda: None)
@@ -504,7 +508,7 @@ class Connection(asyncio.Protocol):
             _close(share)
             return error
         held = None if share is None else share.hold()
-        return Packed(status, unpacker, retry_after, self._shown_type(), _location(status, noted), share, held)
+        return Packed(status, unpacker, retry_after, self._shown_type(), _location(status, noted), share, held, limits)
 
     def _shown_type(self) -> str | None:
         return self._content_type[:CONTENT_TYPE_BYTES_MAX].decode("latin-1") or None

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from slackwater.core.errors import BackendReplyBroken
 from slackwater.core.sending.budget import Held, Share
+from slackwater.core.sending.rate_limit_headers import Reading
 
 # An hour: who asks for more is asked again after that, because a pause should not outlive whatever caused it by much.
 RETRY_AFTER_MAX_SECONDS = 3600.0
@@ -52,6 +53,7 @@ class Packed(Struct):
     location: str | None
     share: Share | None
     held: Held | None
+    limits: tuple[Reading, ...] = ()
 
 
 def retry_after_seconds(headers: Mapping[bytes, bytes], *, now: float) -> float | None:

@@ -39,6 +39,7 @@ async def unpacked(packed: Packed) -> Reply:
         packed.content_type,
         packed.location,
         packed.held,
+        limits=packed.limits,
     )
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.pulse import STEP_SECONDS, Pulse
+from slackwater.core.sending.rate_limits import Quota
 from slackwater.core.sending.refusals import Refusals
 
 # So many failures in a row, with no success between them, and the door is in doubt. Fewer where it has fewer slots.
@@ -104,6 +105,7 @@ class Door:
         "probe_lines",
         "probing",
         "pulse",
+        "quota",
         "reason",
         "refusals",
         "since",
@@ -137,6 +139,8 @@ class Door:
         """How many lines may go through although it is shut."""
         self.pauses = 0
         """How often it has asked to be left alone."""
+        self.quota: Quota | None = None
+        """Its rate limits, once an answer has spoken of any or an operator has told them."""
         self._gaps = {
             DoorState.DOWN: Gap(0.5, 30.0),
             DoorState.REFUSING: Gap(1.0, 60.0),
@@ -164,7 +168,7 @@ class Door:
 
     def admits(self, now: float) -> bool:
         """Whether a line may go through now, if only as a probe."""
-        if now < self._asked_until:
+        if now < self._asked_until or ((quota := self.quota) is not None and now < quota.wait_until):
             return False
         if self.open:
             return True
@@ -192,6 +196,8 @@ class Door:
         if self.wants_probe or self._doubt:
             return True
         if now >= self.look_at and not self.pulse.since(self._broke_at):
+            return True
+        if self.open and not self.mute and self.quota is not None and self.quota.look_due(now):
             return True
         return self.shut and now >= self.until
 

@@ -15,6 +15,9 @@ BODIES: dict[str, dict[str, object]] = {
     "/moderations": {"input": "ping"},
 }
 
+# About what the smallest of them counts for.
+PROBE_TOKENS = 12.0
+
 
 def probe_body(path: str, model: str | None) -> bytes | None:
     """The body of such a request; None for an endpoint of which we do not know what it takes, or without a model."""

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.budget import Held
+from slackwater.core.sending.rate_limit_headers import Reading
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -40,6 +41,8 @@ class Reply(Struct, frozen=True, gc=False):
     """The status that it came with, where that was a good one with an error inside: `status` is what the error counts as."""
     streamed: bool = False
     """Whether it came in chunks, and was put together."""
+    limits: tuple[Reading, ...] = ()
+    """What its headers say of rate limits."""
 
 
 class Outcome(StrEnum):

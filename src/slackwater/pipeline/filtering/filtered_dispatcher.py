@@ -99,12 +99,14 @@ class FilteredDispatcher(Dispatcher):
             else:
                 reply = await self._listened.send(request, body, wants, self.meter)
         except BaseException as error:
-            self._ends(begun, error)
+            self._ends(begun, error, item)
             if isinstance(error, BackendError):
                 return self._no_answer(item, error, begun)
             raise
         self._ended = self._clock.monotonic()
         self.meter.seconds.observe(self._ended - begun)
+        if reply.limits or item.sent is not None:
+            self._hear_limits(item, reply, begun)
         success = 200 <= reply.status < 300
         if self._large is not None and len(reply.body) > LARGE_BYTES and (path == EMBEDDINGS or not success):
             return await self._read_large(self._large, item, request, reply, begun)

@@ -18,7 +18,8 @@ from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.engine_names import where_else
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind, evidence_of, evidence_of_error
 from slackwater.core.sending.judgement import UNREADABLE_MAX, RetryPolicy, Setback
-from slackwater.core.sending.probe import probe_body
+from slackwater.core.sending.probe import PROBE_TOKENS, probe_body
+from slackwater.core.sending.rate_limits import heard_limits
 from slackwater.core.sending.request import Outcome, Reply, Request, Result
 from slackwater.core.sending.streaming import Streaming
 from slackwater.core.sending.unanswered import refusal_body, unreadable_error
@@ -128,6 +129,10 @@ class Dispatcher:
             return Standing(DoorState.PAUSED, engine.held.reason, self._clock.monotonic() - ago, None)
         if not engine.reach.listens:
             return Standing(DoorState.DOWN, engine.reach.reason, engine.reach.since, engine.reach.until)
+        if door.state is DoorState.OK and door.quota is not None:
+            now = self._clock.monotonic()
+            if words := door.quota.reason(now):
+                return Standing(DoorState.OK, words, door.since, door.quota.wait_until)
         until = None if door.state is DoorState.OK else door.until
         return Standing(door.state, door.reason + where_else(self.name, door.reason), door.since, until)
 
@@ -151,12 +156,14 @@ class Dispatcher:
             else:
                 reply = await self._listened.send(request, body, wants, self.meter)
         except BaseException as error:
-            self._ends(begun, error)
+            self._ends(begun, error, item)
             if isinstance(error, BackendError):
                 return self._no_answer(item, error, begun)
             raise
         self._ended = ended = self._clock.monotonic()
         self.meter.seconds.observe(ended - begun)
+        if reply.limits or item.sent is not None:
+            self._hear_limits(item, reply, begun)
         if self._large is not None and len(reply.body) > LARGE_BYTES:
             return await self._read_large(self._large, item, request, reply, begun)
         if 200 <= reply.status < 300:
@@ -175,11 +182,19 @@ class Dispatcher:
         if body is None:
             return None
         self.meter.probes += 1
+        begun, quota = self._clock.monotonic(), self.door.quota
+        sent = None if quota is None else quota.took(begun, PROBE_TOKENS)
         try:
             reply = await self._backend.send(path, body)
         except BackendError as error:
             self.last_error = (str(error), self._clock.monotonic())
             return evidence_of_error(error), False
+        finally:
+            if quota is not None and sent is not None:
+                quota.over(sent)
+        if reply.limits or sent is not None:
+            now = self._clock.monotonic()
+            self.door.quota = heard_limits(self.door.quota, sent, reply, begun=begun, now=now)
         if 200 <= reply.status < 300:
             if self._large is not None and len(reply.body) > LARGE_BYTES:
                 answer = await self._large.read(reply.body, path=path)
@@ -205,8 +220,16 @@ class Dispatcher:
             self._last_body = msgspec.json.encode({"model": lines.model_of(request.body)})
         return request.body
 
-    def _ends(self, begun: float, error: BaseException) -> None:
+    def _hear_limits(self, item: Item, reply: Reply, begun: float) -> None:
+        """What an answer says of rate limits, and what it means for them."""
+        sent, item.sent = item.sent, None
+        self.door.quota = heard_limits(self.door.quota, sent, reply, begun=begun, now=self._ended)
+
+    def _ends(self, begun: float, error: BaseException, item: Item) -> None:
         """A call has ended without an answer."""
+        if item.sent is not None and self.door.quota is not None:
+            self.door.quota.over(item.sent)
+            item.sent = None
         if isinstance(error, asyncio.CancelledError):
             self.meter.outcomes["aborted"] += 1
             return

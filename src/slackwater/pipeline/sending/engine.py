@@ -204,8 +204,10 @@ class Engine:
         turns = self.turns
         while (seat := turns.alone or turns.next()) is not None:
             use = seat.of
-            door = use.door
-            if use.in_flight < use.cap and door.admits(now) and (item := use.take(now)) is not None:
+            door, item = use.door, None
+            if use.in_flight < use.cap and door.admits(now):
+                item = use.take(now) if door.quota is None else use.take_within(door.quota, now)
+            if item is not None:
                 if turns.alone is None:
                     # What it really costs is known when it is answered.
                     turns.took(seat, use.cost(item) if turns.shared else 0.0)

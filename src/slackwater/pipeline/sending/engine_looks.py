@@ -106,6 +106,9 @@ class Looks:
         moments += [] if engine.reach.listens else [engine.reach.until]
         moments += [door.until for door in engine.doors.values() if door.state is not DoorState.OK]
         moments += [door.look_at for door in engine.doors.values()]
+        for door in engine.doors.values():
+            if door.quota is not None:
+                moments += [door.quota.wait_until, door.quota.look_at]
         later = [moment - now for moment in moments if moment > now]
         return min([LOOK_SECONDS, *(seconds + 0.001 for seconds in later)])
 
@@ -124,6 +127,8 @@ class Looks:
             if use is None:
                 continue
             door.probing = True
+            if door.quota is not None:
+                door.quota.looks(now)
             task = asyncio.create_task(self._probe(use))
             self.probes.add(task)
             task.add_done_callback(self.probes.discard)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence
+from slackwater.core.sending.rate_limits import Quota
 from slackwater.core.sending.turns import Seat
 from slackwater.pipeline.sending.lease import Item
 
@@ -31,6 +32,10 @@ class Use(Protocol):
 
     def take(self, now: float) -> Item | None:
         """The next request to go, or None while there is none."""
+        ...
+
+    def take_within(self, quota: Quota, now: float) -> Item | None:
+        """The same where there are rate limits; None also while they let nothing go."""
         ...
 
     def take_suspect(self) -> Item | None:

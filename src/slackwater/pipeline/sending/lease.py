@@ -13,6 +13,7 @@ from slackwater.core.endpoints import EVERY_ENDPOINT
 from slackwater.core.sending.checksums import custom_id_in
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.limit_shape import Sent
 from slackwater.core.sending.lines import LineWriter, path_in, read_input_line
 from slackwater.core.sending.request import Request
 from slackwater.pipeline.sending.shard_lines import shard_digest
@@ -159,6 +160,10 @@ class Item(Struct, eq=False):
     """None while it waits, and where it cannot be read."""
     custom_id: str = ""
     trial: Trial | None = None
+    asks: float = 0.0
+    """About how many tokens it asks for, with all that it may generate; 0 while nobody has wanted to know."""
+    sent: Sent | None = None
+    """What its door's quota knows of its call, while that is out."""
 
     def __repr__(self) -> str:
         # Not what is in it: it may come into a log.

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from slackwater.core.sending.asked_tokens import generated_max
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
+from slackwater.core.sending.limit_shape import Sent
+from slackwater.core.sending.rate_limits import Quota
 from slackwater.core.sending.request import Result
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.spend_guard import SpendGuard
@@ -107,6 +110,35 @@ class BackendUse:
         assert self._guard is not None, "there is a guard"
         return self._feed.take(self, now) if self._guard.admits(self.in_flight) else None
 
+    def take_within(self, quota: Quota, now: float) -> Item | None:
+        """The next request, if the rate limits of the door let it go. If not, it keeps its place."""
+        item = self.take(now)
+        if item is None:
+            return None
+        if not item.asks:
+            item.asks = self._tokens_asked(item)
+        if quota.admits(now, item.asks) <= 0.0:
+            item.sent = quota.took(now, item.asks)
+            return item
+        self._feed.give_back(item)
+        item.trial = item.trial or Trial()
+        # It is due at once: nothing that came after it goes before it.
+        self._feed.park(item, 0.0)
+        self.dispatcher.engine.looks.changed.set()
+        return None
+
+    def _tokens_asked(self, item: Item) -> float:
+        """What a request counts for at the vendors that count what it may become: its prompt, and all that it may generate."""
+        lease = item.lease
+        prompt = item.size * lease.shard.tokens / lease.size if lease.size else 0.0
+        body = item.request.body if item.request is not None else lease.text_of(item)
+        most: float | None = None if body is None else generated_max(body)
+        if most is None:
+            meter = self.dispatcher.meter
+            answered = meter.outcomes["success"]
+            most = max(0.0, meter.tokens / answered - prompt) if answered else 0.0
+        return max(1.0, prompt + most)
+
     def cost(self, item: Item) -> float:
         """About how many tokens a request will cost: as many as those before it, or a quarter of its bytes."""
         meter = self.dispatcher.meter
@@ -146,6 +178,8 @@ class BackendUse:
         finally:
             del lease.in_flight[lane]
             feed.give_back(item)
+            if item.sent is not None:
+                self._unsent(item, item.sent)
             if begun:
                 circuit.used(self._clock.monotonic() - begun)
         if type(outcome) is Result:
@@ -161,6 +195,12 @@ class BackendUse:
             self._set_back(item, outcome)  # type: ignore[arg-type]
         elif lease.cause is Cause.EXPIRED and outcome is not None:
             self._last_word(item, outcome)  # type: ignore[arg-type]
+
+    def _unsent(self, item: Item, sent: Sent) -> None:
+        """A request that the rate limits had let go was not sent: its content filter or its input was against it."""
+        item.sent = None
+        if self.door.quota is not None:
+            self.door.quota.unsent(sent)
 
     def _set_back(self, item: Item, setback: Setback | None) -> None:
         """A call has not ended its line: it waits, to be judged when its time has come."""

@@ -158,7 +158,12 @@ class DeploymentWatch:
         engine = dispatcher.engine
         if engine.alone_since is not None:
             return Standing(DoorState.BUSY, ALONE, engine.alone_since, None)
-        if dispatcher.meter.in_flight or engine.in_flight < engine.slots:
+        if dispatcher.meter.in_flight:
+            return None
+        if (standing := dispatcher.standing).state is DoorState.OK and standing.reason:
+            # Its rate limits: for people it is busy.
+            return Standing(DoorState.BUSY, standing.reason, self._clock.monotonic(), standing.until)
+        if engine.in_flight < engine.slots:
             return None
         theirs = [(key, each.name) for key, each in self._fleet.dispatchers() if each.engine is engine]
         since = [self._progress.quiet_since(*each) for each in theirs]
