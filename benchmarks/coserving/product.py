@@ -64,9 +64,11 @@ class Product(Policy):
     def _go_on(self, prompt: Prompt, sent: int, size: int) -> None:
         if sent + size >= prompt.prompt_tokens - size // 2:
             self._sliced.pop(prompt.id, None)
+            self.pacer.found(prompt.prompt_tokens, sent)
             self._gateway.send(prompt, stream=self._stream)
         else:
             self._sliced[prompt.id] = sent + size, size
+            self.pacer.found(sent + size, sent)
             self._gateway.send_slice(prompt, sent + size)
 
     def _read(self, prompt: Prompt) -> None:

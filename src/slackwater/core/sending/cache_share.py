@@ -18,7 +18,7 @@ LOST, CUT, CUT_SECONDS = 0.05, 0.6, 60.0
 # Nothing is lost: in so long the share grows by a tenth of itself.
 GROW_SECONDS = 60.0
 # As many of others' tokens say what they find now, and ten times as many what they usually find.
-TOKENS, TOKENS_USUAL = 200_000.0, 2_000_000.0
+TOKENS, TOKENS_USUAL, TOKENS_MIN = 200_000.0, 2_000_000.0, 20_000.0
 
 
 class CacheShare:
@@ -30,6 +30,9 @@ class CacheShare:
         """The part of others' prompts that was found lately."""
         self.usual: float | None = None
         """And that is found when we are not in the way."""
+        # What was looked for and found lately, less what was ours: either may be below zero for a look or two, because an
+        # engine counts later than we send.
+        self._looked_up = self._found = 0.0
         self._written = 0.0
         self._written_at = 0.0
         self._cut_at = -math.inf
@@ -50,14 +53,16 @@ class CacheShare:
         self._written, self._written_at = self._left(now) + tokens, now
 
     def seen(self, looked_up: float, found: float, *, seconds: float, now: float) -> None:
-        """What others looked for and found within the last `seconds`."""
-        if looked_up > 0.0:
-            part = min(1.0, found / looked_up)
-            self.now = part if self.now is None else self.now + min(1.0, looked_up / TOKENS) * (part - self.now)
+        """What others looked for and found within the last `seconds`, as far as is known."""
+        keep = max(0.0, 1.0 - abs(looked_up) / TOKENS)
+        self._looked_up = self._looked_up * keep + looked_up
+        self._found = self._found * keep + found
+        if self._looked_up >= TOKENS_MIN:
+            self.now = min(1.0, max(0.0, self._found / self._looked_up))
             if self.usual is None or self.now > self.usual:
                 self.usual = self.now
             else:
-                self.usual += min(1.0, looked_up / TOKENS_USUAL) * (self.now - self.usual)
+                self.usual += min(1.0, abs(looked_up) / TOKENS_USUAL) * (self.now - self.usual)
         if self.now is None or self.usual is None:
             return
         if self.now < self.usual - LOST:

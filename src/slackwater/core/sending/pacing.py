@@ -118,6 +118,8 @@ class Pacer:
     _slots_left: float = FOREVER
     _kv_sent: float = 0.0
     _sent_tokens: float = 0.0
+    _own_looked_up: float = 0.0
+    _own_found: float = 0.0
     _out: float = 0.0
     _reading_tokens: float = 0.0
     _gap_seconds: float = 0.0
@@ -169,7 +171,17 @@ class Pacer:
         self.reading += 1
         chunk = self.chunk(tokens)
         self._reading_tokens += chunk
+        if chunk == tokens:
+            self._own_looked_up += tokens
         return chunk
+
+    def found(self, tokens: float, found: float) -> None:
+        """A slice with so many tokens has gone, or all of a prompt after its slices; so many of them are in the cache from us.
+
+        Also for what an answer says was found of a prompt that went whole, with no tokens: those are counted already.
+        """
+        self._own_looked_up += tokens
+        self._own_found += found
 
     def read(self, chunk: float) -> None:
         """The engine has read a prompt: the first token of its answer has come, or all of it. Once for each `sent`."""
@@ -213,7 +225,9 @@ class Pacer:
             self.window, self._climbing, self.step = FIRST_WINDOW, True, None
             return
         passed = between(last, counters, seconds)
-        self.cache.seen(max(0.0, passed.looked_up - self._sent_tokens), passed.found, seconds=seconds, now=now)
+        looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
+        self._own_looked_up = self._own_found = 0.0
+        self.cache.seen(looked_up, found, seconds=seconds, now=now)
         self._hear(passed, last, counters, (before + in_flight) / 2, now)
 
     def blind(self, now: float) -> None:
