@@ -1,0 +1,41 @@
+"""The product's pacing keeps what it has been seen to do: seed 0 of three scenarios, whole, in virtual time.
+
+Made with `python -m tests.coserving.test_paced`. A change that gives up more than three points of any cell has a reason in its commit,
+and these numbers with it.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.coserving.measuring import measure
+from benchmarks.coserving.policy import Policy
+from benchmarks.coserving.product import product
+from benchmarks.coserving.scenarios import BY_NAME, limits
+
+KEPT = Path(__file__).with_name("paced.json")
+NAMES, POINTS = ("S1-steady40", "S4-onoff", "S6-h100-conv"), ("strict", "gentle", "slo")
+# As in the benchmark: a p99 of two thousand requests is hardly better known than that.
+TOLERANCE = 1.02
+
+
+def batch_tokens(name: str, point: str) -> float:
+    """Batch tokens a second within the limits of the point; 0.0 where these are not kept."""
+    scenario = BY_NAME[name]
+    off = measure(scenario, Policy())
+    paced = measure(scenario, product(point, scenario.slo))
+    ttft, tpot = limits(off, scenario.slo, point)
+    kept = paced["ttft_p99"] <= TOLERANCE * ttft and paced["tpot_p99"] <= TOLERANCE * tpot
+    return float(paced["batch_tok_s"]) if kept else 0.0
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_cell_falls(name: str, point: str) -> None:
+    """By more than three points of a hundred."""
+    assert batch_tokens(name, point) >= 0.97 * json.loads(KEPT.read_text())[name][point]
+
+
+if __name__ == "__main__":
+    found = {name: {point: round(batch_tokens(name, point)) for point in POINTS} for name in NAMES}
+    KEPT.write_text(json.dumps(found, indent=1) + "\n")
