@@ -1,7 +1,7 @@
 """The product's pacing keeps what it has been seen to do: seed 0 of three scenarios, whole, in virtual time.
 
-Made with `python -m tests.coserving.test_paced`. A change that gives up more than three points of any cell has a reason in its commit,
-and these numbers with it.
+Made with `python -m tests.coserving.test_paced`. A change that gives up more than three points of any cell has a reason in its
+commit, and these numbers with it.
 """
 
 import json

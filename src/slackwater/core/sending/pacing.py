@@ -289,13 +289,16 @@ class Pacer:
         if usual is None or slowest is None:
             self.target = None
             return
-        limit = rule.limit * slowest
+        limit, least = rule.limit * slowest, 0.0
         if self.point is Point.SLO and self.slo is not None:
             limit = max(limit, self.slo)
+            # Whoever bears that bears what is gentle.
+            gentle = RULES[Point.GENTLE]
+            least = usual + gentle.room * (gentle.limit - 1.0) * slowest
         may, are = limit / slowest, self._slower()
         room = (self.room or rule.room) + seconds / ROOM_SECONDS * (may - are) / (may - 1.0)
         self.room = max(ROOM_MIN, min(ROOM_MAX, room))
-        self.target = usual + self.room * (limit - slowest)
+        self.target = max(least, usual + self.room * (limit - slowest))
 
     def _slower(self) -> float:
         """How many times slower others' slow steps were than they would have been without us."""
