@@ -3,7 +3,7 @@
 from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 
 from slackwater.core.sending.engine_counters import Counters
-from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.pacing import Pacer, Point
 
 LOOK_SECONDS = 0.5
 

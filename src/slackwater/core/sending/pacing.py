@@ -92,7 +92,7 @@ class Spread:
         for place, weight in enumerate(self._bins):
             left -= weight
             if left <= 0.0:
-                return SPREAD_LEAST * SPREAD_GROWTH ** (place + 0.5)
+                return float(SPREAD_LEAST * SPREAD_GROWTH ** (place + 0.5))
         return SPREAD_LEAST * SPREAD_GROWTH**SPREAD_BINS
 
 
@@ -218,7 +218,7 @@ class Pacer:
             self._others_at = now
         self._slots_left = self.slots_max - SLOTS_LEFT - counters.running - counters.waiting
         self._kv_sent = 0.0
-        self.frozen = others > 1.0 and counters.waiting > 1.0 or (counters.kv or 0.0) > 1.0 - KV_LEFT
+        self.frozen = (others > 1.0 and counters.waiting > 1.0) or (counters.kv or 0.0) > 1.0 - KV_LEFT
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
