@@ -71,8 +71,10 @@ def _vllm(page: _Page) -> Counters | None:
     for labels, _ in page.series(b"vllm:cache_config_info"):
         said = _labels(labels)
         size, blocks = _number(said.get(b"block_size", b"")), _number(said.get(b"num_gpu_blocks", b""))
-        if size and blocks and size > 0 and blocks > 0:
-            block, kv_tokens = int(size), (kv_tokens or 0.0) + size * blocks
+        block = int(size) if size else block
+        # Newer versions say the whole; with layers of several kinds it is not the product.
+        whole = _number(said.get(b"kv_cache_size_tokens", b"")) or (size or 0.0) * (blocks or 0.0)
+        kv_tokens = (kv_tokens or 0.0) + whole if whole else kv_tokens
     return Counters(
         running=_sum(running) or 0.0,
         waiting=_sum(waiting) or 0.0,

@@ -270,8 +270,8 @@ class Pacer:
         if self.point is Point.SLO and self.slo is not None:
             limit = max(limit, self.slo)
         felt, alone = self.felt.quantile(OUTER_Q), self.spread.quantile(OUTER_Q)
-        if felt and alone:
-            most = rule.quantile * (limit / slowest - 1.0)
+        most = rule.quantile * (limit / slowest - 1.0)
+        if felt and alone and most > 0.0:
             self.room += (now - self._aimed_at) / OUTER_SECONDS * (1.0 + most - felt / alone) / most
             self.room = max(ROOM_MIN, min(ROOM_MAX, self.room))
         self._aimed_at = now
