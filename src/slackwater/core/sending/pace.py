@@ -13,7 +13,7 @@ SECONDS_MIN, SECONDS_MAX = 0.001, 10.0
 WORDS = (Point.GENTLE, Point.STRICT, Point.FULL, Point.FIXED)
 
 
-class Pace(Struct, frozen=True):
+class EnginePace(Struct, frozen=True):
     """How an engine is to be shared with others."""
 
     point: Point
@@ -24,20 +24,31 @@ class Pace(Struct, frozen=True):
         return self.point.value if self.slo is None else f"{self.slo * 1000:g}ms"
 
 
-USUAL = Pace(Point.GENTLE)
+class SaidPace(Struct, frozen=True, kw_only=True):
+    """What an operator has said of an engine while it ran. It goes before the configuration."""
+
+    engine: str
+    """Its name."""
+    pace: str
+    who: str
+    since: int
+    """In seconds since 1970."""
 
 
-def pace_of(text: str) -> Pace:
+USUAL = EnginePace(Point.GENTLE)
+
+
+def pace_of(text: str) -> EnginePace:
     """The pace that somebody has written. Raises ValueError with what there is."""
     said = text.strip().lower()
     for point in WORDS:
         if said == point.value:
-            return Pace(point)
+            return EnginePace(point)
     found = SECONDS.fullmatch(said)
     if found is not None:
         seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
         if SECONDS_MIN <= seconds <= SECONDS_MAX:
-            return Pace(Point.SLO, seconds)
+            return EnginePace(Point.SLO, seconds)
     raise ValueError(
         f"there is no pace '{text[:40]}'; it is gentle, strict, full, fixed, or the time between two tokens that others may see "
         "at their slowest, such as 50ms (1ms to 10s)"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
-from slackwater.core.sending.pace import Pace
+from slackwater.core.sending.pace import EnginePace
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import DEATH_SECONDS, Reach
 from slackwater.core.sending.turns import Turns
@@ -37,7 +37,7 @@ DYING_SECONDS = 1.0
 class Engine:
     """One engine."""
 
-    def __init__(self, name: str, clock: Clock, *, slots: int | None = None, pace: Pace | None = None) -> None:
+    def __init__(self, name: str, clock: Clock, *, slots: int | None = None, pace: EnginePace | None = None) -> None:
         """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured."""
         self.name = name
         self.reach: Reach[Item] = Reach()

@@ -15,7 +15,7 @@ from msgspec import Struct
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.metrics_page import counters_in
-from slackwater.core.sending.pace import USUAL, Pace
+from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
@@ -81,7 +81,7 @@ class Paced(Protocol):
 class PacingView(Struct, frozen=True, kw_only=True):
     """How an engine is paced now. Times are seconds; what is not known is None."""
 
-    pace: Pace
+    pace: EnginePace
     state: State
     window: int | None = None
     """How many requests of ours may be out."""
@@ -119,12 +119,12 @@ class Reading:
 class Pacing:
     """That of one engine."""
 
-    def __init__(self, engine: Paced, clock: Clock, configured: Pace | None = None) -> None:
+    def __init__(self, engine: Paced, clock: Clock, configured: EnginePace | None = None) -> None:
         """`configured` is what its configuration says; without it, it is paced where its page is found."""
         self._engine = engine
         self._clock = clock
         self._configured = configured
-        self._said: Pace | None = None
+        self._said: EnginePace | None = None
         self._pacer: Pacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
         self._counters: Counters | None = None
@@ -138,7 +138,7 @@ class Pacing:
         """Whether whoever has work has to say so (`stir`)."""
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> EnginePace:
         """What is to be held: an operator's word, else the configuration's."""
         return self._said or self._configured or USUAL
 
@@ -212,7 +212,7 @@ class Pacing:
         if self._pacer is not None:
             self._pacer.most = self._engine.slots
 
-    def obey(self, said: Pace | None) -> None:
+    def obey(self, said: EnginePace | None) -> None:
         """What an operator says of it, or says no more."""
         before, self._said = self.pace, said
         pace = self.pace
