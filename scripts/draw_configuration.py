@@ -22,6 +22,7 @@ SECTIONS = (
     config.AuditConfig,
     config.OidcConfig,
     config.StudioConfig,
+    config.EngineConfig,
     config.ResourceConfig,
     config.BillingConfig,
     config.PriceConfig,

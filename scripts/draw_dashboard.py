@@ -171,6 +171,22 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 ],
             ),
             (
+                "Engines that are paced: window, and others",
+                "short",
+                "How many requests of ours may be out, and how many of others run or wait.",
+                [
+                    (f"slackwater_engine_window{{{ON}}}", "window {{engine}}"),
+                    (f"slackwater_engine_others{{{ON}}}", "others {{engine}}"),
+                    (f"slackwater_engine_frozen{{{ON}}} > 0", "nothing new is sent to {{engine}}"),
+                ],
+            ),
+            (
+                "Engines that are paced: a step",
+                "s",
+                "What everybody waits for a token: now, without us, and up to which requests are sent.",
+                [(f"slackwater_engine_step_seconds{{{ON}}}", "{{kind}} {{engine}}")],
+            ),
+            (
                 "Engines that are not ok",
                 "short",
                 "By state.",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from slackwater.core.batch import Status
+from slackwater.core.sending.pace import SaidPace
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.ports import Ledger
 from tests.adapters.claiming import claim
@@ -33,6 +34,22 @@ class PauseContract:
             assert await ledger.resume(Target.ENGINE, "http://e:1") == engine
             assert await ledger.resume(Target.ENGINE, "http://e:1") is None
             assert await ledger.pauses((Target.ENGINE, Target.DEPLOYMENT)) == [deployment]
+
+        run(story)
+
+    def test_a_pace_is_kept_as_it_was_given(self, run: Any) -> None:
+        """The last word about an engine counts, until nothing is said any more."""
+
+        async def story(ledger: Ledger) -> None:
+            first = SaidPace(engine="http://e:1", pace="gentle", who="admin/key1", since=1_200)
+            later = SaidPace(engine="http://e:1", pace="50ms", who="other", since=1_300)
+            other = SaidPace(engine="http://e:2", pace="fixed", who="other", since=1_300)
+            for said in (first, other, later):
+                await ledger.set_pace(said)
+            assert await ledger.paces() == [later, other]
+            await ledger.forget_pace("http://e:1")
+            await ledger.forget_pace("http://e:3")
+            assert await ledger.paces() == [other]
 
         run(story)
 

@@ -78,6 +78,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     "next_import": ("SCAN import USING INDEX import_in_order",),
     "batches_at_work": ALONE,
     "pauses": ALONE,
+    # There are few engines.
+    "paces": ("SCAN engine_pace",),
     "batches_to_forget": ALONE,
     "files_to_forget": ALONE,
     "forget_batch_regions": ALONE,
@@ -127,7 +129,7 @@ NOT_POLLED = {
         "mark_paused",
         "pause_shards",
     ),
-    *("resume_shards", "engine_minutes", "pause_readings"),
+    *("resume_shards", "engine_minutes", "pause_readings", "set_pace", "forget_pace"),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

@@ -119,6 +119,7 @@ def settled(call: Caller, batch_id: str) -> int:
     "VO POST /engines/{engine}/pause",
     "VO POST /engines/{engine}/resume",
     "VO POST /engines/{engine}/try",
+    "VO POST /engines/{engine}/pace",
     "VO POST /deployments/{name}/pause",
     "VO POST /deployments/{name}/resume",
     "VO POST /deployments/{name}/try",
@@ -130,6 +131,13 @@ def test_both_families_have_them(world: World, family: str) -> None:
     engines = {each["id"]: each for each in call("GET", "/engines").json["data"]}
     assert engines[ENGINE]["deployments"] == ["away", "same"]
     assert engines[ENGINE]["name"] == "http://127.0.0.1:9"
+    for said, shown in (("Strict", "strict"), ("0.05s", "50ms"), ("fixed", "fixed"), ("configured", "gentle")):
+        paced = call("POST", f"/engines/{ENGINE}/pace", {"pace": said})
+        assert (paced.status, paced.json["pacing"]["pace"]) == (200, shown)
+        assert call("GET", f"/engines/{ENGINE}").json["pacing"] == paced.json["pacing"]
+    refused = call("POST", f"/engines/{ENGINE}/pace", {"pace": "fast"})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "pace")
+    assert "gentle, strict, full, fixed" in refused.json["error"]["message"]
     for path in (f"/engines/{ENGINE}", "/deployments/away"):
         paused = call("POST", f"{path}/pause", {"reason": "new driver"})
         assert paused.status == 200
@@ -242,6 +250,7 @@ def test_what_is_written_down(world: World) -> None:
     before = call("GET", "/audit", query="limit=1000").json["last_id"]
     call("POST", f"/engines/{ENGINE}/pause", {"reason": "new driver"})
     call("POST", f"/engines/{ENGINE}/resume")
+    call("POST", f"/engines/{ENGINE}/pace", {"pace": "configured"})
     call("POST", "/deployments/away/pause", {"reason": "weights"})
     call("POST", "/deployments/away/resume")
     call("POST", "/deployments/away/try")
@@ -249,6 +258,7 @@ def test_what_is_written_down(world: World) -> None:
     assert [(each["who"], each["action"], each["target"], each["detail"].get("reason")) for each in entries] == [
         ("service", "pause_engine", "http://127.0.0.1:9", "new driver"),
         ("service", "resume_engine", "http://127.0.0.1:9", None),
+        ("service", "pace_engine", "http://127.0.0.1:9", None),
         ("service", "pause_deployment", "away", "weights"),
         ("service", "resume_deployment", "away", None),
         ("service", "try_deployment", "away", None),

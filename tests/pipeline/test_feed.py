@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.circuit import SLOWED_AFTER, Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence, Kind
@@ -436,6 +437,10 @@ class RandomUse:
         self.calm = False
         self.done: list[str] = []
         self.out_max = 0
+        # Some have a metrics page, which comes and goes, and says what it likes.
+        self.metered = chance.random() < 0.5
+        self.page_lost = chance.random() < 0.3
+        self.pages = 0
         self._chance, self._feed, self._engine, self._loop = chance, feed, engine, loop
 
     @property
@@ -479,6 +484,24 @@ class RandomUse:
         delay = item.trial.failed(Setback(evidence, begun, clock()), self.door, ENDLESS, chance=0.5)
         item.trial.attempts = item.trial.refusals = item.trial.waits = 0
         self._feed.park(item, chance.choice((0.0, delay)))
+
+    def paced(self, *, paced: bool) -> None:
+        pass
+
+    async def metrics(self) -> Reply | None:
+        chance = self._chance
+        await asyncio.sleep(chance.choice((0.0, 0.01, 1.0)))
+        self.pages += 1
+        if self.calm and not self.page_lost:
+            return Reply(200, b"vllm:num_requests_running %d\n" % self._engine.in_flight)
+        if self.calm or chance.random() < 0.3:
+            raise BackendTimeout("no answer")
+        if chance.random() < 0.2:
+            return Reply(404, b"")
+        page = (b"running", 30), (b"waiting", 3)
+        said = b"".join(b"vllm:num_requests_%b %d\n" % (name, chance.randint(0, most)) for name, most in page)
+        steps = b"vllm:iteration_tokens_total_count %d\n" % (self.pages * chance.choice((1, 10)))
+        return Reply(200, said + steps + b"vllm:kv_cache_usage_perc %.2f\n" % chance.random())
 
     async def probe(self) -> tuple[Evidence, bool] | None:
         await asyncio.sleep(0.02)

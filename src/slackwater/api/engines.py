@@ -12,8 +12,10 @@ from slackwater.api.dialects import AZURE_V1, OPENAI
 from slackwater.api.operation import Operation, Parameter
 from slackwater.core.accounts.resource import Role
 from slackwater.core.errors import InvalidRequest, NotFound
+from slackwater.core.sending.pace import pace_of
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.engine_minutes import MINUTE, EngineMinute, latency
+from slackwater.pipeline.sending.engine_pacing import PacingView
 from slackwater.pipeline.watching.engine_watch import EngineView
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 
@@ -23,6 +25,8 @@ SHOWN_SECONDS = 3 * 3_600
 # Steps that one answer has at most: a day of minutes, five weeks of hours.
 POINTS_MAX = 1_500
 MOMENT_MAX = 2**40
+# Instead of a pace: what the configuration says.
+CONFIGURED = "configured"
 
 
 async def list_engines(request: Request) -> Response:
@@ -56,6 +60,20 @@ async def resume_engine(request: Request) -> Response:
     await context.pauses.resume(Target.ENGINE, name, who=principal_of(request).name)
     audit.note(request, target=name)
     return await _answer(context, name, gone_too=True)
+
+
+async def pace_engine(request: Request) -> Response:
+    """How much of it batches may take from now on, whatever is configured."""
+    context = context_of(request)
+    body = await read_body(request, objects.NewPace)
+    try:
+        pace = None if body.pace.strip().lower() == CONFIGURED else pace_of(body.pace)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}; or {CONFIGURED}.", param="pace") from error
+    name = await _name(request, context)
+    await context.pauses.pace(name, pace, who=principal_of(request).name)
+    audit.note(request, target=name, pace=CONFIGURED if pace is None else str(pace))
+    return await _answer(context, name)
 
 
 async def try_engine(request: Request) -> Response:
@@ -144,7 +162,25 @@ def _shown(view: EngineView) -> objects.EngineStatus:
         deaths=view.deaths,
         deployments=view.deployments,
         pause=shown_pause(view.pause),
+        pacing=None if view.pacing is None else _shown_pacing(view.pacing),
     )
+
+
+def _shown_pacing(view: PacingView) -> objects.EnginePacing:
+    return objects.EnginePacing(
+        pace=str(view.pace),
+        state=view.state.value,
+        window=view.window,
+        others=None if view.others is None else round(view.others),
+        step_ms=_milliseconds(view.step),
+        alone_ms=_milliseconds(view.alone),
+        target_ms=_milliseconds(view.target),
+        frozen=view.frozen or None,
+    )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
 
 
 def shown_pause(pause: Pause | None) -> objects.PauseObject | None:
@@ -238,6 +274,20 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         answer=objects.EngineStatus,
         status_also=(204,),
         errors=(403, 404),
+        families=FAMILIES,
+        needs=Role.ADMIN,
+        service=True,
+    ),
+    Operation(
+        method="POST",
+        path="/engines/{engine}/pace",
+        handler=pace_engine,
+        name="pace_engine",
+        tag=TAG,
+        summary="Say how much of an engine batches may take beside others",
+        body=objects.NewPace,
+        answer=objects.EngineStatus,
+        errors=(400, 403, 404),
         families=FAMILIES,
         needs=Role.ADMIN,
         service=True,

@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from slackwater.cli.operating import add_verbs
-from slackwater.cli.output import moment, print_facts, print_json, print_rows, text_of
+from slackwater.cli.output import moment, note, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
-from slackwater.cli.states import quiet_line, state_line
+from slackwater.cli.states import pacing_line, quiet_line, state_line
 
 
 @click.group("engines")
 def command() -> None:
-    """The engines behind a server's deployments: how they are, pause, resume, try.
+    """The engines behind a server's deployments: how they are, pause, resume, pace, try.
 
     An engine is named by its id, as 'list' shows it, or by its URL. It serves every resource, so this needs a key of the
     service.
@@ -24,6 +24,7 @@ def command() -> None:
       slackwater engines list
       slackwater engines pause http://engine.local:8000 --reason "new driver"
       slackwater engines resume http:engine.local:8000
+      slackwater engines pace http:engine.local:8000 strict
     """
 
 
@@ -32,14 +33,15 @@ def command() -> None:
 def list_engines(asked: Asked) -> None:
     """List them.
 
-    In a pipe, each is a line with tabs between: id, state, requests in flight, slots, how it is in words, deployments.
+    In a pipe, each is a line with tabs between: id, state, requests in flight, slots, how it is in words, deployments, how it is
+    paced.
     """
     with api_of(asked) as api:
         found = api.engines()
         if asked.as_json:
             print_json(found)
             return
-        columns = ("id", "state", "in flight", "slots", "now", "deployments")
+        columns = ("id", "state", "in flight", "slots", "now", "deployments", "pace")
         print_rows(columns, map(_row, found), nothing="no engines; an operator configures deployments with backends")
 
 
@@ -51,6 +53,7 @@ def _row(engine: dict[str, Any]) -> list[str]:
         text_of(engine.get("slots")),
         _now(engine),
         ", ".join(engine.get("deployments") or []),
+        pacing_line(engine.get("pacing") or {}),
     ]
 
 
@@ -64,12 +67,33 @@ def show(engine: str, asked: Asked) -> None:
         if asked.as_json:
             print_json(found)
             return
-        facts = {name: value for name, value in found.items() if name not in ("object", "pause", "deployments")}
+        facts = {
+            name: value for name, value in found.items() if name not in ("object", "pause", "deployments", "pacing")
+        }
         facts |= {"deployments": ", ".join(found.get("deployments") or []), "now": _told(found)}
+        facts["pace"] = pacing_line(found.get("pacing") or {})
         print_facts(
             (name, moment(value) if name in ("since", "until", "quiet_since") else text_of(value))
             for name, value in facts.items()
         )
+
+
+@command.command("pace")
+@click.argument("engine")
+@click.argument("pace")
+@server_options
+def pace(engine: str, pace: str, asked: Asked) -> None:
+    """Say how much of ENGINE batches may take beside others.
+
+    PACE is gentle, strict, full, fixed, the time between two tokens that others may see at their slowest, such as 50ms, or
+    configured for what the configuration says. It holds at once, and after a restart of the server.
+    """
+    with api_of(asked) as api:
+        found = api.pace(engine, pace)
+        if asked.as_json:
+            print_json(found)
+        else:
+            note(f"{found.get('id')}: {pacing_line(found.get('pacing') or {})}")
 
 
 def _told(engine: dict[str, Any]) -> str:

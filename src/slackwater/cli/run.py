@@ -29,6 +29,7 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch
 from slackwater.core.errors import BackendError, ConfigError, DataDirectoryError, StorageFull, UserError
 from slackwater.core.masking import shown_url
+from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -54,6 +55,15 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
     return found
 
 
+def _pace(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    if given is not None:
+        try:
+            pace_of(given)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return given
+
+
 @click.command("run")
 @click.argument("input", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
@@ -72,7 +82,16 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
 @click.option("--backend", required=True, metavar="URL", help="Base URL, such as http://127.0.0.1:8000/v1.")
 @click.option("--model", help="Model name to send with every line, whatever it says, or where it says none.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 10_000), default=CONCURRENCY, show_default=True, help="Requests in flight."
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    help=f"Requests in flight; the most of them where the engine is paced.  [default: {CONCURRENCY}, paced {PACED_CONCURRENCY}]",
+)
+@click.option(
+    "--pace",
+    callback=_pace,
+    metavar="PACE",
+    help="How much of the engine to take beside others: gentle, strict, full, fixed, or the time between two tokens that they "
+    "may see, such as 50ms.  [default: gentle where the engine's metrics page is found, else fixed]",
 )
 @click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the endpoint's API key.")
 @click.option(
@@ -131,7 +150,8 @@ def command(
     errors: Path | None,
     backend: str,
     model: str | None,
-    concurrency: int,
+    concurrency: int | None,
+    pace: str | None,
     api_key_env: str | None,
     headers: dict[str, str],
     attempts: int,
@@ -207,7 +227,8 @@ def command(
                 first_byte_seconds=timeout,
             ),
             key=_key(api_key_env),
-            patience=Patience(slots=concurrency, give_up_seconds=give_up_after, amount_max=max_cost),
+            pace=pace,
+            patience=Patience(slots=concurrency or CONCURRENCY, give_up_seconds=give_up_after, amount_max=max_cost),
             replaces=overwrite,
             retry_failed=retry_failed,
             calls_per_line=max_calls_per_line,

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.cli.patience import Patience
-from slackwater.config import BackendConfig, Config, DeploymentConfig, WorkerConfig
+from slackwater.config import BackendConfig, Config, DeploymentConfig, EngineConfig, WorkerConfig
 from slackwater.core.accounts.price import Price
 from slackwater.core.input.line_judge import EACH_LINE, EACH_LINE_ANY_MODEL
 
@@ -30,6 +30,8 @@ class Job(Struct, frozen=True, kw_only=True):
     errors: Path
     backend: BackendConfig
     key: str | None
+    pace: str | None = None
+    """How much of the engine it takes beside others."""
     commit_seconds: float = 0.2
     grace_seconds: float = 20.0
     requests_max: int = 0
@@ -78,6 +80,7 @@ class Job(Struct, frozen=True, kw_only=True):
         backend = msgspec.structs.replace(self.backend, api_key_env="key" if self.key else None)
         config = Config(
             deployments=(DeploymentConfig(name=DEPLOYMENT, model=DEPLOYMENT, backends=[backend]),),
+            engines=() if self.pace is None else (EngineConfig(url=backend.url or "", pace=self.pace),),
             backend_keys={"key": self.key} if self.key else {},
             worker=WorkerConfig(commit_seconds=self.commit_seconds, grace_seconds=self.grace_seconds),
         )

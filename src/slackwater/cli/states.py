@@ -72,3 +72,24 @@ def delay_line(state: Mapping[str, Any]) -> str:
     if isinstance(waiting_on, dict):
         return waiting_line(waiting_on)
     return quiet_line(state.get("quiet_since"), state.get("requests_out"))
+
+
+def pacing_line(pacing: Mapping[str, Any]) -> str:
+    """How an engine is paced, on one line: `gentle: 12 may be out, others 31, step 23.1 of 24.0 ms`. Empty where nobody knows."""
+    pace, state = pacing.get("pace"), pacing.get("state")
+    if not pace:
+        return ""
+    if state not in ("paced", "lost"):
+        why = {"absent": "it has no metrics page", "looking": "its metrics page is being looked for"}.get(str(state))
+        return f"{pace}, not paced: {why}" if why else str(pace)
+    said = [f"{pacing.get('window')} may be out"]
+    if state == "lost":
+        return f"{pace}: {said[0]}; its metrics page cannot be read"
+    if pacing.get("others"):
+        said.append(f"others {pacing['others']}")
+    if pacing.get("step_ms") is not None:
+        target = pacing.get("target_ms")
+        said.append(f"step {pacing['step_ms']}" + (" ms" if target is None else f" of {target} ms"))
+    if pacing.get("frozen"):
+        said.append(f"nothing new: {pacing['frozen']}")
+    return f"{pace}: {', '.join(said)}"

@@ -139,6 +139,10 @@ class Api:
         found = self.connection.call("POST", f"/{kind}/{what}/{verb}", body=body, repeatable=True)
         return found if isinstance(found, dict) else None
 
+    def pace(self, engine: str, pace: str) -> Object:
+        """How much of an engine batches may take beside others."""
+        return self._object("POST", f"/engines/{_engine(engine)}/pace", body={"pace": pace})
+
     def usage(self, query: Mapping[str, str]) -> Object:
         """What was completed and what it cost; an extension of ours."""
         return self._object("GET", "/usage", query=query)

@@ -224,7 +224,7 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         faults.append(f"{where}: api_key_header must be 'authorization' or 'api-key'")
     if not fits_header(backend.region):
         faults.append(f"{where}: region must be printable ASCII without commas")
-    if not 1 <= backend.concurrency <= 10_000:
+    if not 1 <= backend.slots <= 10_000:
         faults.append(f"{where}: concurrency must be between 1 and 10000")
     if backend.stream not in (AUTO, NEVER):
         faults.append(f"{where}: stream must be 'auto' or 'never'")

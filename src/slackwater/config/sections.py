@@ -13,6 +13,7 @@ from slackwater.core.endpoints import REQUIRED_KEY
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
+from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.sku import GLOBAL_BATCH
 
 
@@ -171,8 +172,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     """File with certificates (PEM) that are trusted besides the system's, for a server with one of the house; a relative one
     lies beside this configuration."""
-    concurrency: int = CONCURRENCY
-    """Requests in flight at once."""
+    concurrency: int | None = None
+    """Requests in flight at once; the most of them where the engine is paced. By default 64, and 256 where it is paced."""
     connect_seconds: float = 10.0
     """Time to open a connection."""
     first_byte_seconds: float = 600.0
@@ -199,18 +200,31 @@ traffic shares; results are the same."""
     """The data zone that this is in, such as `eu`; `DataZoneBatch` deployments use no backend outside of theirs."""
 
     @property
+    def slots(self) -> int:
+        """Requests in flight at once, at an engine that is not paced."""
+        return CONCURRENCY if self.concurrency is None else self.concurrency
+
+    @property
+    def most(self) -> int:
+        """The most of them at one that is."""
+        return PACED_CONCURRENCY if self.concurrency is None else self.concurrency
+
+    @property
     def key_name(self) -> str | None:
         """Under which name its key is kept; None where it has none."""
         return self.api_key_env if self.api_key_file is None else f"file:{self.api_key_file}"
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True):
-    """`[[engines]]`: a limit for one server, over all deployments whose backends have this scheme, host and port."""
+    """`[[engines]]`: how one server is used, over all deployments whose backends have this scheme, host and port."""
 
     url: str
     """Where it is, such as `http://127.0.0.1:8000`; a path is read over."""
-    concurrency: int
-    """Requests in flight at once, whatever its backends say. Without a section it is the largest that a backend says."""
+    concurrency: int | None = None
+    """Requests in flight at once, whatever its backends say. By default it is the largest that a backend says."""
+    pace: str | None = None
+    """How much of it batches may take beside others: `gentle`, `strict`, `full`, `fixed`, or the time between two tokens that
+    others may see, such as `50ms`. By default `gentle` where its metrics page is found, else `fixed`. See pacing.md."""
 
 
 ENCODINGS = ("o200k_base", "cl100k_base")

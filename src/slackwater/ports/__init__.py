@@ -35,7 +35,7 @@ from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
-from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Offload, TokenVerifier
+from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, TokenVerifier
 
 __all__ = [
     "NO_LIMITS",
@@ -60,6 +60,7 @@ __all__ = [
     "IdempotencyKey",
     "LeaseState",
     "Ledger",
+    "Metered",
     "MonitoredLedger",
     "NewResults",
     "NewShard",

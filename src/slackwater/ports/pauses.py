@@ -1,8 +1,9 @@
-"""What the ledger knows of operators' pauses."""
+"""What the ledger knows of operators' pauses, and of the paces that they have set."""
 
 from collections.abc import Collection
 from typing import Protocol
 
+from slackwater.core.sending.pace import SaidPace
 from slackwater.core.sending.pause import Pause, Target
 
 
@@ -30,4 +31,16 @@ class PauseLedger(Protocol):
 
         The shards of a batch are queued again, none before what is being served now.
         """
+        ...
+
+    async def paces(self) -> list[SaidPace]:
+        """What was said of engines, by their names."""
+        ...
+
+    async def set_pace(self, said: SaidPace) -> None:
+        """Keeps what was said of an engine; the last word counts."""
+        ...
+
+    async def forget_pace(self, engine: str) -> None:
+        """Nothing is said of an engine any more."""
         ...

@@ -1,7 +1,7 @@
 """Time, other processes, and whoever answers over a network."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from slackwater.core.accounts.resource import Principal
 from slackwater.core.filtering.content_filter import Severities
@@ -50,6 +50,15 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Ends idle connections."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A backend that may have a metrics page."""
+
+    async def metrics(self) -> Reply | None:
+        """What the page answers, any status; None where there is none after all. Raises BackendError."""
         ...
 
 

@@ -93,6 +93,29 @@ ENGINE_STATE = _gauge(
 )
 ENGINE_IN_FLIGHT = _gauge("engine_in_flight", "Calls that are out to an engine, over all deployments.", "engine")
 ENGINE_SLOTS = _gauge("engine_slots", "Calls that may be out to an engine at once.", "engine")
+ENGINE_WINDOW = _gauge(
+    "engine_window", "Requests that an engine may have now by its pace; absent where it is not paced.", "engine"
+)
+ENGINE_OTHERS = _gauge(
+    "engine_others", "Requests of others that run or wait at an engine that is paced, by its metrics page.", "engine"
+)
+ENGINE_STEP = _gauge(
+    "engine_step_seconds",
+    "A step of an engine that is paced, which everybody waits for a token: now (measured), alone (without us), target (up to "
+    "which requests are sent; absent where nobody else is there).",
+    "engine",
+    "kind",
+)
+ENGINE_FROZEN = _gauge(
+    "engine_frozen",
+    "1 while an engine that is paced is sent nothing new, because others wait or its cache is nearly full.",
+    "engine",
+)
+ENGINE_METRICS_LOST = _gauge(
+    "engine_metrics_lost",
+    "1 while the metrics page of an engine that is paced cannot be read; requests then go on with half the window.",
+    "engine",
+)
 WAITING = _gauge(
     "deployment_waiting_seconds",
     "For how long batches in progress have waited because no backend of their deployment is open; 0 where none do. Pauses by "
@@ -233,6 +256,11 @@ METRICS = (
     ENGINE_STATE,
     ENGINE_IN_FLIGHT,
     ENGINE_SLOTS,
+    ENGINE_WINDOW,
+    ENGINE_OTHERS,
+    ENGINE_STEP,
+    ENGINE_FROZEN,
+    ENGINE_METRICS_LOST,
     WAITING,
     PAUSES,
     PAUSE_OLDEST,

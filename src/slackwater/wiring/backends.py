@@ -99,7 +99,7 @@ def backend_of(
                 connect=config.connect_seconds, first_byte=config.first_byte_seconds, total=config.total_seconds
             ),
             reply_bytes_max=answer_bytes,
-            connections_max=config.concurrency,
+            connections_max=config.most,
             budget=budget,
             pools=pools,
             proxy=way.proxy,

@@ -52,7 +52,7 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
         backends=tuple(
             BackendRef(
                 name=backend.url or "built-in",
-                concurrency=backend.concurrency,
+                concurrency=backend.slots,
                 model=backend.model,
                 region=backend.region,
                 data_zone=backend.data_zone,
@@ -111,7 +111,8 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
                 _client_of(backend, shared, engine, door),
                 engine=engine,
                 door=door,
-                concurrency=backend.concurrency,
+                concurrency=backend.slots,
+                most=backend.most,
                 model=backend.model,
                 retry=msgspec.structs.replace(shared.retry, attempts_max=backend.attempts),
                 clock=clock,

@@ -2,11 +2,12 @@
 
 import hashlib
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable
 
-from slackwater.config import BackendConfig
+from slackwater.config import BackendConfig, EngineConfig
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_of
+from slackwater.core.sending.pace import pace_of
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock
@@ -26,10 +27,10 @@ def told_of(backend: BackendConfig) -> Told | None:
 class Engines:
     """Makes each engine once."""
 
-    def __init__(self, clock: Clock, slots: Mapping[str, int]) -> None:
-        """`slots` has the limits that are configured, by the name of the engine."""
+    def __init__(self, clock: Clock, configured: Iterable[EngineConfig] = ()) -> None:
+        """`configured` are the sections about engines."""
         self._clock = clock
-        self._slots = slots
+        self._configured = {engine_of(each.url): each for each in configured}
         self._engines: dict[str, Engine] = {}
 
     def engine(self, backend: BackendConfig, *, place: str) -> Engine:
@@ -37,7 +38,13 @@ class Engines:
         name = place if backend.url is None else engine_of(backend.url)
         engine = self._engines.get(name)
         if engine is None:
-            engine = self._engines[name] = Engine(name, self._clock, slots=self._slots.get(name))
+            said = self._configured.get(name)
+            engine = self._engines[name] = Engine(
+                name,
+                self._clock,
+                slots=None if said is None else said.concurrency,
+                pace=None if said is None or said.pace is None else pace_of(said.pace),
+            )
         return engine
 
     def door(self, engine: Engine, backend: BackendConfig, *, key: str | None) -> Door:
@@ -45,7 +52,7 @@ class Engines:
         headers = sorted(backend.headers.items())
         path = urllib.parse.urlsplit(backend.url or "").path
         digest = hashlib.blake2b(repr((key, headers, path)).encode(), digest_size=16).hexdigest()
-        door = engine.door(digest, backend.model or "", slots=backend.concurrency)
+        door = engine.door(digest, backend.model or "", slots=backend.slots)
         told = told_of(backend)
         if told is not None and (door.quota is None or door.quota.told != told):
             door.quota = Quota(told)

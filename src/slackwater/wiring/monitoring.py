@@ -5,9 +5,17 @@ import logging
 import shutil
 from pathlib import Path
 
-from slackwater.adapters.telemetry.prometheus_page import EngineReading, Memory, Moment, PrometheusPage, Window
+from slackwater.adapters.telemetry.prometheus_page import (
+    EngineReading,
+    Memory,
+    Moment,
+    PacingReading,
+    PrometheusPage,
+    Window,
+)
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.door import DoorState
+from slackwater.pipeline.sending.engine_pacing import Pacing, State
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
 from slackwater.pipeline.watching.engine_watch import EngineWatch, standing_of
@@ -107,6 +115,7 @@ class Monitor:
                     state=standing_of([each for _, each in senders]).state,
                     in_flight=engine.in_flight,
                     slots=engine.slots,
+                    pacing=_pacing_of(engine.pacing),
                 )
                 for engine, senders in self._engines.by_engine().items()
             ),
@@ -129,3 +138,18 @@ class Monitor:
             for key, each in shut.items()
             if each is not None and each.since is not None and each.health is not DoorState.PAUSED
         }
+
+
+def _pacing_of(pacing: Pacing) -> PacingReading | None:
+    view = pacing.view()
+    if not pacing.paced:
+        return None
+    return PacingReading(
+        window=view.window or 0,
+        others=view.others or 0.0,
+        step=view.step,
+        alone=view.alone,
+        target=view.target,
+        frozen=bool(view.frozen),
+        lost=view.state is State.LOST,
+    )

@@ -20,7 +20,6 @@ from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.sending.budget import Budget
-from slackwater.core.sending.engine_names import engine_of
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.sending.large_answers import LargeAnswers
@@ -114,7 +113,7 @@ async def open_service(
             credentials = Credentials(config.backend_keys)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, {engine_of(each.url): each.concurrency for each in config.engines}),
+                engines=Engines(clock, config.engines),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,

@@ -237,6 +237,9 @@ class SqlLedger:
     pauses = part(SqlPauses.pauses)
     pause_of = part(SqlPauses.pause_of)
     pause = part(SqlPauses.pause)
+    paces = part(SqlPauses.paces)
+    set_pace = part(SqlPauses.set_pace)
+    forget_pace = part(SqlPauses.forget_pace)
     resume = part(SqlPauses.resume)
 
     # What became of engines

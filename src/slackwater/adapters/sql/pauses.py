@@ -1,4 +1,4 @@
-"""The part of the SQL ledger that knows what operators have paused. That of a batch also changes its shards."""
+"""The part of the SQL ledger that knows what operators have paused, and their paces. The pause of a batch changes its shards."""
 
 import sqlite3
 from collections.abc import Collection
@@ -7,6 +7,7 @@ import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.core.batch import Stage
+from slackwater.core.sending.pace import SaidPace
 from slackwater.core.sending.pause import Pause, Target
 
 # Of these nothing is sent any more.
@@ -46,6 +47,15 @@ class SqlPauses(SqlPart):
         self._sql.run(db, "mark_paused", {"seq": batch["seq"], "paused": 1})
         self._sql.run(db, "pause_shards", {"seq": batch["seq"]})
         return True
+
+    async def paces(self) -> list[SaidPace]:
+        return [SaidPace(**dict(row)) for row in self._sql.all(self._sql.reader, "paces", {})]
+
+    async def set_pace(self, said: SaidPace) -> None:
+        await self._sql.write(lambda db: self._sql.run(db, "set_pace", msgspec.structs.asdict(said)))
+
+    async def forget_pace(self, engine: str) -> None:
+        await self._sql.write(lambda db: self._sql.run(db, "forget_pace", {"engine": engine}))
 
     async def resume(self, what: Target, target: str) -> Pause | None:
         def work(db: sqlite3.Connection) -> Pause | None:

@@ -647,6 +647,15 @@ VALUES (:what, :target, :resource, :who, :reason, :since);
 -- name: remove_pause!
 DELETE FROM pause WHERE what = :what AND target = :target;
 
+-- name: paces
+SELECT engine, pace, who, since FROM engine_pace ORDER BY engine;
+
+-- name: set_pace!
+INSERT OR REPLACE INTO engine_pace (engine, pace, who, since) VALUES (:engine, :pace, :who, :since);
+
+-- name: forget_pace!
+DELETE FROM engine_pace WHERE engine = :engine;
+
 -- name: mark_paused!
 UPDATE batch SET paused = :paused WHERE seq = :seq;
 

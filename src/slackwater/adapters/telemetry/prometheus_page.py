@@ -35,6 +35,18 @@ class Window(Struct, frozen=True, kw_only=True):
     state: DoorState
 
 
+class PacingReading(Struct, frozen=True, kw_only=True):
+    """How an engine is paced now. Times are seconds; None is not known."""
+
+    window: int
+    others: float
+    step: float | None
+    alone: float | None
+    target: float | None
+    frozen: bool
+    lost: bool
+
+
 class EngineReading(Struct, frozen=True, kw_only=True):
     """An engine now."""
 
@@ -42,6 +54,8 @@ class EngineReading(Struct, frozen=True, kw_only=True):
     state: DoorState
     in_flight: int
     slots: int
+    pacing: PacingReading | None = None
+    """None where it is not paced."""
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -138,6 +152,7 @@ class PrometheusPage:
         yield _family(names.ENGINE_STATE, _states({(each.engine,): each.state for each in moment.engines}))
         yield _family(names.ENGINE_IN_FLIGHT, [((each.engine,), each.in_flight) for each in moment.engines])
         yield _family(names.ENGINE_SLOTS, [((each.engine,), each.slots) for each in moment.engines])
+        yield from self._pacing(moment)
         yield _family(names.PROBES, [(key, each.probes) for key, each in backends])
         outcomes = [
             ((*key, outcome), number) for key, each in backends for outcome, number in list(each.outcomes.items())
@@ -145,6 +160,21 @@ class PrometheusPage:
         yield _family(names.ATTEMPTS, outcomes)
         yield _histograms(names.REQUEST_DURATION, [(key, each.seconds) for key, each in backends])
         yield _family(names.RESENT, [(key, each.resent) for key, each in backends])
+
+    @staticmethod
+    def _pacing(moment: Moment) -> Iterator[Family]:
+        paced = [((each.engine,), each.pacing) for each in moment.engines if each.pacing is not None]
+        yield _family(names.ENGINE_WINDOW, [(key, each.window) for key, each in paced])
+        yield _family(names.ENGINE_OTHERS, [(key, each.others) for key, each in paced])
+        steps = [
+            ((*key, kind), seconds)
+            for key, each in paced
+            for kind, seconds in (("now", each.step), ("alone", each.alone), ("target", each.target))
+            if seconds is not None
+        ]
+        yield _family(names.ENGINE_STEP, steps)
+        yield _family(names.ENGINE_FROZEN, [(key, each.frozen) for key, each in paced])
+        yield _family(names.ENGINE_METRICS_LOST, [(key, each.lost) for key, each in paced])
 
     def _of_deployments(self, moment: Moment) -> Iterator[Family]:
         deployments = self._meters.deployments()

@@ -8,16 +8,18 @@ import re
 import ssl
 import urllib.parse
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
 
 from slackwater import __version__
-from slackwater.adapters.upstream.http_pool import Pools, Timeouts
+from slackwater.adapters.upstream.http_pool import Pool, Pools, Timeouts
 from slackwater.adapters.upstream.http_stream import Heard
 from slackwater.core.masking import Secrets
 from slackwater.core.outside.proxies import Proxy
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
+from slackwater.core.sending.metrics_page import PAGE_BYTES_MAX
 from slackwater.core.sending.request import Reply
 
 # Far above any chat answer; a large batch of embeddings has some 30 MiB. What it bounds is our memory.
@@ -35,6 +37,8 @@ OURS = frozenset(
 TELLING_BYTES_MAX = 4096
 # So far it is looked whether a server says back what it was given.
 SAID_BYTES_MAX = 4 << 20
+# A metrics page is for the moment: what comes late is of no use.
+PAGE_TIMEOUTS = Timeouts(connect=2.0, first_byte=2.0, total=3.0)
 # More paths than any API has. A caller with more of them is served, only a little slower.
 HEADS_MAX = 64
 
@@ -83,17 +87,26 @@ class HttpBackend:
         self._heads: dict[str, bytes] = {}
         self._closed = False
         # A context of the caller's own is nobody else's.
-        self._pool = (Pools() if pools is None or tls is not None else pools).of(
+        open_pool = partial(
+            (Pools() if pools is None or tls is not None else pools).of,
             host,
             port,
             tls=(lambda: tls or _usual_tls()) if secure else None,
+            keep_alive_seconds=keep_alive_seconds,
+            proxy=tunnel,
+        )
+        self._pool = open_pool(
             timeouts=timeouts or Timeouts(),
             reply_bytes_max=reply_bytes_max,
             connections_max=connections_max,
-            keep_alive_seconds=keep_alive_seconds,
             budget=budget,
-            proxy=tunnel,
         )
+        # Calls that wait for a connection must not keep the page waiting.
+        self._open_page_pool = partial(
+            open_pool, timeouts=PAGE_TIMEOUTS, reply_bytes_max=PAGE_BYTES_MAX, connections_max=1
+        )
+        self._page_pool: Pool | None = None
+        self._root = f"http://{url.netloc}" if proxy is not None and not secure else ""
 
     def use_headers(self, headers: Mapping[str, str]) -> None:
         """Other headers for every call from now on; what is out is not touched. Raises ValueError, and changes nothing."""
@@ -132,11 +145,20 @@ class HttpBackend:
         """One GET, for asking a server what it has."""
         return self._discreet(await self._pool.call(self._head("GET", path, "\r\n"), b""))
 
+    async def metrics(self) -> Reply:
+        """The metrics page at the server's root, over a connection of its own. Nobody is shown it, so nothing is taken out."""
+        if self._page_pool is None:
+            self._page_pool = self._open_page_pool()
+        head = f"GET {self._root}/metrics HTTP/1.1\r\n{self._common}{self._for_proxy}\r\n"
+        return await self._page_pool.call(head.encode("latin-1"), b"")
+
     async def close(self) -> None:
         """Closes idle connections. Calls under way go on; new ones are refused."""
         if not self._closed:
             self._closed = True
             await self._pool.close()
+            if self._page_pool is not None:
+                await self._page_pool.close()
 
     def _head(self, method: str, path: str, last: str) -> bytes:
         """The head up to its own headers, then `last`."""

@@ -15,7 +15,7 @@ from slackwater.core.errors import BackendError
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside
 from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.request import Reply
-from slackwater.ports import Backend, Span, SpanKind, Tracing
+from slackwater.ports import Backend, Metered, Span, SpanKind, Tracing
 from slackwater.telemetry import origin_of, work_in_hand
 
 OPERATIONS = {
@@ -81,6 +81,10 @@ class TracedBackend:
             raise
         finally:
             span.end()
+
+    async def metrics(self) -> Reply | None:
+        """The metrics page of the server, where it may have one. That is no call of anybody's batch."""
+        return await self._backend.metrics() if isinstance(self._backend, Metered) else None
 
     async def close(self) -> None:
         """Ends idle connections."""

@@ -52,7 +52,9 @@ from slackwater.api.objects.engines import (
     EngineHistoryObject,
     EngineHistoryPoint,
     EngineList,
+    EnginePacing,
     EngineStatus,
+    NewPace,
     NewPause,
 )
 from slackwater.api.objects.errors import (
@@ -175,6 +177,7 @@ __all__ = [
     "EngineHistoryObject",
     "EngineHistoryPoint",
     "EngineList",
+    "EnginePacing",
     "EngineStatus",
     "ErrorBody",
     "ErrorDetail",
@@ -209,6 +212,7 @@ __all__ = [
     "NewImport",
     "NewKeys",
     "NewModel",
+    "NewPace",
     "NewPause",
     "NewProperties",
     "NewSku",

@@ -14,6 +14,34 @@ class NewPause(Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=300)] = ""
 
 
+class NewPace(Struct, frozen=True, kw_only=True):
+    """How much of an engine batches may take."""
+
+    pace: Annotated[str, Meta(max_length=40)]
+    """`gentle`, `strict`, `full`, `fixed`, a time between two tokens such as `50ms`, or `configured` for what is configured."""
+
+
+class EnginePacing(Struct, frozen=True, kw_only=True):
+    """How an engine is paced now. What is not known is null."""
+
+    pace: str
+    state: Literal["looking", "paced", "lost", "absent", "off"]
+    """Of its metrics page: not looked at yet, read, lost (it was there), not there, not wanted (`fixed`). Only while it is read
+    or lost requests are paced."""
+    window: int | None
+    """How many requests may be out now."""
+    others: int | None
+    """Requests of others that run or wait there."""
+    step_ms: float | None
+    """A step of the engine, in milliseconds: what everybody waits for a token."""
+    alone_ms: float | None
+    """What it would be without us."""
+    target_ms: float | None
+    """Up to which step the window grows; null where nobody else is there."""
+    frozen: str | None
+    """Why nothing new is sent."""
+
+
 class EngineStatus(Struct, frozen=True, kw_only=True):
     """One engine now: an upstream (scheme, host, port), shared by every deployment whose backends name it."""
 
@@ -37,6 +65,8 @@ class EngineStatus(Struct, frozen=True, kw_only=True):
     deployments: list[str]
     """Their names; of another resource than the default one, as `resource/name`."""
     pause: PauseObject | None
+    pacing: EnginePacing | None
+    """Null for one that no deployment uses."""
 
 
 class EngineHistoryPoint(Struct, frozen=True, kw_only=True):

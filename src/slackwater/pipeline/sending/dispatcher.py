@@ -28,7 +28,7 @@ from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import ListenedCalls
-from slackwater.ports import Backend, Clock
+from slackwater.ports import Backend, Clock, Metered
 from slackwater.telemetry import BackendMeter, counters
 
 # Answers of lines that wait are kept up to this size, in case they are the last ones.
@@ -72,15 +72,19 @@ class Dispatcher:
         traced: bool = False,
         large: LargeAnswers | None = None,
         streams: bool = True,
+        most: int | None = None,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
         Without `large`, answers of any size are read here. `streams`: whether calls may be streamed where somebody listens.
+        At an engine that is paced `most` calls may be out.
         """
         self.name = name
         self.region = region
         self.concurrency = concurrency
+        self.most = most or concurrency
+        self.metered = isinstance(backend, Metered)
         self.engine = engine
         self.door = door
         self.retry = retry
@@ -141,7 +145,10 @@ class Dispatcher:
         """How many requests may be out now: all of its slots, a few, or none."""
         if not self.engine.reach.listens or not self.door.admits(self._clock.monotonic()):
             return 0
-        return self.concurrency if self.door.open else max(1, self.door.probe_lines)
+        if not self.door.open:
+            return max(1, self.door.probe_lines)
+        paced = self.engine.pacing.window
+        return self.concurrency if paced is None else min(self.most, paced)
 
     async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, which begins now. Cancelling aborts it."""
@@ -209,6 +216,10 @@ class Dispatcher:
                 True,
             )
         return evidence_of(reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped), True
+
+    async def metrics(self) -> Reply | None:
+        """The metrics page of the engine; None where there is none. Raises BackendError."""
+        return await self._backend.metrics() if isinstance(self._backend, Metered) else None
 
     def _body_of(self, request: Request) -> bytes:
         """What is sent. Of the last request, the name of its model is kept, for a request of ours."""

@@ -16,10 +16,12 @@ from collections.abc import Iterable, Sequence
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.pace import EnginePace
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import DEATH_SECONDS, Reach
 from slackwater.core.sending.turns import Turns
 from slackwater.pipeline.sending.engine_looks import Looks
+from slackwater.pipeline.sending.engine_pacing import Pacing
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
@@ -36,8 +38,8 @@ DYING_SECONDS = 1.0
 class Engine:
     """One engine."""
 
-    def __init__(self, name: str, clock: Clock, *, slots: int | None = None) -> None:
-        """`slots` is its limit; without one, the largest that a backend names for it."""
+    def __init__(self, name: str, clock: Clock, *, slots: int | None = None, pace: EnginePace | None = None) -> None:
+        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured."""
         self.name = name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
@@ -50,8 +52,11 @@ class Engine:
         self._idle: deque[asyncio.Future[None]] = deque()
         self.turns: Turns[Use] = Turns()
         """Whose turn it is among those who may have something to send."""
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
         self.looks = Looks(self, clock)
+        self.pacing = Pacing(self, clock, pace)
+        # Whether lanes have to ask it.
+        self._paced = False
         # Whether there has ever been a line that goes alone: it costs a look at every use.
         self._suspicious = False
         self._held: Pause | None = None
@@ -96,7 +101,8 @@ class Engine:
 
     def _look_usual(self) -> None:
         steady = self.reach.listens and len(self._lanes) <= self.slots
-        self._usual = steady and self._held is None and self._alone is None and not self._suspicious
+        calm = self._held is None and self._alone is None and not self._suspicious
+        self._usual = steady and calm and not self._paced
 
     # Uses
 
@@ -104,9 +110,11 @@ class Engine:
         """A backend of a deployment begins to work."""
         self.uses.append(use)
         use.seat = self.turns.seat(use, use.tenant, weight=use.weight)
-        self._count_slots()
-        if self._watcher is None:
-            self._watcher = asyncio.create_task(self.looks.watch(), name=f"engine {self.name}")
+        self.pacing.attached(use)
+        self.pacing_changed()
+        if not self._watchers:
+            watches = (self.looks.watch(), self.pacing.watch())
+            self._watchers = [asyncio.create_task(each, name=f"engine {self.name}") for each in watches]
         self.wake(use)
 
     async def detach(self, use: Use) -> None:
@@ -118,8 +126,8 @@ class Engine:
             use.seat = None
         if self.uses:
             return
-        tasks = [*self._lanes, *self.looks.probes, *([self._watcher] if self._watcher else [])]
-        self._watcher = None
+        tasks = [*self._lanes, *self.looks.probes, *self._watchers]
+        self._watchers = []
         # Whoever comes while these end has lanes of its own.
         self._lanes = set()
         for task in tasks:
@@ -128,12 +136,22 @@ class Engine:
 
     def _count_slots(self) -> None:
         self.slots = self._slots or max((use.cap for use in self.uses), default=0)
+        self.pacing.resized()
         self._look_usual()
+
+    def pacing_changed(self) -> None:
+        """Whether lanes have to ask has changed, or how many calls may be out."""
+        self._paced, paced = self.pacing.limits, self.pacing.paced
+        for use in self.uses:
+            use.paced(paced=paced)
+        self._count_slots()
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
         if use.seat is not None:
             self.turns.ready(use.seat)
+        if self.pacing.asleep:
+            self.pacing.stir()
         self._call_lane()
 
     def _call_lane(self) -> None:
@@ -174,14 +192,17 @@ class Engine:
                 await waiter
                 continue
             use, item = found
-            if (self._idle or len(self._lanes) < self.slots) and self.turns:
+            use.in_flight += 1
+            reading = self.pacing.sent(item, now) if self._paced else None
+            if (self._idle or len(self._lanes) < self.slots) and self.turns and self._paces(now):
                 # There may be more: each lane that finds something calls the next.
                 self._call_lane()
-            use.in_flight += 1
             try:
                 await use.run(item, lane, now)
             finally:
                 use.in_flight -= 1
+                if reading is not None:
+                    reading.over()
                 if item is self._alone:
                     self._alone_ended(item)
             seat = use.seat
@@ -201,6 +222,8 @@ class Engine:
                 suspect = self._next_suspect(now)
                 if suspect is not None or self._alone_since:
                     return suspect
+            if not self._paces(now):
+                return None
         turns = self.turns
         while (seat := turns.alone or turns.next()) is not None:
             use = seat.of
@@ -217,6 +240,10 @@ class Engine:
             turns.rest(seat)
         # Where the others have nothing to send, suspects need not wait for the end of their turn.
         return self._next_suspect(now) if self._suspicious else None
+
+    def _paces(self, now: float) -> bool:
+        """Whether the engine is to have one more."""
+        return not self._paced or self.pacing.admits(self.in_flight, now)
 
     # Suspects of two deaths go alone
 
@@ -304,6 +331,7 @@ class Engine:
         self._listened = self.reach.listens
         self._log.listens(self._listened, reason=self.reach.reason)
         if self._listened:
+            self.pacing.look_again()
             return
         for door in self.doors.values():
             # Behind a port that is open again there may be nothing yet: each is asked before lines go.
@@ -348,6 +376,8 @@ class Engine:
                 self.turns.ready(seat)
         if self.turns:
             self._call_lane()
+        if self.pacing.asleep:
+            self.pacing.stir()
 
     def hold(self, pause: Pause | None) -> None:
         """An operator has paused it, or ended that. What is out ends by itself."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Evidence
 from slackwater.core.sending.rate_limits import Quota
+from slackwater.core.sending.request import Reply
 from slackwater.core.sending.turns import Seat
 from slackwater.pipeline.sending.lease import Item
 
@@ -23,6 +24,8 @@ class Use(Protocol):
     door: Door
     cap: int
     """How many calls it may have out, whatever the engine could take."""
+    metered: bool
+    """Whether its backend may have a metrics page."""
     in_flight: int
     tenant: str
     """Who pays for its place among others, and by which weight."""
@@ -63,6 +66,14 @@ class Use(Protocol):
 
     async def run(self, item: Item, lane: "asyncio.Task[None]", now: float) -> None:
         """Sees a request to the end of its call, which begins now. Raises only CancelledError, where the lane is to end."""
+        ...
+
+    def paced(self, *, paced: bool) -> None:
+        """Whether the engine is paced, so that more calls may be out where nobody has named a number."""
+        ...
+
+    async def metrics(self) -> Reply | None:
+        """The metrics page of the engine; None where there is none. Raises BackendError."""
         ...
 
     async def probe(self) -> tuple[Evidence, bool] | None:

@@ -6,11 +6,12 @@ gives its shards back: whoever works for the deployment from then on continues w
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.pace import EnginePace
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.loops import Loop
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -76,6 +77,8 @@ class Fleet:
         self._running = False
         # What operators have paused, by the names of engines and the keys of deployments.
         self._pauses: dict[tuple[Target, str], Pause] = {}
+        # And the paces that they have set, by the names of engines.
+        self._paces: Mapping[str, EnginePace] = {}
 
     def all(self) -> list[Deployment]:
         """Those that a batch may be on, the ones that are being deleted included."""
@@ -152,8 +155,9 @@ class Fleet:
 
     # What operators say
 
-    def obey(self, pauses: Iterable[Pause]) -> None:
-        """What is paused of engines and deployments from now on, those included that come later."""
+    def obey(self, pauses: Iterable[Pause], paces: Mapping[str, EnginePace]) -> None:
+        """What is paused of engines and deployments from now on, and how engines are paced, those included that come later."""
+        self._paces = paces
         self._pauses = {(each.what, each.target): each for each in pauses}
         for post in self._posts.values():
             self._obey(post)
@@ -161,7 +165,9 @@ class Fleet:
     def _obey(self, post: Post) -> None:
         post.worker.hold(held=(Target.DEPLOYMENT, post.deployment.key) in self._pauses)
         for dispatcher in post.worker.dispatchers:
-            dispatcher.engine.hold(self._pauses.get((Target.ENGINE, dispatcher.engine.name)))
+            engine = dispatcher.engine
+            engine.hold(self._pauses.get((Target.ENGINE, engine.name)))
+            engine.pacing.obey(self._paces.get(engine.name))
 
     def pause_of(self, key: str) -> Pause | None:
         """The pause of a deployment."""

@@ -1,4 +1,4 @@
-"""What operators say of engines, deployments and batches: pause, resume, try now. Pauses are in the ledger and outlive us.
+"""What operators say of engines, deployments and batches: pause, resume, pace, try now. Pauses and paces are in the ledger.
 
 Before: whoever operates. After: the fleet. What must hold: once a pause has been answered, nothing new is sent of what it names,
 after a restart either; what was out ends by itself and is kept. `try now` never looks past a pause.
@@ -11,6 +11,7 @@ from slackwater.core.batch import Batch
 from slackwater.core.errors import Conflict, NotFound
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_id
+from slackwater.core.sending.pace import EnginePace, SaidPace, pace_of
 from slackwater.core.sending.pause import REASON_LENGTH_MAX, Pause, Target
 from slackwater.core.sending.upstream_words import on_one_line
 from slackwater.pipeline.loops import Hints, Pace
@@ -38,7 +39,9 @@ class Pauses:
 
     async def step(self) -> Pace:
         """Obeys what the ledger says; another process may have been told."""
-        self._fleet.obey(await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT)))
+        pauses = await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT))
+        said = {each.engine: each.pace for each in await self._ledger.paces()}
+        self._fleet.obey(pauses, {engine: pace_of(pace) for engine, pace in said.items()})
         return Pace.IDLE
 
     def engines(self) -> list[Engine]:
@@ -88,6 +91,17 @@ class Pauses:
         self._hints.schedule.notify()
         self._hints.house_kept()
         return pause
+
+    # Pace
+
+    async def pace(self, engine: str, pace: EnginePace | None, *, who: str) -> None:
+        """How an engine is paced from now on, whatever is configured; None for what is configured."""
+        if pace is None:
+            await self._ledger.forget_pace(engine)
+        else:
+            since = int(self._clock.now())
+            await self._ledger.set_pace(SaidPace(engine=engine, pace=str(pace), who=who, since=since))
+        await self.step()
 
     # Try now
 

@@ -16,7 +16,7 @@ from slackwater.core.sending.evidence import Evidence, Kind
 from slackwater.core.sending.judgement import FAULTS_MAX, Setback, Trial, Verdict
 from slackwater.core.sending.limit_shape import Sent
 from slackwater.core.sending.rate_limits import Quota
-from slackwater.core.sending.request import Result
+from slackwater.core.sending.request import Reply, Result
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.core.sending.turns import Seat
@@ -58,6 +58,7 @@ class BackendUse:
         self.dispatcher = dispatcher
         self.door = dispatcher.door
         self.cap = dispatcher.concurrency
+        self.metered = dispatcher.metered
         self.in_flight = 0
         self.tenant = tenant
         self.weight = weight
@@ -144,6 +145,14 @@ class BackendUse:
         meter = self.dispatcher.meter
         answered = meter.outcomes["success"]
         return meter.tokens / answered if answered else item.size / 4
+
+    def paced(self, *, paced: bool) -> None:
+        """Whether the engine is paced."""
+        self.cap = self.dispatcher.most if paced else self.dispatcher.concurrency
+
+    async def metrics(self) -> Reply | None:
+        """The metrics page of the engine."""
+        return await self.dispatcher.metrics()
 
     async def probe(self) -> tuple[Evidence, bool] | None:
         """Sends a request of our own."""

@@ -9,6 +9,7 @@ from slackwater.core.sending.engine_names import engine_id
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.engine_pacing import PacingView
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.watching.progress import Progress
@@ -32,6 +33,8 @@ class EngineView(Struct, frozen=True, kw_only=True):
     deployments: list[str]
     """Their keys; none for an engine that is paused and not used."""
     pause: Pause | None
+    pacing: PacingView | None
+    """None for an engine that is not used."""
 
 
 def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
@@ -74,6 +77,7 @@ class EngineWatch:
                 deaths=0,
                 deployments=[],
                 pause=pause,
+                pacing=None,
             )
             for pause in await self._ledger.pauses((Target.ENGINE,))
             if pause.target not in used
@@ -95,6 +99,7 @@ class EngineWatch:
             deaths=engine.reach.deaths,
             deployments=sorted({key for key, _ in senders}),
             pause=engine.held,
+            pacing=engine.pacing.view(),
         )
 
     def _quiet(self, senders: Sequence[tuple[str, Dispatcher]]) -> int | None:

@@ -22,7 +22,7 @@ def limit_findings(config: Config, holder: int | None) -> list[Finding]:
         # A server takes all that it may when it starts.
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     needed = FILES_BESIDES + sum(
-        backend.concurrency for deployment in config.deployments for backend in deployment.backends if backend.url
+        backend.most for deployment in config.deployments for backend in deployment.backends if backend.url
     )
     if soft != resource.RLIM_INFINITY and soft < needed:
         message = f"{whose} may open {soft:,}, and the lanes of all backends need {needed:,}"

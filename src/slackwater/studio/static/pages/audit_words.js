@@ -32,6 +32,7 @@ const WORDS = {
   try_deployment: "Tried a deployment at once",
   pause_engine: "Paused an engine",
   resume_engine: "Resumed an engine",
+  pace_engine: "Set the pace of an engine",
   try_engine: "Tried an engine at once",
   create_keys: "Made keys",
   rotate_key: "Rotated a key",

@@ -1,0 +1,368 @@
+"""Pacing at one engine: looks at its metrics page while there is something to send, and tells lanes whether one more may go.
+
+Before: the engine, whose lanes ask. After: core/sending/pacing.py, which decides. What must hold: an engine whose page is not
+found works as if nobody looked, and one whose page is lost is never without a lane for longer than a few looks.
+"""
+
+import asyncio
+import logging
+import math
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from slackwater.core.errors import BackendError
+from slackwater.core.sending.engine_counters import Counters
+from slackwater.core.sending.metrics_page import counters_in
+from slackwater.core.sending.pace import USUAL, EnginePace
+from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
+from slackwater.core.sending.pause import Pause
+from slackwater.core.sending.reach import Reach
+from slackwater.pipeline.sending.engine_use import Use
+from slackwater.pipeline.sending.lease import Item
+from slackwater.ports import Clock
+from slackwater.telemetry import counters, event
+
+# How often the page is read while something of ours is out or wants to go.
+LOOK_SECONDS = 0.5
+# Where there is no page, it is asked for again after so long; where nothing came, sooner.
+ABSENT_SECONDS, FAILED_SECONDS = 300.0, 30.0
+# After so many looks in a row that brought nothing, the page is lost.
+LOST_LOOKS = 3
+# What was seen so long ago says nothing of the time since.
+STALE_SECONDS = 3.0
+# With several credentials for one engine, so many are tried at a look.
+TRIED_MAX = 3
+# What the size of a prompt is smoothed by, and a line's bytes in a token where validation has counted none.
+SMOOTH, BYTES_PER_TOKEN = 0.2, 4.0
+
+
+class State(StrEnum):
+    """What is known of the page."""
+
+    LOOKING = "looking"
+    """Nobody has looked yet."""
+    PACED = "paced"
+    LOST = "lost"
+    """It was there, and is not."""
+    ABSENT = "absent"
+    OFF = "off"
+    """Nobody is to look: the pace is `fixed`."""
+
+
+class Paced(Protocol):
+    """An engine, for who paces it."""
+
+    name: str
+    slots: int
+    reach: Reach[Item]
+    uses: list[Use]
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are out."""
+        ...
+
+    @property
+    def held(self) -> Pause | None:
+        """Why an operator has paused it."""
+        ...
+
+    def call_where_open(self, now: float) -> None:
+        """Lets a lane look where there is work and a way to send it."""
+        ...
+
+    def pacing_changed(self) -> None:
+        """Whether lanes have to ask has changed, or how many calls may be out."""
+        ...
+
+
+class PacingView(Struct, frozen=True, kw_only=True):
+    """How an engine is paced now. Times are seconds; what is not known is None."""
+
+    pace: EnginePace
+    state: State
+    window: int | None = None
+    """How many requests of ours may be out."""
+    others: float | None = None
+    """Requests of others that run or wait there."""
+    step: float | None = None
+    alone: float | None = None
+    """What a step would be without us."""
+    target: float | None = None
+    frozen: str = ""
+    """Why nothing new is sent; empty where it is."""
+
+
+class Reading:
+    """A prompt of ours that the engine reads. It is over once: at its first token, its answer, or when it should be."""
+
+    __slots__ = ("_chunk", "_pacer", "_pacing", "_timer")
+
+    def __init__(self, pacing: "Pacing", pacer: Pacer, chunk: float) -> None:
+        self._pacing = pacing
+        self._pacer: Pacer | None = pacer
+        self._chunk = chunk
+        # Whoever sees the first token come may call `over` sooner.
+        self._timer = asyncio.get_running_loop().call_later(pacer.reading_seconds(chunk), self.over)
+
+    def over(self) -> None:
+        """The engine has read it."""
+        if self._pacer is not None:
+            self._timer.cancel()
+            self._pacer.read(self._chunk)
+            self._pacer = None
+            self._pacing.moved()
+
+
+class Pacing:
+    """That of one engine."""
+
+    def __init__(self, engine: Paced, clock: Clock, configured: EnginePace | None = None) -> None:
+        """`configured` is what its configuration says; without it, it is paced where its page is found."""
+        self._engine = engine
+        self._clock = clock
+        self._configured = configured
+        self._said: EnginePace | None = None
+        self._pacer: Pacer | None = None
+        self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
+        self._counters: Counters | None = None
+        self._failures = 0
+        self._looked_at = 0.0
+        self._tokens = 0.0
+        # Whether a lane was turned away that would go if it was asked again.
+        self._denied = False
+        self._stirred = asyncio.Event()
+        self.asleep = False
+        """Whether whoever has work has to say so (`stir`)."""
+
+    @property
+    def pace(self) -> EnginePace:
+        """What is to be held: an operator's word, else the configuration's."""
+        return self._said or self._configured or USUAL
+
+    @property
+    def state(self) -> State:
+        """What is known of the page."""
+        return self._state
+
+    @property
+    def limits(self) -> bool:
+        """Whether lanes have to ask before they take."""
+        return self._state not in (State.ABSENT, State.OFF)
+
+    @property
+    def paced(self) -> bool:
+        """Whether the window counts, and not the number that is configured."""
+        return self._state in (State.PACED, State.LOST)
+
+    @property
+    def window(self) -> int | None:
+        """How many calls may be out; None where nothing limits them but the slots."""
+        if not self.limits:
+            return None
+        return max(1, int(FIRST_WINDOW if self._pacer is None else self._pacer.window))
+
+    # What lanes ask and tell
+
+    def admits(self, in_flight: int, now: float) -> bool:
+        """Whether one more may go while so many are out. Who is turned away is called again."""
+        pacer = self._pacer
+        if self._state is State.PACED and pacer is not None:
+            admitted = pacer.admits(in_flight, self._tokens, now) <= 0.0
+        else:
+            # Nobody knows how the engine is: as many as before, and nothing that only a look could end.
+            admitted = in_flight < (self.window or math.inf)
+        if not admitted:
+            self._denied = True
+        return admitted
+
+    def sent(self, item: Item, now: float) -> Reading | None:
+        """A request goes. What is returned is to be told when its prompt has been read, at the latest with its answer."""
+        pacer = self._pacer
+        if pacer is None:
+            return None
+        tokens = tokens_of(item)
+        self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
+        return Reading(self, pacer, pacer.sent(tokens, now))
+
+    def gap(self, seconds: float, tokens: int, now: float) -> None:
+        """The next chunk of one of our streams, after so long and with so many tokens."""
+        if self._pacer is not None and self._state is State.PACED:
+            self._pacer.gap(seconds, tokens, in_flight=self._engine.in_flight, now=now)
+            self.moved()
+
+    def moved(self) -> None:
+        """There may be room where there was none: who was turned away is asked again."""
+        if self._denied:
+            self._denied = False
+            self._engine.call_where_open(self._clock.monotonic())
+
+    # What changes
+
+    def attached(self, use: Use) -> None:
+        """Somebody begins to send. Until the first look is over, a few calls may be out."""
+        if self._state is State.ABSENT and self._pacer is None and use.metered:
+            self._become(State.LOOKING)
+            self.stir()
+
+    def resized(self) -> None:
+        """The engine has another number of slots."""
+        if self._pacer is not None:
+            self._pacer.most = self._engine.slots
+
+    def obey(self, said: EnginePace | None) -> None:
+        """What an operator says of it, or says no more."""
+        before, self._said = self.pace, said
+        pace = self.pace
+        if pace == before:
+            return
+        event("engine_pace", engine=self._engine.name, pace=str(pace))
+        if pace.point is Point.FIXED:
+            self._become(State.OFF)
+        elif self._state is State.OFF:
+            self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
+        if self._pacer is not None and pace.point is not Point.FIXED:
+            self._pacer.point, self._pacer.slo = pace.point, pace.slo
+        self.stir()
+        self.moved()
+
+    def look_again(self) -> None:
+        """The engine listens again, perhaps another one than before."""
+        if self._state is State.ABSENT and any(use.metered for use in self._engine.uses):
+            self._become(State.LOOKING)
+        self.stir()
+
+    def stir(self) -> None:
+        """There may be something to look for."""
+        self._stirred.set()
+
+    def _become(self, state: State) -> None:
+        if state is not self._state:
+            self._state = state
+            self._engine.pacing_changed()
+            self._denied = True
+            self.moved()
+
+    def view(self) -> PacingView:
+        """How it is now."""
+        pacer, seen = self._pacer, self._counters
+        if pacer is None or not self.paced:
+            return PacingView(pace=self.pace, state=self._state, window=self.window)
+        frozen = ""
+        if pacer.frozen and self._state is State.PACED and seen is not None:
+            waits = seen.waiting > 1.0 and pacer.others > 1.0
+            frozen = "others wait for capacity" if waits else "its cache is nearly full"
+        return PacingView(
+            pace=self.pace,
+            state=self._state,
+            window=min(self.window or 0, self._engine.slots),
+            others=pacer.others,
+            step=pacer.step,
+            alone=pacer.alone,
+            target=None if pacer.target == FOREVER else pacer.target,
+            frozen=frozen,
+        )
+
+    # Looking
+
+    async def watch(self) -> None:
+        """Looks at the page while there is something to look for."""
+        while True:
+            self._stirred.clear()
+            if not self._wanted():
+                # Who has no page for us need not call each time.
+                self.asleep = self._state is not State.OFF and any(use.metered for use in self._engine.uses)
+                await self._stirred.wait()
+                self.asleep = False
+                continue
+            rest = FAILED_SECONDS
+            try:
+                rest = await self._look()
+            except Exception as error:
+                event("engine_unlooked", level=logging.ERROR, engine=self._engine.name, error=repr(error))
+                self._failed(repr(error))
+            await self._pause(rest)
+
+    def _wanted(self) -> bool:
+        engine = self._engine
+        if self._state is State.OFF or engine.held is not None or not engine.reach.listens:
+            return False
+        return any(use.metered and (use.in_flight or use.has_work) for use in engine.uses)
+
+    async def _pause(self, seconds: float) -> None:
+        stirred = asyncio.ensure_future(self._stirred.wait())
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((stirred, sleeping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stirred.cancel()
+            sleeping.cancel()
+
+    async def _look(self) -> float:
+        """One look. Returns after how many seconds the next one is due."""
+        why, absent = "", True
+        for use in [use for use in self._engine.uses if use.metered][:TRIED_MAX]:
+            try:
+                reply = await use.metrics()
+            except BackendError as error:
+                why, absent = str(error), False
+                continue
+            if reply is None:
+                continue
+            found = counters_in(reply.body) if reply.status == 200 else None
+            if self._state is State.OFF:
+                # That was said while the page was on its way.
+                return LOOK_SECONDS
+            if found is not None:
+                self._found(found)
+                return LOOK_SECONDS
+            why = f"status {reply.status}" if reply.status != 200 else "the page has no counters that are known"
+        self._failed(why)
+        if self.paced:
+            return LOOK_SECONDS
+        return ABSENT_SECONDS if absent else FAILED_SECONDS
+
+    def _found(self, found: Counters) -> None:
+        engine, now = self._engine, self._clock.monotonic()
+        counters["engine_looks"] += 1
+        pace, pacer = self.pace, self._pacer
+        if pacer is None:
+            pacer = self._pacer = Pacer(point=pace.point, slo=pace.slo)
+            event("engine_paced", engine=engine.name, pace=str(pace))
+        elif self._state is State.LOST:
+            event("engine_metrics_back", engine=engine.name)
+        elif now - self._looked_at > STALE_SECONDS:
+            # Nobody has looked, because there was nothing to send: what others did meanwhile is no step of ours.
+            before = pacer.window
+            pacer.blind(now)
+            pacer.window = max(pacer.window, min(before, FIRST_WINDOW))
+        self._failures, self._looked_at, self._counters = 0, now, found
+        self._become(State.PACED)
+        pacer.most = engine.slots
+        pacer.looked(found, in_flight=engine.in_flight, now=now)
+        self.moved()
+
+    def _failed(self, why: str) -> None:
+        if self._pacer is None or not self.paced:
+            if self._state is State.LOOKING:
+                self._become(State.ABSENT)
+                if self._configured is not None or self._said is not None:
+                    # Who has named a pace wants to know that it does not hold.
+                    name = self._engine.name
+                    event("engine_not_paced", level=logging.WARNING, engine=name, pace=str(self.pace), reason=why)
+            return
+        self._failures += 1
+        self._pacer.blind(self._clock.monotonic())
+        if self._failures == LOST_LOOKS and self._state is State.PACED:
+            event("engine_metrics_lost", level=logging.WARNING, engine=self._engine.name, reason=why)
+            self._become(State.LOST)
+
+
+def tokens_of(item: Item) -> float:
+    """About how many tokens the prompt of a line has: as validation has counted those of its shard, or a quarter of its bytes."""
+    lease = item.lease
+    if lease.shard.tokens and lease.size:
+        return item.size * lease.shard.tokens / lease.size
+    return item.size / BYTES_PER_TOKEN

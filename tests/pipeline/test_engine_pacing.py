@@ -1,0 +1,327 @@
+"""Pacing by an engine's metrics page: found, lost, back, another engine, never there; and what operators say of it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from slackwater.core.errors import BackendTimeout
+from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
+from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_LEFT
+from slackwater.core.sending.pause import Pause, Target
+from slackwater.core.sending.request import Reply
+from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing, State
+from tests.pipeline.engines import Call, ScriptedEngine, Service, served
+
+T = TypeVar("T")
+STEP = 0.02
+TOKENS = 200
+NOT_FOUND = Reply(404, b'{"detail":"Not Found"}')
+
+
+class MeteredEngine(ScriptedEngine):
+    """One that makes a token for each request in a step, and counts. Others may use it, too."""
+
+    def __init__(self, service: Service, *, others: int = 0, waiting: int = 0, kv: float = 0.1) -> None:
+        super().__init__(service.loop)
+        self.others, self.waiting, self.kv = others, waiting, kv
+        self.looks: list[float] = []
+        self.page: Callable[[], Reply] = self.usual
+        self.started = service.loop.time()
+        self.step = STEP
+
+    async def answer(self, call: Call) -> Reply:
+        await asyncio.sleep(TOKENS * self.step)
+        answer = self.script(call.text, self)
+        assert isinstance(answer, Reply)
+        return answer
+
+    async def metrics(self) -> Reply:
+        """The page."""
+        self.looks.append(self.now)
+        await asyncio.sleep(0.003)
+        return self.page()
+
+    def usual(self) -> Reply:
+        """What it counts."""
+        running = self.out + self.others
+        steps = (self.now - self.started) / self.step
+        said = {
+            "num_requests_running": running,
+            "num_requests_waiting": self.waiting,
+            "kv_cache_usage_perc": self.kv,
+            "iteration_tokens_total_count": steps,
+            "iteration_tokens_total_sum": steps * (self.others or 1),
+            "generation_tokens_total": steps * (self.others or 1),
+        }
+        return Reply(200, "".join(f"vllm:{name} {value}\n" for name, value in said.items()).encode())
+
+
+def late() -> Reply:
+    """No page in time."""
+    raise BackendTimeout("no answer within 2 s (first byte)")
+
+
+def paced(folder: Path, story: Callable[[Service], Awaitable[T]]) -> T:
+    """Runs a story over a service whose backends name no concurrency."""
+    return served(folder, story)
+
+
+def serve(service: Service, engine: MeteredEngine, *, named: int | None = None) -> Pacing:
+    """A deployment over the engine, as the configuration makes it: 64 at once, 256 where it is paced, or what is named."""
+
+    def make(*args: object, **kwargs: object) -> Dispatcher:
+        return Dispatcher(*args, **kwargs, most=named or PACED_CONCURRENCY)  # type: ignore[arg-type]
+
+    sender = service.engine_of(engine, slots=named)  # type: ignore[arg-type]
+    service.serve(engine, slots=named or 64, make=make)
+    return sender.pacing
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> int:
+    """How often the log has an event."""
+    return sum(bool(record.args) and record.args[0] == name for record in caplog.records)  # type: ignore[index]
+
+
+async def out_after(service: Service, engine: MeteredEngine, seconds: float) -> int:
+    """How many calls are out after so long."""
+    await asyncio.sleep(seconds)
+    return engine.out
+
+
+def test_an_engine_whose_page_is_found_is_paced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It begins with a few calls, and where nobody else is there it gets many more than an unpaced one; the log says so once."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        batch = await service.batch([f"{number}" for number in range(8000)])
+        assert await out_after(service, engine, 0.4) == int(FIRST_WINDOW)
+        await asyncio.sleep(30.0)
+        assert pacing.state is State.PACED
+        # Some of its slots are left to others.
+        assert 2 * 64 < engine.out_max <= PACED_CONCURRENCY - SLOTS_LEFT
+        await service.ended(batch)
+        assert await service.counts(batch) == (8000, 0)
+        assert set(engine.counts.values()) == {1}
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_paced") == 1
+
+
+def test_what_is_named_stays_the_most(tmp_path: Path) -> None:
+    """An operator's limit is one for paced engines, too."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        serve(service, engine, named=10)
+        await service.ended(await service.batch([f"{number}" for number in range(500)]))
+        assert engine.out_max == 10
+
+    paced(tmp_path, story)
+
+
+def test_without_a_page_all_is_as_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At once the configured number, and the page is asked for again only every few minutes."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        engine.page = lambda: NOT_FOUND
+        engine.step = 1.0
+        pacing = serve(service, engine)
+        batch = await service.batch([f"{number}" for number in range(64 * 10)])
+        assert await out_after(service, engine, 1.0) == 64
+        assert pacing.state is State.ABSENT
+        await service.ended(batch)
+        assert engine.out_max == 64
+        assert 1 <= len(engine.looks) <= 1 + engine.now / 300
+        # By then it has one.
+        engine.page, engine.step = engine.usual, STEP
+        await service.ended(await service.batch([f"{number}" for number in range(300 * 64 * 2)]))
+        assert pacing.state is State.PACED
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_paced") == 1
+    assert told(caplog, "engine_metrics_lost") == 0
+
+
+def test_others_that_wait_come_first(tmp_path: Path) -> None:
+    """While they wait for capacity nothing new is sent, and it goes on at the next look after that."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=30, waiting=5)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(3000)])
+        await asyncio.sleep(5.0)
+        begun = len(engine.calls)
+        assert begun <= FIRST_WINDOW
+        assert pacing.view().frozen
+        assert (engine.out, pacing.view().others) == (0, 35.0)
+        engine.waiting = 0
+        await asyncio.sleep(1.0)
+        assert len(engine.calls) > begun
+        assert not pacing.view().frozen
+
+    paced(tmp_path, story)
+
+
+def test_a_page_that_is_lost_and_found_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Half the window, told once; it goes on with that however long it takes, also where others waited last; then as before."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(100_000)], shard_lines=10_000)
+        await asyncio.sleep(10.0)
+        before = pacing.window
+        assert before is not None
+        engine.others, engine.waiting = 100, 50
+        await asyncio.sleep(0.6)
+        assert pacing.view().frozen
+        engine.page = late
+        await asyncio.sleep(0.6 * LOST_LOOKS + 5.0)
+        assert pacing.state is State.LOST
+        assert 0 < engine.out <= before / 2
+        sent = len(engine.calls)
+        await asyncio.sleep(300.0)
+        assert len(engine.calls) > sent + 1000
+        engine.others = engine.waiting = 0
+        engine.page = engine.usual
+        await asyncio.sleep(20.0)
+        assert pacing.state is State.PACED
+        assert engine.out > before / 2
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_metrics_lost") == told(caplog, "engine_metrics_back") == 1
+
+
+def test_one_late_page_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is told of it."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(20_000)])
+        await asyncio.sleep(10.0)
+        engine.page = late
+        await asyncio.sleep(0.6)
+        engine.page = engine.usual
+        await asyncio.sleep(10.0)
+        assert pacing.state is State.PACED
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_metrics_lost") == 0
+
+
+def test_another_engine_behind_the_same_port(tmp_path: Path) -> None:
+    """Its counts begin anew: so does the window."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(40_000)])
+        await asyncio.sleep(20.0)
+        assert pacing.window is not None
+        assert pacing.window > 64
+        engine.started = engine.now
+        await asyncio.sleep(0.6)
+        assert pacing.window <= 2 * FIRST_WINDOW
+
+    paced(tmp_path, story)
+
+
+def test_nobody_looks_without_work(tmp_path: Path) -> None:
+    """Neither before there is any, nor after it, nor while an operator has paused the engine."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        serve(service, engine)
+        await asyncio.sleep(100.0)
+        assert engine.looks == []
+        await service.ended(await service.batch([f"{number}" for number in range(100)]))
+        await asyncio.sleep(2.0)
+        seen = len(engine.looks)
+        assert seen > 0
+        await asyncio.sleep(500.0)
+        assert len(engine.looks) == seen
+        sender = service.engine_of(engine, slots=64)
+        sender.hold(Pause(what=Target.ENGINE, target="e", resource="", who="me", reason="", since=0))
+        batch = await service.batch([f"{number}" for number in range(100)])
+        await asyncio.sleep(100.0)
+        assert len(engine.looks) == seen
+        sender.hold(None)
+        await service.ended(batch)
+        assert len(engine.looks) > seen
+
+    paced(tmp_path, story)
+
+
+def test_what_an_operator_says_holds_at_once(tmp_path: Path) -> None:
+    """`fixed` ends the looks and sends the configured number; another pace begins them again."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=30, waiting=5)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(50_000)], shard_lines=10_000)
+        await asyncio.sleep(6.0)
+        assert engine.out == 0
+        pacing.obey(pace_of("fixed"))
+        assert await out_after(service, engine, 0.5) == 64
+        seen = len(engine.looks)
+        await asyncio.sleep(5.0)
+        assert len(engine.looks) == seen
+        pacing.obey(pace_of("50ms"))
+        await asyncio.sleep(6.0)
+        assert (engine.out, str(pacing.view().pace)) == (0, "50ms")
+        pacing.obey(None)
+        assert str(pacing.pace) == "gentle"
+        engine.waiting = 0
+        assert await out_after(service, engine, 2.0) > 0
+
+    paced(tmp_path, story)
+
+
+def test_a_small_batch_now_and_then(tmp_path: Path) -> None:
+    """Long rests between them do not make the window smaller than it is at the start."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        for _ in range(12):
+            await service.ended(await service.batch(["one", "two", "three"]))
+            await asyncio.sleep(60.0)
+        assert pacing.window is not None
+        assert pacing.window >= FIRST_WINDOW
+
+    paced(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("gentle", "gentle"),
+        ("Strict ", "strict"),
+        ("full", "full"),
+        ("fixed", "fixed"),
+        ("0.05s", "50ms"),
+        ("50 ms", "50ms"),
+    ],
+)
+def test_how_a_pace_is_written(text: str, shown: str) -> None:
+    """One word, or the time between two tokens."""
+    assert str(pace_of(text)) == shown
+
+
+@pytest.mark.parametrize("text", ["", "slo", "fast", "0ms", "50", "11s", "-5ms"])
+def test_what_is_no_pace(text: str) -> None:
+    """It says what there is."""
+    with pytest.raises(ValueError, match="gentle, strict, full, fixed"):
+        pace_of(text)
