@@ -142,6 +142,8 @@ class Engine:
     def pacing_changed(self) -> None:
         """Whether lanes have to ask has changed, or how many calls may be out."""
         self._paced, paced = self.pacing.limits, self.pacing.paced
+        if paced:
+            self.wants_stream = self.pacing.listens
         for use in self.uses:
             use.paced(paced=paced)
         self._count_slots()

@@ -13,12 +13,15 @@ from typing import Protocol
 from msgspec import Struct
 
 from slackwater.core.errors import BackendError
+from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
+from slackwater.core.sending.request import Request
+from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.ports import Clock
@@ -131,6 +134,7 @@ class Pacing:
         self._failures = 0
         self._looked_at = 0.0
         self._tokens = 0.0
+        self._canary: Canary | None = None
         # Whether a lane was turned away that would go if it was asked again.
         self._denied = False
         self._stirred = asyncio.Event()
@@ -187,8 +191,20 @@ class Pacing:
         self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
         return Reading(self, pacer, pacer.sent(tokens, now))
 
-    def gap(self, seconds: float, tokens: int, now: float) -> None:
-        """The next chunk of one of our streams, after so long and with so many tokens."""
+    def listens(self, door: Door, request: Request) -> Canary | None:
+        """Who is to hear this call (the Wants of `listening`): one at a time, while others are there."""
+        pacer = self._pacer
+        if pacer is None or self._canary is not None or self._state is not State.PACED:
+            return None
+        if pacer.target is None or pacer.target == FOREVER or not may_be_streamed(request):
+            return None
+        self._canary = Canary(self._gap, self._unheard)
+        return self._canary
+
+    def _unheard(self) -> None:
+        self._canary = None
+
+    def _gap(self, seconds: float, tokens: int, now: float) -> None:
         if self._pacer is not None and self._state is State.PACED:
             self._pacer.gap(seconds, tokens, in_flight=self._engine.in_flight, now=now)
             self.moved()
@@ -224,7 +240,7 @@ class Pacing:
         elif self._state is State.OFF:
             self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
         if self._pacer is not None and pace.point is not Point.FIXED:
-            self._pacer.point, self._pacer.slo = pace.point, pace.slo
+            self._pacer.aim_for(pace.point, slo=pace.slo)
         self.stir()
         self.moved()
 
