@@ -93,8 +93,8 @@ class ScriptedEngine:
     def now(self) -> float:
         return self.loop.time()
 
-    async def send(self, path: str, body: bytes) -> Reply:
-        """One call."""
+    async def send(self, path: str, body: bytes, *, heard: Callable[[int], None] | None = None) -> Reply:
+        """One call. Whoever asks for a stream is answered without one."""
         call = Call(words_of(body), self.now)
         self.calls.append(call)
         self.out += 1

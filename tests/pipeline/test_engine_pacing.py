@@ -10,7 +10,7 @@ import pytest
 
 from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
-from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_LEFT
+from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_SPARE
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -105,7 +105,7 @@ def test_an_engine_whose_page_is_found_is_paced(tmp_path: Path, caplog: pytest.L
         await asyncio.sleep(30.0)
         assert pacing.state is State.PACED
         # Some of its slots are left to others.
-        assert 2 * 64 < engine.out_max <= PACED_CONCURRENCY - SLOTS_LEFT
+        assert 2 * 64 < engine.out_max <= PACED_CONCURRENCY - SLOTS_SPARE
         await service.ended(batch)
         assert await service.counts(batch) == (8000, 0)
         assert set(engine.counts.values()) == {1}

@@ -30,8 +30,8 @@ CUT_MIN, CUT_MAX, GROW, GROW_MIN = 0.8, 0.99, 0.08, 0.5
 CLIMB_BELOW = 0.7
 # How many of our prompts the engine may be reading, at first and at least and at most, and how many tokens that is for each.
 PROMPTS_FIRST, PROMPTS_MIN, PROMPTS_MAX, PROMPTS_STEP, PROMPT_TOKENS = 2.0, 1.0, 8.0, 0.25, 768
-# Of the cache, what is left to others; and of the slots.
-KV_LEFT, SLOTS_LEFT = 0.10, 32
+# Of the cache, what is left to others; and of the slots, while they are there and while nobody is, for whoever comes first.
+KV_LEFT, SLOTS_LEFT, SLOTS_SPARE = 0.10, 32, 8
 # What a token of a prompt costs, until it is known.
 TOKEN_SECONDS = 70e-6
 # A look counts so much against those before it.
@@ -215,7 +215,7 @@ class Pacer:
         self.others = max(0.0, counters.running + counters.waiting - in_flight)
         if self.others > 0.5:
             self._others_at = now
-        self._slots_left = self.slots - (SLOTS_LEFT if self._shared(now) else 0) - counters.running - counters.waiting
+        self._slots_left = self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
         self._kv_sent = 0.0
         waiting = counters.waiting > 1.0 and self.others > 1.0
         self.frozen = waiting or (counters.kv or 0.0) > 1.0 - KV_LEFT
