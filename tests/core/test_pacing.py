@@ -30,7 +30,7 @@ class Formula:
 
     def counters(self) -> Counters:
         return Counters(
-            running=self.others + self.out,
+            running=self.others + self.out - min(self.out, self.waiting if not self.others else 0.0),
             waiting=self.waiting,
             kv=self.kv,
             steps=self.steps,
@@ -78,6 +78,15 @@ def test_with_nobody_else_every_point_is_full() -> None:
         world = engine(point, slo=0.05)
         world.go(60.0)
         assert (world.pacer.target, int(world.pacer.window)) == (FOREVER, world.pacer.most), point
+
+
+def test_an_engine_with_few_slots() -> None:
+    """Nobody has said how many it has: those that it cannot run wait there, and the window is what it runs."""
+    world = engine(Point.FULL)
+    for _ in range(400):
+        world.waiting = max(0.0, world.out - 8.0)
+        world.go(LOOK)
+    assert 8 <= world.pacer.window <= 12
 
 
 def test_the_first_of_others_cuts_at_once() -> None:

@@ -32,6 +32,8 @@ CLIMB_BELOW = 0.7
 PROMPTS_FIRST, PROMPTS_MIN, PROMPTS_MAX, PROMPTS_STEP, PROMPT_TOKENS = 2.0, 1.0, 8.0, 0.25, 768
 # Of the cache, what is left to others; and of the slots, while they are there and while nobody is, for whoever comes first.
 KV_LEFT, SLOTS_LEFT, SLOTS_SPARE = 0.10, 32, 8
+# So many of ours may wait at the engine: one has ended before the next is there.
+QUEUED = 2.0
 # What a token of a prompt costs, until it is known.
 TOKEN_SECONDS = 70e-6
 # A look counts so much against those before it.
@@ -215,7 +217,9 @@ class Pacer:
         self.others = max(0.0, counters.running + counters.waiting - in_flight)
         if self.others > 0.5:
             self._others_at = now
-        self._slots_left = self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
+        self._slots_left = (
+            self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
+        )
         self._kv_sent = 0.0
         waiting = counters.waiting > 1.0 and self.others > 1.0
         self.frozen = waiting or (counters.kv or 0.0) > 1.0 - KV_LEFT
@@ -313,6 +317,10 @@ class Pacer:
             cut = 1.0 - 0.5 * (1.0 - target / step)
             self.window = max(1.0, min(self.window, ours + 1.0) * max(CUT_MIN, min(CUT_MAX, cut)))
             self.prompts = max(PROMPTS_MIN, self.prompts - PROMPTS_STEP)
+            self._climbing = False
+        elif self._last is not None and self._last.waiting > QUEUED:
+            # Nobody else waits, or it would be frozen: ours do, and the engine runs as many as it can.
+            self.window = max(1.0, min(self.window, ours - self._last.waiting + QUEUED))
             self._climbing = False
         elif ours < 0.85 * int(self.window):
             # The window is not used: reading prompts is what is too slow.
