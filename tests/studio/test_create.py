@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -75,9 +76,18 @@ def test_another_deployment_is_written_into_the_file(open_page: OpenPage, call: 
     assert sent == wanted
 
 
+def backends_of(call: Caller, deployment: str) -> list[Any]:
+    """How the backends of a deployment are."""
+    found = call("GET", "/deployment_status").json["data"]
+    return next(each["backends"] for each in found if each["name"] == deployment)
+
+
 def test_somebody_without_a_file_takes_the_example(open_page: OpenPage, call: Caller) -> None:
     """The example goes to a deployment that is known to answer, and runs to its end."""
     call.ended(call.create(chat(1)).json["id"])
+    # What has just answered shows a moment later.
+    while all(each["latency_seconds"] is None for each in backends_of(call, "demo-batch")):
+        pass
     page = open_page("/batches/new")
     page.get_by_role("button", name="Use an example").click()
     expect(page.get_by_text("No faults in 5 requests.")).to_be_visible()
