@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
 from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_SPARE
@@ -15,7 +16,9 @@ from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing, State
+from slackwater.wiring.engines import Engines
 from tests.pipeline.engines import Call, ScriptedEngine, Service, served
+from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
 STEP = 0.02
@@ -325,3 +328,17 @@ def test_what_is_no_pace(text: str) -> None:
     """It says what there is."""
     with pytest.raises(ValueError, match="gentle, strict, full, fixed"):
         pace_of(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "state"),
+    [
+        ("https://api.openai.com/v1", State.OFF),
+        ("https://team.openai.azure.com/openai/v1", State.OFF),
+        ("http://127.0.0.1:8000/v1", State.ABSENT),
+    ],
+)
+def test_a_vendor_is_not_asked_for_its_page(url: str, state: State) -> None:
+    """Nobody sees the counters of its engines; one of the house is asked as soon as there is something to send."""
+    engines = Engines(VirtualClock(VirtualLoop()))
+    assert engines.engine(BackendConfig(url=url), place="").pacing.state is state

@@ -144,8 +144,13 @@ def may_stream(deployment: DeploymentConfig, backend: BackendConfig) -> bool:
         endpoint_of(name) for name in deployment.endpoints
     }:
         return False
-    host = urllib.parse.urlsplit(backend.url or "").hostname or ""
-    return not host.endswith(CLOUDS)
+    return not is_cloud(backend.url)
+
+
+def is_cloud(url: str | None) -> bool:
+    """Whether a backend is at a vendor's, whose engines and their counters nobody sees."""
+    host = urllib.parse.urlsplit(url or "").hostname or ""
+    return host.endswith(CLOUDS)
 
 
 def limit_of(deployment: DeploymentConfig) -> int | None:

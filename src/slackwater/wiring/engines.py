@@ -5,9 +5,11 @@ import urllib.parse
 from collections.abc import Iterable
 
 from slackwater.config import BackendConfig, EngineConfig
+from slackwater.config.deployments import is_cloud
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_of
-from slackwater.core.sending.pace import pace_of
+from slackwater.core.sending.pace import EnginePace, pace_of
+from slackwater.core.sending.pacing import Point
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock
@@ -22,6 +24,13 @@ def told_of(backend: BackendConfig) -> Told | None:
         shared=backend.shared_quota,
     )
     return None if told == NOTHING_TOLD else told
+
+
+def _pace(said: EngineConfig | None, backend: BackendConfig) -> EnginePace | None:
+    """What is configured. Vendors have no metrics page for us, so theirs is not looked for."""
+    if said is not None and said.pace is not None:
+        return pace_of(said.pace)
+    return EnginePace(Point.FIXED) if is_cloud(backend.url) else None
 
 
 class Engines:
@@ -43,7 +52,7 @@ class Engines:
                 name,
                 self._clock,
                 slots=None if said is None else said.concurrency,
-                pace=None if said is None or said.pace is None else pace_of(said.pace),
+                pace=_pace(said, backend),
             )
         return engine
 
