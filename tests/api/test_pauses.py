@@ -214,6 +214,15 @@ def test_a_restart_while_paused(world: World, what: str) -> None:
     assert call.ended(made)["request_counts"]["completed"] == 400
 
 
+def test_a_pace_outlives_the_server(world: World) -> None:
+    """So does the word that ends it: kill -9 directly after the answer."""
+    for said, shown in (("40ms", "40ms"), ("configured", "gentle")):
+        assert world.operator()("POST", f"/engines/{ENGINE}/pace", {"pace": said}).status == 200
+        world.server.kill()
+        world.start()
+        assert world.operator()("GET", f"/engines/{ENGINE}").json["pacing"]["pace"] == shown
+
+
 def test_who_may(world: World) -> None:
     """A reader may look; a user pauses batches; an administrator deployments; whoever runs the service, engines."""
     made = running(world.caller("user"))

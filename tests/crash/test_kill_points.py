@@ -77,7 +77,9 @@ ELSEWHERE = frozenset(
         "put_deployment",
         "put_keys",
         "remove_deployment",
-        # Operators' pauses: tests/api/test_pauses.py kills a server between the word and its end.
+        # Operators' pauses and paces: tests/api/test_pauses.py kills a server between the word and its end.
+        "forget_pace",
+        "set_pace",
         "pause",
         "resume",
         # What only time brings about, and what only a restart has to do.
