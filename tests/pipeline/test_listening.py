@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slackwater.core.errors import BackendReplyBroken, BackendTimeout, StreamBroken
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, StreamBroken
 from slackwater.core.sending.assembling import Assembling
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Kind
@@ -237,13 +237,11 @@ def test_a_refusal_of_the_line_itself() -> None:
     [
         ([*GOOD[:2], BackendReplyBroken("the connection was closed", lost=True)], Kind.LOST, None),
         ([*GOOD[:2], BackendTimeout("nothing more of the answer")], Kind.TROUBLE, None),
-        ([*GOOD[:2], b'data: {"error":{"message":"it broke","code":500}}\n\n'], Kind.TROUBLE, 500),
         (Reply(503, b"{}", 7.0), Kind.BUSY, 503),
-        (Reply(401, b"{}"), Kind.REFUSED, 401),
     ],
 )
 def test_a_stream_that_breaks_says_what_any_answer_says(streamed: Streamed, kind: Kind, status: int | None) -> None:
-    """A death, a hang, an error and a refusal of the way set the line back, as without a stream; no word of half an answer."""
+    """A death, a hang and a busy engine set the line back, as without a stream; no word of half an answer."""
     outcome, listened = attempted(streamed)
     assert isinstance(outcome, Setback)
     assert (outcome.evidence.kind, outcome.evidence.status) == (kind, status)
@@ -251,6 +249,30 @@ def test_a_stream_that_breaks_says_what_any_answer_says(streamed: Streamed, kind
     assert [what for what, _ in listened.ears[0].heard][-1] == "end"
     if outcome.reply is not None:
         assert outcome.reply.came is None
+
+
+@pytest.mark.parametrize(
+    "streamed",
+    [
+        [*GOOD[:2], b'data: {"error":{"message":"it broke","code":500}}\n\n'],
+        *[Reply(status, b"{}") for status in (204, 307, 401, 404, 418, 500, 501)],
+        [*GOOD[:2], BackendReplyBroken("the answer is too large", final=True)],
+    ],
+)
+def test_whatever_only_streams_are_told_costs_no_attempt(streamed: Streamed) -> None:
+    """However an engine says that it has no streams: the line is asked again without one at once, and so are those after it."""
+    outcome, listened = attempted(streamed)
+    assert isinstance(outcome, Result)
+    assert outcome.outcome is Outcome.COMPLETED
+    assert listened.backend.sent == [ASKING, BODY]
+    assert listened.bench.dispatcher._listened._streaming.form(101.0) is Form.PLAIN
+
+
+@pytest.mark.parametrize("error", [BackendReplyBroken("closed", lost=True), BackendTimeout("nothing more")])
+def test_a_stream_that_dies_is_the_last_one(error: BackendError) -> None:
+    """It may have been the engine's death, so it is an attempt; no second one is spent on streams."""
+    _, listened = attempted([*GOOD[:2], error])
+    assert listened.bench.dispatcher._listened._streaming.form(101.0) is Form.PLAIN
 
 
 def test_an_answer_that_says_itself_that_it_failed() -> None:

@@ -17,7 +17,7 @@ from slackwater.core.sending.request import Reply
 from tests.simulation.content import SECONDS_SLOW, Content, answer, reply_to
 from tests.simulation.plan import EnginePlan
 from tests.simulation.quotas import SharedQuota
-from tests.simulation.streams import BROKE_OFF, streamed
+from tests.simulation.streams import streamed
 
 if TYPE_CHECKING:
     from tests.simulation.lives import Incarnation
@@ -147,8 +147,9 @@ class WorldBackend:
             reply = await self._answer(text, world.content(text, engine), call)
             if heard is not None:
                 reply = await streamed(world, engine, path, text, reply, heard)
-                # A refusal to a stream is no answer to the line, which is asked again without; nor is one that broke off.
-                call.by_content = call.by_content and reply.status != 400 and reply.body != BROKE_OFF
+                # Whatever goes wrong with a stream is no answer to the line, which is asked again without one.
+                told = (reply.streamed and b'"error"' not in reply.body) or reply.status in (429, 503)
+                call.by_content = call.by_content and told
             await life.door()
         except BackendError as error:
             if isinstance(error, StreamBroken):

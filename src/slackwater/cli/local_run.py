@@ -19,7 +19,7 @@ from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli.failed_lines import NothingToSend, OtherFiles, copy_failed
 from slackwater.cli.hand_over import hand_over, lines_in
 from slackwater.cli.output import free_name
-from slackwater.cli.patience import Seen, Stop, waiting
+from slackwater.cli.patience import Seen, Stop, gives_way, waiting
 from slackwater.cli.progress import Progress
 from slackwater.cli.run_input import begins_with_mark, copy_valid, copy_whole
 from slackwater.cli.run_job import DEPLOYMENT, OUTPUT_BYTES, Job
@@ -301,6 +301,10 @@ async def _watch(service: Service, job: Job, batch_id: str, show: Callable[[Prog
         if done != ended or batch.status is not Status.IN_PROGRESS:
             news, ended = service.clock.monotonic(), done
         seen = _seen(service, job, batch, news)
+        if gives_way(seen):
+            # Patience is for endpoints that do not answer. Who waits for others begins anew when its turn comes.
+            news = seen.now
+            seen = _seen(service, job, batch, news)
         why, again = waiting(seen) if batch.status is Status.IN_PROGRESS else ("", "")
         show(
             Progress(

@@ -123,6 +123,11 @@ class Patience(Struct, frozen=True, kw_only=True):
         )
 
 
+def gives_way(seen: Seen) -> bool:
+    """Whether nothing is out because others go first, or a rate limit is used up: that is no sign of an endpoint that is gone."""
+    return seen.state is DoorState.OK and bool(seen.reason) and not seen.in_flight
+
+
 def waiting(seen: Seen) -> tuple[str, str]:
     """What the run waits for, and how long still; both are empty while it does not wait.
 
@@ -136,6 +141,8 @@ def waiting(seen: Seen) -> tuple[str, str]:
     if seen.state in SHUT or seen.state is DoorState.PAUSED or _long(seen, seen.since, seen.state is DoorState.BUSY):
         reason = f": {seen.reason}" if seen.reason else ""
         return f"the endpoint {WORDS[seen.state]}{reason}", moments
+    if gives_way(seen):
+        return seen.reason.rstrip("."), moments
     if _long(seen, seen.news, seen.in_flight > 0):
         return "the endpoint has not answered", f"for {duration(seen.now - seen.news)}"
     return "", ""

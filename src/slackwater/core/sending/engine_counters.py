@@ -47,6 +47,15 @@ class Between(Struct, frozen=True):
     found: float = 0.0
 
 
+REQUESTS_MAX = 1e6
+
+
+def credible(counters: Counters) -> bool:
+    """Whether an engine can be like that. A page that is damaged once must not be remembered by what is learned."""
+    kv = counters.kv
+    return counters.running + counters.waiting <= REQUESTS_MAX and (kv is None or kv <= 1.0 + 1e-6)
+
+
 def restarted(before: Counters, after: Counters) -> bool:
     """Whether the engine has started again: its counts have."""
     return any(

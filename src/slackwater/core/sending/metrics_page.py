@@ -4,7 +4,6 @@ Pages are long, and little of them matters: lines are found by their names, and 
 (data parallel) are one engine that does more at once: what they do is summed, their steps and cache are averaged.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -12,6 +11,8 @@ from slackwater.core.sending.engine_counters import Counters
 
 # Far above any page; what it bounds is our memory.
 PAGE_BYTES_MAX = 4 << 20
+# No count of an engine is larger; what is cannot be reckoned with.
+NUMBER_MAX = 1e15
 # More series of one name than any page has.
 SERIES_MAX = 4096
 
@@ -199,4 +200,4 @@ def _number(text: bytes) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0.0 else None
+    return value if 0.0 <= value <= NUMBER_MAX else None

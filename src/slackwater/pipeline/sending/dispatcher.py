@@ -31,6 +31,7 @@ from slackwater.pipeline.sending.listening import ListenedCalls
 from slackwater.ports import Backend, Clock, Metered
 from slackwater.telemetry import BackendMeter, counters
 
+LEFT_TO_OTHERS = "The engine is left to its online users: {}."
 # Answers of lines that wait are kept up to this size, in case they are the last ones.
 KEPT_REPLY_BYTES = 1 << 16
 # Bodies of requests are kept up to this size, for the name of their model.
@@ -137,6 +138,9 @@ class Dispatcher:
             now = self._clock.monotonic()
             if words := door.quota.reason(now):
                 return Standing(DoorState.OK, words, door.since, door.quota.wait_until)
+        if door.state is DoorState.OK and (frozen := engine.pacing.frozen):
+            since = engine.pacing.frozen_since
+            return Standing(DoorState.OK, LEFT_TO_OTHERS.format(frozen), door.since if since is None else since, None)
         until = None if door.state is DoorState.OK else door.until
         return Standing(door.state, door.reason + where_else(self.name, door.reason), door.since, until)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.door import Door
-from slackwater.core.sending.engine_counters import Counters
+from slackwater.core.sending.engine_counters import Counters, credible
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
@@ -135,6 +135,8 @@ class Pacing:
         self._looked_at = 0.0
         self._tokens = 0.0
         self._canary: Canary | None = None
+        self.frozen_since: float | None = None
+        """Since when nothing new is sent; None where it is."""
         # Whether a lane was turned away that would go if it was asked again.
         self._denied = False
         self._stirred = asyncio.Event()
@@ -261,15 +263,19 @@ class Pacing:
             self._denied = True
             self.moved()
 
+    @property
+    def frozen(self) -> str:
+        """Why nothing new is sent, for people; empty where it is."""
+        pacer, seen = self._pacer, self._counters
+        if pacer is None or seen is None or not pacer.frozen or self._state is not State.PACED:
+            return ""
+        return "others wait for capacity" if seen.waiting > 1.0 and pacer.others > 1.0 else "its cache is nearly full"
+
     def view(self) -> PacingView:
         """How it is now."""
-        pacer, seen = self._pacer, self._counters
+        pacer, frozen = self._pacer, self.frozen
         if pacer is None or not self.paced:
             return PacingView(pace=self.pace, state=self._state, window=self.window)
-        frozen = ""
-        if pacer.frozen and self._state is State.PACED and seen is not None:
-            waits = seen.waiting > 1.0 and pacer.others > 1.0
-            frozen = "others wait for capacity" if waits else "its cache is nearly full"
         return PacingView(
             pace=self.pace,
             state=self._state,
@@ -298,7 +304,10 @@ class Pacing:
                 rest = await self._look()
             except Exception as error:
                 event("engine_unlooked", level=logging.ERROR, engine=self._engine.name, error=repr(error))
-                self._failed(repr(error))
+                # What has been learned may be the cause. It is learned again.
+                self._pacer = None
+                self._state = State.OFF
+                self._become(State.LOOKING)
             await self._pause(rest)
 
     def _wanted(self) -> bool:
@@ -331,9 +340,12 @@ class Pacing:
             if self._state is State.OFF:
                 # That was said while the page was on its way.
                 return LOOK_SECONDS
-            if found is not None:
+            if found is not None and credible(found):
                 self._found(found)
                 return LOOK_SECONDS
+            if found is not None:
+                why = "the page says what no engine can be"
+                continue
             why = f"status {reply.status}" if reply.status != 200 else "the page has no counters that are known"
         self._failed(why)
         if self.paced:
@@ -358,6 +370,10 @@ class Pacing:
         self._become(State.PACED)
         pacer.most = engine.slots
         pacer.looked(found, in_flight=engine.in_flight, now=now)
+        if not pacer.frozen:
+            self.frozen_since = None
+        elif self.frozen_since is None:
+            self.frozen_since = now
         self.moved()
 
     def _failed(self, why: str) -> None:

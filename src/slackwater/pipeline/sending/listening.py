@@ -8,7 +8,7 @@ error that would end the line, an answer that is not whole although the stream h
 from collections.abc import Callable
 from typing import Protocol
 
-from slackwater.core.errors import StreamBroken
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendUnreachable, StreamBroken
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
 from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.door import Door
@@ -93,6 +93,16 @@ class ListenedCalls:
         except StreamBroken as error:
             self._broke(str(error))
             return None
+        except BackendUnreachable:
+            # It was not sent, and says nothing of streams.
+            raise
+        except BackendError as error:
+            # It may be the engine's end, or only that of streams: nobody else's attempts are risked to find out. What would be
+            # the same each time, such as an answer without end, is asked for once more, without one.
+            self._broke(str(error))
+            if isinstance(error, BackendReplyBroken) and error.final:
+                return None
+            raise
         finally:
             listener.ended(clock.monotonic())
 
@@ -109,9 +119,15 @@ class ListenedCalls:
 
     def _unstreamed(self, reply: Reply, path: str) -> Reply | None:
         """The reply as it would have come without a stream; None where nobody can tell."""
-        if not reply.streamed or len(reply.body) > READ_BYTES:
+        if len(reply.body) > READ_BYTES or not (reply.streamed or 200 <= reply.status < 300):
             return reply
         read = read_answer(reply.body, path=path)
+        if not reply.streamed:
+            # Who answers without a stream answers; what is no answer may be one to the stream alone.
+            if not isinstance(read, Answer):
+                self._broke("it has no answer where a stream was asked for")
+                return None
+            return reply
         if isinstance(read, ErrorInside) and CHOICES not in reply.body:
             # It came too late for the status. Without a stream it would have had it.
             return Reply(read.status, read.body, read.retry_after)
@@ -131,4 +147,5 @@ class ListenedCalls:
         if 200 <= reply.status < 300:
             return False
         said = evidence_of(reply.status, reply.body, retry_after=reply.retry_after, dropped=reply.dropped)
-        return said.kind is Kind.OWN
+        # Whoever is busy says that whatever is asked. Everything else may be about the stream, whatever its status.
+        return said.kind is not Kind.BUSY
