@@ -1,8 +1,10 @@
 """When a run stops although lines are left, and what it says it waits for. Pure: moments and counts in, a decision out."""
 
+from typing import Any
+
 import pytest
 
-from slackwater.cli.patience import REFUSALS_MAX, Cause, Patience, Seen, waiting
+from slackwater.cli.patience import REFUSALS_MAX, Cause, Patience, Seen, gives_way, waiting
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.evidence import Evidence, Kind, evidence_of
 
@@ -123,3 +125,21 @@ def test_what_it_waits_for() -> None:
     assert waiting(seen(state=DoorState.BUSY, since=NOW - 1, news=NOW - 2)) == ("", ""), "a moment is not worth a word"
     busy = seen(state=DoorState.BUSY, reason="status 429", since=NOW - 30, until=NOW + 30, news=NOW - 40)
     assert waiting(busy) == ("the endpoint is busy: status 429", "for 30 s, next try in 30 s")
+
+
+@pytest.mark.parametrize(
+    ("what", "gives"),
+    [
+        ({"reason": "The engine is left to its online users: others wait for capacity."}, True),
+        ({"reason": "leaves 100 tokens of this minute to others"}, True),
+        ({"reason": ""}, False),
+        ({"reason": "status 500", "state": DoorState.REFUSING}, False),
+        ({"reason": "leaves 100 tokens of this minute to others", "in_flight": 1}, False),
+    ],
+)
+def test_who_gives_way_to_others(what: dict[str, Any], gives: bool) -> None:
+    """That is told as it is, and is no silence of the endpoint."""
+    given = seen(**{"state": DoorState.OK, "in_flight": 0} | what)
+    assert gives_way(given) is gives
+    if gives:
+        assert waiting(given)[0] == what["reason"].rstrip(".")

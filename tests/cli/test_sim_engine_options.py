@@ -33,6 +33,8 @@ def test_the_profiles_are_listed() -> None:
         (["--online", "azure-conv"], "online traffic is KIND:RATE"),
         (["--online", "tides:3"], "KIND one of azure-conv, azure-code, poisson"),
         (["--time-scale", "0"], "--time-scale"),
+        (["--time-scale", "nan"], "nan is not a number"),
+        (["--die-every", "nan"], "nan is not a number"),
         (["--max-waiting", "-1"], "--max-waiting"),
     ],
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from slackwater.core.sending.engine_counters import Counters, between, restarted
+from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
 from slackwater.core.sending.pacing import FOREVER, Pacer, Point
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
@@ -279,3 +279,17 @@ def test_a_spread_forgets() -> None:
     spread.add(1e9, 1e-9, seconds=0.0)
     spread.add(0.0, 1e-9, seconds=0.0)
     assert (spread.quantile(0.0) or 0.0) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("counters", "believed"),
+    [
+        (Counters(running=300.0, waiting=5.0, kv=1.0), True),
+        (Counters(running=1e9), False),
+        (Counters(running=1.0, waiting=1e300), False),
+        (Counters(running=1.0, kv=99.0), False),
+    ],
+)
+def test_a_page_that_cannot_be(counters: Counters, believed: bool) -> None:
+    """One absurd number would stay in all that is learned."""
+    assert credible(counters) is believed

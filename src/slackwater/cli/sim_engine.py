@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import uvicorn
@@ -21,7 +23,19 @@ from slackwater.core.errors import ConfigError
 from slackwater.wiring.modelled_engine import EngineOptions, ModelledEngine, modelled_engine_of
 
 TIME_SCALE_MAX = 10_000.0
-POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+class _Number(click.FloatRange):
+    """A range of numbers; what is no number is none of them, although nothing is smaller or larger."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number to reckon with", param, ctx)
+        return number
+
+
+POSITIVE = _Number(min=0, min_open=True)
 
 
 def _listed(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -47,7 +61,7 @@ def _listed(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
 @click.option(
     "--time-scale",
-    type=click.FloatRange(min=0, min_open=True, max=TIME_SCALE_MAX),
+    type=_Number(min=0, min_open=True, max=TIME_SCALE_MAX),
     default=1.0,
     show_default=True,
     help="How many seconds of the engine go into one of yours.",
