@@ -46,6 +46,13 @@ FAMILIES = {
             "regimes",
             ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
         ),
+        Family(
+            "whole law",
+            lambda setting, scenario: product(setting, scenario.slo, whole=True),
+            ("strict", "gentle", "slo"),
+            "regimes",
+            ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
+        ),
         Family("fixed", _rival(Fixed), (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256), "path"),
         Family("total cap", _rival(TotalCap), (8, 16, 24, 32, 48, 64, 96, 128), "path"),
         Family("aimd", _rival(Aimd), (1.2, 1.5, 2.0, 3.0), "settings"),

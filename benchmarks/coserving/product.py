@@ -3,27 +3,34 @@
 from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 
 from slackwater.core.sending.engine_counters import Counters
-from slackwater.core.sending.pacing import Pacer, Point
+from slackwater.core.sending.metrics_page import counters_in
+from slackwater.core.sending.pacing import FOREVER, Pacer, Point
 
 LOOK_SECONDS = 0.5
 
 
 class Product(Policy):
-    """A pacer that looks at the metrics page, and listens to its own streams."""
+    """A pacer that looks at the metrics page and listens to one of its own calls, as the product does.
 
-    def __init__(self, pacer: Pacer, *, stream: bool = True) -> None:
+    `whole` is the law with all that it could have, and what the product does not do yet: every call is streamed, so that each
+    first token is seen, and long prompts go in slices.
+    """
+
+    def __init__(self, pacer: Pacer, *, whole: bool = False) -> None:
         self.name = f"slackwater {pacer.point}"
         self.pacer = pacer
-        self._stream = stream
+        pacer.slices = whole
+        self._whole = whole
         self._out: set[str] = set()
         self._head: Prompt | None = None
         self._look_at = 0.0
         self._canary = ""
-        self._chunk_at = 0.0
+        self._chunk_at: float | None = None
         self._reading: dict[str, float] = {}
+        # When those are over of which nobody says so.
+        self._read_at: list[tuple[float, str]] = []
         # What has been sent of those that go in slices, and the size of these.
         self._sliced: dict[str, tuple[int, int]] = {}
-        self.trace: list[tuple] = []
 
     def start(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -34,27 +41,37 @@ class Product(Policy):
             self._look_at = now + LOOK_SECONDS
             self._gateway.wake_at(self._look_at)
             self._gateway.scrape()
+        for at, prompt in [each for each in self._read_at if each[0] <= now + 1e-9]:
+            self._read_at.remove((at, prompt))
+            self._read(prompt)
         self._fill(now)
 
     def on_first(self, prompt: Prompt, now: float) -> None:
-        self._read(prompt)
-        if not self._canary:
-            self._canary, self._chunk_at = prompt.id, now
-        self._fill(now)
+        if self._whole:
+            self._read(prompt.id)
+            self._fill(now)
+        self._hears(prompt, now)
 
     def on_chunk(self, prompt: Prompt, now: float, tokens: int) -> None:
-        if not self._canary:
-            self._canary, self._chunk_at = prompt.id, now
-        elif prompt.id == self._canary:
+        if self._hears(prompt, now) and self._chunk_at is not None:
             self.pacer.gap(now - self._chunk_at, tokens, in_flight=len(self._out), now=now)
             self._chunk_at = now
             self._fill(now)
 
+    def _hears(self, prompt: Prompt, now: float) -> bool:
+        """Whether this is the one that is listened to; its first chunk, and the first after another has ended, make it that."""
+        if self._canary not in ("", prompt.id):
+            return False
+        if self._canary == prompt.id and self._chunk_at is not None:
+            return True
+        self._canary, self._chunk_at = prompt.id, now
+        return False
+
     def on_done(self, prompt: Prompt, now: float, usage: Usage) -> None:
         self._out.discard(prompt.id)
-        self._read(prompt)
+        self._read(prompt.id)
         if prompt.id == self._canary:
-            self._canary = ""
+            self._canary, self._chunk_at = "", None
         self._fill(now)
 
     def on_slice(self, prompt: Prompt, now: float, usage: Usage) -> None:
@@ -65,21 +82,26 @@ class Product(Policy):
         if sent + size >= prompt.prompt_tokens - size // 2:
             self._sliced.pop(prompt.id, None)
             self.pacer.found(prompt.prompt_tokens, sent)
-            self._gateway.send(prompt, stream=self._stream)
+            self._send(prompt)
         else:
             self._sliced[prompt.id] = sent + size, size
             self.pacer.found(sent + size, sent)
             self._gateway.send_slice(prompt, sent + size)
 
-    def _read(self, prompt: Prompt) -> None:
-        chunk = self._reading.pop(prompt.id, None)
+    def _send(self, prompt: Prompt) -> None:
+        others = self.pacer.target not in (None, FOREVER)
+        listens = not self._canary and others
+        if listens and not self._whole:
+            self._canary, self._chunk_at = prompt.id, None
+        self._gateway.send(prompt, stream=self._whole or listens)
+
+    def _read(self, prompt: str) -> None:
+        chunk = self._reading.pop(prompt, None)
         if chunk is not None:
             self.pacer.read(chunk)
 
     def on_metrics(self, now: float, samples: dict[str, float]) -> None:
         self.pacer.looked(counters_of(samples), in_flight=len(self._out), now=now)
-        p = self.pacer
-        self.trace.append((now, p.step, p.alone, p.target, p.window, len(self._out), p.others, p.prompts, p.frozen))
         self._fill(now)
 
     def _fill(self, now: float) -> None:
@@ -91,36 +113,26 @@ class Product(Policy):
             self._head = None
             self._out.add(prompt.id)
             size = self.pacer.slice
-            self._reading[prompt.id] = self.pacer.sent(prompt.prompt_tokens, now)
+            chunk = self._reading[prompt.id] = self.pacer.sent(prompt.prompt_tokens, now)
+            if not self._whole:
+                read_at = now + self.pacer.reading_seconds(chunk)
+                self._read_at.append((read_at, prompt.id))
+                self._gateway.wake_at(read_at)
             if size and prompt.prompt_tokens > 1.5 * size:
                 self._go_on(prompt, 0, size)
             else:
-                self._gateway.send(prompt, stream=self._stream)
+                self._send(prompt)
 
 
 def counters_of(samples: dict[str, float]) -> Counters:
-    """What the product reads of vLLM's page."""
-    size = block = None
-    for name in samples:
-        if name.startswith("vllm:cache_config_info{"):
-            labels = dict(part.split("=", 1) for part in name[name.index("{") + 1 : -1].split(","))
-            block = int(labels["block_size"].strip('"'))
-            size = float(labels["num_gpu_blocks"].strip('"')) * block
-    return Counters(
-        running=samples["vllm:num_requests_running"],
-        waiting=samples["vllm:num_requests_waiting"],
-        kv=samples["vllm:kv_cache_usage_perc"],
-        steps=samples["vllm:iteration_tokens_total_count"],
-        step_tokens=samples["vllm:iteration_tokens_total_sum"],
-        generated=samples["vllm:generation_tokens_total"],
-        token_seconds=samples["vllm:inter_token_latency_seconds_sum"],
-        token_gaps=samples["vllm:inter_token_latency_seconds_count"],
-        looked_up=samples["vllm:prefix_cache_queries_total"],
-        found=samples["vllm:prefix_cache_hits_total"],
-        kv_tokens=size,
-        block_tokens=block,
+    """What the product reads of the page."""
+    found = counters_in(
+        "\n".join(f"{name} {value}" for name, value in samples.items() if "_bucket{" not in name).encode()
     )
+    assert found is not None, "it is vLLM's"
+    return found
 
 
-def product(setting: str, slo: float) -> Product:
-    return Product(Pacer(point=Point(setting), slo=slo, slices=True))
+def product(setting: str, slo: float, *, whole: bool = False) -> Product:
+    """For one of the regimes; what is promised to others is of no account but for `slo`."""
+    return Product(Pacer(point=Point(setting), slo=slo), whole=whole)

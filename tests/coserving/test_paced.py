@@ -14,7 +14,7 @@ from benchmarks.coserving.product import product
 from benchmarks.coserving.scenarios import BY_NAME, limits
 
 KEPT = Path(__file__).with_name("paced.json")
-NAMES, POINTS = ("S1-steady40", "S4-onoff", "S6-h100-conv"), ("strict", "gentle", "slo")
+NAMES, POINTS = ("S1-steady40", "S3-diurnal", "S4-onoff"), ("strict", "gentle", "slo")
 # As in the benchmark: a p99 of two thousand requests is hardly better known than that.
 TOLERANCE = 1.02
 
