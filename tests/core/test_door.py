@@ -524,6 +524,17 @@ def test_an_endpoint_of_which_we_know_no_request() -> None:
     assert each.open
 
 
+def test_a_wait_that_is_over_and_an_engine_that_is_still_busy() -> None:
+    """It asked for a moment, and then says "busy" without one: it is shut, and looked at again after its gap."""
+    each = door()
+    each.ask(T)
+    each.heard(Evidence(Kind.BUSY, "busy", 0.0), begun=T, now=T)
+    probed(each, Evidence(Kind.BUSY, "busy"), T, answered=False)
+    assert not each.admits(T)
+    assert not each.due(T)
+    assert each.due(each.until)
+
+
 # Operators
 
 

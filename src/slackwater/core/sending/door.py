@@ -425,8 +425,9 @@ class Door:
     def _shut(self, state: DoorState, evidence: Evidence, now: float) -> None:
         self.reason = evidence.reason
         known = self.state is state and now < self.until
-        self._asked = False
-        if self.state is not state:
+        # One that waited because the engine asked for it was busy, and not shut: it is now.
+        fresh, self._asked = self.state is not state or self._asked, False
+        if fresh:
             self._enter(state, evidence.reason, now)
         self._doubts(False)
         self.probe_lines = 0
