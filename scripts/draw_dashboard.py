@@ -142,6 +142,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 [
                     (rate("slackwater_requests_resent_total", "backend", OF), "{{backend}}"),
                     (rate("slackwater_backend_probes_total", "backend", OF), "{{backend}}, requests of our own"),
+                    (rate("slackwater_backend_slices_total", "backend", OF), "{{backend}}, slices of long prompts"),
                 ],
             ),
             (

@@ -5,21 +5,22 @@ from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.slicing import next_cut
 
 LOOK_SECONDS = 0.5
 
 
 class Product(Policy):
-    """A pacer that looks at the metrics page and listens to one of its own calls, as the product does.
+    """A pacer that looks at the metrics page, listens to one of its own calls and sends long prompts in slices, as the product
+    does.
 
-    `whole` is the law with all that it could have, and what the product does not do yet: every call is streamed, so that each
-    first token is seen, and long prompts go in slices.
+    With `whole`, every call is streamed, so that each first token is seen: what the product does not do.
     """
 
     def __init__(self, pacer: Pacer, *, whole: bool = False) -> None:
         self.name = f"slackwater {pacer.point}"
         self.pacer = pacer
-        pacer.slices = whole
+        pacer.slices = True
         self._whole = whole
         self._out: set[str] = set()
         self._head: Prompt | None = None
@@ -29,8 +30,8 @@ class Product(Policy):
         self._reading: dict[str, float] = {}
         # When those are over of which nobody says so.
         self._read_at: list[tuple[float, str]] = []
-        # What has been sent of those that go in slices, and the size of these.
-        self._sliced: dict[str, tuple[int, int]] = {}
+        # What has been sent of those that go in slices.
+        self._sliced: dict[str, int] = {}
 
     def start(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -75,18 +76,26 @@ class Product(Policy):
         self._fill(now)
 
     def on_slice(self, prompt: Prompt, now: float, usage: Usage) -> None:
-        sent, size = self._sliced[prompt.id]
-        self._go_on(prompt, sent, size)
+        self._go_on(prompt)
 
-    def _go_on(self, prompt: Prompt, sent: int, size: int) -> None:
-        if sent + size >= prompt.prompt_tokens - size // 2:
-            self._sliced.pop(prompt.id, None)
+    def _go_on(self, prompt: Prompt) -> None:
+        sent = self._sliced.pop(prompt.id, 0)
+        upto = next_cut(sent, prompt.prompt_tokens, self.pacer.slice)
+        if upto is None:
             self.pacer.found(prompt.prompt_tokens, sent)
+            self._rest(prompt, self._gateway.now())
             self._send(prompt)
         else:
-            self._sliced[prompt.id] = sent + size, size
-            self.pacer.found(sent + size, sent)
-            self._gateway.send_slice(prompt, sent + size)
+            self._sliced[prompt.id] = int(upto)
+            self.pacer.found(upto, sent)
+            self._gateway.send_slice(prompt, int(upto))
+
+    def _rest(self, prompt: Prompt, now: float) -> None:
+        """From now on it takes a while until the engine has read it."""
+        if not self._whole:
+            read_at = now + self.pacer.reading_seconds(self._reading[prompt.id])
+            self._read_at.append((read_at, prompt.id))
+            self._gateway.wake_at(read_at)
 
     def _send(self, prompt: Prompt) -> None:
         others = self.pacer.target not in (None, FOREVER)
@@ -112,15 +121,11 @@ class Product(Policy):
                 return
             self._head = None
             self._out.add(prompt.id)
-            size = self.pacer.slice
             chunk = self._reading[prompt.id] = self.pacer.sent(prompt.prompt_tokens, now)
-            if not self._whole:
-                read_at = now + self.pacer.reading_seconds(chunk)
-                self._read_at.append((read_at, prompt.id))
-                self._gateway.wake_at(read_at)
-            if size and prompt.prompt_tokens > 1.5 * size:
-                self._go_on(prompt, 0, size)
+            if chunk < prompt.prompt_tokens:
+                self._go_on(prompt)
             else:
+                self._rest(prompt, now)
                 self._send(prompt)
 
 

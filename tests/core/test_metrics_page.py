@@ -53,6 +53,8 @@ SAID = {
         generated=7_557_572.0,
         token_seconds=866_964.5791549598,
         token_gaps=7_400_757.0,
+        looked_up=8_128_902.0,
+        found=0.0,
     ),
     "sglang-ranks": Counters(
         running=14.0, waiting=2.0, kv=0.5, step_tokens=900.0 + 4000.0, generated=4000.0, kv_tokens=100_000.0

@@ -26,6 +26,9 @@ class Formula:
     generated: float = 0.0
     prefilled: float = 0.0
     tokens: float = 100.0
+    found: float | None = None
+    block: int | None = None
+    prefixes: bool = True
     history: list[float] = field(default_factory=list)
 
     def counters(self) -> Counters:
@@ -37,6 +40,9 @@ class Formula:
             step_tokens=self.generated + self.prefilled,
             generated=self.generated,
             kv_tokens=KV,
+            found=self.found,
+            block_tokens=self.block,
+            prefixes=self.prefixes,
         )
 
     def step(self) -> float:
@@ -161,8 +167,9 @@ def test_prompts_are_read_a_few_at_a_time() -> None:
 def test_long_prompts_go_in_whole_blocks() -> None:
     """Of the engine's cache, and only while others are there."""
     world = engine(others=20.0)
+    world.found, world.block = 0.0, 48
     pacer = world.pacer
-    pacer.slices, pacer.block = True, 48
+    pacer.slices = True
     assert pacer.slice == 0
     world.go(60.0)
     assert pacer.slice % 48 == 0
@@ -172,6 +179,53 @@ def test_long_prompts_go_in_whole_blocks() -> None:
     world.others = 0.0
     world.go(10.0)
     assert pacer.slice == 0
+
+
+def test_blocks_that_are_larger_than_a_slice() -> None:
+    """Some models have them: then a slice is one."""
+    world = engine(others=20.0)
+    world.found, world.block, world.pacer.slices = 0.0, 1056, True
+    world.go(60.0)
+    assert world.pacer.slice == 1056
+
+
+@pytest.mark.parametrize(("found", "prefixes"), [(None, True), (0.0, False)])
+def test_engines_that_keep_no_prefixes(found: float | None, prefixes: bool) -> None:
+    """Or that do not say what they find of them: long prompts go whole."""
+    world = engine(others=20.0)
+    world.found, world.prefixes, world.pacer.slices = found, prefixes, True
+    world.go(60.0)
+    assert world.pacer.slice == 0
+
+
+def test_slices_that_are_not_found_again() -> None:
+    """The cache is too small, or somebody shares the work among several engines: prompts go whole for an hour."""
+    world = engine(others=20.0)
+    world.found, world.pacer.slices = 0.0, True
+    world.go(60.0)
+    for _ in range(30):
+        assert world.pacer.slice or world.pacer.effect.none(world.now)
+        world.pacer.found(1256.0, 1000.0)
+        world.go(LOOK)
+    assert world.pacer.slice == 0
+    world.go(3600.0)
+    assert world.pacer.slice > 0
+
+
+def test_a_prompt_that_goes_whole_after_all() -> None:
+    """All of it is being read then, until it has been."""
+    world = engine(others=20.0)
+    world.found, world.pacer.slices = 0.0, True
+    world.go(60.0)
+    pacer = world.pacer
+    pacer.prompts, before = 6.0, pacer.reading
+    chunk = pacer.sent(5_000.0, world.now)
+    assert not pacer.admits(0, 300.0, world.now)
+    pacer.grown(5_000.0 - chunk)
+    assert pacer.admits(0, 300.0, world.now)
+    pacer.read(5_000.0)
+    assert pacer.reading == before
+    assert not pacer.admits(0, 300.0, world.now)
 
 
 def test_an_engine_that_starts_again() -> None:

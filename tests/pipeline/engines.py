@@ -210,7 +210,13 @@ class Service:
         return worker
 
     async def batch(
-        self, texts: Sequence[str], *, deployment: str = "d", shard_lines: int = 1000, checksums: bool = True
+        self,
+        texts: Sequence[str],
+        *,
+        deployment: str = "d",
+        shard_lines: int = 1000,
+        checksums: bool = True,
+        line_tokens: int = 1,
     ) -> str:
         """A batch with a line for each text, enqueued and ready to be worked on; without checksums as old versions made it."""
         batch_id = f"batch-{len(self.batches)}"
@@ -242,10 +248,17 @@ class Service:
             cut = rows[first : first + shard_lines]
             length = sum(map(len, cut))
             sums = packed([checksum_of(row) for row in cut]) if checksums else b""
-            shards.append(NewShard(offset=offset, length=length, lines=len(cut), tokens=len(cut), checksums=sums))
+            shards.append(
+                NewShard(offset=offset, length=length, lines=len(cut), tokens=line_tokens * len(cut), checksums=sums)
+            )
             offset += length
         assert await self.ledger.accept_batch(
-            batch_id, deployment=deployment, endpoint=PATH, total=len(rows), tokens=len(rows), shards=shards
+            batch_id,
+            deployment=deployment,
+            endpoint=PATH,
+            total=len(rows),
+            tokens=line_tokens * len(rows),
+            shards=shards,
         )
         await self.ledger.enqueue([batch_id], now=now)
         for waiting in await self.ledger.unranked():

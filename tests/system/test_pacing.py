@@ -97,3 +97,30 @@ def test_a_pace_that_there_is_not(questions: Path, tmp_path: Path) -> None:
     said = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
     assert said.returncode == 2
     assert re.search(r"gentle,\s+strict,\s+full,\s+fixed", said.stderr)
+
+
+@pytest.fixture(scope="module")
+def long_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Requests with prompts of some 2,500 tokens that have nothing in common."""
+    path = tmp_path_factory.mktemp("pacing") / "long.jsonl"
+    with path.open("w") as file:
+        for number in range(400):
+            messages = [{"role": "user", "content": f"word {number:04} " * 1000}]
+            body = {"model": "a100-8b", "max_tokens": 16, "messages": messages}
+            line = {"custom_id": f"{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+@pytest.mark.timeout(300)
+def test_long_prompts_go_in_slices(long_questions: Path, tmp_path: Path) -> None:
+    """The engine finds in its cache what the slices have left there: most of what it looks up for them."""
+    output = tmp_path / "long-out.jsonl"
+    with sim_engine("--online", "azure-conv:3.0", scale=SCALE) as engine:
+        while json.loads(engine.get("/sim/online"))["finished"] < 20:
+            pass
+        before = engine.metrics()
+        with running(engine, long_questions, output):
+            # Each of them is looked up once for each slice, and is found but for what is new.
+            while engine.metrics()["vllm:prefix_cache_hits_total"] - before["vllm:prefix_cache_hits_total"] < 100_000:
+                pass

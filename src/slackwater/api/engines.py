@@ -175,6 +175,7 @@ def _shown_pacing(view: PacingView) -> objects.EnginePacing:
         step_ms=_milliseconds(view.step),
         alone_ms=_milliseconds(view.alone),
         target_ms=_milliseconds(view.target),
+        slice_tokens=view.slice,
         frozen=view.frozen or None,
     )
 

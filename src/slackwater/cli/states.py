@@ -90,6 +90,8 @@ def pacing_line(pacing: Mapping[str, Any]) -> str:
     if pacing.get("step_ms") is not None:
         target = pacing.get("target_ms")
         said.append(f"step {pacing['step_ms']}" + (" ms" if target is None else f" of {target} ms"))
+    if pacing.get("slice_tokens"):
+        said.append(f"long prompts in slices of {pacing['slice_tokens']} tokens")
     if pacing.get("frozen"):
         said.append(f"nothing new: {pacing['frozen']}")
     return f"{pace}: {', '.join(said)}"

@@ -35,6 +35,7 @@ from slackwater.core.errors import ConfigError
 from slackwater.core.masking import shown_url
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.pace import pace_of
+from slackwater.core.sending.streaming import AUTO, NEVER
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
 
 # Whoever means for ever says 0.
@@ -204,8 +205,12 @@ def _engines(raw: object, faults: list[str]) -> list[EngineConfig]:
             faults.append(f"engine '{shown_url(engine.url)}': url must look like http://host:port")
         if engine.concurrency is not None and not 1 <= engine.concurrency <= 10_000:
             faults.append(f"engine '{shown_url(engine.url)}': concurrency must be between 1 and 10000")
-        if engine.concurrency is None and engine.pace is None:
-            faults.append(f"engine '{shown_url(engine.url)}': says nothing; set concurrency or pace, or leave it out")
+        if engine.slices not in (AUTO, NEVER):
+            faults.append(f"engine '{shown_url(engine.url)}': slices must be 'auto' or 'never'")
+        if engine.concurrency is None and engine.pace is None and engine.slices == AUTO:
+            faults.append(
+                f"engine '{shown_url(engine.url)}': says nothing; set concurrency, pace or slices, or leave it out"
+            )
         if engine.pace is not None:
             try:
                 pace_of(engine.pace)

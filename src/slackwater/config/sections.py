@@ -225,6 +225,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     pace: str | None = None
     """How much of it batches may take beside others: `gentle`, `strict`, `full`, `fixed`, or the time between two tokens that
     others may see, such as `50ms`. By default `gentle` where its metrics page is found, else `fixed`. See pacing.md."""
+    slices: str = "auto"
+    """`never`: long prompts go whole. `auto`: while others use an engine that keeps prefixes in a cache, they go in slices."""
 
 
 ENCODINGS = ("o200k_base", "cl100k_base")

@@ -58,7 +58,7 @@ class Histogram:
 class BackendMeter:
     """What one backend of a deployment was asked and how it went."""
 
-    __slots__ = ("__weakref__", "outcomes", "probes", "resent", "seconds", "sent", "tokens")
+    __slots__ = ("__weakref__", "outcomes", "probes", "resent", "seconds", "sent", "slice_tokens", "slices", "tokens")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -66,6 +66,8 @@ class BackendMeter:
         self.resent = 0
         # Requests of our own, which tell a door that is shut from lines that are bad.
         self.probes = 0
+        # Parts of long prompts that were sent before their requests, and the tokens that were computed for them.
+        self.slices = self.slice_tokens = 0
         self.outcomes = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
         # Of every call that has ended by itself.
         self.seconds = Histogram(REQUEST_BOUNDS)

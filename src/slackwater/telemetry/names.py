@@ -132,6 +132,18 @@ PROBES = _counter(
     "deployment",
     "backend",
 )
+SLICES = _counter(
+    "backend_slices",
+    "Parts of long prompts that were sent to a backend before their requests, so that no step of its engine is long.",
+    "deployment",
+    "backend",
+)
+SLICE_TOKENS = _counter(
+    "backend_slice_tokens",
+    "Tokens that were computed for these: of prompts, most of which their requests find in the cache, and one for each answer.",
+    "deployment",
+    "backend",
+)
 ATTEMPTS = _counter(
     "backend_attempts",
     "Calls to a backend by how they ended: success, refused (4xx), error (any other status), busy (429, or 503 with "
@@ -265,6 +277,8 @@ METRICS = (
     PAUSES,
     PAUSE_OLDEST,
     PROBES,
+    SLICES,
+    SLICE_TOKENS,
     ATTEMPTS,
     REQUEST_DURATION,
     RESENT,

@@ -11,6 +11,7 @@ from slackwater.core.sending.engine_names import engine_of
 from slackwater.core.sending.pace import EnginePace, pace_of
 from slackwater.core.sending.pacing import Point
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
+from slackwater.core.sending.streaming import NEVER
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock
 
@@ -53,6 +54,7 @@ class Engines:
                 self._clock,
                 slots=None if said is None else said.concurrency,
                 pace=_pace(said, backend),
+                slices=said is None or said.slices != NEVER,
             )
         return engine
 

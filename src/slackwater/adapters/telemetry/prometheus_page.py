@@ -154,6 +154,8 @@ class PrometheusPage:
         yield _family(names.ENGINE_SLOTS, [((each.engine,), each.slots) for each in moment.engines])
         yield from self._pacing(moment)
         yield _family(names.PROBES, [(key, each.probes) for key, each in backends])
+        yield _family(names.SLICES, [(key, each.slices) for key, each in backends])
+        yield _family(names.SLICE_TOKENS, [(key, each.slice_tokens) for key, each in backends])
         outcomes = [
             ((*key, outcome), number) for key, each in backends for outcome, number in list(each.outcomes.items())
         ]

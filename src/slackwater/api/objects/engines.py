@@ -38,6 +38,8 @@ class EnginePacing(Struct, frozen=True, kw_only=True):
     """What it would be without us."""
     target_ms: float | None
     """Up to which step the window grows; null where nobody else is there."""
+    slice_tokens: int | None
+    """Longer prompts go in slices of so many tokens; null where they go whole."""
     frozen: str | None
     """Why nothing new is sent."""
 

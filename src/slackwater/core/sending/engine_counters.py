@@ -31,6 +31,13 @@ class Counters(Struct, frozen=True):
     """How many tokens fit into its cache."""
     block_tokens: int | None = None
     """Its cache keeps prompts in blocks of so many tokens."""
+    prefixes: bool = True
+    """Whether it keeps the beginnings of prompts for others that begin in the same way; False where it says that it does not."""
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether it does so, and says how much of a prompt it has found."""
+        return self.prefixes and self.found is not None
 
 
 class Between(Struct, frozen=True):

@@ -69,8 +69,10 @@ def _vllm(page: _Page) -> Counters | None:
         # Others wait for something else than capacity, such as the rest of a cache from elsewhere.
         waiting = [each for each in reasons if _labels(each[0]).get(b"reason") == b"capacity"]
     kv_tokens = block = None
+    prefixes = True
     for labels, _ in page.series(b"vllm:cache_config_info"):
         said = _labels(labels)
+        prefixes = prefixes and said.get(b"enable_prefix_caching") != b"False"
         size, blocks = _number(said.get(b"block_size", b"")), _number(said.get(b"num_gpu_blocks", b""))
         block = int(size) if size else block
         # Newer versions say the whole; with layers of several kinds it is not the product.
@@ -93,6 +95,7 @@ def _vllm(page: _Page) -> Counters | None:
         found=_sum(page.first(b"vllm:prefix_cache_hits_total", b"vllm:gpu_prefix_cache_hits_total")),
         kv_tokens=kv_tokens,
         block_tokens=block,
+        prefixes=prefixes,
     )
 
 
@@ -108,10 +111,11 @@ def _sglang(page: _Page) -> Counters | None:
             generated = (generated or 0.0) + value
         if mode in (b"decode", b"prefill_compute"):
             computed = (computed or 0.0) + value
+    prompts = _sum(_whole(page.series(b"sglang:prompt_tokens_total")))
+    # Not there before there is any: it has a label for where it was found.
+    cached = None if prompts is None else _sum(_whole(page.series(b"sglang:cached_tokens_total"))) or 0.0
     if computed is None:
         generated = _sum(_whole(page.series(b"sglang:generation_tokens_total")))
-        prompts = _sum(_whole(page.series(b"sglang:prompt_tokens_total")))
-        cached = _sum(_whole(page.series(b"sglang:cached_tokens_total")))
         if generated is not None and prompts is not None:
             computed = generated + max(0.0, prompts - (cached or 0.0))
     return Counters(
@@ -126,6 +130,8 @@ def _sglang(page: _Page) -> Counters | None:
         token_gaps=_sum(
             page.first(b"sglang:inter_token_latency_seconds_count", b"sglang:time_per_output_token_seconds_count")
         ),
+        looked_up=prompts,
+        found=cached,
         kv_tokens=_sum(_whole(page.series(b"sglang:max_total_num_tokens"))),
     )
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
+from slackwater.core.sending.slicing import REST, CacheEffect
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
 
@@ -88,9 +89,10 @@ class Pacer:
     slots: float = 256.0
     """How many requests the engine runs at once."""
     slices: bool = False
-    """Whether long prompts go in slices: for engines that keep prefixes in a cache."""
+    """Whether long prompts may go in slices, where the engine says that it keeps prefixes in a cache."""
     block: int = 16
     """Its cache keeps so many tokens together."""
+    effect: CacheEffect = field(default_factory=CacheEffect)
     window: float = FIRST_WINDOW
     prompts: float = PROMPTS_FIRST
     """How many of our prompts the engine may be reading."""
@@ -122,6 +124,7 @@ class Pacer:
     _sent_tokens: float = 0.0
     _own_looked_up: float = 0.0
     _own_found: float = 0.0
+    _sliced: bool = True
     _out: float = 0.0
     _reading_tokens: float = 0.0
     _gap_seconds: float = 0.0
@@ -152,15 +155,15 @@ class Pacer:
     def chunk(self, tokens: float) -> float:
         """How much of a prompt of so many tokens goes at once."""
         size = self.slice
-        return size if size and tokens > 1.5 * size else tokens
+        return size if size and tokens > REST * size else tokens
 
     @property
     def slice(self) -> int:
         """Longer prompts go in slices of so many tokens, whole blocks of the cache; 0 where they go whole."""
-        if not self.slices or self.target is None or self.target == FOREVER:
+        if not self.slices or not self._sliced or self.target is None or self.target == FOREVER:
             return 0
         size = self.target / 2 / (self.model.token or TOKEN_SECONDS)
-        return int(max(SLICE_MIN, min(SLICE_MAX, size))) // self.block * self.block
+        return max(1, int(max(SLICE_MIN, min(SLICE_MAX, size))) // self.block) * self.block
 
     # What happens
 
@@ -184,6 +187,10 @@ class Pacer:
         """
         self._own_looked_up += tokens
         self._own_found += found
+
+    def grown(self, tokens: float) -> None:
+        """A prompt that was to go in slices goes whole: so many tokens more are read at once."""
+        self._reading_tokens += tokens
 
     def read(self, chunk: float) -> None:
         """The engine has read a prompt: the first token of its answer has come, or all of it. Once for each `sent`."""
@@ -229,6 +236,9 @@ class Pacer:
             self.window, self._climbing, self.step = FIRST_WINDOW, True, None
             return
         passed = between(last, counters, seconds)
+        self.effect.seen(self._own_found, passed.found, now)
+        self._sliced = counters.keeps_prefixes and not self.effect.none(now)
+        self.block = counters.block_tokens or self.block
         looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)

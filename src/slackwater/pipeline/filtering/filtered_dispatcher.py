@@ -93,11 +93,7 @@ class FilteredDispatcher(Dispatcher):
         counters["requests_sent"] += 1
         self.meter.sent += 1
         try:
-            wants = self.engine.wants_stream
-            if wants is None:
-                reply = await self._backend.send(path, body)
-            else:
-                reply = await self._listened.send(request, body, wants, self.meter)
+            reply = await self._call(item, request, body)
         except BaseException as error:
             self._ends(begun, error, item)
             if isinstance(error, BackendError):

@@ -5,6 +5,7 @@ trouble something is, is not decided here but by comparison, when the line may b
 """
 
 import asyncio
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,7 @@ from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import ListenedCalls
+from slackwater.pipeline.sending.slicing import SlicedCalls
 from slackwater.ports import Backend, Clock, Metered
 from slackwater.telemetry import BackendMeter, counters
 
@@ -94,6 +96,7 @@ class Dispatcher:
         self._large = large
         self._backend = backend
         self._listened = ListenedCalls(name, backend, door, clock, Streaming(never=not streams))
+        self._sliced = SlicedCalls(name, backend, clock)
         self._model = None if model is None else msgspec.json.encode(model)
         self._probe_model = model
         self._clock = clock
@@ -156,16 +159,12 @@ class Dispatcher:
 
     async def attempt(self, item: Item, request: Request, begun: float) -> Result | Setback:
         """One call, which begins now. Cancelling aborts it."""
-        path = self._path = request.path
+        self._path = request.path
         body = self._body_of(request)
         counters["requests_sent"] += 1
         self.meter.sent += 1
         try:
-            wants = self.engine.wants_stream
-            if wants is None:
-                reply = await self._backend.send(path, body)
-            else:
-                reply = await self._listened.send(request, body, wants, self.meter)
+            reply = await self._call(item, request, body)
         except BaseException as error:
             self._ends(begun, error, item)
             if isinstance(error, BackendError):
@@ -180,6 +179,18 @@ class Dispatcher:
         if 200 <= reply.status < 300:
             return self._success(item, request, reply, begun)
         return self._refusal(item, request, reply, begun)
+
+    async def _call(self, item: Item, request: Request, body: bytes) -> Reply:
+        """The call itself, at a paced engine with what goes before it and with who listens."""
+        engine = self.engine
+        wants = engine.wants_stream
+        if wants is None:
+            return await self._backend.send(request.path, body)
+        ahead = engine.pacing.ahead(item)
+        if ahead is None:
+            return await self._listened.send(request, body, wants, self.meter)
+        whole = partial(self._listened.send, request, body, wants, self.meter)
+        return await self._sliced.send(request.path, body, ahead, self.meter, whole)
 
     async def probe(self) -> tuple[Evidence, bool] | None:
         """A request of our own, the smallest there is; what it says, and whether there was an answer.

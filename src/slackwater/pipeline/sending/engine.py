@@ -38,8 +38,18 @@ DYING_SECONDS = 1.0
 class Engine:
     """One engine."""
 
-    def __init__(self, name: str, clock: Clock, *, slots: int | None = None, pace: EnginePace | None = None) -> None:
-        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured."""
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        slots: int | None = None,
+        pace: EnginePace | None = None,
+        slices: bool = True,
+    ) -> None:
+        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, and
+        `slices` whether long prompts may go in slices.
+        """
         self.name = name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
@@ -54,7 +64,7 @@ class Engine:
         """Whose turn it is among those who may have something to send."""
         self._watchers: list[asyncio.Task[None]] = []
         self.looks = Looks(self, clock)
-        self.pacing = Pacing(self, clock, pace)
+        self.pacing = Pacing(self, clock, pace, slices=slices)
         # Whether lanes have to ask it.
         self._paced = False
         # Whether there has ever been a line that goes alone: it costs a look at every use.
@@ -204,7 +214,7 @@ class Engine:
             finally:
                 use.in_flight -= 1
                 if reading is not None:
-                    reading.over()
+                    self.pacing.ended(item, reading)
                 if item is self._alone:
                     self._alone_ended(item)
             seat = use.seat

@@ -94,26 +94,66 @@ class PacingView(Struct, frozen=True, kw_only=True):
     alone: float | None = None
     """What a step would be without us."""
     target: float | None = None
+    slice: int | None = None
+    """Longer prompts go in slices of so many tokens; None where they go whole."""
     frozen: str = ""
     """Why nothing new is sent; empty where it is."""
 
 
 class Reading:
-    """A prompt of ours that the engine reads. It is over once: at its first token, its answer, or when it should be."""
+    """A prompt of ours that the engine reads. It is over once: at its first token, its answer, or when it should be.
 
-    __slots__ = ("_chunk", "_pacer", "_pacing", "_timer")
+    One that goes in slices (the Ahead of `slicing`) is told of each, and when the rest of it goes.
+    """
 
-    def __init__(self, pacing: "Pacing", pacer: Pacer, chunk: float) -> None:
+    __slots__ = ("_chunk", "_pacer", "_pacing", "_timer", "tokens")
+
+    def __init__(self, pacing: "Pacing", pacer: Pacer, tokens: float, now: float) -> None:
         self._pacing = pacing
         self._pacer: Pacer | None = pacer
-        self._chunk = chunk
+        self._chunk = pacer.sent(tokens, now)
+        self._timer: asyncio.TimerHandle | None = None
+        self.tokens = tokens
+        """About how many tokens it has."""
+        if not self.sliced:
+            self._goes()
+
+    @property
+    def sliced(self) -> bool:
+        """Whether it is to go in slices."""
+        return self._chunk < self.tokens
+
+    @property
+    def slice(self) -> int:
+        """So many tokens may be read at once; 0 for all of them."""
+        return 0 if self._pacer is None else self._pacer.slice
+
+    def found(self, tokens: float, before: float) -> None:
+        """A slice with so many tokens goes, and so many of them went with the one before it."""
+        if self._pacer is not None:
+            self._pacer.found(tokens, before)
+
+    def rest(self, tokens: float, before: float) -> None:
+        """The request itself goes, after slices with so many of its tokens; with none, it goes whole."""
+        if self._pacer is None:
+            return
+        self._pacer.found(tokens, before)
+        more = tokens - before - self._chunk
+        if more > 0.0:
+            self._pacer.grown(more)
+            self._chunk += more
+        self._goes()
+
+    def _goes(self) -> None:
+        assert self._pacer is not None, "it is not over"
         # Whoever sees the first token come may call `over` sooner.
-        self._timer = asyncio.get_running_loop().call_later(pacer.reading_seconds(chunk), self.over)
+        self._timer = asyncio.get_running_loop().call_later(self._pacer.reading_seconds(self._chunk), self.over)
 
     def over(self) -> None:
         """The engine has read it."""
         if self._pacer is not None:
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._pacer.read(self._chunk)
             self._pacer = None
             self._pacing.moved()
@@ -122,8 +162,13 @@ class Reading:
 class Pacing:
     """That of one engine."""
 
-    def __init__(self, engine: Paced, clock: Clock, configured: EnginePace | None = None) -> None:
-        """`configured` is what its configuration says; without it, it is paced where its page is found."""
+    def __init__(
+        self, engine: Paced, clock: Clock, configured: EnginePace | None = None, *, slices: bool = True
+    ) -> None:
+        """`configured` is what its configuration says; without it, it is paced where its page is found. `slices`: whether
+        long prompts may go in slices.
+        """
+        self._slices = slices
         self._engine = engine
         self._clock = clock
         self._configured = configured
@@ -135,6 +180,8 @@ class Pacing:
         self._looked_at = 0.0
         self._tokens = 0.0
         self._canary: Canary | None = None
+        # Requests that are to go in slices and have not begun to.
+        self._ahead: dict[Item, Reading] = {}
         self.frozen_since: float | None = None
         """Since when nothing new is sent; None where it is."""
         # Whether a lane was turned away that would go if it was asked again.
@@ -191,7 +238,20 @@ class Pacing:
             return None
         tokens = tokens_of(item)
         self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
-        return Reading(self, pacer, pacer.sent(tokens, now))
+        reading = Reading(self, pacer, tokens, now)
+        if reading.sliced:
+            self._ahead[item] = reading
+        return reading
+
+    def ahead(self, item: Item) -> Reading | None:
+        """What is to be told of the slices of a request that has been sent; None where it goes whole. Asked once."""
+        return self._ahead.pop(item, None) if self._ahead else None
+
+    def ended(self, item: Item, reading: Reading) -> None:
+        """Its call is over, or has never begun."""
+        reading.over()
+        if self._ahead:
+            self._ahead.pop(item, None)
 
     def listens(self, door: Door, request: Request) -> Canary | None:
         """Who is to hear this call (the Wants of `listening`): one at a time, while others are there."""
@@ -284,6 +344,7 @@ class Pacing:
             step=pacer.step,
             alone=pacer.alone,
             target=None if pacer.target == FOREVER else pacer.target,
+            slice=pacer.slice or None,
             frozen=frozen,
         )
 
@@ -357,7 +418,7 @@ class Pacing:
         counters["engine_looks"] += 1
         pace, pacer = self.pace, self._pacer
         if pacer is None:
-            pacer = self._pacer = Pacer(point=pace.point, slo=pace.slo)
+            pacer = self._pacer = Pacer(point=pace.point, slo=pace.slo, slices=self._slices)
             event("engine_paced", engine=engine.name, pace=str(pace))
         elif self._state is State.LOST:
             event("engine_metrics_back", engine=engine.name)

@@ -1,0 +1,121 @@
+"""Calls whose long prompts go in slices, where the engine is shared with others (core/sending/slices.py).
+
+Before: the dispatcher, where its engine's pacing says so. After: the call itself, which is the same as without.
+What must hold: slices never decide what a line says. What an engine has against a slice costs the line nothing, unless it is
+busy, or breaks off: then so would the line have.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from slackwater.core.errors import BackendReplyBroken
+from slackwater.core.sending.engine_names import backend_label
+from slackwater.core.sending.evidence import Kind, evidence_of
+from slackwater.core.sending.lines import UsageSaid, usage_of
+from slackwater.core.sending.request import Reply
+from slackwater.core.sending.slices import Cuts, cuts_of
+from slackwater.core.sending.slicing import SliceRefusals, next_cut
+from slackwater.ports import Backend, Clock
+from slackwater.telemetry import BackendMeter, event
+
+# Larger requests go whole: the event loop would stand still while they are cut.
+CUT_BYTES = 1 << 20
+
+
+class Ahead(Protocol):
+    """A prompt of which the engine reads one slice after the other. Counts are tokens."""
+
+    tokens: float
+    """About how many it has."""
+
+    @property
+    def slice(self) -> int:
+        """So many may be read at once; 0 for all of them."""
+        ...
+
+    def found(self, tokens: float, before: float) -> None:
+        """A slice with so many tokens goes, and so many of them went with the one before it."""
+        ...
+
+    def rest(self, tokens: float, before: float) -> None:
+        """The request itself goes, after slices with so many of its tokens; with none, it goes whole."""
+        ...
+
+
+class _Answer(Struct):
+    usage: UsageSaid | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class SlicedCalls:
+    """Those of one backend."""
+
+    def __init__(self, name: str, backend: Backend, clock: Clock) -> None:
+        """`name` is the backend's."""
+        self._name = name
+        self._backend = backend
+        self._clock = clock
+        self._refusals = SliceRefusals()
+
+    async def send(
+        self, path: str, body: bytes, ahead: Ahead, meter: BackendMeter, whole: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """Sends the slices of a request, and then the request itself, by `whole`. Raises BackendError as that does."""
+        cuts = cuts_of(body, path) if len(body) <= CUT_BYTES else None
+        if cuts is None:
+            ahead.rest(ahead.tokens, 0.0)
+            return await whole()
+        refused = await self._slices(path, cuts, ahead, meter)
+        if isinstance(refused, Reply):
+            return refused
+        reply = await whole()
+        if refused and 200 <= reply.status < 300:
+            self._refusals.refused(refused, self._clock.monotonic())
+            event("slices_refused", backend=backend_label(self._name), role=refused)
+        return reply
+
+    async def _slices(self, path: str, cuts: Cuts, ahead: Ahead, meter: BackendMeter) -> Reply | str:
+        """Sends them. What is returned ends the request, or is the role at which a slice was refused; empty for none."""
+        # What is begun goes on while others wait, too: what waits is pushed out of the cache, and read in one piece after that.
+        tokens, sent, chars, refused = ahead.tokens, 0.0, 0, ""
+        while (upto := next_cut(sent, tokens, ahead.slice)) is not None:
+            role = cuts.role(int(cuts.chars * upto / tokens))
+            if not self._refusals.takes(role, self._clock.monotonic()):
+                break
+            body, reached = cuts.slice(int(cuts.chars * upto / tokens))
+            if reached <= chars:
+                break
+            ahead.found(upto, sent)
+            meter.slices += 1
+            try:
+                reply = await self._backend.send(path, body)
+            except BackendReplyBroken as error:
+                if not error.final:
+                    raise
+                break
+            if not 200 <= reply.status < 300:
+                if evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.BUSY:
+                    return reply
+                refused = role
+                break
+            meter.slice_tokens += _computed(reply, sent, upto)
+            sent, chars = upto, reached
+        ahead.rest(tokens, sent)
+        return refused
+
+
+def _computed(reply: Reply, sent: float, upto: float) -> int:
+    """The tokens that an engine has computed for a slice: what was new of its prompt, and its answer."""
+    try:
+        said = _answer(reply.body).usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        said = None
+    if said is None:
+        return int(upto - sent) + 1
+    usage = usage_of(said)
+    return max(0, usage.input_tokens - (usage.cached_tokens or int(sent))) + usage.output_tokens
