@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.coserving.by_answers import ByAnswers
 from benchmarks.coserving.policy import Policy
 from benchmarks.coserving.product import product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
@@ -52,6 +53,13 @@ FAMILIES = {
             ("strict", "gentle", "slo"),
             "regimes",
             ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
+        ),
+        Family(
+            "by answers",
+            lambda setting, scenario: ByAnswers(setting, scenario.slo),
+            ("strict", "gentle", "slo"),
+            "regimes",
+            ("src/slackwater/core/sending/latency_pacing.py", "benchmarks/coserving/by_answers.py"),
         ),
         Family("fixed", _rival(Fixed), (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256), "path"),
         Family("total cap", _rival(TotalCap), (8, 16, 24, 32, 48, 64, 96, 128), "path"),

@@ -17,7 +17,7 @@ from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing, State
 from slackwater.wiring.engines import Engines
-from tests.pipeline.engines import Call, ScriptedEngine, Service, served
+from tests.pipeline.engines import GOOD, Call, ScriptedEngine, Service, served
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
@@ -152,6 +152,44 @@ def test_without_a_page_all_is_as_before(tmp_path: Path, caplog: pytest.LogCaptu
     paced(tmp_path, story)
     assert told(caplog, "engine_paced") == 1
     assert told(caplog, "engine_metrics_lost") == 0
+
+
+def test_a_pace_is_named_and_there_is_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """How long answers take says how many may be out, and the log says that; when there is a page, that does."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        engine.page = lambda: NOT_FOUND
+        usage = b'"completion_tokens":%d' % TOKENS
+        engine.script = lambda text, engine: Reply(200, GOOD.body.replace(b'"completion_tokens":1', usage))
+        pacing = serve(service, engine)
+        pacing.obey(pace_of("50ms"))
+        await service.batch([f"{number}" for number in range(60_000)], shard_lines=10_000)
+        await asyncio.sleep(60.0)
+        assert pacing.state is State.ANSWERS
+        # The cap is the number that is configured, or would be without a page.
+        assert engine.out_max == 64
+        engine.step = 10 * STEP
+        assert await out_after(service, engine, 200.0) < 20
+        view = pacing.view()
+        assert view.target == 0.05
+        assert view.step is not None
+        engine.step = STEP
+        assert await out_after(service, engine, 120.0) > 30
+        pacing.obey(pace_of("full"))
+        assert await out_after(service, engine, 10.0) == 64
+        assert pacing.state is State.ABSENT
+        pacing.obey(pace_of("strict"))
+        await asyncio.sleep(1.0)
+        assert pacing.state is State.ANSWERS
+        engine.page = engine.usual
+        pacing.look_again()
+        await asyncio.sleep(2.0)
+        assert pacing.state is State.PACED
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_paced_by_answers") == 2
 
 
 def test_others_that_wait_come_first(tmp_path: Path) -> None:

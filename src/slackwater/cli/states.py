@@ -79,12 +79,14 @@ def pacing_line(pacing: Mapping[str, Any]) -> str:
     pace, state = pacing.get("pace"), pacing.get("state")
     if not pace:
         return ""
-    if state not in ("paced", "lost"):
+    if state not in ("paced", "lost", "answers"):
         why = {"absent": "it has no metrics page", "looking": "its metrics page is being looked for"}.get(str(state))
         return f"{pace}, not paced: {why}" if why else str(pace)
     said = [f"{pacing.get('window')} may be out"]
     if state == "lost":
         return f"{pace}: {said[0]}; its metrics page cannot be read"
+    if state == "answers":
+        said[0] += ", by how long answers take (it has no metrics page)"
     if pacing.get("others"):
         said.append(f"others {pacing['others']}")
     if pacing.get("step_ms") is not None:

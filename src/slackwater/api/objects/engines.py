@@ -25,9 +25,9 @@ class EnginePacing(Struct, frozen=True, kw_only=True):
     """How an engine is paced now. What is not known is null."""
 
     pace: str
-    state: Literal["looking", "paced", "lost", "absent", "off"]
-    """Of its metrics page: not looked at yet, read, lost (it was there), not there, not wanted (`fixed`). Only while it is read
-    or lost requests are paced."""
+    state: Literal["looking", "paced", "lost", "absent", "answers", "off"]
+    """Of its metrics page: not looked at yet, read, lost (it was there), not there, not there although a pace was named (how long
+    answers take says how busy it is), not wanted (`fixed`). While it is not there or not wanted, requests are not paced."""
     window: int | None
     """How many requests may be out now."""
     others: int | None

@@ -274,6 +274,8 @@ class Dispatcher:
             self._good = request
         if usage is not None:
             meter.tokens += usage.input_tokens + usage.output_tokens
+            if (hears := self.engine.hears_answers) is not None:
+                hears(begun, self._ended, usage)
         text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
         return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
 

@@ -11,8 +11,9 @@ engine has slots, however many deployments there are; a lane never sleeps over w
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
 from slackwater.core.sending.judgement import Trial
@@ -74,6 +75,8 @@ class Engine:
         self._usual = True
         self.wants_stream: Wants | None = None
         """Asked of each call whether somebody wants to hear it as a stream; None: nobody ever does, and nothing is asked."""
+        self.hears_answers: Callable[[float, float, Usage], None] | None = None
+        """Told of each answer: when its request was sent, when it came, and how much it was."""
         self._alone: Item | None = None
         self._alone_since = 0.0
         self.others_until = 0.0
@@ -154,6 +157,7 @@ class Engine:
         self._paced, paced = self.pacing.limits, self.pacing.paced
         if paced:
             self.wants_stream = self.pacing.listens
+        self.hears_answers = self.pacing.answered if self.pacing.hears_answers else None
         for use in self.uses:
             use.paced(paced=paced)
         self._count_slots()

@@ -12,9 +12,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_counters import Counters, credible
+from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
@@ -24,6 +26,7 @@ from slackwater.core.sending.request import Request
 from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
+from slackwater.pipeline.sending.prompt_reading import Reading
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
 
@@ -50,6 +53,8 @@ class State(StrEnum):
     LOST = "lost"
     """It was there, and is not."""
     ABSENT = "absent"
+    ANSWERS = "answers"
+    """There is none, and an operator has named a pace: how long answers take says how busy it is."""
     OFF = "off"
     """Nobody is to look: the pace is `fixed`."""
 
@@ -100,65 +105,6 @@ class PacingView(Struct, frozen=True, kw_only=True):
     """Why nothing new is sent; empty where it is."""
 
 
-class Reading:
-    """A prompt of ours that the engine reads. It is over once: at its first token, its answer, or when it should be.
-
-    One that goes in slices (the Ahead of `slicing`) is told of each, and when the rest of it goes.
-    """
-
-    __slots__ = ("_chunk", "_pacer", "_pacing", "_timer", "tokens")
-
-    def __init__(self, pacing: "Pacing", pacer: Pacer, tokens: float, now: float) -> None:
-        self._pacing = pacing
-        self._pacer: Pacer | None = pacer
-        self._chunk = pacer.sent(tokens, now)
-        self._timer: asyncio.TimerHandle | None = None
-        self.tokens = tokens
-        """About how many tokens it has."""
-        if not self.sliced:
-            self._goes()
-
-    @property
-    def sliced(self) -> bool:
-        """Whether it is to go in slices."""
-        return self._chunk < self.tokens
-
-    @property
-    def slice(self) -> int:
-        """So many tokens may be read at once; 0 for all of them."""
-        return 0 if self._pacer is None else self._pacer.slice
-
-    def found(self, tokens: float, before: float) -> None:
-        """A slice with so many tokens goes, and so many of them went with the one before it."""
-        if self._pacer is not None:
-            self._pacer.found(tokens, before)
-
-    def rest(self, tokens: float, before: float) -> None:
-        """The request itself goes, after slices with so many of its tokens; with none, it goes whole."""
-        if self._pacer is None:
-            return
-        self._pacer.found(tokens, before)
-        more = tokens - before - self._chunk
-        if more > 0.0:
-            self._pacer.grown(more)
-            self._chunk += more
-        self._goes()
-
-    def _goes(self) -> None:
-        assert self._pacer is not None, "it is not over"
-        # Whoever sees the first token come may call `over` sooner.
-        self._timer = asyncio.get_running_loop().call_later(self._pacer.reading_seconds(self._chunk), self.over)
-
-    def over(self) -> None:
-        """The engine has read it."""
-        if self._pacer is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._pacer.read(self._chunk)
-            self._pacer = None
-            self._pacing.moved()
-
-
 class Pacing:
     """That of one engine."""
 
@@ -174,6 +120,7 @@ class Pacing:
         self._configured = configured
         self._said: EnginePace | None = None
         self._pacer: Pacer | None = None
+        self._by_answers: LatencyPacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
         self._counters: Counters | None = None
         self._failures = 0
@@ -215,7 +162,8 @@ class Pacing:
         """How many calls may be out; None where nothing limits them but the slots."""
         if not self.limits:
             return None
-        return max(1, int(FIRST_WINDOW if self._pacer is None else self._pacer.window))
+        pacer = self._by_answers or self._pacer
+        return max(1, int(FIRST_WINDOW if pacer is None else pacer.window))
 
     # What lanes ask and tell
 
@@ -238,10 +186,23 @@ class Pacing:
             return None
         tokens = tokens_of(item)
         self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
-        reading = Reading(self, pacer, tokens, now)
+        reading = Reading(pacer, tokens, now, moved=self.moved)
         if reading.sliced:
             self._ahead[item] = reading
         return reading
+
+    @property
+    def hears_answers(self) -> bool:
+        """Whether it wants to know of each answer."""
+        return self._state is State.ANSWERS
+
+    def answered(self, begun: float, now: float, usage: Usage) -> None:
+        """A request that was sent at `begun` has been answered."""
+        pacer = self._by_answers
+        if pacer is not None:
+            prompt = usage.input_tokens - usage.cached_tokens
+            pacer.answered(begun, now, prompt=prompt, output=usage.output_tokens, most=self._engine.slots)
+            self.moved()
 
     def ahead(self, item: Item) -> Reading | None:
         """What is to be told of the slices of a request that has been sent; None where it goes whole. Asked once."""
@@ -301,14 +262,17 @@ class Pacing:
             self._become(State.OFF)
         elif self._state is State.OFF:
             self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
-        if self._pacer is not None and pace.point is not Point.FIXED:
-            self._pacer.aim_for(pace.point, slo=pace.slo)
+        if pace.point is not Point.FIXED:
+            for pacer in (self._pacer, self._by_answers):
+                if pacer is not None:
+                    pacer.aim_for(pace.point, slo=pace.slo)
         self.stir()
         self.moved()
 
     def look_again(self) -> None:
         """The engine listens again, perhaps another one than before."""
-        if self._state is State.ABSENT and any(use.metered for use in self._engine.uses):
+        if self._state in (State.ABSENT, State.ANSWERS) and any(use.metered for use in self._engine.uses):
+            self._by_answers = None
             self._become(State.LOOKING)
         self.stir()
 
@@ -334,6 +298,9 @@ class Pacing:
     def view(self) -> PacingView:
         """How it is now."""
         pacer, frozen = self._pacer, self.frozen
+        if (answers := self._by_answers) is not None:
+            step, target = answers.step, answers.target
+            return PacingView(pace=self.pace, state=self._state, window=self.window, step=step, target=target)
         if pacer is None or not self.paced:
             return PacingView(pace=self.pace, state=self._state, window=self.window)
         return PacingView(
@@ -417,6 +384,7 @@ class Pacing:
         engine, now = self._engine, self._clock.monotonic()
         counters["engine_looks"] += 1
         pace, pacer = self.pace, self._pacer
+        self._by_answers = None
         if pacer is None:
             pacer = self._pacer = Pacer(point=pace.point, slo=pace.slo, slices=self._slices)
             event("engine_paced", engine=engine.name, pace=str(pace))
@@ -439,18 +407,30 @@ class Pacing:
 
     def _failed(self, why: str) -> None:
         if self._pacer is None or not self.paced:
-            if self._state is State.LOOKING:
-                self._become(State.ABSENT)
-                if self._configured is not None or self._said is not None:
-                    # Who has named a pace wants to know that it does not hold.
-                    name = self._engine.name
-                    event("engine_not_paced", level=logging.WARNING, engine=name, pace=str(self.pace), reason=why)
+            self._without_page(why)
             return
         self._failures += 1
         self._pacer.blind(self._clock.monotonic())
         if self._failures == LOST_LOOKS and self._state is State.PACED:
             event("engine_metrics_lost", level=logging.WARNING, engine=self._engine.name, reason=why)
             self._become(State.LOST)
+
+    def _without_page(self, why: str) -> None:
+        """There is nothing to look at. Who has named a pace wants it to be held all the same, and to know how."""
+        named, pace = self._said or self._configured, self.pace
+        if named is None or pace.point is Point.FULL:
+            self._by_answers = None
+            self._become(State.ABSENT)
+        elif self._state is not State.ANSWERS:
+            self._by_answers = LatencyPacer(pace.point, pace.slo)
+            self._become(State.ANSWERS)
+            event(
+                "engine_paced_by_answers",
+                level=logging.WARNING,
+                engine=self._engine.name,
+                pace=str(pace),
+                reason=why or "it has no metrics page",
+            )
 
 
 def tokens_of(item: Item) -> float:
