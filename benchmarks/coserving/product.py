@@ -34,6 +34,11 @@ class Product(Policy):
         # What has been sent of those that go in slices, and the size of these.
         self._sliced: dict[str, tuple[int, int]] = {}
 
+    @property
+    def out(self) -> int:
+        """How many requests are out."""
+        return len(self._out)
+
     def start(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.on_tick(0.0)
