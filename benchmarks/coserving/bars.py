@@ -16,9 +16,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from benchmarks.coserving.adaptive_drr import AdaptiveDrr
 from benchmarks.coserving.measuring import Figures, Play, measure, measure_oracle, online_figures, requests_of
 from benchmarks.coserving.policy import Policy
+from benchmarks.coserving.product import product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
+from benchmarks.coserving.saturate import Saturate
 from benchmarks.coserving.scenarios import BY_NAME, Scenario
 
 from slackwater.adapters.modelled_engine.shipped import trace_named
@@ -177,6 +180,10 @@ RIVALS: dict[str, Make] = {
     "aimd 2": lambda: Aimd(2.0),
     "total cap 64": lambda: TotalCap(64),
     "waiting gate 16": lambda: WaitingGate(16),
+    "saturate": Saturate,
+    "adaptive drr 32": lambda: AdaptiveDrr(32),
+    "slackwater": lambda: product("gentle", 0.05),
+    "whole law": lambda: product("gentle", 0.05, whole=True),
 }
 
 

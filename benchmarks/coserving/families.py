@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.coserving.adaptive_drr import AdaptiveDrr
 from benchmarks.coserving.by_answers import ByAnswers
 from benchmarks.coserving.policy import Policy
-from benchmarks.coserving.product import product
+from benchmarks.coserving.product import held, product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
+from benchmarks.coserving.saturate import Saturate
 from benchmarks.coserving.scenarios import Scenario
 
 Setting = float | str
@@ -36,6 +38,7 @@ def _rival(make: Callable[..., Policy]) -> Callable[..., Policy]:
     return lambda setting, scenario: make(setting)
 
 
+LAW = ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py")
 OFF = Family("off", lambda setting, scenario: Policy(), (0,), "settings")
 FAMILIES = {
     family.name: family
@@ -45,14 +48,21 @@ FAMILIES = {
             lambda setting, scenario: product(setting, scenario.slo),
             ("strict", "gentle", "slo"),
             "regimes",
-            ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
+            LAW,
         ),
         Family(
             "whole law",
             lambda setting, scenario: product(setting, scenario.slo, whole=True),
             ("strict", "gentle", "slo"),
             "regimes",
-            ("src/slackwater/core/sending/*.py", "benchmarks/coserving/product.py"),
+            LAW,
+        ),
+        Family(
+            "law held",
+            lambda setting, scenario: held(setting / 1e3),
+            (9, 11, 13, 15, 17, 20, 25, 32, 40, 50, 70),
+            "path",
+            LAW,
         ),
         Family(
             "by answers",
@@ -65,6 +75,16 @@ FAMILIES = {
         Family("total cap", _rival(TotalCap), (8, 16, 24, 32, 48, 64, 96, 128), "path"),
         Family("aimd", _rival(Aimd), (1.2, 1.5, 2.0, 3.0), "settings"),
         Family("waiting gate", _rival(WaitingGate), (4, 16, 64), "settings"),
+        Family(
+            "saturate", _rival(Saturate), (4, 8, 16, 32, 64, 128, 512), "path", ("benchmarks/coserving/saturate.py",)
+        ),
+        Family(
+            "adaptive drr",
+            _rival(AdaptiveDrr),
+            (4, 8, 16, 32, 64, 128),
+            "path",
+            ("benchmarks/coserving/adaptive_drr.py",),
+        ),
     )
 }
 

@@ -1,5 +1,7 @@
 """The product's own pacing as a policy: it translates events, and decides nothing."""
 
+from dataclasses import dataclass
+
 from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 
 from slackwater.core.sending.engine_counters import Counters
@@ -32,6 +34,11 @@ class Product(Policy):
         self._read_at: list[tuple[float, str]] = []
         # What has been sent of those that go in slices.
         self._sliced: dict[str, int] = {}
+
+    @property
+    def out(self) -> int:
+        """How many requests are out."""
+        return len(self._out)
 
     def start(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -136,6 +143,24 @@ def counters_of(samples: dict[str, float]) -> Counters:
     )
     assert found is not None, "it is vLLM's"
     return found
+
+
+@dataclass(slots=True)
+class HeldPacer(Pacer):
+    """The same law with a target that somebody knows beforehand, the step that others may see while they are there."""
+
+    held: float = 0.0
+    """Seconds."""
+
+    def _aim(self, seconds: float, now: float) -> None:
+        Pacer._aim(self, seconds, now)
+        if self.target != FOREVER:
+            self.target = self.held
+
+
+def held(step: float) -> Product:
+    """The whole law with the best target of each scenario, which nobody has in life; in seconds."""
+    return Product(HeldPacer(held=step), whole=True)
 
 
 def product(setting: str, slo: float, *, whole: bool = False) -> Product:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from benchmarks.coserving.cells import Cells, hash_of
 from benchmarks.coserving.families import FAMILIES, OFF, Family, Setting, policy_of
 from benchmarks.coserving.frontier import best_along, best_of, kept, point_of
+from benchmarks.coserving.hindsight import say, summary_of
 from benchmarks.coserving.measuring import measure, measure_oracle
 from benchmarks.coserving.scenarios import REGIMES, SCENARIOS, Scenario, limits
 
@@ -41,9 +42,10 @@ def main() -> None:
                 _say(rows[-len(options.families) - 1 :])
     finally:
         cells.save()
-    _say_means(rows, options.families)
+    summary = summary_of(rows)
+    say(summary)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1), "utf-8")
+        options.json.write_text(json.dumps({**summary, "cells": rows}, indent=1), "utf-8")
 
 
 def table_of(
@@ -104,34 +106,6 @@ def _say(rows: list[Row]) -> None:
         of = "oracle" if "of_oracle" in row else "most"
         cells = (f"{row['best'][regime]:.0f} tok/s {100 * shares[regime]:3.0f}% of {of}" for regime in REGIMES)
         print(f"  {row['family']:14s}" + "".join(f"{text:>26s}" for text in cells), flush=True)
-
-
-def _say_means(rows: list[Row], families: tuple[str, ...]) -> None:
-    print("\nMean share of the oracle (worst scenario), the best setting of each scenario known beforehand:")
-    for family in families:
-        of = [row["of_oracle"] for row in rows if row["family"] == family]
-        print(f"  {family:14s} " + "   ".join(_mean_of(regime, [share[regime] for share in of]) for regime in REGIMES))
-    print("\nThe same with one setting for all scenarios that keeps the limits in each:")
-    reach = {(row["scenario"], row["seed"]): row["best"] for row in rows if row["family"] == "oracle"}
-    for family in families:
-        of = [row for row in rows if row["family"] == family]
-        print(f"  {family:14s} " + "   ".join(_one_setting(of, reach, regime) for regime in REGIMES))
-
-
-def _mean_of(regime: str, shares: list[float]) -> str:
-    return f"{regime} {100 * sum(shares) / len(shares):3.0f}% ({100 * min(shares):.0f}%)"
-
-
-def _one_setting(of: list[Row], reach: Row, regime: str) -> str:
-    best: list[float] = []
-    for number in range(len(of[0]["settings"])):
-        shares = []
-        for row in of:
-            batch = kept(point_of(row["settings"][number]), row["limits"][regime])
-            shares.append(batch / reach[row["scenario"], row["seed"]][regime])
-        if min(shares) > 0 and sum(shares) > sum(best):
-            best = shares
-    return _mean_of(regime, best) if best else f"{regime} none"
 
 
 def _options() -> argparse.Namespace:
