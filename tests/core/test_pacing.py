@@ -181,6 +181,21 @@ def test_long_prompts_go_in_whole_blocks() -> None:
     assert pacer.slice == 0
 
 
+def test_prompts_of_ours_that_wait_to_be_read() -> None:
+    """They are no others that wait for capacity."""
+    world = engine(others=20.0)
+    world.go(60.0)
+    for _ in range(3):
+        world.pacer.sent(300.0, world.now)
+    world.waiting = 3.0
+    world.go(LOOK, sends=False)
+    assert not world.pacer.frozen
+    world.waiting = 6.0
+    world.go(LOOK, sends=False)
+    assert world.pacer.frozen
+    assert world.pacer.others_wait
+
+
 def test_blocks_that_are_larger_than_a_slice() -> None:
     """Some models have them: then a slice is one."""
     world = engine(others=20.0)

@@ -109,6 +109,8 @@ class Pacer:
     """Whether nothing new is sent because others wait, or the cache is nearly full."""
     others: float = 0.0
     """How many requests of others were there at the last look."""
+    others_wait: bool = False
+    """Whether any of them waited for capacity."""
     model: StepModel = field(default_factory=StepModel)
     cache: CacheShare = field(default_factory=CacheShare)
     _alone: Spread = field(default_factory=Spread)
@@ -228,8 +230,9 @@ class Pacer:
             self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
         )
         self._kv_sent = 0.0
-        waiting = counters.waiting > 1.0 and self.others > 1.0
-        self.frozen = waiting or (counters.kv or 0.0) > 1.0 - KV_LEFT
+        # Ours that are not read yet are likely to be among those that wait.
+        self.others_wait = counters.waiting - self.reading > 1.0 and self.others > 1.0
+        self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - KV_LEFT
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):

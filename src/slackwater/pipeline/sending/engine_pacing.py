@@ -122,7 +122,6 @@ class Pacing:
         self._pacer: Pacer | None = None
         self._by_answers: LatencyPacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
-        self._counters: Counters | None = None
         self._failures = 0
         self._looked_at = 0.0
         self._tokens = 0.0
@@ -290,10 +289,10 @@ class Pacing:
     @property
     def frozen(self) -> str:
         """Why nothing new is sent, for people; empty where it is."""
-        pacer, seen = self._pacer, self._counters
-        if pacer is None or seen is None or not pacer.frozen or self._state is not State.PACED:
+        pacer = self._pacer
+        if pacer is None or not pacer.frozen or self._state is not State.PACED:
             return ""
-        return "others wait for capacity" if seen.waiting > 1.0 and pacer.others > 1.0 else "its cache is nearly full"
+        return "others wait for capacity" if pacer.others_wait else "its cache is nearly full"
 
     def view(self) -> PacingView:
         """How it is now."""
@@ -395,7 +394,7 @@ class Pacing:
             before = pacer.window
             pacer.blind(now)
             pacer.window = max(pacer.window, min(before, FIRST_WINDOW))
-        self._failures, self._looked_at, self._counters = 0, now, found
+        self._failures, self._looked_at = 0, now
         self._become(State.PACED)
         pacer.most = engine.slots
         pacer.looked(found, in_flight=engine.in_flight, now=now)
