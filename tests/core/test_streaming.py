@@ -82,7 +82,12 @@ def test_fields_that_say_nothing_come_from_a_whole_answer() -> None:
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": 1, "prompt_tokens_details": None},
+        "usage": {
+            "prompt_tokens": 1,
+            "prompt_tokens_details": {"cached_tokens": 0, "multimodal_tokens": None},
+            "completion_tokens_details": {"reasoning_tokens": None},
+            "cost": None,
+        },
         "kv_transfer_params": None,
     }
     streamed = {
@@ -91,7 +96,7 @@ def test_fields_that_say_nothing_come_from_a_whole_answer() -> None:
             {"index": i, "message": {"content": "x", "audio": {"id": "1"}}, "logprobs": {"content": [1]}}
             for i in (0, 1)
         ],
-        "usage": {"prompt_tokens": 2},
+        "usage": {"prompt_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}},
     }
     given = json.loads(Likeness(json.dumps(whole).encode()).given_to(json.dumps(streamed).encode()))
     choice = {
@@ -103,7 +108,11 @@ def test_fields_that_say_nothing_come_from_a_whole_answer() -> None:
         "id": "s",
         "service_tier": None,
         "choices": [{"index": 0, **choice}, {"index": 1, **choice}],
-        "usage": {"prompt_tokens": 2, "prompt_tokens_details": None},
+        "usage": {
+            "prompt_tokens": 2,
+            "prompt_tokens_details": {"cached_tokens": 1, "multimodal_tokens": None},
+            "cost": None,
+        },
         "kv_transfer_params": None,
     }
     for nothing in (b"<html>", b"{}", b'{"choices":[]}', b'{"choices":[{"message":7}]}'):

@@ -116,6 +116,7 @@ class Pacer:
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
     _felt_step: float = 0.0
+    _felt_steps: float = 0.0
     _own_step: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
@@ -282,14 +283,14 @@ class Pacer:
         if deaf:
             self._steps_last(passed.step)
         own = self.model.each * ours + self.model.token * sent / steps
-        if self.alone is None:
-            self._felt_step, self._own_step = passed.step, own
-        smooth = min(1.0, steps / ANSWER_TOKENS)
+        # Until an answer has been written it is the mean of what there was: one long step is not remembered as what is usual.
+        self._felt_steps = min(ANSWER_TOKENS, self._felt_steps + steps)
+        smooth = min(1.0, steps / self._felt_steps)
         self._felt_step += smooth * (passed.step - self._felt_step)
         self._own_step += smooth * (own - self._own_step)
         self.alone = self.model.alone(self._felt_step, own=self._own_step)
         others = running - ours
-        if others > 0.5:
+        if others > 0.5 and self._felt_steps >= ANSWER_TOKENS:
             self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
             self._felt.add(self._felt_step, others * passed.seconds, seconds=passed.seconds)
         self._aim(passed.seconds, now)
