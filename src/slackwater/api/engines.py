@@ -13,9 +13,9 @@ from slackwater.api.operation import Operation, Parameter
 from slackwater.core.accounts.resource import Role
 from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.core.sending.pace import pace_of
+from slackwater.core.sending.pacing_view import PacingView
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.engine_minutes import MINUTE, EngineMinute, latency
-from slackwater.pipeline.sending.engine_pacing import PacingView
 from slackwater.pipeline.watching.engine_watch import EngineView
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 

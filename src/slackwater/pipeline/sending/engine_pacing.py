@@ -7,10 +7,9 @@ found works as if nobody looked, and one whose page is lost is never without a l
 import asyncio
 import logging
 import math
-from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct
+import msgspec
 
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.door import Door
@@ -18,6 +17,7 @@ from slackwater.core.sending.engine_counters import Counters, credible
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
+from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.core.sending.request import Request
@@ -39,19 +39,6 @@ STALE_SECONDS = 3.0
 TRIED_MAX = 3
 # What the size of a prompt is smoothed by, and a line's bytes in a token where validation has counted none.
 SMOOTH, BYTES_PER_TOKEN = 0.2, 4.0
-
-
-class State(StrEnum):
-    """What is known of the page."""
-
-    LOOKING = "looking"
-    """Nobody has looked yet."""
-    PACED = "paced"
-    LOST = "lost"
-    """It was there, and is not."""
-    ABSENT = "absent"
-    OFF = "off"
-    """Nobody is to look: the pace is `fixed`."""
 
 
 class Paced(Protocol):
@@ -79,23 +66,6 @@ class Paced(Protocol):
     def pacing_changed(self) -> None:
         """Whether lanes have to ask has changed, or how many calls may be out."""
         ...
-
-
-class PacingView(Struct, frozen=True, kw_only=True):
-    """How an engine is paced now. Times are seconds; what is not known is None."""
-
-    pace: EnginePace
-    state: State
-    window: int | None = None
-    """How many requests of ours may be out."""
-    others: float | None = None
-    """Requests of others that run or wait there."""
-    step: float | None = None
-    alone: float | None = None
-    """What a step would be without us."""
-    target: float | None = None
-    frozen: str = ""
-    """Why nothing new is sent; empty where it is."""
 
 
 class Reading:
@@ -242,7 +212,7 @@ class Pacing:
         elif self._state is State.OFF:
             self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
         if self._pacer is not None and pace.point is not Point.FIXED:
-            self._pacer.aim_for(pace.point, slo=pace.slo)
+            self._pacer.aim_for(pace.point, self._clock.monotonic(), slo=pace.slo)
         self.stir()
         self.moved()
 
@@ -264,27 +234,43 @@ class Pacing:
             self.moved()
 
     @property
+    def _reads(self) -> bool:
+        """Whether what was read is of now. Who has nothing to send does not look, and what was seen long ago says nothing."""
+        return self._state is State.PACED and self._clock.monotonic() - self._looked_at <= STALE_SECONDS
+
+    @property
     def frozen(self) -> str:
         """Why nothing new is sent, for people; empty where it is."""
         pacer, seen = self._pacer, self._counters
-        if pacer is None or seen is None or not pacer.frozen or self._state is not State.PACED:
+        if pacer is None or seen is None or not pacer.frozen or not self._reads:
             return ""
-        return "others wait for capacity" if seen.waiting > 1.0 and pacer.others > 1.0 else "its cache is nearly full"
+        return OTHERS_WAIT if seen.waiting > 1.0 and pacer.others > 1.0 else CACHE_FULL
 
     def view(self) -> PacingView:
         """How it is now."""
-        pacer, frozen = self._pacer, self.frozen
-        if pacer is None or not self.paced:
-            return PacingView(pace=self.pace, state=self._state, window=self.window)
-        return PacingView(
+        pacer, seen, frozen = self._pacer, self._counters, self.frozen
+        window, in_flight = self.window, self._engine.in_flight
+        if pacer is None or seen is None or not self.paced:
+            return PacingView(pace=self.pace, state=self._state, window=window, in_flight=in_flight)
+        view = PacingView(
             pace=self.pace,
             state=self._state,
-            window=min(self.window or 0, self._engine.slots),
+            window=min(window or 0, self._engine.slots),
+            in_flight=in_flight,
+            slower=pacer.slower,
+            slower_most=pacer.slower_most,
+        )
+        if not self._reads:
+            return view
+        return msgspec.structs.replace(
+            view,
             others=pacer.others,
+            waiting=seen.waiting,
             step=pacer.step,
             alone=pacer.alone,
             target=None if pacer.target == FOREVER else pacer.target,
             frozen=frozen,
+            frozen_since=self.frozen_since if frozen else None,
         )
 
     # Looking

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import engine_id
+from slackwater.core.sending.pacing_view import PacingView
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.engine_pacing import PacingView
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.watching.progress import Progress

@@ -1,0 +1,64 @@
+"""How an engine is paced, for whoever looks: what is known of its metrics page, and what was read there a moment ago."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from slackwater.core.sending.pace import EnginePace
+
+OTHERS_WAIT = "others wait for capacity"
+CACHE_FULL = "its cache is nearly full"
+
+
+class State(StrEnum):
+    """What is known of the page."""
+
+    LOOKING = "looking"
+    """Nobody has looked yet."""
+    PACED = "paced"
+    LOST = "lost"
+    """It was there, and is not."""
+    ABSENT = "absent"
+    OFF = "off"
+    """Nobody is to look: the pace is `fixed`."""
+
+
+class PacingView(Struct, frozen=True, kw_only=True):
+    """How an engine is paced now. Times are seconds; what is not known is None.
+
+    What was read is there only while somebody reads it, which is while there is something to send.
+    """
+
+    pace: EnginePace
+    state: State
+    window: int | None = None
+    """How many requests of ours may be out."""
+    in_flight: int = 0
+    """How many are, of all deployments."""
+    others: float | None = None
+    """Requests of others that run or wait there."""
+    waiting: float | None = None
+    """Requests of anybody that wait there until the engine begins with them."""
+    step: float | None = None
+    alone: float | None = None
+    """What a step would be without us."""
+    target: float | None = None
+    """Up to which step the window grows; None where nobody else is there."""
+    frozen: str = ""
+    """Why nothing new is sent; empty where it is."""
+    frozen_since: float | None = None
+    """A monotonic moment."""
+    slower: float | None = None
+    """How many times slower others' slow steps were than without us, over about the last hour of them."""
+    slower_most: float | None = None
+    """How many times slower the pace allows; None where it promises nothing."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether the engine's page is being read."""
+        return self.others is not None
+
+    @property
+    def shared(self) -> bool:
+        """Whether others are there, and how long their steps take is known."""
+        return self.others is not None and self.others > 0.5 and self.step is not None and self.alone is not None
