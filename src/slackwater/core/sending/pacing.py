@@ -98,6 +98,8 @@ class Pacer:
     """How many it is reading."""
     step: float | None = None
     """The time of a step now, smoothed."""
+    felt: float = 0.0
+    """The step as somebody feels it who waits for an answer: the mean of the last hundred or so. Read it beside `alone`."""
     alone: float | None = None
     """What it would be without us, as somebody feels it who waits for an answer."""
     target: float | None = None
@@ -111,7 +113,6 @@ class Pacer:
     cache: CacheShare = field(default_factory=CacheShare)
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
-    _felt_step: float = 0.0
     _own_step: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
@@ -293,15 +294,15 @@ class Pacer:
             self._steps_last(passed.step)
         own = self.model.each * ours + self.model.token * sent / steps
         if self.alone is None:
-            self._felt_step, self._own_step = passed.step, own
+            self.felt, self._own_step = passed.step, own
         smooth = min(1.0, steps / ANSWER_TOKENS)
-        self._felt_step += smooth * (passed.step - self._felt_step)
+        self.felt += smooth * (passed.step - self.felt)
         self._own_step += smooth * (own - self._own_step)
-        self.alone = self.model.alone(self._felt_step, own=self._own_step)
+        self.alone = self.model.alone(self.felt, own=self._own_step)
         others = running - ours
         if others > 0.5:
             self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
-            self._felt.add(self._felt_step, others * passed.seconds, seconds=passed.seconds)
+            self._felt.add(self.felt, others * passed.seconds, seconds=passed.seconds)
         self._aim(passed.seconds, now)
         if deaf:
             self._move(ours)

@@ -1,7 +1,9 @@
 """How an engine is paced, for whoever looks: what is known of its metrics page, and what was read there a moment ago."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
+import msgspec
 from msgspec import Struct
 
 from slackwater.core.sending.pace import EnginePace
@@ -40,8 +42,10 @@ class PacingView(Struct, frozen=True, kw_only=True):
     waiting: float | None = None
     """Requests of anybody that wait there until the engine begins with them."""
     step: float | None = None
+    felt: float | None = None
+    """A step as whoever waits for an answer feels it."""
     alone: float | None = None
-    """What a step would be without us."""
+    """What that would be without us."""
     target: float | None = None
     """Up to which step the window grows; None where nobody else is there."""
     frozen: str = ""
@@ -61,4 +65,10 @@ class PacingView(Struct, frozen=True, kw_only=True):
     @property
     def shared(self) -> bool:
         """Whether others are there, and how long their steps take is known."""
-        return self.others is not None and self.others > 0.5 and self.step is not None and self.alone is not None
+        return self.others is not None and self.others > 0.5 and self.alone is not None
+
+
+def told(view: PacingView, moment: Callable[[float], int]) -> PacingView:
+    """The same with its moment as seconds since 1970, which `moment` makes of a monotonic one."""
+    since = view.frozen_since
+    return view if since is None else msgspec.structs.replace(view, frozen_since=float(moment(since)))

@@ -56,7 +56,7 @@ class EngineMinute(Struct, frozen=True, kw_only=True):
     shared_seconds: float = 0.0
     """For how long others were there whose steps were seen: the next two are summed over these seconds."""
     step_sum: float = 0.0
-    """Seconds that a step took."""
+    """Seconds that a step took, as whoever waits for an answer feels it."""
     alone_sum: float = 0.0
     """Seconds that it would have taken without us."""
     target_seconds: float = 0.0

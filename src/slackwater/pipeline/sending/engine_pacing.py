@@ -267,6 +267,7 @@ class Pacing:
             others=pacer.others,
             waiting=seen.waiting,
             step=pacer.step,
+            felt=None if pacer.alone is None else pacer.felt,
             alone=pacer.alone,
             target=None if pacer.target == FOREVER else pacer.target,
             frozen=frozen,

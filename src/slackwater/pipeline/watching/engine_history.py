@@ -81,7 +81,7 @@ def _paced(view: PacingView) -> dict[str, float]:
         "cache_full_seconds": float(view.frozen == CACHE_FULL),
     }
     if view.shared:
-        found |= {"shared_seconds": 1.0, "step_sum": view.step or 0.0, "alone_sum": view.alone or 0.0}
+        found |= {"shared_seconds": 1.0, "step_sum": view.felt or 0.0, "alone_sum": view.alone or 0.0}
     if view.shared and view.target is not None:
         found |= {"target_seconds": 1.0, "target_sum": view.target}
     return found
