@@ -178,6 +178,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 [
                     (f"slackwater_engine_window{{{ON}}}", "window {{engine}}"),
                     (f"slackwater_engine_others{{{ON}}}", "others {{engine}}"),
+                    (f"slackwater_engine_waiting{{{ON}}}", "waiting there {{engine}}"),
                     (f"slackwater_engine_frozen{{{ON}}} > 0", "nothing new is sent to {{engine}}"),
                 ],
             ),
@@ -186,6 +187,12 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "s",
                 "What everybody waits for a token: now, without us, and up to which requests are sent.",
                 [(f"slackwater_engine_step_seconds{{{ON}}}", "{{kind}} {{engine}}")],
+            ),
+            (
+                "Engines that are paced: online users' slow steps, times those without us",
+                "short",
+                "Over about the last hour of them: as it was, and as the pace allows. Absent while nobody else is there.",
+                [(f"slackwater_engine_online_ratio{{{ON}}}", "{{kind}} {{engine}}")],
             ),
             (
                 "Engines that are not ok",

@@ -46,6 +46,10 @@ STEADY = "built-in-1-of-steady"
 CALM = "built-in-1-of-calm"
 
 
+# What an engine's history has of pacing that is a number in any case.
+SECONDS = ("seconds", "shared_seconds", "frozen_seconds", "cache_full_seconds", "lost_seconds")
+
+
 class World:
     """A server that may be killed and started again, and its callers."""
 
@@ -326,6 +330,8 @@ def test_history(world: World, family: str) -> None:
     assert last["latency_p50"] <= last["latency_p95"]
     assert last["tokens"] > 0
     assert all(each["at"] % 600 == 0 for each in found["data"])
+    # Nobody paces what is built in.
+    assert last["pacing"] == dict.fromkeys(last["pacing"]) | dict.fromkeys(SECONDS, 0.0)
     assert call("GET", path, query="from=1000&to=2000").json["data"] == []
     for wrong in ("step=61", "step=30", "from=5&to=5", "from=-1", "to=x", "from=0"):
         assert call("GET", path, query=wrong).status == 400, wrong

@@ -94,12 +94,14 @@ def finished(call: Caller, data: bytes, **more: Any) -> Any:
     "AVO GET /batches/{batch_id}/error_groups",
     "AVO POST /files/{file_id}/validate",
     "AVO GET /deployment_status",
+    "AVO GET /deployment_status/{name}/history",
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_them(server: Server, family: str) -> None:
     """The same answers below every prefix."""
     call = Caller(server, family)
     batch = finished(call, chat(1, model="quick"))
+    assert call("GET", "/deployment_status/quick/history").json["object"] == "deployment.history"
     for path in ("/batch_overview", "/deployment_status", *(f"/batches/{batch['id']}/{p}" for p in PARTS)):
         assert call("GET", path).status == 200, path
     assert call("GET", f"/batches/{batch['id']}/line", query="custom_id=task-0").status == 200

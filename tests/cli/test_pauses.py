@@ -80,12 +80,13 @@ def test_deployments_are_watched(terminal: Terminal) -> None:
         text=True,
     ) as watching:
         assert watching.stdout is not None
-        first = [watching.stdout.readline().strip().split("\t")[1:] for _ in range(4)]
-        assert ["demo-batch", "ok"] in first
-        assert sorted(name for name, _ in first) == ["demo-batch", "failing-batch", "slow-batch", "stuck-batch"]
+        first = [watching.stdout.readline().rstrip("\n").split("\t")[1:] for _ in range(4)]
+        # Nobody paces what is built in: out and window are all that is known of it, and what came back.
+        assert ["demo-batch", "ok", "gentle", "0/8", "", "", "", "", "", "0.0", "0.0"] in first
+        assert sorted(name for name, *_ in first) == ["demo-batch", "failing-batch", "slow-batch", "stuck-batch"]
         try:
             terminal.well("deployments", "pause", "slow-batch", "--reason", "new weights")
-            _, name, now = watching.stdout.readline().strip().split("\t")
+            _, name, now, *_ = watching.stdout.readline().split("\t")
             assert name == "slow-batch"
             assert now.startswith("paused by an operator (service): new weights")
         finally:
@@ -95,6 +96,21 @@ def test_deployments_are_watched(terminal: Terminal) -> None:
         assert watching.wait(30) == 130
         assert watching.stderr is not None
         assert watching.stderr.read() == ""
+    with subprocess.Popen(
+        terminal.command("deployments", "watch", "demo-batch", "--json", "--every", "2"),
+        cwd=terminal.directory,
+        env=terminal.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        # Nothing changes, and there are lines all the same.
+        for _ in range(2):
+            state = json.loads(watching.stdout.readline())
+            assert (state["name"], state["backends"][0]["pacing"]["state"]) == ("demo-batch", "absent")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    assert terminal("deployments", "watch", "--every", "1").returncode == 2
     missing = terminal("deployments", "watch", "slow-bacht")
     assert missing.returncode == 1
     assert "there is no deployment 'slow-bacht'; there are demo-batch, failing-batch" in missing.stderr

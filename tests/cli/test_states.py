@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from slackwater.cli.deployment_figures import COLUMNS, figures, joined
 from slackwater.cli.deployment_states import state_of
 from slackwater.cli.states import delay_line, quiet_line, waiting_line
 
@@ -51,6 +52,49 @@ def test_no_answer() -> None:
     assert delay_line({"waiting_on": None, **quiet}) == f"no answer since {MOMENT} (2 out)"
     assert delay_line({"waiting_on": None, "quiet_since": None, "requests_out": 0}) == ""
     assert delay_line({"waiting_on": {"what": "batch", "health": "paused"}, **quiet}).startswith("the batch is paused")
+
+
+def test_a_deployment_whose_engine_is_left_to_others() -> None:
+    """That nothing new is sent is said, with why; that it is paced is not worth a word; what is lost is."""
+
+    def backend(**pacing: object) -> dict[str, Any]:
+        return {
+            "name": "a",
+            "health": "ok",
+            "quiet_since": None,
+            "pacing": {"state": "paced", "frozen": None, **pacing},
+        }
+
+    assert state_of({"backends": [backend()]}) == "ok"
+    assert state_of({"backends": [backend(frozen="others wait")]}) == "a: nothing new is sent: others wait"
+    assert (
+        state_of({"backends": [backend(state="lost")]}) == "a: its metrics page cannot be read, half the window goes on"
+    )
+    assert state_of({"backends": [backend(state="absent"), backend(frozen="others wait")]}).endswith("; 1 ok")
+
+
+def test_figures_of_an_engine() -> None:
+    """In the order of the columns; of all deployments on it where that may be known; what is not known is empty."""
+    pacing = {
+        "pace": "strict",
+        "state": "paced",
+        "window": 16,
+        "in_flight": 12,
+        "others": 31,
+        "waiting": 2,
+        "step_ms": 18.24,
+        "alone_ms": 15.0,
+        "target_ms": None,
+    }
+    backend = {"name": "a", "in_flight": 3, "window": 9, "requests_per_second": 2.04, "tokens_per_second": 310.0}
+    cells = ["strict", "12/16", "31", "2", "18.2", "15.0", "", "2.0", "310.0"]
+    assert figures({**backend, "pacing": pacing}) == cells
+    assert len(cells) == len(COLUMNS)
+    assert figures({**backend, "pacing": pacing | {"in_flight": None}})[1] == "3/16"
+    # An older server says nothing of pacing.
+    assert figures(backend) == ["", "3/9", "", "", "", "", "", "2.0", "310.0"]
+    assert joined([{**backend, "pacing": pacing}, backend])[:2] == ["strict,", "12/16,3/9"]
+    assert joined([]) == [""] * len(COLUMNS)
 
 
 def test_a_deployment_whose_backend_is_silent() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import termios
 from collections.abc import Callable
 
+from slackwater.cli.deployment_figures import COLUMNS
 from tests.api.calls import chat
 from tests.cli.conftest import Terminal
 
@@ -63,6 +64,25 @@ def test_a_bar_till_the_end(terminal: Terminal) -> None:
     assert re.search(r"in_progress \d+ of 12, \d+ s left, 0 failed, \d+\.\d/s, \d+ tokens", text), text
     assert "100%" in text
     assert "12 of 12 answered, 0 failed" in text
+
+
+def test_deployments_are_followed_at_a_terminal(terminal: Terminal) -> None:
+    """One table that is drawn anew, with what batches get; Ctrl-C leaves it there with the cursor, and ends with 130."""
+    code, seen = at_a_terminal(
+        terminal, "deployments", "watch", until=lambda seen: seen.count(b"slow-batch") > 1, COLUMNS="140"
+    )
+    assert code == 130
+    assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l")
+    text = CONTROL.sub(b"", seen).decode()
+    heading, *rows = text[text.rindex("deployment ") :].splitlines()
+    assert heading.split() == ["deployment", *COLUMNS, "now"]
+    assert [row.split()[0] for row in rows if row.split()] == [
+        "demo-batch",
+        "failing-batch",
+        "slow-batch",
+        "stuck-batch",
+    ]
+    assert "Traceback" not in text
 
 
 def test_ctrl_c_at_the_terminal(terminal: Terminal) -> None:

@@ -88,6 +88,18 @@ def test_a_success_between_failures_leaves_no_doubt() -> None:
         assert each.open
 
 
+def test_an_old_reason_does_not_stand_beside_a_good_state() -> None:
+    """Why it was doubted is over once it is settled, also where it was never shut; and who vouches for it leaves no new doubt."""
+    each = door()
+    each.question("connection refused", T)
+    assert (each.state, each.reason, each.admits(T)) == (DoorState.OK, "connection refused", False)
+    probed(each, SUCCESS, T)
+    assert (each.state, each.reason, each.admits(T)) == (DoorState.OK, "", True)
+    for _ in range(DOUBT_AFTER):
+        each.heard(TROUBLE, begun=T + 0.1, now=T + 0.1)
+    assert (each.state, each.reason, each.admits(T + 0.1)) == (DoorState.OK, "", True)
+
+
 @pytest.mark.parametrize(("slots", "failures"), [(1, DOUBT_AFTER_MIN), (5, 5), (64, DOUBT_AFTER)])
 def test_a_small_door_is_doubted_sooner(slots: int, failures: int) -> None:
     """A door with one slot would otherwise pay ten calls, one after the other, to see what three tell."""

@@ -3,11 +3,12 @@
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.watching.engine_minutes import EngineMinute, in_steps, latency, merged
+from slackwater.core.watching.engine_minutes import SUMS, EngineMinute, in_steps, latency, merged
 
 BOUNDS = (1.0, 2.0, 4.0)
 
@@ -48,6 +49,15 @@ def test_two_processes_in_one_minute() -> None:
         tokens=200,
         call_seconds=30.0,
     )
+
+
+def test_every_number_of_a_minute_is_added_up_or_the_largest() -> None:
+    """None is forgotten where minutes come together."""
+    names = {field.name for field in msgspec.structs.fields(EngineMinute)}
+    assert set(SUMS) | {"slots", "in_flight_max", "engine", "at", "owner", "state", "call_counts"} == names
+    once = minute(**{name: float(place) for place, name in enumerate(SUMS)})
+    twice = merged([once, once], at=0)
+    assert [getattr(twice, name) for name in SUMS] == [2.0 * place for place in range(len(SUMS))]
 
 
 def test_steps() -> None:

@@ -309,12 +309,52 @@ def test_another_point_while_it_runs() -> None:
     world = engine(Point.STRICT, others=50.0)
     world.go(120.0)
     strict = world.out
-    world.pacer.aim_for(Point.GENTLE)
+    world.pacer.aim_for(Point.GENTLE, world.now)
     world.go(120.0)
     gentle = world.out
-    world.pacer.aim_for(Point.FULL)
+    world.pacer.aim_for(Point.FULL, world.now)
     world.go(120.0)
     assert strict < gentle < world.out
+
+
+def test_the_target_of_a_pace_that_is_over_is_none() -> None:
+    """Whoever changes the pace while nothing is sent sees what holds now, and not what held at the last look."""
+    world = engine(others=50.0)
+    world.go(120.0)
+    world.waiting = 5.0
+    world.go(LOOK)
+    gentle = world.pacer.target
+    assert world.pacer.frozen
+    assert gentle is not None
+    world.pacer.aim_for(Point.STRICT, world.now)
+    strict = world.pacer.target
+    assert strict is not None
+    assert 0.019 <= strict < gentle
+    world.pacer.aim_for(Point.FULL, world.now)
+    assert world.pacer.target == FOREVER
+    fresh = Pacer()
+    fresh.aim_for(Point.STRICT, 1000.0)
+    assert fresh.slower is None
+    assert fresh.slower_most is None
+
+
+def test_what_was_promised_and_what_was_felt() -> None:
+    """How many times slower others' slow steps were is measured at every pace; what is allowed is what the pace says."""
+    slower = []
+    for point, allowed in ((Point.STRICT, 1.05), (Point.GENTLE, 1.25), (Point.FULL, None)):
+        world = engine(point, others=50.0)
+        world.go(300.0)
+        assert world.pacer.slower is not None
+        slower.append(world.pacer.slower)
+        assert world.pacer.slower_most == (None if allowed is None else pytest.approx(allowed))
+        if allowed is not None:
+            # Of an engine that is a formula the step without us is known.
+            assert world.pacer.slower == pytest.approx(world.step() / 0.020, rel=0.1)
+    assert 1.0 <= slower[0] < slower[1] < 1.4 < slower[2]
+    world = engine(Point.SLO, slo=0.040, others=50.0)
+    world.go(300.0)
+    assert world.pacer.slower_most is not None
+    assert 1.25 < world.pacer.slower_most <= 0.040 / 0.018
 
 
 def test_a_step_is_counted_or_made_of_the_times_between_tokens() -> None:

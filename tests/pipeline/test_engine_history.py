@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from slackwater.core.errors import StorageFull
+from slackwater.core.sending.pacing import FIRST_WINDOW
 from slackwater.core.sending.pause import Target
 from slackwater.core.watching.engine_minutes import KEPT_DAYS, EngineMinute, latency
 from slackwater.pipeline.ending.janitor import EngineJanitor
@@ -15,6 +16,7 @@ from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 from tests.pipeline.engines import GOOD, ScriptedEngine, Service, refusal, served
+from tests.pipeline.test_engine_pacing import MeteredEngine, late, serve
 from tests.pipeline.test_pauses import ENGINE, Operator
 from tests.pipeline.test_sending import texts
 
@@ -95,6 +97,43 @@ def test_states_and_pauses(tmp_path: Path) -> None:
         assert rows[-1].paused_seconds == pytest.approx(60, abs=1.5)
         assert sum(each.paused_seconds for each in rows) == pytest.approx(180 + 120 + 60, abs=65)
         assert rows[-1].calls == 0
+
+    served(tmp_path, story)
+
+
+def test_how_it_was_paced(tmp_path: Path) -> None:
+    """Steps are summed while others are there; when it was frozen and why, and when nobody could read it, is said too."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=30)
+        await service.batch(texts(100_000), shard_lines=10_000)
+        watcher = Watcher(service)
+        serve(service, engine)
+        await watcher.look(180)
+        engine.waiting = 5
+        await watcher.look(120)
+        engine.waiting, engine.kv = 0, 0.95
+        await watcher.look(120)
+        engine.kv, engine.page = 0.1, late
+        await watcher.look(120)
+        engine.page, engine.others = engine.usual, 0
+        await watcher.look(121)
+        rows = await watcher.rows()
+        calm, waited, full, lost, alone = (rows[place] for place in (1, 4, 6, 8, 10))
+        assert calm.shared_seconds == calm.target_seconds == calm.paced_seconds == pytest.approx(60, abs=2)
+        assert calm.others_seconds / calm.paced_seconds == pytest.approx(30, abs=0.5)
+        assert calm.window_seconds / calm.paced_seconds >= FIRST_WINDOW
+        # Its steps take the same time with ours and without: it is a script.
+        assert calm.step_sum / calm.shared_seconds == pytest.approx(0.02, rel=0.02)
+        assert 0.0 < calm.alone_sum <= calm.step_sum
+        assert calm.frozen_seconds == calm.lost_seconds == 0.0
+        assert (waited.frozen_seconds, waited.cache_full_seconds) == (pytest.approx(60, abs=2), 0.0)
+        assert waited.waiting_seconds / waited.paced_seconds == pytest.approx(5.0)
+        assert full.frozen_seconds == full.cache_full_seconds == pytest.approx(60, abs=2)
+        assert lost.lost_seconds == pytest.approx(60, abs=2)
+        assert lost.paced_seconds == lost.shared_seconds == 0.0
+        assert alone.paced_seconds == pytest.approx(60, abs=2)
+        assert alone.shared_seconds == alone.target_seconds == 0.0
 
     served(tmp_path, story)
 

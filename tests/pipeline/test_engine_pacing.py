@@ -12,10 +12,11 @@ from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
 from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_SPARE
+from slackwater.core.sending.pacing_view import State
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
-from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing, State
+from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing
 from slackwater.wiring.engines import Engines
 from tests.pipeline.engines import GOOD, Call, ScriptedEngine, Service, served
 from tests.simulation.virtual import VirtualClock, VirtualLoop
@@ -203,11 +204,34 @@ def test_others_that_wait_come_first(tmp_path: Path) -> None:
         begun = len(engine.calls)
         assert begun <= FIRST_WINDOW
         assert pacing.view().frozen
-        assert (engine.out, pacing.view().others) == (0, 35.0)
+        view = pacing.view()
+        assert (view.frozen, view.in_flight, view.others, view.waiting) == ("others wait for capacity", 0, 35.0, 5.0)
         engine.waiting = 0
         await asyncio.sleep(1.0)
         assert len(engine.calls) > begun
         assert not pacing.view().frozen
+        assert pacing.view().frozen_since is None
+
+    paced(tmp_path, story)
+
+
+def test_what_nobody_reads_is_not_shown(tmp_path: Path) -> None:
+    """Without work nobody looks, so what was read last says nothing of now: no step, no others, no reason."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=30)
+        pacing = serve(service, engine)
+        batch = await service.batch([f"{number}" for number in range(400)])
+        await asyncio.sleep(8.0)
+        view = pacing.view()
+        assert (view.seen, view.shared, view.others) == (True, True, 30.0)
+        assert view.slower is not None
+        assert view.slower_most == pytest.approx(1.25)
+        await service.ended(batch)
+        await asyncio.sleep(60.0)
+        view = pacing.view()
+        assert view.state is State.PACED
+        assert (view.seen, view.step, view.alone, view.target, view.waiting) == (False, None, None, None, None)
 
     paced(tmp_path, story)
 
@@ -321,6 +345,13 @@ def test_what_an_operator_says_holds_at_once(tmp_path: Path) -> None:
         assert len(engine.looks) == seen
         pacing.obey(pace_of("50ms"))
         await asyncio.sleep(6.0)
+        before = pacing.view().target
+        pacing.obey(pace_of("strict"))
+        strict = pacing.view().target
+        assert strict is not None
+        assert before is not None
+        assert strict < before
+        pacing.obey(pace_of("50ms"))
         assert (engine.out, str(pacing.view().pace)) == (0, "50ms")
         pacing.obey(None)
         assert str(pacing.pace) == "gentle"

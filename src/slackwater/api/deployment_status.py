@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from slackwater.api import objects, wire
 from slackwater.api.context import context_of, principal_of
+from slackwater.api.pacing import shown_pacing
 from slackwater.core.accounts.resource import Role
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import backend_label
@@ -38,15 +39,18 @@ ALONE = {
 async def list_deployment_status(request: Request) -> Response:
     """Every deployment: its quota, what waits, and its backends."""
     context = context_of(request)
-    everything = principal_of(request).may(Role.ADMIN)
+    principal = principal_of(request)
+    everything, whole = principal.may(Role.ADMIN), principal.anywhere
     views = await context.watch.views(context.resource)
     return wire.json_response(
-        objects.DeploymentStatusList(data=[shown_deployment(view, everything=everything) for view in views])
+        objects.DeploymentStatusList(
+            data=[shown_deployment(view, everything=everything, whole=whole) for view in views]
+        )
     )
 
 
-def shown_deployment(view: DeploymentView, *, everything: bool) -> objects.DeploymentStatus:
-    """A deployment on the wire; `everything` is for administrators."""
+def shown_deployment(view: DeploymentView, *, everything: bool, whole: bool = False) -> objects.DeploymentStatus:
+    """A deployment on the wire; `everything` is for administrators, `whole` for those of the service."""
     deployment, load = view.deployment, view.load
     return objects.DeploymentStatus(
         name=deployment.name,
@@ -68,11 +72,11 @@ def shown_deployment(view: DeploymentView, *, everything: bool) -> objects.Deplo
         open_batches=load.open_batches,
         content_filter=deployment.rai_policy_name,
         pause=None if view.pause is None else _pause(view.pause, everything=everything),
-        backends=[_backend(backend, everything=everything) for backend in view.backends],
+        backends=[_backend(backend, everything=everything, whole=whole) for backend in view.backends],
     )
 
 
-def _backend(backend: BackendView, *, everything: bool) -> objects.BackendStatus:
+def _backend(backend: BackendView, *, everything: bool, whole: bool) -> objects.BackendStatus:
     return objects.BackendStatus(
         name=shown_name(backend.name, everything=everything),
         region=backend.region,
@@ -84,6 +88,7 @@ def _backend(backend: BackendView, *, everything: bool) -> objects.BackendStatus
         in_flight=backend.in_flight,
         quiet_since=backend.quiet_since,
         window=backend.window,
+        pacing=shown_pacing(backend.pacing, whole=whole or backend.own_engine),
         latency_seconds=None if backend.latency_seconds is None else round(backend.latency_seconds, 3),
         requests_per_second=round(backend.requests_per_second, 3),
         tokens_per_second=round(backend.tokens_per_second, 1),

@@ -1,30 +1,24 @@
 """Engines, for whoever runs the service: they are shared by every resource, so an administrator of one does not see them."""
 
-from typing import Literal, cast
+from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import audit, objects, wire
 from slackwater.api.bodies import read_body
-from slackwater.api.context import Context, context_of, principal_of, query_integer
+from slackwater.api.context import Context, context_of, principal_of
 from slackwater.api.dialects import AZURE_V1, OPENAI
-from slackwater.api.operation import Operation, Parameter
+from slackwater.api.operation import SPAN, Operation
+from slackwater.api.pacing import State, asked_span, shown_minute, shown_pacing
 from slackwater.core.accounts.resource import Role
 from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.core.sending.pace import pace_of
 from slackwater.core.sending.pause import Pause, Target
-from slackwater.core.watching.engine_minutes import MINUTE, EngineMinute, latency
-from slackwater.pipeline.sending.engine_pacing import PacingView
+from slackwater.core.watching.engine_minutes import EngineMinute, latency
 from slackwater.pipeline.watching.engine_watch import EngineView
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 
-State = Literal["ok", "busy", "refusing", "blocked", "down", "paused"]
-# What is shown where nobody says from when on.
-SHOWN_SECONDS = 3 * 3_600
-# Steps that one answer has at most: a day of minutes, five weeks of hours.
-POINTS_MAX = 1_500
-MOMENT_MAX = 2**40
 # Instead of a pace: what the configuration says.
 CONFIGURED = "configured"
 
@@ -88,22 +82,10 @@ async def try_engine(request: Request) -> Response:
 async def get_engine_history(request: Request) -> Response:
     """What became of an engine, in steps of a minute or more."""
     context = context_of(request)
-    step = query_integer(request, "step", default=MINUTE, least=MINUTE, most=86_400)
-    if step % MINUTE:
-        raise InvalidRequest("'step' must be a whole number of minutes, in seconds: 60, 300, 3600.", param="step")
-    now = int(context.clock.now())
-    last = query_integer(request, "to", default=now, least=0, most=MOMENT_MAX)
-    first = query_integer(request, "from", default=max(0, last - SHOWN_SECONDS), least=0, most=MOMENT_MAX)
-    if first >= last:
-        raise InvalidRequest("'from' must be before 'to'; both are seconds since 1970.", param="from")
-    if (last - first) // step > POINTS_MAX:
-        raise InvalidRequest(
-            f"These are more than {POINTS_MAX:,} steps. Ask for a shorter time, or give a larger 'step' in seconds.",
-            param="step",
-        )
+    first, last, step = asked_span(request, context)
     given = request.path_params["engine"]
     name = await _name(request, context)
-    found = await context.engine_history.engine_history(name, first=first - first % step, last=last, step=step)
+    found = await context.engine_history.engine_history(name, first=first, last=last, step=step)
     return wire.json_response(
         objects.EngineHistoryObject(engine=given, step=step, data=[_point(each) for each in found])
     )
@@ -127,6 +109,7 @@ def _point(minute: EngineMinute) -> objects.EngineHistoryPoint:
         latency_mean=round(minute.call_seconds / minute.calls, 3) if minute.calls else None,
         latency_p50=_rounded(latency(minute, 0.5, bounds=REQUEST_BOUNDS)),
         latency_p95=_rounded(latency(minute, 0.95, bounds=REQUEST_BOUNDS)),
+        pacing=shown_minute(minute),
     )
 
 
@@ -162,26 +145,8 @@ def _shown(view: EngineView) -> objects.EngineStatus:
         deaths=view.deaths,
         deployments=view.deployments,
         pause=shown_pause(view.pause),
-        pacing=None if view.pacing is None else _shown_pacing(view.pacing),
+        pacing=None if view.pacing is None else shown_pacing(view.pacing, whole=True),
     )
-
-
-def _shown_pacing(view: PacingView) -> objects.EnginePacing:
-    return objects.EnginePacing(
-        pace=str(view.pace),
-        state=view.state.value,
-        window=view.window,
-        others=None if view.others is None else round(view.others),
-        step_ms=_milliseconds(view.step),
-        alone_ms=_milliseconds(view.alone),
-        target_ms=_milliseconds(view.target),
-        slice_tokens=view.slice,
-        frozen=view.frozen or None,
-    )
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 2)
 
 
 def shown_pause(pause: Pause | None) -> objects.PauseObject | None:
@@ -229,21 +194,7 @@ ENGINE_OPERATIONS: tuple[Operation, ...] = (
         name="get_engine_history",
         tag=TAG,
         summary="Read what became of an engine, minute by minute, for 35 days",
-        parameters=(
-            Parameter(
-                name="from",
-                description="Seconds since 1970; by default three hours before `to`.",
-                schema={"type": "integer", "minimum": 0},
-            ),
-            Parameter(
-                name="to", description="Seconds since 1970; by default now.", schema={"type": "integer", "minimum": 0}
-            ),
-            Parameter(
-                name="step",
-                description="Seconds that one entry stands for: whole minutes.",
-                schema={"type": "integer", "minimum": 60, "maximum": 86_400, "multipleOf": 60, "default": 60},
-            ),
-        ),
+        parameters=SPAN,
         answer=objects.EngineHistoryObject,
         errors=(400, 403, 404),
         families=FAMILIES,

@@ -56,6 +56,20 @@ def limit(default: int, most: int) -> Parameter:
     return Parameter(name="limit", description="How many at most.", schema=schema)
 
 
+# From when on, before when, and in which steps a history is wanted.
+SPAN = (
+    Parameter(
+        name="from",
+        description="Seconds since 1970; by default three hours before `to`.",
+        schema={"type": "integer", "minimum": 0},
+    ),
+    Parameter(name="to", description="Seconds since 1970; by default now.", schema={"type": "integer", "minimum": 0}),
+    Parameter(
+        name="step",
+        description="Seconds that one entry stands for: whole minutes.",
+        schema={"type": "integer", "minimum": 60, "maximum": 86_400, "multipleOf": 60, "default": 60},
+    ),
+)
 AFTER = text("after", "The id of the last one of the page before.")
 
 

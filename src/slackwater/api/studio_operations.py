@@ -1,7 +1,7 @@
 """The operations for people who watch: Studio's pages are made of them, and programs may use them too. All are ours."""
 
-from slackwater.api import deployment_status, file_validation, lines, objects, overview, progress
-from slackwater.api.operation import AFTER, Operation, Parameter, limit, text
+from slackwater.api import deployment_history, deployment_status, file_validation, lines, objects, overview, progress
+from slackwater.api.operation import AFTER, SPAN, Operation, Parameter, limit, text
 
 TAG = "Extensions"
 SEARCH = text(
@@ -99,5 +99,16 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
         tag=TAG,
         summary="Read how deployments and their backends are at the moment",
         answer=objects.DeploymentStatusList,
+    ),
+    Operation(
+        method="GET",
+        path="/deployment_status/{name}/history",
+        handler=deployment_history.get_deployment_history,
+        name="get_deployment_history",
+        tag=TAG,
+        summary="Read what became of the engines of a deployment, minute by minute, for 35 days",
+        parameters=SPAN,
+        answer=objects.DeploymentHistory,
+        errors=(400, 404),
     ),
 )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from slackwater.cli.deployment_figures import Screen, held, joined, on_terminal
 from slackwater.cli.output import fail, moment, note, safe
-from slackwater.cli.states import quiet_line, state_line
+from slackwater.cli.states import QUIET_SECONDS, quiet_line, state_line
 from slackwater.core.errors import CallFailed, ServerUnreachable
 
 if TYPE_CHECKING:
@@ -22,16 +23,21 @@ def state_of(state: dict[str, Any]) -> str:
     if isinstance(pause, dict):
         return state_line({"health": "paused", "pause": pause, "since": pause.get("since")})
     backends = _backends(state)
-    troubled = [each for each in backends if each.get("health") != "ok" or _quiet(each)]
+    troubled = [each for each in backends if each.get("health") != "ok" or _said(each)]
     if not troubled:
         return "ok" if backends else "no backends"
     said = "; ".join(
-        f"{each.get('name')}: {_quiet(each)}"
+        f"{each.get('name')}: {_said(each)}"
         if each.get("health") == "ok"
         else f"{each.get('name')} is {state_line(each)}".replace(" is refuses ", " refuses ")
         for each in sorted(troubled, key=lambda each: each.get("health") == "ok")
     )
     return said if len(troubled) == len(backends) else f"{said}; {len(backends) - len(troubled)} ok"
+
+
+def _said(backend: dict[str, Any]) -> str:
+    """What is to be said of a backend that is ok."""
+    return _quiet(backend) or held(backend)
 
 
 def _quiet(backend: dict[str, Any]) -> str:
@@ -49,56 +55,98 @@ def states(api: "Api") -> dict[str, str]:
         return {}
 
 
-def watch_states(api: "Api", name: str | None, *, as_json: bool) -> None:
-    """Prints how each deployment is, or the one of that name, and again whenever that changes. Does not return by itself.
+def watch_states(api: "Api", name: str | None, *, as_json: bool, every: float | None) -> None:
+    """Shows how each deployment is, or the one of that name. Does not return by itself.
 
-    A server that is away is waited for, once it has answered. Raises CallFailed, KeyboardInterrupt.
+    At a terminal that is a table which follows them; otherwise a line for each, again whenever that changes, and after `every`
+    seconds. A server that is away is waited for, once it has answered. Raises CallFailed, KeyboardInterrupt.
     """
     if not api.ours:
         fail("only Slackwater's servers say how their deployments are")
-    known: dict[str, object] = {}
-    away = False
+    if as_json or not on_terminal():
+        _follow(api, name, _Lines(as_json=as_json, every=every))
+    else:
+        with Screen().shown() as screen:
+            _follow(api, name, screen)
+
+
+class _Lines:
+    """Lines of what is new."""
+
+    def __init__(self, *, as_json: bool, every: float | None) -> None:
+        self._as_json = as_json
+        self._every = every
+        self._known: dict[str, tuple[object, float]] = {}
+
+    def draw(self, found: list[tuple[dict[str, Any], str]], *, away: str = "") -> None:
+        if away:
+            return
+        now = time.monotonic()
+        for state, words in found:
+            name, news = str(state.get("name")), _news(state)
+            before = self._known.get(name)
+            if before is not None and before[0] == news and (self._every is None or now - before[1] < self._every):
+                continue
+            self._known[name] = (news, now)
+            if self._as_json:
+                click.echo(msgspec.json.encode(state).decode())
+            else:
+                _show(name, words, joined(_backends(state)))
+        for gone in self._known.keys() - {str(state.get("name")) for state, _ in found}:
+            del self._known[gone]
+            if self._as_json:
+                click.echo(msgspec.json.encode({"object": "deployment.status", "name": gone, "gone": True}).decode())
+            else:
+                _show(gone, "gone", joined([]))
+
+
+def _follow(api: "Api", name: str | None, seen_by: "_Lines | Screen") -> None:
+    found: list[tuple[dict[str, Any], str]] = []
+    answered = away = False
     while True:
         try:
-            found = {str(each.get("name")): each for each in api.deployment_states()}
+            states = {str(each.get("name")): each for each in api.deployment_states()}
         except CallFailed as failed:
-            if not known or not (isinstance(failed, ServerUnreachable) or (failed.status or 0) >= 500):
+            if not answered or not (isinstance(failed, ServerUnreachable) or (failed.status or 0) >= 500):
                 raise
-            if not away:
+            if not away and isinstance(seen_by, _Lines):
                 note(f"{failed.message} (waiting for it)")
             away = True
+            seen_by.draw(found, away=f"{failed.message} (waiting for it; this is how it was)")
         else:
-            away = False
-            if name is not None and name not in found:
-                if name not in known:
-                    fail(f"there is no deployment '{name}'; there are {', '.join(sorted(found))}")
-                found[name] = {"name": name}
-            for each in (found[name],) if name is not None else found.values():
-                _show_if_new(each, known, as_json=as_json)
-            for gone in known.keys() - found.keys():
-                del known[gone]
-                _show(gone, "gone")
+            if name is not None and name not in states:
+                if not answered:
+                    fail(f"there is no deployment '{name}'; there are {', '.join(sorted(states))}")
+                states[name] = {"name": name}
+            answered, away = True, False
+            shown = [states[name]] if name is not None else list(states.values())
+            found = [(each, state_of(each)) for each in shown]
+            seen_by.draw(found)
         time.sleep(LOOK_SECONDS)
 
 
-def _show_if_new(state: dict[str, Any], known: dict[str, object], *, as_json: bool) -> None:
-    """The moments of the next tries are no news."""
-    name, news = str(state.get("name")), (state.get("pause"), _healths(state))
-    if known.get(name) == news:
-        return
-    known[name] = news
-    if as_json:
-        click.echo(msgspec.json.encode(state).decode())
-    else:
-        _show(name, state_of(state))
+def _news(state: dict[str, Any]) -> object:
+    """What of a state is worth a line. The moments of the next tries are not, nor are figures, nor what lasts a moment only."""
+    return state.get("pause"), [
+        (
+            each.get("name"),
+            each.get("health"),
+            None if each.get("health") == "ok" else each.get("reason"),
+            bool(_quiet(each)),
+            (each.get("pacing") or {}).get("pace"),
+            (each.get("pacing") or {}).get("state"),
+            held(each) if _lasts((each.get("pacing") or {}).get("frozen_since")) else "",
+        )
+        for each in _backends(state)
+    ]
 
 
-def _show(name: str, now: str) -> None:
-    click.echo("\t".join(map(safe, (moment(time.time()), name, now))))
+def _lasts(since: object) -> bool:
+    return not isinstance(since, int | float) or time.time() - since >= QUIET_SECONDS
 
 
-def _healths(state: dict[str, Any]) -> list[tuple[object, ...]]:
-    return [(each.get("name"), each.get("health"), each.get("reason"), bool(_quiet(each))) for each in _backends(state)]
+def _show(name: str, now: str, cells: list[str]) -> None:
+    click.echo("\t".join(map(safe, (moment(time.time()), name, now, *cells))))
 
 
 def _backends(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -95,15 +95,30 @@ def show(name: str, asked: Asked) -> None:
 
 @command.command("watch")
 @click.argument("name", required=False)
+@click.option("--every", type=click.FloatRange(min=2), metavar="SECONDS", help="In a pipe: a line so often, too.")
 @server_options
-def watch(name: str | None, asked: Asked) -> None:
-    """Say how each is, or one of them, and again whenever that changes, until Ctrl-C.
+def watch(name: str | None, every: float | None, asked: Asked) -> None:
+    """Follow how they are, or one of them, until Ctrl-C.
 
-    In a pipe, each is a line with tabs between: moment, name, how it is now. With --json, its state, on a line.
+    On a terminal, a table with a row for each backend: the pace of its engine; requests of batches out, and how many may be;
+    others, the requests of everybody else there; waiting, those that the engine has not begun with. Everybody's next token
+    waits for a step of the engine: step is how many milliseconds one takes now, alone what it would take without batches, and
+    target up to where more is sent. Then what batches get, and why nothing new is sent where that is so.
+
+    In a pipe, a line whenever a state changes, with tabs between: moment, name, how it is now, then the columns of the table;
+    of several backends, with commas between. With --json, the state of a deployment on a line.
+
+    \b
+    Exit codes: 130 interrupted (it has no other end), 1 it went wrong, 2 wrong usage.
+    \b
+    Examples:
+      slackwater deployments watch
+      slackwater deployments watch llama-batch --every 60 >> pacing.tsv
+      slackwater deployments watch --json | jq -c '[.name, .backends[].pacing.frozen]'
     """
     with api_of(asked) as api:
         try:
-            watch_states(api, name, as_json=asked.as_json)
+            watch_states(api, name, as_json=asked.as_json, every=every)
         except KeyboardInterrupt:
             # It has no other end, so nothing is wrong with this one.
             sys.exit(INTERRUPTED)

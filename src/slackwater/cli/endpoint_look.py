@@ -30,6 +30,8 @@ class _Model(Struct):
 
 class _Models(Struct):
     data: list[_Model]
+    any_model: bool = False
+    """What `slackwater sim-engine` says: it answers under every name."""
 
 
 async def look(backend: BackendConfig, *, key: str | None, key_env: str | None, model: str | None) -> str:
@@ -98,7 +100,8 @@ def _names(reply: Reply) -> list[str] | None:
     if reply.status != 200:
         return None
     try:
-        return [model.id for model in msgspec.json.decode(reply.body, type=_Models).data] or None
+        found = msgspec.json.decode(reply.body, type=_Models)
+        return None if found.any_model else [model.id for model in found.data] or None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

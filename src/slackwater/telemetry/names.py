@@ -97,12 +97,26 @@ ENGINE_WINDOW = _gauge(
     "engine_window", "Requests that an engine may have now by its pace; absent where it is not paced.", "engine"
 )
 ENGINE_OTHERS = _gauge(
-    "engine_others", "Requests of others that run or wait at an engine that is paced, by its metrics page.", "engine"
+    "engine_others",
+    "Requests of others that run or wait at an engine that is paced, by its metrics page; absent while nobody reads that.",
+    "engine",
+)
+ENGINE_WAITING = _gauge(
+    "engine_waiting",
+    "Requests of anybody that an engine that is paced has not begun with; absent while nobody reads its metrics page.",
+    "engine",
 )
 ENGINE_STEP = _gauge(
     "engine_step_seconds",
     "A step of an engine that is paced, which everybody waits for a token: now (measured), alone (without us), target (up to "
     "which requests are sent; absent where nobody else is there).",
+    "engine",
+    "kind",
+)
+ENGINE_ONLINE_RATIO = _gauge(
+    "engine_online_ratio",
+    "While others are at an engine that is paced: how many times slower their slow steps were than without us, over about the "
+    "last hour of them (now), and how many times its pace allows (allowed; absent where it promises nothing).",
     "engine",
     "kind",
 )
@@ -270,7 +284,9 @@ METRICS = (
     ENGINE_SLOTS,
     ENGINE_WINDOW,
     ENGINE_OTHERS,
+    ENGINE_WAITING,
     ENGINE_STEP,
+    ENGINE_ONLINE_RATIO,
     ENGINE_FROZEN,
     ENGINE_METRICS_LOST,
     WAITING,

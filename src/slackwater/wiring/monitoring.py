@@ -15,7 +15,8 @@ from slackwater.adapters.telemetry.prometheus_page import (
 )
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.door import DoorState
-from slackwater.pipeline.sending.engine_pacing import Pacing, State
+from slackwater.core.sending.pacing_view import State
+from slackwater.pipeline.sending.engine_pacing import Pacing
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
 from slackwater.pipeline.watching.engine_watch import EngineWatch, standing_of
@@ -146,10 +147,13 @@ def _pacing_of(pacing: Pacing) -> PacingReading | None:
         return None
     return PacingReading(
         window=view.window or 0,
-        others=view.others or 0.0,
+        others=view.others,
+        waiting=view.waiting,
         step=view.step,
         alone=view.alone,
         target=view.target,
         frozen=bool(view.frozen),
         lost=view.state is State.LOST,
+        slower=view.slower if view.shared else None,
+        slower_most=view.slower_most if view.shared else None,
     )

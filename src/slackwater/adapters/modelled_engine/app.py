@@ -67,7 +67,8 @@ def engine_app(engine: TimedEngine, *, seed: int, max_waiting: int | None = None
 
     async def models(_: Request) -> Response:
         entry = {"id": profile.name, "object": "model", "created": 0, "owned_by": "slackwater"}
-        body = {"object": "list", "data": [{**entry, "max_model_len": profile.kv_tokens}]}
+        # Whoever looks whether a model is there need not be told that it is not.
+        body = {"object": "list", "data": [{**entry, "max_model_len": profile.kv_tokens}], "any_model": True}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     async def health(_: Request) -> Response:

@@ -30,6 +30,18 @@ def _record(row: sqlite3.Row, engine: str) -> EngineMinute:
         tokens=row["tokens"],
         call_seconds=row["call_seconds"],
         call_counts=() if row["call_counts"] is None else _counts.decode(row["call_counts"]),
+        paced_seconds=row["paced_seconds"],
+        window_seconds=row["window_seconds"],
+        others_seconds=row["others_seconds"],
+        waiting_seconds=row["waiting_seconds"],
+        frozen_seconds=row["frozen_seconds"],
+        cache_full_seconds=row["cache_full_seconds"],
+        lost_seconds=row["lost_seconds"],
+        shared_seconds=row["shared_seconds"],
+        step_sum=row["step_sum"],
+        alone_sum=row["alone_sum"],
+        target_seconds=row["target_seconds"],
+        target_sum=row["target_sum"],
     )
 
 

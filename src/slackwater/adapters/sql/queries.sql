@@ -678,9 +678,13 @@ SELECT * FROM engine_minute WHERE engine = :engine AND minute = :minute AND owne
 
 -- name: put_engine_minute!
 INSERT OR REPLACE INTO engine_minute (engine, minute, owner, state, seconds, paused_seconds, slots, in_flight_seconds,
-                                      in_flight_max, calls, failed, tokens, call_seconds, call_counts)
+                                      in_flight_max, calls, failed, tokens, call_seconds, call_counts, paced_seconds,
+                                      window_seconds, others_seconds, waiting_seconds, frozen_seconds, cache_full_seconds,
+                                      lost_seconds, shared_seconds, step_sum, alone_sum, target_seconds, target_sum)
 VALUES (:engine, :minute, :owner, :state, :seconds, :paused_seconds, :slots, :in_flight_seconds,
-        :in_flight_max, :calls, :failed, :tokens, :call_seconds, :call_counts);
+        :in_flight_max, :calls, :failed, :tokens, :call_seconds, :call_counts, :paced_seconds,
+        :window_seconds, :others_seconds, :waiting_seconds, :frozen_seconds, :cache_full_seconds,
+        :lost_seconds, :shared_seconds, :step_sum, :alone_sum, :target_seconds, :target_sum);
 
 -- name: engine_minutes
 SELECT * FROM engine_minute WHERE engine = (SELECT number FROM engine WHERE name = :name)

@@ -39,12 +39,17 @@ class PacingReading(Struct, frozen=True, kw_only=True):
     """How an engine is paced now. Times are seconds; None is not known."""
 
     window: int
-    others: float
+    others: float | None
+    waiting: float | None
     step: float | None
     alone: float | None
     target: float | None
     frozen: bool
     lost: bool
+    slower: float | None
+    """How many times slower others' slow steps were than without us, while others are there."""
+    slower_most: float | None
+    """How many times the pace allows; None where it promises nothing."""
 
 
 class EngineReading(Struct, frozen=True, kw_only=True):
@@ -167,7 +172,8 @@ class PrometheusPage:
     def _pacing(moment: Moment) -> Iterator[Family]:
         paced = [((each.engine,), each.pacing) for each in moment.engines if each.pacing is not None]
         yield _family(names.ENGINE_WINDOW, [(key, each.window) for key, each in paced])
-        yield _family(names.ENGINE_OTHERS, [(key, each.others) for key, each in paced])
+        yield _family(names.ENGINE_OTHERS, [(key, each.others) for key, each in paced if each.others is not None])
+        yield _family(names.ENGINE_WAITING, [(key, each.waiting) for key, each in paced if each.waiting is not None])
         steps = [
             ((*key, kind), seconds)
             for key, each in paced
@@ -175,6 +181,13 @@ class PrometheusPage:
             if seconds is not None
         ]
         yield _family(names.ENGINE_STEP, steps)
+        ratios = [
+            ((*key, kind), ratio)
+            for key, each in paced
+            for kind, ratio in (("now", each.slower), ("allowed", each.slower_most))
+            if ratio is not None
+        ]
+        yield _family(names.ENGINE_ONLINE_RATIO, ratios)
         yield _family(names.ENGINE_FROZEN, [(key, each.frozen) for key, each in paced])
         yield _family(names.ENGINE_METRICS_LOST, [(key, each.lost) for key, each in paced])
 

@@ -52,7 +52,6 @@ from slackwater.api.objects.engines import (
     EngineHistoryObject,
     EngineHistoryPoint,
     EngineList,
-    EnginePacing,
     EngineStatus,
     NewPace,
     NewPause,
@@ -88,6 +87,13 @@ from slackwater.api.objects.models import (
     ModelList,
     ModelObject,
     ScaleSettings,
+)
+from slackwater.api.objects.pacing import (
+    DeploymentEngineHistory,
+    DeploymentHistory,
+    DeploymentHistoryPoint,
+    EnginePacing,
+    PacingPoint,
 )
 from slackwater.api.objects.service import (
     Health,
@@ -167,6 +173,9 @@ __all__ = [
     "DeployedBackend",
     "DeployedModel",
     "DeploymentDetails",
+    "DeploymentEngineHistory",
+    "DeploymentHistory",
+    "DeploymentHistoryPoint",
     "DeploymentList",
     "DeploymentObject",
     "DeploymentProperties",
@@ -219,6 +228,7 @@ __all__ = [
     "NewUpload",
     "NewWebhookEndpoint",
     "OutputDetails",
+    "PacingPoint",
     "PauseObject",
     "PriceObject",
     "QuotaName",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from slackwater.api.objects.pacing import EnginePacing, PacingPoint
 from slackwater.api.objects.times import Moment
 from slackwater.api.objects.watching import PauseObject
 
@@ -19,29 +20,6 @@ class NewPace(Struct, frozen=True, kw_only=True):
 
     pace: Annotated[str, Meta(max_length=40)]
     """`gentle`, `strict`, `full`, `fixed`, a time between two tokens such as `50ms`, or `configured` for what is configured."""
-
-
-class EnginePacing(Struct, frozen=True, kw_only=True):
-    """How an engine is paced now. What is not known is null."""
-
-    pace: str
-    state: Literal["looking", "paced", "lost", "absent", "answers", "off"]
-    """Of its metrics page: not looked at yet, read, lost (it was there), not there, not there although a pace was named (how long
-    answers take says how busy it is), not wanted (`fixed`). While it is not there or not wanted, requests are not paced."""
-    window: int | None
-    """How many requests may be out now."""
-    others: int | None
-    """Requests of others that run or wait there."""
-    step_ms: float | None
-    """A step of the engine, in milliseconds: what everybody waits for a token."""
-    alone_ms: float | None
-    """What it would be without us."""
-    target_ms: float | None
-    """Up to which step the window grows; null where nobody else is there."""
-    slice_tokens: int | None
-    """Longer prompts go in slices of so many tokens; null where they go whole."""
-    frozen: str | None
-    """Why nothing new is sent."""
 
 
 class EngineStatus(Struct, frozen=True, kw_only=True):
@@ -97,6 +75,7 @@ class EngineHistoryPoint(Struct, frozen=True, kw_only=True):
     latency_p50: float | None
     """Guessed between the bounds of a histogram, as `latency_p95` is."""
     latency_p95: float | None
+    pacing: PacingPoint
 
 
 class EngineHistoryObject(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from slackwater.api.objects.batches import RequestCountsObject
+from slackwater.api.objects.pacing import EnginePacing
 from slackwater.api.objects.times import Moment
 
 BatchStatus = Literal[
@@ -283,6 +284,8 @@ class BackendStatus(Struct, frozen=True, kw_only=True):
     """Since when calls are out to it and none has come back; null where none is out."""
     window: int
     """How many requests it may have at once now."""
+    pacing: EnginePacing
+    """How its engine is paced, which it may share with other backends and deployments."""
     latency_seconds: float | None
     requests_per_second: float
     tokens_per_second: float

@@ -367,10 +367,12 @@ class Door:
 
     def _question(self, state: DoorState, evidence: Evidence, now: float) -> None:
         """Lines fail and none succeeds. Nobody goes through before that is settled by a request of our own."""
-        self.reason = evidence.reason
         if self.state is DoorState.BUSY and self._asked and now >= self.until:
             self._open(now)
-        if self.state is not DoorState.OK or now < self._vouched_until:
+        if self.state is DoorState.OK and now < self._vouched_until:
+            return
+        self.reason = evidence.reason
+        if self.state is not DoorState.OK:
             return
         if not self._doubt:
             self._doubts(True)
@@ -443,6 +445,8 @@ class Door:
         self.probe_lines = 0
         if self.state is not DoorState.OK:
             self._enter(DoorState.OK, "", now)
+        # Also where it was only doubted: why that was so is over.
+        self.reason = ""
         for gap in self._gaps.values():
             gap.reset()
         if now < self._asked_until:

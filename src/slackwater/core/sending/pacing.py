@@ -100,6 +100,8 @@ class Pacer:
     """How many it is reading."""
     step: float | None = None
     """The time of a step now, smoothed."""
+    felt: float = 0.0
+    """The step as somebody feels it who waits for an answer: the mean of the last hundred or so. Read it beside `alone`."""
     alone: float | None = None
     """What it would be without us, as somebody feels it who waits for an answer."""
     target: float | None = None
@@ -115,7 +117,6 @@ class Pacer:
     cache: CacheShare = field(default_factory=CacheShare)
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
-    _felt_step: float = 0.0
     _felt_steps: float = 0.0
     _own_step: float = 0.0
     _last: Counters | None = None
@@ -135,9 +136,32 @@ class Pacer:
     _listened_at: float = 0.0
     _heard_at: float = -FOREVER
 
-    def aim_for(self, point: Point, *, slo: float | None = None) -> None:
+    def aim_for(self, point: Point, now: float, *, slo: float | None = None) -> None:
         """Another operating point from now on. What is known of the engine stays."""
         self.point, self.slo, self.room = point, slo, 0.0
+        # The next look may be far away, and the target of another point is none.
+        self._aim(0.0, now)
+
+    @property
+    def slower(self) -> float | None:
+        """How many times slower others' slow steps were than they would have been without us, over their last hour or so.
+
+        None before there were any.
+        """
+        ratios = [
+            felt / alone
+            for share in FELT
+            if (felt := self._felt.quantile(share)) is not None and (alone := self._alone.quantile(share)) is not None
+        ]
+        return sum(ratios) / len(ratios) if ratios else None
+
+    @property
+    def slower_most(self) -> float | None:
+        """How many times slower the point allows. None before others were seen, and where it looks at no steps."""
+        slowest = self._alone.quantile(0.99)
+        if slowest is None or self.point not in RULES:
+            return None
+        return self._limit(slowest) / slowest
 
     # Before a request
 
@@ -286,13 +310,13 @@ class Pacer:
         # Until an answer has been written it is the mean of what there was: one long step is not remembered as what is usual.
         self._felt_steps = min(ANSWER_TOKENS, self._felt_steps + steps)
         smooth = min(1.0, steps / self._felt_steps)
-        self._felt_step += smooth * (passed.step - self._felt_step)
+        self.felt += smooth * (passed.step - self.felt)
         self._own_step += smooth * (own - self._own_step)
-        self.alone = self.model.alone(self._felt_step, own=self._own_step)
+        self.alone = self.model.alone(self.felt, own=self._own_step)
         others = running - ours
         if others > 0.5 and self._felt_steps >= ANSWER_TOKENS:
             self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
-            self._felt.add(self._felt_step, others * passed.seconds, seconds=passed.seconds)
+            self._felt.add(self.felt, others * passed.seconds, seconds=passed.seconds)
         self._aim(passed.seconds, now)
         if deaf:
             self._move(ours)
@@ -307,21 +331,20 @@ class Pacer:
         if usual is None or slowest is None:
             self.target = None
             return
-        limit, least = rule.limit * slowest, 0.0
+        limit, least = self._limit(slowest), 0.0
         if self.point is Point.SLO and self.slo is not None:
-            limit = max(limit, self.slo)
             # Whoever bears that bears what is gentle.
             gentle = RULES[Point.GENTLE]
             least = usual + gentle.room * (gentle.limit - 1.0) * slowest
-        may, are = limit / slowest, self._slower()
+        may, are = limit / slowest, self.slower or 1.0
         room = (self.room or rule.room) + seconds / ROOM_SECONDS * (may - are) / (may - 1.0)
         self.room = max(ROOM_MIN, min(ROOM_MAX, room))
         self.target = max(least, usual + self.room * (limit - slowest))
 
-    def _slower(self) -> float:
-        """How many times slower others' slow steps were than they would have been without us."""
-        ratios = [(self._felt.quantile(share) or 1.0) / (self._alone.quantile(share) or 1.0) for share in FELT]
-        return sum(ratios) / len(ratios)
+    def _limit(self, slowest: float) -> float:
+        """What others may see at their slowest, where that would be `slowest` without us."""
+        limit = RULES[self.point].limit * slowest
+        return limit if self.point is not Point.SLO or self.slo is None else max(limit, self.slo)
 
     def _move(self, ours: float) -> None:
         step, target = self.step, self.target

@@ -39,6 +39,54 @@ class EngineMinute(Struct, frozen=True, kw_only=True):
     call_seconds: float
     call_counts: tuple[int, ...] = ()
     """How many of the calls took how long, between bounds that whoever counts has; empty where there were none."""
+    paced_seconds: float = 0.0
+    """For how long its metrics page was read: what comes next is summed over these seconds."""
+    window_seconds: float = 0.0
+    """Requests that might be out."""
+    others_seconds: float = 0.0
+    """Requests of others that ran or waited there."""
+    waiting_seconds: float = 0.0
+    """Requests of anybody that it had not begun with."""
+    frozen_seconds: float = 0.0
+    """For how long nothing new was sent, because others waited or its cache was nearly full."""
+    cache_full_seconds: float = 0.0
+    """The second of these alone."""
+    lost_seconds: float = 0.0
+    """For how long its page could not be read, after it had been."""
+    shared_seconds: float = 0.0
+    """For how long others were there whose steps were seen: the next two are summed over these seconds."""
+    step_sum: float = 0.0
+    """Seconds that a step took, as whoever waits for an answer feels it."""
+    alone_sum: float = 0.0
+    """Seconds that it would have taken without us."""
+    target_seconds: float = 0.0
+    """For how long there was a step up to which the window grew."""
+    target_sum: float = 0.0
+    """That step, over these seconds."""
+
+
+# What is added up and nothing else.
+SUMS = (
+    "seconds",
+    "paused_seconds",
+    "in_flight_seconds",
+    "calls",
+    "failed",
+    "tokens",
+    "call_seconds",
+    "paced_seconds",
+    "window_seconds",
+    "others_seconds",
+    "waiting_seconds",
+    "frozen_seconds",
+    "cache_full_seconds",
+    "lost_seconds",
+    "shared_seconds",
+    "step_sum",
+    "alone_sum",
+    "target_seconds",
+    "target_sum",
+)
 
 
 def merged(minutes: Sequence[EngineMinute], *, at: int) -> EngineMinute:
@@ -53,16 +101,10 @@ def merged(minutes: Sequence[EngineMinute], *, at: int) -> EngineMinute:
         owner=owners.pop() if len(owners) == 1 else "",
         # Of two that are equal, the name decides, so that it does not matter who came first.
         state=max(states, key=lambda state: (states[state], state)),
-        seconds=sum(each.seconds for each in minutes),
-        paused_seconds=sum(each.paused_seconds for each in minutes),
         slots=max(each.slots for each in minutes),
-        in_flight_seconds=sum(each.in_flight_seconds for each in minutes),
         in_flight_max=max(each.in_flight_max for each in minutes),
-        calls=sum(each.calls for each in minutes),
-        failed=sum(each.failed for each in minutes),
-        tokens=sum(each.tokens for each in minutes),
-        call_seconds=sum(each.call_seconds for each in minutes),
         call_counts=_added(each.call_counts for each in minutes),
+        **{name: sum(getattr(each, name) for each in minutes) for name in SUMS},
     )
 
 

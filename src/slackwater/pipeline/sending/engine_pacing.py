@@ -7,10 +7,9 @@ found works as if nobody looked, and one whose page is lost is never without a l
 import asyncio
 import logging
 import math
-from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct
+import msgspec
 
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import BackendError
@@ -20,6 +19,7 @@ from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
+from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.core.sending.request import Request
@@ -42,21 +42,6 @@ STALE_SECONDS = 3.0
 TRIED_MAX = 3
 # What the size of a prompt is smoothed by, and a line's bytes in a token where validation has counted none.
 SMOOTH, BYTES_PER_TOKEN = 0.2, 4.0
-
-
-class State(StrEnum):
-    """What is known of the page."""
-
-    LOOKING = "looking"
-    """Nobody has looked yet."""
-    PACED = "paced"
-    LOST = "lost"
-    """It was there, and is not."""
-    ABSENT = "absent"
-    ANSWERS = "answers"
-    """There is none, and an operator has named a pace: how long answers take says how busy it is."""
-    OFF = "off"
-    """Nobody is to look: the pace is `fixed`."""
 
 
 class Paced(Protocol):
@@ -86,25 +71,6 @@ class Paced(Protocol):
         ...
 
 
-class PacingView(Struct, frozen=True, kw_only=True):
-    """How an engine is paced now. Times are seconds; what is not known is None."""
-
-    pace: EnginePace
-    state: State
-    window: int | None = None
-    """How many requests of ours may be out."""
-    others: float | None = None
-    """Requests of others that run or wait there."""
-    step: float | None = None
-    alone: float | None = None
-    """What a step would be without us."""
-    target: float | None = None
-    slice: int | None = None
-    """Longer prompts go in slices of so many tokens; None where they go whole."""
-    frozen: str = ""
-    """Why nothing new is sent; empty where it is."""
-
-
 class Pacing:
     """That of one engine."""
 
@@ -124,6 +90,7 @@ class Pacing:
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
         self._failures = 0
         self._looked_at = 0.0
+        self._counters: Counters | None = None
         self._tokens = 0.0
         self._canary: Canary | None = None
         # Requests that are to go in slices and have not begun to.
@@ -261,10 +228,10 @@ class Pacing:
             self._become(State.OFF)
         elif self._state is State.OFF:
             self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
-        if pace.point is not Point.FIXED:
-            for pacer in (self._pacer, self._by_answers):
-                if pacer is not None:
-                    pacer.aim_for(pace.point, slo=pace.slo)
+        if self._pacer is not None and pace.point is not Point.FIXED:
+            self._pacer.aim_for(pace.point, self._clock.monotonic(), slo=pace.slo)
+        if self._by_answers is not None and pace.point is not Point.FIXED:
+            self._by_answers.aim_for(pace.point, slo=pace.slo)
         self.stir()
         self.moved()
 
@@ -287,31 +254,48 @@ class Pacing:
             self.moved()
 
     @property
+    def _reads(self) -> bool:
+        """Whether what was read is of now. Who has nothing to send does not look, and what was seen long ago says nothing."""
+        return self._state is State.PACED and self._clock.monotonic() - self._looked_at <= STALE_SECONDS
+
+    @property
     def frozen(self) -> str:
         """Why nothing new is sent, for people; empty where it is."""
         pacer = self._pacer
-        if pacer is None or not pacer.frozen or self._state is not State.PACED:
+        if pacer is None or not pacer.frozen or not self._reads:
             return ""
-        return "others wait for capacity" if pacer.others_wait else "its cache is nearly full"
+        return OTHERS_WAIT if pacer.others_wait else CACHE_FULL
 
     def view(self) -> PacingView:
         """How it is now."""
-        pacer, frozen = self._pacer, self.frozen
-        if (answers := self._by_answers) is not None:
-            step, target = answers.step, answers.target
-            return PacingView(pace=self.pace, state=self._state, window=self.window, step=step, target=target)
-        if pacer is None or not self.paced:
-            return PacingView(pace=self.pace, state=self._state, window=self.window)
-        return PacingView(
+        pacer, seen, frozen = self._pacer, self._counters, self.frozen
+        window, in_flight = self.window, self._engine.in_flight
+        if pacer is None or seen is None or not self.paced:
+            view = PacingView(pace=self.pace, state=self._state, window=window, in_flight=in_flight)
+            if (answers := self._by_answers) is None:
+                return view
+            return msgspec.structs.replace(view, step=answers.step, target=answers.target)
+        view = PacingView(
             pace=self.pace,
             state=self._state,
-            window=min(self.window or 0, self._engine.slots),
+            window=min(window or 0, self._engine.slots),
+            in_flight=in_flight,
+            slower=pacer.slower,
+            slower_most=pacer.slower_most,
+        )
+        if not self._reads:
+            return view
+        return msgspec.structs.replace(
+            view,
             others=pacer.others,
+            waiting=seen.waiting,
             step=pacer.step,
+            felt=None if pacer.alone is None else pacer.felt,
             alone=pacer.alone,
             target=None if pacer.target == FOREVER else pacer.target,
             slice=pacer.slice or None,
             frozen=frozen,
+            frozen_since=self.frozen_since if frozen else None,
         )
 
     # Looking
@@ -394,7 +378,7 @@ class Pacing:
             before = pacer.window
             pacer.blind(now)
             pacer.window = max(pacer.window, min(before, FIRST_WINDOW))
-        self._failures, self._looked_at = 0, now
+        self._failures, self._looked_at, self._counters = 0, now, found
         self._become(State.PACED)
         pacer.most = engine.slots
         pacer.looked(found, in_flight=engine.in_flight, now=now)

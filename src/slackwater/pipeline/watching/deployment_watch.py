@@ -11,10 +11,12 @@ from slackwater.core.endpoints import normalised
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.pacing_view import PacingView, told
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.health import DeploymentHealth, health_of
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
+from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.ports import Clock, DeploymentLoad, Ledger
@@ -48,6 +50,10 @@ class BackendView(Struct, frozen=True, kw_only=True):
     """Since when calls are out and none has come back; None where none is out."""
     in_flight: int
     window: int
+    pacing: PacingView
+    """That of its engine; `frozen_since` in seconds since 1970."""
+    own_engine: bool
+    """Whether nobody of another resource uses the engine."""
     latency_seconds: float | None
     requests_per_second: float
     tokens_per_second: float
@@ -226,6 +232,19 @@ class DeploymentWatch:
     def _moment(self, monotonic: float) -> int:
         return int(self._clock.now() + monotonic - self._clock.monotonic())
 
+    def engines_of(self, resource: str, name: str) -> dict[str, bool] | None:
+        """The engines of a deployment, and whether nobody of another resource uses each; None where it is not served."""
+        found = next((each for each in self._fleet.all() if (each.resource, each.name) == (resource, name)), None)
+        if found is None:
+            return None
+        engines = {each.engine for each in self._fleet.dispatchers_of(found.key)}
+        return {engine.name: self._own(engine, found.key) for engine in engines}
+
+    def _own(self, engine: Engine, key: str) -> bool:
+        keys = {other for other, each in self._fleet.dispatchers() if each.engine is engine} | {key}
+        users = [self._fleet.get(each) for each in keys]
+        return len({each.resource for each in users if each is not None}) == 1
+
     def _backend(self, key: str, dispatcher: Dispatcher, data_zone: str) -> BackendView:
         seconds, (calls, busy, tokens) = self._progress.backend(key, dispatcher.name) or (1.0, (0.0, 0.0, 0.0))
         error, standing = dispatcher.last_error, dispatcher.standing
@@ -243,6 +262,8 @@ class DeploymentWatch:
             quiet_since=None if quiet is None else self._moment(quiet),
             in_flight=dispatcher.meter.in_flight,
             window=dispatcher.window,
+            pacing=told(dispatcher.engine.pacing.view(), self._moment),
+            own_engine=self._own(dispatcher.engine, key),
             latency_seconds=busy / calls if calls else None,
             requests_per_second=calls / seconds,
             tokens_per_second=tokens / seconds,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 from slackwater.core.sending.door import DoorState
+from slackwater.core.sending.pacing_view import CACHE_FULL, PacingView, State
 from slackwater.core.watching.engine_minutes import MINUTE, EngineMinute
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -53,6 +54,7 @@ class _Minute:
         self.in_flight = 0.0
         self.in_flight_max = 0
         self.slots = 0
+        self.pacing: dict[str, float] = {}
 
     def look(self, engine: Engine, state: DoorState, seconds: float) -> None:
         self.states[state.value] = self.states.get(state.value, 0.0) + seconds
@@ -60,6 +62,29 @@ class _Minute:
         self.in_flight += seconds * engine.in_flight
         self.in_flight_max = max(self.in_flight_max, engine.in_flight)
         self.slots = max(self.slots, engine.slots)
+        for name, value in _paced(engine.pacing.view()).items():
+            self.pacing[name] = self.pacing.get(name, 0.0) + seconds * value
+
+
+def _paced(view: PacingView) -> dict[str, float]:
+    """What is to be summed over a second of it, by the names of `EngineMinute`. What nobody reads is left out."""
+    if view.state is State.LOST:
+        return {"lost_seconds": 1.0}
+    if not view.seen:
+        return {}
+    found = {
+        "paced_seconds": 1.0,
+        "window_seconds": float(view.window or 0),
+        "others_seconds": view.others or 0.0,
+        "waiting_seconds": view.waiting or 0.0,
+        "frozen_seconds": float(bool(view.frozen)),
+        "cache_full_seconds": float(view.frozen == CACHE_FULL),
+    }
+    if view.shared:
+        found |= {"shared_seconds": 1.0, "step_sum": view.felt or 0.0, "alone_sum": view.alone or 0.0}
+    if view.shared and view.target is not None:
+        found |= {"target_seconds": 1.0, "target_sum": view.target}
+    return found
 
 
 class EngineHistory:
@@ -128,6 +153,7 @@ class EngineHistory:
                     tokens=sum(each.tokens for each in grown),
                     call_seconds=sum(each.seconds for each in grown),
                     call_counts=tuple(counts) if calls else (),
+                    **minute.pacing,
                 )
             )
         self._minutes = {}

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import engine_id
+from slackwater.core.sending.pacing_view import PacingView, told
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.pipeline.sending.engine_pacing import PacingView
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.watching.progress import Progress
@@ -99,7 +99,7 @@ class EngineWatch:
             deaths=engine.reach.deaths,
             deployments=sorted({key for key, _ in senders}),
             pause=engine.held,
-            pacing=engine.pacing.view(),
+            pacing=told(engine.pacing.view(), self._moment),
         )
 
     def _quiet(self, senders: Sequence[tuple[str, Dispatcher]]) -> int | None:

@@ -136,6 +136,8 @@ async def _of_backend(
                 message = f"{models_url(url)} lists no models (status {answer.status}), and {models_url(other)} does"
                 return [fault(about, message, f'write url = "{other}"')]
         return [note(about, f"{url} answers (status {answer.status}), and does not say which models it has")]
+    if _any_model(answer.body):
+        return [ok(about, f"{url} answers, to every name of a model")]
     if model not in models:
         some = ", ".join(models[:LISTED_MAX]) or "none"
         fix = "set `model` of the backend to a name that it knows"
@@ -160,6 +162,11 @@ def _models(body: bytes) -> list[str] | None:
         return [str(model["id"]) for model in json.loads(body)["data"]]
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _any_model(body: bytes) -> bool:
+    """Whether it says that it answers under every name, as `slackwater sim-engine` does. `body` lists models."""
+    return json.loads(body).get("any_model") is True
 
 
 def _of_certificate(about: str, url: str, answer: Answer, *, now: float) -> list[Finding]:

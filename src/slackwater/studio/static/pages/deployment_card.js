@@ -9,6 +9,7 @@ import { html } from "../app/ui.js";
 import { Quota } from "./deployment_quota.js";
 import { isOfConfiguration, kindOfAny, quotaOf, stateOf } from "./deployments_data.js";
 import { does, kindOfBackend, Pill, requests, Sentence, Until } from "./health.js";
+import { Pacing } from "./pacing.js";
 import { Resume, TryNow } from "./pauses.js";
 
 const WHY = "Only administrators of this resource may do this.";
@@ -34,6 +35,7 @@ export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
         <div><dt>Open jobs</dt><dd>${status?.open_batches ? html`<a href=${to("/", { deployment: name, status: "validating,in_progress,finalizing,cancelling" })}>${number(status.open_batches)}</a>` : "0"}</dd></div>
         <div><dt>Content filter</dt><dd>${status?.content_filter ?? html`<span class="muted">none</span>`}</dd></div></dl></div>
     ${status?.backends.length ? html`<${Backends} backends=${status.backends} name=${name} wanted=${status.open_batches > 0} />` : state !== "failed" && html`<p class="muted">No backends: nothing answers for it.</p>`}
+    ${status?.backends.length > 0 && html`<${Pacing} backends=${status.backends} name=${name} />`}
   </section>`;
 }
 
@@ -84,7 +86,7 @@ function Backend({ backend, wanted }) {
   const share = backend.window ? Math.min(100, (100 * backend.in_flight) / backend.window) : 0;
   return html`<tr>
     <td class="full"><code class="backend-name">${backend.name}</code><div class="small cut backend-now"><${Now} backend=${backend} wanted=${wanted} /></div>
-      <div class="small last-error" title=${backend.last_error ?? backend.reason ?? ""}>${backend.last_error ? html`<span class="muted">Last error:</span> ${backend.last_error}` : backend.reason}</div></td>
+      <div class=${`small last-error ${backend.health === "ok" && !backend.last_error ? "muted" : ""}`} title=${backend.last_error ?? backend.reason ?? ""}>${backend.last_error ? html`<span class="muted">Last error:</span> ${backend.last_error}` : backend.reason}</div></td>
     <td class="full"><${Pill} kind=${kindOfBackend(backend)} /></td>
     <td data-label="Region">${backend.region || html`<span class="muted">not said</span>`}${backend.data_zone && html` <span class="muted small">${backend.data_zone}</span>`}</td>
     <td class="number" data-label="In flight"><span title="Requests in flight, of those that may be at once now">${number(backend.in_flight)} <span class="muted">/ ${number(backend.window)}</span></span>

@@ -32,7 +32,7 @@ function Engine({ engine, onPause, onDone }) {
   const reason = engine.pause?.reason ?? engine.reason;
   return html`<tr>
     <td class="full"><code class="backend-name">${engine.name}</code><div class="small cut backend-now">${quiet && html`<strong>No answer</strong> since <${Since} at=${engine.quiet_since} />`}${engine.state !== "ok" && html`<strong>It ${does(engine.state, engine.reason)}</strong><${Until} each=${engine} wanted=${engine.deployments.length > 0} />`}</div>
-      <div class="small last-error" title=${reason ?? ""}>${engine.pause?.who ? `By ${engine.pause.who}${reason ? `: ${reason}` : ""}` : reason}</div></td>
+      <div class=${`small last-error ${engine.state === "ok" ? "muted" : ""}`} title=${reason ?? ""}>${engine.pause?.who ? `By ${engine.pause.who}${reason ? `: ${reason}` : ""}` : reason}</div></td>
     <td class="full"><${Pill} kind=${kind} /></td>
     <td class="number" data-label="In flight">${number(engine.in_flight)} <span class="muted">/ ${number(engine.slots)}</span></td>
     <td class="full" data-label="Deployments">${engine.deployments.join(", ")}</td>
