@@ -26,7 +26,7 @@ from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
 from slackwater.pipeline.sending.state_log import StateLog
-from slackwater.ports import Clock
+from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
 
 # After a lane broke, another one looks after so long.
@@ -38,8 +38,18 @@ DYING_SECONDS = 1.0
 class Engine:
     """One engine."""
 
-    def __init__(self, name: str, clock: Clock, *, slots: int | None = None, pace: EnginePace | None = None) -> None:
-        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured."""
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        slots: int | None = None,
+        pace: EnginePace | None = None,
+        seat: PeerSeat | None = None,
+    ) -> None:
+        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `seat`
+        where other servers of ours are heard.
+        """
         self.name = name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
@@ -54,7 +64,7 @@ class Engine:
         """Whose turn it is among those who may have something to send."""
         self._watchers: list[asyncio.Task[None]] = []
         self.looks = Looks(self, clock)
-        self.pacing = Pacing(self, clock, pace)
+        self.pacing = Pacing(self, clock, pace, seat=seat)
         # Whether lanes have to ask it.
         self._paced = False
         # Whether there has ever been a line that goes alone: it costs a look at every use.
