@@ -299,3 +299,48 @@ def test_rate_limits_of_a_backend(tmp_path: Path) -> None:
 def test_rate_limits_that_cannot_be(tmp_path: Path, settings: str, said: str) -> None:
     """They are named, with what to write instead."""
     assert said in " ".join(faults(tmp_path, RATED.format(settings)))
+
+
+ENGINE = '[[deployments]]\nname = "a"\n[[deployments.backends]]\nurl = "{}"\n'
+TWICE = "is the same server as 'http://localhost:8000', which has a section already; write one [[engines]] section"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000",
+        "http://localhost:8000/",
+        "http://LOCALHOST:8000/v1",
+        "http://127.0.0.1:8000",
+        "http://127.0.1.1:8000/v1/",
+        "http://[::1]:8000",
+    ],
+)
+def test_an_engine_has_one_section(tmp_path: Path, url: str) -> None:
+    """Of two for one server, however it is written, only one could hold, and nobody would see which."""
+    first = '[[engines]]\nurl = "http://localhost:8000"\npace = "strict"\n'
+    text = first + f'[[engines]]\nurl = "{url}"\nconcurrency = 8\n' + ENGINE.format("http://localhost:8000/v1")
+    twice = [fault for fault in faults(tmp_path, text) if TWICE in fault]
+    assert len(twice) == 1
+    assert f"engine '{url}'" in twice[0]
+
+
+def test_other_engines_are_others(tmp_path: Path) -> None:
+    """Another port, scheme or host; the port of a scheme is that port, named or not."""
+    urls = ("http://a", "http://a:81", "https://a", "http://b", "http://127.0.0.1.example:80")
+    text = "".join(f'[[engines]]\nurl = "{url}"\npace = "full"\n' for url in urls) + ENGINE.format("http://a/v1")
+    (tmp_path / "c.toml").write_text(text)
+    assert len(load(tmp_path / "c.toml", {}).engines) == len(urls)
+    assert len(faults(tmp_path, '[[engines]]\nurl = "http://a:80/v1"\npace = "full"\n' + text)) == 1
+
+
+def test_an_engine_is_named_as_its_backends_name_it(tmp_path: Path) -> None:
+    """A section about `localhost` would say nothing of a backend at 127.0.0.1: it says how to write it."""
+    text = '[[engines]]\nurl = "http://localhost:8000"\npace = "strict"\n' + ENGINE.format("http://127.0.0.1:8000/v1")
+    (fault,) = faults(tmp_path, text)
+    assert fault.endswith('write it as that backend does: url = "http://127.0.0.1:8000"')
+    (tmp_path / "c.toml").write_text(text.replace("localhost", "127.0.0.1"))
+    assert load(tmp_path / "c.toml", {}).engines[0].pace == "strict"
+    # Of one that no backend uses nothing is said: one may be made while the service runs.
+    (tmp_path / "c.toml").write_text(text.replace("localhost", "gpu"))
+    load(tmp_path / "c.toml", {})

@@ -40,7 +40,9 @@ class Tally:
 
 
 class VirtualGateway:
-    """Implements policy.Gateway. `priority` goes with each of its requests, as vLLM understands it."""
+    """Implements policy.Gateway. `priority` goes with each of its requests, as vLLM understands it; `name` tells them from
+    those of another gateway at the same engine.
+    """
 
     def __init__(
         self,
@@ -50,10 +52,12 @@ class VirtualGateway:
         backlog: Callable[[], BatchRequest],
         *,
         priority: int = 1,
+        name: str = "batch",
+        begins: float = 0.0,
     ) -> None:
         self.tally = Tally()
         self._kernel, self._engine, self._policy, self._backlog = kernel, engine, policy, backlog
-        self._priority = priority
+        self._priority, self._name = priority, name
         self._work: dict[str, BatchRequest] = {}
         self._back: deque[Prompt] = deque()
         self._out: dict[str, Sent] = {}
@@ -61,7 +65,7 @@ class VirtualGateway:
         self._streams: dict[str, Sent] = {}
         self._attempts = 0
         engine.listeners.append(self._step_ended)
-        kernel.at(0.0, policy.start, self)
+        kernel.at(begins, policy.start, self)
 
     # What the policy can do.
 
@@ -125,7 +129,7 @@ class VirtualGateway:
     def _request(self, prompt: Prompt, segments: tuple[Segment, ...], tokens: int, output: int) -> EngineRequest:
         self._attempts += 1
         return EngineRequest(
-            id=f"batch {self._attempts}",
+            id=f"{self._name} {self._attempts}",
             prompt_tokens=tokens,
             output_tokens=output,
             segments=segments,

@@ -7,6 +7,7 @@ from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.peers import Word
 from slackwater.core.sending.slicing import next_cut
 
 LOOK_SECONDS = 0.5
@@ -19,14 +20,16 @@ class Product(Policy):
     With `whole`, every call is streamed, so that each first token is seen: what the product does not do.
     """
 
-    def __init__(self, pacer: Pacer, *, whole: bool = False) -> None:
+    def __init__(self, pacer: Pacer, *, whole: bool = False, board: dict[str, Word] | None = None) -> None:
+        """`board` is where servers of ours say what they have out whenever it changes, each under a name."""
+        self._board = board
         self.name = f"slackwater {pacer.point}"
         self.pacer = pacer
         pacer.slices = True
         self._whole = whole
         self._out: set[str] = set()
         self._head: Prompt | None = None
-        self._look_at = 0.0
+        self._look_at = -FOREVER
         self._canary = ""
         self._chunk_at: float | None = None
         self._reading: dict[str, float] = {}
@@ -42,7 +45,10 @@ class Product(Policy):
 
     def start(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self.on_tick(0.0)
+        if self._board is not None:
+            self._own_name = f"server {len(self._board)}"
+            self._board[self._own_name] = self.pacer.word(0)
+        self.on_tick(gateway.now())
 
     def on_tick(self, now: float) -> None:
         if now >= self._look_at - 1e-9:
@@ -117,10 +123,19 @@ class Product(Policy):
             self.pacer.read(chunk)
 
     def on_metrics(self, now: float, samples: dict[str, float]) -> None:
-        self.pacer.looked(counters_of(samples), in_flight=len(self._out), now=now)
+        self.pacer.looked(counters_of(samples), in_flight=len(self._out), now=now, peers=self._peers())
         self._fill(now)
 
     def _fill(self, now: float) -> None:
+        self._send_more(now)
+        if self._board is not None:
+            self._board[self._own_name] = self.pacer.word(len(self._out))
+
+    def _peers(self) -> dict[str, Word]:
+        return {name: word for name, word in (self._board or {}).items() if name != self._own_name}
+
+    def _send_more(self, now: float) -> None:
+        self.pacer.peers.heard(self._peers())
         while True:
             prompt = self._head or self._gateway.take()
             self._head = prompt

@@ -32,13 +32,14 @@ GOLDEN = 0.618033988749895
 
 
 class Backlog:
-    """Batch requests of a kind, without end."""
+    """Batch requests of a kind, without end. Those of two backlogs are others where these have another `name`."""
 
-    def __init__(self, kind: str, *, seed: int) -> None:
+    def __init__(self, kind: str, *, seed: int, name: str = "b") -> None:
         self._medians = MEDIANS[kind]
         self._chance = np.random.default_rng(seed)
         self._drawn: list[tuple[int, int]] = []
         self._count = 0
+        self._name = name
 
     def __call__(self) -> BatchRequest:
         if not self._drawn:
@@ -49,7 +50,7 @@ class Backlog:
             self._drawn = list(zip(*(values.astype(int).tolist() for values in lengths), strict=True))
         prompt, output = self._drawn.pop()
         self._count += 1
-        name = f"b{self._count}"
+        name = f"{self._name}{self._count}"
         return BatchRequest(name, prompt, output, OUTPUT_MAX, ((name, prompt),))
 
 

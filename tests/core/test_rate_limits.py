@@ -334,3 +334,78 @@ def test_in_any_order(story: list[tuple[float, str, float, float | None, float |
     while (wait := quota.admits(now, 100.0)) > 0.0:
         now += wait
         assert now < deadline
+
+
+class Absurd:
+    """An endpoint that says of a long limit that nothing remains, and serves whatever comes; with `room`, only so many."""
+
+    def __init__(self, *, tokens: bool, period: float | None, reset: float | None, room: float = math.inf) -> None:
+        self.quota = Quota()
+        self._says = Reading(tokens=tokens, limit=1000.0, remaining=0.0, reset=reset, period=period)
+        self._room = room
+        self.now = 0.0
+        self.served = self.refused = self.looks = 0
+        self._back: list[tuple[float, Sent]] = []
+
+    def run(self, seconds: float, *, wait: float | None = None) -> None:
+        """Eight at once, each for two seconds. A refusal asks for `wait`."""
+        until = self.now + seconds
+        while self.now < until:
+            for at, sent in [each for each in self._back if each[0] <= self.now]:
+                self._back.remove((at, sent))
+                if self.served < self._room:
+                    self.served += 1
+                    self.quota.heard(sent, [self._says], self.now)
+                else:
+                    self.refused += 1
+                    self.quota.refused(sent, wait, [self._says], self.now)
+                self.quota.over(sent)
+            while len(self._back) < 8 and self.quota.admits(self.now, 10.0) <= 0.0:
+                self._back.append((self.now + 2.0, self.quota.took(self.now, 10.0)))
+            if self.quota.look_due(self.now):
+                self.quota.looks(self.now)
+                self.looks += 1
+                self._back.append((self.now + 2.0, self.quota.took(self.now, 1.0)))
+            self.now += 0.5
+
+
+@pytest.mark.parametrize("reset", [None, DAY, 7200.0])
+@pytest.mark.parametrize("tokens", [True, False])
+@pytest.mark.parametrize("period", [DAY, 3600.0])
+def test_a_long_limit_that_serves_although_nothing_remains(tokens: bool, period: float, reset: float | None) -> None:
+    """It is looked at every five minutes; served three times in a row, it is not believed, and does not limit any more."""
+    endpoint = Absurd(tokens=tokens, period=period, reset=reset)
+    endpoint.run(1200.0)
+    before = endpoint.served
+    endpoint.run(600.0)
+    assert endpoint.served - before >= 0.9 * 8 * 300
+
+
+def test_a_day_that_is_used_up_is_left_alone() -> None:
+    """What was out when nothing was left does not speak against that: nobody goes but a look every five minutes."""
+    quota = Quota()
+    reading = Reading(tokens=False, limit=1000.0, remaining=0.0, reset=DAY, period=DAY)
+    quota.heard(quota.took(0.0, 10.0), [reading], 1.0)
+    several = [quota.took(1.0, 10.0) for _ in range(8)]
+    for sent in several:
+        quota.heard(sent, [reading], 3.0)
+    gone = 0
+    for second in range(4, 1204):
+        if quota.admits(float(second), 10.0) <= 0.0:
+            quota.refused(quota.took(float(second), 10.0), None, [reading], second + 0.5)
+            gone += 1
+    assert gone <= 4
+
+
+def test_a_refusal_of_one_who_is_not_believed() -> None:
+    """The day that it names then says nothing either: the next one tries after seconds. A wait that it asks for is kept."""
+    endpoint = Absurd(tokens=True, period=DAY, reset=DAY, room=3000.0)
+    endpoint.run(3600.0)
+    assert endpoint.served == 3000
+    refused = endpoint.refused
+    endpoint.run(600.0)
+    assert 600.0 / 40 <= endpoint.refused - refused <= 600.0 / 20
+    endpoint.quota.refused(endpoint.quota.took(endpoint.now, 10.0), 900.0, [], endpoint.now)
+    refused = endpoint.refused
+    endpoint.run(800.0)
+    assert endpoint.refused - refused <= 1

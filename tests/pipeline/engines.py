@@ -24,7 +24,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Post
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
-from slackwater.ports import NewShard
+from slackwater.ports import NewShard, PeerSeat
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
@@ -152,11 +152,12 @@ class Service:
         self.batches: list[str] = []
         self.lives = 0
 
-    def engine_of(self, upstream: Any, *, slots: int) -> Engine:
-        """The engine in front of a scripted one."""
+    def engine_of(self, upstream: Any, *, slots: int, seat: PeerSeat | None = None) -> Engine:
+        """The engine in front of a scripted one. At `seat` others who use it are heard."""
         engine = self.engines.get(id(upstream))
         if engine is None:
-            engine = self.engines[id(upstream)] = Engine(f"http://{len(self.engines)}", self.clock, slots=slots)
+            name = f"http://{len(self.engines)}"
+            engine = self.engines[id(upstream)] = Engine(name, self.clock, slots=slots, seat=seat)
         return engine
 
     def door_of(self, upstream: Any) -> Door:

@@ -12,6 +12,7 @@ import msgspec
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
+from slackwater.config.engines import check_engines, engines_of
 from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
@@ -20,7 +21,6 @@ from slackwater.config.sections import (
     AuditConfig,
     Config,
     ControlPlaneConfig,
-    EngineConfig,
     ImportsConfig,
     LimitsConfig,
     ResourceConfig,
@@ -30,12 +30,9 @@ from slackwater.config.sections import (
     WorkerConfig,
 )
 from slackwater.config.studio import StudioConfig, faults_of_studio
-from slackwater.config.tables import is_address, section, suggest
+from slackwater.config.tables import section, suggest
 from slackwater.core.errors import ConfigError
-from slackwater.core.masking import shown_url
 from slackwater.core.outside.imports import fault_of_host
-from slackwater.core.sending.pace import pace_of
-from slackwater.core.sending.streaming import AUTO, NEVER
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
 
 # Whoever means for ever says 0.
@@ -103,7 +100,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     studio = section(raw.pop("studio", {}), StudioConfig, "[studio]", faults)
     billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
     prices = _prices(raw.pop("prices", []), faults)
-    engines = _engines(raw.pop("engines", []), faults)
+    engines = engines_of(raw.pop("engines", []), faults)
     deployments = [with_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
     resources = _resources(raw.pop("resources", []), faults)
     filters = filters_of(raw.pop("content_filters", []), section, faults)
@@ -194,31 +191,6 @@ def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
     return [price for price in read if price is not None]
 
 
-def _engines(raw: object, faults: list[str]) -> list[EngineConfig]:
-    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        faults.append("engines: must be written as [[engines]] sections")
-        return []
-    read = [section(entry, EngineConfig, f"engine {number}", faults) for number, entry in enumerate(raw, 1)]
-    engines = [engine for engine in read if engine is not None]
-    for engine in engines:
-        if not is_address(engine.url):
-            faults.append(f"engine '{shown_url(engine.url)}': url must look like http://host:port")
-        if engine.concurrency is not None and not 1 <= engine.concurrency <= 10_000:
-            faults.append(f"engine '{shown_url(engine.url)}': concurrency must be between 1 and 10000")
-        if engine.slices not in (AUTO, NEVER):
-            faults.append(f"engine '{shown_url(engine.url)}': slices must be 'auto' or 'never'")
-        if engine.concurrency is None and engine.pace is None and engine.slices == AUTO:
-            faults.append(
-                f"engine '{shown_url(engine.url)}': says nothing; set concurrency, pace or slices, or leave it out"
-            )
-        if engine.pace is not None:
-            try:
-                pace_of(engine.pace)
-            except ValueError as error:
-                faults.append(f"engine '{shown_url(engine.url)}': pace: {error}")
-    return engines
-
-
 def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         faults.append("resources: must be written as [[resources]] sections")
@@ -286,6 +258,7 @@ def _check(config: Config, faults: list[str]) -> None:
     seen: set[tuple[str, str]] = set()
     known = {"default", *(resource.name for resource in config.resources)}
     _check_resources(config.resources, faults)
+    check_engines(config.engines, config.deployments, faults)
     faults += faults_of_prices(config.billing, config.prices)
     faults += [f"[oidc]: {fault}" for fault in faults_of_oidc(config.oidc, known)]
     faults += [f"[studio]: {fault}" for fault in faults_of_studio(config.studio, config.oidc)]

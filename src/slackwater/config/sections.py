@@ -40,6 +40,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """With less than this free on the disk of the data, `/readyz` says that the service is not ready; 0: nobody looks."""
     lost_keep_days: int = LOST_KEPT_DAYS
     """How many days bytes that the ledger does not name lie in `lost` in the data directory before they go; 1 at least."""
+    peers: str = ""
+    """Directory in this host's memory in which servers that use the same engines find each other (see pacing.md). By default
+    one of this user's; servers of several users, or in several containers, have to be given the same."""
     region: str = ""
     """Where files and the ledger are, as the header `x-ms-region` says it, such as `Sweden Central`."""
 

@@ -10,6 +10,7 @@ from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
+from slackwater.ports.peers import PeerBoard, PeerSeat
 from slackwater.ports.records import (
     SMALL_INPUT_BYTES,
     AuditEntry,
@@ -72,6 +73,8 @@ __all__ = [
     "OverviewRow",
     "PauseLedger",
     "PausesReading",
+    "PeerBoard",
+    "PeerSeat",
     "PendingImport",
     "QueuedBatch",
     "Readings",

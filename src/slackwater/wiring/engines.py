@@ -13,7 +13,7 @@ from slackwater.core.sending.pacing import Point
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.core.sending.streaming import NEVER
 from slackwater.pipeline.sending.engine import Engine
-from slackwater.ports import Clock
+from slackwater.ports import Clock, PeerBoard
 
 
 def told_of(backend: BackendConfig) -> Told | None:
@@ -37,9 +37,12 @@ def _pace(said: EngineConfig | None, backend: BackendConfig) -> EnginePace | Non
 class Engines:
     """Makes each engine once."""
 
-    def __init__(self, clock: Clock, configured: Iterable[EngineConfig] = ()) -> None:
-        """`configured` are the sections about engines."""
+    def __init__(
+        self, clock: Clock, configured: Iterable[EngineConfig] = (), *, board: PeerBoard | None = None
+    ) -> None:
+        """`configured` are the sections about engines. On `board` other servers of ours are found."""
         self._clock = clock
+        self._board = board
         self._configured = {engine_of(each.url): each for each in configured}
         self._engines: dict[str, Engine] = {}
 
@@ -55,6 +58,7 @@ class Engines:
                 slots=None if said is None else said.concurrency,
                 pace=_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
+                seat=None if self._board is None or backend.url is None else self._board.seat(name),
             )
         return engine
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import functools
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.shared_memory.peer_board import HostBoard, usual_directory
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
@@ -95,7 +97,13 @@ async def open_service(
     put something before the ledger and the blobs: a test that ends the process between two calls does.
     """
     clock = SystemClock()
-    with DataDirectory.open(directory) as data, damage_in_words(data.ledger_path):
+    meeting = Path(config.server.peers) if config.server.peers else usual_directory()
+    board = HostBoard(meeting, clock, name=uuid.uuid4().hex)
+    with (
+        contextlib.closing(board),
+        DataDirectory.open(directory) as data,
+        damage_in_words(data.ledger_path),
+    ):
         # Both may take a moment, in which somebody may ask whether the process lives.
         await asyncio.to_thread(refuse_strangers, directory)
         sql_ledger = await asyncio.to_thread(SqlLedger.open, data.ledger_path)
@@ -113,7 +121,7 @@ async def open_service(
             credentials = Credentials(config.backend_keys)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, config.engines),
+                engines=Engines(clock, config.engines, board=board),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,

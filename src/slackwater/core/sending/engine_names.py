@@ -7,6 +7,7 @@ from slackwater.core.masking import masked
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+LOOPBACK = re.compile(r"^(\w+://)(?:localhost|127(?:\.\d+){3}|\[::1\])(:\d+)?$")
 # What the paths of an API are behind: `/v1`, `/api/v3`, `/v1beta`, or a deployment of Azure's dated API.
 BASE = re.compile(r"/v\d[^/]*(/|$)|/deployments/")
 
@@ -17,6 +18,11 @@ def engine_of(url: str) -> str:
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
+
+
+def one_name(engine: str) -> str:
+    """The name of an engine, the same for all that one host calls itself: for whoever compares names, and for nobody to read."""
+    return LOOPBACK.sub(r"\1localhost\2", engine)
 
 
 def engine_id(name: str) -> str:

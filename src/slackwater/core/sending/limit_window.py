@@ -74,6 +74,7 @@ class LimitWindow:
         self._own_before = self._own_at = 0.0
         self._level = 0.0
         self._zeros = 0
+        self._zero_at = -math.inf
         # Without a word on the limit: the most that it was seen to be in each of the last windows.
         self._limits: deque[float] = deque([0.0], maxlen=LIMITS_KEPT)
         self._share = UNKNOWN_SHARE if shared else 1.0
@@ -88,6 +89,13 @@ class LimitWindow:
     def bucket(self) -> bool:
         """Whether it is refilled all the time."""
         return self.shape.bucket and self.believed
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether nothing limits but refusals. What half of a minute's limit is says how much may be tried; of a longer one, half
+        would be some requests an hour, at a server that serves whatever comes.
+        """
+        return not self.believed and self.told is None and self.period > MINUTE
 
     @property
     def silent(self) -> bool:
@@ -148,8 +156,12 @@ class LimitWindow:
         if used <= 0.0 and (amount > (1 - FLOOR) * limit or now - idle_since >= PATIENCE_WINDOWS * self.period):
             # It never fits beside others, or has waited for long: it goes as soon as there is room, or alone.
             return (0.0 if self.seen + amount <= limit or self.seen <= 0.0 else left), math.inf
+        if self.contradicted:
+            return 0.0, math.inf
         if not self.believed or not self.learnt:
-            return self._wait_for_share(now, amount, used, limit), math.inf
+            # A minute is soon over. Of a longer window it is looked at whether it is as it was said to be.
+            look = math.inf if self.period <= MINUTE else max(now, self._heard_at + LOOK_MOST_SECONDS)
+            return self._wait_for_share(now, amount, used, limit), look
         room, unseen = limit - used - self.seen - amount, self.ends - self.seen_at
         floor = FLOOR * limit if self.shared else 0.0
         deviation = Z * math.sqrt(self.others.variance) if self.shared else 0.0
@@ -225,7 +237,9 @@ class LimitWindow:
         if remaining is None:
             return
         if served and remaining <= 0.0:
-            self._zeros += 1
+            # Of a day's limit, what was out already when nothing was left may have been counted before.
+            if self.period <= MINUTE or sent.at >= self._zero_at:
+                self._zeros, self._zero_at = self._zeros + 1, now
         elif remaining > 0.0:
             self._zeros = 0
         self.believed = self._zeros < CONTRADICTIONS_MAX

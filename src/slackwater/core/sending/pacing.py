@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
+from slackwater.core.sending.peers import Peers, Word
 from slackwater.core.sending.slicing import REST, CacheEffect
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
@@ -48,6 +49,9 @@ SLICE_MIN, SLICE_MAX = 128, 1024
 ANSWER_TOKENS = 100.0
 # The shares of others' steps that are compared with what they would be without us, and how slowly the room follows.
 FELT = (0.95, 0.99)
+# After an engine has started again, what peers say of its window is of the one before.
+RESTART_SECONDS = 2.0
+NOBODY: Mapping[str, Word] = MappingProxyType({})
 ROOM_SECONDS, ROOM_MIN, ROOM_MAX = 3600.0, 0.0, 2.5
 
 
@@ -109,12 +113,16 @@ class Pacer:
     room: float = 0.0
     frozen: bool = False
     """Whether nothing new is sent because others wait, or the cache is nearly full."""
+    wanted: bool = False
+    """Whether the last who asked was turned away because as many are out as may be."""
     others: float = 0.0
     """How many requests of others were there at the last look."""
     others_wait: bool = False
     """Whether any of them waited for capacity."""
     model: StepModel = field(default_factory=StepModel)
     cache: CacheShare = field(default_factory=CacheShare)
+    peers: Peers = field(default_factory=Peers)
+    """Other servers of ours. The window is that of all of us, and what they have out is ours."""
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
     _felt_steps: float = 0.0
@@ -130,6 +138,11 @@ class Pacer:
     _own_found: float = 0.0
     _sliced: bool = True
     _out: float = 0.0
+    _seconds: float = 0.0
+    _restarted_at: float = -FOREVER
+    _sent_in_all: float = 0.0
+    _looked_up_in_all: float = 0.0
+    _found_in_all: float = 0.0
     _reading_tokens: float = 0.0
     _gap_seconds: float = 0.0
     _gap_tokens: int = 0
@@ -167,17 +180,36 @@ class Pacer:
 
     def admits(self, in_flight: int, tokens: float, now: float) -> float:
         """Whether a request with a prompt of so many tokens may go: 0.0, or FOREVER for not before something else happens."""
-        if self.frozen or in_flight >= min(self.most, int(self.window)) or self._slots_left < 1.0:
+        self.wanted = in_flight >= self._may_be_out()
+        if self.wanted:
+            return FOREVER
+        if self.frozen or self._slots_left < 1.0:
             return FOREVER
         if self._kv_sent and self._kv_sent + tokens > self._kv_room():
             return FOREVER
         if in_flight and self.cache.matters and tokens > self._cache_room(now):
             return FOREVER
-        if self.reading:
+        reading, reading_tokens = self.peers.reading
+        reading, reading_tokens = reading + self.reading, reading_tokens + self._reading_tokens
+        if reading:
             chunk = self.chunk(tokens)
-            if self.reading >= int(self.prompts) or self._reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
+            if reading >= int(self.prompts) or reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
                 return FOREVER
         return 0.0
+
+    def _may_be_out(self) -> int:
+        """How many requests may be out, of this server alone."""
+        window = self.window
+        if self.peers:
+            # Whoever has more than its share keeps what is out, and the others wait until that has come back.
+            window = min(math.ceil(self.peers.share(window)), max(1.0, window - self.peers.out))
+        return min(self.most, int(window))
+
+    def word(self, in_flight: int) -> Word:
+        """What other servers of ours are to know."""
+        counts = self._sent_in_all, self._looked_up_in_all, self._found_in_all
+        reading = self.reading, max(0.0, self._reading_tokens)
+        return Word(in_flight, self.window, self._seconds, self.wanted, *reading, *counts)
 
     def chunk(self, tokens: float) -> float:
         """How much of a prompt of so many tokens goes at once."""
@@ -199,12 +231,14 @@ class Pacer:
         self._slots_left -= 1.0
         self._kv_sent += tokens
         self._sent_tokens += tokens
+        self._sent_in_all += tokens
         self.cache.wrote(tokens, now)
         self.reading += 1
         chunk = self.chunk(tokens)
         self._reading_tokens += chunk
         if chunk == tokens:
             self._own_looked_up += tokens
+            self._looked_up_in_all += tokens
         return chunk
 
     def found(self, tokens: float, found: float) -> None:
@@ -214,6 +248,8 @@ class Pacer:
         """
         self._own_looked_up += tokens
         self._own_found += found
+        self._looked_up_in_all += tokens
+        self._found_in_all += found
 
     def grown(self, tokens: float) -> None:
         """A prompt that was to go in slices goes whole: so many tokens more are read at once."""
@@ -241,28 +277,32 @@ class Pacer:
         self._listened_at = self._heard_at = now
         self._gap_seconds, self._gap_tokens = 0.0, 0
         self._steps_last(step)
-        self._move(float(in_flight))
+        self._move(float(in_flight + self.peers.out))
 
-    def looked(self, counters: Counters, *, in_flight: int, now: float) -> None:
-        """The engine's counters, as they were at `now`, and how many requests of ours were out."""
+    def looked(self, counters: Counters, *, in_flight: int, now: float, peers: Mapping[str, Word] = NOBODY) -> None:
+        """The engine's counters, as they were at `now`, how many requests of ours were out, and what our peers say."""
         last, self._last = self._last, counters
         seconds, self._looked_at = now - self._looked_at, now
-        self._out, before = float(in_flight), self._out
-        self.others = max(0.0, counters.running + counters.waiting - in_flight)
+        self._hear_peers(peers, now)
+        ours = in_flight + self.peers.out
+        self._out, before = float(ours), self._out
+        self.others = max(0.0, counters.running + counters.waiting - ours)
         if self.others > 0.5:
             self._others_at = now
-        self._slots_left = (
-            self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
-        )
+        left = self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
+        self._slots_left = left / self._servers
         self._kv_sent = 0.0
         # Ours that are not read yet are likely to be among those that wait.
-        self.others_wait = counters.waiting - self.reading > 1.0 and self.others > 1.0
+        reading, _ = self.peers.reading
+        self.others_wait = counters.waiting - self.reading - reading > 1.0 and self.others > 1.0
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - KV_LEFT
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
             self.window, self._climbing, self.step = FIRST_WINDOW, True, None
+            self._restarted_at = now
             return
+        self._seconds += seconds
         passed = between(last, counters, seconds)
         self.effect.seen(self._own_found, passed.found, now)
         self._sliced = counters.keeps_prefixes and not self.effect.none(now)
@@ -270,7 +310,19 @@ class Pacer:
         looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)
-        self._hear(passed, last, counters, (before + in_flight) / 2, now)
+        self._hear(passed, last, counters, (before + ours) / 2, now)
+
+    def _hear_peers(self, peers: Mapping[str, Word], now: float) -> None:
+        self.peers.heard(peers)
+        if not peers:
+            return
+        sent, looked_up, found = self.peers.counted()
+        self._sent_tokens += sent
+        self._own_looked_up += looked_up
+        self._own_found += found
+        self.cache.wrote(sent, now)
+        if now - self._restarted_at > RESTART_SECONDS:
+            self.window = self.peers.agreed(self.window, self._seconds)
 
     def blind(self, now: float) -> None:
         """The engine's counters cannot be read any more: half the window, until they can."""
@@ -280,6 +332,11 @@ class Pacer:
 
     # What follows from it
 
+    @property
+    def _servers(self) -> int:
+        """How many of ours use the engine."""
+        return len(self.peers) + 1
+
     def _shared(self, now: float) -> bool:
         return now - self._others_at <= OTHERS_SECONDS
 
@@ -287,7 +344,7 @@ class Pacer:
         last = self._last
         if last is None or last.kv is None or last.kv_tokens is None:
             return FOREVER
-        return (1.0 - KV_LEFT - last.kv) * last.kv_tokens
+        return (1.0 - KV_LEFT - last.kv) * last.kv_tokens / self._servers
 
     def _cache_room(self, now: float) -> float:
         last = self._last
@@ -367,4 +424,4 @@ class Pacer:
             ease = 1.0 if target == FOREVER else min(1.0, (target - step) / (0.25 * target))
             climbs = self._climbing and step < CLIMB_BELOW * target
             more = self.window if climbs else max(GROW_MIN, GROW * self.window)
-            self.window = min(float(self.most), self.window + more * ease)
+            self.window = min(float(self.most * self._servers), self.window + more * ease)

@@ -211,7 +211,11 @@ class Quota:
             window.refused(sent, wait, now, self._tokens if window.tokens else self._requests)
         self.heard(sent, readings, now, served=False)
         if wait is None:
-            resets = [reading.reset for reading in readings if reading.reset is not None and not reading.remaining]
+            resets = [
+                reading.reset
+                for reading in readings
+                if reading.reset is not None and not reading.remaining and not self._contradicted(reading)
+            ]
             self._gap = min(GAP_MOST, self._gap * 2 or GAP_FIRST)
             wait = max(resets) if resets else self._gap
         # Whoever asks for more than the longest of its windows speaks of something else.
@@ -249,6 +253,10 @@ class Quota:
             self._log.remove(sent)
         for window in self.windows.values():
             window.took_back(sent)
+
+    def _contradicted(self, reading: Reading) -> bool:
+        window = self._window(reading)
+        return window is not None and window.contradicted
 
     def _window(self, reading: Reading) -> LimitWindow | None:
         period = None if reading.period == MINUTE else reading.period

@@ -27,7 +27,7 @@ from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
 from slackwater.pipeline.sending.state_log import StateLog
-from slackwater.ports import Clock
+from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
 
 # After a lane broke, another one looks after so long.
@@ -47,9 +47,10 @@ class Engine:
         slots: int | None = None,
         pace: EnginePace | None = None,
         slices: bool = True,
+        seat: PeerSeat | None = None,
     ) -> None:
-        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, and
-        `slices` whether long prompts may go in slices.
+        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `slices`
+        whether long prompts may go in slices, `seat` where other servers of ours are heard.
         """
         self.name = name
         self.reach: Reach[Item] = Reach()
@@ -65,7 +66,7 @@ class Engine:
         """Whose turn it is among those who may have something to send."""
         self._watchers: list[asyncio.Task[None]] = []
         self.looks = Looks(self, clock)
-        self.pacing = Pacing(self, clock, pace, slices=slices)
+        self.pacing = Pacing(self, clock, pace, slices=slices, seat=seat)
         # Whether lanes have to ask it.
         self._paced = False
         # Whether there has ever been a line that goes alone: it costs a look at every use.

@@ -18,7 +18,7 @@ from slackwater.core.sending.engine_counters import Counters, credible
 from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
-from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer, Point
+from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer, Point
 from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
@@ -27,7 +27,7 @@ from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.prompt_reading import Reading
-from slackwater.ports import Clock
+from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
 
 # How often the page is read while something of ours is out or wants to go.
@@ -75,15 +75,23 @@ class Pacing:
     """That of one engine."""
 
     def __init__(
-        self, engine: Paced, clock: Clock, configured: EnginePace | None = None, *, slices: bool = True
+        self,
+        engine: Paced,
+        clock: Clock,
+        configured: EnginePace | None = None,
+        *,
+        slices: bool = True,
+        seat: PeerSeat | None = None,
     ) -> None:
         """`configured` is what its configuration says; without it, it is paced where its page is found. `slices`: whether
-        long prompts may go in slices.
+        long prompts may go in slices. At `seat` other servers of ours are heard.
         """
         self._slices = slices
         self._engine = engine
         self._clock = clock
         self._configured = configured
+        self._seat = seat
+        self._peers = 0
         self._said: EnginePace | None = None
         self._pacer: Pacer | None = None
         self._by_answers: LatencyPacer | None = None
@@ -137,7 +145,12 @@ class Pacing:
         """Whether one more may go while so many are out. Who is turned away is called again."""
         pacer = self._pacer
         if self._state is State.PACED and pacer is not None:
+            if pacer.peers and self._seat is not None:
+                pacer.peers.heard(self._seat.hear())
+            wanted = pacer.wanted
             admitted = pacer.admits(in_flight, self._tokens, now) <= 0.0
+            if pacer.wanted is not wanted and pacer.peers:
+                self.say()
         else:
             # Nobody knows how the engine is: as many as before, and nothing that only a look could end.
             admitted = in_flight < (self.window or math.inf)
@@ -152,10 +165,21 @@ class Pacing:
             return None
         tokens = tokens_of(item)
         self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
-        reading = Reading(pacer, tokens, now, moved=self.moved)
+        reading = Reading(pacer, tokens, now, over=self._read)
         if reading.sliced:
             self._ahead[item] = reading
+        self.say()
         return reading
+
+    def _read(self) -> None:
+        """The engine has read a prompt of ours."""
+        self.moved()
+        self.say()
+
+    def say(self) -> None:
+        """Lets other servers of ours know what is out here."""
+        if self._seat is not None and self._pacer is not None:
+            self._seat.say(self._pacer.word(self._engine.in_flight))
 
     @property
     def hears_answers(self) -> bool:
@@ -177,6 +201,7 @@ class Pacing:
     def ended(self, item: Item, reading: Reading) -> None:
         """Its call is over, or has never begun."""
         reading.over()
+        self.say()
         if self._ahead:
             self._ahead.pop(item, None)
 
@@ -338,6 +363,7 @@ class Pacing:
 
     async def _look(self) -> float:
         """One look. Returns after how many seconds the next one is due."""
+        self.say()
         why, absent = "", True
         for use in [use for use in self._engine.uses if use.metered][:TRIED_MAX]:
             try:
@@ -381,7 +407,11 @@ class Pacing:
         self._failures, self._looked_at, self._counters = 0, now, found
         self._become(State.PACED)
         pacer.most = engine.slots
-        pacer.looked(found, in_flight=engine.in_flight, now=now)
+        peers = NOBODY if self._seat is None else self._seat.hear()
+        pacer.looked(found, in_flight=engine.in_flight, now=now, peers=peers)
+        if len(pacer.peers) != self._peers:
+            self._peers = len(pacer.peers)
+            event("engine_peers", engine=engine.name, peers=self._peers)
         if not pacer.frozen:
             self.frozen_since = None
         elif self.frozen_since is None:

@@ -15,11 +15,11 @@ class Reading:
     One that goes in slices (the Ahead of `slicing`) is told of each, and when the rest of it goes.
     """
 
-    __slots__ = ("_chunk", "_moved", "_pacer", "_timer", "tokens")
+    __slots__ = ("_chunk", "_over", "_pacer", "_timer", "tokens")
 
-    def __init__(self, pacer: Pacer, tokens: float, now: float, *, moved: Callable[[], None]) -> None:
-        """`moved` is called when it is over: there may be room for another."""
-        self._moved = moved
+    def __init__(self, pacer: Pacer, tokens: float, now: float, *, over: Callable[[], None]) -> None:
+        """`over` is called when it is: there may be room for another."""
+        self._over = over
         self._pacer: Pacer | None = pacer
         self._chunk = pacer.sent(tokens, now)
         self._timer: asyncio.TimerHandle | None = None
@@ -66,4 +66,4 @@ class Reading:
                 self._timer.cancel()
             self._pacer.read(self._chunk)
             self._pacer = None
-            self._moved()
+            self._over()

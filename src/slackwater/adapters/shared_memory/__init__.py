@@ -1,0 +1,1 @@
+"""What processes of one host tell each other in its memory."""

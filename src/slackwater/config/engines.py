@@ -1,0 +1,75 @@
+"""The sections about engines: each names one server, once, and as its backends do."""
+
+from collections.abc import Iterable, Sequence
+
+from slackwater.config.sections import DeploymentConfig, EngineConfig
+from slackwater.config.tables import is_address, section
+from slackwater.core.masking import shown_url
+from slackwater.core.sending.engine_names import engine_of, one_name
+from slackwater.core.sending.pace import pace_of
+from slackwater.core.sending.streaming import AUTO, NEVER
+
+
+def engines_of(raw: object, faults: list[str]) -> list[EngineConfig]:
+    """What `[[engines]]` say, each by itself."""
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        faults.append("engines: must be written as [[engines]] sections")
+        return []
+    read = [section(entry, EngineConfig, f"engine {number}", faults) for number, entry in enumerate(raw, 1)]
+    engines = [engine for engine in read if engine is not None]
+    for engine in engines:
+        if not is_address(engine.url):
+            faults.append(f"engine '{shown_url(engine.url)}': url must look like http://host:port")
+        if engine.concurrency is not None and not 1 <= engine.concurrency <= 10_000:
+            faults.append(f"engine '{shown_url(engine.url)}': concurrency must be between 1 and 10000")
+        if engine.slices not in (AUTO, NEVER):
+            faults.append(f"engine '{shown_url(engine.url)}': slices must be 'auto' or 'never'")
+        if engine.concurrency is None and engine.pace is None and engine.slices == AUTO:
+            faults.append(
+                f"engine '{shown_url(engine.url)}': says nothing; set concurrency, pace or slices, or leave it out"
+            )
+        if engine.pace is not None:
+            try:
+                pace_of(engine.pace)
+            except ValueError as error:
+                faults.append(f"engine '{shown_url(engine.url)}': pace: {error}")
+    return engines
+
+
+def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[DeploymentConfig], faults: list[str]) -> None:
+    """Rules between engines, and between them and the backends that are there. Only one of two sections could hold."""
+    named: dict[str, str] = {}
+    for engine in engines:
+        name = _name(engine.url)
+        if name is None:
+            continue
+        before = named.get(one_name(name))
+        if before is None:
+            named[one_name(name)] = engine.url
+            continue
+        faults.append(
+            f"engine '{shown_url(engine.url)}': is the same server as '{shown_url(before)}', which has a section "
+            "already; write one [[engines]] section for it, with all that holds there"
+        )
+    backends = {
+        name
+        for deployment in deployments
+        for backend in deployment.backends
+        if backend.url is not None and (name := _name(backend.url)) is not None
+    }
+    for engine in engines:
+        name = _name(engine.url)
+        alike = sorted(each for each in backends if name is not None and one_name(each) == one_name(name))
+        if alike and name not in alike:
+            faults.append(
+                f"engine '{shown_url(engine.url)}': no backend is there, but one is at {alike[0]}, which is the same server; "
+                f'write it as that backend does: url = "{alike[0]}"'
+            )
+
+
+def _name(url: str) -> str | None:
+    """The name of an engine; None for what is no address, which has been said."""
+    try:
+        return engine_of(url) if is_address(url) else None
+    except ValueError:
+        return None
