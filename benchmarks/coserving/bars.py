@@ -1,9 +1,10 @@
 """The further bars of sending: what a mean over a quarter of an hour does not show.
 
-    python benchmarks/coserving/bars.py [--only bursty,step,agentic,ramp] [--seeds N]
+    python benchmarks/coserving/bars.py [--only bursty,step,agentic,ramp,hindsight] [--policies slackwater,...] [--seeds N]
 
-Each is a function of something that makes a policy, and of seeds. Figures that begin with `x_` are ratios to the same arrivals
-without a batch. As in run.py all of it is virtual time on the product's model of an engine.
+The last is what our law reaches with the best target of each scenario, from run.py's cells. Each other is a function of
+something that makes a policy, and of seeds. Figures that begin with `x_` are ratios to the same arrivals without a batch. As in
+run.py all of it is virtual time on the product's model of an engine.
 """
 
 import argparse
@@ -17,12 +18,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from benchmarks.coserving.adaptive_drr import AdaptiveDrr
+from benchmarks.coserving.cells import Cells
+from benchmarks.coserving.hindsight import OURS, say, summary_of
 from benchmarks.coserving.measuring import Figures, Play, measure, measure_oracle, online_figures, requests_of
 from benchmarks.coserving.policy import Policy
 from benchmarks.coserving.product import product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
+from benchmarks.coserving.run import table_of
 from benchmarks.coserving.saturate import Saturate
-from benchmarks.coserving.scenarios import BY_NAME, Scenario
+from benchmarks.coserving.scenarios import BY_NAME, SCENARIOS, Scenario
 
 from slackwater.adapters.modelled_engine.shipped import trace_named
 from slackwater.core.engine_model import EngineRequest
@@ -187,14 +191,28 @@ RIVALS: dict[str, Make] = {
 }
 
 
+def _hindsight() -> None:
+    cells = Cells()
+    try:
+        rows = [row for scenario in SCENARIOS for row in table_of(cells, scenario, 0, (OURS,))]
+    finally:
+        cells.save()
+    say(summary_of(rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", default=",".join(BARS), help=f"of {', '.join(BARS)}")
+    parser.add_argument("--only", default=",".join(BARS), help=f"of {', '.join(BARS)}, hindsight")
+    parser.add_argument("--policies", default=",".join(RIVALS), help=f"of {', '.join(RIVALS)}")
     parser.add_argument("--seeds", type=int, metavar="N", help="how many  [default: each bar's own]")
     options = parser.parse_args()
     for name in options.only.split(","):
+        if name == "hindsight":
+            _hindsight()
+            continue
         print(f"\n{name}: {BARS[name].__doc__.splitlines()[0]}")
-        for rival, make in RIVALS.items():
+        for rival in options.policies.split(","):
+            make = RIVALS[rival]
             figures = BARS[name](make, range(options.seeds)) if options.seeds else BARS[name](make)
             print(f"  {rival:16s}" + "   ".join(f"{key} {value:.4g}" for key, value in figures.items()), flush=True)
 

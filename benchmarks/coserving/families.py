@@ -14,6 +14,7 @@ from benchmarks.coserving.product import held, product
 from benchmarks.coserving.rivals import Aimd, Fixed, TotalCap, WaitingGate
 from benchmarks.coserving.saturate import Saturate
 from benchmarks.coserving.scenarios import Scenario
+from benchmarks.coserving.shedding import shedding
 
 Setting = float | str
 
@@ -58,9 +59,16 @@ FAMILIES = {
             LAW,
         ),
         Family(
+            "shedding",
+            lambda setting, scenario: shedding(setting, scenario.slo),
+            ("strict", "gentle", "slo"),
+            "regimes",
+            (*LAW, "benchmarks/coserving/shedding.py"),
+        ),
+        Family(
             "law held",
             lambda setting, scenario: held(setting / 1e3),
-            (9, 11, 13, 15, 17, 20, 25, 32, 40, 50, 70),
+            (10, 13, 17, 22, 28, 36, 48, 65),
             "path",
             LAW,
         ),

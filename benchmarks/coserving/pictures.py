@@ -5,17 +5,19 @@
 
 The first draws from the cells that are known, and measures those that are not. The second draws what was measured at a real
 engine: FILE has a list of `{"arm", "tpot_ratio", "ttft_ratio", "itl_p99_ratio", "tokens_per_second"}`, ratios to the same online
-traffic without a batch. It needs matplotlib (`pip install matplotlib`), which nothing else here does.
+traffic without a batch. It needs matplotlib, which nothing else here does.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from PIL import Image
 
 mpl.use("Agg")
 
@@ -30,13 +32,14 @@ from benchmarks.coserving.run import Row, table_of
 from benchmarks.coserving.scenarios import SCENARIOS
 
 INTO = Path(__file__).parent.parent.parent / "docs" / "images"
-WIDTH, DPI = 10.0, 100
+WIDTH, DPI, COLOURS_MAX = 10.0, 100, 32
 # Beyond this many times longer nobody looks any more.
 RATIO_MAX = 6.0
 COLOURS = {
     "oracle": "#000000",
     "slackwater": "#d62728",
     "whole law": "#ff9896",
+    "shedding": "#e377c2",
     "law held": "#9467bd",
     "fixed": "#1f77b4",
     "total cap": "#2ca02c",
@@ -87,7 +90,7 @@ def draw_frontier(rows: Sequence[Row], path: Path) -> None:
         _axes(panel, scenario)
         for row in (row for row in rows if row["scenario"] == scenario):
             points = sorted(_point(cell, row) for cell in row["settings"])
-            ours = row["family"] in ("slackwater", "whole law")
+            ours = FAMILIES[row["family"]].kind == "regimes" if row["family"] in FAMILIES else False
             panel.plot(
                 [worse for worse, _ in points],
                 [share for _, share in points],
@@ -184,10 +187,13 @@ def _ms(seconds: float | None) -> float:
 
 
 def _save(figure: Any, path: Path) -> None:
+    """As a small file: with few colours, and without a date or a version in it, so the same figures are the same file."""
     figure.tight_layout()
-    # Without a date or a version in it, the same figures are the same file.
-    figure.savefig(path, dpi=DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=DPI, format="png")
     plt.close(figure)
+    picture = Image.open(buffer).convert("RGB").quantize(COLOURS_MAX)
+    picture.save(path, optimize=True)
 
 
 if __name__ == "__main__":

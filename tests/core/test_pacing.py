@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
-from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.pacing import FOREVER, ROOM_SECONDS, RULES, Pacer, Point
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
 
@@ -72,7 +72,7 @@ def engine(point: Point = Point.GENTLE, **more: float) -> Formula:
     return Formula(Pacer(point=point, slo=more.pop("slo", None)), **more)
 
 
-@pytest.mark.parametrize(("point", "least", "most"), [(Point.STRICT, 1.0, 1.06), (Point.GENTLE, 1.1, 1.4)])
+@pytest.mark.parametrize(("point", "least", "most"), [(Point.STRICT, 1.0, 1.06), (Point.GENTLE, 1.1, 1.35)])
 def test_what_others_feel_is_in_the_band_of_the_point(point: Point, least: float, most: float) -> None:
     """With steady traffic the step ends where the point says, although nobody has said how long a step is without us."""
     world = engine(point, others=50.0)
@@ -90,6 +90,26 @@ def test_one_long_step_at_the_beginning_is_not_what_others_are_used_to(point: Po
     for world in (usual, unlucky):
         world.go(60.0)
     assert unlucky.step() <= 1.02 * usual.step()
+
+
+def test_who_comes_to_a_full_engine_does_not_decide_the_hour() -> None:
+    """Their first steps are many times too long. What they are given room for shrinks with time alone, and not with that."""
+    world = engine()
+    world.go(600.0)
+    world.others = 5.0
+    world.go(2.0)
+    assert world.step() > 2.0 * (0.010 + 0.0002 * 5)
+    world.go(300.0)
+    room = RULES[Point.GENTLE].room
+    assert room * (1.0 - 310.0 / ROOM_SECONDS) <= world.pacer.room <= room * (1.0 + 310.0 / ROOM_SECONDS)
+
+
+def test_a_short_time_between_tokens_is_gentle() -> None:
+    """Whoever promises less than others bear anyway is not held to it: that would be below their step without us."""
+    promised, gentle = engine(Point.SLO, slo=0.001, others=30.0), engine(others=30.0)
+    for world in (promised, gentle):
+        world.go(300.0)
+    assert promised.pacer.target == pytest.approx(gentle.pacer.target, rel=0.05)
 
 
 def test_with_nobody_else_every_point_is_full() -> None:
@@ -143,6 +163,21 @@ def test_who_waits_for_capacity_stops_everything_new() -> None:
     world.waiting = 0.0
     world.go(LOOK)
     assert not world.pacer.frozen
+
+
+def test_waiting_that_lasts_takes_from_the_window() -> None:
+    """One look with others waiting is a burst that may be over; from the second on the window is cut at each."""
+    world = engine(others=30.0)
+    world.go(120.0)
+    before, world.waiting = world.pacer.window, 3.0
+    world.go(LOOK, sends=False)
+    assert world.pacer.window >= 0.8 * before
+    windows = []
+    for _ in range(6):
+        world.go(LOOK, sends=False)
+        windows.append(world.pacer.window)
+    assert all(later < 0.9 * sooner for sooner, later in zip(windows, windows[1:], strict=False))
+    assert windows[-1] < 0.5 * before
 
 
 def test_a_cache_that_is_nearly_full() -> None:

@@ -1,9 +1,9 @@
 """How many requests an engine is given that others use too: so many that their tokens come hardly later.
 
 What is held is the time of a step, because everybody's next token waits for it. Its target is what others are used to (the
-median of their step without us, `step_model`), and some of the room between that and the slowest they may see. That is what
-we add at most; at their busiest moments it is added to the most that they have. How much of the room may be used, is a rule
-of the operating point, and moves slowly with how much slower others' steps really were.
+median of their step without us, `step_model`), and a part of the way from there to the slowest they may see. Not all of it,
+because what is out when more of them come stays for some seconds. How large that part is, is a rule of the operating point, and
+moves slowly with how much slower others' steps really were.
 
 Below the target the window grows, above it is cut. Where others wait for capacity, nothing new is sent at all. With nobody
 else there, every point is as fast as the engine goes.
@@ -52,7 +52,13 @@ FELT = (0.95, 0.99)
 # After an engine has started again, what peers say of its window is of the one before.
 RESTART_SECONDS = 2.0
 NOBODY: Mapping[str, Word] = MappingProxyType({})
-ROOM_SECONDS, ROOM_MIN, ROOM_MAX = 3600.0, 0.0, 2.5
+ROOM_SECONDS, ROOM_LEAST, ROOM_MAX = 3600.0, 0.1, 1.0
+# Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
+WIDE, NEW_SECONDS = 0.8, 120.0
+# Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
+STEEP = 3.0
+# While others wait, the window is cut to this at each look but the first.
+WAIT_CUT = 0.85
 
 
 class Point(StrEnum):
@@ -67,14 +73,15 @@ class Point(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Others' slowest steps may be `limit` times what they would be without us; `room` is how much of that is used at first."""
+    """Others' slowest steps may be `limit` times what they would be without us; `room` is the part of the way from their usual
+    step to that by which the step is let grow at first."""
 
     limit: float
     room: float
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.25), Point.GENTLE: Rule(1.25, 1.25), Point.SLO: Rule(1.25, 0.8)}
+    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.55), Point.SLO: Rule(1.25, 0.5)}
 )
 
 
@@ -126,6 +133,7 @@ class Pacer:
     _alone: Spread = field(default_factory=Spread)
     _felt: Spread = field(default_factory=Spread)
     _felt_steps: float = 0.0
+    _seen_seconds: float = 0.0
     _own_step: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
@@ -293,8 +301,11 @@ class Pacer:
         self._slots_left = left / self._servers
         self._kv_sent = 0.0
         # Ours that are not read yet are likely to be among those that wait.
-        reading, _ = self.peers.reading
-        self.others_wait = counters.waiting - self.reading - reading > 1.0 and self.others > 1.0
+        waited, waiting = self.others_wait, counters.waiting - self._being_read
+        self.others_wait = waiting > 1.0 and self.others > 1.0
+        if self.others_wait and waited:
+            # It lasts: fewer than now are to be there when it is over.
+            self.window = max(1.0, WAIT_CUT * min(self.window, float(ours)))
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - KV_LEFT
         if last is None or seconds <= 0.0:
             return
@@ -340,6 +351,11 @@ class Pacer:
     def _shared(self, now: float) -> bool:
         return now - self._others_at <= OTHERS_SECONDS
 
+    @property
+    def _being_read(self) -> int:
+        """Prompts of ours, of all servers, that the engine has not read yet."""
+        return self.reading + self.peers.reading[0]
+
     def _kv_room(self) -> float:
         last = self._last
         if last is None or last.kv is None or last.kv_tokens is None:
@@ -374,6 +390,7 @@ class Pacer:
         if others > 0.5 and self._felt_steps >= ANSWER_TOKENS:
             self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
             self._felt.add(self.felt, others * passed.seconds, seconds=passed.seconds)
+            self._seen_seconds += passed.seconds
         self._aim(passed.seconds, now)
         if deaf:
             self._move(ours)
@@ -388,15 +405,16 @@ class Pacer:
         if usual is None or slowest is None:
             self.target = None
             return
-        limit, least = self._limit(slowest), 0.0
-        if self.point is Point.SLO and self.slo is not None:
-            # Whoever bears that bears what is gentle.
-            gentle = RULES[Point.GENTLE]
-            least = usual + gentle.room * (gentle.limit - 1.0) * slowest
-        may, are = limit / slowest, self.slower or 1.0
-        room = (self.room or rule.room) + seconds / ROOM_SECONDS * (may - are) / (may - 1.0)
-        self.room = max(ROOM_MIN, min(ROOM_MAX, room))
-        self.target = max(least, usual + self.room * (limit - slowest))
+        promised = self.slo if self.point is Point.SLO and self.slo is not None else 0.0
+        limit = self._limit(slowest)
+        may = limit / slowest
+        # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
+        short = max(-1.0, (may - (self.slower or 1.0)) / (may - 1.0))
+        room = (self.room or rule.room) + rule.room * short * seconds / ROOM_SECONDS
+        self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
+        unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self._seen_seconds))
+        end = max(promised, min(STEEP * usual, max(limit, rule.limit * unseen)))
+        self.target = min(limit, usual + self.room * (end - usual))
 
     def _limit(self, slowest: float) -> float:
         """What others may see at their slowest, where that would be `slowest` without us."""
@@ -412,9 +430,9 @@ class Pacer:
             self.window = max(1.0, min(self.window, ours + 1.0) * max(CUT_MIN, min(CUT_MAX, cut)))
             self.prompts = max(PROMPTS_MIN, self.prompts - PROMPTS_STEP)
             self._climbing = False
-        elif self._last is not None and self._last.waiting > QUEUED:
-            # Nobody else waits, or it would be frozen: ours do, and the engine runs as many as it can.
-            self.window = max(1.0, min(self.window, ours - self._last.waiting + QUEUED))
+        elif self._last is not None and self._last.waiting - self._being_read > QUEUED:
+            # Nobody else waits, or it would be frozen: ours do, for more than to be read, and the engine runs as many as it can.
+            self.window = max(1.0, min(self.window, ours - self._last.waiting + self._being_read + QUEUED))
             self._climbing = False
         elif ours < 0.85 * int(self.window):
             # The window is not used: reading prompts is what is too slow.
