@@ -12,10 +12,11 @@ from slackwater.adapters.shared_memory.peer_board import HostBoard
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
-from slackwater.core.sending.pacing import FIRST_WINDOW, SLOTS_SPARE
+from slackwater.core.sending.pacing import FIRST_WINDOW
 from slackwater.core.sending.pacing_view import State
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.sending.request import Reply
+from slackwater.core.sending.slots import SPARE_MOST
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing
 from slackwater.ports import PeerSeat
@@ -125,7 +126,7 @@ def test_an_engine_whose_page_is_found_is_paced(tmp_path: Path, caplog: pytest.L
         await asyncio.sleep(30.0)
         assert pacing.state is State.PACED
         # Some of its slots are left to others.
-        assert 2 * 64 < engine.out_max <= PACED_CONCURRENCY - SLOTS_SPARE
+        assert 2 * 64 < engine.out_max <= PACED_CONCURRENCY - SPARE_MOST
         await service.ended(batch)
         assert await service.counts(batch) == (8000, 0)
         assert set(engine.counts.values()) == {1}

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from slackwater.core.sending.cache_reserve import CacheReserve
 from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
 from slackwater.core.sending.peers import Peers, Word
 from slackwater.core.sending.slicing import REST, CacheEffect
+from slackwater.core.sending.slots import Slots
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
 
@@ -32,8 +34,6 @@ CUT_MIN, CUT_MAX, GROW, GROW_MIN = 0.8, 0.99, 0.08, 0.5
 CLIMB_BELOW = 0.7
 # How many of our prompts the engine may be reading, at first and at least and at most, and how many tokens that is for each.
 PROMPTS_FIRST, PROMPTS_MIN, PROMPTS_MAX, PROMPTS_STEP, PROMPT_TOKENS = 2.0, 1.0, 8.0, 0.25, 768
-# Of the cache, what is left to others; and of the slots, while they are there and while nobody is, for whoever comes first.
-KV_LEFT, SLOTS_LEFT, SLOTS_SPARE = 0.10, 32, 8
 # So many of ours may wait at the engine: one has ended before the next is there.
 QUEUED = 2.0
 # What a token of a prompt costs, until it is known.
@@ -97,7 +97,7 @@ class Pacer:
     """The most requests that may be out, whatever is found."""
     slo: float | None = None
     """The time between tokens that others may see at their slowest, for `Point.SLO`."""
-    slots: float = 256.0
+    slots: Slots = field(default_factory=Slots)
     """How many requests the engine runs at once."""
     slices: bool = False
     """Whether long prompts may go in slices, where the engine says that it keeps prefixes in a cache."""
@@ -128,6 +128,7 @@ class Pacer:
     """Whether any of them waited for capacity."""
     model: StepModel = field(default_factory=StepModel)
     cache: CacheShare = field(default_factory=CacheShare)
+    reserve: CacheReserve = field(default_factory=CacheReserve)
     peers: Peers = field(default_factory=Peers)
     """Other servers of ours. The window is that of all of us, and what they have out is ours."""
     _alone: Spread = field(default_factory=Spread)
@@ -297,8 +298,8 @@ class Pacer:
         self.others = max(0.0, counters.running + counters.waiting - ours)
         if self.others > 0.5:
             self._others_at = now
-        left = self.slots - (SLOTS_LEFT if self._shared(now) else SLOTS_SPARE) - counters.running - counters.waiting
-        self._slots_left = left / self._servers
+        used = counters.running + counters.waiting
+        self._slots_left = self.slots.free(used, shared=self._shared(now)) / self._servers
         self._kv_sent = 0.0
         # Ours that are not read yet are likely to be among those that wait.
         waited, waiting = self.others_wait, counters.waiting - self._being_read
@@ -306,18 +307,22 @@ class Pacer:
         if self.others_wait and waited:
             # It lasts: fewer than now are to be there when it is over.
             self.window = max(1.0, WAIT_CUT * min(self.window, float(ours)))
-        self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - KV_LEFT
+        self.reserve.seen(counters.kv, ours=ours > 0, shared=self._shared(now), now=now)
+        self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - self.reserve.left
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
             self.window, self._climbing, self.step = FIRST_WINDOW, True, None
             self._restarted_at = now
+            self.slots.forget()
             return
         self._seconds += seconds
         passed = between(last, counters, seconds)
         self.effect.seen(self._own_found, passed.found, now)
         self._sliced = counters.keeps_prefixes and not self.effect.none(now)
         self.block = counters.block_tokens or self.block
+        prompts = (self.model.token or TOKEN_SECONDS) * passed.prefilled / seconds
+        self.slots.seen(counters.running, counters.waiting, kv=counters.kv or 0.0, prompts=prompts, now=now)
         looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)
@@ -360,7 +365,7 @@ class Pacer:
         last = self._last
         if last is None or last.kv is None or last.kv_tokens is None:
             return FOREVER
-        return (1.0 - KV_LEFT - last.kv) * last.kv_tokens / self._servers
+        return (1.0 - self.reserve.left - last.kv) * last.kv_tokens / self._servers
 
     def _cache_room(self, now: float) -> float:
         last = self._last
