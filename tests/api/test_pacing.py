@@ -12,6 +12,7 @@ from tests.api.calls import Caller, chat
 from tests.server import Server
 from tests.system.test_sim_engine import SimEngine, sim_engine
 
+LOOKS_SECONDS = 3.0
 CONFIG = """
 [server]
 api_key_envs = ["SERVICE_KEY"]
@@ -76,13 +77,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         call.create(chat(20_000, model="mine"))
         call.ended(call.create(chat(20, model="ours")).json["id"])
         deadline = time.monotonic() + 90
-        # A life may have been over between two of the looks that are written down.
         while not written(call):
-            pacing: dict[str, Any] = {}
-            while pacing.get("slower") is None or not pacing.get("others"):
-                assert time.monotonic() < deadline, pacing
+            # It is looked at once a second, and a life of less leaves nothing.
+            since = None
+            while since is None or time.monotonic() - since < LOOKS_SECONDS:
+                assert time.monotonic() < deadline
                 pacing = backend(call, "mine")["pacing"]
-            world.seen = pacing
+                if pacing["slower"] is not None and pacing["others"]:
+                    world.seen, since = pacing, since or time.monotonic()
             world.engine = call("GET", f"/engines/{own.url.replace('://', ':')}").json
             world.again()
             call = world.operator()

@@ -16,6 +16,7 @@ from tests.system.test_sim_engine import sim_engine
 
 pytestmark = pytest.mark.studio
 
+LOOKS_SECONDS = 3.0
 MORE = """
 [[deployments]]
 name = "paced-batch"
@@ -32,10 +33,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
         call = Caller(server, "azure-v1")
         call.create(chat(60_000, model="paced-batch"))
         deadline = time.monotonic() + 90
-        # A life may have been over between two of the looks that are written down.
         while not _written(call):
-            while not _felt(call):
+            # It is looked at once a second, and a life of less leaves nothing.
+            since = None
+            while since is None or time.monotonic() - since < LOOKS_SECONDS:
                 assert time.monotonic() < deadline
+                since = since or (time.monotonic() if _felt(call) else None)
             assert server.terminate() == 0
             server = serve(tmp_path, more=MORE.format(url=engine.url))
             call = Caller(server, "azure-v1")
