@@ -76,7 +76,7 @@ def test_now_and_the_last_day(open_page: OpenPage) -> None:
     expect(picture.locator("rect.batch")).not_to_have_count(0)
     card.get_by_text("As a table").click()
     table = card.get_by_role("region", name=re.compile("by the hour"))
-    expect(table.get_by_role("row").last).to_contain_text(re.compile(r"[\d.]+ ms"))
+    expect(table).to_contain_text(re.compile(r"[\d.]+ ms"))
     # The choice stays while figures arrive.
     card.get_by_label("What is shown of paced-batch").select_option("Last hour")
     expect(picture.locator("path.now")).to_have_count(1)
