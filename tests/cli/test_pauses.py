@@ -82,7 +82,7 @@ def test_deployments_are_watched(terminal: Terminal) -> None:
         assert watching.stdout is not None
         first = [watching.stdout.readline().rstrip("\n").split("\t")[1:] for _ in range(4)]
         # Nobody paces what is built in: out and window are all that is known of it, and what came back.
-        assert ["demo-batch", "ok", "gentle", "0/8", "", "", "", "", "", "0.0", "0.0"] in first
+        assert ["demo-batch", "ok", "none", "0/64", "", "", "", "", "", "0.0", "0.0"] in first
         assert sorted(name for name, *_ in first) == ["demo-batch", "failing-batch", "slow-batch", "stuck-batch"]
         try:
             terminal.well("deployments", "pause", "slow-batch", "--reason", "new weights")

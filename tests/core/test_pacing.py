@@ -451,3 +451,14 @@ def test_a_spread_forgets() -> None:
 def test_a_page_that_cannot_be(counters: Counters, believed: bool) -> None:
     """One absurd number would stay in all that is learned."""
     assert credible(counters) is believed
+
+
+def test_noise_that_goes_with_how_many_run() -> None:
+    """Steps that seem to cost nothing but their requests: it is not believed that an engine without ours would take no time."""
+    model = StepModel()
+    for look in range(2000):
+        running = 5.0 + look % 20
+        model.learn(0.0003 * running, running=running, prefilled=0.0, seconds=LOOK)
+    mean = 0.0003 * 14.5
+    assert model.base >= 0.29 * mean
+    assert model.alone(mean, own=0.5 * mean) > 0.3 * mean

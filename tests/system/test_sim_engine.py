@@ -280,3 +280,22 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text.replace('name = "a100-8b"', 'name = "mine"'))
     with sim_engine("--profile", str(tmp_path / "mine.toml")) as small:
         assert small.client.models.list().data[0].id == "mine"
+
+
+def test_nobody_misses_a_model(engine: SimEngine, tmp_path: Path) -> None:
+    """It answers under every name, so neither `doctor` nor `run` says that a name is not listed."""
+    config = f'[[deployments]]\nname = "llama-batch"\n[[deployments.backends]]\nurl = "{engine.url}/v1"\n'
+    (tmp_path / "slackwater.toml").write_text(config)
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {"model": "mine", "prompt": "Why?"}}
+    (tmp_path / "in.jsonl").write_text(json.dumps(line))
+    said = ""
+    for words in (
+        ["doctor", "--config", "slackwater.toml"],
+        ["run", "in.jsonl", "-o", "out.jsonl", "--backend", f"{engine.url}/v1"],
+    ):
+        command = [sys.executable, "-m", "slackwater", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout + done.stderr
+    assert "does not list" not in said
+    assert "answers, to every name of a model" in said

@@ -12,13 +12,7 @@ if TYPE_CHECKING:
 
 # In this order, for each backend: lines in a pipe have them, too.
 COLUMNS = ("pace", "out/window", "others", "waiting", "step", "alone", "target", "req/s", "tok/s")
-HELP = {
-    "off": "not paced: fixed",
-    "absent": "not paced: no metrics page",
-    "answers": "paced by how long answers take: no metrics page",
-    "looking": "its metrics page is looked for",
-    "lost": "its metrics page cannot be read, half the window goes on",
-}
+LOST = "its metrics page cannot be read, half the window goes on"
 
 
 def held(backend: Mapping[str, Any]) -> str:
@@ -26,7 +20,7 @@ def held(backend: Mapping[str, Any]) -> str:
     pacing = backend.get("pacing") or {}
     if pacing.get("frozen"):
         return f"nothing new is sent: {pacing['frozen']}"
-    return HELP["lost"] if pacing.get("state") == "lost" else ""
+    return LOST if pacing.get("state") == "lost" else ""
 
 
 def figures(backend: Mapping[str, Any]) -> list[str]:
@@ -37,7 +31,8 @@ def figures(backend: Mapping[str, Any]) -> list[str]:
     window = pacing.get("window")
     window = backend.get("window") if window is None else window
     return [
-        str(pacing.get("pace") or ""),
+        # Of an engine without a page none holds, whatever is configured.
+        "none" if pacing.get("state") == "absent" else str(pacing.get("pace") or ""),
         f"{_text(out)}/{_text(window)}",
         _text(pacing.get("others")),
         _text(pacing.get("waiting")),

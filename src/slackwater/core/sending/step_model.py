@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 HALF_LIFE_SECONDS = 1800.0
 # How much the first looks have to say against what is assumed before any.
 PRIOR = 0.002
-# What is assumed before any look: a step of which nine tenths are its base.
-PRIOR_BASE = 0.9
+# What is assumed before any look: a step of which nine tenths are its base. It is not believed that it is less than a part of it:
+# an engine reads its weights in each, and noise that goes with how many run looks like the contrary.
+PRIOR_BASE, BASE_LEAST = 0.9, 0.3
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class StepModel:
             if not wrong:
                 break
             columns.remove(min(wrong, key=found.__getitem__))
-        self.base, self.each, self.token = max(0.1 * mean, found[0]), found[1], found[2]
+        self.base, self.each, self.token = max(BASE_LEAST * mean, found[0]), found[1], found[2]
 
     def _solved(self, columns: list[int], mean: float) -> list[float]:
         size = len(columns)

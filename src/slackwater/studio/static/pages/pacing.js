@@ -17,13 +17,16 @@ const STATES = {
 /** @param {{backends: any[], name: string}} properties as `deployment_status` has them */
 export function Pacing({ backends, name }) {
   const looked = backends.some((each) => ["paced", "lost"].includes(each.pacing.state));
+  // Where none is, it is said in a line: of vendors and of what is built in, there is nothing else to say.
+  const unpaced = [...new Set(backends.map((each) => each.pacing.state))].filter((state) => ["off", "absent"].includes(state));
+  const none = backends.every((each) => unpaced.includes(each.pacing.state));
   return html`<div class="stack tight pacing-of">
-    <div class="table inner" role="region" tabindex="0" aria-label=${`Pacing of ${name}`}><table class="cards pacing">
+    ${none ? html`<p class="small muted">${unpaced.map((state) => STATES[state]).join(" ")}</p>` : html`<div class="table inner" role="region" tabindex="0" aria-label=${`Pacing of ${name}`}><table class="cards pacing">
       <thead><tr><th scope="col">Engine</th><th scope="col">Pace</th>
         <th scope="col" class="number" title="One step of the engine makes one token for everybody who is there">Step now</th><th scope="col" class="number" title="What a step would be without batches, computed from what steps cost">Without us</th>
         <th scope="col" class="number" title="Up to which step more is sent">Target</th><th scope="col" class="number" title="Requests of batches that may be out, and that are">Out / window</th>
         <th scope="col" class="number" title="Requests of others that run or wait there">Others</th><th scope="col" class="number" title="Requests that the engine has not begun with, of anybody">Waiting</th></tr></thead>
-      <tbody>${backends.map((each, index) => html`<${Engine} key=${`${each.name} ${index}`} backend=${each} />`)}</tbody></table></div>
+      <tbody>${backends.map((each, index) => html`<${Engine} key=${`${each.name} ${index}`} backend=${each} />`)}</tbody></table></div>`}
     <${LastDay} name=${name} open=${looked} /></div>`;
 }
 
@@ -33,7 +36,7 @@ function Engine({ backend }) {
   const out = pacing.in_flight ?? backend.in_flight;
   return html`<tr>
     <td class="full"><code class="backend-name">${backend.name}</code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
-    <td data-label="Pace">${pacing.pace}</td>
+    <td data-label="Pace">${pacing.state === "absent" ? html`<span class="muted">none</span>` : pacing.pace}</td>
     <td class="number" data-label="Step now">${milliseconds(pacing.step_ms)}</td><td class="number" data-label="Without us">${milliseconds(pacing.alone_ms)}</td>
     <td class="number" data-label="Target">${milliseconds(pacing.target_ms)}</td>
     <td class="number" data-label="Out / window">${number(out)} <span class="muted">/ ${number(pacing.window)}</span></td>
