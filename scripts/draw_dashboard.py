@@ -107,7 +107,10 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Tokens",
                 "short",
                 "Per second, as backends report them.",
-                [(rate("slackwater_tokens_total", "direction", OF), "{{direction}}")],
+                [
+                    (rate("slackwater_tokens_total", "direction", OF), "{{direction}}"),
+                    (rate("slackwater_backend_slice_tokens_total", "backend", OF), "{{backend}}, slices beside them"),
+                ],
             ),
         ],
     ),
