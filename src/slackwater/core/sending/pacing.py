@@ -47,7 +47,7 @@ SLICE_MIN, SLICE_MAX = 128, 1024
 ANSWER_TOKENS = 100.0
 # The shares of others' steps that are compared with what they would be without us, and how slowly the room follows.
 FELT = (0.95, 0.99)
-ROOM_SECONDS, ROOM_LEAST, ROOM_MAX = 3600.0, 0.1, 1.0
+ROOM_SECONDS, ROOM_LEAST, ROOM_MAX, SHORT_MIN = 3600.0, 0.1, 1.0, -2.0
 # Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
 WIDE, NEW_SECONDS = 0.8, 120.0
 # Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
@@ -76,7 +76,7 @@ class Rule:
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.55), Point.SLO: Rule(1.25, 0.5)}
+    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.5), Point.SLO: Rule(1.25, 0.55)}
 )
 
 
@@ -311,7 +311,7 @@ class Pacer:
         limit = max(promised, rule.limit * slowest)
         may = limit / slowest
         # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
-        short = max(-1.0, (may - self._slower()) / (may - 1.0))
+        short = max(SHORT_MIN, (may - self._slower()) / (may - 1.0))
         room = (self.room or rule.room) + rule.room * short * seconds / ROOM_SECONDS
         self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
         unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self._seen_seconds))
