@@ -52,7 +52,7 @@ FELT = (0.95, 0.99)
 # After an engine has started again, what peers say of its window is of the one before.
 RESTART_SECONDS = 2.0
 NOBODY: Mapping[str, Word] = MappingProxyType({})
-ROOM_SECONDS, ROOM_LEAST, ROOM_MAX = 3600.0, 0.1, 1.0
+ROOM_SECONDS, ROOM_LEAST, ROOM_MAX, SHORT_MIN = 3600.0, 0.1, 1.0, -2.0
 # Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
 WIDE, NEW_SECONDS = 0.8, 120.0
 # Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
@@ -81,7 +81,7 @@ class Rule:
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.55), Point.SLO: Rule(1.25, 0.5)}
+    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.5), Point.SLO: Rule(1.25, 0.55)}
 )
 
 
@@ -414,7 +414,7 @@ class Pacer:
         limit = self._limit(slowest)
         may = limit / slowest
         # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
-        short = max(-1.0, (may - (self.slower or 1.0)) / (may - 1.0))
+        short = max(SHORT_MIN, (may - (self.slower or 1.0)) / (may - 1.0))
         room = (self.room or rule.room) + rule.room * short * seconds / ROOM_SECONDS
         self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
         unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self._seen_seconds))
