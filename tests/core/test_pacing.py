@@ -161,7 +161,7 @@ def test_a_request_larger_than_the_room_goes_alone() -> None:
 
 
 def test_prompts_are_read_a_few_at_a_time() -> None:
-    """However many the window would let go."""
+    """However many the window would let go, while others are there or nobody has looked."""
     pacer = Pacer(window=100.0)
     chunks = [pacer.sent(400.0, 0.0), pacer.sent(400.0, 0.0)]
     assert pacer.admits(2, 400.0, 0.0) == FOREVER
@@ -170,6 +170,21 @@ def test_prompts_are_read_a_few_at_a_time() -> None:
     # One that is longer than all of them together may go while none is read.
     pacer.read(chunks[1])
     assert pacer.admits(2, 100_000.0, 0.0) == 0.0
+
+
+def test_with_nobody_else_prompts_are_counted_by_their_tokens() -> None:
+    """Short ones do not fill an engine a few at a time, and it is no more than that of long ones whoever comes first finds."""
+    world = engine()
+    world.go(60.0)
+    world.out = 0
+    world.go(LOOK, sends=False)
+    for tokens, most in ((100.0, 61), (1500.0, 4)):
+        chunks = []
+        while len(chunks) < 100 and not world.pacer.admits(len(chunks), tokens, world.now):
+            chunks.append(world.pacer.sent(tokens, world.now))
+        assert len(chunks) == most
+        for chunk in chunks:
+            world.pacer.read(chunk)
 
 
 def test_long_prompts_go_in_whole_blocks() -> None:

@@ -146,7 +146,9 @@ class Pacer:
             return FOREVER
         if self.reading:
             chunk = self.chunk(tokens)
-            if self.reading >= int(self.prompts) or self._reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
+            # With nobody else there only their tokens count: many short ones are what fills the engine.
+            many = self.target != FOREVER and self.reading >= int(self.prompts)
+            if many or self._reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
                 return FOREVER
         return 0.0
 
