@@ -103,6 +103,20 @@ def test_an_engine_with_few_slots() -> None:
     assert 8 <= world.pacer.window <= 12
 
 
+def test_prompts_that_wait_to_be_read_do_not_hold_an_engine_that_fills() -> None:
+    """A step reads so many tokens of prompts and no more: while it runs more of ours at each look, it is not full."""
+    pacer = Pacer(window=40.0)
+    windows = []
+    for look, (running, out) in enumerate([(4, 40), (10, 40), (18, 80), (18, 80)]):
+        steps = float(look + 1)
+        seen = Counters(
+            running=running, waiting=out - running, steps=steps, step_tokens=600 * steps, generated=50 * steps
+        )
+        pacer.looked(seen, in_flight=out, now=LOOK * steps)
+        windows.append(int(pacer.window))
+    assert windows == [40, 80, 80, 20]
+
+
 def test_the_first_of_others_cuts_at_once() -> None:
     """What has grown in an idle hour gives way: every look is a cut until the step is what it should be."""
     world = engine()

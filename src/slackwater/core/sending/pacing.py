@@ -118,6 +118,7 @@ class Pacer:
     _looked_at: float = 0.0
     _others_at: float = -FOREVER
     _climbing: bool = True
+    _filling: bool = False
     _slots_left: float = FOREVER
     _kv_sent: float = 0.0
     _sent_tokens: float = 0.0
@@ -226,6 +227,8 @@ class Pacer:
         self._kv_sent = 0.0
         waiting = counters.waiting > 1.0 and self.others > 1.0
         self.frozen = waiting or (counters.kv or 0.0) > 1.0 - KV_LEFT
+        # What waits only to be read is no sign of an engine that is full: a step reads so many tokens.
+        self._filling = last is not None and counters.running > last.running
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
@@ -321,7 +324,7 @@ class Pacer:
             self.window = max(1.0, min(self.window, ours + 1.0) * max(CUT_MIN, min(CUT_MAX, cut)))
             self.prompts = max(PROMPTS_MIN, self.prompts - PROMPTS_STEP)
             self._climbing = False
-        elif self._last is not None and self._last.waiting > QUEUED:
+        elif self._last is not None and self._last.waiting > QUEUED and not self._filling:
             # Nobody else waits, or it would be frozen: ours do, and the engine runs as many as it can.
             self.window = max(1.0, min(self.window, ours - self._last.waiting + QUEUED))
             self._climbing = False
