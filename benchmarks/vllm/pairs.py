@@ -1,10 +1,11 @@
 """What a batch does to the online users of a real vLLM, for each pace: pairs of rounds without and beside it.
 
     python benchmarks/vllm/pairs.py [--arms gentle,strict] [--arm 'NAME=LINES'] [--pairs 3] [--long 0.25]
-        [--rate USERS] [--json FILE] [--engine URL]
+        [--rate USERS] [--warm SECONDS] [--json FILE] [--engine URL]
 
 The engine is vLLM with an accelerator's step times (`engine.py`). Users come at 34 % of what it can do. Both rounds of a pair
-have the same users, and follow each other; the pairs of all arms take turns. `--arm` adds an arm by lines of `[[engines]]`,
+have the same users, and follow each other; the pairs of all arms take turns. A round counts once its users have come for ten
+seconds (`--warm`), eight of them beside the batch. `--arm` adds an arm by lines of `[[engines]]`,
 `--long` is the share of batch prompts with 1,600 tokens, `--json` adds the pairs to those of a file, `--engine` is one that
 `python -m benchmarks.vllm.engine` runs. Ratios are medians over the pairs, with the least and the most. Ends with 77 and the
 reason where there can be no engine here, or this machine is too busy to say anything.
@@ -66,10 +67,10 @@ async def play_pairs(engine: Engine, words: Sequence[str], options: argparse.Nam
         for name, lines in options.arms.items():
             # Each arm goes on where it was: its first pair has the same users as that of any other.
             turn = sum((pair["arm"], pair["long"]) == (name, options.long) for pair in pairs)
-            coming = asks(words, rate=rate, seconds=FELT_FROM + FELT_SECONDS, seed=100 + turn)
-            without = await play_round(engine, coming, words, None)
-            beside = await play_round(engine, coming, words, lines, long=options.long)
-            pair = {"arm": name, "long": options.long, "turn": turn, "rate": round(rate, 2)}
+            coming = asks(words, rate=rate, seconds=options.warm + FELT_SECONDS, seed=100 + turn)
+            without = await play_round(engine, coming, words, None, felt_from=options.warm)
+            beside = await play_round(engine, coming, words, lines, long=options.long, felt_from=options.warm)
+            pair = {"arm": name, "long": options.long, "turn": turn, "rate": round(rate, 2), "warm": options.warm}
             pair |= {"without": trimmed(without), "beside": trimmed(beside)}
             if options.trace:
                 pair["states"] = beside["states"]
@@ -153,6 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--long", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--warm", type=float, default=FELT_FROM)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--engine", default="")
     parser.add_argument(

@@ -24,8 +24,8 @@ from slackwater.core.sending.metrics_page import counters_in
 # The batch begins so long after the users; what they feel counts after so long, for so long.
 BATCH_AT, FELT_FROM, FELT_SECONDS = 2.0, 10.0, 16.0
 CAPACITY_SECONDS, CAPACITY_USERS = 10.0, 96
-# How late a sleep of 5 ms may wake, at its 99th percentile, and which part of the engine's steps may be late themselves.
-WAKE_SECONDS, LATE_SHARE = 0.005, 0.10
+# How late a sleep of 5 ms may wake, at its 99th percentile: a third of a step. And which part of the engine's steps may be late.
+WAKE_SECONDS, LATE_SHARE = 0.015, 0.10
 
 
 class TooBusy(Exception):
@@ -81,7 +81,13 @@ async def capacity(engine: Engine, words: Sequence[str]) -> float:
 
 
 async def play_round(
-    engine: Engine, coming: Sequence[Ask], words: Sequence[str], lines: str | None, *, long: float = 0.0
+    engine: Engine,
+    coming: Sequence[Ask],
+    words: Sequence[str],
+    lines: str | None,
+    *,
+    long: float = 0.0,
+    felt_from: float = FELT_FROM,
 ) -> dict[str, Any]:
     """What these users feel beside a batch, with these lines about the engine; None: without one. Seconds, tokens a second."""
     salt = f"{time.time_ns()}"
@@ -94,11 +100,11 @@ async def play_round(
             batch = write_batch(scratch / "in.jsonl", words, seed=time.time_ns(), long=long, salt=salt)
             file_id = server.upload(batch)
         async with open_session() as session:
-            playing = asyncio.ensure_future(play(session, engine.base_url, coming, salt=salt, felt_from=FELT_FROM))
+            playing = asyncio.ensure_future(play(session, engine.base_url, coming, salt=salt, felt_from=felt_from))
             await asyncio.sleep(BATCH_AT)
             if server is not None and file_id is not None:
                 await asyncio.to_thread(server.create, file_id)
-            await asyncio.sleep(FELT_FROM - BATCH_AT)
+            await asyncio.sleep(felt_from - BATCH_AT)
             wall = time.time()
             before, since = await asyncio.to_thread(look, engine), time.perf_counter()
             states = await _watched(server, FELT_SECONDS)

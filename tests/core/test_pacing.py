@@ -128,6 +128,20 @@ def test_an_engine_with_few_slots() -> None:
     assert 8 <= world.pacer.window <= 12
 
 
+def test_prompts_that_wait_to_be_read_do_not_hold_an_engine_that_fills() -> None:
+    """A step reads so many tokens of prompts and no more: while it runs more of ours at each look, it is not full."""
+    pacer = Pacer(window=40.0)
+    windows = []
+    for look, (running, out) in enumerate([(4, 40), (10, 40), (18, 80), (18, 80)]):
+        steps = float(look + 1)
+        seen = Counters(
+            running=running, waiting=out - running, steps=steps, step_tokens=600 * steps, generated=50 * steps
+        )
+        pacer.looked(seen, in_flight=out, now=LOOK * steps)
+        windows.append(int(pacer.window))
+    assert windows == [40, 80, 80, 20]
+
+
 def test_the_first_of_others_cuts_at_once() -> None:
     """What has grown in an idle hour gives way: every look is a cut until the step is what it should be."""
     world = engine()
@@ -201,7 +215,7 @@ def test_a_request_larger_than_the_room_goes_alone() -> None:
 
 
 def test_prompts_are_read_a_few_at_a_time() -> None:
-    """However many the window would let go."""
+    """However many the window would let go, while others are there or nobody has looked."""
     pacer = Pacer(window=100.0)
     chunks = [pacer.sent(400.0, 0.0), pacer.sent(400.0, 0.0)]
     assert pacer.admits(2, 400.0, 0.0) == FOREVER
@@ -210,6 +224,21 @@ def test_prompts_are_read_a_few_at_a_time() -> None:
     # One that is longer than all of them together may go while none is read.
     pacer.read(chunks[1])
     assert pacer.admits(2, 100_000.0, 0.0) == 0.0
+
+
+def test_with_nobody_else_prompts_are_counted_by_their_tokens() -> None:
+    """Short ones do not fill an engine a few at a time, and it is no more than that of long ones whoever comes first finds."""
+    world = engine()
+    world.go(60.0)
+    world.out = 0
+    world.go(LOOK, sends=False)
+    for tokens, most in ((100.0, 61), (1500.0, 4)):
+        chunks = []
+        while len(chunks) < 100 and not world.pacer.admits(len(chunks), tokens, world.now):
+            chunks.append(world.pacer.sent(tokens, world.now))
+        assert len(chunks) == most
+        for chunk in chunks:
+            world.pacer.read(chunk)
 
 
 def test_long_prompts_go_in_whole_blocks() -> None:

@@ -140,6 +140,7 @@ class Pacer:
     _looked_at: float = 0.0
     _others_at: float = -FOREVER
     _climbing: bool = True
+    _filling: bool = False
     _slots_left: float = FOREVER
     _kv_sent: float = 0.0
     _sent_tokens: float = 0.0
@@ -202,7 +203,9 @@ class Pacer:
         reading, reading_tokens = reading + self.reading, reading_tokens + self._reading_tokens
         if reading:
             chunk = self.chunk(tokens)
-            if reading >= int(self.prompts) or reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
+            # With nobody else there only their tokens count: many short ones are what fills the engine.
+            many = self.target != FOREVER and reading >= int(self.prompts)
+            if many or reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
                 return FOREVER
         return 0.0
 
@@ -309,6 +312,8 @@ class Pacer:
             self.window = max(1.0, WAIT_CUT * min(self.window, float(ours)))
         self.reserve.seen(counters.kv, ours=ours > 0, shared=self._shared(now), now=now)
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - self.reserve.left
+        # What waits only to be read is no sign of an engine that is full: a step reads so many tokens.
+        self._filling = last is not None and counters.running > last.running
         if last is None or seconds <= 0.0:
             return
         if restarted(last, counters):
@@ -435,7 +440,7 @@ class Pacer:
             self.window = max(1.0, min(self.window, ours + 1.0) * max(CUT_MIN, min(CUT_MAX, cut)))
             self.prompts = max(PROMPTS_MIN, self.prompts - PROMPTS_STEP)
             self._climbing = False
-        elif self._last is not None and self._last.waiting - self._being_read > QUEUED:
+        elif self._last is not None and self._last.waiting - self._being_read > QUEUED and not self._filling:
             # Nobody else waits, or it would be frozen: ours do, for more than to be read, and the engine runs as many as it can.
             self.window = max(1.0, min(self.window, ours - self._last.waiting + self._being_read + QUEUED))
             self._climbing = False
