@@ -1,7 +1,6 @@
 """The Ledger on SQL: every method of the port, and the part that it belongs to. One method, one transaction."""
 
 import functools
-import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
+from slackwater.adapters.sql.db import Database, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
@@ -22,7 +22,7 @@ from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
+from slackwater.adapters.sql.sqlite import SEARCH_STEPS, SqliteDatabase
 from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
@@ -81,23 +81,23 @@ class SqlLedger:
         Raises DataDirectoryError where a newer version has been.
         """
         inline = inline or str(path) == ":memory:"
-        return cls(Database(path, inline=inline, search_steps=search_steps))
+        return cls(SqliteDatabase(path, inline=inline, search_steps=search_steps))
 
     @classmethod
     def look(cls, path: Path) -> "SqlLedger":
         """Opens a database to read it, also one that a server has open. Raises DataDirectoryError where it cannot."""
-        return cls(Database(path, inline=True, read_only=True))
+        return cls(SqliteDatabase(path, inline=True, read_only=True))
 
     async def mark(self) -> Mark:
         """Which ledger this is, and how often it was taken up."""
-        return self._mark(await self.sql.database.read(lambda db: self.sql.one(db, "identity", {})))
+        return self._mark(await self.sql.look_one("identity", {}))
 
     async def raise_generation(self) -> Mark:
         """Takes it up once more."""
         return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {})))
 
     @staticmethod
-    def _mark(row: sqlite3.Row | None) -> Mark:
+    def _mark(row: Row | None) -> Mark:
         assert row is not None, "a ledger knows which one it is"
         return Mark(*row)
 
