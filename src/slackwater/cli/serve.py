@@ -34,7 +34,7 @@ from slackwater.cli.entrance import entrance_to
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.errors import ConfigError, DataDirectoryError, StorageFull
+from slackwater.core.errors import ConfigError, DataDirectoryError, StorageTrouble
 from slackwater.core.masking import masked
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
@@ -119,7 +119,7 @@ def command(
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except (DataDirectoryError, StorageFull) as error:
+    except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
 
