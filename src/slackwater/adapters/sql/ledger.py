@@ -1,6 +1,7 @@
 """The Ledger on SQL: every method of the port, and the part that it belongs to. One method, one transaction."""
 
 import functools
+import importlib.util
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -12,6 +13,7 @@ from slackwater.adapters.sql.db import Database, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
+from slackwater.adapters.sql.identity import Found, ServerFound
 from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
 from slackwater.adapters.sql.lists import SqlLists
@@ -22,10 +24,11 @@ from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.adapters.sql.sqlite import SEARCH_STEPS, SqliteDatabase
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION, SEARCH_STEPS, SqliteDatabase
 from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
+from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
 
 S = TypeVar("S", bound=SqlPart)
@@ -46,8 +49,15 @@ def part(
     return call
 
 
+def _need_driver() -> None:
+    if importlib.util.find_spec("psycopg") is None:
+        raise LedgerRefused(
+            "the ledger is on PostgreSQL, and psycopg is not installed: pip install 'slackwater[postgresql]'"
+        )
+
+
 class SqlLedger:
-    """Durable facts in a SQLite database."""
+    """Durable facts in a database: SQLite in a file or in memory, or PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self.sql = sql = SqlBase(database)
@@ -82,6 +92,37 @@ class SqlLedger:
         """
         inline = inline or str(path) == ":memory:"
         return cls(SqliteDatabase(path, inline=inline, search_steps=search_steps))
+
+    @classmethod
+    def connect(cls, address: str, *, alone: bool = False, read_only: bool = False) -> "SqlLedger":
+        """Opens or makes a ledger on PostgreSQL, which `address` names; `alone` refuses one that another server has.
+
+        Raises LedgerUnavailable, and LedgerRefused where it cannot be used.
+        """
+        _need_driver()
+        from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
+
+        if read_only and (schema := cls.found_at(address).schema) != SCHEMA_VERSION:
+            raise LedgerRefused(
+                f"the ledger is of another version of Slackwater (schema {schema}; this version knows {SCHEMA_VERSION}): use the "
+                "version that serves it, or start this version's server on it first"
+            )
+        return cls(PostgresqlDatabase(address, alone=alone, read_only=read_only))
+
+    @staticmethod
+    def found_at(address: str) -> Found:
+        """What the ledger on PostgreSQL is that `address` names. Changes nothing. Raises LedgerUnavailable and LedgerRefused."""
+        _need_driver()
+        from slackwater.adapters.sql.postgresql.looking import found_at
+
+        return found_at(address)
+
+    @staticmethod
+    def server_of(address: str) -> ServerFound:
+        """The server of it. Raises LedgerUnavailable and LedgerRefused."""
+        from slackwater.adapters.sql.postgresql.looking import server_of
+
+        return server_of(address)
 
     @classmethod
     def look(cls, path: Path) -> "SqlLedger":
