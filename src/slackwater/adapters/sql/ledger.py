@@ -133,9 +133,9 @@ class SqlLedger:
         """Which ledger this is, and how often it was taken up."""
         return self._mark(await self.sql.look_one("identity", {}))
 
-    async def raise_generation(self) -> Mark:
-        """Takes it up once more."""
-        return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {})))
+    async def raise_generation(self, *, above: int = 0) -> Mark:
+        """Takes it up once more, and beyond that generation."""
+        return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {"above": above})))
 
     @staticmethod
     def _mark(row: Row | None) -> Mark:

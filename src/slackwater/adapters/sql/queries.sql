@@ -6,8 +6,8 @@
 SELECT name, generation FROM identity;
 
 -- name: raise_generation
--- Once for each start.
-UPDATE identity SET generation = generation + 1 RETURNING name, generation;
+-- Once for each start; with `above`, beyond what the files have seen.
+UPDATE identity SET generation = CASE WHEN generation > :above THEN generation ELSE :above END + 1 RETURNING name, generation;
 
 -- name: wall_time
 SELECT alive_at, expire_from FROM wall_time;
