@@ -211,6 +211,21 @@ def shared(folder: Path) -> str:
         return ready.read_text()
 
 
+_of_data: dict[Path, str] = {}
+
+
+def with_database(config: Path, data: Path) -> Path:
+    """A configuration whose ledger is on PostgreSQL: the same for a data directory each time."""
+    if data not in _of_data:
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        _of_data[data] = Databases(shared(Path(tempfile.gettempdir()) / f"slackwater-{run}")).new(template="template1")
+    text, setting = config.read_text(), f'database = "{_of_data[data]}"'
+    before, section, after = text.partition("[server]\n")
+    copy = config.with_name(f"postgresql-{config.name}")
+    copy.write_text(f"{before}{section}{setting}\n{after}" if section else f"[server]\n{setting}\n{text}")
+    return copy
+
+
 def guard(folder: Path) -> None:
     """Keeps the server of a run until all of its processes are gone."""
     with running() as server:
