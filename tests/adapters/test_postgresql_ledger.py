@@ -136,6 +136,47 @@ def test_a_step_that_fails_changes_nothing(
     asyncio.run(SqlLedger.connect(address).close())
 
 
+def test_a_schema_changes_under_work(postgresql: Databases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A newer version adds a column while this one reads and writes: nobody fails, and nothing is lost."""
+    address, later = postgresql.new(), tmp_path / "0026_later.sql"
+    later.write_text("ALTER TABLE batch ADD COLUMN later INTEGER NOT NULL DEFAULT 0; CREATE TABLE later (name TEXT);")
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address)
+        await started(ledger, shards=(1,) * 60)
+        begun, changed = asyncio.Event(), asyncio.Event()
+
+        async def work() -> int:
+            done = 0
+            while shards := await ledger.claim_shards(["batch-0"], owner="o", now=0.0, lease_seconds=10.0):
+                assert await ledger.commit_segments([segment(shards[0], 0)], now=1.0, lease_seconds=10.0) == []
+                assert await ledger.batch("batch-0") is not None
+                done += 1
+                if done == 20:
+                    # By now every statement of this work has a plan that its connection keeps.
+                    begun.set()
+                if done == 40:
+                    await changed.wait()
+            return done
+
+        working = asyncio.ensure_future(work())
+        await begun.wait()
+        with monkeypatch.context() as patched:
+            patched.setitem(OWN, 26, later)
+            patched.setattr("slackwater.adapters.sql.postgresql.schema.SCHEMA_VERSION", 26)
+            newer = await asyncio.to_thread(SqlLedger.connect, address)
+        changed.set()
+        assert await working == 60
+        done = await newer.batch("batch-0")
+        assert done is not None
+        assert done.counts.completed == 60
+        await newer.close()
+        await ledger.close()
+
+    asyncio.run(story())
+    assert rows(address, "SELECT version FROM schema_version") == [(26,)]
+
+
 def test_a_newer_schema_is_refused(postgresql: Databases) -> None:
     """The message names both versions and the ways out."""
     address = postgresql.new()

@@ -32,8 +32,11 @@ NOT_LOST = (
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is of no use any more, or the server has become one that takes no writes."""
-    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+    """Whether the connection is of no use any more, or the server has become one that takes no writes.
+
+    Nor is it of use where a newer version has given a table another column: the plans that it keeps are for what there was.
+    """
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.FeatureNotSupported):
         return True
     return isinstance(error, LOST) and not isinstance(error, NOT_LOST)
 

@@ -73,7 +73,7 @@ def _steps(db: PgConnection) -> None:
             db.script(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")
             db.script(b"INSERT INTO schema_version (version) VALUES (0)")
         for number in range(max(version + 1, FIRST), SCHEMA_VERSION + 1):
-            path = OWN.get(number, MIGRATIONS[number - 1])
+            path = OWN.get(number) or MIGRATIONS[number - 1]
             db.script(schema(path.read_text("utf-8")))
         db.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION,))
         db.script(b"COMMIT")
