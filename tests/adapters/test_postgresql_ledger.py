@@ -314,7 +314,7 @@ def test_one_server_has_a_ledger(address: str, monkeypatch: pytest.MonkeyPatch) 
 
     async def story() -> None:
         first = SqlLedger.connect(address, alone=True)
-        with pytest.raises(LedgerRefused, match="in use by another slackwater"):
+        with pytest.raises(LedgerUnavailable, match="in use by another slackwater"):
             SqlLedger.connect(address, alone=True)
         await first.close()
         await SqlLedger.connect(address, alone=True).close()
@@ -404,6 +404,25 @@ def test_a_commit_whose_outcome_is_not_known(address: str, proxy: CuttingProxy, 
         assert done is not None
         assert done.counts.completed == 1
         assert len(await ledger.segments("batch-0")) == 1
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_numbers_of_connections_that_live_are_kept(address: str) -> None:
+    """However long one has written nothing; and where its number is gone nevertheless, it takes another connection."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address)
+        await ledger.add_file(file(1))
+        told(address, "UPDATE writer SET at = 0", "INSERT INTO writer (id, number, at) VALUES ('gone', 1, 0)")
+        other = SqlLedger.connect(address)
+        await other.close()
+        assert ("gone",) not in rows(address, "SELECT id FROM writer")
+        assert (1,) in rows(address, "SELECT number FROM writer")
+        told(address, "DELETE FROM writer")
+        await ledger.add_file(file(2))
+        assert (1,) in rows(address, "SELECT number FROM writer")
         await ledger.close()
 
     asyncio.run(story())

@@ -29,9 +29,11 @@ DEFAULTS: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
     "target_session_attrs": "read-write",
 }
-# A transaction whose client is gone ends; a statement that never ends does.
+# A transaction whose client is gone ends, and a statement that never would; a client whose machine is gone is noticed, too.
 SETTINGS = b"""SELECT set_config('idle_in_transaction_session_timeout', '30000', false),
-set_config('statement_timeout', '60000', false), set_config('lock_timeout', '20000', false), set_config('jit', 'off', false)"""
+set_config('statement_timeout', '60000', false), set_config('lock_timeout', '20000', false), set_config('jit', 'off', false),
+set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+set_config('tcp_keepalives_count', '3', false)"""
 
 
 class PgRow:
@@ -94,7 +96,11 @@ class PgConnection:
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._connection.adapters.register_dumper(str, _TextDumper)
         self._connection.adapters.register_loader("numeric", _NumberLoader)
-        self._connection.execute(SETTINGS)
+        try:
+            self._connection.execute(SETTINGS)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def execute(self, text: str, values: Values = (), /) -> Cursor:
         """Runs a statement."""
@@ -106,9 +112,12 @@ class PgConnection:
         cursor.executemany(statement(text), values)
         return cursor
 
-    def script(self, text: bytes) -> None:
-        """Runs several statements without parameters, in one round trip."""
-        self._connection.execute(text, prepare=False)
+    def script(self, text: bytes) -> int:
+        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed."""
+        cursor = self._connection.execute(text, prepare=False)
+        while cursor.nextset():
+            pass
+        return cursor.rowcount
 
     @property
     def lost(self) -> bool:

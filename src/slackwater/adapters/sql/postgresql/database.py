@@ -36,11 +36,13 @@ ALONE = "SELECT pg_try_advisory_lock(hashtext('slackwater'), hashtext(current_sc
 
 
 def stand_alone(db: PgConnection) -> None:
-    """Takes the lock of the one server, for as long as the connection lives. Raises LedgerRefused where another one has it."""
+    """Takes the lock of the one server, for as long as the connection lives. Raises LedgerUnavailable while another has it."""
     since = time.monotonic()
     while not db.execute(ALONE).fetchone()[0]:
         if time.monotonic() - since > TAKE_OVER_SECONDS:
-            raise LedgerRefused("the ledger is in use by another slackwater: stop it first, or name another database")
+            raise LedgerUnavailable(
+                "the ledger is in use by another slackwater: stop it first, or name another database"
+            )
         time.sleep(0.1)
 
 

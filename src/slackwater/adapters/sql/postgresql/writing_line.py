@@ -19,6 +19,8 @@ REPEATED_MAX = 12
 # Rows of connections that are gone are of use only to those who lost them.
 FORGOTTEN_AFTER_SECONDS = 86_400
 NOW = "extract(epoch FROM clock_timestamp())"
+FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
+    SELECT 1 FROM pg_stat_activity WHERE application_name = 'slackwater ' || writer.id)"""  # noqa: S608 - no name of a user
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
 
 
@@ -40,7 +42,7 @@ class WritingLine:
         if greet is not None:
             greet(db)
         self._former, self._number = self.line.name, 0
-        db.execute(f"DELETE FROM writer WHERE at < {NOW} - ?", (FORGOTTEN_AFTER_SECONDS,))  # noqa: S608 - no name of a user
+        db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
         db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
 
     def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
@@ -71,7 +73,9 @@ class WritingLine:
         relaxed = "" if durable else "; SET LOCAL synchronous_commit = off"
         raised = f"UPDATE writer SET number = {number}, at = {NOW} WHERE id = '{name}'"  # noqa: S608 - our own name
         try:
-            db.script(f"{self._begin}{relaxed}; {raised}".encode())
+            if db.script(f"{self._begin}{relaxed}; {raised}".encode()) != 1:
+                # Nobody could say what became of this transaction.
+                raise psycopg.OperationalError("the number of this connection is gone")
             result = work(db)
         except BaseException:
             self._roll_back(db)
