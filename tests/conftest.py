@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgresql import Databases, shared
+
 # Where `CI` is set, the same cases come every time: what fails there fails here, too.
 settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
@@ -30,3 +32,11 @@ def _umask_stays() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Databases:
+    """Databases of the PostgreSQL of this run, which all of its processes share."""
+    ours = tmp_path_factory.getbasetemp()
+    run = ours.parent if hasattr(request.config, "workerinput") else ours
+    return Databases(shared(run / "postgresql"))

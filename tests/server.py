@@ -34,6 +34,10 @@ class Server:
         """`module` is what is run, with its first arguments."""
         self.started = time.monotonic()
         self.data = data
+        if os.environ.get("SLACKWATER_TEST_LEDGER") == "postgresql":
+            from tests.postgresql import with_database
+
+            config = with_database(config, data)
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [

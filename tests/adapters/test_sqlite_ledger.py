@@ -82,14 +82,14 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
 
     async def story() -> None:
         ledger = SqlLedger.open(tmp_path / "l", inline=True)
-        pages = ledger.sql.reader.execute("PRAGMA page_count").fetchone()[0]
-        ledger.sql.reader.execute(f"PRAGMA max_page_count = {pages}")
+        pages = ledger.sql.database.reader.execute("PRAGMA page_count").fetchone()[0]
+        ledger.sql.database.reader.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StorageFull, match="free some disk space"):
             for number in range(1000):
                 await ledger.add_file(file(number, filename="x" * 500))
         kept = len(await ledger.files(purpose=None, after=None, limit=2000, descending=True, now=0))
         assert kept == number
-        ledger.sql.reader.execute("PRAGMA max_page_count = 100000")
+        ledger.sql.database.reader.execute("PRAGMA max_page_count = 100000")
         await ledger.add_file(file(number))
         await ledger.close()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from slackwater.adapters import sql
-from slackwater.adapters.sql.base import QUERIES
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import MIGRATIONS, migrate
+from slackwater.adapters.sql.statements import QUERIES
 from slackwater.core.batch import Batch
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 from tests.adapters.test_sqlite_quota import LOAD, WRONG_COUNTS
@@ -64,8 +64,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     "uploads_to_empty": ALONE,
     "forget_uploads": ALONE,
     # Its limit is inside, around the table.
-    "audit_to_trim": ("SCAN audit", "SCAN (subquery"),
-    "trim_audit": ("SCAN audit", "SCAN (subquery"),
+    "audit_to_trim": ("SCAN audit", "SCAN oldest"),
+    "trim_audit": ("SCAN audit", "SCAN oldest"),
     "set_audit_horizon": ("SCAN audit_horizon",),  # one row
     # Only those that fail; of each, only what is overdue.
     "overdue_deliveries": ("SCAN webhook_endpoint USING INDEX webhook_endpoint_failing",),
@@ -195,7 +195,7 @@ def test_the_cost_of_looking_does_not_grow() -> None:
 
     async def story() -> None:
         ledger = SqlLedger.open(":memory:")
-        db, steps = ledger.sql.reader, 0
+        db, steps = ledger.sql.database.reader, 0
 
         def count() -> int:
             nonlocal steps
@@ -293,7 +293,7 @@ def test_the_migration_counts_what_is_there(tmp_path: Path) -> None:
 
     async def story() -> None:
         ledger = SqlLedger.open(path, inline=True)
-        db = ledger.sql.reader
+        db = ledger.sql.database.reader
         assert not db.execute(WRONG_COUNTS).fetchall()
         kept = db.execute("SELECT stage, deployment, batches, tokens FROM batch_load").fetchall()
         assert sorted(map(tuple, kept)) == sorted(map(tuple, db.execute(LOAD).fetchall()))
@@ -328,12 +328,12 @@ def test_most_heartbeats_write_nothing() -> None:
         await started(ledger, shards=(1,))
         shard = await claimed(ledger, now=0.0)
         ours = [("batch-0", 0, shard.epoch)]
-        before = ledger.sql.reader.total_changes
+        before = ledger.sql.database.reader.total_changes
         (state,) = await ledger.renew_leases(ours, now=3.0, lease_seconds=10.0)
         assert (state.epoch, state.stop) == (shard.epoch, False)
-        assert ledger.sql.reader.total_changes == before
+        assert ledger.sql.database.reader.total_changes == before
         await ledger.renew_leases(ours, now=4.0, lease_seconds=10.0)
-        assert ledger.sql.reader.total_changes > before
+        assert ledger.sql.database.reader.total_changes > before
         assert await ledger.release_leases(now=13.0) == 0
         await ledger.request_cancel("batch-0", now=5)
         (state,) = await ledger.renew_leases(ours, now=5.0, lease_seconds=10.0)

@@ -52,7 +52,7 @@ async def happen(ledger: SqlLedger, event: Event) -> None:
 
 
 def standing(ledger: SqlLedger) -> Standing:
-    row = ledger.sql.one(ledger.sql.reader, "batch", {"id": "batch-0"})
+    row = ledger.sql.one(ledger.sql.database.reader, "batch", {"id": "batch-0"})
     assert row is not None
     return Stage(row["stage"]), Status(row["status"])
 

@@ -34,7 +34,7 @@ class SqliteQuotaMachine(QuotaMachine):
     @invariant()
     def what_is_counted_is_what_there_is(self) -> None:
         """Every count that is kept, so that nobody has to look through rows, is what looking through them says."""
-        db = self.sql.sql.reader
+        db = self.sql.sql.database.reader
         assert not db.execute(WRONG_COUNTS).fetchall()
         kept = db.execute("SELECT stage, deployment, batches, tokens FROM batch_load").fetchall()
         assert sorted(map(tuple, kept)) == sorted(map(tuple, db.execute(LOAD).fetchall()))

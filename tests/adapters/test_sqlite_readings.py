@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.sql.base import QUERIES
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.statements import QUERIES
 from slackwater.ports import Readings
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from slackwater.adapters.sql.ledger import SqlLedger
-from slackwater.adapters.sql.sqlite import Database
+from slackwater.adapters.sql.sqlite import SqliteDatabase
 from slackwater.core.batch import Batch, Stage
 from slackwater.core.errors import NoRoom
 from tests.adapters.ledger_contract import batch
@@ -19,7 +19,7 @@ def test_one_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     """Three wait for the writer and go together; the second raises, and the others are run again and stay."""
 
     async def story() -> None:
-        database = Database(tmp_path / "ledger.sqlite", inline=False)
+        database = SqliteDatabase(tmp_path / "ledger.sqlite", inline=False)
         await database.write(lambda db: db.execute("CREATE TABLE t (x INTEGER PRIMARY KEY)"))
         busy, began = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ def test_what_need_not_be_durable_changes_nothing_for_what_must(tmp_path: Path) 
     """Behind a write that waits for no fsync, and behind one that failed so, commits are synced as ever."""
 
     async def story() -> None:
-        database = Database(tmp_path / "ledger.sqlite", inline=False)
+        database = SqliteDatabase(tmp_path / "ledger.sqlite", inline=False)
         seen: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:

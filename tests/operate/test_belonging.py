@@ -326,11 +326,11 @@ def test_a_ledger_that_is_damaged_while_it_is_served(tmp_path: Path, caplog: pyt
         ledger = SqlLedger.open(path, inline=True)
         columns = "id, filename, purpose, size, created_at, status, blob"
         insert = f"INSERT INTO file ({columns}) VALUES (?, ?, 'batch', 0, 0, 'error', ?)"
-        ledger.sql.reader.execute("BEGIN")
-        ledger.sql.reader.executemany(
+        ledger.sql.database.reader.execute("BEGIN")
+        ledger.sql.database.reader.executemany(
             insert, ((f"file-{number}", "n" * 400, f"files/{number}") for number in range(400))
         )
-        ledger.sql.reader.execute("COMMIT")
+        ledger.sql.database.reader.execute("COMMIT")
         await ledger.close()
         with path.open("r+b") as page:
             page.seek(-65536, os.SEEK_END)

@@ -382,7 +382,9 @@ def test_results_that_change_before_they_are_files(tmp_path: Path, kind: str) ->
         assert await service.ledger.enqueued_tokens("d") == 0
         assert all(each["response"]["body"]["choices"][0]["message"]["content"] == "yes" for each in ended.output)
         assert not logs_of(service, damaged, "output")
-        rows = service.ledger.sql.reader.execute("SELECT COUNT(*) FROM shard UNION ALL SELECT COUNT(*) FROM segment")
+        rows = service.ledger.sql.database.reader.execute(
+            "SELECT COUNT(*) FROM shard UNION ALL SELECT COUNT(*) FROM segment"
+        )
         assert [count for (count,) in rows] == [0, 0]
 
     served(tmp_path, story, blobs=blobs)
@@ -398,7 +400,7 @@ def test_results_without_checksums(tmp_path: Path, kind: str) -> None:
         service.serve(engine)
         await service.ended(damaged)
         await service.stop()
-        service.ledger.sql.reader.execute("UPDATE segment SET output_checksums = X'', error_checksums = X''")
+        service.ledger.sql.database.reader.execute("UPDATE segment SET output_checksums = X'', error_checksums = X''")
         for path in logs_of(service, damaged, "output"):
             if kind == "gone":
                 path.unlink()

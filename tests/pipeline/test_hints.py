@@ -62,7 +62,7 @@ class Counted:
 
 async def statuses(ledger: SqlLedger) -> list[Status]:
     """Of the three batches."""
-    rows = ledger.sql.reader.execute("SELECT status FROM batch ORDER BY seq")
+    rows = ledger.sql.database.reader.execute("SELECT status FROM batch ORDER BY seq")
     return [Status(row["status"]) for row in rows]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
-from slackwater.adapters.sql.sqlite import connect, let_shrink
+from slackwater.adapters.sql.sqlite import connect
+from slackwater.adapters.sql.sqlite_pages import let_shrink
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.files.retention import DAY, NOTICE_DAYS, Keeping, Kept, Retention
 from slackwater.pipeline.ending.janitor import Janitor

@@ -93,8 +93,8 @@ class World:
             "upload": uploaded is not None and uploaded.status is UploadStatus.PENDING,
             "window": sent.status is Status.VALIDATING,
             "lost": await self.blobs.names("lost/") != [],
-            "audit": self.ledger.sql.reader.execute("SELECT COUNT(*) FROM audit").fetchone()[0] > 0,
-            "minutes": self.ledger.sql.reader.execute("SELECT COUNT(*) FROM engine_minute").fetchone()[0] > 0,
+            "audit": self.ledger.sql.database.reader.execute("SELECT COUNT(*) FROM audit").fetchone()[0] > 0,
+            "minutes": self.ledger.sql.database.reader.execute("SELECT COUNT(*) FROM engine_minute").fetchone()[0] > 0,
         }
 
     def codes(self) -> list[str]:

@@ -101,7 +101,7 @@ class Checks:
         """Batch, shard and that shard's newest epoch; None where the shard is gone."""
         batch_id, line = text.split("/")
         index = bisect_right(self._first_lines[batch_id], int(line)) - 1
-        row = self._ledger.sql.reader.execute(
+        row = self._ledger.sql.database.reader.execute(
             "SELECT epoch FROM shard JOIN batch ON batch.seq = shard.batch_seq WHERE batch.id = ? AND idx = ?",
             (batch_id, index),
         ).fetchone()
@@ -129,7 +129,7 @@ class Checks:
         tokens = [await self._ledger.enqueued_tokens(key) for key in keys]
         must(sum(tokens) == held, "tokens are held for batches that have ended")
         for table in ("shard", "segment"):
-            left = self._ledger.sql.reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            left = self._ledger.sql.database.reader.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
             must(left == 0, f"{left} rows of {table} are left")
 
     async def _accounts(self) -> None:
@@ -226,6 +226,6 @@ def _text(line: dict[str, Any]) -> str:
 def _now(ledger: SqlLedger, batch_id: str) -> Batch:
     from slackwater.adapters.sql.rows import batch_record
 
-    row = ledger.sql.one(ledger.sql.reader, "batch", {"id": batch_id})
+    row = ledger.sql.one(ledger.sql.database.reader, "batch", {"id": batch_id})
     assert row is not None
     return batch_record(row)

@@ -140,14 +140,14 @@ class RenewsByOwner(SqlLedger):
     ) -> list[LeaseState]:
         states = []
         for batch_id, index, epoch in leases:
-            row: sqlite3.Row | None = self.sql.reader.execute(
+            row: sqlite3.Row | None = self.sql.database.reader.execute(
                 "SELECT shard.idx, owner, stage, status FROM shard JOIN batch ON batch.seq = shard.batch_seq "
                 "WHERE batch.id = ? AND idx = ? AND shard.state = 'running'",
                 (batch_id, index),
             ).fetchone()
             if row is None:
                 continue
-            self.sql.reader.execute(
+            self.sql.database.reader.execute(
                 "UPDATE shard SET lease_until = ? WHERE owner = ? AND state = 'running'",
                 (now + lease_seconds, row["owner"]),
             )

@@ -9,7 +9,7 @@ import pytest
 from slackwater.adapters.sql.base import SqlBase
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.adapters.sql.sqlite import Database
+from slackwater.adapters.sql.sqlite import SqliteDatabase
 from slackwater.core.sending.assembling import Assembling
 from slackwater.ports import Segment, Shard
 from tests.simulation.checks import Violation
@@ -53,7 +53,7 @@ def test_a_seed_decides_everything() -> None:
 class NoEpochCheck(SqlLedger):
     """A ledger that believes every worker, also one whose lease is over."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         super().__init__(database)
         self._parts["SqlShards"] = self.shards = Gullible(CarelessBase(database))
 
@@ -91,7 +91,7 @@ class Forgetful(SqlLedger):
 class Unfenced(NoEpochCheck):
     """No epoch check, and no look at what is journaled either: only the files can tell."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         super().__init__(database)
         self.shards.forgets = True
 
@@ -105,7 +105,7 @@ class Greedy(SqlLedger):
         refused = await super().commit_segments(segments, now=now, lease_seconds=lease_seconds)
         for segment in segments:
             if (segment.batch_id, segment.index, segment.epoch) in refused and segment.counts.completed:
-                self.sql.reader.execute(
+                self.sql.database.reader.execute(
                     "UPDATE usage_day SET input_tokens = input_tokens + ?", (segment.usage.input_tokens,)
                 )
         return refused

@@ -48,7 +48,7 @@ class World:
         self.blobs = DiskBlobs(self.root, run=_inline)
         self.ledger = ledger_class.open(root / "ledger.sqlite", inline=True)
         for pragma in ("synchronous = OFF", "journal_mode = MEMORY"):
-            self.ledger.sql.reader.execute(f"PRAGMA {pragma}")
+            self.ledger.sql.database.reader.execute(f"PRAGMA {pragma}")
         self.engines = [WorldEngine(plan, number) for number, plan in enumerate(self.plan.engines)]
         for deployment in self.plan.deployments:
             for backend in deployment.backends:

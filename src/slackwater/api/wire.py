@@ -22,6 +22,7 @@ from slackwater.core.errors import (
     InputFileMissing,
     InvalidRequest,
     IssuerUnavailable,
+    LedgerUnavailable,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
@@ -160,6 +161,9 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
     if isinstance(error, StorageFull):
         message = "The service has no disk space left. Nothing was changed; try again later."
         return envelope(507, message=message, code=codes.failure, kind=kind)
+    if isinstance(error, LedgerUnavailable):
+        message = "The service cannot reach its database. Nothing was changed; try again in a moment."
+        return envelope(503, message=message, code=codes.failure, kind=kind)
     if isinstance(error, FileUnreadable):
         return envelope(500, message=error.message, code=error.code, kind=kind, headers={"x-should-retry": "false"})
     if isinstance(error, IssuerUnavailable):

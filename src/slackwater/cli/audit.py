@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TextIO
 
 import click
@@ -17,8 +16,9 @@ from slackwater.cli.output import note
 from slackwater.cli.usage import read_option
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.tables import table_line
-from slackwater.core.errors import DataDirectoryError
+from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.ports import AuditEntry
+from slackwater.wiring.belonging import ledger_to_look_at
 
 COLUMNS = AuditEntry.__struct_fields__
 PAGE = 1_000
@@ -59,20 +59,19 @@ def export(
       slackwater audit export --config slackwater.toml --after 12345 --format csv
     """
     data.must_exist()
-    path = DataDirectory.ledger_in(data.path)
     try:
-        with damage_in_words(path):
-            asyncio.run(_export(path, since, until, after, resource, form, output))
-    except DataDirectoryError as error:
+        with damage_in_words(DataDirectory.ledger_in(data.path)):
+            asyncio.run(_export(data, since, until, after, resource, form, output))
+    except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     note(f"the audit log in {data.shown}")
 
 
 async def _export(
-    path: Path, since: int | None, until: int | None, after: int, resource: str | None, form: str, output: TextIO
+    data: Data, since: int | None, until: int | None, after: int, resource: str | None, form: str, output: TextIO
 ) -> None:
-    ledger = SqlLedger.look(path)
+    ledger = await asyncio.to_thread(ledger_to_look_at, data.path, data.database)
     try:
         if form == "csv":
             output.write(table_line(COLUMNS))

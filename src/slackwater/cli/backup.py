@@ -48,6 +48,11 @@ def command(data: Data, output: Path | None, keep: int, verified: Path | None, q
             _verify(verified, quiet=quiet)
         elif output is not None:
             data.must_exist()
+            if data.database:
+                raise DataDirectoryError(
+                    "the ledger is in a database: back it up with PostgreSQL's own means, and the directory beside it after "
+                    "that; see docs/postgresql.md"
+                )
             _make(data.path, output, keep=keep, quiet=quiet)
     except (BackupError, DataDirectoryError) as error:
         click.echo(f"error: {error}", err=True)

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from slackwater.cli.output import USAGE, fail
-from slackwater.config import ServerConfig, data_in
+from slackwater.config import ServerConfig, data_in, database_in
 from slackwater.core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +21,8 @@ class Data(Struct, frozen=True, kw_only=True):
 
     path: Path
     given: bool
+    database: str = ""
+    """The address of its ledger, where --config says that it is not in the directory. Not to be shown: it may have a password."""
 
     @property
     def shown(self) -> str:
@@ -65,13 +67,11 @@ def data_options(*, default: str | None = f"[default: {DEFAULT_DATA}]") -> Calla
 
 def _chosen(data: Path | None, config: Path | None, *, needed: bool) -> Data:
     """The strongest word, as for `serve`: --data, --config, the default."""
-    if data is not None:
-        return Data(path=data, given=True)
     if config is None:
-        if needed:
+        if data is None and needed:
             raise click.UsageError("name the data directory: --data DIR, or --config FILE of the server")
-        return Data(path=DEFAULT_DATA, given=False)
+        return Data(path=DEFAULT_DATA if data is None else data, given=data is not None)
     try:
-        return Data(path=data_in(config), given=True)
+        return Data(path=data_in(config) if data is None else data, given=True, database=database_in(config))
     except ConfigError as error:
         fail("; ".join(error.faults), USAGE)

@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,10 +16,10 @@ from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_or_data_options
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot
-from slackwater.core.errors import DataDirectoryError, UserError
+from slackwater.core.errors import DataDirectoryError, StorageTrouble, UserError
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.ports import AuditEntry
-from slackwater.wiring.belonging import refuse_strangers
+from slackwater.wiring.belonging import open_ledger, refuse_strangers
 
 T = TypeVar("T")
 # Who did it, in the audit log: whoever may write into the data directory.
@@ -210,8 +209,8 @@ def _change(
 
 
 def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T:
-    async def run(path: Path) -> T:
-        ledger = SqlLedger.open(path)
+    async def run(directory: DataDirectory) -> T:
+        ledger = await asyncio.to_thread(open_ledger, directory, data.database)
         try:
             keys = Keys(ledger, SystemClock())
             await keys.load()
@@ -227,12 +226,12 @@ def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T
         sys.exit(2)
     try:
         with directory:
-            refuse_strangers(directory.path)
+            refuse_strangers(directory.path, data.database)
             with damage_in_words(directory.ledger_path):
-                done = asyncio.run(run(directory.ledger_path))
+                done = asyncio.run(run(directory))
             note(f"keys in {data.shown}{new}")
             return done
-    except DataDirectoryError as error:
+    except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
     except UserError as error:
         click.echo(f"error: {error.message}", err=True)

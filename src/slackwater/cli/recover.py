@@ -8,7 +8,7 @@ import click
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.byte_bar import size_of
 from slackwater.cli.data_options import Data, data_options
-from slackwater.core.errors import DataDirectoryError
+from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.belonging import Fit
 from slackwater.wiring.belonging import fault_of
 from slackwater.wiring.recovering import Plan, plan, recover
@@ -37,17 +37,17 @@ def command(data: Data, yes: bool) -> None:
     path = data.path
     try:
         with DataDirectory.open(path) as directory:
-            found = plan(path)
+            found = plan(path, data.database)
             if found.fit is Fit.FITS:
                 click.echo(f"{path}: the ledger belongs to the files; nothing to recover")
                 return
-            _tell(found, path)
+            _tell(found, path, data.database)
             if yes:
-                aside = recover(directory, found)
+                aside = recover(directory, found, data.database)
                 click.echo(f"done: {len(found.unnamed)} files are in {aside}; start the server now")
             else:
                 click.echo("nothing was changed; the same with --yes does it")
-    except DataDirectoryError as error:
+    except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     except OSError as error:
@@ -55,8 +55,8 @@ def command(data: Data, yes: bool) -> None:
         sys.exit(2)
 
 
-def _tell(found: Plan, data: Path) -> None:
-    click.echo(fault_of(found.fit, data))
+def _tell(found: Plan, data: Path, database: str) -> None:
+    click.echo(fault_of(found.fit, data, database))
     unnamed = f"{len(found.unnamed)} files ({size_of(sum(found.unnamed.values()))}) that it does not name go to {data / 'lost'}"
     if found.found.empty:
         click.echo(f"going on means a new, empty ledger: no file, batch, key or account is known to it, and {unnamed}")

@@ -34,8 +34,8 @@ from slackwater.cli.entrance import entrance_to
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.errors import ConfigError, DataDirectoryError, StorageFull
-from slackwater.core.masking import masked
+from slackwater.core.errors import ConfigError, DataDirectoryError, LedgerUnavailable, StorageTrouble
+from slackwater.core.masking import masked, shown_url
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
 from slackwater.telemetry.logs import formatter_of
@@ -119,9 +119,10 @@ def command(
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except (DataDirectoryError, StorageFull) as error:
+    except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        # Whoever starts it again should: a database comes back by itself, and nobody has to correct anything here.
+        sys.exit(1 if isinstance(error, LedgerUnavailable) else 2)
 
 
 def _listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:
@@ -325,7 +326,8 @@ def access_line(config: Config, directory: Path, keyed: Collection[str]) -> str:
 def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool, keyed: Collection[str]) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}")
+    ledger = f", ledger in {shown_url(config.database)}" if config.database else ""
+    click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}{ledger}")
     for deployment in config.deployments:
         urls = [masked(backend.url or "") for backend in deployment.backends]
         places = ", ".join(url or "the built-in backend (echo, no model)" for url in urls)

@@ -4,7 +4,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +11,6 @@ import msgspec
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.identity import damage_in_words
-from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_or_data_options
@@ -20,7 +18,8 @@ from slackwater.core.accounts.cost import Charge, GroupBy, charges
 from slackwater.core.accounts.days import day_of, first_of_month, read_day, written_day
 from slackwater.core.accounts.price import written
 from slackwater.core.accounts.tables import table_line
-from slackwater.core.errors import DataDirectoryError, InvalidRequest
+from slackwater.core.errors import DataDirectoryError, InvalidRequest, StorageTrouble
+from slackwater.wiring.belonging import ledger_to_look_at
 
 FIGURES = ("requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "currency", "cost")
 # More than there are days, deployments and models; a search ends at a bound of its own.
@@ -90,10 +89,9 @@ def command(
         by = [GroupBy.RESOURCE, GroupBy.DAY, GroupBy.DEPLOYMENT] if group_by is None else group_by
         data.must_exist()
         try:
-            path = DataDirectory.ledger_in(data.path)
-            with damage_in_words(path):
-                rows = [_row(charge) for charge in asyncio.run(_charges(path, first, last, by, resource))]
-        except (DataDirectoryError, InvalidRequest) as error:
+            with damage_in_words(DataDirectory.ledger_in(data.path)):
+                rows = [_row(charge) for charge in asyncio.run(_charges(data, first, last, by, resource))]
+        except (DataDirectoryError, StorageTrouble, InvalidRequest) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
         note(f"usage in {data.shown}")
@@ -113,8 +111,8 @@ def _rows_of_server(asked: Asked, first: int, last: int, by: list[GroupBy]) -> l
     return rows
 
 
-async def _charges(path: Path, first: int, last: int, by: list[GroupBy], resource: str | None) -> list[Charge]:
-    ledger = SqlLedger.look(path)
+async def _charges(data: Data, first: int, last: int, by: list[GroupBy], resource: str | None) -> list[Charge]:
+    ledger = await asyncio.to_thread(ledger_to_look_at, data.path, data.database)
     try:
         entries = await ledger.usage(resource=resource, first_day=first, last_day=last, by=by, limit=ROWS_MAX)
     finally:

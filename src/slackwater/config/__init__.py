@@ -16,7 +16,7 @@ from slackwater.config.deployments import endpoint_of, limit_of, may_stream, rea
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
-from slackwater.config.reading import LOOPBACK, data_in, load, look
+from slackwater.config.reading import LOOPBACK, data_in, database_in, load, look
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -68,6 +68,7 @@ __all__ = [
     "WebhooksConfig",
     "WorkerConfig",
     "data_in",
+    "database_in",
     "endpoint_of",
     "limit_of",
     "load",

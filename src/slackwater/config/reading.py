@@ -11,6 +11,7 @@ import msgspec
 
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
+from slackwater.config.database import faults_of_database, with_password
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
 from slackwater.config.engines import check_engines, engines_of
 from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
@@ -72,6 +73,19 @@ def data_in(path: Path) -> Path:
     if not isinstance(data, str) or not data:
         raise ConfigError([f"{path}: [server]: data must be the path of a directory"])
     return Path(data)
+
+
+def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
+    """The address of the ledger that a configuration names; empty: it is a file in the data directory. Raises ConfigError."""
+    environ = os.environ if environ is None else environ
+    server = _parsed(path).get("server", {})
+    named = [server.get(name, "") if isinstance(server, dict) else "" for name in ("database", "database_password_env")]
+    address, variable = (each if isinstance(each, str) else "" for each in named)
+    faults = [f"[server]: {fault}" for fault in faults_of_database(address, variable)]
+    password = _secret(variable, "[server] database_password_env", environ, faults) if variable else ""
+    if faults:
+        raise ConfigError([f"{path}: {fault}" for fault in faults])
+    return with_password(address, password) if password else address
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -175,11 +189,17 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         classifier = content_filter.classifier
         if classifier is not None and (key := classifier.api_key_env) is not None:
             backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
+    secret = server.database_password_env
+    password = _secret(secret, "[server] database_password_env", environ, faults) if secret else ""
     secret = studio.oidc_client_secret_env
     studio_secret = _secret(secret, "[studio] oidc_client_secret_env", environ, faults) if secret else None
     _check(config, faults)
     return msgspec.structs.replace(
-        config, api_keys=tuple(api_keys), backend_keys=backend_keys, studio_secret=studio_secret
+        config,
+        api_keys=tuple(api_keys),
+        backend_keys=backend_keys,
+        studio_secret=studio_secret,
+        database=with_password(server.database, password) if server.database and password else server.database,
     )
 
 
@@ -223,6 +243,7 @@ def _check(config: Config, faults: list[str]) -> None:
     server = config.server
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
+    faults += [f"[server]: {fault}" for fault in faults_of_database(server.database, server.database_password_env)]
     faults += config.front_door.faults()
     faults += faults_of_origins(server.cors_origins)
     if server.free_bytes_min < 0:

@@ -26,6 +26,11 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """TCP port; 0 takes a free one and says which."""
     data: str = "slackwater-data"
     """Directory for the ledger and the files; made when it is missing, used by one server at a time."""
+    database: str = ""
+    """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
+    data directory. The files stay in the data directory. Needs `slackwater[postgresql]`. See postgresql.md."""
+    database_password_env: str = ""
+    """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""
     api_key_envs: list[str] = msgspec.field(default_factory=list)
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
@@ -336,6 +341,8 @@ class Config(Struct, frozen=True, kw_only=True):
     api_keys: tuple[str, ...] = ()
     backend_keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Values of the environment variables that backends and classifiers name."""
+    database: str = ""
+    """The address of the ledger, with its password; empty: a file in the data directory."""
     studio_secret: str | None = None
     """That of the application that people sign in with."""
 

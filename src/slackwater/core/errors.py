@@ -32,8 +32,11 @@ the one that masks.
     │   └── ServerUnreachable     it did not answer, or the connection was lost
     ├── IssuerUnavailable         a token cannot be checked now, because its issuer's keys cannot be had
     ├── FileUnreadable            bytes that were written are gone, cut off or others now
-    ├── StorageFull               the disk has no room: pause, then try again; nothing is lost
+    ├── StorageTrouble            nothing can be written now: pause, then try again; nothing is lost
+    │   ├── StorageFull           the disk has no room
+    │   └── LedgerUnavailable     the ledger's database cannot be reached
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
+    │   └── LedgerRefused         the same of a database: in use, too old, or from a newer version
     ├── BackupError               a back-up cannot be made, is damaged, or cannot be restored
     └── ConfigError               the configuration is wrong; carries every fault, one line each
 
@@ -290,8 +293,12 @@ class FileUnreadable(SlackwaterError):
         self.message = message
 
 
-class StorageFull(SlackwaterError):
-    """The disk has no room. The work pauses and is tried again; nothing that was journaled is lost."""
+class StorageTrouble(SlackwaterError):
+    """Nothing can be written now. The work pauses and is tried again; nothing that was journaled is lost."""
+
+
+class StorageFull(StorageTrouble):
+    """The disk has no room."""
 
     code = "storage_full"
 
@@ -300,6 +307,16 @@ class DataDirectoryError(SlackwaterError):
     """The data directory cannot be used: another process has it, or a newer version wrote it."""
 
     code = "data_directory"
+
+
+class LedgerUnavailable(StorageTrouble):
+    """The ledger's database cannot be reached. Nothing of what was asked for has happened."""
+
+    code = "ledger_unavailable"
+
+
+class LedgerRefused(DataDirectoryError):
+    """The ledger's database cannot be used: another server has it, it is too old, or a newer version wrote it."""
 
 
 class BackupError(SlackwaterError):

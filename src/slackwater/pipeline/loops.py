@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from weakref import WeakValueDictionary
 
-from slackwater.core.errors import StorageFull
+from slackwater.core.errors import StorageFull, StorageTrouble
 from slackwater.ports import Clock
 from slackwater.telemetry import event, meters
 
@@ -219,10 +219,11 @@ class Loop:
                 pace = await self._step()
                 if pace is Pace.BUSY:
                     self._then()
-            except StorageFull as error:
+            except StorageTrouble as error:
                 self._begun = None
-                meters.stage_failures[self._stage, "storage_full"] += 1
-                event("storage_full", level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
+                kind = "storage_full" if isinstance(error, StorageFull) else "ledger_unavailable"
+                meters.stage_failures[self._stage, kind] += 1
+                event(kind, level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
                 await self._wait(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue

@@ -253,7 +253,8 @@ KEYS_REFUSED = _counter("http_keys_refused", "Calls with a key or token that is 
 
 STAGE_FAILURES = _counter(
     "stage_failures",
-    "Steps of a stage that went wrong and are tried again: fault, or storage_full (no room on the disk).",
+    "Steps of a stage that went wrong and are tried again: fault, storage_full (no room on the disk) or ledger_unavailable "
+    "(its database cannot be reached).",
     "stage",
     "reason",
 )

@@ -5,10 +5,12 @@ import logging
 from pathlib import Path
 
 from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in
+from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
-from slackwater.core.errors import DataDirectoryError, StorageFull
+from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.core.masking import shown_url
 from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
 
@@ -29,22 +31,42 @@ REMEDY = (
 )
 
 
-def fault_of(fit: Fit, path: Path) -> str | None:
+def open_ledger(data: DataDirectory, database: str, *, alone: bool = False) -> SqlLedger:
+    """The ledger of a data directory, or that at `database`; `alone` refuses one that another server has."""
+    return SqlLedger.connect(database, alone=alone) if database else SqlLedger.open(data.ledger_path)
+
+
+def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
+    """The same only to read, also while a server has it."""
+    return SqlLedger.connect(database, read_only=True) if database else SqlLedger.look(DataDirectory.ledger_in(path))
+
+
+def fault_of(fit: Fit, path: Path, database: str = "") -> str | None:
     """Why a data directory is refused, without what to do about it; None where it is not."""
     words = WORDS.get(fit)
-    return None if words is None else words.format(ledger=DataDirectory.ledger_in(path), data=path)
+    ledger = f"the ledger {shown_url(database)}" if database else DataDirectory.ledger_in(path)
+    return None if words is None else words.format(ledger=ledger, data=path)
 
 
-def look(path: Path) -> tuple[Fit, Found, Mark | None]:
-    """How the ledger of a data directory belongs to its bytes, and both marks. Changes nothing. Raises DataDirectoryError."""
-    found, mark = find(DataDirectory.ledger_in(path)), mark_in(path)
+def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
+    """How the ledger of a data directory belongs to its bytes, and both marks. Changes nothing.
+
+    `database` is the address of a ledger that is not in the directory. Raises DataDirectoryError, and LedgerUnavailable.
+    """
+    embedded = DataDirectory.ledger_in(path)
+    if database and embedded.exists():
+        raise DataDirectoryError(
+            f"{path} has a ledger of its own ({embedded.name}), and the configuration names a database: name another data "
+            "directory, or take [server] database out of the configuration"
+        )
+    found, mark = SqlLedger.found_at(database) if database else find(embedded), mark_in(path)
     return fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_in(path)), found, mark
 
 
-def refuse_strangers(path: Path) -> None:
+def refuse_strangers(path: Path, database: str = "") -> None:
     """Raises DataDirectoryError where the ledger does not belong to the bytes, or is damaged, before anything is written."""
-    fit, found, mark = look(path)
-    fault = fault_of(fit, path)
+    fit, found, mark = look(path, database)
+    fault = fault_of(fit, path, database)
     if fault is not None:
         event(
             "ledger_refused",
@@ -72,7 +94,7 @@ async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
             await asyncio.to_thread(data.write_mark, before)
         mark = await ledger.raise_generation()
         await asyncio.to_thread(data.write_mark, mark)
-    except (StorageFull, OSError) as error:
+    except (StorageTrouble, OSError) as error:
         event("generation_not_raised", level=logging.WARNING, error=repr(error))
         return None
     return mark
@@ -81,13 +103,17 @@ async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
 class Marking:
     """Raises the generation now and then while a server runs: a copy of the ledger from before that is known to be older."""
 
-    def __init__(self, ledger: SqlLedger, data: DataDirectory) -> None:
+    def __init__(self, ledger: SqlLedger, data: DataDirectory, clock: DatabaseClock | None = None) -> None:
+        """`clock` is looked at each time, where the time of day is the database's."""
         self._ledger = ledger
+        self._clock = clock
         self._data = data
         self._begun = False
 
     async def step(self) -> Pace:
         """The first one has been done by the start."""
+        if self._clock is not None:
+            await self._clock.look()
         if self._begun:
             await _raised(self._ledger, self._data)
         self._begun = True

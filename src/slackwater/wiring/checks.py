@@ -1,5 +1,7 @@
 """What can be found wrong with a configuration only by making what it asks for."""
 
+import importlib.util
+
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config
 from slackwater.core.errors import ConfigError
@@ -23,5 +25,7 @@ def check_backends(config: Config) -> None:
         except ConfigError as error:
             faults += [f"content filter '{content_filter.name}': {fault}" for fault in error.faults]
     faults += faults_of_tracing(config)
+    if config.database and importlib.util.find_spec("psycopg") is None:
+        faults.append("[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'")
     if faults:
         raise ConfigError(faults)

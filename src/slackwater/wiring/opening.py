@@ -10,6 +10,7 @@ from pathlib import Path
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.shared_memory.peer_board import HostBoard, usual_directory
+from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
@@ -28,7 +29,7 @@ from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
-from slackwater.wiring.belonging import Marking, refuse_strangers, take_up
+from slackwater.wiring.belonging import Marking, open_ledger, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -72,6 +73,15 @@ def settings_of(config: Config) -> Settings:
     )
 
 
+async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, DatabaseClock | None]:
+    """The time of day: the machine's, or that of the ledger's database, which is looked at before anything asks for it."""
+    if not database:
+        return SystemClock(), None
+    clock = DatabaseClock(ledger.sql.database)
+    await clock.look()
+    return clock, clock
+
+
 @contextlib.asynccontextmanager
 async def open_service(
     config: Config,
@@ -96,18 +106,18 @@ async def open_service(
     `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
     put something before the ledger and the blobs: a test that ends the process between two calls does.
     """
-    clock = SystemClock()
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
-    board = HostBoard(meeting, clock, name=uuid.uuid4().hex)
+    board = HostBoard(meeting, SystemClock(), name=uuid.uuid4().hex)
     with (
         contextlib.closing(board),
         DataDirectory.open(directory) as data,
         damage_in_words(data.ledger_path),
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
-        await asyncio.to_thread(refuse_strangers, directory)
-        sql_ledger = await asyncio.to_thread(SqlLedger.open, data.ledger_path)
+        await asyncio.to_thread(refuse_strangers, directory, config.database)
+        sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, alone=True)
         try:
+            clock, database_clock = await _clock_of(sql_ledger, config.database)
             await take_up(sql_ledger, data)
             disk_blobs = DiskBlobs(data.blobs_path)
             await disk_blobs.sweep_parts()
@@ -145,7 +155,7 @@ async def open_service(
                     budget=budget,
                     credentials=credentials,
                     clock_confirmed=data.clock_confirmed,
-                    marking=Marking(sql_ledger, data).step,
+                    marking=Marking(sql_ledger, data, database_clock).step,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],

@@ -4,6 +4,7 @@ What that ledger does not name is put aside, never removed here. Dying in betwee
 last step, and the same command goes on.
 """
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from slackwater.adapters.backup.store import named_blobs
+from slackwater.adapters.backup.store import named_blobs, named_in
 from slackwater.adapters.disk.data_directory import DataDirectory, keys_in
 from slackwater.adapters.disk.place import Place
 from slackwater.adapters.sql.identity import Found, damage_in_words, renew
@@ -20,7 +21,8 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.belonging import Fit, Mark
 from slackwater.core.files.lost import name_of
-from slackwater.wiring.belonging import look
+from slackwater.core.masking import shown_url
+from slackwater.wiring.belonging import ledger_to_look_at, look, open_ledger
 
 # What SQLite keeps beside a database. Without one it may be all that is left of it.
 BESIDE = ("", "-wal", "-shm")
@@ -38,15 +40,17 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What it names and is not there, or not whole."""
 
 
-def plan(path: Path) -> Plan:
-    """What would be done. Changes nothing. Raises DataDirectoryError."""
-    fit, found, mark = look(path)
+def plan(path: Path, database: str = "") -> Plan:
+    """What would be done. Changes nothing. Raises DataDirectoryError, and LedgerUnavailable."""
+    fit, found, mark = look(path, database)
     if found.schema > SCHEMA_VERSION:
         raise DataDirectoryError(
-            f"{DataDirectory.ledger_in(path)} was written by a newer Slackwater (schema {found.schema}; this version knows "
-            f"{SCHEMA_VERSION}): recover it with that version"
+            f"{shown_url(database) or DataDirectory.ledger_in(path)} was written by a newer Slackwater (schema {found.schema}; "
+            f"this version knows {SCHEMA_VERSION}): recover it with that version"
         )
-    named = {} if found.empty else _named(DataDirectory.ledger_in(path))
+    named: dict[str, int | None] = {}
+    if not found.empty:
+        named = asyncio.run(_named_at(path, database)) if database else _named(DataDirectory.ledger_in(path))
     sizes = {key: (path / "blobs" / key).stat().st_size for key in keys_in(path)}
     return Plan(
         fit=fit,
@@ -63,7 +67,24 @@ def _named(path: Path) -> dict[str, int | None]:
         return {each.key: each.size for each in named_blobs(ledger)}
 
 
-def recover(data: DataDirectory, plan: Plan) -> Path:
+async def _named_at(path: Path, database: str) -> dict[str, int | None]:
+    ledger = await asyncio.to_thread(ledger_to_look_at, path, database)
+    try:
+        named = await ledger.sql.database.read(lambda db: named_in(db, SCHEMA_VERSION))
+        return {each.key: each.size for each in named}
+    finally:
+        await ledger.close()
+
+
+async def _renewed_at(data: DataDirectory, database: str, above: int) -> Mark:
+    ledger = await asyncio.to_thread(open_ledger, data, database, alone=True)
+    try:
+        return await ledger.raise_generation(above=above)
+    finally:
+        await ledger.close()
+
+
+def recover(data: DataDirectory, plan: Plan, database: str = "") -> Path:
     """Does it, and returns where the bytes lie that were put aside. Raises DataDirectoryError, OSError."""
     aside = Place(data.blobs_path).lost / name_of(time.time())
     for key in plan.unnamed:
@@ -75,7 +96,8 @@ def recover(data: DataDirectory, plan: Plan) -> Path:
                 _move(left, aside / left.name)
         data.remove_mark()
         return aside
-    mark = renew(data.ledger_path, above=0 if plan.mark is None else plan.mark.generation)
+    above = 0 if plan.mark is None else plan.mark.generation
+    mark = asyncio.run(_renewed_at(data, database, above)) if database else renew(data.ledger_path, above=above)
     if mark is None:
         # An older schema has none. Its first start gives it one.
         data.remove_mark()

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 from zlib_ng.zlib_ng import crc32
 
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import BackupError
 
@@ -164,8 +165,13 @@ class Store:
 
 
 def named_blobs(ledger: sqlite3.Connection) -> list[Named]:
-    """Every blob that a ledger of any schema so far needs, the ones that go soonest first: logs, parts, files."""
+    """Every blob that an embedded ledger of any schema so far needs, the ones that go soonest first: logs, parts, files."""
     (schema,) = ledger.execute("PRAGMA user_version").fetchone()
+    return named_in(ledger, schema)
+
+
+def named_in(ledger: Db, schema: int) -> list[Named]:
+    """The same by any connection to a ledger of that schema."""
     rows = ledger.execute(
         "SELECT output_key, max(output_offset + output_length) FROM segment WHERE output_key IS NOT NULL GROUP BY 1"
         " UNION ALL "

@@ -3,15 +3,14 @@
 Usage is added to in the transaction that journals results (shards.py), so it is counted exactly when they are: once.
 """
 
-import sqlite3
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import pattern_of, price_record, text_of
-from slackwater.adapters.sql.sqlite import SearchTooLong
 from slackwater.core.accounts.cost import GroupBy, UsageEntry
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.errors import InvalidRequest
@@ -25,7 +24,7 @@ TOO_LONG = (
 _detail = msgspec.json.Decoder(dict[str, Any])
 
 
-def _entry(row: sqlite3.Row) -> UsageEntry:
+def _entry(row: Row) -> UsageEntry:
     return UsageEntry(
         resource=row["resource"],
         day=row["day"],
@@ -42,7 +41,7 @@ def _entry(row: sqlite3.Row) -> UsageEntry:
     )
 
 
-def _audit_record(row: sqlite3.Row) -> AuditEntry:
+def _audit_record(row: Row) -> AuditEntry:
     return AuditEntry(
         seq=row["seq"],
         at=row["at"],
@@ -61,7 +60,7 @@ class SqlAccounts(SqlPart):
     async def usage(
         self, *, resource: str | None, first_day: int, last_day: int, by: Collection[GroupBy], limit: int
     ) -> list[UsageEntry]:
-        values: dict[str, Any] = {f"by_{group.value}": int(group in by) for group in GroupBy}
+        values: dict[str, Any] = {f"by_{group.value}": group in by for group in GroupBy}
         values |= {"resource": resource, "first": first_day, "last": last_day, "limit": limit}
         try:
             rows = await self._sql.database.search(lambda db: self._sql.all(db, "usage", values))
@@ -74,8 +73,8 @@ class SqlAccounts(SqlPart):
     async def file_counts(self, resource: str) -> FileCounts:
         values = {"resource": resource}
         return FileCounts(
-            lasting=self._sql.number(self._sql.reader, "lasting_files", values),
-            expiring=self._sql.number(self._sql.reader, "expiring_files", values),
+            lasting=await self._sql.look_number("lasting_files", values),
+            expiring=await self._sql.look_number("expiring_files", values),
         )
 
     async def add_audit(self, entry: AuditEntry, *, durable: bool = True) -> None:
@@ -98,7 +97,7 @@ class SqlAccounts(SqlPart):
         values |= {"resource": resource, "after": cursor, "limit": limit}
         if wanted == AuditSearch():
             # No more rows are looked at than are returned.
-            return [_audit_record(row) for row in self._sql.all(self._sql.reader, name, values)]
+            return [_audit_record(row) for row in await self._sql.look_all(name, values)]
         try:
             rows = await self._sql.database.search(lambda db: self._sql.all(db, name, values))
         except SearchTooLong as error:
@@ -111,7 +110,7 @@ class SqlAccounts(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "audit_to_trim", values)):
             return 0
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Db) -> int:
             # The database refuses to delete what is not behind this moment.
             self._sql.run(db, "set_audit_horizon", values)
             return self._sql.run(db, "trim_audit", values)

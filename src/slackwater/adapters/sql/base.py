@@ -1,69 +1,74 @@
 """What every part of the SQL ledger is built on: one database, and its statements by name."""
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-import aiosql
-
-from slackwater.adapters.sql.sqlite import Database
+from slackwater.adapters.sql.db import Database, Db, Row
 
 T = TypeVar("T")
-QUERIES = aiosql.from_path(Path(__file__).parent / "queries.sql", "sqlite3", mandatory_parameters=False)
 
 
 class SqlBase:
-    """Statements of queries.sql on one database."""
+    """Statements by their names on one database."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.reader = database.reader
-        """For short reads, on the event loop."""
         self._texts: dict[str, str] = {}
 
     def text(self, name: str) -> str:
         """The text of a statement."""
         text = self._texts.get(name)
         if text is None:
-            text = self._texts[name] = getattr(QUERIES, name).sql
+            text = self._texts[name] = self.database.text(name)
         return text
 
-    def one(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> sqlite3.Row | None:
+    def one(self, db: Db, name: str, values: dict[str, Any]) -> Row | None:
         """The first row of a statement."""
         try:
-            row: sqlite3.Row | None = db.execute(self.text(name), values).fetchone()
-        except sqlite3.DatabaseError as error:
+            row: Row | None = db.execute(self.text(name), values).fetchone()
+        except Exception as error:
             self.database.saw(error)
             raise
         return row
 
-    def all(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> list[sqlite3.Row]:
+    def all(self, db: Db, name: str, values: dict[str, Any]) -> list[Row]:
         """Every row of a statement."""
         try:
             return db.execute(self.text(name), values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except Exception as error:
             self.database.saw(error)
             raise
 
-    def number(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
+    def number(self, db: Db, name: str, values: dict[str, Any]) -> int:
         """The only value of a statement that always has a row."""
         row = self.one(db, name, values)
         assert row is not None, f"{name} always has a row"
         number: int = row[0]
         return number
 
-    def run(self, db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
+    def run(self, db: Db, name: str, values: dict[str, Any]) -> int:
         """Runs a statement and returns how many rows it changed."""
         try:
             return db.execute(self.text(name), values).rowcount
-        except sqlite3.DatabaseError as error:
+        except Exception as error:
             self.database.saw(error)
             raise
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+    async def look_one(self, name: str, values: dict[str, Any]) -> Row | None:
+        """The first row of a short read."""
+        return await self.database.look(lambda db: self.one(db, name, values))
+
+    async def look_all(self, name: str, values: dict[str, Any]) -> list[Row]:
+        """Every row of a short read."""
+        return await self.database.look(lambda db: self.all(db, name, values))
+
+    async def look_number(self, name: str, values: dict[str, Any]) -> int:
+        """The only value of a short read that always has a row."""
+        return await self.database.look(lambda db: self.number(db, name, values))
+
+    async def write(self, work: Callable[[Db], T], *, durable: bool = True, fenced: bool = False) -> T:
         """Runs `work` in one transaction, which may be that of others, too: it may run twice, and does nothing but ask `db`."""
-        return await self.database.write(work, durable=durable)
+        return await self.database.write(work, durable=durable, fenced=fenced)
 
 
 class SqlPart:

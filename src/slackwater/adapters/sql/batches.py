@@ -3,11 +3,11 @@
 Which standing follows which is in core/batch.py.
 """
 
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text_of
 from slackwater.adapters.sql.webhooks import SqlWebhooks
@@ -19,7 +19,7 @@ from slackwater.core.quota.enqueued import fits
 from slackwater.ports import IdempotencyKey, NewShard, Start
 
 
-def _first(rows: list[sqlite3.Row], skip: Collection[str]) -> sqlite3.Row | None:
+def _first(rows: list[Row], skip: Collection[str]) -> Row | None:
     """The first row of a batch that is not to be skipped."""
     return next((row for row in rows if row["id"] not in skip), None)
 
@@ -35,7 +35,7 @@ class SqlBatches(SqlPart):
     async def add_batch(
         self, batch: Batch, *, key: IdempotencyKey | None = None, token_limit: int | None = None
     ) -> Batch:
-        def work(db: sqlite3.Connection) -> Batch:
+        def work(db: Db) -> Batch:
             earlier = None if key is None else self._batch_of_key(db, key)
             if earlier is not None:
                 return earlier
@@ -46,9 +46,7 @@ class SqlBatches(SqlPart):
 
         return await self._sql.write(work)
 
-    def _find_room(
-        self, db: sqlite3.Connection, counted: str, deployment: str | None, tokens: int, limit: int | None
-    ) -> None:
+    def _find_room(self, db: Db, counted: str, deployment: str | None, tokens: int, limit: int | None) -> None:
         """In the transaction that takes it, so that two who come at once do not find the same room. Raises NoRoom."""
         if limit is None or deployment is None:
             return
@@ -57,9 +55,9 @@ class SqlBatches(SqlPart):
             raise NoRoom(held)
 
     async def batch_of_key(self, key: IdempotencyKey) -> Batch | None:
-        return self._batch_of_key(self._sql.reader, key)
+        return await self._sql.database.look(lambda db: self._batch_of_key(db, key))
 
-    def _batch_of_key(self, db: sqlite3.Connection, key: IdempotencyKey) -> Batch | None:
+    def _batch_of_key(self, db: Db, key: IdempotencyKey) -> Batch | None:
         row = self._sql.one(db, "batch_of_key", {"key": key.key, "resource": key.resource})
         if row is None:
             return None
@@ -71,10 +69,10 @@ class SqlBatches(SqlPart):
         return batch_record(row)
 
     async def batch(self, batch_id: str) -> Batch | None:
-        row = self._sql.one(self._sql.reader, "batch", {"id": batch_id})
+        row = await self._sql.look_one("batch", {"id": batch_id})
         return None if row is None else batch_record(row)
 
-    def _move(self, db: sqlite3.Connection, row: sqlite3.Row, event: Event, *, now: int) -> bool:
+    def _move(self, db: Db, row: Row, event: Event, *, now: int) -> bool:
         """Moves a batch by the table, and says whether that changed anything: the only writer of stage and status.
 
         Only where the batch still stands where it stood in `row`, however many there are who want to move it. Where it
@@ -103,7 +101,7 @@ class SqlBatches(SqlPart):
         return bool(moved)
 
     async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
-        def work(db: sqlite3.Connection) -> Batch | None:
+        def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is not None and self._move(db, row, Event.CANCEL_REQUESTED, now=now):
                 row = self._sql.one(db, "batch", {"id": batch_id})
@@ -121,7 +119,7 @@ class SqlBatches(SqlPart):
         first: str | None = None
         around = not after
         while True:
-            tenant = self._sql.one(self._sql.reader, f"tenant_to_validate{kind}", values)
+            tenant = await self._sql.look_one(f"tenant_to_validate{kind}", values)
             name: str | None = None if tenant is None else tenant[0]
             if name is None and not around:
                 around, values["after"] = True, ""
@@ -129,7 +127,7 @@ class SqlBatches(SqlPart):
             if name is None or name == first:
                 return None
             first = first or name
-            rows = self._sql.all(self._sql.reader, f"next_to_validate{kind}", values | {"resource": name})
+            rows = await self._sql.look_all(f"next_to_validate{kind}", values | {"resource": name})
             if (row := _first(rows, skip)) is not None:
                 return batch_record(row)
             values["after"] = name
@@ -147,7 +145,7 @@ class SqlBatches(SqlPart):
         start: Start | None = None,
         token_limit: int | None = None,
     ) -> Stage | None:
-        def work(db: sqlite3.Connection) -> Stage | None:
+        def work(db: Db) -> Stage | None:
             self._find_room(db, "counted_tokens", deployment, tokens, token_limit)
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or not self._move(db, row, Event.VALIDATED, now=0):
@@ -187,7 +185,7 @@ class SqlBatches(SqlPart):
 
         return await self._sql.write(work)
 
-    def _starts(self, db: sqlite3.Connection, batch_id: str, start: Start) -> bool:
+    def _starts(self, db: Db, batch_id: str, start: Start) -> bool:
         """Starts a batch that has just been validated, where nobody waits before it and there is room."""
         row = self._sql.one(db, "batch", {"id": batch_id})
         assert row is not None, "the row was there in this transaction"
@@ -206,7 +204,7 @@ class SqlBatches(SqlPart):
         return True
 
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or not self._move(db, row, Event.REJECTED, now=now):
                 return False
@@ -219,7 +217,7 @@ class SqlBatches(SqlPart):
     # Enqueueing
 
     async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             for batch_id in batch_ids:
                 row = self._sql.one(db, "batch", {"id": batch_id})
                 if row is not None:
@@ -232,16 +230,16 @@ class SqlBatches(SqlPart):
     async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
         values = {"limit": len(skip) + 1}
 
-        def look(db: sqlite3.Connection) -> tuple[sqlite3.Row | None, sqlite3.Row | None]:
+        def look(db: Db) -> tuple[Row | None, Row | None]:
             return _first(self._sql.all(db, "exhausted", values), skip), _first(
                 self._sql.all(db, "ending", values), skip
             )
 
         # Looked at without a write transaction first: most steps find nothing.
-        if not any(look(self._sql.reader)):
+        if not any(await self._sql.database.look(look)):
             return None
 
-        def work(db: sqlite3.Connection) -> Batch | None:
+        def work(db: Db) -> Batch | None:
             exhausted, ending = look(db)
             if exhausted is not None:
                 self._move(db, exhausted, Event.EXHAUSTED, now=now)
@@ -254,7 +252,7 @@ class SqlBatches(SqlPart):
     async def publish_files(
         self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
     ) -> Batch | None:
-        def work(db: sqlite3.Connection) -> Batch | None:
+        def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is None or row["stage"] != Stage.ENDING:
                 return None
@@ -287,7 +285,7 @@ class SqlBatches(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "elapsed", {"now": now})):
             return []
 
-        def work(db: sqlite3.Connection) -> list[str]:
+        def work(db: Db) -> list[str]:
             rows = self._sql.all(db, "elapsed", {"now": now})
             for row in rows:
                 self._move(db, row, Event.WINDOW_ELAPSED, now=now)

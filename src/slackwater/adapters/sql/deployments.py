@@ -1,11 +1,11 @@
 """The part of the SQL ledger that keeps deployments which were made over the API, and where answers came from."""
 
-import sqlite3
 from typing import Any
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.rows import text_of
 from slackwater.core.sending.pause import Target
 from slackwater.ports import OpenBatches, StoredDeployment
@@ -19,7 +19,7 @@ class SqlDeployments(SqlPart):
     async def deployments(self) -> list[StoredDeployment]:
         return [
             StoredDeployment(**(dict(row) | {"body": _body.decode(row["body"])}))
-            for row in self._sql.all(self._sql.reader, "deployments", {})
+            for row in await self._sql.look_all("deployments", {})
         ]
 
     async def put_deployment(self, deployment: StoredDeployment) -> None:
@@ -29,7 +29,7 @@ class SqlDeployments(SqlPart):
     async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:
         values = {"resource": deployment.resource, "name": deployment.name, "key": key}
 
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             gone = bool(self._sql.run(db, "remove_deployment", values))
             if gone:
                 # Another one of the same name would be paused without anybody's doing.
@@ -39,9 +39,9 @@ class SqlDeployments(SqlPart):
         return await self._sql.write(work)
 
     async def open_batches(self, deployment: str) -> OpenBatches:
-        row = self._sql.one(self._sql.reader, "open_batches", {"deployment": deployment})
+        row = await self._sql.look_one("open_batches", {"deployment": deployment})
         assert row is not None, "a sum always has a row"
         return OpenBatches(count=row["count"], first_expires_at=row["first_expires_at"])
 
     async def batch_regions(self, batch_id: str) -> list[str]:
-        return [row["region"] for row in self._sql.all(self._sql.reader, "batch_regions", {"id": batch_id})]
+        return [row["region"] for row in await self._sql.look_all("batch_regions", {"id": batch_id})]

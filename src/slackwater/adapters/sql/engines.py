@@ -1,20 +1,19 @@
 """The part of the SQL ledger that keeps the history of engines: a row for each engine, minute and process."""
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import text_of
-from slackwater.adapters.sql.sqlite import SearchTooLong
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.watching.engine_minutes import EngineMinute, in_steps, merged
 
 _counts = msgspec.json.Decoder(tuple[int, ...])
 
 
-def _record(row: sqlite3.Row, engine: str) -> EngineMinute:
+def _record(row: Row, engine: str) -> EngineMinute:
     return EngineMinute(
         engine=engine,
         at=row["minute"],
@@ -49,7 +48,7 @@ class SqlEngines(SqlPart):
     """The methods of the port that concern engines."""
 
     async def add_engine_minutes(self, minutes: Sequence[EngineMinute]) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             for minute in minutes:
                 self._sql.run(db, "add_engine", {"name": minute.engine})
                 engine = self._sql.number(db, "engine_number", {"name": minute.engine})
@@ -63,7 +62,7 @@ class SqlEngines(SqlPart):
         await self._sql.write(work)
 
     async def engine_history(self, engine: str, *, first: int, last: int, step: int) -> list[EngineMinute]:
-        def work(db: sqlite3.Connection) -> list[EngineMinute]:
+        def work(db: Db) -> list[EngineMinute]:
             rows = db.execute(self._sql.text("engine_minutes"), {"name": engine, "first": first, "last": last})
             # Row by row: of many weeks, only the steps are kept.
             return in_steps((_record(row, engine) for row in rows), step=step)
@@ -79,7 +78,7 @@ class SqlEngines(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "engines_to_trim", values)):
             return 0
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Db) -> int:
             engines = self._sql.all(db, "engines_to_trim", values)
             gone = sum(self._sql.run(db, "trim_engine_minutes", values | {"engine": row[0]}) for row in engines)
             self._sql.run(db, "forget_engines", {})

@@ -1,8 +1,7 @@
 """The part of the SQL ledger that knows files: what is uploaded, and what batches have made."""
 
-import sqlite3
-
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.rows import file_record, file_row
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import InvalidRequest, QuotaExceeded
@@ -17,7 +16,7 @@ DELETED_KEPT = 20_000
 class SqlFiles(SqlPart):
     """The methods of the port that concern files."""
 
-    def add(self, db: sqlite3.Connection, file: File, limits: FileLimits) -> None:
+    def add(self, db: Db, file: File, limits: FileLimits) -> None:
         """Adds a file's row, where its kind has room. Part of a transaction, so two at once cannot both be the last."""
         if file.purpose is not Purpose.BATCH_OUTPUT:
             name, most, kind, advice = (
@@ -33,7 +32,7 @@ class SqlFiles(SqlPart):
         await self._sql.write(lambda db: self.add(db, file, limits))
 
     async def file(self, file_id: str) -> File | None:
-        row = self._sql.one(self._sql.reader, "file", {"id": file_id})
+        row = await self._sql.look_one("file", {"id": file_id})
         return None if row is None else file_record(row)
 
     async def files(
@@ -46,10 +45,9 @@ class SqlFiles(SqlPart):
         now: int,
         resource: str = DEFAULT,
     ) -> list[File]:
-        db = self._sql.reader
         cursor = None
         if after is not None:
-            row = self._sql.one(db, "file_seq", {"id": after, "resource": resource})
+            row = await self._sql.look_one("file_seq", {"id": after, "resource": resource})
             if row is None:
                 raise InvalidRequest(f"after: there is no file '{after}'", param="after")
             cursor = row["seq"]
@@ -60,13 +58,13 @@ class SqlFiles(SqlPart):
             "resource": resource,
         }
         if descending:
-            rows = self._sql.all(db, "files_descending", wanted | {"before": LAST if cursor is None else cursor})
+            rows = await self._sql.look_all("files_descending", wanted | {"before": LAST if cursor is None else cursor})
         else:
-            rows = self._sql.all(db, "files_ascending", wanted | {"after": -1 if cursor is None else cursor})
+            rows = await self._sql.look_all("files_ascending", wanted | {"after": -1 if cursor is None else cursor})
         return [file_record(row) for row in rows]
 
     async def delete_file(self, file_id: str) -> File | None:
-        def work(db: sqlite3.Connection) -> sqlite3.Row | None:
+        def work(db: Db) -> Row | None:
             self._sql.run(db, "remember_deleted", {"id": file_id})
             self._sql.run(db, "forget_deleted", {"kept": DELETED_KEPT})
             return self._sql.one(db, "delete_file", {"id": file_id})

@@ -27,6 +27,17 @@ class Found(Struct, frozen=True, kw_only=True):
     mark: Mark | None = None
 
 
+class ServerFound(Struct, frozen=True, kw_only=True):
+    """What the server of a ledger is that is a database. `careless` names settings that are off and must not be."""
+
+    version: str
+    tls: bool
+    superuser: bool
+    remote: bool
+    careless: tuple[str, ...]
+    keys: int
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether a database is not what was written, and no second try will help."""
     # The low byte is the kind of an error, the others its detail.

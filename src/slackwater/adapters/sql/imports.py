@@ -1,9 +1,9 @@
 """The part of the SQL ledger that knows files which are still to be fetched. A deleted file takes its import with it."""
 
-import sqlite3
 from collections.abc import Collection
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.rows import file_record
 from slackwater.core.errors import QuotaExceeded
@@ -21,7 +21,7 @@ class SqlImports(SqlPart):
     async def add_import(
         self, file: File, *, url: str, check_first_line: bool, pending_max: int, limits: FileLimits = NO_LIMITS
     ) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             if self._sql.number(db, "pending_imports", {}) >= pending_max:
                 raise QuotaExceeded(
                     f"{pending_max:,} imports are waiting already. Try again when some of them have ended."
@@ -32,7 +32,7 @@ class SqlImports(SqlPart):
         await self._sql.write(work)
 
     async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
-        rows = self._sql.all(self._sql.reader, "next_import", {"now": now, "limit": len(skip) + 1})
+        rows = await self._sql.look_all("next_import", {"now": now, "limit": len(skip) + 1})
         row = next((row for row in rows if row["id"] not in skip), None)
         if row is None:
             return None
@@ -53,7 +53,7 @@ class SqlImports(SqlPart):
         checksum: int | None = None,
         status_details: str | None = None,
     ) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             if not self._sql.run(db, "forget_import", {"file_id": file_id}):
                 return False
             values = {"id": file_id, "status": status.value, "status_details": status_details}

@@ -21,7 +21,7 @@ class SqlKeys(SqlPart):
                 hint=row["hint"],
                 created_at=row["created_at"],
             )
-            for row in self._sql.all(self._sql.reader, "keys", {})
+            for row in await self._sql.look_all("keys", {})
         ]
 
     async def put_keys(self, keys: Sequence[StoredKey]) -> None:

@@ -1,7 +1,7 @@
 """The Ledger on SQL: every method of the port, and the part that it belongs to. One method, one transaction."""
 
 import functools
-import sqlite3
+import importlib.util
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -9,9 +9,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
+from slackwater.adapters.sql.db import Database, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
+from slackwater.adapters.sql.identity import Found, ServerFound
 from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
 from slackwater.adapters.sql.lists import SqlLists
@@ -22,10 +24,11 @@ from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.adapters.sql.sqlite import SEARCH_STEPS, Database
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION, SEARCH_STEPS, SqliteDatabase
 from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
+from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
 
 S = TypeVar("S", bound=SqlPart)
@@ -46,8 +49,15 @@ def part(
     return call
 
 
+def _need_driver() -> None:
+    if importlib.util.find_spec("psycopg") is None:
+        raise LedgerRefused(
+            "the ledger is on PostgreSQL, and psycopg is not installed: pip install 'slackwater[postgresql]'"
+        )
+
+
 class SqlLedger:
-    """Durable facts in a SQLite database."""
+    """Durable facts in a database: SQLite in a file or in memory, or PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self.sql = sql = SqlBase(database)
@@ -81,23 +91,54 @@ class SqlLedger:
         Raises DataDirectoryError where a newer version has been.
         """
         inline = inline or str(path) == ":memory:"
-        return cls(Database(path, inline=inline, search_steps=search_steps))
+        return cls(SqliteDatabase(path, inline=inline, search_steps=search_steps))
+
+    @classmethod
+    def connect(cls, address: str, *, alone: bool = False, read_only: bool = False) -> "SqlLedger":
+        """Opens or makes a ledger on PostgreSQL, which `address` names; `alone` refuses one that another server has.
+
+        Raises LedgerUnavailable, and LedgerRefused where it cannot be used.
+        """
+        _need_driver()
+        from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
+
+        if read_only and (schema := cls.found_at(address).schema) != SCHEMA_VERSION:
+            raise LedgerRefused(
+                f"the ledger is of another version of Slackwater (schema {schema}; this version knows {SCHEMA_VERSION}): use the "
+                "version that serves it, or start this version's server on it first"
+            )
+        return cls(PostgresqlDatabase(address, alone=alone, read_only=read_only))
+
+    @staticmethod
+    def found_at(address: str) -> Found:
+        """What the ledger on PostgreSQL is that `address` names. Changes nothing. Raises LedgerUnavailable and LedgerRefused."""
+        _need_driver()
+        from slackwater.adapters.sql.postgresql.looking import found_at
+
+        return found_at(address)
+
+    @staticmethod
+    def server_of(address: str) -> ServerFound:
+        """The server of it. Raises LedgerUnavailable and LedgerRefused."""
+        from slackwater.adapters.sql.postgresql.looking import server_of
+
+        return server_of(address)
 
     @classmethod
     def look(cls, path: Path) -> "SqlLedger":
         """Opens a database to read it, also one that a server has open. Raises DataDirectoryError where it cannot."""
-        return cls(Database(path, inline=True, read_only=True))
+        return cls(SqliteDatabase(path, inline=True, read_only=True))
 
     async def mark(self) -> Mark:
         """Which ledger this is, and how often it was taken up."""
-        return self._mark(await self.sql.database.read(lambda db: self.sql.one(db, "identity", {})))
+        return self._mark(await self.sql.look_one("identity", {}))
 
-    async def raise_generation(self) -> Mark:
-        """Takes it up once more."""
-        return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {})))
+    async def raise_generation(self, *, above: int = 0) -> Mark:
+        """Takes it up once more, and beyond that generation."""
+        return self._mark(await self.sql.write(lambda db: self.sql.one(db, "raise_generation", {"above": above})))
 
     @staticmethod
-    def _mark(row: sqlite3.Row | None) -> Mark:
+    def _mark(row: Row | None) -> Mark:
         assert row is not None, "a ledger knows which one it is"
         return Mark(*row)
 

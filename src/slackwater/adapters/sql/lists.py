@@ -7,15 +7,14 @@ everything that a user wrote is a parameter.
 """
 
 import heapq
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import batch_record, text_of
-from slackwater.adapters.sql.sqlite import SearchTooLong
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.batch import Batch, Status
 from slackwater.core.errors import InvalidRequest
@@ -62,7 +61,7 @@ class SqlLists(SqlPart):
     async def batches(
         self, query: BatchQuery = EVERY_BATCH, *, after: str | None = None, limit: int, resource: str = DEFAULT
     ) -> list[Batch]:
-        def work(db: sqlite3.Connection) -> list[Batch]:
+        def work(db: Db) -> list[Batch]:
             cursor = None if after is None else self._sql.one(db, "batch", {"id": after})
             if after is not None and (cursor is None or cursor["resource"] != resource):
                 raise InvalidRequest(f"after: there is no batch '{after[:80]}'", param="after")
@@ -80,9 +79,7 @@ class SqlLists(SqlPart):
             ) from error
 
 
-def _find(
-    db: sqlite3.Connection, query: BatchQuery, resource: str, *, cursor: sqlite3.Row | None, limit: int
-) -> list[int]:
+def _find(db: Db, query: BatchQuery, resource: str, *, cursor: Row | None, limit: int) -> list[int]:
     """The `seq` of the next batches behind the row `cursor`, which need not match the conditions itself."""
     statuses = allowed_statuses(query)
     first, last = creation_span(query)
@@ -99,12 +96,12 @@ def _find(
 
 
 def _by_creation(
-    db: sqlite3.Connection,
+    db: Db,
     query: BatchQuery,
     resource: str,
     statuses: list[Status] | list[None],
     *,
-    cursor: sqlite3.Row | None,
+    cursor: Row | None,
     limit: int,
 ) -> list[Key]:
     """The batches of all these statuses, merged."""
@@ -113,12 +110,12 @@ def _by_creation(
 
 
 def _by_status(
-    db: sqlite3.Connection,
+    db: Db,
     query: BatchQuery,
     resource: str,
     statuses: list[Status],
     *,
-    cursor: sqlite3.Row | None,
+    cursor: Row | None,
     limit: int,
 ) -> list[Key]:
     """The batches of one status after another. The cursor's status may be one that the query does not allow."""
@@ -135,12 +132,12 @@ def _by_status(
 
 
 def _run(
-    db: sqlite3.Connection,
+    db: Db,
     query: BatchQuery,
     resource: str,
     status: Status | None,
     *,
-    cursor: sqlite3.Row | None,
+    cursor: Row | None,
     limit: int,
 ) -> list[Key]:
     """The next batches of one status, or of any, in order of creation."""
@@ -163,7 +160,7 @@ def _run(
     return keys
 
 
-def _spans(query: BatchQuery, cursor: sqlite3.Row | None) -> Iterator[_Part]:
+def _spans(query: BatchQuery, cursor: Row | None) -> Iterator[_Part]:
     """What is left behind the cursor, in order: the rest of its own second, then the other seconds.
 
     SQLite would not use an index for the comparison of pairs with a row id, hence two ranges.
@@ -183,12 +180,12 @@ def _spans(query: BatchQuery, cursor: sqlite3.Row | None) -> Iterator[_Part]:
 
 
 def _by_moment(
-    db: sqlite3.Connection,
+    db: Db,
     query: BatchQuery,
     resource: str,
     statuses: list[Status] | None,
     *,
-    cursor: sqlite3.Row | None,
+    cursor: Row | None,
     limit: int,
 ) -> list[Key]:
     """The best of a pass over every batch that is allowed. A moment that is not there comes before all others."""

@@ -6,15 +6,14 @@ has a bound too (sqlite.py).
 """
 
 import heapq
-import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import batch_record, text_of
-from slackwater.adapters.sql.sqlite import SearchTooLong
 from slackwater.core.batch import Batch, Stage, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
@@ -43,7 +42,7 @@ class SqlOverview(SqlPart):
         after: str | None = None,
         limit: int,
     ) -> Overview:
-        def work(db: sqlite3.Connection) -> Overview:
+        def work(db: Db) -> Overview:
             before = LAST
             if after is not None:
                 cursor = self._sql.one(db, "batch", {"id": after})
@@ -71,13 +70,13 @@ class SqlOverview(SqlPart):
         except SearchTooLong as error:
             raise InvalidRequest(TOO_LONG, param="search" if search else "status") from error
 
-    def add_text(self, db: sqlite3.Connection, batch: Batch) -> None:
+    def add_text(self, db: Db, batch: Batch) -> None:
         """What a new batch is found by. Part of the transaction that adds it."""
         file = self._sql.one(db, "file", {"id": batch.input_file_id})
         lines = [batch.id, "" if file is None else file["filename"], *(batch.metadata or {}).values()]
         self._sql.run(db, "add_batch_text", {"id": batch.id, "text": "\n".join(lines).casefold()})
 
-    def _overview_rows(self, db: sqlite3.Connection, seqs: list[int]) -> list[OverviewRow]:
+    def _overview_rows(self, db: Db, seqs: list[int]) -> list[OverviewRow]:
         rows = self._sql.all(db, "overview_rows", {"seqs": text_of(seqs)})
         positions = self._positions(db, [row for row in reversed(rows) if row["stage"] == Stage.WAITING])
         return [
@@ -85,7 +84,7 @@ class SqlOverview(SqlPart):
             for row in rows
         ]
 
-    def _positions(self, db: sqlite3.Connection, rows: list[sqlite3.Row]) -> dict[int, int]:
+    def _positions(self, db: Db, rows: list[Row]) -> dict[int, int]:
         """The places of waiting batches, which come oldest first: whoever waits in between is counted once, by the index."""
         positions: dict[int, int] = {}
         last: dict[str, tuple[int, int]] = {}
@@ -98,7 +97,7 @@ class SqlOverview(SqlPart):
         return positions
 
     async def queue_position(self, batch_id: str) -> int | None:
-        row = self._sql.one(self._sql.reader, "queue_position", {"id": batch_id})
+        row = await self._sql.look_one("queue_position", {"id": batch_id})
         return None if row is None else int(row[0])
 
     async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
@@ -107,7 +106,7 @@ class SqlOverview(SqlPart):
         return [BatchDone(*row) for row in rows]
 
     async def deployment_load(self, deployment: str) -> DeploymentLoad:
-        rows = self._sql.all(self._sql.reader, "deployment_load", {"deployment": deployment})
+        rows = await self._sql.look_all("deployment_load", {"deployment": deployment})
         by_waiting = {bool(row["waits"]): (row["batches"], row["tokens"]) for row in rows}
         waiting, others = by_waiting.get(True, (0, 0)), by_waiting.get(False, (0, 0))
         return DeploymentLoad(
@@ -127,9 +126,9 @@ class SqlOverview(SqlPart):
         return _merged(await self._sql.database.search(lambda db: self._sql.all(db, "results_behind", values)))
 
 
-def _merged(rows: list[sqlite3.Row]) -> list[NewResults]:
+def _merged(rows: list[Row]) -> list[NewResults]:
     """One order for the runs of all logs. Of a log the bytes decide: a row may have grown after a later one was made."""
-    placed: list[tuple[int, int, sqlite3.Row]] = []
+    placed: list[tuple[int, int, Row]] = []
     key, latest = None, 0
     for number, row in enumerate(rows):
         latest = max(latest, row["seq"]) if row["key"] == key else row["seq"]
@@ -150,7 +149,7 @@ def _merged(rows: list[sqlite3.Row]) -> list[NewResults]:
 
 
 def _run(
-    db: sqlite3.Connection,
+    db: Db,
     resource: str,
     status: Status | None,
     deployment: str | None,

@@ -1,11 +1,11 @@
 """The part of the SQL ledger that knows what operators have paused, and their paces. The pause of a batch changes its shards."""
 
-import sqlite3
 from collections.abc import Collection
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.core.batch import Stage
 from slackwater.core.sending.pace import SaidPace
 from slackwater.core.sending.pause import Pause, Target
@@ -14,7 +14,7 @@ from slackwater.core.sending.pause import Pause, Target
 OVER = frozenset({Stage.ENDING.value, Stage.ENDED.value})
 
 
-def _record(row: sqlite3.Row) -> Pause:
+def _record(row: Row) -> Pause:
     return Pause(**(dict(row) | {"what": Target(row["what"])}))
 
 
@@ -22,15 +22,15 @@ class SqlPauses(SqlPart):
     """The methods of the port that concern pauses."""
 
     async def pauses(self, what: Collection[Target]) -> list[Pause]:
-        rows = [row for each in what for row in self._sql.all(self._sql.reader, "pauses", {"what": each.value})]
+        rows = [row for each in what for row in await self._sql.look_all("pauses", {"what": each.value})]
         return [_record(row) for row in rows]
 
     async def pause_of(self, what: Target, target: str) -> Pause | None:
-        row = self._sql.one(self._sql.reader, "pause_of", {"what": what.value, "target": target})
+        row = await self._sql.look_one("pause_of", {"what": what.value, "target": target})
         return None if row is None else _record(row)
 
     async def pause(self, pause: Pause) -> Pause | None:
-        def work(db: sqlite3.Connection) -> Pause | None:
+        def work(db: Db) -> Pause | None:
             if pause.what is Target.BATCH and not self._pause_batch(db, pause.target):
                 return None
             self._sql.run(db, "add_pause", msgspec.structs.asdict(pause) | {"what": pause.what.value})
@@ -40,7 +40,7 @@ class SqlPauses(SqlPart):
 
         return await self._sql.write(work)
 
-    def _pause_batch(self, db: sqlite3.Connection, batch_id: str) -> bool:
+    def _pause_batch(self, db: Db, batch_id: str) -> bool:
         batch = self._sql.one(db, "batch", {"id": batch_id})
         if batch is None or batch["stage"] in OVER:
             return False
@@ -49,7 +49,7 @@ class SqlPauses(SqlPart):
         return True
 
     async def paces(self) -> list[SaidPace]:
-        return [SaidPace(**dict(row)) for row in self._sql.all(self._sql.reader, "paces", {})]
+        return [SaidPace(**dict(row)) for row in await self._sql.look_all("paces", {})]
 
     async def set_pace(self, said: SaidPace) -> None:
         await self._sql.write(lambda db: self._sql.run(db, "set_pace", msgspec.structs.asdict(said)))
@@ -58,7 +58,7 @@ class SqlPauses(SqlPart):
         await self._sql.write(lambda db: self._sql.run(db, "forget_pace", {"engine": engine}))
 
     async def resume(self, what: Target, target: str) -> Pause | None:
-        def work(db: sqlite3.Connection) -> Pause | None:
+        def work(db: Db) -> Pause | None:
             values = {"what": what.value, "target": target}
             row = self._sql.one(db, "pause_of", values)
             if row is None:
@@ -70,7 +70,7 @@ class SqlPauses(SqlPart):
 
         return await self._sql.write(work)
 
-    def _resume_batch(self, db: sqlite3.Connection, batch_id: str) -> None:
+    def _resume_batch(self, db: Db, batch_id: str) -> None:
         batch = self._sql.one(db, "batch", {"id": batch_id})
         assert batch is not None, "a pause goes with its batch"
         self._sql.run(db, "mark_paused", {"seq": batch["seq"], "paused": 0})

@@ -6,8 +6,8 @@
 SELECT name, generation FROM identity;
 
 -- name: raise_generation
--- Once for each start.
-UPDATE identity SET generation = generation + 1 RETURNING name, generation;
+-- Once for each start; with `above`, beyond what the files have seen.
+UPDATE identity SET generation = CASE WHEN generation > :above THEN generation ELSE :above END + 1 RETURNING name, generation;
 
 -- name: wall_time
 SELECT alive_at, expire_from FROM wall_time;
@@ -32,13 +32,13 @@ UNION ALL SELECT seq FROM deleted_file WHERE id = :id AND resource = :resource L
 -- name: files_descending
 -- A page of files, newest first; `before` is the cursor.
 SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
-WHERE resource = :resource AND seq < :before AND (:purpose IS NULL OR purpose = :purpose)
+WHERE resource = :resource AND seq < :before AND (CAST(:purpose AS TEXT) IS NULL OR purpose = :purpose)
   AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq DESC LIMIT :limit;
 
 -- name: files_ascending
 SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum FROM file
-WHERE resource = :resource AND seq > :after AND (:purpose IS NULL OR purpose = :purpose)
+WHERE resource = :resource AND seq > :after AND (CAST(:purpose AS TEXT) IS NULL OR purpose = :purpose)
   AND (expires_at IS NULL OR expires_at > :now)
 ORDER BY seq LIMIT :limit;
 
@@ -169,7 +169,9 @@ RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deploymen
                   AND others.rank IS NOT NULL AND others.idx != shard.idx) AS more;
 
 -- name: renew_lease!
-UPDATE shard SET lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
+-- Only where it is still that epoch's.
+UPDATE shard SET lease_until = :lease_until
+WHERE batch_seq = :batch_seq AND idx = :idx AND epoch = :epoch AND state = 'running';
 
 -- name: held_shard
 -- The shard, where this epoch may write to it.
@@ -195,9 +197,10 @@ SELECT resource, :day, deployment, COALESCE(model, ''), COALESCE(price, ''),
        :completed, :input_tokens, :cached_tokens, :output_tokens, :reasoning_tokens
 FROM batch WHERE seq = :batch_seq
 ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
-    requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
-    cached_tokens = cached_tokens + excluded.cached_tokens, output_tokens = output_tokens + excluded.output_tokens,
-    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens;
+    requests = usage_day.requests + excluded.requests, input_tokens = usage_day.input_tokens + excluded.input_tokens,
+    cached_tokens = usage_day.cached_tokens + excluded.cached_tokens,
+    output_tokens = usage_day.output_tokens + excluded.output_tokens,
+    reasoning_tokens = usage_day.reasoning_tokens + excluded.reasoning_tokens;
 
 -- name: keep_text!
 INSERT INTO kept_text (batch_seq, key, offset_, text) VALUES (:batch_seq, :key, :offset, :text);
@@ -364,11 +367,12 @@ UPDATE file SET status = :status, size = :size, checksum = :checksum, status_det
 SELECT resource, role, slot, digest, hint, created_at FROM api_key ORDER BY resource, role, slot;
 
 -- name: put_key!
-INSERT OR REPLACE INTO api_key (resource, role, slot, digest, hint, created_at)
-VALUES (:resource, :role, :slot, :digest, :hint, :created_at);
+INSERT INTO api_key (resource, role, slot, digest, hint, created_at)
+VALUES (:resource, :role, :slot, :digest, :hint, :created_at)
+ON CONFLICT (resource, role, slot) DO UPDATE SET digest = excluded.digest, hint = excluded.hint, created_at = excluded.created_at;
 
 -- name: delete_keys!
-DELETE FROM api_key WHERE resource = :resource AND role = :role AND (:slot IS NULL OR slot = :slot);
+DELETE FROM api_key WHERE resource = :resource AND role = :role AND (CAST(:slot AS TEXT) IS NULL OR slot = :slot);
 
 -- Webhooks: endpoints, and the outbox of what they are to hear.
 
@@ -453,9 +457,8 @@ SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id AND seq < :befor
 -- Their time is over, and they or others to the same endpoint have been tried in vain.
 SELECT seq FROM webhook_delivery WHERE state = 'pending' AND tries > 0 AND created_at <= :created_by
 UNION ALL
-SELECT webhook_delivery.seq FROM webhook_endpoint INDEXED BY webhook_endpoint_failing
-CROSS JOIN webhook_delivery ON endpoint_id = webhook_endpoint.id
-WHERE failures > 0 AND state = 'pending' AND tries = 0 AND webhook_delivery.created_at <= :created_by
+SELECT webhook_delivery.seq FROM webhook_endpoint INDEXED BY webhook_endpoint_failing CROSS JOIN webhook_delivery
+WHERE endpoint_id = webhook_endpoint.id AND failures > 0 AND state = 'pending' AND tries = 0 AND webhook_delivery.created_at <= :created_by
 LIMIT :limit;
 
 -- name: end_delivery!
@@ -474,7 +477,7 @@ SELECT CASE WHEN :by_resource THEN resource END AS resource, CASE WHEN :by_day T
        CASE WHEN :by_deployment THEN deployment END AS deployment, CASE WHEN :by_model THEN model END AS model, price,
        SUM(requests) AS requests, SUM(input_tokens) AS input_tokens, SUM(cached_tokens) AS cached_tokens,
        SUM(output_tokens) AS output_tokens, SUM(reasoning_tokens) AS reasoning_tokens
-FROM usage_day WHERE (:resource IS NULL OR resource = :resource) AND day BETWEEN :first AND :last
+FROM usage_day WHERE (CAST(:resource AS TEXT) IS NULL OR resource = :resource) AND day BETWEEN :first AND :last
 GROUP BY 1, 2, 3, 4, price ORDER BY 2, 1, 3, 4, price LIMIT :limit;
 
 -- name: add_audit!
@@ -506,14 +509,14 @@ ORDER BY seq DESC LIMIT :limit;
 
 -- Only the oldest are looked at, so that a round costs the same however long the log is.
 -- name: audit_to_trim
-SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before;
+SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) AS oldest WHERE at < :before;
 
 -- name: set_audit_horizon!
 UPDATE audit_horizon SET kept_from = :before;
 
 -- name: trim_audit!
 DELETE FROM audit WHERE seq IN (
-    SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) WHERE at < :before);
+    SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) AS oldest WHERE at < :before);
 
 -- Deployments that were made over the API.
 
@@ -521,8 +524,10 @@ DELETE FROM audit WHERE seq IN (
 SELECT resource, name, body, etag, created_at, updated_at, deleted_at FROM deployment ORDER BY resource, name;
 
 -- name: put_deployment!
-INSERT OR REPLACE INTO deployment (resource, name, body, etag, created_at, updated_at, deleted_at)
-VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at);
+INSERT INTO deployment (resource, name, body, etag, created_at, updated_at, deleted_at)
+VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at)
+ON CONFLICT (resource, name) DO UPDATE SET body = excluded.body, etag = excluded.etag, created_at = excluded.created_at,
+    updated_at = excluded.updated_at, deleted_at = excluded.deleted_at;
 
 -- name: remove_deployment!
 -- In one statement with the look at its batches, so that none can come in between.
@@ -535,7 +540,7 @@ SELECT (SELECT COALESCE(SUM(batches), 0) FROM batch_load
        (SELECT MIN(expires_at) FROM batch WHERE deployment = :deployment AND stage != 'ended') AS first_expires_at;
 
 -- name: add_region!
-INSERT OR IGNORE INTO batch_region (batch_seq, region) VALUES (:batch_seq, :region);
+INSERT INTO batch_region (batch_seq, region) VALUES (:batch_seq, :region) ON CONFLICT DO NOTHING;
 
 -- name: batch_regions
 SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) ORDER BY region;
@@ -546,13 +551,13 @@ SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE i
 -- By deployment and status. Rows of batches that have ended are not touched.
 SELECT COALESCE(deployment, '') AS deployment, status, COUNT(*) AS batches, SUM(enqueued_tokens) AS enqueued_tokens,
        MIN(CASE WHEN stage IN ('new', 'waiting', 'running') AND completed + failed = 0 THEN created_at END) AS unbegun_since,
-       SUM(expires_at <= :now) AS overdue
+       COUNT(CASE WHEN expires_at <= :now THEN 1 END) AS overdue
 FROM batch INDEXED BY batch_by_stage WHERE stage IN ('new', 'waiting', 'running', 'ending') GROUP BY 1, 2;
 
 -- name: ended_readings
 -- An index has all of it, in this order, so no row of a batch is read and nothing is sorted.
 SELECT status, SUM(batches) AS batches FROM (
-    SELECT resource, status, COUNT(*) AS batches FROM batch INDEXED BY batch_by_status GROUP BY resource, status)
+    SELECT resource, status, COUNT(*) AS batches FROM batch INDEXED BY batch_by_status GROUP BY resource, status) AS of_resource
 GROUP BY status;
 
 -- name: pending_reading
@@ -584,7 +589,7 @@ SELECT status, batches FROM batch_count WHERE resource = :resource AND batches >
 
 -- name: completed_with_failures
 SELECT COUNT(*) FROM (SELECT 1 FROM batch INDEXED BY batch_with_failures
-                      WHERE resource = :resource AND status = 'completed' AND failed > 0 LIMIT :most);
+                      WHERE resource = :resource AND status = 'completed' AND failed > 0 LIMIT :most) AS found;
 
 -- name: overview_rows
 -- The rows of a page; overview.py has found which ones.
@@ -641,8 +646,8 @@ SELECT what, COUNT(*) AS pauses, MIN(since) AS since FROM pause GROUP BY what;
 
 -- name: add_pause!
 -- Who was first is the one who has paused it.
-INSERT OR IGNORE INTO pause (what, target, resource, who, reason, since)
-VALUES (:what, :target, :resource, :who, :reason, :since);
+INSERT INTO pause (what, target, resource, who, reason, since)
+VALUES (:what, :target, :resource, :who, :reason, :since) ON CONFLICT DO NOTHING;
 
 -- name: remove_pause!
 DELETE FROM pause WHERE what = :what AND target = :target;
@@ -651,7 +656,8 @@ DELETE FROM pause WHERE what = :what AND target = :target;
 SELECT engine, pace, who, since FROM engine_pace ORDER BY engine;
 
 -- name: set_pace!
-INSERT OR REPLACE INTO engine_pace (engine, pace, who, since) VALUES (:engine, :pace, :who, :since);
+INSERT INTO engine_pace (engine, pace, who, since) VALUES (:engine, :pace, :who, :since)
+ON CONFLICT (engine) DO UPDATE SET pace = excluded.pace, who = excluded.who, since = excluded.since;
 
 -- name: forget_pace!
 DELETE FROM engine_pace WHERE engine = :engine;
@@ -668,7 +674,7 @@ UPDATE shard SET state = 'queued' WHERE batch_seq = :seq AND state = 'paused';
 -- What became of engines.
 
 -- name: add_engine!
-INSERT OR IGNORE INTO engine (name) VALUES (:name);
+INSERT INTO engine (name) VALUES (:name) ON CONFLICT DO NOTHING;
 
 -- name: engine_number
 SELECT number FROM engine WHERE name = :name;
@@ -677,14 +683,23 @@ SELECT number FROM engine WHERE name = :name;
 SELECT * FROM engine_minute WHERE engine = :engine AND minute = :minute AND owner = :owner;
 
 -- name: put_engine_minute!
-INSERT OR REPLACE INTO engine_minute (engine, minute, owner, state, seconds, paused_seconds, slots, in_flight_seconds,
-                                      in_flight_max, calls, failed, tokens, call_seconds, call_counts, paced_seconds,
-                                      window_seconds, others_seconds, waiting_seconds, frozen_seconds, cache_full_seconds,
-                                      lost_seconds, shared_seconds, step_sum, alone_sum, target_seconds, target_sum)
+INSERT INTO engine_minute (engine, minute, owner, state, seconds, paused_seconds, slots, in_flight_seconds,
+                           in_flight_max, calls, failed, tokens, call_seconds, call_counts, paced_seconds,
+                           window_seconds, others_seconds, waiting_seconds, frozen_seconds, cache_full_seconds,
+                           lost_seconds, shared_seconds, step_sum, alone_sum, target_seconds, target_sum)
 VALUES (:engine, :minute, :owner, :state, :seconds, :paused_seconds, :slots, :in_flight_seconds,
         :in_flight_max, :calls, :failed, :tokens, :call_seconds, :call_counts, :paced_seconds,
         :window_seconds, :others_seconds, :waiting_seconds, :frozen_seconds, :cache_full_seconds,
-        :lost_seconds, :shared_seconds, :step_sum, :alone_sum, :target_seconds, :target_sum);
+        :lost_seconds, :shared_seconds, :step_sum, :alone_sum, :target_seconds, :target_sum)
+ON CONFLICT (engine, minute, owner) DO UPDATE SET
+    state = excluded.state, seconds = excluded.seconds, paused_seconds = excluded.paused_seconds, slots = excluded.slots,
+    in_flight_seconds = excluded.in_flight_seconds, in_flight_max = excluded.in_flight_max, calls = excluded.calls,
+    failed = excluded.failed, tokens = excluded.tokens, call_seconds = excluded.call_seconds, call_counts = excluded.call_counts,
+    paced_seconds = excluded.paced_seconds, window_seconds = excluded.window_seconds,
+    others_seconds = excluded.others_seconds, waiting_seconds = excluded.waiting_seconds,
+    frozen_seconds = excluded.frozen_seconds, cache_full_seconds = excluded.cache_full_seconds,
+    lost_seconds = excluded.lost_seconds, shared_seconds = excluded.shared_seconds, step_sum = excluded.step_sum,
+    alone_sum = excluded.alone_sum, target_seconds = excluded.target_seconds, target_sum = excluded.target_sum;
 
 -- name: engine_minutes
 SELECT * FROM engine_minute WHERE engine = (SELECT number FROM engine WHERE name = :name)

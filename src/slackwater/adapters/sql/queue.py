@@ -1,9 +1,9 @@
 """The part of the SQL ledger that knows what waits: batches for room under the quota, shards for a rank."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.core.quota.enqueued import WaitingBatch
 from slackwater.ports import OpenBatch, Waiting
 
@@ -19,7 +19,7 @@ class SqlQueue(SqlPart):
     # Quota
 
     async def waiting(self) -> list[Waiting]:
-        def work(db: sqlite3.Connection) -> list[Waiting]:
+        def work(db: Db) -> list[Waiting]:
             return [
                 Waiting(deployment=row["deployment"], batches=self._oldest_of(db, row["deployment"]), held=row["held"])
                 for row in self._sql.all(db, "waiting_deployments", {})
@@ -27,20 +27,20 @@ class SqlQueue(SqlPart):
 
         return await self._sql.database.read(work)
 
-    def _oldest_of(self, db: sqlite3.Connection, deployment: str) -> list[WaitingBatch]:
+    def _oldest_of(self, db: Db, deployment: str) -> list[WaitingBatch]:
         rows = self._sql.all(db, "waiting", {"deployment": deployment, "limit": WAITING_PAGE})
         return [WaitingBatch(id=row["id"], enqueued_tokens=row["enqueued_tokens"]) for row in rows]
 
     async def enqueued_tokens(self, deployment: str) -> int:
-        return self._sql.number(self._sql.reader, "enqueued_tokens", {"deployment": deployment})
+        return await self._sql.look_number("enqueued_tokens", {"deployment": deployment})
 
     async def counted_tokens(self, deployment: str) -> int:
-        return self._sql.number(self._sql.reader, "counted_tokens", {"deployment": deployment})
+        return await self._sql.look_number("counted_tokens", {"deployment": deployment})
 
     # Scheduling
 
     async def unranked(self) -> list[OpenBatch]:
-        def work(db: sqlite3.Connection) -> list[OpenBatch]:
+        def work(db: Db) -> list[OpenBatch]:
             return [
                 OpenBatch(
                     batch_id=row["id"],
@@ -53,7 +53,7 @@ class SqlQueue(SqlPart):
         return await self._sql.database.read(work)
 
     async def rank_shards(self, batch_id: str, ranks: Sequence[float]) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             row = self._sql.one(db, "batch", {"id": batch_id})
             if row is not None:
                 db.executemany(

@@ -1,8 +1,7 @@
 """The part of the SQL ledger that an operator watches. It runs where searches run: neither work nor the event loop waits."""
 
-import sqlite3
-
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.core.batch import TERMINAL
 from slackwater.ports import OpenReading, PausesReading, Readings
 
@@ -11,7 +10,7 @@ class SqlReadings(SqlPart):
     """The methods of the port for monitoring."""
 
     async def readings(self, *, now: int) -> Readings:
-        def work(db: sqlite3.Connection) -> Readings:
+        def work(db: Db) -> Readings:
             open_ = [OpenReading(**dict(row)) for row in self._sql.all(db, "open_readings", {"now": now})]
             totals = {row["status"]: row["batches"] for row in self._sql.all(db, "ended_readings", {})}
             pending = self._sql.one(db, "pending_reading", {})

@@ -1,15 +1,11 @@
 """The part of the ledger that forgets by age."""
 
-import sqlite3
-
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.files import DELETED_KEPT
 from slackwater.adapters.sql.rows import file_record
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.files.retention import Kept, Rule
-
-# So much of the ledger is left unused for what comes next: a share, and never less than some pages.
-UNUSED_SHARE, UNUSED_MIN = 0.1, 1000
 
 
 class SqlRetention(SqlPart):
@@ -23,7 +19,7 @@ class SqlRetention(SqlPart):
     async def set_rule(self, resource: str, kept: Kept, rule: Rule | None) -> None:
         values = {"resource": resource, "kept": kept.value}
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             if rule is None:
                 self._sql.run(db, "keep_for_ever", values)
             else:
@@ -37,7 +33,7 @@ class SqlRetention(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "batches_to_forget", values | {"limit": 1})):
             return []
 
-        def work(db: sqlite3.Connection) -> list[str]:
+        def work(db: Db) -> list[str]:
             rows = self._sql.all(db, "batches_to_forget", values)
             for row in rows:
                 for statement in ("forget_batch_regions", "forget_batch_text", "forget_batch"):
@@ -51,7 +47,7 @@ class SqlRetention(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "files_to_forget", values | {"limit": 1})):
             return []
 
-        def work(db: sqlite3.Connection) -> list[File]:
+        def work(db: Db) -> list[File]:
             rows = self._sql.all(db, "files_to_forget", values)
             for row in rows:
                 self._sql.run(db, "remember_deleted", {"id": row["id"]})
@@ -62,17 +58,4 @@ class SqlRetention(SqlPart):
         return await self._sql.write(work)
 
     async def give_back_pages(self, limit: int) -> int:
-        def unused(db: sqlite3.Connection) -> int:
-            pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
-            return int(free - max(UNUSED_MIN, UNUSED_SHARE * pages))
-
-        if await self._sql.database.read(unused) <= 0:
-            return 0
-
-        def work(db: sqlite3.Connection) -> int:
-            before = unused(db)
-            # Each step of the statement gives back one page.
-            db.execute(f"PRAGMA incremental_vacuum({max(0, min(limit, before))})").fetchall()
-            return before - unused(db)
-
-        return await self._sql.write(work)
+        return await self._sql.database.give_back_pages(limit)

@@ -1,10 +1,10 @@
 """How records become rows and rows become records."""
 
-import sqlite3
 from typing import Any
 
 import msgspec
 
+from slackwater.adapters.sql.db import Row
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Stage, Status, WindowElapsed
@@ -44,7 +44,7 @@ def file_row(file: File) -> dict[str, Any]:
     return msgspec.structs.asdict(file) | {"purpose": file.purpose.value, "status": file.status.value}
 
 
-def file_record(row: sqlite3.Row) -> File:
+def file_record(row: Row) -> File:
     """The file of a row."""
     return File(
         id=row["id"],
@@ -66,7 +66,7 @@ def upload_row(upload: Upload) -> dict[str, Any]:
     return msgspec.structs.asdict(upload) | {"purpose": upload.purpose.value, "status": upload.status.value}
 
 
-def upload_record(row: sqlite3.Row) -> Upload:
+def upload_record(row: Row) -> Upload:
     """The upload of a row."""
     return Upload(
         id=row["id"],
@@ -85,7 +85,7 @@ def upload_record(row: sqlite3.Row) -> Upload:
     )
 
 
-def part_record(row: sqlite3.Row) -> UploadPart:
+def part_record(row: Row) -> UploadPart:
     """The part of a row."""
     return UploadPart(**{name: row[name] for name in UploadPart.__struct_fields__})
 
@@ -115,7 +115,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
     }
 
 
-def batch_record(row: sqlite3.Row) -> Batch:
+def batch_record(row: Row) -> Batch:
     """The batch of a row."""
     # A row looks a name up in turn: with so many columns that would be half of what a page of a list costs.
     column = dict(zip(row.keys(), row, strict=True))
@@ -167,7 +167,7 @@ def range_row(prefix: str, where: BlobRange | None) -> dict[str, Any]:
     }
 
 
-def range_record(row: sqlite3.Row, prefix: str) -> BlobRange | None:
+def range_record(row: Row, prefix: str) -> BlobRange | None:
     """The range in three columns."""
     key = row[f"{prefix}_key"]
     if key is None:

@@ -1,10 +1,9 @@
 """The part of the SQL ledger that keeps sessions of browsers."""
 
-import sqlite3
-
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.core.accounts.resource import Role
 from slackwater.core.accounts.session import Session
 
@@ -13,7 +12,7 @@ class SqlSessions(SqlPart):
     """The methods of the port that concern sessions."""
 
     async def add_session(self, session: Session, *, most: int) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             self._sql.run(db, "forget_sessions", {"now": session.created_at, "most": most})
             row = msgspec.structs.asdict(session) | {"role": session.role.value, "anywhere": int(session.anywhere)}
             self._sql.run(db, "add_session", row)
@@ -21,7 +20,7 @@ class SqlSessions(SqlPart):
         await self._sql.write(work)
 
     async def session(self, digest: str) -> Session | None:
-        row = self._sql.one(self._sql.reader, "session", {"digest": digest})
+        row = await self._sql.look_one("session", {"digest": digest})
         if row is None:
             return None
         return Session(

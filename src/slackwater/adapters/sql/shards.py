@@ -1,10 +1,10 @@
 """The part of the SQL ledger that workers use: claims, leases, segments. Every write is fenced by the shard's epoch."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.rows import joined, range_record, range_row
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
@@ -16,12 +16,12 @@ from slackwater.ports import BlobRange, LeaseState, QueuedBatch, Segment, Shard,
 RENEWED_BELOW = 2 / 3
 
 
-def _places(input_blob: str, row: sqlite3.Row) -> tuple[BlobRange, ...]:
+def _places(input_blob: str, row: Row) -> tuple[BlobRange, ...]:
     """Where the lines of a shard lie: in one stretch, as validation cut it."""
     return (BlobRange(key=input_blob, offset=row["offset_"], length=row["length"]),)
 
 
-def _unfinished(row: sqlite3.Row) -> UnfinishedShard:
+def _unfinished(row: Row) -> UnfinishedShard:
     return UnfinishedShard(
         index=row["idx"],
         places=_places(row["input_blob"], row),
@@ -31,13 +31,13 @@ def _unfinished(row: sqlite3.Row) -> UnfinishedShard:
     )
 
 
-def _since(batch: sqlite3.Row) -> int:
+def _since(batch: Row) -> int:
     """When a batch was let in."""
     since: int | None = batch["in_progress_at"]
     return batch["created_at"] if since is None else since
 
 
-def _left(batch: sqlite3.Row, ended: int) -> float:
+def _left(batch: Row, ended: int) -> float:
     """Input tokens of the lines of a batch that have no result yet, where so many have one."""
     left: float = batch["enqueued_tokens"] * (batch["total"] - ended) / max(batch["total"], 1)
     return left
@@ -48,7 +48,7 @@ class SqlShards(SqlPart):
 
     async def queued_batches(self, deployment: str, *, after: int, limit: int = 500) -> list[QueuedBatch]:
         values = {"deployment": deployment, "after": after, "limit": limit}
-        rows = self._sql.all(self._sql.reader, "queued_batches", values)
+        rows = await self._sql.look_all("queued_batches", values)
         return [
             QueuedBatch(
                 number=row["queued_number"],
@@ -63,16 +63,16 @@ class SqlShards(SqlPart):
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
     ) -> list[Shard]:
-        def work(db: sqlite3.Connection) -> list[Shard]:
+        def work(db: Db) -> list[Shard]:
             claimed = (
                 self._claim(db, batch_id, owner=owner, lease_until=now + lease_seconds) for batch_id in batch_ids
             )
             return [shard for shard in claimed if shard is not None]
 
         # Whoever has claimed is as dead after a power cut as the claim; and no result is durable without it.
-        return await self._sql.write(work, durable=False)
+        return await self._sql.write(work, durable=False, fenced=True)
 
-    def _claim(self, db: sqlite3.Connection, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
+    def _claim(self, db: Db, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
         batch = self._sql.one(db, "batch", {"id": batch_id})
         if batch is None:
             return None
@@ -101,24 +101,26 @@ class SqlShards(SqlPart):
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
     ) -> list[LeaseState]:
-        def look(db: sqlite3.Connection) -> list[sqlite3.Row]:
+        def look(db: Db) -> list[Row]:
             found = (
                 self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
                 for batch_id, index, epoch in leases
             )
             return [row for row in found if row is not None]
 
-        def renew(db: sqlite3.Connection) -> list[sqlite3.Row]:
-            rows = look(db)
-            for row in rows:
-                place = {"batch_seq": row["batch_seq"], "idx": row["idx"]}
-                self._sql.run(db, "renew_lease", place | {"lease_until": now + lease_seconds})
-            return rows
+        def renew(db: Db) -> list[Row]:
+            until = now + lease_seconds
+            renewed = []
+            for row in look(db):
+                held = {"batch_seq": row["batch_seq"], "idx": row["idx"], "epoch": row["epoch"]}
+                if self._sql.run(db, "renew_lease", held | {"lease_until": until}):
+                    renewed.append(row)
+            return renewed
 
-        rows = look(self._sql.reader)
+        rows = await self._sql.database.look(look)
         # Most heartbeats come long before a lease is over, and write nothing.
         if any(row["lease_until"] < now + RENEWED_BELOW * lease_seconds for row in rows):
-            rows = await self._sql.write(renew, durable=False)
+            rows = await self._sql.write(renew, durable=False, fenced=True)
         return [
             LeaseState(
                 batch_id=row["id"],
@@ -134,16 +136,17 @@ class SqlShards(SqlPart):
     async def commit_segments(
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
     ) -> list[tuple[str, int, int]]:
-        def work(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+        def work(db: Db) -> list[tuple[str, int, int]]:
             return [
                 (segment.batch_id, segment.index, segment.epoch)
-                for segment in segments
+                # Always in the same order, so that two who commit beside each other do not wait for each other in a circle.
+                for segment in sorted(segments, key=lambda each: (each.batch_id, each.index))
                 if not self._commit(db, segment, now=now, lease_until=now + lease_seconds)
             ]
 
-        return await self._sql.write(work)
+        return await self._sql.write(work, fenced=True)
 
-    def _commit(self, db: sqlite3.Connection, segment: Segment, *, now: float, lease_until: float) -> bool:
+    def _commit(self, db: Db, segment: Segment, *, now: float, lease_until: float) -> bool:
         shard = self._sql.one(db, "held_shard", {"id": segment.batch_id, "idx": segment.index, "epoch": segment.epoch})
         if shard is None:
             return False
@@ -177,7 +180,7 @@ class SqlShards(SqlPart):
                 self._sql.run(db, "keep_text", kept)
         return True
 
-    def _record(self, db: sqlite3.Connection, segment: Segment, place: dict[str, Any]) -> None:
+    def _record(self, db: Db, segment: Segment, place: dict[str, Any]) -> None:
         """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one."""
         last = self._sql.one(db, "last_segment", place)
         checksums = {"output_checksums": segment.output_checksums, "error_checksums": segment.error_checksums}
@@ -193,7 +196,7 @@ class SqlShards(SqlPart):
         self._sql.run(db, "add_segment", place | ranges | checksums)
 
     async def finish_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             shard = self._sql.one(db, "held_shard", {"id": batch_id, "idx": index, "epoch": epoch})
             if shard is None:
                 return False
@@ -203,10 +206,10 @@ class SqlShards(SqlPart):
             return True
 
         # Its lines say the same.
-        return await self._sql.write(work, durable=False)
+        return await self._sql.write(work, durable=False, fenced=True)
 
     async def release_shard(self, batch_id: str, index: int, *, epoch: int) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             row = self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
             if row is None:
                 return False
@@ -215,13 +218,13 @@ class SqlShards(SqlPart):
 
         return await self._sql.write(work)
 
-    def _free(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
+    def _free(self, db: Db, row: Row) -> None:
         going_on = "paused" if row["paused"] else "queued"
         state = going_on if row["stage"] == Stage.RUNNING else "stopped"
         self._sql.run(db, "set_shard_state", {"batch_seq": row["batch_seq"], "idx": row["idx"], "state": state})
 
     async def release_leases(self, *, now: float, dead_owners_except: str | None = None) -> int:
-        def look(db: sqlite3.Connection) -> list[sqlite3.Row]:
+        def look(db: Db) -> list[Row]:
             if dead_owners_except is None:
                 return self._sql.all(db, "lost_leases", {"now": now})
             return self._sql.all(db, "leases_of_the_dead", {"now": now, "survivor": dead_owners_except})
@@ -229,7 +232,7 @@ class SqlShards(SqlPart):
         if not await self._sql.database.read(look):
             return 0
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Db) -> int:
             rows = look(db)
             for row in rows:
                 self._free(db, row)

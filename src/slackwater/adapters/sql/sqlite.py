@@ -10,13 +10,16 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from slackwater.adapters.sql.db import Db, SearchTooLong
 from slackwater.adapters.sql.identity import damage_in_words, is_damage, refuse_others
+from slackwater.adapters.sql.sqlite_pages import give_back_pages, let_shrink, unused_pages
+from slackwater.adapters.sql.statements import statement
+from slackwater.adapters.sql.writing import Writer
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.telemetry import event
 
@@ -40,18 +43,8 @@ TROUBLE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
-# What `PRAGMA auto_vacuum` says of a database that can give back pages.
-INCREMENTAL = 2
-# Up to this size it is rewritten for that at a start: some tenths of a second.
-REWRITTEN_BYTES_MAX = 32 << 20
-# Works that share a transaction at most: some milliseconds of the writer's.
-TOGETHER_MAX = 64
 # The bound is looked at so many times before it is reached.
 SEARCH_LOOKS = 100
-
-
-class SearchTooLong(Exception):
-    """A search would look at more rows than its bound allows. It has changed nothing."""
 
 
 def connect(path: Path | str) -> sqlite3.Connection:
@@ -110,25 +103,6 @@ def migrate(connection: sqlite3.Connection, path: Path | str) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;")
 
 
-def let_shrink(connection: sqlite3.Connection) -> bool:
-    """Makes a database of an older version give back pages that it does not need; returns whether it does now.
-
-    That rewrites it once. A large one would hold up a start for that, and stays as it is: see docs/operating.md.
-    """
-    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
-        return True
-    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    if pages * size > REWRITTEN_BYTES_MAX:
-        return False
-    try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("VACUUM")
-    except sqlite3.OperationalError:
-        # No room for a second copy, most likely: a start must not fail for that. The next one tries again.
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One write transaction: all of it, or nothing and the error. A full disk becomes StorageFull."""
@@ -152,35 +126,7 @@ def _no_space(error: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-class _Asked:
-    """A work that waits for its transaction, and whoever waits for its outcome."""
-
-    __slots__ = ("_loop", "durable", "future", "work")
-
-    def __init__(
-        self, work: Callable[[sqlite3.Connection], Any], durable: bool, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.work = work
-        self.durable = durable
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self._loop = loop
-
-    def tell(self, result: Any, error: BaseException | None) -> None:
-        """Says how it went; on the writer's thread."""
-        # Nobody is left to hear of it where the loop has ended.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end, result, error)
-
-    def _end(self, result: Any, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        else:
-            self.future.set_exception(error)
-
-
-class Database:
+class SqliteDatabase:
     """One writer thread with its connection, one connection for short reads on the event loop, one thread for searches."""
 
     def __init__(
@@ -200,48 +146,25 @@ class Database:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         self.damaged = False
         """Whether something was read that is not what was written. It stays so: no second try helps."""
-        self._asked: deque[_Asked] = deque()
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._writing = None if self._thread is None else Writer(self._thread, self._transact)
         self._search_thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
-        """Runs `work` in one transaction. Its outcome is known: a cancelled caller waits until the transaction has ended.
+    def text(self, name: str) -> str:
+        """The statement of that name."""
+        return statement(name)
 
-        What waits for the writer together becomes durable together, with one fsync: a work may share its transaction with
-        others, and be run again alone. One that is not `durable` waits for no fsync. It survives the end of this process; a
-        power cut may take it back, but never without all that was written after it.
-        """
-        if self._thread is None:
+    async def look(self, work: Callable[[Db], T]) -> T:
+        """Runs short reads here and now."""
+        return work(self.reader)
+
+    async def write(self, work: Callable[[Db], T], *, durable: bool = True, fenced: bool = False) -> T:
+        """Runs `work` in one transaction, which may be that of others, too; nothing else ever runs beside it."""
+        if self._writing is None:
             return self._transact(work)
-        asked = _Asked(work, durable, asyncio.get_running_loop())
-        self._asked.append(asked)
-        # Every request has a turn of its own on the thread, so that reads that come later come behind it. Whoever is first there
-        # takes along all that wait, and the others find nothing left to do.
-        self._thread.submit(self._take_asked)
-        return await _finish(asked.future)
+        return await self._writing.write(work, durable=durable)
 
-    def _take_asked(self) -> None:
-        group: list[_Asked] = []
-        while self._asked and len(group) < TOGETHER_MAX:
-            group.append(self._asked.popleft())
-        if len(group) > 1:
-            # Where one of them goes wrong, whose fault it is shows when each is alone.
-            with contextlib.suppress(Exception):
-                results = self._transact(
-                    lambda db: [asked.work(db) for asked in group], durable=any(asked.durable for asked in group)
-                )
-                for asked, result in zip(group, results, strict=True):
-                    asked.tell(result, None)
-                return
-        for asked in group:
-            try:
-                result = self._transact(asked.work, durable=asked.durable)
-            except BaseException as error:
-                asked.tell(None, error)
-            else:
-                asked.tell(result, None)
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+    def _transact(self, work: Callable[[Db], T], *, durable: bool = True) -> T:
         before = self._writer.total_changes
         try:
             if not durable:
@@ -262,7 +185,7 @@ class Database:
             self.refuses_writes = False
         return result
 
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _in_transaction(self, work: Callable[[Db], T]) -> T:
         try:
             with transaction(self._writer):
                 return work(self._writer)
@@ -286,19 +209,19 @@ class Database:
         await self.write(lambda db: db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}"))
         self.refuses_writes = False
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Db], T]) -> T:
         """Runs longer reads on the writer's thread, after the writes that were asked for before."""
         if self._thread is None:
             return work(self._writer)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._writer)
 
-    async def search(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def search(self, work: Callable[[Db], T]) -> T:
         """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
         if self._search_thread is None:
             return self._search(work)
         return await asyncio.get_running_loop().run_in_executor(self._search_thread, self._search, work)
 
-    def _search(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _search(self, work: Callable[[Db], T]) -> T:
         db, looks = self._searcher, 0
 
         def over() -> bool:
@@ -318,6 +241,12 @@ class Database:
             db.set_progress_handler(None, 0)
             db.execute("ROLLBACK")
 
+    async def give_back_pages(self, limit: int) -> int:
+        """Gives pages that are not used back to the disk, at most so many; returns how many."""
+        if await self.read(unused_pages) <= 0:
+            return 0
+        return await self.write(lambda db: give_back_pages(db, limit))
+
     async def close(self) -> None:
         """Waits for the writer and closes everything."""
         if self._search_thread is not None:
@@ -329,14 +258,3 @@ class Database:
             self.reader.close()
         else:
             self._writer.close()
-
-
-async def _finish(future: Awaitable[T]) -> T:
-    """Awaits to the end even when cancelled meanwhile, then passes the cancellation on."""
-    task = asyncio.ensure_future(future)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait([task])
-        raise

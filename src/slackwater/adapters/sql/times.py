@@ -8,7 +8,7 @@ class SqlTimes(SqlPart):
     """The methods of the port that concern the time of day."""
 
     async def wall_time(self) -> WallTime:
-        row = self._sql.one(self._sql.reader, "wall_time", {})
+        row = await self._sql.look_one("wall_time", {})
         assert row is not None, "the row is made with the table"
         return WallTime(*row)
 

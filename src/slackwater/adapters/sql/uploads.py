@@ -1,10 +1,9 @@
 """The part of the SQL ledger that knows files in parts. A part's row, and an end, are refused where the upload has ended."""
 
-import sqlite3
-
 import msgspec
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.rows import part_record, upload_record, upload_row
 from slackwater.core.files.file import File, FileLimits
@@ -23,16 +22,16 @@ class SqlUploads(SqlPart):
         await self._sql.write(lambda db: self._sql.run(db, "add_upload", upload_row(upload)))
 
     async def upload(self, upload_id: str) -> Upload | None:
-        return self._upload(self._sql.reader, upload_id)
+        return await self._sql.database.look(lambda db: self._upload(db, upload_id))
 
-    def _upload(self, db: sqlite3.Connection, upload_id: str) -> Upload | None:
+    def _upload(self, db: Db, upload_id: str) -> Upload | None:
         row = self._sql.one(db, "upload", {"id": upload_id})
         return None if row is None else upload_record(row)
 
     async def add_upload_part(self, part: UploadPart, *, now: int, parts_max: int, bytes_max: int) -> bool:
         bounds = {"now": now, "parts_max": parts_max, "bytes_max": bytes_max}
 
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             values = msgspec.structs.asdict(part)
             if not self._sql.run(db, "count_upload_part", values | bounds):
                 return False
@@ -46,12 +45,12 @@ class SqlUploads(SqlPart):
         return [part_record(row) for row in rows]
 
     async def has_upload_part(self, part_id: str) -> bool:
-        return bool(self._sql.number(self._sql.reader, "has_upload_part", {"id": part_id}))
+        return bool(await self._sql.look_number("has_upload_part", {"id": part_id}))
 
     async def complete_upload(
         self, upload_id: str, *, file: File, completed_with: str, now: int, limits: FileLimits = NO_LIMITS
     ) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             end = {"file_id": file.id, "completed_with": completed_with}
             if not self._end(db, upload_id, UploadStatus.COMPLETED, now=now, **end):
                 return False
@@ -62,7 +61,7 @@ class SqlUploads(SqlPart):
 
     def _end(
         self,
-        db: sqlite3.Connection,
+        db: Db,
         upload_id: str,
         status: UploadStatus,
         *,
@@ -74,7 +73,7 @@ class SqlUploads(SqlPart):
         return bool(self._sql.run(db, "end_upload", values | {"file_id": file_id, "completed_with": completed_with}))
 
     async def cancel_upload(self, upload_id: str, *, now: int) -> Upload | None:
-        def work(db: sqlite3.Connection) -> Upload | None:
+        def work(db: Db) -> Upload | None:
             upload = self._upload(db, upload_id)
             if upload is None or upload.status_at(now) is not UploadStatus.PENDING:
                 return upload
@@ -89,7 +88,7 @@ class SqlUploads(SqlPart):
         if not await self._sql.database.read(lambda db: self._sql.all(db, "uploads_to_expire", values)):
             return []
 
-        def work(db: sqlite3.Connection) -> list[str]:
+        def work(db: Db) -> list[str]:
             ids: list[str] = [row["id"] for row in self._sql.all(db, "uploads_to_expire", values)]
             for upload_id in ids:
                 self._end(db, upload_id, UploadStatus.EXPIRED, now=now)
@@ -102,7 +101,7 @@ class SqlUploads(SqlPart):
         return [row["id"] for row in rows]
 
     async def forget_upload_parts(self, upload_id: str) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             self._sql.run(db, "forget_upload_parts", {"id": upload_id})
             self._sql.run(db, "empty_upload", {"id": upload_id})
 

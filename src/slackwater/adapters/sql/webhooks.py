@@ -3,13 +3,13 @@
 A delivery is added by `announce`, inside the transaction that ends its batch.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.rows import text_of
 from slackwater.core.batch import Status
 from slackwater.core.errors import InvalidRequest, QuotaExceeded
@@ -37,14 +37,14 @@ def endpoint_row(endpoint: WebhookEndpoint) -> dict[str, Any]:
     return msgspec.structs.asdict(endpoint) | lists
 
 
-def endpoint_record(row: sqlite3.Row) -> WebhookEndpoint:
+def endpoint_record(row: Row) -> WebhookEndpoint:
     """The endpoint of a row."""
     values = {name: row[name] for name in WebhookEndpoint.__struct_fields__}
     lists = {"event_types": _event_types.decode(row["event_types"]), "secrets": _secrets.decode(row["secrets"])}
     return WebhookEndpoint(**values | lists)
 
 
-def delivery_record(row: sqlite3.Row) -> Delivery:
+def delivery_record(row: Row) -> Delivery:
     """The delivery of a row."""
     values = {name: row[name] for name in Delivery.__struct_fields__}
     return Delivery(**values | {"type": EventType(row["type"]), "state": DeliveryState(row["state"])})
@@ -53,7 +53,7 @@ def delivery_record(row: sqlite3.Row) -> Delivery:
 class SqlWebhooks(SqlPart):
     """The methods of the port that concern webhooks."""
 
-    def announce(self, db: sqlite3.Connection, batch_id: str, status: Status, *, now: int) -> None:
+    def announce(self, db: Db, batch_id: str, status: Status, *, now: int) -> None:
         """Part of the transaction that ends a batch: one delivery for each endpoint that wants to hear of it."""
         kind = TYPE_OF_END[status]
         event = event_id(batch_id, kind)
@@ -63,7 +63,7 @@ class SqlWebhooks(SqlPart):
             self._sql.run(db, "add_delivery", about | ids)
 
     async def add_webhook_endpoint(self, endpoint: WebhookEndpoint, *, most: int) -> None:
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: Db) -> None:
             if self._sql.number(db, "count_webhook_endpoints", {"resource": endpoint.resource}) >= most:
                 raise QuotaExceeded(
                     f"There are {most} webhook endpoints already. Delete one, or let one of them hear of more events."
@@ -73,18 +73,18 @@ class SqlWebhooks(SqlPart):
         await self._sql.write(work)
 
     async def webhook_endpoint(self, endpoint_id: str, *, resource: str) -> WebhookEndpoint | None:
-        row = self._sql.one(self._sql.reader, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
+        row = await self._sql.look_one("webhook_endpoint", {"id": endpoint_id, "resource": resource})
         return None if row is None else endpoint_record(row)
 
     async def webhook_endpoints(self, *, resource: str, after: str | None, limit: int) -> list[WebhookEndpoint]:
-        before = self._cursor("webhook_endpoint_seq", after, {"resource": resource})
+        before = await self._cursor("webhook_endpoint_seq", after, {"resource": resource})
         wanted = {"resource": resource, "before": before, "limit": limit}
-        return [endpoint_record(row) for row in self._sql.all(self._sql.reader, "webhook_endpoints", wanted)]
+        return [endpoint_record(row) for row in await self._sql.look_all("webhook_endpoints", wanted)]
 
-    def _cursor(self, name: str, after: str | None, values: dict[str, Any]) -> int:
+    async def _cursor(self, name: str, after: str | None, values: dict[str, Any]) -> int:
         if after is None:
             return LAST
-        row = self._sql.one(self._sql.reader, name, values | {"id": after})
+        row = await self._sql.look_one(name, values | {"id": after})
         if row is None:
             raise InvalidRequest(f"after: there is no '{after[:80]}' in this list", param="after")
         number: int = row["seq"]
@@ -98,7 +98,7 @@ class SqlWebhooks(SqlPart):
         change: Callable[[WebhookEndpoint], WebhookEndpoint],
         hasten_to: float | None = None,
     ) -> WebhookEndpoint | None:
-        def work(db: sqlite3.Connection) -> WebhookEndpoint | None:
+        def work(db: Db) -> WebhookEndpoint | None:
             row = self._sql.one(db, "webhook_endpoint", {"id": endpoint_id, "resource": resource})
             if row is None:
                 return None
@@ -115,10 +115,10 @@ class SqlWebhooks(SqlPart):
         return bool(await self._sql.write(lambda db: self._sql.run(db, "delete_webhook_endpoint", values)))
 
     async def next_delivery(self, *, now: float, skip: Collection[str] = ()) -> DueDelivery | None:
-        row = self._sql.one(self._sql.reader, "next_delivery", {"now": now, "skip": text_of(sorted(skip))})
+        row = await self._sql.look_one("next_delivery", {"now": now, "skip": text_of(sorted(skip))})
         if row is None:
             return None
-        endpoint = self._sql.one(self._sql.reader, "endpoint_of_delivery", {"endpoint_id": row["endpoint_id"]})
+        endpoint = await self._sql.look_one("endpoint_of_delivery", {"endpoint_id": row["endpoint_id"]})
         # It may have been deleted between the two looks, and its delivery with it.
         return (
             None if endpoint is None else DueDelivery(delivery=delivery_record(row), endpoint=endpoint_record(endpoint))
@@ -127,7 +127,7 @@ class SqlWebhooks(SqlPart):
     async def record_delivery(self, delivery_id: str, outcome: Outcome) -> bool:
         values = msgspec.structs.asdict(outcome) | {"id": delivery_id, "state": outcome.state.value}
 
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: Db) -> bool:
             row = self._sql.one(db, "record_delivery", values)
             if row is None:
                 return False
@@ -141,16 +141,16 @@ class SqlWebhooks(SqlPart):
         return await self._sql.write(work)
 
     async def webhook_deliveries(self, endpoint_id: str, *, after: str | None, limit: int) -> list[Delivery]:
-        before = self._cursor("webhook_delivery_seq", after, {"endpoint_id": endpoint_id})
+        before = await self._cursor("webhook_delivery_seq", after, {"endpoint_id": endpoint_id})
         wanted = {"endpoint_id": endpoint_id, "before": before, "limit": limit}
-        return [delivery_record(row) for row in self._sql.all(self._sql.reader, "webhook_deliveries", wanted)]
+        return [delivery_record(row) for row in await self._sql.look_all("webhook_deliveries", wanted)]
 
     async def end_overdue_deliveries(self, *, created_by: int, now: int, limit: int) -> int:
         values = {"created_by": created_by, "limit": limit}
         if not await self._sql.database.read(lambda db: self._sql.all(db, "overdue_deliveries", values)):
             return 0
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Db) -> int:
             rows = self._sql.all(db, "overdue_deliveries", values)
             for row in rows:
                 self._sql.run(db, "end_delivery", {"seq": row["seq"], "now": now})

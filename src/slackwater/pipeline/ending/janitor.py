@@ -4,6 +4,7 @@ Bytes that no row names are put aside and not removed: should the ledger be the 
 they go. Everything here may be done twice, or by two at once, without harm.
 """
 
+from slackwater.core.errors import StorageTrouble
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.files.lost import name_of, to_forget
 from slackwater.core.watching.engine_minutes import KEPT_DAYS
@@ -20,6 +21,8 @@ AUDIT_ROUND = 500
 MINUTES_ROUND = 500
 # Batches whose results one round compares with their rows after a restart; there may be very many.
 RESULTS_ROUND = 100
+# While nothing can be written, nobody can renew a lease: whoever holds one has so long after that, as long as a lease is.
+GRACE_SECONDS = 30.0
 # How often it is looked whether something has been put aside for long enough.
 LOST_LOOK_SECONDS = 3600.0
 
@@ -47,6 +50,8 @@ class Janitor:
         # Under what this start puts things aside, and when it looks again at what earlier ones have.
         self._aside = name_of(clock.now())
         self._lost_look_at = clock.monotonic()
+        # Until then no lease is over, whatever its row says.
+        self._leases_hold_until = clock.monotonic()
 
     async def start(self) -> None:
         """After a restart: whoever held leases in this data directory is dead, because the directory is ours alone."""
@@ -99,7 +104,7 @@ class Janitor:
         await self._sweep_results()
         await self._forget_lost()
         now = self._clock.now()
-        released = await self._ledger.release_leases(now=now)
+        released = await self._release(now)
         if released:
             event("leases_expired", shards=released)
         elapsed = await self._ledger.elapse_windows(now=int(now)) if self._wall.trusted() else []
@@ -112,6 +117,17 @@ class Janitor:
             if not await self._ledger.blob_in_use(file.blob):
                 await self._blobs.delete(file.blob)
         return Pace.BUSY if released or elapsed or expired else Pace.IDLE
+
+    async def _release(self, now: float) -> int:
+        try:
+            if self._clock.monotonic() < self._leases_hold_until:
+                # Only whether the ledger is there now.
+                await self._ledger.wall_time()
+                return 0
+            return await self._ledger.release_leases(now=now)
+        except StorageTrouble:
+            self._leases_hold_until = self._clock.monotonic() + GRACE_SECONDS
+            raise
 
 
 class UploadJanitor:

@@ -6,7 +6,7 @@ later has its place behind them. Before: a start. After: the workers and the fin
 
 import logging
 
-from slackwater.core.errors import StorageFull
+from slackwater.core.errors import StorageTrouble
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, Ledger
 from slackwater.telemetry import event
@@ -33,7 +33,7 @@ class Restoring:
                     if await self._blobs.restore(place, text):
                         event("results_restored", log=place.key, bytes=len(text))
                     self._after = number
-        except StorageFull as full:
+        except StorageTrouble as full:
             if not self._told:
                 event("results_wait_for_room", level=logging.WARNING, error=str(full))
             self._told = True

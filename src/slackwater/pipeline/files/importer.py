@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from slackwater.core.errors import FetchFailed, InvalidRequest, StorageFull, UserError
+from slackwater.core.errors import FetchFailed, InvalidRequest, StorageTrouble, UserError
 from slackwater.core.files.file import FILENAME_MAX, File, FileLimits, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, first_line_is_json
 from slackwater.core.outside.imports import OFF, off
@@ -115,7 +115,7 @@ class Importer:
             return
         try:
             size, checksum = await self._bring(self._fetcher, pending)
-        except StorageFull:
+        except StorageTrouble:
             raise
         except _Deleted:
             event("import_dropped", file=pending.file.id)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from slackwater.core.errors import LedgerUnavailable, StorageTrouble
 from slackwater.core.sending.door import STATES, DoorState
 from slackwater.core.sending.evidence import Kind
 from slackwater.core.sending.judgement import DEATHS_MAX, Setback
@@ -16,6 +17,7 @@ from slackwater.pipeline.sending.dispatcher import Standing
 from slackwater.pipeline.sending.lease import Lease
 
 NO_ROOM = "There is no room on the disk for answers. Nothing is sent until there is; an operator has to make some."
+NO_LEDGER = "The database of the ledger cannot be reached. Nothing is sent until it can."
 UNREADABLE = "A part of its input cannot be read from the disk. That is tried again a few times."
 SUSPECTED = f"The engine has stopped {DEATHS_MAX} times while its requests were out: they go one at a time and alone."
 
@@ -27,9 +29,10 @@ class HeldBack(Struct, frozen=True):
     standing: Standing
 
 
-def no_room(since: float) -> HeldBack:
+def not_written(since: float, trouble: StorageTrouble) -> HeldBack:
     """Results could not be written down since then."""
-    return HeldBack("disk", Standing(DoorState.DOWN, NO_ROOM, since, None))
+    words = NO_LEDGER if isinstance(trouble, LedgerUnavailable) else NO_ROOM
+    return HeldBack("disk", Standing(DoorState.DOWN, words, since, None))
 
 
 def input_unreadable(reading: Rereading) -> HeldBack:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from slackwater.core.errors import StorageFull
+from slackwater.core.errors import StorageTrouble
 from slackwater.core.quota.dynamic import Throughput
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.circuit import Circuit
@@ -24,7 +24,7 @@ from slackwater.pipeline.sending.claims import Claims
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Feed
-from slackwater.pipeline.sending.held_back import HeldBack, held_back, input_unreadable, no_room
+from slackwater.pipeline.sending.held_back import HeldBack, held_back, input_unreadable, not_written
 from slackwater.pipeline.sending.journal import Journal
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import is_done
@@ -145,7 +145,7 @@ class Worker:
         self._commit_bytes = settings.commit_bytes
         self.throughput = Throughput()
         """What this worker's backends have been seen to do."""
-        self._full_since: float | None = None
+        self._not_written: tuple[float, StorageTrouble] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -158,8 +158,8 @@ class Worker:
 
     def held_back(self, batch_id: str) -> HeldBack | None:
         """Why nothing of one batch is sent, where that is not its deployment's doing."""
-        if self._full_since is not None:
-            return no_room(self._full_since)
+        if self._not_written is not None:
+            return not_written(*self._not_written)
         now = self._clock.monotonic()
         if (reading := self._reader.unreadable(batch_id)) is not None and reading.until > now:
             return input_unreadable(reading)
@@ -302,12 +302,13 @@ class Worker:
         read = self._journal.tokens_read
         try:
             await self._journal.commit()
-        except StorageFull:
+        except StorageTrouble as trouble:
             # What is in flight is kept; nothing new is paid for before there is room to write it down.
             self._feed.paused = True
-            self._full_since = self._full_since or self._clock.monotonic()
+            since = self._clock.monotonic() if self._not_written is None else self._not_written[0]
+            self._not_written = since, trouble
             raise
-        self._full_since = None
+        self._not_written = None
         if self._journal.tokens_read > read:
             self.throughput.add(self._journal.tokens_read - read, now=self._clock.monotonic())
         self._feed.resume()

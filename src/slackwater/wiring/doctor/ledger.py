@@ -9,6 +9,7 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError
 from slackwater.wiring.belonging import REMEDY, fault_of, look
+from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.deep import deep_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.growth import growth_findings
@@ -21,6 +22,9 @@ NAMED_MAX = 3
 
 def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool = False) -> list[Finding]:
     """What is to be said of the ledger; of the keys also where there is none yet. `deep`: of every byte of the files, too."""
+    if config.database:
+        found, stored = database_findings(directory, config)
+        return [*found, *_keys(config, directory, stored=stored)]
     path = DataDirectory.ledger_in(directory)
     stranger = _stranger(directory)
     if stranger is not None:

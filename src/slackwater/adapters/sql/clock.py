@@ -1,0 +1,44 @@
+"""The time of day of a ledger's database: one for all who work with it, whatever the clocks of their machines say.
+
+It is looked at now and then, and goes on between two looks as the machine's steady clock does.
+"""
+
+import logging
+import time
+
+from slackwater.adapters.sql.db import Database, Db
+from slackwater.adapters.system_clock import SystemClock
+from slackwater.telemetry import event
+
+# What took longer on its way says too little of when it was asked.
+ROUND_TRIP_MAX_SECONDS = 1.0
+# Clocks of machines that differ by more are worth a word.
+DIFFERENCE_SECONDS = 5.0
+
+
+class DatabaseClock(SystemClock):
+    """The time that the database had when it was looked at, and what has passed since. Waiting is the event loop's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ahead = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC, as the database has them."""
+        return time.monotonic() + self._ahead
+
+    async def look(self) -> None:
+        """Asks the database. Raises what a read of it raises."""
+        asked = time.monotonic()
+        database: float = await self._database.look(_now)
+        answered = time.monotonic()
+        if answered - asked > ROUND_TRIP_MAX_SECONDS:
+            return
+        self._ahead = database - (asked + answered) / 2
+        difference = self.now() - time.time()
+        if abs(difference) > DIFFERENCE_SECONDS:
+            event("clocks_differ", level=logging.WARNING, database_ahead_seconds=round(difference, 1))
+
+
+def _now(db: Db) -> float:
+    return float(db.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0])

@@ -1,0 +1,134 @@
+"""A connection to PostgreSQL that takes the statements of the ledger, and gives rows as SQLite's are.
+
+Numbers go as BIGINT and DOUBLE PRECISION, whatever their size, so that a statement has one plan. A text cannot have a zero
+character in it here: it becomes the replacement character.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import no_result
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
+
+from slackwater.adapters.sql.db import Cursor, Values
+from slackwater.adapters.sql.postgresql.text import statement
+
+OLDEST = 15
+# Where the address says nothing else. A host that is gone is noticed in half a minute; of several, only one that takes writes
+# is the ledger's.
+DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "target_session_attrs": "read-write",
+}
+# A transaction whose client is gone ends, and a statement that never would; a client whose machine is gone is noticed, too.
+SETTINGS = b"""SELECT set_config('idle_in_transaction_session_timeout', '30000', false),
+set_config('statement_timeout', '60000', false), set_config('lock_timeout', '20000', false), set_config('jit', 'off', false),
+set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+set_config('tcp_keepalives_count', '3', false)"""
+
+
+class PgRow:
+    """A row: its values in order, and by the name or the number of their column."""
+
+    __slots__ = ("_columns", "_values")
+
+    def __init__(self, columns: dict[str, int], values: Sequence[Any]) -> None:
+        self._columns = columns
+        self._values = values
+
+    def __getitem__(self, column: int | str) -> Any:
+        return self._values[self._columns[column] if isinstance(column, str) else column]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def keys(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._columns)
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], PgRow]:
+    result = cursor.pgresult
+    if result is None or not result.nfields:
+        return no_result
+    names = (result.fname(number) for number in range(result.nfields))
+    columns = {(name or b"").decode(): number for number, name in enumerate(names)}
+    return lambda values: PgRow(columns, values)
+
+
+class _TextDumper(StrDumper):
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in obj else obj)
+
+
+class _NumberLoader(Loader):
+    """Sums of whole numbers are whole numbers."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data)
+        return float(text) if b"." in text else int(text)
+
+
+class PgConnection:
+    """A connection, one statement at a time."""
+
+    def __init__(self, address: str, *, name: str) -> None:
+        """Raises psycopg.Error."""
+        asked = conninfo_to_dict(address)
+        options = {key: value for key, value in DEFAULTS.items() if key not in asked}
+        # Each name of its own: whoever has lost a connection ends what is left of it by that.
+        options["application_name"] = f"slackwater {name}"
+        self._connection: psycopg.Connection[PgRow] = psycopg.connect(
+            address, autocommit=True, row_factory=_rows, **options
+        )
+        self._connection.adapters.register_dumper(int, Int8Dumper)
+        self._connection.adapters.register_dumper(str, _TextDumper)
+        self._connection.adapters.register_loader("numeric", _NumberLoader)
+        try:
+            self._connection.execute(SETTINGS)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def execute(self, text: str, values: Values = (), /) -> Cursor:
+        """Runs a statement."""
+        return self._connection.execute(statement(text), values or None)
+
+    def executemany(self, text: str, values: Sequence[Sequence[Any]], /) -> Cursor:
+        """Runs a statement for each of several sets of values."""
+        cursor = self._connection.cursor()
+        cursor.executemany(statement(text), values)
+        return cursor
+
+    def script(self, text: bytes) -> int:
+        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed."""
+        cursor = self._connection.execute(text, prepare=False)
+        while cursor.nextset():
+            pass
+        return cursor.rowcount
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be asked of it any more."""
+        return self._connection.closed
+
+    @property
+    def server_version(self) -> int:
+        """Such as 150004."""
+        return self._connection.info.server_version
+
+    def close(self) -> None:
+        """Ends it; what it has not committed never was."""
+        self._connection.close()

@@ -1,0 +1,194 @@
+"""A PostgreSQL database as the ledger needs it: a few threads, each with a connection that it makes again when it is lost.
+
+What thinks like a single writer runs on one thread, in SERIALIZABLE transactions; what is fenced by a shard's epoch, on another
+one, in READ COMMITTED. Works that wait for the same thread share a transaction, as on SQLite. Short reads run on some threads
+more, searches on one. So a server has `READERS` + 3 connections at most, and none of the methods holds up the event loop.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+
+from slackwater.adapters.sql.db import Db, SearchTooLong
+from slackwater.adapters.sql.postgresql.connection import PgConnection
+from slackwater.adapters.sql.postgresql.line import Line, is_lost
+from slackwater.adapters.sql.postgresql.schema import migrate
+from slackwater.adapters.sql.postgresql.text import text_of
+from slackwater.adapters.sql.postgresql.writing_line import WritingLine
+from slackwater.adapters.sql.writing import Writer
+from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
+from slackwater.telemetry import event
+
+T = TypeVar("T")
+READERS = 4
+SEARCH_SECONDS = 2.0
+DAMAGE = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
+# How long a server waits for the one before it to let go of the ledger: its connections may be gone without a word.
+TAKE_OVER_SECONDS = 10.0
+# Locked for as long as a server serves the ledger. For each schema of a database another one.
+ALONE = "SELECT pg_try_advisory_lock(hashtext('slackwater'), hashtext(current_schema()))"
+
+
+def stand_alone(db: PgConnection) -> None:
+    """Takes the lock of the one server, for as long as the connection lives. Raises LedgerUnavailable while another has it."""
+    since = time.monotonic()
+    while not db.execute(ALONE).fetchone()[0]:
+        if time.monotonic() - since > TAKE_OVER_SECONDS:
+            raise LedgerUnavailable(
+                "the ledger is in use by another slackwater: stop it first, or name another database"
+            )
+        time.sleep(0.1)
+
+
+class PostgresqlDatabase:
+    """The threads, and what they do."""
+
+    def __init__(
+        self, address: str, *, alone: bool = False, read_only: bool = False, search_seconds: float = SEARCH_SECONDS
+    ) -> None:
+        """Brings the schema up to date, unless it is `read_only`; `alone` refuses a ledger that another server has.
+
+        Raises LedgerUnavailable and LedgerRefused.
+        """
+        self.refuses_writes = False
+        self.damaged = False
+        self._search_seconds = search_seconds
+        self._local = threading.local()
+        self._lines: list[Line] = []
+        self._address = address
+        self._writing = WritingLine(
+            address, "writer", isolation="SERIALIZABLE", greet=None if not alone else stand_alone
+        )
+        self._fenced = WritingLine(address, "worker", isolation="READ COMMITTED")
+        if not read_only:
+            self._prepare()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
+        self._searcher = ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
+        self._threads = tuple(ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("ledger", "ledger-worker"))
+        self._writer, self._worker = (
+            Writer(thread, _Watched(self, line))
+            for thread, line in zip(self._threads, (self._writing, self._fenced), strict=True)
+        )
+
+    def _prepare(self) -> None:
+        """On a connection of its own: the others begin with what the schema has."""
+        line, since, tries = Line(self._address, "schema"), time.monotonic(), 0
+        while True:
+            try:
+                migrate(line.get())
+                line.close()
+                self._writing.line.get()
+                return
+            except psycopg.Error as error:
+                line.drop()
+                if not is_lost(error):
+                    raise
+                line.wait(tries, since, error)
+                tries += 1
+
+    def text(self, name: str) -> str:
+        """The statement of that name."""
+        return text_of(name)
+
+    def saw(self, error: Exception) -> None:
+        """Notes an error that somebody has had with it, and says once that the database is damaged, if that is what it means."""
+        if isinstance(error, DAMAGE) and not self.damaged:
+            self.damaged = True
+            event("ledger_damaged", level=logging.ERROR, error=str(error))
+
+    async def look(self, work: Callable[[Db], T]) -> T:
+        """Runs short reads. Each statement sees what was committed when it began."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, b"", b"")
+
+    async def read(self, work: Callable[[Db], T]) -> T:
+        """Runs longer reads, all on one state of the database."""
+        begin = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, begin, b"ROLLBACK")
+
+    async def search(self, work: Callable[[Db], T]) -> T:
+        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
+        begin = (
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            f"SET LOCAL statement_timeout = {max(1, int(self._search_seconds * 1000))}"
+        ).encode()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._searcher, self._read, work, begin, b"ROLLBACK"
+            )
+        except psycopg.errors.QueryCanceled as error:
+            raise SearchTooLong(f"more than {self._search_seconds} s") from error
+
+    def _read(self, work: Callable[[Db], T], begin: bytes, end: bytes) -> T:
+        line: Line | None = getattr(self._local, "line", None)
+        if line is None:
+            line = self._local.line = Line(self._address, "reader")
+            self._lines.append(line)
+        since, tries = time.monotonic(), 0
+        while True:
+            try:
+                db = line.get()
+                try:
+                    if begin:
+                        db.script(begin)
+                    return work(db)
+                finally:
+                    if end and not db.lost:
+                        db.script(end)
+            except psycopg.Error as error:
+                if not is_lost(error) and not line.lost:
+                    raise
+                line.drop()
+                line.wait(tries, since, error)
+                tries += 1
+
+    async def write(self, work: Callable[[Db], T], *, durable: bool = True, fenced: bool = False) -> T:
+        """Runs `work` in one transaction, which may be that of others, too; it may be run again."""
+        return await (self._worker if fenced else self._writer).write(work, durable=durable)
+
+    async def try_write(self) -> None:
+        """Commits a transaction that has changed nothing but its connection's number, on either connection that writes."""
+        for fenced in (False, True):
+            await self.write(lambda db: None, fenced=fenced)
+        self.refuses_writes = False
+
+    async def give_back_pages(self, limit: int) -> int:
+        """PostgreSQL does that itself."""
+        return 0
+
+    async def close(self) -> None:
+        """Waits for what is being written and closes everything. What waits for a server that is gone waits no longer."""
+        lines = [self._writing.line, self._fenced.line, *self._lines]
+        for line in lines:
+            line.closing = True
+        await asyncio.to_thread(self._end, lines)
+
+    def _end(self, lines: list[Line]) -> None:
+        for executor in (*self._threads, self._readers, self._searcher):
+            executor.shutdown()
+        for line in lines:
+            line.close()
+
+
+class _Watched:
+    """Transactions of a connection, and whether the database takes writes."""
+
+    def __init__(self, database: PostgresqlDatabase, line: WritingLine) -> None:
+        self._database = database
+        self._line = line
+
+    def __call__(self, work: Callable[[Db], T], /, *, durable: bool) -> T:
+        try:
+            result = self._line.transact(work, durable=durable)
+        except (LedgerUnavailable, LedgerRefused, StorageFull, psycopg.Error) as error:
+            self._database.saw(error)
+            if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.OperationalError):
+                self._database.refuses_writes = True
+            raise
+        self._database.refuses_writes = False
+        return result

@@ -1,0 +1,104 @@
+"""One connection of a thread, made again whenever it is lost, and what its loss means.
+
+Each writing connection has a row in the table `writer`. A transaction begins with raising the number in it, which locks the row.
+Where the connection is lost while a transaction ends, that row says whether it counts: a new connection asks for it with a
+lock, which it gets when the old one's transaction is over, one way or the other.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from slackwater.adapters.sql.postgresql.connection import PgConnection
+from slackwater.core.errors import LedgerUnavailable
+from slackwater.core.masking import masked
+
+# How long somebody waits for a ledger that cannot be reached.
+PATIENCE_SECONDS = 10.0
+# Between two tries to reach it.
+GAP_SECONDS = 0.2
+GAP_MAX_SECONDS = 1.0
+
+LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# Errors of that kind that say nothing about the connection.
+NOT_LOST = (
+    psycopg.errors.TransactionRollback,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DiskFull,
+)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more, or the server has become one that takes no writes.
+
+    Nor is it of use where a newer version has given a table another column: the plans that it keeps are for what there was.
+    """
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.FeatureNotSupported):
+        return True
+    return isinstance(error, LOST) and not isinstance(error, NOT_LOST)
+
+
+def unavailable(error: BaseException) -> LedgerUnavailable:
+    """The words for a ledger that cannot be reached; nothing of its address that is secret is in them."""
+    return LedgerUnavailable(f"the ledger cannot be reached: {masked(' '.join(str(error).split()))}")
+
+
+class Line:
+    """A connection that is there when it is asked for. Used by one thread at a time."""
+
+    def __init__(self, address: str, kind: str, *, greet: Callable[[PgConnection], None] | None = None) -> None:
+        """`greet` is done on each new connection, before anything else."""
+        self._address = address
+        self._kind = kind
+        self._greet = greet
+        self._db: PgConnection | None = None
+        self._tried_at = self._down_since = 0.0
+        self.name = ""
+        self.closing = False
+
+    def get(self) -> PgConnection:
+        """The connection. Raises psycopg.Error, and LedgerUnavailable at once where it has just been tried for long enough."""
+        if self._db is not None and not self._db.lost:
+            return self._db
+        now = time.monotonic()
+        if self._down_since and now - self._down_since > PATIENCE_SECONDS and now - self._tried_at < GAP_MAX_SECONDS:
+            raise LedgerUnavailable("the ledger cannot be reached; it has been tried a moment ago")
+        self._tried_at = now
+        self.name = f"{self._kind} {secrets.token_hex(8)}"
+        try:
+            db = PgConnection(self._address, name=self.name)
+            try:
+                if self._greet is not None:
+                    self._greet(db)
+            except BaseException:
+                db.close()
+                raise
+        except psycopg.Error:
+            self._down_since = self._down_since or now
+            raise
+        self._db, self._down_since = db, 0.0
+        return db
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was a connection, and nothing can be asked of it any more."""
+        return self._db is not None and self._db.lost
+
+    def drop(self) -> None:
+        """Lets go of the connection, in whatever state it is."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def close(self) -> None:
+        """The same, at the end."""
+        self.drop()
+
+    def wait(self, attempt: int, since: float, error: BaseException) -> None:
+        """Waits before another try, or raises LedgerUnavailable where there has been enough of that since then."""
+        if self.closing or time.monotonic() - since > PATIENCE_SECONDS:
+            raise unavailable(error) from error
+        time.sleep(min(GAP_MAX_SECONDS, GAP_SECONDS * 2**attempt))

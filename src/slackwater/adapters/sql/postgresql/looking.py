@@ -1,0 +1,69 @@
+"""What is to be known of a database before anybody works with it. Nothing is changed here."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+
+from slackwater.adapters.sql.identity import Found, ServerFound
+from slackwater.adapters.sql.postgresql.connection import PgConnection
+from slackwater.adapters.sql.postgresql.line import Line, is_lost
+from slackwater.adapters.sql.postgresql.schema import look
+from slackwater.core.files.belonging import Mark
+
+T = TypeVar("T")
+# What PostgreSQL must do for a commit to survive a power cut.
+KEEPS = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
+    line, since, tries = Line(address, "look"), time.monotonic(), 0
+    while True:
+        try:
+            return ask(line.get())
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            line.drop()
+            line.wait(tries, since, error)
+            tries += 1
+        finally:
+            line.close()
+
+
+def found_at(address: str) -> Found:
+    """What the ledger of the database is that `address` names. Raises LedgerUnavailable and LedgerRefused."""
+    return _asked(address, _find)
+
+
+def _find(db: PgConnection) -> Found:
+    version = look(db)
+    if not version:
+        return Found(empty=True)
+    name, generation = db.execute("SELECT name, generation FROM identity").fetchone()
+    return Found(empty=False, schema=version, mark=Mark(name, generation))
+
+
+def server_of(address: str) -> ServerFound:
+    """The server behind it. Raises LedgerUnavailable and LedgerRefused."""
+    return _asked(address, _server)
+
+
+def _server(db: PgConnection) -> ServerFound:
+    version, tls, superuser, remote = db.execute(
+        "SELECT current_setting('server_version'), "
+        "COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), FALSE), "
+        "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
+        "inet_client_addr() IS NOT NULL AND inet_client_addr() IS DISTINCT FROM inet_server_addr()"
+    ).fetchone()
+    careless = [name for name in KEEPS if db.execute("SELECT current_setting(?)", (name,)).fetchone()[0] == "off"]
+    keys = db.execute("SELECT count(*) FROM api_key").fetchone()[0] if look(db) else 0
+    return ServerFound(
+        version=str(version).partition(" ")[0],
+        tls=bool(tls),
+        superuser=bool(superuser),
+        remote=bool(remote),
+        careless=tuple(careless),
+        keys=keys,
+    )

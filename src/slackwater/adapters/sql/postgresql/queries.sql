@@ -1,0 +1,54 @@
+-- What PostgreSQL wants to be asked in other words, under the same names as in queries.sql; everything else it takes as it is.
+
+-- name: batches
+SELECT * FROM batch WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON)));
+
+-- name: overview_rows
+SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename FROM batch
+WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON))) ORDER BY seq DESC;
+
+-- name: claim_shard
+-- What others are claiming in this moment is passed over: it is taken.
+UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+WHERE (batch_seq, idx) = (
+    SELECT batch_seq, idx FROM shard WHERE batch_seq = :batch_seq AND state = 'queued' AND rank IS NOT NULL
+    ORDER BY rank, idx LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deployment, checksums,
+          EXISTS (SELECT 1 FROM shard AS others WHERE others.batch_seq = :batch_seq AND others.state = 'queued'
+                  AND others.rank IS NOT NULL AND others.idx != shard.idx) AS more;
+
+-- name: held_shard
+-- Locked from here to the end of the transaction, so that the epoch that was seen is the one that is written for.
+SELECT shard.batch_seq, shard.done, shard.lines FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running' FOR UPDATE OF shard;
+
+-- name: webhook_listeners
+SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)
+WHERE batch.id = :batch_id AND disabled_at IS NULL
+  AND :type IN (SELECT value FROM json_array_elements_text(CAST(event_types AS JSON)))
+ORDER BY webhook_endpoint.seq;
+
+-- name: next_delivery
+SELECT webhook_delivery.* FROM webhook_endpoint JOIN webhook_delivery ON webhook_delivery.seq = (
+    SELECT seq FROM webhook_delivery WHERE endpoint_id = webhook_endpoint.id AND state = 'pending' ORDER BY due_at LIMIT 1)
+WHERE disabled_at IS NULL AND paused_until <= :now AND due_at <= :now
+  AND webhook_endpoint.id NOT IN (SELECT value FROM json_array_elements_text(CAST(:skip AS JSON)))
+ORDER BY due_at, webhook_delivery.seq LIMIT 1;
+
+-- name: forget_sessions!
+DELETE FROM session WHERE expires_at <= :now
+    OR digest IN (SELECT digest FROM session WHERE expires_at > :now ORDER BY created_at DESC OFFSET :most - 1);
+
+-- name: results_behind
+SELECT segment.seq AS seq, 'completed' AS outcome, output_key AS key,
+       GREATEST(output_offset, COALESCE(CAST(seen.value AS BIGINT), 0)) AS start, output_offset + output_length AS finish
+FROM segment LEFT JOIN json_each_text(CAST(:seen AS JSON)) AS seen ON seen.key = output_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :completed AND output_key IS NOT NULL
+  AND output_offset + output_length > COALESCE(CAST(seen.value AS BIGINT), 0)
+UNION ALL
+SELECT segment.seq, 'failed', error_key,
+       GREATEST(error_offset, COALESCE(CAST(seen.value AS BIGINT), 0)), error_offset + error_length
+FROM segment LEFT JOIN json_each_text(CAST(:seen AS JSON)) AS seen ON seen.key = error_key
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
+  AND error_offset + error_length > COALESCE(CAST(seen.value AS BIGINT), 0)
+ORDER BY key, start LIMIT :limit;

@@ -1,0 +1,83 @@
+"""The schema of a ledger on PostgreSQL: brought up to date under a lock, so that of several who start together one does it.
+
+Numbers are those of the migrations of SQLite. It begins with one file that has what the first of them come to; what follows is
+the same text for both, or a file in `migrations/postgresql` of the same number.
+"""
+
+from pathlib import Path
+
+import psycopg
+
+from slackwater.adapters.sql.postgresql.connection import OLDEST, PgConnection
+from slackwater.adapters.sql.postgresql.text import schema
+from slackwater.adapters.sql.sqlite import MIGRATIONS, SCHEMA_VERSION
+from slackwater.core.errors import LedgerRefused
+
+OWN = {int(path.name[:4]): path for path in (Path(__file__).parent.parent / "migrations/postgresql").glob("[0-9]*.sql")}
+FIRST = min(OWN)
+# Who holds it changes the schema. A number like any other, but the same in every version.
+LOCK = 6_011_984_225
+# So long a step waits for work that is under way on a table, and this work for it; then it is tried again.
+LOCK_SECONDS = 5
+TRIES = 12
+
+
+def look(db: PgConnection) -> int:
+    """The version of the schema; 0 where there is none. Raises LedgerRefused for a server that is too old, or not of UTF-8."""
+    if db.server_version // 10_000 < OLDEST:
+        raise LedgerRefused(
+            f"the ledger's PostgreSQL is version {db.server_version // 10_000}: {OLDEST} or later is needed"
+        )
+    encoding, there = db.execute("SELECT current_setting('server_encoding'), to_regclass('schema_version')").fetchone()
+    if encoding != "UTF8":
+        raise LedgerRefused(f"the ledger's database is in {encoding}: make one with ENCODING 'UTF8'")
+    if there is None:
+        return 0
+    version: int = db.execute("SELECT version FROM schema_version").fetchone()[0]
+    return version
+
+
+def migrate(db: PgConnection) -> None:
+    """Brings the schema up to date. Raises LedgerRefused for a ledger that a newer version wrote, or where it may not."""
+    version = look(db)
+    if version > SCHEMA_VERSION:
+        raise LedgerRefused(
+            f"the ledger was written by a newer Slackwater (schema {version}; this version knows {SCHEMA_VERSION}): upgrade "
+            "slackwater, or name another database"
+        )
+    if version == SCHEMA_VERSION:
+        return
+    for attempt in range(1, TRIES + 1):
+        try:
+            _steps(db)
+        except psycopg.errors.LockNotAvailable:
+            # Somebody works on one of the tables. Whoever waits for a table keeps all others waiting, so it is let go in between.
+            if attempt == TRIES:
+                raise
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise LedgerRefused(
+                f"the role of the ledger may not change its schema ({error.diag.message_primary}): let it create tables in "
+                "its schema, or start this version once with a role that may"
+            ) from error
+        else:
+            return
+
+
+def _steps(db: PgConnection) -> None:
+    db.script(b"BEGIN")
+    try:
+        db.script(f"SELECT pg_advisory_xact_lock({LOCK})".encode())
+        version = look(db)
+        db.script(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET LOCAL statement_timeout = 0".encode())
+        if not version:
+            db.script(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")
+            db.script(b"INSERT INTO schema_version (version) VALUES (0)")
+        for number in range(max(version + 1, FIRST), SCHEMA_VERSION + 1):
+            path = OWN.get(number) or MIGRATIONS[number - 1]
+            db.script(schema(path.read_text("utf-8")))
+        db.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION,))
+        db.script(b"COMMIT")
+    except BaseException:
+        if not db.lost:
+            db.script(b"ROLLBACK")
+        raise

@@ -1,0 +1,119 @@
+"""Transactions that write, on one connection: repeated where they met another one, and with a known outcome where it was lost."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+
+from slackwater.adapters.sql.db import Db
+from slackwater.adapters.sql.postgresql.connection import PgConnection
+from slackwater.adapters.sql.postgresql.line import GAP_MAX_SECONDS, Line, is_lost, unavailable
+from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
+
+T = TypeVar("T")
+# Two transactions that met: one of them is repeated. PostgreSQL may also tell it as a key that is there twice.
+MET = (psycopg.errors.TransactionRollback, psycopg.errors.UniqueViolation)
+REPEATED_MAX = 12
+# Rows of connections that are gone are of use only to those who lost them.
+FORGOTTEN_AFTER_SECONDS = 86_400
+NOW = "extract(epoch FROM clock_timestamp())"
+FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
+    SELECT 1 FROM pg_stat_activity WHERE application_name = 'slackwater ' || writer.id)"""  # noqa: S608 - no name of a user
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
+
+
+class WritingLine:
+    """A connection for transactions of one kind of isolation."""
+
+    def __init__(
+        self, address: str, kind: str, *, isolation: str, greet: Callable[[PgConnection], None] | None = None
+    ) -> None:
+        self.line = Line(address, kind, greet=lambda db: self._greet(db, greet))
+        self._begin = f"BEGIN ISOLATION LEVEL {isolation}"
+        self._number = 0
+        # The name of the connection before this one. The server may believe it to be there still, with all that it has locked.
+        self._former = ""
+
+    def _greet(self, db: PgConnection, greet: Callable[[PgConnection], None] | None) -> None:
+        if self._former:
+            db.execute(END, (f"slackwater {self._former}",))
+        if greet is not None:
+            greet(db)
+        self._former, self._number = self.line.name, 0
+        db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
+        db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
+
+    def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
+        """Runs `work` in one transaction. Raises LedgerUnavailable and StorageFull, then nothing of it counts; and its errors."""
+        since, tries, met = time.monotonic(), 0, 0
+        while True:
+            try:
+                return self._once(work, durable=durable)
+            except MET:
+                met += 1
+                if met > REPEATED_MAX:
+                    raise
+                time.sleep(random.uniform(0, 0.001 * 2 ** min(met, 7)))
+            except psycopg.errors.DiskFull as error:
+                raise StorageFull(
+                    f"no room for the ledger: {error.diag.message_primary}; give PostgreSQL some"
+                ) from error
+            except psycopg.Error as error:
+                if not is_lost(error) and not self.line.lost:
+                    raise
+                self.line.drop()
+                self.line.wait(tries, since, error)
+                tries += 1
+
+    def _once(self, work: Callable[[Db], T], *, durable: bool) -> T:
+        db = self.line.get()
+        name, number = self.line.name, self._number + 1
+        relaxed = "" if durable else "; SET LOCAL synchronous_commit = off"
+        raised = f"UPDATE writer SET number = {number}, at = {NOW} WHERE id = '{name}'"  # noqa: S608 - our own name
+        try:
+            if db.script(f"{self._begin}{relaxed}; {raised}".encode()) != 1:
+                # Nobody could say what became of this transaction.
+                raise psycopg.OperationalError("the number of this connection is gone")
+            result = work(db)
+        except BaseException:
+            self._roll_back(db)
+            raise
+        try:
+            db.script(b"COMMIT")
+        except psycopg.Error as error:
+            if not is_lost(error):
+                self._roll_back(db)
+                raise
+            self.line.drop()
+            if not self._committed(name, number, error):
+                raise
+            return result
+        self._number = number
+        return result
+
+    def _roll_back(self, db: PgConnection) -> None:
+        try:
+            if not db.lost:
+                db.script(b"ROLLBACK")
+        except psycopg.Error:
+            self.line.drop()
+
+    def _committed(self, name: str, number: int, lost: psycopg.Error) -> bool:
+        """Whether that transaction of a connection that is gone counts. Asks until it is told: nobody else knows."""
+        while True:
+            try:
+                db = self.line.get()
+                row = db.execute("SELECT number FROM writer WHERE id = ? FOR UPDATE", (name,)).fetchone()
+                return row is not None and row[0] >= number
+            except psycopg.Error as error:
+                if not is_lost(error) and not isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise
+                self.line.drop()
+            except (LedgerRefused, LedgerUnavailable):
+                # Another one has it now, or it has been tried a moment ago.
+                pass
+            if self.line.closing:
+                raise unavailable(lost) from lost
+            time.sleep(GAP_MAX_SECONDS)

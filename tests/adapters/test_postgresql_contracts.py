@@ -1,0 +1,50 @@
+"""The ledger on PostgreSQL keeps every promise that the one on SQLite keeps: the same contracts, and none of them skipped."""
+
+from tests.adapters.deployment_contract import DeploymentContract
+from tests.adapters.engine_contract import EngineContract
+from tests.adapters.import_contract import ImportContract
+from tests.adapters.ledger_contract import LedgerContract
+from tests.adapters.list_contract import ListContract
+from tests.adapters.on_postgresql import OnPostgresql
+from tests.adapters.order_contract import OrderContract
+from tests.adapters.pause_contract import PauseContract
+from tests.adapters.studio_contract import StudioContract
+from tests.adapters.upload_contract import UploadContract
+from tests.adapters.usage_contract import UsageContract
+from tests.adapters.webhook_contract import WebhookContract
+
+
+class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract):
+    """Batches, shards and files; pauses; the history of engines."""
+
+
+class TestDeployments(OnPostgresql, DeploymentContract):
+    """Deployments made over the API."""
+
+
+class TestImports(OnPostgresql, ImportContract):
+    """Files that are still to be fetched."""
+
+
+class TestLists(OnPostgresql, ListContract):
+    """Pages of batches."""
+
+
+class TestOrders(OnPostgresql, OrderContract):
+    """Quotas and keys of batches."""
+
+
+class TestStudio(OnPostgresql, StudioContract):
+    """What people who watch need."""
+
+
+class TestUploads(OnPostgresql, UploadContract):
+    """Files in parts."""
+
+
+class TestUsage(OnPostgresql, UsageContract):
+    """Accounts and the audit log."""
+
+
+class TestWebhooks(OnPostgresql, WebhookContract):
+    """Endpoints and the outbox."""

@@ -1,0 +1,105 @@
+"""Commands on a ledger that is on PostgreSQL: what they say of a configuration, of the database, and what they do in it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.postgresql import Databases
+
+PASSWORD = "correct-horse-battery"
+DEPLOYMENT = '[[deployments]]\nname = "d"\n[[deployments.backends]]\necho = {}\n'
+
+
+def slackwater(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "slackwater", *words],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('database = "mysql://db/x"', "database: must look like postgresql://host:5432/name"),
+        ('database = "postgresql://db"', "database: must look like postgresql://host:5432/name"),
+        ('database_password_env = "DB"', "there is no database that the password could belong to"),
+        (
+            f'database = "postgresql://r:{PASSWORD}@db/x"\ndatabase_password_env = "DB"',
+            "it has a password, and so has database_password_env",
+        ),
+        (
+            'database = "postgresql://r@db/x"\ndatabase_password_env = "NOT_SET"',
+            "the environment variable NOT_SET is not set",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_address(tmp_path: Path, settings: str, said: str) -> None:
+    """check-config says it in a line, and nothing that is secret."""
+    (tmp_path / "slackwater.toml").write_text(f"[server]\n{settings}\n{DEPLOYMENT}")
+    done = slackwater("check-config", "slackwater.toml", cwd=tmp_path, DB="x")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert PASSWORD not in done.stderr
+
+
+def test_a_good_address(tmp_path: Path) -> None:
+    """check-config opens nothing: the database need not be there."""
+    (tmp_path / "slackwater.toml").write_text(
+        f'[server]\ndatabase = "postgresql://r@a:5432,b:5432/x"\ndatabase_password_env = "DB"\n{DEPLOYMENT}'
+    )
+    done = slackwater("check-config", "slackwater.toml", cwd=tmp_path, DB=PASSWORD)
+    assert done.returncode == 0, done.stderr
+
+
+def test_keys_usage_and_audit(tmp_path: Path, postgresql: Databases) -> None:
+    """With the server's configuration, commands work in the ledger that it names; the password comes from the environment."""
+    address = postgresql.new(template="template1")
+    (tmp_path / "slackwater.toml").write_text(
+        f'[server]\ndatabase = "{address}"\ndatabase_password_env = "DB"\n{DEPLOYMENT}'
+    )
+    options = ("--config", "slackwater.toml")
+    made = slackwater("keys", "create", *options, cwd=tmp_path, DB=PASSWORD)
+    assert made.returncode == 0, made.stderr
+    listed = slackwater("keys", "list", "--json", *options, cwd=tmp_path, DB=PASSWORD)
+    assert len(json.loads(listed.stdout)) == 2, listed.stderr
+    usage = slackwater("usage", *options, cwd=tmp_path, DB=PASSWORD)
+    assert usage.returncode == 0, usage.stderr
+    audit = slackwater("audit", "export", *options, cwd=tmp_path, DB=PASSWORD)
+    assert "create" in audit.stdout, audit.stderr
+    backup = slackwater("backup", *options, "--output", "backups", cwd=tmp_path, DB=PASSWORD)
+    assert backup.returncode == 2
+    assert "PostgreSQL's own means" in backup.stderr
+    assert not list(tmp_path.glob("*/ledger*"))
+    assert PASSWORD not in made.stdout + made.stderr + backup.stderr
+
+
+def test_the_doctor_knows_the_database(tmp_path: Path, postgresql: Databases) -> None:
+    """What it is, what it must not be, and that it is not there."""
+    address = postgresql.new(template="template1")
+    (tmp_path / "slackwater.toml").write_text(f'[server]\ndatabase = "{address}"\n{DEPLOYMENT}')
+    options = ("--config", "slackwater.toml", "--json")
+    found = json.loads(slackwater("doctor", *options, cwd=tmp_path).stdout)["findings"]
+    said = {(each["level"], each["message"].partition(":")[0]) for each in found if each["about"] == "ledger"}
+    assert ("ok", "postgresql") in said
+    assert ("note", "there is no schema yet; the first start makes it") in said
+    assert ("warning", "its role may do everything in this database server") in said
+    # That of tests does not sync what it writes.
+    assert ("fault", "PostgreSQL has fsync = off") in said
+    slackwater("keys", "create", "--config", "slackwater.toml", cwd=tmp_path)
+    found = json.loads(slackwater("doctor", *options, cwd=tmp_path).stdout)["findings"]
+    assert [each["message"] for each in found if each["about"] == "keys"] == ["callers need one of 2 keys"]
+    gone = address.replace("host=", f"connect_timeout=1&password={PASSWORD}&host=/nowhere")
+    (tmp_path / "slackwater.toml").write_text(f'[server]\ndatabase = "{gone}"\n{DEPLOYMENT}')
+    lost = slackwater("doctor", *options, cwd=tmp_path)
+    assert lost.returncode == 1
+    assert "the ledger cannot be reached" in lost.stdout
+    assert PASSWORD not in lost.stdout + lost.stderr
