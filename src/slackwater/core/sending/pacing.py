@@ -81,7 +81,7 @@ class Rule:
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.5), Point.SLO: Rule(1.25, 0.55)}
+    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.52), Point.SLO: Rule(1.25, 0.55)}
 )
 
 
@@ -327,7 +327,7 @@ class Pacer:
         self._sliced = counters.keeps_prefixes and not self.effect.none(now)
         self.block = counters.block_tokens or self.block
         prompts = (self.model.token or TOKEN_SECONDS) * passed.prefilled / seconds
-        self.slots.seen(counters.running, counters.waiting, kv=counters.kv or 0.0, prompts=prompts, now=now)
+        self.slots.seen(counters.running, waiting, kv=counters.kv or 0.0, prompts=prompts, now=now)
         looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)
