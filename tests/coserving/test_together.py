@@ -27,15 +27,17 @@ def alone() -> Figures:
     return together(STEADY, (0.0,))
 
 
-@pytest.mark.parametrize("begins", [(0.0, 0.0), (0.0, 0.0, 0.0)])
-def test_online_users_feel_one_of_them(begins: tuple[float, ...], off: Figures, alone: Figures) -> None:
-    """The limits of the pace hold for all together, each gets as much as another, and together as much as one alone."""
+@pytest.mark.parametrize(("begins", "of_one"), [((0.0, 0.0), OF_ONE), ((0.0, 0.0, 0.0), 0.85)])
+def test_online_users_feel_one_of_them(begins: tuple[float, ...], of_one: float, off: Figures, alone: Figures) -> None:
+    """The limits of the pace hold for all together, each gets as much as another, and together nearly as much as one alone: of
+    a window of ten, parts of three are nine.
+    """
     found = together(STEADY, begins)
     ttft, tpot = limits(off, STEADY.slo, "gentle")
     assert found["ttft_p99"] <= TOLERANCE * ttft
     assert found["tpot_p99"] <= TOLERANCE * tpot
     assert found["jain"] >= FAIR
-    assert found["sum"] >= OF_ONE * alone["sum"]
+    assert found["sum"] >= of_one * alone["sum"]
 
 
 @pytest.mark.parametrize("begins", [(0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 100.0)])

@@ -212,9 +212,9 @@ class WatchedDatabase:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def write(self, work: Callable[[Any], Any], *, durable: bool = True) -> Any:
+    async def write(self, work: Callable[[Any], Any], *, durable: bool = True, **more: Any) -> Any:
         self._moments.transaction()
-        return await self._database.write(work, durable=durable)
+        return await self._database.write(work, durable=durable, **more)
 
 
 def _place(key: str) -> str:
