@@ -25,7 +25,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm and not postgresql"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -38,7 +38,8 @@ types: $(VENV)/installed ## Check types
 test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m long
 
-test-postgresql: $(VENV)/installed ## Run the tests of the API on servers whose ledger is on PostgreSQL (about ten minutes)
+test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
+	$(BIN)/python -m pytest -n $(JOBS) -m postgresql
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)

@@ -1,5 +1,7 @@
 """The ledger on PostgreSQL keeps every promise that the one on SQLite keeps: the same contracts, and none of them skipped."""
 
+import pytest
+
 from tests.adapters.deployment_contract import DeploymentContract
 from tests.adapters.engine_contract import EngineContract
 from tests.adapters.import_contract import ImportContract
@@ -12,6 +14,8 @@ from tests.adapters.studio_contract import StudioContract
 from tests.adapters.upload_contract import UploadContract
 from tests.adapters.usage_contract import UsageContract
 from tests.adapters.webhook_contract import WebhookContract
+
+pytestmark = pytest.mark.postgresql
 
 
 class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract):

@@ -22,6 +22,8 @@ from tests.adapters.cutting_proxy import Cut, CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.postgresql import Databases
 
+pytestmark = pytest.mark.postgresql
+
 
 @pytest.fixture
 def address(postgresql: Databases) -> Iterator[str]:

@@ -12,6 +12,8 @@ from tests.adapters.quota_machine import QuotaMachine
 from tests.adapters.usage_machine import UsageMachine
 from tests.postgresql import Databases
 
+pytestmark = pytest.mark.postgresql
+
 # Batches that have not ended, whose counts are not those of their shards.
 WRONG_COUNTS = b"""
 SELECT batch.id FROM batch LEFT JOIN shard ON shard.batch_seq = batch.seq WHERE stage != 'ended' GROUP BY batch.seq

@@ -27,6 +27,7 @@ def alone() -> Figures:
     return together(STEADY, (0.0,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("begins", "of_one"), [((0.0, 0.0), OF_ONE), ((0.0, 0.0, 0.0), 0.85)])
 def test_online_users_feel_one_of_them(begins: tuple[float, ...], of_one: float, off: Figures, alone: Figures) -> None:
     """The limits of the pace hold for all together, each gets as much as another, and together nearly as much as one alone: of

@@ -17,6 +17,8 @@ from tests.crash.rounds import Report, check_account, check_files, input_lines
 from tests.postgresql import Databases, Postgresql, running
 from tests.server import NotStarted, Server
 
+pytestmark = pytest.mark.postgresql
+
 PASSWORD = "correct-horse-battery"
 
 

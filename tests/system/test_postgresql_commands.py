@@ -10,6 +10,8 @@ import pytest
 
 from tests.postgresql import Databases
 
+pytestmark = pytest.mark.postgresql
+
 PASSWORD = "correct-horse-battery"
 DEPLOYMENT = '[[deployments]]\nname = "d"\n[[deployments.backends]]\necho = {}\n'
 
