@@ -26,8 +26,8 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.engine_model import EngineModel
 from slackwater.core.sending.pace import EnginePace
-from slackwater.core.sending.pacing import Point
 from slackwater.core.sending.reach import Reach
+from slackwater.core.sending.step_target import Point
 from slackwater.pipeline.sending.engine_pacing import Pacing, State
 
 PAGE_BYTES = 200_000

@@ -58,7 +58,7 @@ def play_burst(
                 policy.out,
                 step,
                 policy.pacer.target,
-                policy.pacer.alone,
+                policy.pacer.aim.alone,
                 ours * passed / MARK_SECONDS,
             )
         )

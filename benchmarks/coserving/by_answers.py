@@ -3,7 +3,7 @@
 from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 
 from slackwater.core.sending.latency_pacing import LatencyPacer
-from slackwater.core.sending.pacing import Point
+from slackwater.core.sending.step_target import Point
 
 # What may be out where nobody has named a number, and there is no page.
 MOST = 64

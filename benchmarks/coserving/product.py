@@ -6,9 +6,10 @@ from benchmarks.coserving.policy import Gateway, Policy, Prompt, Usage
 
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.metrics_page import counters_in
-from slackwater.core.sending.pacing import FOREVER, Pacer, Point
+from slackwater.core.sending.pacing import FOREVER, Pacer
 from slackwater.core.sending.peers import Word
 from slackwater.core.sending.slicing import next_cut
+from slackwater.core.sending.step_target import Point, StepTarget
 
 LOOK_SECONDS = 0.5
 
@@ -23,7 +24,7 @@ class Product(Policy):
     def __init__(self, pacer: Pacer, *, whole: bool = False, board: dict[str, Word] | None = None) -> None:
         """`board` is where servers of ours say what they have out whenever it changes, each under a name."""
         self._board = board
-        self.name = f"slackwater {pacer.point}"
+        self.name = f"slackwater {pacer.aim.point}"
         self.pacer = pacer
         pacer.slices = True
         self._whole = whole
@@ -161,23 +162,21 @@ def counters_of(samples: dict[str, float]) -> Counters:
 
 
 @dataclass(slots=True)
-class HeldPacer(Pacer):
-    """The same law with a target that somebody knows beforehand, the step that others may see while they are there."""
+class HeldTarget(StepTarget):
+    """One that somebody knows beforehand: the step that others may see while they are there."""
 
     held: float = 0.0
     """Seconds."""
 
-    def _aim(self, seconds: float, now: float) -> None:
-        Pacer._aim(self, seconds, now)
-        if self.target != FOREVER:
-            self.target = self.held
+    def after(self, seconds: float) -> float | None:
+        return self.held
 
 
 def held(step: float) -> Product:
     """The whole law with the best target of each scenario, which nobody has in life; in seconds."""
-    return Product(HeldPacer(held=step), whole=True)
+    return Product(Pacer(HeldTarget(held=step)), whole=True)
 
 
 def product(setting: str, slo: float, *, whole: bool = False) -> Product:
     """For one of the regimes; what is promised to others is of no account but for `slo`."""
-    return Product(Pacer(point=Point(setting), slo=slo), whole=whole)
+    return Product(Pacer(StepTarget(Point(setting), slo)), whole=whole)

@@ -7,7 +7,8 @@ seconds that requests are out, a share may be thrown away, and no more than so m
 from benchmarks.coserving.policy import Prompt, Usage
 from benchmarks.coserving.product import Product
 
-from slackwater.core.sending.pacing import Pacer, Point
+from slackwater.core.sending.pacing import Pacer
+from slackwater.core.sending.step_target import Point, StepTarget
 
 # Looks with others waiting, after which so much is taken back.
 WAITED, WAITED_SHARE = 2, 0.15
@@ -63,4 +64,4 @@ class Shedding(Product):
 
 def shedding(setting: str, slo: float, *, share: float = BUDGET_SHARE) -> Shedding:
     """For one of the regimes."""
-    return Shedding(Pacer(point=Point(setting), slo=slo), share=share)
+    return Shedding(Pacer(StepTarget(Point(setting), slo)), share=share)

@@ -24,8 +24,9 @@ from benchmarks.coserving.workload import Backlog
 
 from slackwater.adapters.modelled_engine.shipped import profile_named
 from slackwater.core.engine_model import EngineModel
-from slackwater.core.sending.pacing import Pacer, Point
+from slackwater.core.sending.pacing import Pacer
 from slackwater.core.sending.peers import Word
+from slackwater.core.sending.step_target import Point, StepTarget
 
 
 def together(
@@ -50,7 +51,7 @@ def together(
         VirtualGateway(
             kernel,
             engine,
-            Product(Pacer(point=Point(point), slo=scenario.slo), board=board if hears else None),
+            Product(Pacer(StepTarget(Point(point), scenario.slo)), board=board if hears else None),
             Backlog(scenario.batch, seed=seed + number, name=f"b{number} "),
             name=f"server {number}",
             begins=at,

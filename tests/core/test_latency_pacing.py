@@ -1,7 +1,8 @@
 """The window of an engine that tells nothing but its answers: what makes it grow, what cuts it, and what does neither."""
 
 from slackwater.core.sending.latency_pacing import DOUBLE_SECONDS, SAMPLES, LatencyPacer
-from slackwater.core.sending.pacing import FIRST_WINDOW, Point
+from slackwater.core.sending.pacing import FIRST_WINDOW
+from slackwater.core.sending.step_target import Point
 
 MOST, OUTPUT = 64.0, 100
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
-from slackwater.core.sending.pacing import FOREVER, ROOM_SECONDS, RULES, SHORT_MIN, Pacer, Point
+from slackwater.core.sending.pacing import FOREVER, Pacer
 from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
+from slackwater.core.sending.step_target import ROOM_SECONDS, RULES, SHORT_MIN, Point, StepTarget
 
 LOOK, KV = 0.5, 100_000.0
 
@@ -69,7 +70,7 @@ class Formula:
 
 
 def engine(point: Point = Point.GENTLE, **more: float) -> Formula:
-    return Formula(Pacer(point=point, slo=more.pop("slo", None)), **more)
+    return Formula(Pacer(StepTarget(point, more.pop("slo", None))), **more)
 
 
 @pytest.mark.parametrize(("point", "least", "most"), [(Point.STRICT, 1.0, 1.06), (Point.GENTLE, 1.1, 1.35)])
@@ -100,7 +101,7 @@ def test_who_comes_to_a_full_engine_does_not_decide_the_hour() -> None:
     world.go(2.0)
     assert world.step() > 2.0 * (0.010 + 0.0002 * 5)
     world.go(30.0)
-    assert world.pacer.room >= RULES[Point.GENTLE].room * (1.0 + SHORT_MIN * 35.0 / ROOM_SECONDS)
+    assert world.pacer.aim.room >= RULES[Point.GENTLE].room * (1.0 + SHORT_MIN * 35.0 / ROOM_SECONDS)
 
 
 def test_a_short_time_between_tokens_is_gentle() -> None:
@@ -397,8 +398,8 @@ def test_the_target_of_a_pace_that_is_over_is_none() -> None:
     assert world.pacer.target == FOREVER
     fresh = Pacer()
     fresh.aim_for(Point.STRICT, 1000.0)
-    assert fresh.slower is None
-    assert fresh.slower_most is None
+    assert fresh.aim.slower is None
+    assert fresh.aim.slower_most is None
 
 
 def test_what_was_promised_and_what_was_felt() -> None:
@@ -407,17 +408,17 @@ def test_what_was_promised_and_what_was_felt() -> None:
     for point, allowed in ((Point.STRICT, 1.05), (Point.GENTLE, 1.25), (Point.FULL, None)):
         world = engine(point, others=50.0)
         world.go(300.0)
-        assert world.pacer.slower is not None
-        slower.append(world.pacer.slower)
-        assert world.pacer.slower_most == (None if allowed is None else pytest.approx(allowed))
+        assert world.pacer.aim.slower is not None
+        slower.append(world.pacer.aim.slower)
+        assert world.pacer.aim.slower_most == (None if allowed is None else pytest.approx(allowed))
         if allowed is not None:
             # Of an engine that is a formula the step without us is known.
-            assert world.pacer.slower == pytest.approx(world.step() / 0.020, rel=0.1)
+            assert world.pacer.aim.slower == pytest.approx(world.step() / 0.020, rel=0.1)
     assert 1.0 <= slower[0] < slower[1] < 1.4 < slower[2]
     world = engine(Point.SLO, slo=0.040, others=50.0)
     world.go(300.0)
-    assert world.pacer.slower_most is not None
-    assert 1.25 < world.pacer.slower_most <= 0.040 / 0.018
+    assert world.pacer.aim.slower_most is not None
+    assert 1.25 < world.pacer.aim.slower_most <= 0.040 / 0.018
 
 
 def test_a_step_is_counted_or_made_of_the_times_between_tokens() -> None:

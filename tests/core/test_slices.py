@@ -16,6 +16,7 @@ from slackwater.core.sending.slicing import (
     CacheEffect,
     SliceRefusals,
     next_cut,
+    slice_of,
 )
 
 LONG = "the quick brown fox jumps over the lazy dog " * 20
@@ -180,8 +181,10 @@ def test_a_very_long_prompt_has_larger_slices() -> None:
     while (upto := next_cut(sent, 200_000.0, 128)) is not None:
         # Whole blocks of the cache, still.
         assert upto % 128 == 0
+        assert upto - sent == slice_of(200_000.0, 128)
         sent, count = upto, count + 1
     assert SLICES_MAX / 2 <= count <= SLICES_MAX
+    assert (slice_of(1000.0, 256), slice_of(380.0, 256), slice_of(1e6, 0)) == (256, 0, 0)
 
 
 def test_slices_that_leave_nothing_in_the_cache() -> None:

@@ -151,7 +151,9 @@ def kill_and_count(server: Server, backend: CountingBackend, prefix: str) -> int
     server.kill()
     in_flight = backend.in_flight
     answered = sum(
-        1 for text, times in backend.answered.copy().items() if text.startswith(prefix + " ") and times[-1] >= young
+        1
+        for text, times in backend.answered.copy().items()
+        if text.startswith(prefix + " ") and times and times[-1] >= young
     )
     return in_flight + answered
 

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.sending.rate_limit_headers import read_rate_limits
 from slackwater.core.sending.request import Reply
 from tests.pipeline.engines import GOOD, PROBE, Service, refusal, served
 from tests.pipeline.test_engine_pacing import MeteredEngine, serve, told
@@ -238,6 +240,22 @@ def test_an_engine_that_is_busy_at_a_slice(tmp_path: Path, trouble: Reply) -> No
         until[0] = engine.now + 60.0
         await done(service, [prompt(number) for number in range(3)])
         assert engine.now >= until[0]
+
+    told_story(tmp_path, story)
+
+
+def test_an_engine_whose_requests_are_counted(tmp_path: Path) -> None:
+    """A slice is a request, and would take the place of one: prompts go whole."""
+
+    async def story(service: Service) -> None:
+        said = {b"x-ratelimit-limit-requests": b"6000", b"x-ratelimit-remaining-requests": b"5900"}
+        limited = msgspec.structs.replace(GOOD, limits=read_rate_limits(said, now=0.0))
+        engine = CachingEngine(service, lambda body, engine: limited)
+        serve(service, engine)
+        await known(service)
+        await done(service, [prompt(number) for number in range(6)])
+        assert engine.slices == []
+        assert service.posts["d"].worker.dispatchers[0].door.quota is not None
 
     told_story(tmp_path, story)
 

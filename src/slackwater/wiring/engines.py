@@ -9,8 +9,8 @@ from slackwater.config.deployments import is_cloud
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_of
 from slackwater.core.sending.pace import EnginePace, pace_of
-from slackwater.core.sending.pacing import Point
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
+from slackwater.core.sending.step_target import Point
 from slackwater.core.sending.streaming import NEVER
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.ports import Clock, PeerBoard

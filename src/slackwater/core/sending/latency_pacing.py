@@ -8,7 +8,8 @@ guess beside `pacing`: what is ours of the delay is not known, so it stays far b
 from dataclasses import dataclass, field
 from statistics import median
 
-from slackwater.core.sending.pacing import FIRST_WINDOW, Point
+from slackwater.core.sending.pacing import FIRST_WINDOW
+from slackwater.core.sending.step_target import Point
 
 # So many times the least that was seen may a token take; at `slo` it is the time itself.
 LIMITS = {Point.STRICT: 1.2, Point.GENTLE: 1.5}

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from slackwater.core.sending.pacing import Point
+from slackwater.core.sending.step_target import Point
 
 # What the cap of requests out is at an engine that is paced, where nobody has named one: what engines run at once by default.
 PACED_CONCURRENCY = 256

@@ -1,28 +1,23 @@
 """How many requests an engine is given that others use too: so many that their tokens come hardly later.
 
-What is held is the time of a step, because everybody's next token waits for it. Its target is what others are used to (the
-median of their step without us, `step_model`), and a part of the way from there to the slowest they may see. Not all of it,
-because what is out when more of them come stays for some seconds. How large that part is, is a rule of the operating point, and
-moves slowly with how much slower others' steps really were.
-
-Below the target the window grows, above it is cut. Where others wait for capacity, nothing new is sent at all. With nobody
+What is held is the time of a step, because everybody's next token waits for it. How long it may be, `step_target` says. Below
+that the window grows, above it is cut. Where others wait for capacity, nothing new is sent at all. With nobody
 else there, every point is as fast as the engine goes.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 
 from slackwater.core.sending.cache_reserve import CacheReserve
 from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
 from slackwater.core.sending.peers import Peers, Word
-from slackwater.core.sending.slicing import REST, CacheEffect
+from slackwater.core.sending.slicing import CacheEffect, slice_of
 from slackwater.core.sending.slots import Slots
-from slackwater.core.sending.spread import Spread
 from slackwater.core.sending.step_model import StepModel
+from slackwater.core.sending.step_target import Point, StepTarget
 
 FOREVER = math.inf
 FIRST_WINDOW = 4.0
@@ -45,44 +40,11 @@ LISTEN_SECONDS, LISTEN_TOKENS = 0.2, 8
 # Without a stream for so long, what the counters say moves the window.
 DEAF_SECONDS = 1.0
 SLICE_MIN, SLICE_MAX = 128, 1024
-# Whoever waits for an answer feels the mean of so many steps.
-ANSWER_TOKENS = 100.0
-# The shares of others' steps that are compared with what they would be without us, and how slowly the room follows.
-FELT = (0.95, 0.99)
 # After an engine has started again, what peers say of its window is of the one before.
 RESTART_SECONDS = 2.0
 NOBODY: Mapping[str, Word] = MappingProxyType({})
-ROOM_SECONDS, ROOM_LEAST, ROOM_MAX, SHORT_MIN = 3600.0, 0.1, 1.0, -2.0
-# Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
-WIDE, NEW_SECONDS = 0.8, 120.0
-# Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
-STEEP = 3.0
 # While others wait, the window is cut to this at each look but the first.
 WAIT_CUT = 0.85
-
-
-class Point(StrEnum):
-    """What the operator wants of an engine that others use, too."""
-
-    STRICT = "strict"
-    GENTLE = "gentle"
-    SLO = "slo"
-    FULL = "full"
-    FIXED = "fixed"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Others' slowest steps may be `limit` times what they would be without us; `room` is the part of the way from their usual
-    step to that by which the step is let grow at first."""
-
-    limit: float
-    room: float
-
-
-RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.5), Point.SLO: Rule(1.25, 0.55)}
-)
 
 
 @dataclass(slots=True)
@@ -92,11 +54,10 @@ class Pacer:
     Moments are seconds of one clock that never goes back; times are seconds, prompts are in tokens.
     """
 
-    point: Point = Point.GENTLE
+    aim: StepTarget = field(default_factory=StepTarget)
+    """How long a step may be while others are there, by the operating point."""
     most: int = 256
     """The most requests that may be out, whatever is found."""
-    slo: float | None = None
-    """The time between tokens that others may see at their slowest, for `Point.SLO`."""
     slots: Slots = field(default_factory=Slots)
     """How many requests the engine runs at once."""
     slices: bool = False
@@ -111,13 +72,8 @@ class Pacer:
     """How many it is reading."""
     step: float | None = None
     """The time of a step now, smoothed."""
-    felt: float = 0.0
-    """The step as somebody feels it who waits for an answer: the mean of the last hundred or so. Read it beside `alone`."""
-    alone: float | None = None
-    """What it would be without us, as somebody feels it who waits for an answer."""
     target: float | None = None
     """FOREVER: nobody else is there. None: not enough is known."""
-    room: float = 0.0
     frozen: bool = False
     """Whether nothing new is sent because others wait, or the cache is nearly full."""
     wanted: bool = False
@@ -131,11 +87,6 @@ class Pacer:
     reserve: CacheReserve = field(default_factory=CacheReserve)
     peers: Peers = field(default_factory=Peers)
     """Other servers of ours. The window is that of all of us, and what they have out is ours."""
-    _alone: Spread = field(default_factory=Spread)
-    _felt: Spread = field(default_factory=Spread)
-    _felt_steps: float = 0.0
-    _seen_seconds: float = 0.0
-    _own_step: float = 0.0
     _last: Counters | None = None
     _looked_at: float = 0.0
     _others_at: float = -FOREVER
@@ -161,30 +112,9 @@ class Pacer:
 
     def aim_for(self, point: Point, now: float, *, slo: float | None = None) -> None:
         """Another operating point from now on. What is known of the engine stays."""
-        self.point, self.slo, self.room = point, slo, 0.0
+        self.aim.aim_for(point, slo)
         # The next look may be far away, and the target of another point is none.
-        self._aim(0.0, now)
-
-    @property
-    def slower(self) -> float | None:
-        """How many times slower others' slow steps were than they would have been without us, over their last hour or so.
-
-        None before there were any.
-        """
-        ratios = [
-            felt / alone
-            for share in FELT
-            if (felt := self._felt.quantile(share)) is not None and (alone := self._alone.quantile(share)) is not None
-        ]
-        return sum(ratios) / len(ratios) if ratios else None
-
-    @property
-    def slower_most(self) -> float | None:
-        """How many times slower the point allows. None before others were seen, and where it looks at no steps."""
-        slowest = self._alone.quantile(0.99)
-        if slowest is None or self.point not in RULES:
-            return None
-        return self._limit(slowest) / slowest
+        self._retarget(0.0, now)
 
     # Before a request
 
@@ -225,8 +155,7 @@ class Pacer:
 
     def chunk(self, tokens: float) -> float:
         """How much of a prompt of so many tokens goes at once."""
-        size = self.slice
-        return size if size and tokens > REST * size else tokens
+        return slice_of(tokens, self.slice) or tokens
 
     @property
     def slice(self) -> int:
@@ -390,46 +319,17 @@ class Pacer:
         if deaf:
             self._steps_last(passed.step)
         own = self.model.each * ours + self.model.token * sent / steps
-        # Until an answer has been written it is the mean of what there was: one long step is not remembered as what is usual.
-        self._felt_steps = min(ANSWER_TOKENS, self._felt_steps + steps)
-        smooth = min(1.0, steps / self._felt_steps)
-        self.felt += smooth * (passed.step - self.felt)
-        self._own_step += smooth * (own - self._own_step)
-        self.alone = self.model.alone(self.felt, own=self._own_step)
-        others = running - ours
-        if others > 0.5 and self._felt_steps >= ANSWER_TOKENS:
-            self._alone.add(self.alone, others * passed.seconds, seconds=passed.seconds)
-            self._felt.add(self.felt, others * passed.seconds, seconds=passed.seconds)
-            self._seen_seconds += passed.seconds
-        self._aim(passed.seconds, now)
+        self.aim.seen(passed.step, self.model, own=own, others=running - ours, steps=steps)
+        self._retarget(passed.seconds, now)
         if deaf:
             self._move(ours)
 
-    def _aim(self, seconds: float, now: float) -> None:
-        if self.point is Point.FULL or not self._shared(now):
+    def _retarget(self, seconds: float, now: float) -> None:
+        if self.aim.point is Point.FULL or not self._shared(now):
             # Whoever comes first must not stand behind many of our prompts; some are as good for us as many.
             self.target, self.prompts = FOREVER, PROMPTS_MAX
-            return
-        rule = RULES[self.point]
-        usual, slowest = self._alone.quantile(0.5), self._alone.quantile(0.99)
-        if usual is None or slowest is None:
-            self.target = None
-            return
-        promised = self.slo if self.point is Point.SLO and self.slo is not None else 0.0
-        limit = self._limit(slowest)
-        may = limit / slowest
-        # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
-        short = max(SHORT_MIN, (may - (self.slower or 1.0)) / (may - 1.0))
-        room = (self.room or rule.room) + rule.room * short * seconds / ROOM_SECONDS
-        self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
-        unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self._seen_seconds))
-        end = max(promised, min(STEEP * usual, max(limit, rule.limit * unseen)))
-        self.target = min(limit, usual + self.room * (end - usual))
-
-    def _limit(self, slowest: float) -> float:
-        """What others may see at their slowest, where that would be `slowest` without us."""
-        limit = RULES[self.point].limit * slowest
-        return limit if self.point is not Point.SLO or self.slo is None else max(limit, self.slo)
+        else:
+            self.target = self.aim.after(seconds)
 
     def _move(self, ours: float) -> None:
         step, target = self.step, self.target

@@ -58,14 +58,22 @@ class SliceRefusals:
         self._until[role] = now + WHOLE_SECONDS
 
 
+def slice_of(tokens: float, size: int) -> int:
+    """How much of a prompt of so many tokens goes at once where `size` of them may be read, 0 for all: a multiple of it where
+    the prompt is very long. 0 where it goes whole.
+    """
+    if not size or tokens <= REST * size:
+        return 0
+    size *= max(1, math.ceil(tokens / size / SLICES_MAX))
+    return size
+
+
 def next_cut(sent: float, tokens: float, size: int) -> float | None:
     """How much of a prompt of so many tokens the next slice has, after one with `sent`; None where the rest goes whole.
 
     `size` is how many tokens may be read at once, 0 for all of them.
     """
-    if not size or tokens <= 0.0:
-        return None
-    size *= max(1, math.ceil(tokens / size / SLICES_MAX))
-    if sent + REST * size >= tokens:
+    size = slice_of(tokens, size)
+    if not size or sent + REST * size >= tokens:
         return None
     return sent + size

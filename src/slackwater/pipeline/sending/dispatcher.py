@@ -190,6 +190,10 @@ class Dispatcher:
         if ahead is None:
             return await self._listened.send(request, body, wants, self.meter)
         whole = partial(self._listened.send, request, body, wants, self.meter)
+        if self.door.quota is not None:
+            # Requests and tokens are counted there, and slices are made of both.
+            ahead.rest(ahead.tokens, 0.0)
+            return await whole()
         return await self._sliced.send(request.path, body, ahead, self.meter, whole)
 
     async def probe(self) -> tuple[Evidence, bool] | None:

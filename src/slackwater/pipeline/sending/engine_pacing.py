@@ -18,11 +18,12 @@ from slackwater.core.sending.engine_counters import Counters, credible
 from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
-from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer, Point
+from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer
 from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.core.sending.request import Request
+from slackwater.core.sending.step_target import Point, StepTarget
 from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
@@ -168,13 +169,18 @@ class Pacing:
         reading = Reading(pacer, tokens, now, over=self._read)
         if reading.sliced:
             self._ahead[item] = reading
-        self.say()
+        self._tell()
         return reading
 
     def _read(self) -> None:
         """The engine has read a prompt of ours."""
         self.moved()
-        self.say()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Something has gone or is over: whoever shares the engine is to know at once. Who is new hears it at the next look."""
+        if self._pacer is not None and self._pacer.peers:
+            self.say()
 
     def say(self) -> None:
         """Lets other servers of ours know what is out here."""
@@ -201,7 +207,7 @@ class Pacing:
     def ended(self, item: Item, reading: Reading) -> None:
         """Its call is over, or has never begun."""
         reading.over()
-        self.say()
+        self._tell()
         if self._ahead:
             self._ahead.pop(item, None)
 
@@ -305,8 +311,8 @@ class Pacing:
             state=self._state,
             window=min(window or 0, self._engine.slots),
             in_flight=in_flight,
-            slower=pacer.slower,
-            slower_most=pacer.slower_most,
+            slower=pacer.aim.slower,
+            slower_most=pacer.aim.slower_most,
         )
         if not self._reads:
             return view
@@ -315,8 +321,8 @@ class Pacing:
             others=pacer.others,
             waiting=seen.waiting,
             step=pacer.step,
-            felt=None if pacer.alone is None else pacer.felt,
-            alone=pacer.alone,
+            felt=None if pacer.aim.alone is None else pacer.aim.felt,
+            alone=pacer.aim.alone,
             target=None if pacer.target == FOREVER else pacer.target,
             slice=pacer.slice or None,
             frozen=frozen,
@@ -395,7 +401,7 @@ class Pacing:
         pace, pacer = self.pace, self._pacer
         self._by_answers = None
         if pacer is None:
-            pacer = self._pacer = Pacer(point=pace.point, slo=pace.slo, slices=self._slices)
+            pacer = self._pacer = Pacer(StepTarget(pace.point, pace.slo), slices=self._slices)
             event("engine_paced", engine=engine.name, pace=str(pace))
         elif self._state is State.LOST:
             event("engine_metrics_back", engine=engine.name)
