@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +34,7 @@ class SimEngine:
         )
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return bytes(answer.read())
 
     def metrics(self) -> dict[str, float]:
@@ -237,13 +239,27 @@ def test_death_and_return() -> None:
 def test_online_users_are_reported() -> None:
     """While it runs, in seconds of the engine, and at its end."""
     with sim_engine("--online", "azure-conv:3.0") as busy:
-        while (report := json.loads(busy.get("/sim/online")))["finished"] < 50:
-            pass
+        report = json.loads(busy.get("/sim/online?after=50"))
+        assert 50 <= report["finished"] < 100
         assert 0.01 < report["ttft_seconds"]["p50"] < 1
         assert 0.01 < report["tpot_seconds"]["p50"] <= report["tpot_seconds"]["p99"] < 0.1
         said = busy.end()
     assert re.search(r"Online: \d+ requests, \d+ finished, 0 lost", said)
     assert "time to first token: p50 " in said
+
+
+def test_who_waits_for_online_users_keeps_nobody() -> None:
+    """Neither whoever goes before they have come, nor whoever is still there at the end; and what is no number is said."""
+    with sim_engine("--online", "azure-conv:3.0") as busy:
+        for sooner in ("?after=many", "?after=-1", f"?after={10**12}"):
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                busy.get(f"/sim/online{sooner}")
+        with socket.create_connection(("127.0.0.1", httpx2.URL(busy.url).port or 0)) as gone:
+            gone.sendall(b"GET /sim/online?after=999999999 HTTP/1.1\r\nhost: x\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", httpx2.URL(busy.url).port or 0)) as there:
+            there.sendall(b"GET /sim/online?after=999999999 HTTP/1.1\r\nhost: x\r\n\r\n")
+            busy.get("/sim/online?after=20")
+            assert "Traceback" not in busy.end()
 
 
 def test_slackwater_runs_against_it(tmp_path: Path, engine: SimEngine) -> None:

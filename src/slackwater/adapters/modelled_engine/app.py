@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -20,6 +21,8 @@ from slackwater.adapters.modelled_engine.timed_engine import Call, TimedEngine, 
 from slackwater.core.engine_model import EngineRequest
 
 RETRY_AFTER_SECONDS = 1
+# What nginx logs for a client that did not wait; nobody reads it.
+CLIENT_LEFT = 499
 BODY_BYTES_MAX = 64 * 2**20
 JSON, EVENTS, PAGE = "application/json", "text/event-stream; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
 
@@ -77,9 +80,15 @@ def engine_app(engine: TimedEngine, *, seed: int, max_waiting: int | None = None
     async def metrics(_: Request) -> Response:
         return Response(page(engine.model, name=profile.name), media_type=PAGE)
 
-    async def online(_: Request) -> Response:
+    async def online(request: Request) -> Response:
         if engine.traffic is None:
             return _error(404, "There is no online traffic; start the engine with --online KIND:RATE.", "NotFoundError")
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdecimal() and len(after) < 10):
+            said = f"after is how many requests are to be over, a whole number, not {after[:40]!r}."
+            return _error(400, said, "BadRequestError", param="after")
+        if await _left(request, engine.traffic.until(int(after))):
+            return Response(status_code=CLIENT_LEFT)
         report = {**engine.traffic.report(), "behind_seconds": round(engine.behind_seconds, 3)}
         return Response(msgspec.json.encode(report), media_type=JSON)
 
@@ -93,6 +102,23 @@ def engine_app(engine: TimedEngine, *, seed: int, max_waiting: int | None = None
             Route("/sim/online", online),
         ]
     )
+
+
+async def _left(request: Request, waited: Coroutine[Any, Any, None]) -> bool:
+    """Whether the client has gone before that was over."""
+    waiting = asyncio.ensure_future(waited)
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        while not waiting.done():
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                if leaving.result()["type"] == "http.disconnect":
+                    return not waiting.done()
+                leaving = asyncio.ensure_future(request.receive())
+        return False
+    finally:
+        waiting.cancel()
+        leaving.cancel()
 
 
 async def _body(request: Request) -> bytes:

@@ -1,5 +1,6 @@
 """Online users of a modelled engine, who come from inside: when they come, and how they were served."""
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ class OnlineTraffic:
         self._firsts: deque[float] = deque(maxlen=KEPT)
         self._paces: deque[float] = deque(maxlen=KEPT)
         self._finished = self._lost = 0
+        self._ended = asyncio.Event()
 
     @property
     def next_at(self) -> float:
@@ -83,6 +85,7 @@ class OnlineTraffic:
         if self._out.pop(request.id, None) is None:
             return
         self._finished += 1
+        self._one_less()
         assert request.first_token_at is not None
         assert request.finished_at is not None
         self._firsts.append((request.first_token_at - request.arrived_at) * self._speed)
@@ -94,6 +97,16 @@ class OnlineTraffic:
         """The engine has died with it, or was down when it came."""
         if self._out.pop(request.id, None) is not None:
             self._lost += 1
+            self._one_less()
+
+    def _one_less(self) -> None:
+        self._ended.set()
+        self._ended = asyncio.Event()
+
+    async def until(self, count: int) -> None:
+        """Returns when so many have been answered or lost."""
+        while self._finished + self._lost < count:
+            await self._ended.wait()
 
     def report(self) -> dict[str, Any]:
         """How it went so far. Times are in seconds of the engine, whatever the time scale; null where nothing is known yet."""
