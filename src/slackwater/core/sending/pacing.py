@@ -125,6 +125,9 @@ class Pacer:
             return FOREVER
         if self.frozen or self._slots_left < 1.0:
             return FOREVER
+        if self.window < 2.0 and self.step is not None and self.target is not None and self.step > self.target:
+            # Even one is too much now.
+            return FOREVER
         if self._kv_sent and self._kv_sent + tokens > self._kv_room():
             return FOREVER
         if in_flight and self.cache.matters and tokens > self._cache_room(now):
@@ -311,6 +314,10 @@ class Pacer:
     def _hear(self, passed: Between, last: Counters, counters: Counters, ours: float, now: float) -> None:
         sent, self._sent_tokens = self._sent_tokens, 0.0
         running = (last.running + counters.running) / 2
+        if running < 0.5:
+            # Nobody waits for a step, and how long the last one was says nothing of the next.
+            self.step = None
+            self._retarget(0.0, now)
         if passed.step is None or running < 0.5:
             return
         steps = passed.seconds / passed.step
@@ -318,8 +325,7 @@ class Pacer:
         deaf = now - self._heard_at > DEAF_SECONDS
         if deaf:
             self._steps_last(passed.step)
-        own = self.model.each * ours + self.model.token * sent / steps
-        self.aim.seen(passed.step, self.model, own=own, others=running - ours, steps=steps)
+        self.aim.seen(passed.step, self.model, running=ours, prefilled=sent / steps, others=running - ours, steps=steps)
         self._retarget(passed.seconds, now)
         if deaf:
             self._move(ours)

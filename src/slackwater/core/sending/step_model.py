@@ -35,11 +35,13 @@ class StepModel:
         """One look: over `seconds` a step took so long, with so many running and so many tokens of prompts in each."""
         keep = 0.5 ** (seconds / HALF_LIFE_SECONDS)
         values = (1.0, running, prefilled)
-        self._weight = self._weight * keep + seconds
+        # What is wrong by a tenth counts the same everywhere: the base shows where steps are short, and the long ones are many.
+        weight = seconds / step**2
+        self._weight = self._weight * keep + weight
         for row, value in enumerate(values):
             for column, other in enumerate(values):
-                self._products[row][column] = self._products[row][column] * keep + seconds * value * other
-            self._right[row] = self._right[row] * keep + seconds * value * step
+                self._products[row][column] = self._products[row][column] * keep + weight * value * other
+            self._right[row] = self._right[row] * keep + weight * value * step
         self._solve()
 
     def alone(self, step: float, *, own: float) -> float:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from slackwater.core.sending.spread import Spread
+from slackwater.core.sending.others_steps import SLOW, SLOWEST, USUAL, OthersSteps
 from slackwater.core.sending.step_model import StepModel
 
 # Whoever waits for an answer feels the mean of so many steps.
 ANSWER_TOKENS = 100.0
-# The shares of others' steps that are compared with what they would be without us, and how slowly the room follows.
-FELT = (0.95, 0.99)
-ROOM_SECONDS, ROOM_LEAST, ROOM_MAX, SHORT_MIN = 3600.0, 0.1, 1.0, -2.0
+# How slowly the room follows what others felt: it is taken away sooner than given.
+LARGER_SECONDS, SMALLER_SECONDS = 3600.0, 1800.0
+ROOM_LEAST, ROOM_MAX, SHORT_MIN = 0.1, 1.0, -2.0
 # Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
 WIDE, NEW_SECONDS = 0.8, 120.0
 # Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
@@ -44,7 +44,7 @@ class Rule:
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.01), Point.GENTLE: Rule(1.25, 0.5), Point.SLO: Rule(1.25, 0.55)}
+    {Point.STRICT: Rule(1.05, 0.08), Point.GENTLE: Rule(1.25, 0.48), Point.SLO: Rule(1.25, 0.5)}
 )
 
 
@@ -61,11 +61,11 @@ class StepTarget:
     """The step as somebody feels it who waits for an answer: the mean of the last hundred or so. Read it beside `alone`."""
     alone: float | None = None
     """What it would be without us, as somebody feels it who waits for an answer."""
-    _alone: Spread = field(default_factory=Spread)
-    _felt: Spread = field(default_factory=Spread)
+    others: OthersSteps = field(default_factory=OthersSteps)
     _felt_steps: float = 0.0
-    _seen_seconds: float = 0.0
-    _own_step: float = 0.0
+    # What of the steps that are felt is ours: requests that run, and tokens of prompts.
+    _running: float = 0.0
+    _prefilled: float = 0.0
 
     def aim_for(self, point: Point, slo: float | None) -> None:
         """Another operating point from now on. What is known of others' steps stays."""
@@ -77,34 +77,37 @@ class StepTarget:
 
         None before there were any.
         """
-        ratios = [
-            felt / alone
-            for share in FELT
-            if (felt := self._felt.quantile(share)) is not None and (alone := self._alone.quantile(share)) is not None
-        ]
-        return sum(ratios) / len(ratios) if ratios else None
+        felt, alone = self.others.felt, self.others.alone
+        return sum(felt[share] / alone[share] for share in (SLOW, SLOWEST)) / 2 if felt else None
 
     @property
     def slower_most(self) -> float | None:
         """How many times slower the point allows. None before others were seen, and where it looks at no steps."""
-        slowest = self._alone.quantile(0.99)
+        slowest = self.others.alone.get(SLOWEST)
         if slowest is None or self.point not in RULES:
             return None
         return self._limit(slowest) / slowest
 
-    def seen(self, step: float, model: StepModel, *, own: float, others: float, steps: float) -> None:
-        """So many steps of that time have been, `own` of it ours, while so many requests of others ran."""
+    def seen(
+        self, step: float, model: StepModel, *, running: float, prefilled: float, others: float, steps: float
+    ) -> None:
+        """So many steps took so long each, with that many requests and tokens of prompts of ours, and requests of others."""
         # Until an answer has been written it is the mean of what there was: one long step is not remembered as what is usual.
         self._felt_steps = min(ANSWER_TOKENS, self._felt_steps + steps)
         smooth = min(1.0, steps / self._felt_steps)
         self.felt += smooth * (step - self.felt)
-        self._own_step += smooth * (own - self._own_step)
-        self.alone = model.alone(self.felt, own=self._own_step)
+        self._running += smooth * (running - self._running)
+        self._prefilled += smooth * (prefilled - self._prefilled)
+        self.alone = model.alone(self.felt, own=model.each * self._running + model.token * self._prefilled)
         if others > 0.5 and self._felt_steps >= ANSWER_TOKENS:
-            seconds = step * steps
-            self._alone.add(self.alone, others * seconds, seconds=seconds)
-            self._felt.add(self.felt, others * seconds, seconds=seconds)
-            self._seen_seconds += seconds
+            self.others.seen(
+                self.felt,
+                running=self._running,
+                prefilled=self._prefilled,
+                tokens=others * steps,
+                seconds=step * steps,
+                model=model,
+            )
 
     def after(self, seconds: float) -> float | None:
         """How long a step may be, where so much time has passed since the last answer. None before others were seen.
@@ -112,17 +115,18 @@ class StepTarget:
         Only for the points that have a rule.
         """
         rule = RULES[self.point]
-        usual, slowest = self._alone.quantile(0.5), self._alone.quantile(0.99)
-        if usual is None or slowest is None:
+        if not self.others.alone:
             return None
+        usual, slowest = self.others.alone[USUAL], self.others.alone[SLOWEST]
         promised = self.slo if self.point is Point.SLO and self.slo is not None else 0.0
         limit = self._limit(slowest)
         may = limit / slowest
         # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
         short = max(SHORT_MIN, (may - (self.slower or 1.0)) / (may - 1.0))
-        room = (self.room or rule.room) + rule.room * short * seconds / ROOM_SECONDS
+        slowly = LARGER_SECONDS if short > 0.0 else SMALLER_SECONDS
+        room = (self.room or rule.room) + rule.room * short * seconds / slowly
         self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
-        unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self._seen_seconds))
+        unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self.others.seconds))
         end = max(promised, min(STEEP * usual, max(limit, rule.limit * unseen)))
         return min(limit, usual + self.room * (end - usual))
 
