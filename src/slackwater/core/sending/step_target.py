@@ -44,7 +44,7 @@ class Rule:
 
 
 RULES: Mapping[Point, Rule] = MappingProxyType(
-    {Point.STRICT: Rule(1.05, 0.08), Point.GENTLE: Rule(1.25, 0.48), Point.SLO: Rule(1.25, 0.5)}
+    {Point.STRICT: Rule(1.05, 0.02), Point.GENTLE: Rule(1.25, 0.48), Point.SLO: Rule(1.25, 0.5)}
 )
 
 
