@@ -64,6 +64,8 @@ class Pacer:
     """Whether long prompts may go in slices, where the engine says that it keeps prefixes in a cache."""
     block: int = 16
     """Its cache keeps so many tokens together."""
+    slice: int = 0
+    """Longer prompts go in slices of so many tokens, whole blocks of the cache; 0 where they go whole."""
     effect: CacheEffect = field(default_factory=CacheEffect)
     window: float = FIRST_WINDOW
     prompts: float = PROMPTS_FIRST
@@ -158,11 +160,9 @@ class Pacer:
 
     def chunk(self, tokens: float) -> float:
         """How much of a prompt of so many tokens goes at once."""
-        return slice_of(tokens, self.slice) or tokens
+        return tokens if not self.slice else slice_of(tokens, self.slice) or tokens
 
-    @property
-    def slice(self) -> int:
-        """Longer prompts go in slices of so many tokens, whole blocks of the cache; 0 where they go whole."""
+    def _size(self) -> int:
         if not self.slices or not self._sliced or self.target is None or self.target == FOREVER:
             return 0
         size = self.target / 2 / (self.model.token or TOKEN_SECONDS)
@@ -336,6 +336,7 @@ class Pacer:
             self.target, self.prompts = FOREVER, PROMPTS_MAX
         else:
             self.target = self.aim.after(seconds)
+        self.slice = self._size()
 
     def _move(self, ours: float) -> None:
         step, target = self.step, self.target

@@ -1,10 +1,9 @@
-"""Pacing at one engine: looks at its metrics page while there is something to send, and tells lanes whether one more may go.
+"""Pacing at one engine: hears what its metrics page says (`page_watch`), and tells lanes whether one more may go.
 
 Before: the engine, whose lanes ask. After: core/sending/pacing.py, which decides. What must hold: an engine whose page is not
 found works as if nobody looked, and one whose page is lost is never without a lane for longer than a few looks.
 """
 
-import asyncio
 import logging
 import math
 from typing import Protocol
@@ -12,55 +11,38 @@ from typing import Protocol
 import msgspec
 
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.errors import BackendError
 from slackwater.core.sending.door import Door
-from slackwater.core.sending.engine_counters import Counters, credible
+from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.latency_pacing import LatencyPacer
-from slackwater.core.sending.metrics_page import counters_in
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer
 from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
-from slackwater.core.sending.pause import Pause
-from slackwater.core.sending.reach import Reach
 from slackwater.core.sending.request import Request
 from slackwater.core.sending.step_target import Point, StepTarget
 from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
-from slackwater.pipeline.sending.prompt_reading import Reading
+from slackwater.pipeline.sending.page_watch import Looked, PageWatch
+from slackwater.pipeline.sending.prompt_reading import Reading, Readings
 from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
 
-# How often the page is read while something of ours is out or wants to go.
-LOOK_SECONDS = 0.5
-# Where there is no page, it is asked for again after so long; where nothing came, sooner.
-ABSENT_SECONDS, FAILED_SECONDS = 300.0, 30.0
 # After so many looks in a row that brought nothing, the page is lost.
 LOST_LOOKS = 3
 # What was seen so long ago says nothing of the time since.
 STALE_SECONDS = 3.0
-# With several credentials for one engine, so many are tried at a look.
-TRIED_MAX = 3
 # What the size of a prompt is smoothed by, and a line's bytes in a token where validation has counted none.
 SMOOTH, BYTES_PER_TOKEN = 0.2, 4.0
 
 
-class Paced(Protocol):
+class Paced(Looked, Protocol):
     """An engine, for who paces it."""
 
-    name: str
     slots: int
-    reach: Reach[Item]
-    uses: list[Use]
 
     @property
     def in_flight(self) -> int:
         """How many calls are out."""
-        ...
-
-    @property
-    def held(self) -> Pause | None:
-        """Why an operator has paused it."""
         ...
 
     def call_where_open(self, now: float) -> None:
@@ -102,15 +84,14 @@ class Pacing:
         self._counters: Counters | None = None
         self._tokens = 0.0
         self._canary: Canary | None = None
+        self._readings = Readings()
         # Requests that are to go in slices and have not begun to.
         self._ahead: dict[Item, Reading] = {}
         self.frozen_since: float | None = None
         """Since when nothing new is sent; None where it is."""
         # Whether a lane was turned away that would go if it was asked again.
         self._denied = False
-        self._stirred = asyncio.Event()
-        self.asleep = False
-        """Whether whoever has work has to say so (`stir`)."""
+        self._watch = PageWatch(engine, clock, self)
 
     @property
     def pace(self) -> EnginePace:
@@ -166,7 +147,7 @@ class Pacing:
             return None
         tokens = tokens_of(item)
         self._tokens += SMOOTH * (tokens - self._tokens) if self._tokens else tokens
-        reading = Reading(pacer, tokens, now, over=self._read)
+        reading = Reading(pacer, tokens, now, readings=self._readings, over=self._read)
         if reading.sliced:
             self._ahead[item] = reading
         self._tell()
@@ -275,7 +256,16 @@ class Pacing:
 
     def stir(self) -> None:
         """There may be something to look for."""
-        self._stirred.set()
+        self._watch.stir()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether whoever has work has to say so (`stir`)."""
+        return self._watch.asleep
+
+    async def watch(self) -> None:
+        """Looks at the page while there is something to look for."""
+        await self._watch.watch()
 
     def _become(self, state: State) -> None:
         if state is not self._state:
@@ -329,73 +319,25 @@ class Pacing:
             frozen_since=self.frozen_since if frozen else None,
         )
 
-    # Looking
+    # What a look brings (the Told of `page_watch`)
 
-    async def watch(self) -> None:
-        """Looks at the page while there is something to look for."""
-        while True:
-            self._stirred.clear()
-            if not self._wanted():
-                # Who has no page for us need not call each time.
-                self.asleep = self._state is not State.OFF and any(use.metered for use in self._engine.uses)
-                await self._stirred.wait()
-                self.asleep = False
-                continue
-            rest = FAILED_SECONDS
-            try:
-                rest = await self._look()
-            except Exception as error:
-                event("engine_unlooked", level=logging.ERROR, engine=self._engine.name, error=repr(error))
-                # What has been learned may be the cause. It is learned again.
-                self._pacer = None
-                self._state = State.OFF
-                self._become(State.LOOKING)
-            await self._pause(rest)
+    @property
+    def off(self) -> bool:
+        """Whether nobody wants to know now."""
+        return self._state is State.OFF
 
-    def _wanted(self) -> bool:
-        engine = self._engine
-        if self._state is State.OFF or engine.held is not None or not engine.reach.listens:
-            return False
-        return any(use.metered and (use.in_flight or use.has_work) for use in engine.uses)
-
-    async def _pause(self, seconds: float) -> None:
-        stirred = asyncio.ensure_future(self._stirred.wait())
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait((stirred, sleeping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stirred.cancel()
-            sleeping.cancel()
-
-    async def _look(self) -> float:
-        """One look. Returns after how many seconds the next one is due."""
+    def looking(self) -> None:
+        """A look begins: whoever shares the engine hears of it."""
         self.say()
-        why, absent = "", True
-        for use in [use for use in self._engine.uses if use.metered][:TRIED_MAX]:
-            try:
-                reply = await use.metrics()
-            except BackendError as error:
-                why, absent = str(error), False
-                continue
-            if reply is None:
-                continue
-            found = counters_in(reply.body) if reply.status == 200 else None
-            if self._state is State.OFF:
-                # That was said while the page was on its way.
-                return LOOK_SECONDS
-            if found is not None and credible(found):
-                self._found(found)
-                return LOOK_SECONDS
-            if found is not None:
-                why = "the page says what no engine can be"
-                continue
-            why = f"status {reply.status}" if reply.status != 200 else "the page has no counters that are known"
-        self._failed(why)
-        if self.paced:
-            return LOOK_SECONDS
-        return ABSENT_SECONDS if absent else FAILED_SECONDS
 
-    def _found(self, found: Counters) -> None:
+    def broke(self) -> None:
+        """An error of ours came of what the page said. What has been learned may be the cause, and is learned again."""
+        self._pacer = None
+        self._state = State.OFF
+        self._become(State.LOOKING)
+
+    def found(self, found: Counters) -> None:
+        """What the page says."""
         engine, now = self._engine, self._clock.monotonic()
         counters["engine_looks"] += 1
         pace, pacer = self.pace, self._pacer
@@ -424,7 +366,8 @@ class Pacing:
             self.frozen_since = now
         self.moved()
 
-    def _failed(self, why: str) -> None:
+    def failed(self, why: str) -> None:
+        """It said nothing."""
         if self._pacer is None or not self.paced:
             self._without_page(why)
             return

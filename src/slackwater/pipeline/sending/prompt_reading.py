@@ -5,8 +5,45 @@ Before: a lane, which sends. After: the pacer, which lets the engine read a few 
 
 import asyncio
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from slackwater.core.sending.pacing import Pacer
+
+# Prompts that are over within so long of each other are so at once: a timer for each would cost more than all else.
+GRAIN_SECONDS = 0.005
+
+
+class Readings:
+    """Prompts at one engine of which nobody says when they have been read: they are over when they should be."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Reading]] = []
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, reading: "Reading", seconds: float) -> None:
+        """It should be over in so long."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        self._count += 1
+        heappush(self._due, (at, self._count, reading))
+        timer = self._timer
+        if timer is None or at < timer.when() - GRAIN_SECONDS:
+            if timer is not None:
+                timer.cancel()
+            self._timer = loop.call_at(at + GRAIN_SECONDS, self._end, loop)
+
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        due, now = self._due, loop.time()
+        over = []
+        while due and (due[0][0] <= now or due[0][2].is_over):
+            over.append(heappop(due)[2])
+        if due:
+            self._timer = loop.call_at(due[0][0] + GRAIN_SECONDS, self._end, loop)
+        # Each makes room for others, which come here.
+        for reading in over:
+            reading.over()
 
 
 class Reading:
@@ -15,14 +52,16 @@ class Reading:
     One that goes in slices (the Ahead of `slicing`) is told of each, and when the rest of it goes.
     """
 
-    __slots__ = ("_chunk", "_over", "_pacer", "_timer", "tokens")
+    __slots__ = ("_chunk", "_over", "_pacer", "_readings", "tokens")
 
-    def __init__(self, pacer: Pacer, tokens: float, now: float, *, over: Callable[[], None]) -> None:
+    def __init__(
+        self, pacer: Pacer, tokens: float, now: float, *, readings: Readings, over: Callable[[], None]
+    ) -> None:
         """`over` is called when it is: there may be room for another."""
         self._over = over
+        self._readings = readings
         self._pacer: Pacer | None = pacer
         self._chunk = pacer.sent(tokens, now)
-        self._timer: asyncio.TimerHandle | None = None
         self.tokens = tokens
         """About how many tokens it has."""
         if not self.sliced:
@@ -57,13 +96,16 @@ class Reading:
     def _goes(self) -> None:
         assert self._pacer is not None, "it is not over"
         # Whoever sees the first token come may call `over` sooner.
-        self._timer = asyncio.get_running_loop().call_later(self._pacer.reading_seconds(self._chunk), self.over)
+        self._readings.add(self, self._pacer.reading_seconds(self._chunk))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the engine has read it."""
+        return self._pacer is None
 
     def over(self) -> None:
         """The engine has read it."""
         if self._pacer is not None:
-            if self._timer is not None:
-                self._timer.cancel()
             self._pacer.read(self._chunk)
             self._pacer = None
             self._over()
