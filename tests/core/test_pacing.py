@@ -6,7 +6,7 @@ import pytest
 
 from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
 from slackwater.core.sending.others_steps import KEPT, SLOW, SLOWEST, USUAL, OthersSteps
-from slackwater.core.sending.pacing import FOREVER, Pacer
+from slackwater.core.sending.pacing import FOREVER, HOLD_SECONDS, Pacer
 from slackwater.core.sending.step_model import StepModel
 from slackwater.core.sending.step_target import RULES, SHORT_MIN, SMALLER_SECONDS, Point, StepTarget
 
@@ -113,6 +113,8 @@ def test_even_one_may_be_too_much() -> None:
     assert pacer.target is not None
     pacer.step = 1.1 * pacer.target
     assert pacer.admits(0, 10.0, world.now) == FOREVER
+    # Not for ever: others may be slower by themselves than they were in the hour before.
+    assert pacer.admits(0, 10.0, world.now + HOLD_SECONDS) == 0.0
     pacer.step = 0.9 * pacer.target
     assert pacer.admits(0, 10.0, world.now) == 0.0
     pacer.step = 1.1 * pacer.target

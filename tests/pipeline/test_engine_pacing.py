@@ -12,7 +12,7 @@ from slackwater.adapters.shared_memory.peer_board import HostBoard
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
-from slackwater.core.sending.pacing import FIRST_WINDOW
+from slackwater.core.sending.pacing import FIRST_WINDOW, HOLD_SECONDS
 from slackwater.core.sending.pacing_view import State
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.sending.request import Reply
@@ -46,6 +46,11 @@ class MeteredEngine(ScriptedEngine):
         answer = self.script(call.text, self)
         assert isinstance(answer, Reply)
         return answer
+
+    def becomes_slower(self, times: float) -> None:
+        """From now on a step takes that many times as long; those that were are counted."""
+        self.started = self.now - times * (self.now - self.started)
+        self.step *= times
 
     async def metrics(self) -> Reply:
         """The page."""
@@ -374,6 +379,37 @@ def test_what_an_operator_says_holds_at_once(tmp_path: Path) -> None:
         assert str(pacing.pace) == "gentle"
         engine.waiting = 0
         assert await out_after(service, engine, 2.0) > 0
+
+    paced(tmp_path, story)
+
+
+def test_others_who_are_slower_by_themselves(tmp_path: Path) -> None:
+    """Their steps take three times what they are used to, whatever we do: hardly anything goes, and a batch ends all the same."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=20)
+        pacing = serve(service, engine)
+        pacing.obey(pace_of("strict"))
+        first = await service.batch([f"a {number}" for number in range(20)])
+        await service.ended(first)
+        pacer = pacing._pacer
+        assert pacer is not None
+        for _ in range(3600):
+            pacer.aim.others.seen(STEP, running=0.0, prefilled=0.0, tokens=20 / STEP, seconds=1.0, model=pacer.model)
+        engine.becomes_slower(3.0)
+        slow = await service.batch([f"c {number}" for number in range(60)])
+        await asyncio.sleep(60.0)
+        view = pacing.view()
+        assert view.step is not None
+        assert view.target is not None
+        assert view.step > view.target
+        sent = len(engine.counts)
+        assert sent < 40
+        await asyncio.sleep(10 * HOLD_SECONDS)
+        assert sent + 4 <= len(engine.counts) <= sent + 11
+        # In time they are used to it.
+        await service.ended(slow)
+        assert await service.counts(slow) == (60, 0)
 
     paced(tmp_path, story)
 

@@ -43,6 +43,8 @@ SLICE_MIN, SLICE_MAX = 128, 1024
 # After an engine has started again, what peers say of its window is of the one before.
 RESTART_SECONDS = 2.0
 NOBODY: Mapping[str, Word] = MappingProxyType({})
+# Where others are slower than usual for long, one request goes all the same after so long: who sends nothing learns nothing.
+HOLD_SECONDS = 30.0
 # While others wait, the window is cut to this at each look but the first.
 WAIT_CUT = 0.85
 
@@ -96,6 +98,7 @@ class Pacer:
     _filling: bool = False
     _slots_left: float = FOREVER
     _kv_sent: float = 0.0
+    _sent_at: float = -FOREVER
     _sent_tokens: float = 0.0
     _own_looked_up: float = 0.0
     _own_found: float = 0.0
@@ -127,7 +130,7 @@ class Pacer:
             return FOREVER
         if self.frozen or self._slots_left < 1.0:
             return FOREVER
-        if self.window < 2.0 and self.step is not None and self.target is not None and self.step > self.target:
+        if self.window < 2.0 and now - self._sent_at < HOLD_SECONDS and self._too_slow:
             # Even one is too much now.
             return FOREVER
         if self._kv_sent and self._kv_sent + tokens > self._kv_room():
@@ -143,6 +146,10 @@ class Pacer:
             if many or reading_tokens + chunk > PROMPT_TOKENS * self.prompts:
                 return FOREVER
         return 0.0
+
+    @property
+    def _too_slow(self) -> bool:
+        return self.step is not None and self.target is not None and self.step > self.target
 
     def _may_be_out(self) -> int:
         """How many requests may be out, of this server alone."""
@@ -172,6 +179,7 @@ class Pacer:
 
     def sent(self, tokens: float, now: float) -> float:
         """A request with so many tokens in its prompt has gone. Returns what `read` is to be told."""
+        self._sent_at = now
         self._slots_left -= 1.0
         self._kv_sent += tokens
         self._sent_tokens += tokens
