@@ -465,6 +465,28 @@ def test_what_a_step_costs_is_learned() -> None:
     assert model.alone(0.020, own=model.base) == pytest.approx(0.010)
 
 
+def test_one_absurd_look_is_no_step() -> None:
+    """A page that counts a billion steps in half a second, once, changes nothing of what is known."""
+    world = engine(others=30.0)
+    world.go(60.0)
+    before = world.pacer.model.base
+    sooner = world.counters()
+    world.steps += 1e9
+    assert between(sooner, world.counters(), LOOK).step is None
+    world.go(60.0)
+    assert world.pacer.model.base == pytest.approx(before, rel=0.1)
+
+
+def test_a_look_at_very_short_steps_counts_no_more_than_a_few() -> None:
+    """Although short steps say more of the base than long ones."""
+    model = StepModel()
+    for number in range(600):
+        running = 5.0 + number % 37
+        model.learn(0.010 + 0.0002 * running, running=running, prefilled=0.0, seconds=LOOK)
+    model.learn(0.0002, running=20.0, prefilled=0.0, seconds=LOOK)
+    assert model.base == pytest.approx(0.010, rel=0.05)
+
+
 @pytest.mark.parametrize("running", [0.0, 1.0, 8.0])
 def test_a_model_of_looks_that_are_all_the_same(running: float) -> None:
     """Nothing can be told apart, and nothing is divided by zero: what is there is the base."""

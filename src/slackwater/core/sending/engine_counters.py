@@ -54,6 +54,8 @@ class Between(Struct, frozen=True):
     found: float = 0.0
 
 
+# No engine makes a step, or a token, in less; a page that says so is damaged. Seconds.
+STEP_LEAST = 1e-5
 REQUESTS_MAX = 1e6
 
 
@@ -83,7 +85,7 @@ def between(before: Counters, after: Counters, seconds: float) -> Between:
         step = _grown(before.token_seconds, after.token_seconds) / gaps
     return Between(
         seconds,
-        step,
+        step if step is not None and step >= STEP_LEAST else None,
         max(0.0, computed - generated),
         generated,
         _grown(before.looked_up, after.looked_up),

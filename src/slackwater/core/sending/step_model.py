@@ -17,6 +17,8 @@ PRIOR = 0.002
 # What is assumed before any look: a step of which nine tenths are its base. It is not believed that it is less than a part of it:
 # an engine reads its weights in each, and noise that goes with how many run looks like the contrary.
 PRIOR_BASE, BASE_LEAST = 0.9, 0.3
+# No step is taken to be shorter than this part of what they are.
+SHORTEST = 0.25
 
 
 @dataclass(slots=True)
@@ -36,7 +38,9 @@ class StepModel:
         keep = 0.5 ** (seconds / HALF_LIFE_SECONDS)
         values = (1.0, running, prefilled)
         # What is wrong by a tenth counts the same everywhere: the base shows where steps are short, and the long ones are many.
-        weight = seconds / step**2
+        # A page that is damaged once must not count for more than a few looks.
+        mean = self._right[0] / self._weight if self._weight else step
+        weight = seconds / max(step, SHORTEST * mean) ** 2
         self._weight = self._weight * keep + weight
         for row, value in enumerate(values):
             for column, other in enumerate(values):
