@@ -165,6 +165,13 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
         (("[server]", "[billing]\nbatch_discount = 101\n[server]"), "between 0 and 100"),
         (("[server]", PRICE.replace("2.50", "2,50") + "[server]"), "price of 'gpt': input: '2,50' is not a price"),
         (("[server]", PRICE.replace('"2.50"', "2.5") + "[server]"), "price 1: input: expected `str`"),
+        (("[server]", PRICE.replace('"2.50"', "2.5") + "[server]"), 'write it in quotes: input = "2.5"'),
+        (("[server]", "[[engines]]\nurl = 'http://a:1'\npace = 50\n[server]"), 'write it in quotes: pace = "50"'),
+        (("[server]", "[[engines]]\nurl = 'http://a:1'\nslices = false\n[server]"), 'quotes: slices = "false"'),
+        (
+            ("enqueued_token_limit = 1000", 'pace = "strict"'),
+            "unknown setting 'pace'; it belongs into a section [[engines]]",
+        ),
         (("[server]", PRICE + PRICE + "[server]"), "written twice"),
         (("[server]", PRICE + 'currency = "$"\n[server]'), "three capital letters"),
         (("[server]", '[prices]\nmodel = "a"\n[server]'), "[[prices]] sections"),

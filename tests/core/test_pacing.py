@@ -6,7 +6,7 @@ import pytest
 
 from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
 from slackwater.core.sending.others_steps import KEPT, SLOW, SLOWEST, USUAL, OthersSteps
-from slackwater.core.sending.pacing import FOREVER, HOLD_SECONDS, Pacer
+from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, HOLD_SECONDS, Pacer
 from slackwater.core.sending.step_model import StepModel
 from slackwater.core.sending.step_target import RULES, SHORT_MIN, SMALLER_SECONDS, Point, StepTarget
 
@@ -123,6 +123,42 @@ def test_even_one_may_be_too_much() -> None:
         world.now += LOOK
         pacer.looked(world.counters(), in_flight=0, now=world.now)
     assert pacer.admits(0, 10.0, world.now) == 0.0
+
+
+def test_an_engine_that_comes_back_as_another_one() -> None:
+    """Nothing of the one before is remembered, not even where its page could not be read meanwhile: four requests, and anew."""
+    for lost in (False, True):
+        world = engine(others=30.0)
+        world.go(300.0)
+        pacer = world.pacer
+        assert pacer.model.base > 0.005
+        world.steps = world.generated = world.prefilled = 0.0
+        world.out = 0
+        if lost:
+            pacer.blind(world.now)
+        world.now += LOOK
+        pacer.looked(world.counters(), in_flight=0, now=world.now)
+        assert pacer.window == FIRST_WINDOW
+        assert pacer.model.base == 0.0
+        assert pacer.aim.others.alone == {}
+        assert pacer.aim.slower is None
+        world.go(120.0)
+        assert 1.1 * 0.016 <= world.step() <= 1.35 * 0.016
+
+
+def test_slices_are_counted_as_they_go() -> None:
+    """What is read of a prompt within a look is ours in that look, and not all of it in the first."""
+    pacer = Pacer(slices=True)
+    pacer.slice = 256
+    chunk = pacer.sent(1024.0, 0.0)
+    assert chunk == 256
+    assert pacer.word(1).sent == 0.0
+    for sent, upto in ((0.0, 256.0), (256.0, 512.0), (512.0, 1024.0)):
+        pacer.found(upto, sent)
+    assert pacer.word(1).sent == 1024.0
+    # What an answer says was found of it is no more of it.
+    pacer.found(0.0, 900.0)
+    assert pacer.word(1).sent == 1024.0
 
 
 def test_a_short_time_between_tokens_is_gentle() -> None:
@@ -516,6 +552,21 @@ def test_what_was_long_ago_counts_less() -> None:
     seen_for(KEPT, others, 0.01, model)
     assert others.felt[SLOWEST] == pytest.approx(0.01)
     assert others.seconds == pytest.approx(KEPT + 461)
+
+
+def test_another_pace_is_not_told_of_the_one_before() -> None:
+    """What others felt while everything was taken says nothing of whether `strict` is held. What they are used to stays."""
+    world = engine(Point.FULL, others=50.0)
+    world.go(300.0)
+    assert (world.pacer.aim.slower or 0.0) > 1.4
+    world.pacer.aim_for(Point.STRICT, world.now)
+    assert world.pacer.aim.slower is None
+    # What is out runs to its end.
+    world.go(30.0)
+    world.pacer.aim_for(Point.STRICT, world.now)
+    world.go(30.0)
+    assert 1.0 <= (world.pacer.aim.slower or 0.0) < 1.1
+    assert world.pacer.aim.others.alone
 
 
 def test_the_first_minute_is_seen_with_what_is_known_later() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout
 from slackwater.core.sending.rate_limit_headers import read_rate_limits
 from slackwater.core.sending.request import Reply
+from slackwater.pipeline.sending.slicing import BUSY_MAX
 from tests.pipeline.engines import GOOD, PROBE, Service, refusal, served
 from tests.pipeline.test_engine_pacing import MeteredEngine, serve, told
 
@@ -229,7 +230,7 @@ def test_an_engine_that_is_busy_at_a_slice(tmp_path: Path, trouble: Reply) -> No
     """It is left alone as long as it asks, and the line is sent again at no charge."""
 
     def busy(body: dict[str, Any], engine: CachingEngine) -> Reply:
-        return trouble if is_slice(body) and engine.now < until[0] else GOOD
+        return trouble if engine.now < until[0] else GOOD
 
     until = [0.0]
 
@@ -240,6 +241,33 @@ def test_an_engine_that_is_busy_at_a_slice(tmp_path: Path, trouble: Reply) -> No
         until[0] = engine.now + 60.0
         await done(service, [prompt(number) for number in range(3)])
         assert engine.now >= until[0]
+
+    told_story(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [refusal(429, 3.0), BackendReplyBroken("the connection was closed"), BackendTimeout("no answer within 600 s")],
+    ids=["busy", "closed", "hangs"],
+)
+def test_an_engine_that_takes_all_but_slices(tmp_path: Path, trouble: Reply | BackendError) -> None:
+    """Whatever it does with them, each line is sent whole and costs no attempt; then they are left."""
+
+    def odd(body: dict[str, Any], engine: CachingEngine) -> Reply | BackendError:
+        return trouble if is_slice(body) else GOOD
+
+    async def story(service: Service) -> None:
+        engine = CachingEngine(service, odd)
+        serve(service, engine)
+        await known(service)
+        begun = engine.now
+        await done(service, [prompt(number) for number in range(12)])
+        assert engine.now - begun < 60.0
+        tried = len(engine.slices)
+        assert 1 <= tried <= 12 + BUSY_MAX
+        await done(service, [prompt(number) for number in range(12, 24)])
+        assert len(engine.slices) == tried
+        assert sorted(engine.wholes[60:]) == sorted(prompt(number) for number in range(24))
 
     told_story(tmp_path, story)
 

@@ -41,6 +41,7 @@ def shown_pacing(view: PacingView, *, whole: bool) -> objects.EnginePacing:
     return objects.EnginePacing(
         pace=str(view.pace),
         state=view.state.value,
+        why=view.why or None,
         window=view.window,
         in_flight=view.in_flight if whole else None,
         others=_whole(view.others),

@@ -74,19 +74,24 @@ def delay_line(state: Mapping[str, Any]) -> str:
     return quiet_line(state.get("quiet_since"), state.get("requests_out"))
 
 
+def _no_page(pacing: Mapping[str, Any]) -> str:
+    why = pacing.get("why")
+    return f"its metrics page cannot be read: {why}" if why else "it has no metrics page"
+
+
 def pacing_line(pacing: Mapping[str, Any]) -> str:
     """How an engine is paced, on one line: `gentle: 12 may be out, others 31, step 23.1 of 24.0 ms`. Empty where nobody knows."""
     pace, state = pacing.get("pace"), pacing.get("state")
     if not pace:
         return ""
     if state not in ("paced", "lost", "answers"):
-        why = {"absent": "it has no metrics page", "looking": "its metrics page is being looked for"}.get(str(state))
+        why = {"absent": _no_page(pacing), "looking": "its metrics page is being looked for"}.get(str(state))
         return f"{pace}, not paced: {why}" if why else str(pace)
     said = [f"{pacing.get('window')} may be out"]
     if state == "lost":
         return f"{pace}: {said[0]}; its metrics page cannot be read"
     if state == "answers":
-        said[0] += ", by how long answers take (it has no metrics page)"
+        said[0] += f", by how long answers take ({_no_page(pacing)})"
     if pacing.get("others"):
         said.append(f"others {pacing['others']}")
     if pacing.get("step_ms") is not None:

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 S = TypeVar("S", bound=Struct)
+# What people write where it is not: it holds for a whole server.
+ELSEWHERE = {"pace": "[[engines]], with the url of the server", "slices": "[[engines]], with the url of the server"}
 
 
 def section(raw: object, kind: type[S], where: str, faults: list[str]) -> S | None:
@@ -27,15 +29,25 @@ def section(raw: object, kind: type[S], where: str, faults: list[str]) -> S | No
             values[name] = msgspec.convert(value, fields[name].type)
         except msgspec.ValidationError as error:
             text = str(error).split(" - at")[0]
-            faults.append(f"{where}: {name}: {text[0].lower()}{text[1:]}")
+            faults.append(f"{where}: {name}: {text[0].lower()}{text[1:]}{_quoted(name, value, text)}")
     for name, field in fields.items():
         if field.required and name not in raw:
             faults.append(f"{where}: {name} is missing: {name} = ...")
     return kind(**values) if len(faults) == before else None
 
 
+def _quoted(name: str, value: object, text: str) -> str:
+    """What helps whoever has forgotten the quotes."""
+    if not text.startswith("Expected `str") or not isinstance(value, bool | int | float):
+        return ""
+    written = str(value).lower() if isinstance(value, bool) else value
+    return f'; write it in quotes: {name} = "{written}"'
+
+
 def suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     """What somebody may have meant who wrote a name that there is not."""
+    if name in ELSEWHERE and name not in known:
+        return f"; it belongs into a section {ELSEWHERE[name]}"
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
 

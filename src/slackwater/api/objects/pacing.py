@@ -14,6 +14,8 @@ class EnginePacing(Struct, frozen=True, kw_only=True):
     state: Literal["looking", "paced", "lost", "absent", "answers", "off"]
     """Of its metrics page: not looked at yet, read, lost (it was there), not there, not there although a pace was named (how long
     answers take says how busy it is), not wanted (`fixed`). While it is not there or not wanted, requests are not paced."""
+    why: str | None
+    """Why the page is not read, where something was there: `status 401`; null where there is none, and where it is read."""
     window: int | None
     """How many requests may be out now."""
     in_flight: int | None

@@ -30,6 +30,19 @@ def engine_id(name: str) -> str:
     return name.replace("://", ":").replace("/", ":").replace(" ", "-")
 
 
+def is_named(engine: str, given: str) -> bool:
+    """Whether somebody who says that means this engine: its URL with or without scheme and path, by any name of this host."""
+    url = re.sub(r"^(https?):(?!//)", r"\1://", given)
+    urls = (url,) if "://" in url else (f"http://{url}", f"https://{url}")
+    for each in urls:
+        try:
+            if one_name(engine_of(each)) == one_name(engine):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
 def backend_label(name: str) -> str:
     """A backend's URL for logs and metrics: its place, without what is masked of it. Other names stay."""
     return masked(name).partition("?")[0].partition("#")[0] if "://" in name else name

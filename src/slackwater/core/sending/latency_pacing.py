@@ -45,10 +45,11 @@ class LatencyPacer:
 
     @property
     def target(self) -> float | None:
-        """So long a token may take; None before anything is known."""
+        """So long a token may take; None before anything is known, and at a point that looks at no times."""
         if self.point is Point.SLO:
             return self.slo
-        return None if self.least is None else LIMITS[self.point] * self.least
+        limit = LIMITS.get(self.point)
+        return None if self.least is None or limit is None else limit * self.least
 
     def answered(self, begun: float, now: float, *, prompt: int, output: int, most: float) -> None:
         """A request that was sent at `begun` has been answered, with so many tokens. `most` is the cap of the window."""

@@ -24,15 +24,25 @@ class OthersSteps:
 
     seconds: float = 0.0
     """For how long others were seen in all."""
-    felt: Quantiles = field(default_factory=dict)
-    """Quantiles of what the steps were; empty before there were any."""
     alone: Quantiles = field(default_factory=dict)
-    """The same of what they would have been without us."""
+    """Quantiles of what the steps would have been without us; empty before there were any."""
+    felt: Quantiles = field(default_factory=dict)
+    """The same of what they were, since `begin_anew`."""
+    unfelt: Quantiles = field(default_factory=dict)
+    """What those would have been without us."""
     # The step, how many of ours ran, how many tokens of ours were read in a step, and the weight.
     _samples: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     _now: list[float] = field(default_factory=lambda: [0.0] * 4)
     _now_seconds: float = 0.0
     _new: int = 0
+    # So many of the last samples are what is asked of `felt`.
+    _since: int = 0
+
+    def begin_anew(self) -> None:
+        """What is felt from now on is another thing. What steps are without us stays."""
+        self._since = 0
+        self._now, self._now_seconds = [0.0] * 4, 0.0
+        self.felt, self.unfelt = {}, {}
 
     def seen(
         self, felt: float, *, running: float, prefilled: float, tokens: float, seconds: float, model: StepModel
@@ -42,13 +52,14 @@ class OthersSteps:
         self._now_seconds += seconds
         for place, value in enumerate((felt, running, prefilled, 1.0)):
             self._now[place] += tokens * value
-        if self._now_seconds < SAMPLE_SECONDS and self.felt:
+        if self._now_seconds < SAMPLE_SECONDS and self.alone:
             return
         weight = self._now[3]
         self._samples.append((self._now[0] / weight, self._now[1] / weight, self._now[2] / weight, weight))
         self._now, self._now_seconds = [0.0] * 4, 0.0
         self._new += 1
-        if self._new * ANEW_SAMPLES >= len(self._samples):
+        self._since = min(KEPT, self._since + 1)
+        if not self.felt or self._new * ANEW_SAMPLES >= len(self._samples):
             self._new = 0
             self._compute(model)
 
@@ -61,12 +72,13 @@ class OthersSteps:
             own = model.each * running + model.token * prefilled
             felt.append((step, weight))
             alone.append((model.alone(step, own=own), weight))
-        self.felt, self.alone = quantiles(felt), quantiles(alone)
+        self.felt, self.unfelt = quantiles(felt[: self._since]), quantiles(alone[: self._since])
+        self.alone = quantiles(alone)
 
 
 def quantiles(values: list[tuple[float, float]]) -> Quantiles:
     """Below which value so much of the weight is, of values with their weights."""
-    values.sort()
+    values = sorted(values)
     total = sum(weight for _, weight in values)
     found: Quantiles = {}
     left, shares = 0.0, [USUAL, SLOW, SLOWEST]

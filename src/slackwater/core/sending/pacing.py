@@ -39,7 +39,7 @@ SMOOTH = 0.5
 LISTEN_SECONDS, LISTEN_TOKENS = 0.2, 8
 # Without a stream for so long, what the counters say moves the window.
 DEAF_SECONDS = 1.0
-SLICE_MIN, SLICE_MAX = 128, 1024
+SLICE_FIRST, SLICE_MIN, SLICE_MAX = 256, 128, 1024
 # After an engine has started again, what peers say of its window is of the one before.
 RESTART_SECONDS = 2.0
 NOBODY: Mapping[str, Word] = MappingProxyType({})
@@ -92,6 +92,8 @@ class Pacer:
     peers: Peers = field(default_factory=Peers)
     """Other servers of ours. The window is that of all of us, and what they have out is ours."""
     _last: Counters | None = None
+    # The last that were read, whatever was lost since.
+    _known: Counters | None = None
     _looked_at: float = 0.0
     _others_at: float = -FOREVER
     _climbing: bool = True
@@ -148,6 +150,11 @@ class Pacer:
         return 0.0
 
     @property
+    def stopped(self) -> bool:
+        """Whether nothing new is sent: it is frozen, or even one request is too much."""
+        return self.frozen or (self.window < 2.0 and self._too_slow)
+
+    @property
     def _too_slow(self) -> bool:
         return self.step is not None and self.target is not None and self.step > self.target
 
@@ -170,8 +177,11 @@ class Pacer:
         return tokens if not self.slice else slice_of(tokens, self.slice) or tokens
 
     def _size(self) -> int:
-        if not self.slices or not self._sliced or self.target is None or self.target == FOREVER:
+        if not self.slices or not self._sliced or self.target == FOREVER:
             return 0
+        if self.target is None:
+            # What a step may take is not known yet, and others are there.
+            return max(1, SLICE_FIRST // self.block) * self.block if self.others > 0.5 else 0
         size = self.target / 2 / (self.model.token or TOKEN_SECONDS)
         return max(1, int(max(SLICE_MIN, min(SLICE_MAX, size))) // self.block) * self.block
 
@@ -182,13 +192,13 @@ class Pacer:
         self._sent_at = now
         self._slots_left -= 1.0
         self._kv_sent += tokens
-        self._sent_tokens += tokens
-        self._sent_in_all += tokens
         self.cache.wrote(tokens, now)
         self.reading += 1
         chunk = self.chunk(tokens)
         self._reading_tokens += chunk
         if chunk == tokens:
+            # Of one in slices each is counted as it goes.
+            self._goes(tokens)
             self._own_looked_up += tokens
             self._looked_up_in_all += tokens
         return chunk
@@ -198,10 +208,16 @@ class Pacer:
 
         Also for what an answer says was found of a prompt that went whole, with no tokens: those are counted already.
         """
+        self._goes(max(0.0, tokens - found))
         self._own_looked_up += tokens
         self._own_found += found
         self._looked_up_in_all += tokens
         self._found_in_all += found
+
+    def _goes(self, tokens: float) -> None:
+        """The engine reads so much more for us."""
+        self._sent_tokens += tokens
+        self._sent_in_all += tokens
 
     def grown(self, tokens: float) -> None:
         """A prompt that was to go in slices goes whole: so many tokens more are read at once."""
@@ -241,6 +257,9 @@ class Pacer:
         self.others = max(0.0, counters.running + counters.waiting - ours)
         if self.others > 0.5:
             self._others_at = now
+        self._sliced = counters.keeps_prefixes and not self.effect.none(now)
+        self.block = counters.block_tokens or self.block
+        self.slice = self._size()
         used = counters.running + counters.waiting
         self._slots_left = self.slots.free(used, shared=self._shared(now)) / self._servers
         self._kv_sent = 0.0
@@ -254,24 +273,30 @@ class Pacer:
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - self.reserve.left
         # What waits only to be read is no sign of an engine that is full: a step reads so many tokens.
         self._filling = last is not None and counters.running > last.running
-        if last is None or seconds <= 0.0:
+        known, self._known = self._known, counters
+        if known is not None and restarted(known, counters):
+            self._begin_anew(now)
             return
-        if restarted(last, counters):
-            self.window, self._climbing, self.step = FIRST_WINDOW, True, None
-            self._restarted_at = now
-            self.slots.forget()
+        if last is None or seconds <= 0.0:
             return
         self._seconds += seconds
         passed = between(last, counters, seconds)
         self.effect.seen(self._own_found, passed.found, now)
-        self._sliced = counters.keeps_prefixes and not self.effect.none(now)
-        self.block = counters.block_tokens or self.block
         prompts = (self.model.token or TOKEN_SECONDS) * passed.prefilled / seconds
         self.slots.seen(counters.running, waiting, kv=counters.kv or 0.0, prompts=prompts, now=now)
         looked_up, found = passed.looked_up - self._own_looked_up, passed.found - self._own_found
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)
         self._hear(passed, last, counters, (before + ours) / 2, now)
+
+    def _begin_anew(self, now: float) -> None:
+        """It has started again, perhaps as another engine: nothing that was learned of the one before holds."""
+        self.window, self._climbing, self.step = FIRST_WINDOW, True, None
+        self.model, self.reserve, self.cache, self.effect = StepModel(), CacheReserve(), CacheShare(), CacheEffect()
+        self.aim.forget()
+        self._restarted_at = now
+        self.slots.forget()
+        self._retarget(0.0, now)
 
     def _hear_peers(self, peers: Mapping[str, Word], now: float) -> None:
         self.peers.heard(peers)

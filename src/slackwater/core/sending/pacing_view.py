@@ -10,6 +10,7 @@ from slackwater.core.sending.pace import EnginePace
 
 OTHERS_WAIT = "others wait for capacity"
 CACHE_FULL = "its cache is nearly full"
+TOO_SLOW = "even one request more would be more than the pace allows"
 
 
 class State(StrEnum):
@@ -35,6 +36,8 @@ class PacingView(Struct, frozen=True, kw_only=True):
 
     pace: EnginePace
     state: State
+    why: str = ""
+    """Why its page is not read, where it answered or could not be reached; empty where there is none, and where it is read."""
     window: int | None = None
     """How many requests of ours may be out."""
     in_flight: int = 0

@@ -70,14 +70,19 @@ class StepTarget:
     def aim_for(self, point: Point, slo: float | None) -> None:
         """Another operating point from now on. What is known of others' steps stays."""
         self.point, self.slo, self.room = point, slo, 0.0
+        self.others.begin_anew()
+
+    def forget(self) -> None:
+        """Others are at another engine now."""
+        self.others, self.room, self.alone = OthersSteps(), 0.0, None
+        self.felt = self._felt_steps = self._running = self._prefilled = 0.0
 
     @property
     def slower(self) -> float | None:
-        """How many times slower others' slow steps were than they would have been without us, over their last hour or so.
-
-        None before there were any.
+        """How many times slower others' slow steps were than they would have been without us, over their last hour or so, or
+        since the point was another. None before there were any.
         """
-        felt, alone = self.others.felt, self.others.alone
+        felt, alone = self.others.felt, self.others.unfelt
         return sum(felt[share] / alone[share] for share in (SLOW, SLOWEST)) / 2 if felt else None
 
     @property

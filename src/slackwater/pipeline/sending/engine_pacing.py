@@ -16,13 +16,13 @@ from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer
-from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, PacingView, State
+from slackwater.core.sending.pacing_view import CACHE_FULL, OTHERS_WAIT, TOO_SLOW, PacingView, State
 from slackwater.core.sending.request import Request
 from slackwater.core.sending.step_target import Point, StepTarget
 from slackwater.pipeline.sending.canary import Canary, may_be_streamed
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
-from slackwater.pipeline.sending.page_watch import Looked, PageWatch
+from slackwater.pipeline.sending.page_watch import NO_PAGE, Looked, PageWatch
 from slackwater.pipeline.sending.prompt_reading import Reading, Readings
 from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
@@ -80,6 +80,8 @@ class Pacing:
         self._by_answers: LatencyPacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
         self._failures = 0
+        # Why there is no page, for people.
+        self._why = ""
         self._looked_at = 0.0
         self._counters: Counters | None = None
         self._tokens = 0.0
@@ -242,7 +244,11 @@ class Pacing:
             self._become(State.LOOKING if any(use.metered for use in self._engine.uses) else State.ABSENT)
         if self._pacer is not None and pace.point is not Point.FIXED:
             self._pacer.aim_for(pace.point, self._clock.monotonic(), slo=pace.slo)
-        if self._by_answers is not None and pace.point is not Point.FIXED:
+        if self._state is State.ANSWERS and pace.point is Point.FULL:
+            # There is nothing to hold.
+            self._by_answers = None
+            self._become(State.ABSENT)
+        elif self._by_answers is not None and pace.point is not Point.FIXED:
             self._by_answers.aim_for(pace.point, slo=pace.slo)
         self.stir()
         self.moved()
@@ -283,8 +289,10 @@ class Pacing:
     def frozen(self) -> str:
         """Why nothing new is sent, for people; empty where it is."""
         pacer = self._pacer
-        if pacer is None or not pacer.frozen or not self._reads:
+        if pacer is None or not pacer.stopped or not self._reads:
             return ""
+        if not pacer.frozen:
+            return TOO_SLOW
         return OTHERS_WAIT if pacer.others_wait else CACHE_FULL
 
     def view(self) -> PacingView:
@@ -292,7 +300,7 @@ class Pacing:
         pacer, seen, frozen = self._pacer, self._counters, self.frozen
         window, in_flight = self.window, self._engine.in_flight
         if pacer is None or seen is None or not self.paced:
-            view = PacingView(pace=self.pace, state=self._state, window=window, in_flight=in_flight)
+            view = PacingView(pace=self.pace, state=self._state, why=self._why, window=window, in_flight=in_flight)
             if (answers := self._by_answers) is None:
                 return view
             return msgspec.structs.replace(view, step=answers.step, target=answers.target)
@@ -360,14 +368,16 @@ class Pacing:
         if len(pacer.peers) != self._peers:
             self._peers = len(pacer.peers)
             event("engine_peers", engine=engine.name, peers=self._peers)
-        if not pacer.frozen:
+        if not pacer.stopped:
             self.frozen_since = None
         elif self.frozen_since is None:
             self.frozen_since = now
         self.moved()
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, *, reached: bool) -> None:
         """It said nothing."""
+        # How a connection failed has addresses in it, which are the log's.
+        self._why = ("" if why == NO_PAGE else why) if reached else "it cannot be reached"
         if self._pacer is None or not self.paced:
             self._without_page(why)
             return

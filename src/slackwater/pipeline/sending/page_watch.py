@@ -24,6 +24,8 @@ LOOK_SECONDS = 0.5
 ABSENT_SECONDS, FAILED_SECONDS = 300.0, 30.0
 # With several credentials for one engine, so many are tried at a look.
 TRIED_MAX = 3
+# What is said where nothing is wrong: most engines that have no page answer so.
+NO_PAGE = "status 404"
 
 
 class Looked(Protocol):
@@ -60,8 +62,8 @@ class Told(Protocol):
         """This is what it says."""
         ...
 
-    def failed(self, why: str) -> None:
-        """It said nothing, and this is why; empty where nobody has a page."""
+    def failed(self, why: str, *, reached: bool) -> None:
+        """It said nothing, and this is why; empty where nobody has a page. `reached`: the engine has answered."""
         ...
 
     def broke(self) -> None:
@@ -140,7 +142,7 @@ class PageWatch:
                 why = "the page says what no engine can be"
                 continue
             why = f"status {reply.status}" if reply.status != 200 else "the page has no counters that are known"
-        self._told.failed(why)
+        self._told.failed(why, reached=absent)
         if self._told.paced:
             return LOOK_SECONDS
         return ABSENT_SECONDS if absent else FAILED_SECONDS

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from slackwater.core.batch import Batch
 from slackwater.core.errors import Conflict, NotFound
 from slackwater.core.sending.door import Door
-from slackwater.core.sending.engine_names import engine_id
+from slackwater.core.sending.engine_names import engine_id, is_named
 from slackwater.core.sending.pace import EnginePace, SaidPace, pace_of
 from slackwater.core.sending.pause import REASON_LENGTH_MAX, Pause, Target
 from slackwater.core.sending.upstream_words import on_one_line
@@ -25,6 +25,9 @@ from slackwater.telemetry import event
 TRY_SECONDS = 1.0
 # What can be tried, remembered for that; more than anybody has.
 TRIED_MAX = 1_000
+
+# Somebody who has asked for one that is not there is told of so many that are.
+NAMED_MAX = 10
 
 
 class Pauses:
@@ -50,13 +53,22 @@ class Pauses:
         return [found[name] for name in sorted(found)]
 
     async def engine_name(self, given: str) -> str:
-        """The name of the engine with this id, or of one that is paused and not used. Raises NotFound."""
+        """The name of the engine with this id, or of one that is paused and not used. Raises NotFound, with those there are.
+
+        A URL will do, without its scheme as well, and by another name of this host.
+        """
         names = {engine.name for engine in self.engines()}
         names |= {each.target for each in await self._ledger.pauses((Target.ENGINE,))}
         for name in sorted(names):
             if given in (name, engine_id(name)):
                 return name
-        raise NotFound(f"There is no engine '{given[:80]}'.")
+        alike = [name for name in names if is_named(name, given)]
+        if len(alike) == 1:
+            return alike[0]
+        shown = ", ".join(sorted(names)[:NAMED_MAX]) + (", ..." if len(names) > NAMED_MAX else "")
+        raise NotFound(
+            f"There is no engine '{given[:80]}'; " + (f"there are: {shown}." if names else "none is used now.")
+        )
 
     # Pause, resume
 

@@ -1,8 +1,8 @@
 """Calls whose long prompts go in slices, where the engine is shared with others (core/sending/slices.py).
 
 Before: the dispatcher, where its engine's pacing says so. After: the call itself, which is the same as without.
-What must hold: slices never decide what a line says. What an engine has against a slice costs the line nothing, unless it is
-busy, or breaks off: then so would the line have.
+What must hold: slices never decide what a line says, and nothing that an engine has against a slice costs the line an attempt: it
+goes whole, and where that is taken, slices rest. Only where the engine is busy it is left alone first, as it asks.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.errors import BackendReplyBroken
+from slackwater.core.errors import BackendReplyBroken, BackendTimeout
 from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.evidence import Kind, evidence_of
 from slackwater.core.sending.lines import UsageSaid, usage_of
@@ -23,6 +23,8 @@ from slackwater.telemetry import BackendMeter, event
 
 # Larger requests go whole: the event loop would stand still while they are cut.
 CUT_BYTES = 1 << 20
+# An engine that says so often in a row that it is busy is asked for a whole request: perhaps it says that of slices only.
+BUSY_MAX = 3
 
 
 class Ahead(Protocol):
@@ -61,6 +63,8 @@ class SlicedCalls:
         self._backend = backend
         self._clock = clock
         self._refusals = SliceRefusals()
+        # How many slices in a row were answered that the engine is busy.
+        self._busy = 0
 
     async def send(
         self, path: str, body: bytes, ahead: Ahead, meter: BackendMeter, whole: Callable[[], Awaitable[Reply]]
@@ -95,14 +99,20 @@ class SlicedCalls:
             try:
                 reply = await self._backend.send(path, body)
             except BackendReplyBroken as error:
-                if not error.final:
-                    raise
+                # Whatever was the matter with the slice, the request itself has not been tried.
+                refused = "" if error.final else role
+                break
+            except BackendTimeout:
+                refused = role
                 break
             if not 200 <= reply.status < 300:
-                if evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.BUSY:
+                busy = evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.BUSY
+                self._busy = self._busy + 1 if busy else 0
+                if busy and self._busy < BUSY_MAX:
                     return reply
                 refused = role
                 break
+            self._busy = 0
             meter.slice_tokens += _computed(reply, sent, upto)
             sent, chars = upto, reached
         ahead.rest(tokens, sent)

@@ -149,6 +149,10 @@ class DeploymentWatch:
         if filtered and filtered[0] is not None:
             # One filter for all of its backends.
             return self._unless_brief("content_filter", filtered[0])
+        left = [each for each in map(self._left_to_others, open_ones) if each is not None]
+        if left and len(left) == len(open_ones) and (waits := self._unless_brief("engine", left[0])) is not None:
+            # What is out may be waiting behind them, too.
+            return waits
         if self._fleet.sends(key, batch.id):
             return None
         if (held := self._fleet.held_back(key, batch.id)) is not None:
@@ -156,6 +160,13 @@ class DeploymentWatch:
         taken = [self._taken(each) for each in open_ones]
         known = [each for each in taken if each is not None]
         return self._unless_brief("engine", known[0]) if known and len(known) == len(taken) else None
+
+    def _left_to_others(self, dispatcher: Dispatcher) -> Standing | None:
+        """Nothing new is sent because of online users of the engine."""
+        since = dispatcher.engine.pacing.frozen_since
+        if since is None or not dispatcher.engine.pacing.frozen:
+            return None
+        return Standing(DoorState.BUSY, dispatcher.standing.reason, since, None)
 
     def _taken(self, dispatcher: Dispatcher) -> Standing | None:
         """Others have the whole engine: one request, because it has stopped of one; or other deployments, and it gives nothing
@@ -167,8 +178,9 @@ class DeploymentWatch:
         if dispatcher.meter.in_flight:
             return None
         if (standing := dispatcher.standing).state is DoorState.OK and standing.reason:
-            # Its rate limits: for people it is busy.
-            return Standing(DoorState.BUSY, standing.reason, self._clock.monotonic(), standing.until)
+            # Its rate limits, or its online users: for people it is busy.
+            begun = standing.since if standing.until is None else self._clock.monotonic()
+            return Standing(DoorState.BUSY, standing.reason, begun, standing.until)
         if engine.in_flight < engine.slots:
             return None
         theirs = [(key, each.name) for key, each in self._fleet.dispatchers() if each.engine is engine]
