@@ -11,7 +11,7 @@ import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.database import READERS, PostgresqlDatabase
-from slackwater.adapters.sql.postgresql.schema import OWN
+from slackwater.adapters.sql.postgresql.schema import ONLY_HERE, OWN
 from slackwater.adapters.sql.postgresql.text import OVERRIDDEN
 from slackwater.adapters.sql.sqlite import MIGRATIONS, SCHEMA_VERSION, connect, migrate
 from slackwater.adapters.sql.statements import QUERIES
@@ -72,7 +72,7 @@ def test_both_databases_have_the_same_columns(address: str) -> None:
         AND k.table_name = c.table_name AND k.column_name = c.column_name)
     FROM information_schema.columns AS c WHERE c.table_schema = 'public'
     """
-    ours = {row for row in rows(address, query) if row[0] not in ("schema_version", "writer")}
+    ours = {row for row in rows(address, query) if row[0] not in ONLY_HERE}
     assert ours == columns_of_sqlite()
     text = "FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'text'"
     assert rows(address, f"SELECT DISTINCT collation_name {text}") == [("C",)]

@@ -28,7 +28,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Directory for the ledger and the files; made when it is missing, used by one server at a time."""
     database: str = ""
     """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
-    data directory. The files stay in the data directory. Needs `slackwater[postgresql]`. See postgresql.md."""
+    data directory. The files stay in the data directory. Needs `slackwater[postgresql]`. `slackwater migrate-data` moves a ledger
+    there and back. See postgresql.md."""
     database_password_env: str = ""
     """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""
     api_key_envs: list[str] = msgspec.field(default_factory=list)

@@ -36,8 +36,10 @@ the one that masks.
     │   ├── StorageFull           the disk has no room
     │   └── LedgerUnavailable     the ledger's database cannot be reached
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
-    │   └── LedgerRefused         the same of a database: in use, too old, or from a newer version
+    │   ├── LedgerRefused         the same of a database: in use, too old, or from a newer version
+    │   └── LedgerMoved           the ledger is somewhere else now
     ├── BackupError               a back-up cannot be made, is damaged, or cannot be restored
+    ├── MoveError                 a ledger could not be moved to another database; it is where it was
     └── ConfigError               the configuration is wrong; carries every fault, one line each
 
 The class carries the public `code`; the message states facts the user can act on. `api/wire.py` alone maps these to HTTP.
@@ -317,6 +319,16 @@ class LedgerUnavailable(StorageTrouble):
 
 class LedgerRefused(DataDirectoryError):
     """The ledger's database cannot be used: another server has it, it is too old, or a newer version wrote it."""
+
+
+class LedgerMoved(DataDirectoryError):
+    """The ledger was here and is somewhere else now. The message says where, and what to do."""
+
+
+class MoveError(SlackwaterError):
+    """A ledger could not be moved to another database. It counts where it was; the message says what to do."""
+
+    code = "move"
 
 
 class BackupError(SlackwaterError):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in
+from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
@@ -38,7 +38,10 @@ def open_ledger(data: DataDirectory, database: str, *, alone: bool = False) -> S
 
 def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
     """The same only to read, also while a server has it."""
-    return SqlLedger.connect(database, read_only=True) if database else SqlLedger.look(DataDirectory.ledger_in(path))
+    if database:
+        return SqlLedger.connect(database, read_only=True)
+    refuse_gone(path)
+    return SqlLedger.look(DataDirectory.ledger_in(path))
 
 
 def fault_of(fit: Fit, path: Path, database: str = "") -> str | None:
@@ -56,9 +59,12 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
     embedded = DataDirectory.ledger_in(path)
     if database and embedded.exists():
         raise DataDirectoryError(
-            f"{path} has a ledger of its own ({embedded.name}), and the configuration names a database: name another data "
-            "directory, or take [server] database out of the configuration"
+            f"{path} has a ledger of its own ({embedded.name}), and the configuration names a database: move it there with "
+            "'slackwater migrate-data --to postgresql', name another data directory, or take [server] database out of the "
+            "configuration"
         )
+    if not database:
+        refuse_gone(path)
     found, mark = SqlLedger.found_at(database) if database else find(embedded), mark_in(path)
     return fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_in(path)), found, mark
 

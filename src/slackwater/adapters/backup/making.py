@@ -34,7 +34,7 @@ from slackwater.adapters.backup.store import (
     sums_of,
     sync_directory,
 )
-from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.disk.data_directory import DataDirectory, refuse_gone
 from slackwater.adapters.sql.identity import damaged, is_damage, refuse_others
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import BackupError, DataDirectoryError
@@ -77,6 +77,7 @@ def make_backup(data: Path, output: Path, *, now: float, keep: int, show: Show) 
 
 def _source(data: Path) -> sqlite3.Connection:
     path = DataDirectory.ledger_in(data)
+    refuse_gone(data)
     if not path.exists():
         raise DataDirectoryError(f"there is no {path}; name the data directory of a server with --data")
     source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)

@@ -15,13 +15,15 @@ import msgspec
 
 from slackwater.adapters.disk.disk import Disk, write_all
 from slackwater.adapters.disk.place import LOST, PART
-from slackwater.core.errors import DataDirectoryError
-from slackwater.core.files.belonging import Mark
+from slackwater.core.errors import DataDirectoryError, LedgerMoved
+from slackwater.core.files.belonging import Gone, Mark
 
 # Its name in a directory says that a restore has begun there and not ended.
 RESTORING = "restore.unfinished"
 # The mark of the ledger that the blobs were last served with.
 MARK = "slackwater.mark"
+# Where the ledger has gone that is not here any more.
+MOVED = "ledger.moved"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -40,6 +42,28 @@ def mark_in(path: Path) -> Mark | None:
         return None
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def gone_from(path: Path) -> Gone | None:
+    """Where the ledger of a data directory has gone; None where it is here, or never was."""
+    if DataDirectory.ledger_in(path).exists():
+        return None
+    try:
+        return msgspec.json.decode((path / MOVED).read_bytes(), type=Gone)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def refuse_gone(path: Path) -> None:
+    """Raises LedgerMoved where the ledger of a data directory is in a database now."""
+    gone = gone_from(path)
+    if gone is not None:
+        raise LedgerMoved(
+            f"the ledger of {path} moved to {gone.place} at {gone.at}: name that in [server] database and give the "
+            "configuration with --config, or bring it back with 'slackwater migrate-data --to embedded'"
+        )
 
 
 def confirm_clock(path: Path) -> None:
@@ -125,15 +149,46 @@ class DataDirectory:
 
     def write_mark(self, mark: Mark) -> None:
         """Says durably which ledger the blobs belong to. Raises OSError; then the mark is what it was."""
-        disk, part = Disk(), self.path / (MARK + PART)
+        self._write(MARK, msgspec.json.encode(mark))
+
+    def _write(self, name: str, text: bytes) -> None:
+        disk, part = Disk(), self.path / (name + PART)
         written = disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            write_all(disk, written, [msgspec.json.encode(mark) + b"\n"])
+            write_all(disk, written, [text + b"\n"])
             disk.sync(written)
         finally:
             os.close(written)
-        disk.rename(part, self.path / MARK)
+        self._rename(name + PART, name)
+
+    def _rename(self, name: str, to: str) -> None:
+        disk = Disk()
+        disk.rename(self.path / name, self.path / to)
         disk.sync_directory(self.path)
+
+    @property
+    def arriving_path(self) -> Path:
+        """A SQLite database on its way. Nobody takes it for the ledger."""
+        return self.ledger_path.with_name(self.ledger_path.name + ".arriving")
+
+    def let_ledger_go(self, gone: Gone) -> None:
+        """Durably makes the ledger one that is elsewhere; nothing may lie beside it any more. Raises OSError.
+
+        Until the file has its other name it is the ledger: what says where it has gone is not looked at before that.
+        """
+        self._write(MOVED, msgspec.json.encode(gone))
+        self._rename(self.ledger_path.name, gone.aside)
+
+    def let_ledger_in(self) -> None:
+        """Durably makes the database that was on its way the ledger. Raises OSError."""
+        disk = Disk()
+        arriving = disk.open(self.arriving_path, os.O_RDWR)
+        try:
+            disk.sync(arriving)
+        finally:
+            os.close(arriving)
+        self._rename(self.arriving_path.name, self.ledger_path.name)
+        (self.path / MOVED).unlink(missing_ok=True)
 
     def clock_confirmed(self) -> bool:
         """Whether somebody has left word that the clock is right (`confirm_clock`); it counts once."""

@@ -17,6 +17,33 @@ class Mark(Struct, frozen=True):
     generation: int
 
 
+class Gone(Struct, frozen=True, kw_only=True):
+    """Where a ledger is now that has moved to another kind of database."""
+
+    place: str
+    at: str
+    """A moment in UTC, for people."""
+    aside: str = ""
+    """The file that the old one is, where it is one."""
+
+
+# What an identity is called in a database whose ledger has moved away. No ledger has a name like that.
+_GONE, _AT = "moved to ", " at "
+
+
+def name_of_gone(gone: Gone) -> str:
+    """What stands in the place of the identity."""
+    return f"{_GONE}{gone.place}{_AT}{gone.at}"
+
+
+def gone_of_name(name: str) -> Gone | None:
+    """The same read back; None where it is the name of a ledger that is there."""
+    if not name.startswith(_GONE):
+        return None
+    place, _, at = name.removeprefix(_GONE).rpartition(_AT)
+    return Gone(place=place, at=at)
+
+
 class Fit(Enum):
     """How a ledger and a data directory belong together."""
 

@@ -7,7 +7,7 @@ from slackwater.adapters.backup.store import named_blobs
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
-from slackwater.core.errors import DataDirectoryError
+from slackwater.core.errors import DataDirectoryError, LedgerMoved
 from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.deep import deep_findings
@@ -48,6 +48,8 @@ def _stranger(directory: Path) -> Finding | None:
     """What is wrong where the ledger does not belong to the files beside it, or is damaged."""
     try:
         fit, _, _ = look(directory)
+    except LedgerMoved as error:
+        return fault(ABOUT, str(error), "see 'Moving a ledger' in docs/postgresql.md")
     except DataDirectoryError as error:
         return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory")
     words = fault_of(fit, directory)

@@ -4,7 +4,7 @@ Numbers go as BIGINT and DOUBLE PRECISION, whatever their size, so that a statem
 character in it here: it becomes the replacement character.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -118,6 +118,25 @@ class PgConnection:
         while cursor.nextset():
             pass
         return cursor.rowcount
+
+    def copy_out(self, query: str, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query as they come; `kinds` are the types of its columns. No text in it is a user's."""
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)".encode()) as copy,
+        ):
+            copy.set_types(kinds)
+            yield from copy.rows()
+
+    def copy_in(self, into: str, kinds: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Adds rows as they come. `into` is a table and its columns, `kinds` are their types. A zero character is refused."""
+        with (
+            self._connection.cursor() as cursor,
+            cursor.copy(f"COPY {into} FROM STDIN (FORMAT BINARY)".encode()) as copy,
+        ):
+            copy.set_types(kinds)
+            for row in rows:
+                copy.write_row(row)
 
     @property
     def lost(self) -> bool:

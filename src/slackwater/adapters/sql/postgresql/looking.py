@@ -10,7 +10,8 @@ from slackwater.adapters.sql.identity import Found, ServerFound
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
 from slackwater.adapters.sql.postgresql.schema import look
-from slackwater.core.files.belonging import Mark
+from slackwater.core.errors import LedgerMoved
+from slackwater.core.files.belonging import Mark, gone_of_name
 
 T = TypeVar("T")
 # What PostgreSQL must do for a commit to survive a power cut.
@@ -33,15 +34,22 @@ def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
 
 
 def found_at(address: str) -> Found:
-    """What the ledger of the database is that `address` names. Raises LedgerUnavailable and LedgerRefused."""
-    return _asked(address, _find)
+    """What the ledger of the database is that `address` names. Raises LedgerUnavailable, LedgerRefused and LedgerMoved."""
+    return _asked(address, find)
 
 
-def _find(db: PgConnection) -> Found:
+def find(db: PgConnection) -> Found:
+    """The same over a connection."""
     version = look(db)
     if not version:
         return Found(empty=True)
     name, generation = db.execute("SELECT name, generation FROM identity").fetchone()
+    gone = gone_of_name(name)
+    if gone is not None:
+        raise LedgerMoved(
+            f"the ledger of this database moved to the data directory {gone.place} at {gone.at}: take [server] database out of "
+            "the configuration, or name a database with nothing in it"
+        )
     return Found(empty=False, schema=version, mark=Mark(name, generation))
 
 
