@@ -17,7 +17,7 @@ from slackwater.core.sending.step_model import StepModel
 ANSWER_TOKENS = 100.0
 # How slowly the room follows what others felt: it is taken away sooner than given.
 LARGER_SECONDS, SMALLER_SECONDS = 3600.0, 1800.0
-ROOM_LEAST, ROOM_MAX, SHORT_MIN = 0.1, 1.0, -2.0
+ROOM_LEAST, ROOM_MAX, SHORT_MIN, EASE_LEAST = 0.1, 1.0, -2.0, 0.2
 # Until others were seen for long, their slowest steps are taken to be this much slower than usual ones: less as time goes on.
 WIDE, NEW_SECONDS = 0.8, 120.0
 # Where a few of their steps are very slow, the way to these ends at so many usual ones: who comes for the first token waits, too.
@@ -127,13 +127,16 @@ class StepTarget:
         limit = self._limit(slowest)
         may = limit / slowest
         # Bounded, because an hour must not be decided by its first minute, in which they came to an engine full of ours.
-        short = max(SHORT_MIN, (may - (self.slower or 1.0)) / (may - 1.0))
+        slower = self.slower or 1.0
+        short = max(SHORT_MIN, (may - slower) / (may - 1.0))
         slowly = LARGER_SECONDS if short > 0.0 else SMALLER_SECONDS
         room = (self.room or rule.room) + rule.room * short * seconds / slowly
         self.room = max(ROOM_LEAST * rule.room, min(ROOM_MAX, room))
         unseen = usual * (1.0 + WIDE * NEW_SECONDS / (NEW_SECONDS + self.others.seconds))
         end = max(promised, min(STEEP * usual, max(limit, rule.limit * unseen)))
-        return min(limit, usual + self.room * (end - usual))
+        # Where they feel more than that the way is shorter at once, and is itself again as soon as they do not.
+        ease = 1.0 if slower <= may else max(EASE_LEAST, (may - 1.0) / (slower - 1.0))
+        return min(limit, usual + ease * self.room * (end - usual))
 
     def _limit(self, slowest: float) -> float:
         """What others may see at their slowest, where that would be `slowest` without us."""
