@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending.rate_limit_headers import read_rate_limits
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.slicing import BUSY_MAX
@@ -302,6 +302,29 @@ def test_an_engine_that_dies_of_slices(tmp_path: Path) -> None:
         await known(service)
         await done(service, [prompt(number) for number in range(6)])
         assert set(engine.wholes[60:]) == {prompt(number) for number in range(6)}
+
+    told_story(tmp_path, story)
+
+
+def test_a_line_that_kills_its_engine(tmp_path: Path) -> None:
+    """It dies at the line's slices already, for some seconds each time: that is found out, and the line ends."""
+    down = [0.0]
+
+    def dies(body: dict[str, Any], engine: CachingEngine) -> Reply | BackendError:
+        if engine.now < down[0]:
+            return BackendUnreachable("connection refused", sent=False)
+        if body["messages"][-1]["content"].startswith("w0x"):
+            down[0] = engine.now + 5.0
+            return BackendReplyBroken("the connection was closed", lost=True)
+        return GOOD
+
+    async def story(service: Service) -> None:
+        engine = CachingEngine(service, dies)
+        serve(service, engine)
+        await known(service)
+        batch = await service.batch([prompt(number) for number in range(3)], line_tokens=WORDS)
+        await service.ended(batch)
+        assert await service.counts(batch) == (2, 1)
 
     told_story(tmp_path, story)
 

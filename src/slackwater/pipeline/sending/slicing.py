@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.errors import BackendReplyBroken, BackendTimeout
+from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.evidence import Kind, evidence_of
 from slackwater.core.sending.lines import UsageSaid, usage_of
@@ -54,6 +54,15 @@ class _Answer(Struct):
 _answer = msgspec.json.Decoder(_Answer).decode
 
 
+class _Gone(Struct, frozen=True):
+    """How the slices of a request went."""
+
+    refused: str = ""
+    """Of the role at which one was not taken; empty for none."""
+    broke: BackendReplyBroken | None = None
+    """What broke off at it."""
+
+
 class SlicedCalls:
     """Those of one backend."""
 
@@ -74,19 +83,28 @@ class SlicedCalls:
         if cuts is None:
             ahead.rest(ahead.tokens, 0.0)
             return await whole()
-        refused = await self._slices(path, cuts, ahead, meter)
-        if isinstance(refused, Reply):
-            return refused
-        reply = await whole()
-        if refused and 200 <= reply.status < 300:
-            self._refusals.refused(refused, self._clock.monotonic())
-            event("slices_refused", backend=backend_label(self._name), role=refused)
+        gone = await self._slices(path, cuts, ahead, meter)
+        if isinstance(gone, Reply):
+            return gone
+        try:
+            reply = await whole()
+        except BackendUnreachable:
+            if gone.broke is None:
+                raise
+            # The engine has died of the slice, as it would have of the request.
+            raise gone.broke from None
+        if gone.broke is not None and reply.status >= 500:
+            # There is only what stands before it.
+            raise gone.broke
+        if gone.refused and 200 <= reply.status < 300:
+            self._refusals.refused(gone.refused, self._clock.monotonic())
+            event("slices_refused", backend=backend_label(self._name), role=gone.refused)
         return reply
 
-    async def _slices(self, path: str, cuts: Cuts, ahead: Ahead, meter: BackendMeter) -> Reply | str:
-        """Sends them. What is returned ends the request, or is the role at which a slice was refused; empty for none."""
+    async def _slices(self, path: str, cuts: Cuts, ahead: Ahead, meter: BackendMeter) -> "Reply | _Gone":
+        """Sends them. A reply that is returned ends the request."""
         # What is begun goes on while others wait, too: what waits is pushed out of the cache, and read in one piece after that.
-        tokens, sent, chars, refused = ahead.tokens, 0.0, 0, ""
+        tokens, sent, chars, gone = ahead.tokens, 0.0, 0, _Gone()
         while (upto := next_cut(sent, tokens, ahead.slice)) is not None:
             role = cuts.role(int(cuts.chars * upto / tokens))
             if not self._refusals.takes(role, self._clock.monotonic()):
@@ -100,23 +118,23 @@ class SlicedCalls:
                 reply = await self._backend.send(path, body)
             except BackendReplyBroken as error:
                 # Whatever was the matter with the slice, the request itself has not been tried.
-                refused = "" if error.final else role
+                gone = _Gone() if error.final else _Gone(role, error)
                 break
             except BackendTimeout:
-                refused = role
+                gone = _Gone(role)
                 break
             if not 200 <= reply.status < 300:
                 busy = evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.BUSY
                 self._busy = self._busy + 1 if busy else 0
                 if busy and self._busy < BUSY_MAX:
                     return reply
-                refused = role
+                gone = _Gone(role)
                 break
             self._busy = 0
             meter.slice_tokens += _computed(reply, sent, upto)
             sent, chars = upto, reached
         ahead.rest(tokens, sent)
-        return refused
+        return gone
 
 
 def _computed(reply: Reply, sent: float, upto: float) -> int:
