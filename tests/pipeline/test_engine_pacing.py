@@ -11,6 +11,7 @@ import pytest
 from slackwater.adapters.shared_memory.peer_board import HostBoard
 from slackwater.config import BackendConfig
 from slackwater.core.errors import BackendTimeout
+from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.pace import PACED_CONCURRENCY, pace_of
 from slackwater.core.sending.pacing import FIRST_WINDOW, HOLD_SECONDS
 from slackwater.core.sending.pacing_view import State
@@ -22,6 +23,7 @@ from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS, Pacing
 from slackwater.ports import PeerSeat
 from slackwater.wiring.engines import Engines
 from tests.pipeline.engines import GOOD, Call, ScriptedEngine, Service, served
+from tests.pipeline.test_held_back import Watching
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
@@ -40,9 +42,11 @@ class MeteredEngine(ScriptedEngine):
         self.page: Callable[[], Reply] = self.usual
         self.started = service.loop.time()
         self.step = STEP
+        # For so long a call that comes waits before it is begun with.
+        self.behind = 0.0
 
     async def answer(self, call: Call) -> Reply:
-        await asyncio.sleep(TOKENS * self.step)
+        await asyncio.sleep(self.behind + TOKENS * self.step)
         answer = self.script(call.text, self)
         assert isinstance(answer, Reply)
         return answer
@@ -215,6 +219,27 @@ def test_a_pace_is_named_and_there_is_no_page(tmp_path: Path, caplog: pytest.Log
     assert told(caplog, "engine_paced_by_answers") == 2
 
 
+def test_full_where_nothing_can_be_looked_at(tmp_path: Path) -> None:
+    """There is nothing to hold: all that is configured goes, and it can be shown. It was held by answers before."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        engine.page = lambda: Reply(401, b"no key")
+        pacing = serve(service, engine)
+        pacing.obey(pace_of("strict"))
+        await service.batch([f"{number}" for number in range(3000)])
+        await asyncio.sleep(20.0)
+        assert pacing.view().state is State.ANSWERS
+        assert pacing.view().why == "status 401"
+        pacing.obey(pace_of("full"))
+        view = pacing.view()
+        assert (view.state, view.window, view.target) == (State.ABSENT, None, None)
+        await asyncio.sleep(10.0)
+        assert engine.out == 64
+
+    paced(tmp_path, story)
+
+
 def test_others_that_wait_come_first(tmp_path: Path) -> None:
     """While they wait for capacity nothing new is sent, and it goes on at the next look after that."""
 
@@ -233,6 +258,36 @@ def test_others_that_wait_come_first(tmp_path: Path) -> None:
         assert len(engine.calls) > begun
         assert not pacing.view().frozen
         assert pacing.view().frozen_since is None
+
+    paced(tmp_path, story)
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_batch_that_is_left_to_others_says_so(tmp_path: Path, *, stuck: bool) -> None:
+    """Of a batch whose engine has no capacity for us it is told since when, also while what is out waits behind them."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=30)
+        serve(service, engine)
+        watching = Watching(service)
+        batch = await service.batch([f"{number}" for number in range(3000)])
+        await asyncio.sleep(10.0)
+        assert await watching.told(batch) is None
+        if stuck:
+            engine.behind = 1000.0
+            await asyncio.sleep(5.0)
+        engine.waiting = 5
+        await asyncio.sleep(30.0)
+        assert (engine.out > 0) is stuck
+        told = await watching.told(batch)
+        assert told is not None
+        assert (told.what, told.health) == ("engine", DoorState.BUSY)
+        assert "left to its online users: others wait for capacity" in told.reason
+        assert told.since is not None
+        assert 20 <= service.clock.now() - told.since <= 31
+        engine.waiting = 0
+        await asyncio.sleep(2.0)
+        assert await watching.told(batch) is None
 
     paced(tmp_path, story)
 
