@@ -140,7 +140,8 @@ def test_a_step_that_fails_changes_nothing(
 
 def test_a_schema_changes_under_work(postgresql: Databases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A newer version adds a column while this one reads and writes: nobody fails, and nothing is lost."""
-    address, later = postgresql.new(), tmp_path / "0026_later.sql"
+    address, number = postgresql.new(), SCHEMA_VERSION + 1
+    later = tmp_path / f"{number:04}_later.sql"
     later.write_text("ALTER TABLE batch ADD COLUMN later INTEGER NOT NULL DEFAULT 0; CREATE TABLE later (name TEXT);")
 
     async def story() -> None:
@@ -164,8 +165,8 @@ def test_a_schema_changes_under_work(postgresql: Databases, monkeypatch: pytest.
         working = asyncio.ensure_future(work())
         await begun.wait()
         with monkeypatch.context() as patched:
-            patched.setitem(OWN, 26, later)
-            patched.setattr("slackwater.adapters.sql.postgresql.schema.SCHEMA_VERSION", 26)
+            patched.setitem(OWN, number, later)
+            patched.setattr("slackwater.adapters.sql.postgresql.schema.SCHEMA_VERSION", number)
             newer = await asyncio.to_thread(SqlLedger.connect, address)
         changed.set()
         assert await working == 60
@@ -176,7 +177,8 @@ def test_a_schema_changes_under_work(postgresql: Databases, monkeypatch: pytest.
         await ledger.close()
 
     asyncio.run(story())
-    assert rows(address, "SELECT version FROM schema_version") == [(26,)]
+    assert rows(address, "SELECT version FROM schema_version") == [(number,)]
+    assert rows(address, "SELECT count(*) FROM batch WHERE later = 0") == [(1,)]
 
 
 def test_a_newer_schema_is_refused(postgresql: Databases) -> None:
