@@ -72,6 +72,18 @@ def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
     assert "SURELY_NOT_SET is not set" in served.stderr
 
 
+def test_a_section_about_an_engine_that_nobody_uses(tmp_path: Path) -> None:
+    """A wrong port is likely a slip, and no fault: check-config and doctor say what does nothing, and where backends are."""
+    text = DEMO + 'url = "http://127.0.0.1:9/v1"\n[[engines]]\nurl = "http://127.0.0.1:8"\npace = "strict"\n'
+    (tmp_path / "slackwater.toml").write_text(text)
+    said = "engine 'http://127.0.0.1:8': no backend of this file is there"
+    checked = slackwater("check-config", "slackwater.toml", cwd=tmp_path)
+    assert (checked.returncode, said in checked.stderr, "http://127.0.0.1:9" in checked.stderr) == (0, True, True)
+    assert said in slackwater("doctor", "--config", "slackwater.toml", cwd=tmp_path).stdout
+    (tmp_path / "slackwater.toml").write_text(text.replace('127.0.0.1:8"', '127.0.0.1:9/v1"'))
+    assert slackwater("check-config", "slackwater.toml", cwd=tmp_path).stderr == ""
+
+
 def test_what_a_client_refuses_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
     """A header with a line break, or credentials in a URL: said in words by serve and by check-config."""
     text = DEMO + 'url = "http://127.0.0.1:9/v1"\nheaders = { X-Team = "a\\nb" }\n'

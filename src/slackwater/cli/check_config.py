@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from slackwater.config import load
+from slackwater.config.engines import unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring import check_backends
 
@@ -26,5 +27,7 @@ def command(file: Path) -> None:
         for fault in error.faults:
             click.echo(fault, err=True)
         sys.exit(2)
+    for unused in unused_engines(config.engines, config.deployments):
+        click.echo(f"note: {unused}", err=True)
     names = ", ".join(f"{d.name} ({len(d.backends)} backend{'s' * (len(d.backends) > 1)})" for d in config.deployments)
     click.echo(f"{file}: fine. Deployments: {names}.")

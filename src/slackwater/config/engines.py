@@ -51,12 +51,7 @@ def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[Deploym
             f"engine '{shown_url(engine.url)}': is the same server as '{shown_url(before)}', which has a section "
             "already; write one [[engines]] section for it, with all that holds there"
         )
-    backends = {
-        name
-        for deployment in deployments
-        for backend in deployment.backends
-        if backend.url is not None and (name := _name(backend.url)) is not None
-    }
+    backends = _backends(deployments)
     for engine in engines:
         name = _name(engine.url)
         alike = sorted(each for each in backends if name is not None and one_name(each) == one_name(name))
@@ -65,6 +60,26 @@ def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[Deploym
                 f"engine '{shown_url(engine.url)}': no backend is there, but one is at {alike[0]}, which is the same server; "
                 f'write it as that backend does: url = "{alike[0]}"'
             )
+
+
+def unused_engines(engines: Iterable[EngineConfig], deployments: Iterable[DeploymentConfig]) -> list[str]:
+    """What is no fault, because deployments can be made while a server runs, and likely a slip: sections that nobody uses."""
+    backends = _backends(deployments)
+    there = ", ".join(sorted(backends)) or "none is configured"
+    return [
+        f"engine '{shown_url(engine.url)}': no backend of this file is there, so its section does nothing yet (backends: {there})"
+        for engine in engines
+        if (name := _name(engine.url)) is not None and name not in backends
+    ]
+
+
+def _backends(deployments: Iterable[DeploymentConfig]) -> set[str]:
+    return {
+        name
+        for deployment in deployments
+        for backend in deployment.backends
+        if backend.url is not None and (name := _name(backend.url)) is not None
+    }
 
 
 def _name(url: str) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.config import Config, data_in, load, look
+from slackwater.config.engines import unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
@@ -60,7 +61,11 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
     if config is None or faults:
         return config, [fault("configuration", each, "correct it; see docs/configuration.md") for each in faults]
     count = len(config.deployments)
-    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}")]
+    unused = [
+        note("configuration", each, "write its url as that backend does, or leave the section out")
+        for each in unused_engines(config.engines, config.deployments)
+    ]
+    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused]
 
 
 async def _ask(config: Config, *, running: bool, given: bool, now: Callable[[], float]) -> list[Finding]:
