@@ -11,7 +11,7 @@ from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
 from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
 from slackwater.wiring.doctor.ledger import ledger_findings
-from slackwater.wiring.doctor.machine import clock_findings, limit_findings
+from slackwater.wiring.doctor.machine import clock_findings, limit_findings, peer_findings
 from slackwater.wiring.doctor.network import backend_findings, issuer_findings, server_findings
 
 __all__ = ["Finding", "Level", "examine"]
@@ -27,7 +27,7 @@ def examine(
     holder = holder_of(directory)
     found += data_findings(directory, config, holder)
     found += ledger_findings(directory, config, now=now(), deep=deep)
-    found += limit_findings(config, holder)
+    found += [*limit_findings(config, holder), *peer_findings(config)]
     answers = asyncio.run(
         _ask(config, running=holder is not None and read is not None, given=config_path is not None, now=now)
     )
