@@ -48,5 +48,5 @@ def test_metrics_pages(tmp_path: Path) -> None:
     assert "(status 404): batches are not paced" in of(none, "note")
     assert "the pace strict is held by how long answers take" in of(named, "warning")
     assert "its pace is fixed: nobody looks" in of(unread, "note")
-    assert "larger than 4194304 bytes" in of(long, "note")
+    assert "the page is larger than 4 MiB" in of(long, "note")
     assert "no counters on it are known" in of(other, "note")
