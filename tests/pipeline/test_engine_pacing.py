@@ -430,7 +430,9 @@ def test_what_an_operator_says_holds_at_once(tmp_path: Path) -> None:
         assert strict < before
         pacing.obey(pace_of("50ms"))
         assert (engine.out, str(pacing.view().pace)) == (0, "50ms")
+        assert (pacing.view().said, str(pacing.view().configured)) == (True, "gentle")
         pacing.obey(None)
+        assert not pacing.view().said
         assert str(pacing.pace) == "gentle"
         engine.waiting = 0
         assert await out_after(service, engine, 2.0) > 0

@@ -298,17 +298,23 @@ class Pacing:
     def view(self) -> PacingView:
         """How it is now."""
         pacer, seen, frozen = self._pacer, self._counters, self.frozen
-        window, in_flight = self.window, self._engine.in_flight
+        window = self.window
+        view = PacingView(
+            pace=self.pace,
+            said=self._said is not None,
+            configured=self._configured or USUAL,
+            state=self._state,
+            window=window,
+            in_flight=self._engine.in_flight,
+        )
         if pacer is None or seen is None or not self.paced:
-            view = PacingView(pace=self.pace, state=self._state, why=self._why, window=window, in_flight=in_flight)
+            view = msgspec.structs.replace(view, why=self._why)
             if (answers := self._by_answers) is None:
                 return view
             return msgspec.structs.replace(view, step=answers.step, target=answers.target)
-        view = PacingView(
-            pace=self.pace,
-            state=self._state,
+        view = msgspec.structs.replace(
+            view,
             window=min(window or 0, self._engine.slots),
-            in_flight=in_flight,
             slower=pacer.aim.slower,
             slower_most=pacer.aim.slower_most,
         )
