@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from slackwater.core.sending.engine_counters import Counters, between, credible, restarted
@@ -136,6 +137,11 @@ def test_an_engine_that_comes_back_as_another_one() -> None:
         world.out = 0
         if lost:
             pacer.blind(world.now)
+        # The first page may be a damaged one: it holds back what is sent, and the second one is believed.
+        world.now += LOOK
+        pacer.looked(world.counters(), in_flight=0, now=world.now)
+        assert pacer.admits(int(FIRST_WINDOW) - 1, 10.0, world.now) == 0.0
+        assert pacer.admits(int(FIRST_WINDOW), 10.0, world.now) == FOREVER
         world.now += LOOK
         pacer.looked(world.counters(), in_flight=0, now=world.now)
         assert pacer.window == FIRST_WINDOW
@@ -144,6 +150,37 @@ def test_an_engine_that_comes_back_as_another_one() -> None:
         assert pacer.aim.slower is None
         world.go(120.0)
         assert 1.1 * 0.016 <= world.step() <= 1.35 * 0.016
+
+
+@pytest.mark.parametrize("what", ["steps", "generated", "both"])
+def test_one_page_whose_counts_fall_is_no_other_engine(what: str) -> None:
+    """Damaged, or without one of several engines: nothing that was learned is forgotten, and what happened meanwhile is learned
+    of the whole time. Meanwhile no more go than to an engine that is new."""
+    world = engine(others=30.0)
+    world.go(300.0)
+    pacer, before = world.pacer, (world.pacer.model.base, dict(world.pacer.aim.others.alone))
+    window, step = pacer.window, pacer.step
+    assert window > 2 * FIRST_WINDOW
+    for _ in range(5):
+        said = world.counters()
+        steps = 0.0 if what != "generated" else said.steps
+        generated = 7.0 if what != "steps" else said.generated
+        now = world.now + LOOK
+        damaged = msgspec.structs.replace(said, steps=steps, generated=generated)
+        pacer.looked(damaged, in_flight=world.out, now=now)
+        assert pacer.admits(int(FIRST_WINDOW), 10.0, now) == FOREVER
+        assert (pacer.window, pacer.step) == (window, step)
+        # The engine has worked on all the time, and the next page is of both looks.
+        at = world.step()
+        world.steps += LOOK / at
+        world.generated += LOOK / at * (world.others + world.out)
+        world.now = now
+        world.go(LOOK)
+        assert pacer.step == pytest.approx(world.step(), rel=0.05)
+        assert pacer.window == pytest.approx(window, rel=0.3)
+        window, step = pacer.window, pacer.step
+    assert pacer.model.base == pytest.approx(before[0], rel=0.05)
+    assert pacer.aim.others.alone.keys() >= before[1].keys()
 
 
 def test_slices_are_counted_as_they_go() -> None:
@@ -385,7 +422,7 @@ def test_an_engine_that_starts_again() -> None:
     world.steps = world.generated = world.prefilled = 0.0
     world.out = 0
     before = world.pacer.window
-    world.go(LOOK, sends=False)
+    world.go(2 * LOOK, sends=False)
     assert before > world.pacer.window == 4.0
 
 

@@ -1,6 +1,7 @@
 """What an engine says of itself on its metrics page, and what happened between two looks at it.
 
-Engines count from their start: a count that has become smaller means that it has started again.
+Engines count from their start: a count that has become smaller means that it has started again, where the next look says so, too.
+One page may be damaged.
 """
 
 from msgspec import Struct
@@ -80,7 +81,7 @@ def unsaid(counters: Counters) -> list[str]:
 
 
 def restarted(before: Counters, after: Counters) -> bool:
-    """Whether the engine has started again: its counts have."""
+    """Whether the engine has started again, if its page can be believed: its counts have."""
     return any(
         earlier is not None and later is not None and later < earlier
         for earlier, later in ((before.steps, after.steps), (before.generated, after.generated))
