@@ -415,7 +415,10 @@ def test_what_an_operator_says_holds_at_once(tmp_path: Path) -> None:
         await service.batch([f"{number}" for number in range(50_000)], shard_lines=10_000)
         await asyncio.sleep(6.0)
         assert engine.out == 0
+        (sender,) = service.posts["d"].worker.dispatchers
+        assert (sender.cap, sender.concurrency) == (256, 64)
         pacing.obey(pace_of("fixed"))
+        assert sender.cap == 64
         assert await out_after(service, engine, 0.5) == 64
         seen = len(engine.looks)
         await asyncio.sleep(5.0)
