@@ -79,6 +79,8 @@ class Pacing:
         self._pacer: Pacer | None = None
         self._by_answers: LatencyPacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
+        self.limits = False
+        """Whether lanes have to ask before they take."""
         self._failures = 0
         # Why there is no page, for people.
         self._why = ""
@@ -104,11 +106,6 @@ class Pacing:
     def state(self) -> State:
         """What is known of the page."""
         return self._state
-
-    @property
-    def limits(self) -> bool:
-        """Whether lanes have to ask before they take."""
-        return self._state not in (State.ABSENT, State.OFF)
 
     @property
     def paced(self) -> bool:
@@ -276,6 +273,7 @@ class Pacing:
     def _become(self, state: State) -> None:
         if state is not self._state:
             self._state = state
+            self.limits = state not in (State.ABSENT, State.OFF)
             self._engine.pacing_changed()
             self._denied = True
             self.moved()
