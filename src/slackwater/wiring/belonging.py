@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
@@ -11,9 +12,12 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Mark, fit_of
 from slackwater.core.masking import shown_url
+from slackwater.core.members import Member
 from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
 
+# Looks at a mark that others are changing. They do it once in some minutes.
+LOOKS_MAX = 5
 # How often a server that runs does it.
 MARKED_SECONDS = 300.0
 
@@ -31,9 +35,9 @@ REMEDY = (
 )
 
 
-def open_ledger(data: DataDirectory, database: str, *, alone: bool = False) -> SqlLedger:
-    """The ledger of a data directory, or that at `database`; `alone` refuses one that another server has."""
-    return SqlLedger.connect(database, alone=alone) if database else SqlLedger.open(data.ledger_path)
+def open_ledger(data: DataDirectory, database: str, *, alone: bool = False, member: Member | None = None) -> SqlLedger:
+    """The ledger of a data directory, or that at `database`: `alone`, where no server has it, or as one of its members."""
+    return SqlLedger.connect(database, alone=alone, member=member) if database else SqlLedger.open(data.ledger_path)
 
 
 def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
@@ -65,8 +69,16 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
         )
     if not database:
         refuse_gone(path)
-    found, mark = SqlLedger.found_at(database) if database else find(embedded), mark_in(path)
-    return fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_in(path)), found, mark
+    mark, tries = mark_in(path), 0
+    while True:
+        bytes_there = bytes_in(path)
+        found = SqlLedger.found_at(database) if database else find(embedded)
+        fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there)
+        # The mark before the ledger, which is raised first: what is older is older. What has changed meanwhile was raised by
+        # another server, and is looked at again.
+        before, mark, tries = mark, mark_in(path), tries + 1
+        if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
+            return fit, found, mark
 
 
 def refuse_strangers(path: Path, database: str = "") -> None:
@@ -85,32 +97,45 @@ def refuse_strangers(path: Path, database: str = "") -> None:
 
 
 async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:
-    """Raises the generation for this start."""
-    mark = await _raised(ledger, data)
+    """Raises the generation for this start, unless there are others who do."""
+    mark = None if await ledger.others() else await _raised(ledger, data)
     if mark is not None:
         event("ledger_taken_up", identity=mark.identity, generation=mark.generation)
 
 
 async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
     """Raises the generation, in the ledger first. On a full disk it stays what it was, and None comes back."""
-    before = await ledger.mark()
     try:
-        if mark_in(data.path) != before and before.generation:
-            # It ended between the two once. Another step on would look like another ledger.
-            await asyncio.to_thread(data.write_mark, before)
-        mark = await ledger.raise_generation()
-        await asyncio.to_thread(data.write_mark, mark)
+        with data.marking() as mine:
+            return await _raised_alone(ledger, data) if mine else None
     except (StorageTrouble, OSError) as error:
         event("generation_not_raised", level=logging.WARNING, error=repr(error))
         return None
+
+
+async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark:
+    before = await ledger.mark()
+    if mark_in(data.path) != before and before.generation:
+        # It ended between the two once. Another step on would look like another ledger.
+        await asyncio.to_thread(data.write_mark, before)
+    mark = await ledger.raise_generation()
+    await asyncio.to_thread(data.write_mark, mark)
     return mark
 
 
 class Marking:
     """Raises the generation now and then while a server runs: a copy of the ledger from before that is known to be older."""
 
-    def __init__(self, ledger: SqlLedger, data: DataDirectory, clock: DatabaseClock | None = None) -> None:
-        """`clock` is looked at each time, where the time of day is the database's."""
+    def __init__(
+        self,
+        ledger: SqlLedger,
+        data: DataDirectory,
+        clock: DatabaseClock | None = None,
+        *,
+        mine: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`clock` is looked at each time, where the time of day is the database's. `mine`: whether this server does it now."""
+        self._mine = mine
         self._ledger = ledger
         self._clock = clock
         self._data = data
@@ -120,7 +145,7 @@ class Marking:
         """The first one has been done by the start."""
         if self._clock is not None:
             await self._clock.look()
-        if self._begun:
+        if self._begun and self._mine():
             await _raised(self._ledger, self._data)
         self._begun = True
         return Pace.IDLE

@@ -1,6 +1,7 @@
 """The directory that one Slackwater owns at a time: a lock, the ledger's file, the blobs, and the mark of their ledger.
 
-The lock is the kernel's, on an open file: a process that is killed lets go of it, and nothing has to be cleaned up.
+Servers that share a ledger, which is a database, have it together. The lock is the kernel's, on an open file: a process that is
+killed lets go of it, and nothing has to be cleaned up.
 """
 
 import contextlib
@@ -95,9 +96,10 @@ class DataDirectory:
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path, *, restoring: bool = False) -> "DataDirectory":
+    def open(cls, path: Path, *, restoring: bool = False, shared: bool = False) -> "DataDirectory":
         """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out.
 
+        `shared`: with others who say so, too, whose ledger is one for all.
         Half a restore is refused, except to the one who is `restoring`: what is missing would count as deleted.
         """
         try:
@@ -108,7 +110,7 @@ class DataDirectory:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if not os.access(path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except BlockingIOError as error:
@@ -146,6 +148,20 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    @contextlib.contextmanager
+    def marking(self) -> Iterator[bool]:
+        """Whether the mark is this process's to change, for as long as it lasts; not while another one changes it."""
+        lock = os.open(self.path / "slackwater.marking", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(lock)
 
     def write_mark(self, mark: Mark) -> None:
         """Says durably which ledger the blobs belong to. Raises OSError; then the mark is what it was."""
