@@ -493,15 +493,20 @@ GROUP BY 1, 2, 3, 4, price ORDER BY 2, 1, 3, 4, price LIMIT :limit;
 INSERT INTO audit (at, resource, who, action, object, detail, request_id)
 VALUES (:at, :resource, :who, :action, :object, :detail, :request_id);
 
+-- name: audit_settled
+-- The number below which no entry can come any more: whoever reads on from the last one that was seen misses none.
+SELECT 4611686018427387904;
+
 -- name: audit
 -- Behind a cursor, in either order; what is not searched for has a pattern that everything fits.
 SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
-WHERE seq > :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+WHERE seq > :after AND seq <= :settled
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
 ORDER BY seq LIMIT :limit;
 
 -- name: audit_of_resource
 SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
-WHERE resource = :resource AND seq > :after
+WHERE resource = :resource AND seq > :after AND seq <= :settled
   AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
 ORDER BY seq LIMIT :limit;
 

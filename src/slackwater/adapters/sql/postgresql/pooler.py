@@ -21,9 +21,9 @@ def refuse_pooler(address: str, db: PgConnection) -> None:
     others: list[PgConnection] = []
     try:
         for _ in range(TRIES):
-            mine = db.execute(PID).fetchone()[0]
             other = PgConnection(address, name="pooler check")
             others.append(other)
+            mine = db.execute(PID).fetchone()[0]
             other.script(b"BEGIN")
             if other.execute(PID).fetchone()[0] == mine or db.execute(PID).fetchone()[0] != mine:
                 raise LedgerRefused(WORDS)

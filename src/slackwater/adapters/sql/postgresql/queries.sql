@@ -59,3 +59,7 @@ ORDER BY key, start LIMIT :limit;
 
 -- name: tell_members
 SELECT pg_notify('slackwater_members', :id);
+
+-- name: audit_settled
+-- Waits for those who are writing entries at the moment.
+SELECT audit_settled();
