@@ -74,9 +74,11 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
         bytes_there = bytes_in(path)
         found = SqlLedger.found_at(database) if database else find(embedded)
         fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there)
-        # The mark before the ledger, which is raised first: what is older is older. What has changed meanwhile was raised by
-        # another server, and is looked at again.
         before, mark, tries = mark, mark_in(path), tries + 1
+        # The ledger is raised before the mark, by whichever server does it. So it was never behind the mark of a moment before,
+        # and is no more than one ahead of that of a moment later.
+        if fit is Fit.YOUNGER and fit_of(found.mark, mark, empty=False, bytes_there=True) in (Fit.FITS, Fit.OLDER):
+            fit = Fit.FITS
         if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
             return fit, found, mark
 

@@ -91,8 +91,9 @@ def bytes_in(path: Path) -> bool:
 class DataDirectory:
     """An opened data directory; ours until it is closed or the process ends."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, *, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self._lock = lock
 
     @classmethod
@@ -132,7 +133,7 @@ class DataDirectory:
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        return cls(path, lock)
+        return cls(path, lock, shared=shared)
 
     @staticmethod
     def ledger_in(path: Path) -> Path:
@@ -152,6 +153,9 @@ class DataDirectory:
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:
         """Whether the mark is this process's to change, for as long as it lasts; not while another one changes it."""
+        if not self._shared:
+            yield True
+            return
         lock = os.open(self.path / "slackwater.marking", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
