@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
+from slackwater.adapters.disk.data_directory import MEMBERS, DataDirectory, bytes_in, mark_in, refuse_gone
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
@@ -16,6 +17,10 @@ from slackwater.core.members import Member
 from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
 
+# How long a shared folder may take to show a server what another one has written there.
+APART_SECONDS = 10.0
+# Words of members that never became one, or ended without a word, go when they are so old.
+FORGOTTEN_SECONDS = 86_400.0
 # Looks at a mark that others are changing. They do it once in some minutes.
 LOOKS_MAX = 5
 # How often a server that runs does it.
@@ -96,6 +101,38 @@ def refuse_strangers(path: Path, database: str = "") -> None:
             files_generation=mark and mark.generation,
         )
         raise DataDirectoryError(f"{fault}; {REMEDY.format(data=path)}")
+
+
+async def refuse_apart(ledger: SqlLedger, data: DataDirectory, me: str) -> None:
+    """Raises DataDirectoryError where another member of the ledger has another directory than this one.
+
+    Each leaves word in its directory before it is a member. Those of members that are no more go.
+    """
+    since = time.monotonic()
+    while True:
+        # First who has left word, then who is a member: whoever is one has left word before.
+        words = await asyncio.to_thread(data.announced)
+        members = await ledger.members()
+        apart = [each for each in members if each.id not in words and not each.dead]
+        if not apart:
+            break
+        if time.monotonic() - since > APART_SECONDS:
+            raise DataDirectoryError(
+                f"{data.path} is not the data directory of the other servers that work with this ledger, such as the one on "
+                f"{apart[0].host}: name theirs, which has to be one folder for all of them"
+            )
+        await asyncio.sleep(0.1)
+    for word in words - {each.id for each in await ledger.members()} - {me}:
+        # Somebody who has left word a moment ago may be about to become a member.
+        if time.time() - _touched_at(data, word) > FORGOTTEN_SECONDS:
+            data.forget_member(word)
+
+
+def _touched_at(data: DataDirectory, member: str) -> float:
+    try:
+        return (data.path / MEMBERS / member).stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:

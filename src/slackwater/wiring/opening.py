@@ -20,6 +20,7 @@ from slackwater.config import Config, price_list
 from slackwater.config.sections import ResourceConfig
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.file import FileLimits
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
@@ -35,7 +36,7 @@ from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
-from slackwater.wiring.belonging import Marking, open_ledger, refuse_strangers, take_up
+from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -89,6 +90,15 @@ async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, Data
     return clock, clock
 
 
+async def _stay_together(ledger: SqlLedger, data: DataDirectory, membership: Membership) -> None:
+    try:
+        await refuse_apart(ledger, data, membership.id)
+    except DataDirectoryError:
+        data.forget_member(membership.id)
+        await membership.leave()
+        raise
+
+
 async def _sweep_parts(blobs: DiskBlobs, ledger: MemberLedger) -> None:
     """What was half written when somebody ended. What there is comes first: who else there is may be writing some of it."""
     found = await blobs.parts()
@@ -134,6 +144,8 @@ async def open_service(
         # Both may take a moment, in which somebody may ask whether the process lives.
         await asyncio.to_thread(refuse_strangers, directory, config.database)
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        if config.database:
+            data.announce(incarnation)
         sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
@@ -143,6 +155,7 @@ async def open_service(
             if sql_ledger.presence is not None:
                 membership = Membership(ledger, sql_ledger.presence, news=hints.member_gone)
                 await membership.start(buried=buried)
+                await _stay_together(sql_ledger, data, membership)
             await take_up(sql_ledger, data)
             await _sweep_parts(disk_blobs, sql_ledger)
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
@@ -222,3 +235,4 @@ async def open_service(
                 await each.close()
         finally:
             await sql_ledger.close()
+            data.forget_member(incarnation)

@@ -25,6 +25,8 @@ RESTORING = "restore.unfinished"
 MARK = "slackwater.mark"
 # Where the ledger has gone that is not here any more.
 MOVED = "ledger.moved"
+# Words of the members of a ledger that is shared: who finds those of all others has the directory that they have.
+MEMBERS = "members"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -149,6 +151,23 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    def announce(self, member: str) -> None:
+        """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError."""
+        (self.path / MEMBERS).mkdir(mode=0o700, exist_ok=True)
+        (self.path / MEMBERS / member).touch(mode=0o600)
+
+    def announced(self) -> set[str]:
+        """Who has left such word."""
+        try:
+            return set(os.listdir(self.path / MEMBERS))
+        except FileNotFoundError:
+            return set()
+
+    def forget_member(self, member: str) -> None:
+        """Removes the word of one that is none any more, or none here."""
+        with contextlib.suppress(OSError):
+            (self.path / MEMBERS / member).unlink()
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:

@@ -6,6 +6,7 @@ and has it back before somebody else has looked twice.
 
 import asyncio
 import contextlib
+import logging
 import os
 import selectors
 import threading
@@ -32,6 +33,7 @@ from slackwater.core.members import (
     Member,
     Seen,
 )
+from slackwater.telemetry import event
 
 # Of a member, and of the one that watches: numbers that nobody else in this database locks.
 LOCK = "hashtextextended('slackwater member ' || current_schema() || ' ' || {id}, 0)"
@@ -198,6 +200,12 @@ class PgPresence:
                     # At once the first time: before somebody has looked twice.
                     self._wait(selector, None, gap)
                     gap = GAP_SECONDS
+                except Exception as error:
+                    # Whatever it is: a member that says nothing any more is taken for dead.
+                    event("member_failing", level=logging.ERROR, member=self.id, error=repr(error))
+                    self._refuse(unavailable(error))
+                    self._line.drop()
+                    self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
                     self._wait(selector, db, LOOK_SECONDS if self._watching else TRY_SECONDS)
