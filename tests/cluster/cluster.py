@@ -27,12 +27,13 @@ class Cluster:
     def __init__(self, folder: Path, address: str, backend: CountingBackend, *, concurrency: int = 32) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self._config = folder / "slackwater.toml"
-        self._config.write_text(
+        self.config = folder / "slackwater.toml"
+        self.config.write_text(
             f'[server]\ndatabase = "{address}"\n[[deployments]]\nname = "crash"\n'
             f'[[deployments.backends]]\nurl = "{backend.url}"\nconcurrency = {concurrency}\n'
         )
-        self._database = psycopg.connect(address, autocommit=True)
+        self._address = address
+        self.connect()
         self.servers: list[Server] = []
         self._numbers = itertools.count()
         self._logs: dict[Server, Path] = {}
@@ -50,10 +51,14 @@ class Cluster:
     def start(self) -> Server:
         """One more."""
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(self._config, self.data, log)
+        server = Server(self.config, self.data, log)
         self._logs[server] = log
         self.servers.append(server)
         return server
+
+    def connect(self) -> None:
+        """To its database, also where that has been away."""
+        self._database = psycopg.connect(self._address, autocommit=True)
 
     def log(self, server: Server) -> str:
         """What a server has said."""
@@ -79,6 +84,15 @@ class Cluster:
     def server_of(self, member: str) -> Server:
         """Which process a member is."""
         return next(each for each in self.servers if each.process.poll() is None and self.name(each) == member)
+
+
+def answers(server: Server) -> bool:
+    """Whether it finds its ledger."""
+    try:
+        server.call("GET", "/batches")
+    except (AssertionError, OSError):
+        return False
+    return True
 
 
 def ended(server: Server, batch_id: str) -> bool:

@@ -3,23 +3,25 @@
 import json
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, ended, until, whole
+from tests.cluster.cluster import Cluster, answers, ended, until, whole
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
-from tests.postgresql import Databases
+from tests.postgresql import Databases, running
 from tests.server import NotStarted, Server
 
 pytestmark = pytest.mark.postgresql
 
 # Longer than a member is believed after it has said that it lives.
 STOPPED_SECONDS = 20.0
-ROUNDS = 10
+ROUNDS = 20
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_the_next_claim_comes_soon(tmp_path: Path, address: str, watcher: bool) 
 @pytest.mark.parametrize("duty", ["validate", "finalize"])
 def test_killed_while_it_does_what_only_one_does(tmp_path: Path, address: str, duty: str) -> None:
     """The other one does it, and the batch ends as if nothing had been."""
-    lines = 30_000
+    lines = 6000
     with CountingBackend(latency=0.0) as backend, Cluster(tmp_path, address, backend, concurrency=64) as cluster:
         first, second = cluster.start(), cluster.start()
         batch_id = first.create_batch(second.upload("in.jsonl", input_lines("line", lines)))
@@ -140,3 +142,39 @@ def test_many_start_at_once(tmp_path: Path, address: str) -> None:
                 each.join()
         assert len(cluster.servers) == 6
         assert len(cluster.asked("SELECT id FROM member")) == 6
+        doctor = [
+            sys.executable,
+            "-m",
+            "slackwater",
+            "doctor",
+            "--config",
+            str(cluster.config),
+            "--data",
+            str(cluster.data),
+        ]
+        said = subprocess.run([*doctor, "--json"], capture_output=True, text=True, timeout=60).stdout
+        (found,) = (each for each in json.loads(said)["findings"] if each["about"] == "members")
+        assert found["level"] == "ok"
+        assert found["message"].startswith("6 servers work with the ledger")
+        cluster.servers[0].kill()
+        until(lambda: len(cluster.asked("SELECT id FROM member")) == 5)
+
+
+def test_a_killed_database_buries_nobody(tmp_path: Path) -> None:
+    """All members have lost their locks, and their time is over: whoever is back first waits for the others."""
+    lines = 1500
+    with running(careless=False) as mortal, CountingBackend(latency=0.05) as backend:
+        with Cluster(tmp_path, mortal.address("postgres"), backend, concurrency=8) as cluster:
+            first, second = cluster.start(), cluster.start()
+            batch_id = first.create_batch(second.upload("in.jsonl", input_lines("line", lines)))
+            until(lambda: len(cluster.holding()) == 2)
+            mortal.kill()
+            away = time.monotonic()
+            until(lambda: time.monotonic() - away > STOPPED_SECONDS)
+            mortal.start()
+            cluster.connect()
+            until(lambda: answers(first) and ended(first, batch_id), seconds=110)
+            whole(second, batch_id, lines)
+            assert [each.process.poll() for each in (first, second)] == [None, None]
+            assert len(cluster.asked("SELECT id FROM member")) == 2
+            assert not any("member_buried" in cluster.log(each) for each in (first, second))
