@@ -67,6 +67,32 @@ def test_the_same_process_cannot_open_it_twice(tmp_path: Path) -> None:
             DataDirectory.open(tmp_path)
 
 
+def test_those_who_share_a_ledger_share_the_directory(tmp_path: Path) -> None:
+    """Each keeps out whoever would have it alone, until the last of them has gone; and that one keeps them out."""
+    first, second = DataDirectory.open(tmp_path, shared=True), DataDirectory.open(tmp_path, shared=True)
+    first.close()
+    with pytest.raises(DataDirectoryError, match="is in use by another slackwater"):
+        DataDirectory.open(tmp_path)
+    second.close()
+    with DataDirectory.open(tmp_path), pytest.raises(DataDirectoryError, match="is in use by another slackwater"):
+        DataDirectory.open(tmp_path, shared=True)
+
+
+def test_the_mark_is_changed_by_one_at_a_time(tmp_path: Path) -> None:
+    """Another one that shares the directory leaves it for now; whoever has it alone asks nobody."""
+    with DataDirectory.open(tmp_path, shared=True) as first, DataDirectory.open(tmp_path, shared=True) as second:
+        with first.marking() as mine:
+            assert mine
+            with second.marking() as theirs:
+                assert not theirs
+        with second.marking() as mine:
+            assert mine
+    (tmp_path / "slackwater.marking").unlink()
+    with DataDirectory.open(tmp_path) as alone, alone.marking() as mine:
+        assert mine
+        assert not (tmp_path / "slackwater.marking").exists()
+
+
 def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
     """After kill -9 the next start needs no cleaning up."""
     with holder(tmp_path) as process:

@@ -405,6 +405,32 @@ def test_no_key_looks_like_a_half_written_blob(tmp_path: Path) -> None:
     run(tmp_path, Disk(), test)
 
 
+def test_what_was_written_to_lately(tmp_path: Path) -> None:
+    """Blobs and halves of blobs that are old are told from those that may be on their way, by the clock of the disk."""
+
+    async def test(store: DiskBlobs) -> None:
+        for key in ("files/old", "files/new"):
+            await put(store, key, b"x")
+        halves = [await store.create(f"files/{name}") for name in ("older", "newer")]
+        for half in halves:
+            await half.write(b"half")
+            await half.sync()
+        parts = sorted(await store.parts())
+        assert len(parts) == 2
+        for path in (store.path("files/old"), *(each for each in parts if each.name.startswith("older"))):
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3601))
+        assert await store.names("files/", untouched_seconds=3600) == ["old"]
+        assert await store.names("nothing/", untouched_seconds=3600) == []
+        assert await store.sweep_parts(found=parts, untouched_seconds=3600) == 1
+        assert [part.exists() for part in parts] == [True, False]
+        # What came after the list is not in it.
+        assert await store.sweep_parts(found=[]) == 0
+        assert await store.sweep_parts() == 1
+        assert files_below(tmp_path) == ["new", "old"]
+
+    run(tmp_path, Disk(), test)
+
+
 def test_sweep_removes_what_a_crash_left(tmp_path: Path) -> None:
     """Half-written blobs of an earlier life go at the start; published blobs and logs stay. Later lives can go on."""
 

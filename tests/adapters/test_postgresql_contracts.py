@@ -7,6 +7,7 @@ from tests.adapters.engine_contract import EngineContract
 from tests.adapters.import_contract import ImportContract
 from tests.adapters.ledger_contract import LedgerContract
 from tests.adapters.list_contract import ListContract
+from tests.adapters.member_contract import MemberContract
 from tests.adapters.on_postgresql import OnPostgresql
 from tests.adapters.order_contract import OrderContract
 from tests.adapters.pause_contract import PauseContract
@@ -52,3 +53,7 @@ class TestUsage(OnPostgresql, UsageContract):
 
 class TestWebhooks(OnPostgresql, WebhookContract):
     """Endpoints and the outbox."""
+
+
+class TestMembers(OnPostgresql, MemberContract):
+    """Who works with the ledger, and whose duty is what."""

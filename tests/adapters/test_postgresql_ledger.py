@@ -81,9 +81,9 @@ def test_results_of_several_are_all_counted(address: str) -> None:
     asyncio.run(story())
 
 
-def test_one_server_has_a_ledger(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_has_a_ledger_alone(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock is the connection's: it goes with it."""
-    monkeypatch.setattr("slackwater.adapters.sql.postgresql.database.TAKE_OVER_SECONDS", 0.0)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.standing.TAKE_OVER_SECONDS", 0.0)
 
     async def story() -> None:
         first = SqlLedger.connect(address, alone=True)

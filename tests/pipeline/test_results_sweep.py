@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Status
 from slackwater.core.files.file import Purpose
 from slackwater.pipeline.ending.finalizer import Finalizer
-from slackwater.pipeline.ending.janitor import RESULTS_ROUND, Janitor
+from slackwater.pipeline.ending.janitor import RESULTS_ROUND, SWEPT_AFTER_SECONDS, Janitor, UploadJanitor
 from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobRange
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
+from tests.adapters.member_contract import joined, member
 from tests.pipeline.upload_world import Watch
 
 
@@ -160,6 +162,85 @@ def test_outputs_that_nothing_names_go(tmp_path: Path) -> None:
         await janitor.start()
         await janitor.step()
         assert await blobs.names("outputs/") == ["kept"]
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_what_others_may_be_writing_stays(tmp_path: Path) -> None:
+    """Bytes of a member that lives get their row in a moment. Only what is old is nobody's, where there are others."""
+
+    async def story() -> None:
+        ledger, blobs, watch = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs"), Watch()
+        await joined(ledger, "me", "other")
+        keys = [f"{kind}/{age}" for kind in ("files", "uploads", "outputs") for age in ("old", "new")]
+        for key in (*keys, "results/gone/old", "logs/gone/old"):
+            await _write(blobs, key)
+            if key.endswith("old"):
+                path = blobs.path(key)
+                for each in (path, path.parent) if "gone" in key else (path,):
+                    os.utime(each, (each.stat().st_atime, each.stat().st_mtime - SWEPT_AFTER_SECONDS - 1))
+        await _write(blobs, "logs/newer/x")
+        janitor = Janitor(ledger, blobs, watch)
+        await janitor.start()
+        await UploadJanitor(ledger, blobs, watch).start()
+        await janitor.step()
+        left = {kind: await blobs.names(f"{kind}/") for kind in ("files", "uploads", "outputs", "logs")}
+        assert left == {"files": ["new"], "uploads": ["new"], "outputs": ["new"], "logs": ["newer"]}
+        # Alone, it knows that whoever wrote the rest is dead.
+        await ledger.bury("other")
+        janitor = Janitor(ledger, blobs, watch)
+        await janitor.start()
+        await UploadJanitor(ledger, blobs, watch).start()
+        await janitor.step()
+        left = {kind: await blobs.names(f"{kind}/") for kind in ("files", "uploads", "outputs", "logs")}
+        assert left == {"files": [], "uploads": [], "outputs": [], "logs": []}
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_one_who_comes_while_somebody_sweeps(tmp_path: Path) -> None:
+    """It is not there when blobs are listed, and is when they are judged: what it writes in between is not in the list."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs")
+        await joined(ledger, "me")
+        await _write(blobs, "files/left")
+
+        class Late(DiskBlobs):
+            async def names(self, prefix: str, *, untouched_seconds: float = 0.0) -> list[str]:
+                found = await super().names(prefix, untouched_seconds=untouched_seconds)
+                if not untouched_seconds and prefix == "files/":
+                    await ledger.add_member(member("late"))
+                    await _write(blobs, "files/arriving")
+                return found
+
+        await Janitor(ledger, Late(tmp_path / "blobs"), Watch()).start()
+        assert await blobs.names("files/") == ["arriving", "left"]
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_logs_of_members_are_left_alone(tmp_path: Path) -> None:
+    """They write to them. What others have left is restored as ever."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), DiskBlobs(tmp_path / "blobs")
+        await joined(ledger, "me", "other")
+        await started(ledger, shards=(2,))
+        for owner, line in (("other-0", 0), ("gone-0", 1)):
+            shard = await claimed(ledger, owner=owner)
+            kept = msgspec.structs.replace(
+                segment(shard, line, key=f"logs/{shard.batch_id}/{owner}-1.output"), output_text=b"x" * 10
+            )
+            assert await ledger.commit_segments([kept], now=1.0, lease_seconds=9.0) == []
+            await ledger.release_shard(shard.batch_id, shard.index, epoch=shard.epoch)
+        restoring = Restoring(ledger, blobs)
+        await restoring.step()
+        assert restoring.done
+        assert await blobs.names("logs/batch-0/") == ["gone-0-1.output"]
         await ledger.close()
 
     asyncio.run(story())

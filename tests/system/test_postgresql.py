@@ -156,16 +156,19 @@ def _get(server: Server, path: str) -> str:
     return done.stdout
 
 
-def test_a_second_server_is_refused(tmp_path: Path, address: str) -> None:
-    """One server has a ledger. Another one, with a data directory of its own, is told so in words, and ends."""
+def test_a_server_with_another_directory_is_refused(tmp_path: Path, address: str) -> None:
+    """Servers of one ledger have one data directory. One that has another is told so in words, and ends; the others go on."""
     with CountingBackend(latency=0.01) as backend:
         config = written(tmp_path, address, backend)
         server = Server(config, tmp_path / "data", tmp_path / "server.log")
         try:
             with pytest.raises(NotStarted):
                 Server(config, tmp_path / "other", tmp_path / "other.log")
-            assert "in use by another slackwater" in (tmp_path / "other.log").read_text()
-            assert not re.search("Traceback", (tmp_path / "other.log").read_text())
+            said = (tmp_path / "other.log").read_text()
+            assert "is not the data directory of the other servers" in said
+            assert not re.search("Traceback", said)
+            batch_id = server.create_batch(server.upload("in.jsonl", input_lines("line", 5)))
+            until(ended(server, batch_id))
         finally:
             server.terminate()
 

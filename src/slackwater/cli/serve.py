@@ -227,6 +227,7 @@ async def _serve(
             fetcher=fetcher,
             sender=sender,
             tracing=tracing,
+            buried=_leave_at_once,
         ) as service,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -262,6 +263,16 @@ async def _serve(
         # The loop takes its own handlers along.
         asyncio.get_running_loop().remove_signal_handler(number)
         signal.signal(number, lambda *_: os._exit(130))
+
+
+def _leave_at_once() -> None:
+    """Others go on with what this one had in hand: whatever it sends from now on is sent twice."""
+    logging.getLogger("slackwater").error(
+        "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
+        "its work: it ends, to be started again"
+    )
+    logging.shutdown()
+    os._exit(1)
 
 
 def _told_to_stop() -> asyncio.Event:

@@ -25,7 +25,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     port: int = 8080
     """TCP port; 0 takes a free one and says which."""
     data: str = "slackwater-data"
-    """Directory for the ledger and the files; made when it is missing, used by one server at a time."""
+    """Directory for the ledger and the files; made when it is missing, used by one server, or by all that share a database."""
     database: str = ""
     """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
     data directory. The files stay in the data directory. Needs `slackwater[postgresql]`. `slackwater migrate-data` moves a ledger

@@ -35,6 +35,7 @@ the one that masks.
     ├── StorageTrouble            nothing can be written now: pause, then try again; nothing is lost
     │   ├── StorageFull           the disk has no room
     │   └── LedgerUnavailable     the ledger's database cannot be reached
+    │       └── Buried            others took this server for dead, and nothing that it writes counts
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
     │   ├── LedgerRefused         the same of a database: in use, too old, or from a newer version
     │   └── LedgerMoved           the ledger is somewhere else now
@@ -315,6 +316,10 @@ class LedgerUnavailable(StorageTrouble):
     """The ledger's database cannot be reached. Nothing of what was asked for has happened."""
 
     code = "ledger_unavailable"
+
+
+class Buried(LedgerUnavailable):
+    """Others who work with the ledger took this server for dead. It has to begin anew, under another name."""
 
 
 class LedgerRefused(DataDirectoryError):

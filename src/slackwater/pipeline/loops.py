@@ -123,6 +123,11 @@ class Hints:
             hint.notify()
         self.webhooks.nudge()
 
+    def member_gone(self) -> None:
+        """Another server is dead, and whatever it had in hand waits for somebody."""
+        for hint in (self.validate, self.finalize, self.imports, self.webhooks, *self._claims.values()):
+            hint.notify()
+
     def house_kept(self) -> None:
         """Leases of the dead may be back in the queue, and windows over."""
         for hint in (self.finalize, *self._claims.values()):

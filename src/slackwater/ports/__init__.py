@@ -8,6 +8,7 @@ from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, Blob
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
+from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.peers import PeerBoard, PeerSeat
@@ -61,6 +62,7 @@ __all__ = [
     "IdempotencyKey",
     "LeaseState",
     "Ledger",
+    "MemberLedger",
     "Metered",
     "MonitoredLedger",
     "NewResults",
@@ -76,6 +78,7 @@ __all__ = [
     "PeerBoard",
     "PeerSeat",
     "PendingImport",
+    "Presence",
     "QueuedBatch",
     "Readings",
     "RetentionLedger",

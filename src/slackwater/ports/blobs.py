@@ -115,8 +115,11 @@ class BlobStore(Protocol):
         """CRC-32 of a whole blob, which is read for it. Raises OSError."""
         ...
 
-    async def names(self, prefix: str) -> list[str]:
-        """The next parts of the keys below a prefix that ends in `/`, like a directory listing."""
+    async def names(self, prefix: str, *, untouched_seconds: float = 0.0) -> list[str]:
+        """The next parts of the keys below a prefix that ends in `/`, like a directory listing.
+
+        With `untouched_seconds`, of those alone that were last written to so long ago, by the store's own clock.
+        """
         ...
 
     async def delete(self, key: str) -> None:

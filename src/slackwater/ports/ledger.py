@@ -12,6 +12,7 @@ from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobRange
 from slackwater.ports.engines import EngineLedger
+from slackwater.ports.members import MemberLedger
 from slackwater.ports.pauses import PauseLedger
 from slackwater.ports.records import (
     IdempotencyKey,
@@ -40,6 +41,7 @@ NO_LIMITS = FileLimits()
 class Ledger(
     AccountLedger,
     EngineLedger,
+    MemberLedger,
     PauseLedger,
     RetentionLedger,
     SessionLedger,
@@ -134,7 +136,7 @@ class Ledger(
         ...
 
     async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
-        """The oldest file that may be fetched now and whose id is not in `skip`."""
+        """The oldest file that may be fetched now and whose id is not in `skip`: a duty, where there are members."""
         ...
 
     async def postpone_import(self, file_id: str, *, tries: int, not_before: float) -> bool:
@@ -149,8 +151,12 @@ class Ledger(
         size: int = 0,
         checksum: int | None = None,
         status_details: str | None = None,
+        blob: str | None = None,
     ) -> bool:
-        """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted."""
+        """Gives the file its end and forgets the URL, in one transaction. False if the file has been deleted, or has its end.
+
+        `blob` is where its bytes are, if not where they were to be.
+        """
         ...
 
     # Keys
@@ -202,7 +208,7 @@ class Ledger(
         """The oldest batch that is to be validated and not in `skip`, of the first resource behind `after` that has one.
 
         Behind the last resource comes the first. `small`: of those alone whose input file is known to be at most
-        SMALL_INPUT_BYTES large.
+        SMALL_INPUT_BYTES large. Where there are members it is this one's duty from now on, until `end_duty`.
         """
         ...
 
@@ -297,7 +303,7 @@ class Ledger(
     async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
         """The next batch, not in `skip`, that has nothing left to run.
 
-        It is `finalizing` (all lines are done, or its window elapsed) or `cancelling`.
+        It is `finalizing` (all lines are done, or its window elapsed) or `cancelling`. A duty, where there are members.
         """
         ...
 
@@ -317,7 +323,10 @@ class Ledger(
 
     # Keeping house
     async def release_leases(self, *, now: float, dead_owners_except: str | None = None) -> int:
-        """Queues shards whose lease is over; with `dead_owners_except`, those of every other owner at once."""
+        """Queues shards whose lease is over; with `dead_owners_except`, those of every other owner at once.
+
+        Where there are members, that means those of whoever is none.
+        """
         ...
 
     async def elapse_windows(self, *, now: int) -> list[str]:

@@ -46,7 +46,10 @@ class WebhookLedger(Protocol):
         ...
 
     async def next_delivery(self, *, now: float, skip: Collection[str] = ()) -> DueDelivery | None:
-        """The delivery that has been due longest, to an endpoint that may be sent to now and whose id is not in `skip`."""
+        """The delivery that has been due longest, to an endpoint that may be sent to now and whose id is not in `skip`.
+
+        What waits for that endpoint is this member's duty from now on, where there are members.
+        """
         ...
 
     async def record_delivery(self, delivery_id: str, outcome: Outcome) -> bool:

@@ -2,18 +2,27 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
+from slackwater.adapters.disk.data_directory import MEMBERS, DataDirectory, bytes_in, mark_in, refuse_gone
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Mark, fit_of
 from slackwater.core.masking import shown_url
+from slackwater.core.members import Member
 from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
 
+# How long a shared folder may take to show a server what another one has written there.
+APART_SECONDS = 10.0
+# Words of members that never became one, or ended without a word, go when they are so old.
+FORGOTTEN_SECONDS = 86_400.0
+# Looks at a mark that others are changing. They do it once in some minutes.
+LOOKS_MAX = 5
 # How often a server that runs does it.
 MARKED_SECONDS = 300.0
 
@@ -31,9 +40,9 @@ REMEDY = (
 )
 
 
-def open_ledger(data: DataDirectory, database: str, *, alone: bool = False) -> SqlLedger:
-    """The ledger of a data directory, or that at `database`; `alone` refuses one that another server has."""
-    return SqlLedger.connect(database, alone=alone) if database else SqlLedger.open(data.ledger_path)
+def open_ledger(data: DataDirectory, database: str, *, alone: bool = False, member: Member | None = None) -> SqlLedger:
+    """The ledger of a data directory, or that at `database`: `alone`, where no server has it, or as one of its members."""
+    return SqlLedger.connect(database, alone=alone, member=member) if database else SqlLedger.open(data.ledger_path)
 
 
 def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
@@ -65,8 +74,18 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
         )
     if not database:
         refuse_gone(path)
-    found, mark = SqlLedger.found_at(database) if database else find(embedded), mark_in(path)
-    return fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_in(path)), found, mark
+    mark, tries = mark_in(path), 0
+    while True:
+        bytes_there = bytes_in(path)
+        found = SqlLedger.found_at(database) if database else find(embedded)
+        fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there)
+        before, mark, tries = mark, mark_in(path), tries + 1
+        # The ledger is raised before the mark, by whichever server does it. So it was never behind the mark of a moment before,
+        # and is no more than one ahead of that of a moment later.
+        if fit is Fit.YOUNGER and fit_of(found.mark, mark, empty=False, bytes_there=True) in (Fit.FITS, Fit.OLDER):
+            fit = Fit.FITS
+        if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
+            return fit, found, mark
 
 
 def refuse_strangers(path: Path, database: str = "") -> None:
@@ -84,33 +103,78 @@ def refuse_strangers(path: Path, database: str = "") -> None:
         raise DataDirectoryError(f"{fault}; {REMEDY.format(data=path)}")
 
 
+async def refuse_apart(ledger: SqlLedger, data: DataDirectory, me: str) -> None:
+    """Raises DataDirectoryError where another member of the ledger has another directory than this one.
+
+    Each leaves word in its directory before it is a member. Those of members that are no more go.
+    """
+    since = time.monotonic()
+    while True:
+        # First who has left word, then who is a member: whoever is one has left word before.
+        words = await asyncio.to_thread(data.announced)
+        members = await ledger.members()
+        apart = [each for each in members if each.id not in words and not each.dead]
+        if not apart:
+            break
+        if time.monotonic() - since > APART_SECONDS:
+            raise DataDirectoryError(
+                f"{data.path} is not the data directory of the other servers that work with this ledger, such as the one on "
+                f"{apart[0].host}: name theirs, which has to be one folder for all of them"
+            )
+        await asyncio.sleep(0.1)
+    for word in words - {each.id for each in await ledger.members()} - {me}:
+        # Somebody who has left word a moment ago may be about to become a member.
+        if time.time() - _touched_at(data, word) > FORGOTTEN_SECONDS:
+            data.forget_member(word)
+
+
+def _touched_at(data: DataDirectory, member: str) -> float:
+    try:
+        return (data.path / MEMBERS / member).stat().st_mtime
+    except OSError:
+        return time.time()
+
+
 async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:
-    """Raises the generation for this start."""
-    mark = await _raised(ledger, data)
+    """Raises the generation for this start, unless there are others who do."""
+    mark = None if await ledger.others() else await _raised(ledger, data)
     if mark is not None:
         event("ledger_taken_up", identity=mark.identity, generation=mark.generation)
 
 
 async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
     """Raises the generation, in the ledger first. On a full disk it stays what it was, and None comes back."""
-    before = await ledger.mark()
     try:
-        if mark_in(data.path) != before and before.generation:
-            # It ended between the two once. Another step on would look like another ledger.
-            await asyncio.to_thread(data.write_mark, before)
-        mark = await ledger.raise_generation()
-        await asyncio.to_thread(data.write_mark, mark)
+        with data.marking() as mine:
+            return await _raised_alone(ledger, data) if mine else None
     except (StorageTrouble, OSError) as error:
         event("generation_not_raised", level=logging.WARNING, error=repr(error))
         return None
+
+
+async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark:
+    before = await ledger.mark()
+    if mark_in(data.path) != before and before.generation:
+        # It ended between the two once. Another step on would look like another ledger.
+        await asyncio.to_thread(data.write_mark, before)
+    mark = await ledger.raise_generation()
+    await asyncio.to_thread(data.write_mark, mark)
     return mark
 
 
 class Marking:
     """Raises the generation now and then while a server runs: a copy of the ledger from before that is known to be older."""
 
-    def __init__(self, ledger: SqlLedger, data: DataDirectory, clock: DatabaseClock | None = None) -> None:
-        """`clock` is looked at each time, where the time of day is the database's."""
+    def __init__(
+        self,
+        ledger: SqlLedger,
+        data: DataDirectory,
+        clock: DatabaseClock | None = None,
+        *,
+        mine: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`clock` is looked at each time, where the time of day is the database's. `mine`: whether this server does it now."""
+        self._mine = mine
         self._ledger = ledger
         self._clock = clock
         self._data = data
@@ -120,7 +184,7 @@ class Marking:
         """The first one has been done by the start."""
         if self._clock is not None:
             await self._clock.look()
-        if self._begun:
+        if self._begun and self._mine():
             await _raised(self._ledger, self._data)
         self._begun = True
         return Pace.IDLE

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import functools
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
+from slackwater import __version__
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.shared_memory.peer_board import HostBoard, usual_directory
@@ -18,18 +20,23 @@ from slackwater.config import Config, price_list
 from slackwater.config.sections import ResourceConfig
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.file import FileLimits
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.members import Member
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.spend_guard import SpendGuard
+from slackwater.pipeline.ending.janitor import SWEPT_AFTER_SECONDS
+from slackwater.pipeline.loops import Hints
+from slackwater.pipeline.membership import Membership
 from slackwater.pipeline.sending.large_answers import LargeAnswers
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
-from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
-from slackwater.wiring.belonging import Marking, open_ledger, refuse_strangers, take_up
+from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
+from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -60,6 +67,7 @@ def settings_of(config: Config) -> Settings:
             commit_seconds=config.worker.commit_seconds,
             grace_seconds=config.worker.grace_seconds,
             in_flight_bytes=config.worker.in_flight_bytes,
+            **({"kept_bytes": 0} if config.database else {}),
         ),
         input=InputLimits(
             lines_max=config.limits.requests_per_file,
@@ -82,6 +90,23 @@ async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, Data
     return clock, clock
 
 
+async def _stay_together(ledger: SqlLedger, data: DataDirectory, membership: Membership) -> None:
+    try:
+        await refuse_apart(ledger, data, membership.id)
+    except DataDirectoryError:
+        data.forget_member(membership.id)
+        await membership.leave()
+        raise
+
+
+async def _sweep_parts(blobs: DiskBlobs, ledger: MemberLedger) -> None:
+    """What was half written when somebody ended. What there is comes first: who else there is may be writing some of it."""
+    found = await blobs.parts()
+    if found:
+        others = await ledger.others()
+        await blobs.sweep_parts(found=found, untouched_seconds=SWEPT_AFTER_SECONDS if others else 0.0)
+
+
 @contextlib.asynccontextmanager
 async def open_service(
     config: Config,
@@ -100,12 +125,15 @@ async def open_service(
     sender: Sender | None = None,
     tracing: Tracing | None = None,
     doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
+    buried: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
 
     `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
-    put something before the ledger and the blobs: a test that ends the process between two calls does.
+    put something before the ledger and the blobs: a test that ends the process between two calls does. `buried` is told, on any
+    thread, that others who share the ledger took this one for dead: nothing that it does counts any more.
     """
+    incarnation = uuid.uuid4().hex[:12]
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
     board = HostBoard(meeting, SystemClock(), name=uuid.uuid4().hex)
     if config.server.peers:
@@ -113,18 +141,26 @@ async def open_service(
         board.try_out()
     with (
         contextlib.closing(board),
-        DataDirectory.open(directory) as data,
+        DataDirectory.open(directory, shared=bool(config.database)) as data,
         damage_in_words(data.ledger_path),
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
         await asyncio.to_thread(refuse_strangers, directory, config.database)
-        sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, alone=True)
+        member = Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        if config.database:
+            data.announce(incarnation)
+        sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
-            await take_up(sql_ledger, data)
             disk_blobs = DiskBlobs(data.blobs_path)
-            await disk_blobs.sweep_parts()
             ledger, blobs = doors(sql_ledger, disk_blobs)
+            hints, membership = Hints(), None
+            if sql_ledger.presence is not None:
+                membership = Membership(ledger, sql_ledger.presence, news=hints.member_gone)
+                await membership.start(buried=buried)
+                await _stay_together(sql_ledger, data, membership)
+            await take_up(sql_ledger, data)
+            await _sweep_parts(disk_blobs, sql_ledger)
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
@@ -157,8 +193,12 @@ async def open_service(
                     tracing=tracing,
                     budget=budget,
                     credentials=credentials,
+                    hints=hints,
+                    membership=membership,
                     clock_confirmed=data.clock_confirmed,
-                    marking=Marking(sql_ledger, data, database_clock).step,
+                    marking=Marking(
+                        sql_ledger, data, database_clock, mine=lambda: membership is None or membership.watching
+                    ).step,
                 ),
                 Offer(
                     deployments=[deployment_record(deployment) for deployment in config.deployments],
@@ -172,6 +212,7 @@ async def open_service(
                     assemble=None if accept_any else assembler_of(config, shared),
                 ),
                 settings_of(config),
+                incarnation=incarnation,
                 readiness=Readiness(
                     stores={"ledger": sql_ledger, "files": disk_blobs},
                     room=disk_blobs,
@@ -197,3 +238,4 @@ async def open_service(
                 await each.close()
         finally:
             await sql_ledger.close()
+            data.forget_member(incarnation)

@@ -82,7 +82,8 @@ class Service:
         self.ledger = ledger
         self.blobs = blobs
         self.clock = clock
-        self.hints = hints = Hints()
+        self.hints = hints = doors.hints or Hints()
+        self._membership = doors.membership
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
@@ -302,6 +303,9 @@ class Service:
         if self._doors.marking is not None:
             mark = self._doors.marking
             stages.append(Loop("marking", mark, clock=clock, hint=Hint(), idle_seconds=MARKED_SECONDS))
+        if self._membership is not None:
+            bury = self._membership.step
+            stages.append(Loop("members", bury, clock=clock, hint=self._membership.hint, idle_seconds=REST_SECONDS))
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
         return stages
 
@@ -361,6 +365,8 @@ class Service:
         """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
         if self._readiness is not None:
             self._readiness.stopping()
+        if self._membership is not None:
+            self._membership.retire()
         for loop in self._loops:
             loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
@@ -373,3 +379,9 @@ class Service:
                 event("engine_history_lost", level=logging.WARNING, error=repr(error))
         if self.monitor is not None:
             self.monitor.stop()
+        if self._membership is not None:
+            try:
+                await self._membership.leave()
+            except Exception as error:
+                # Somebody will see that it has gone.
+                event("member_not_left", level=logging.WARNING, error=repr(error))

@@ -17,7 +17,8 @@ from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.accounts.control_plane import Assembled
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
-from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.loops import Hints, Pace
+from slackwater.pipeline.membership import Membership
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.ports import (
@@ -59,8 +60,12 @@ class Doors(Struct, frozen=True, kw_only=True):
     """What may lie in memory, over all deployments."""
     credentials: Credentials | None = None
     """Without them, no key is read again."""
+    hints: Hints | None = None
+    """Who is woken by whom; one of its own without it."""
     marking: Callable[[], Awaitable[Pace]] | None = None
     """Says again that ledger and blobs belong together; without it that is said once, at the start."""
+    membership: Membership | None = None
+    """Where others work with the ledger, too."""
     clock_confirmed: Callable[[], bool] = lambda: False
     """Whether an operator has just said that the clock is right, after it has jumped."""
 

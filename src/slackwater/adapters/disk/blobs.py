@@ -7,7 +7,7 @@ the rename, and the directories that lead to the name after it.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from io import BufferedReader, FileIO
 from pathlib import Path
 
@@ -211,14 +211,22 @@ class DiskBlobs:
             file.close()
         return checksum
 
-    async def names(self, prefix: str) -> list[str]:
-        """The next parts of the keys below `prefix`, sorted; what is not published is not there."""
+    async def names(self, prefix: str, *, untouched_seconds: float = 0.0) -> list[str]:
+        """The next parts of the keys below `prefix`, sorted; what is not published is not there.
+
+        With `untouched_seconds`, of those alone that were last written to so long ago.
+        """
 
         def work() -> list[str]:
+            folder = self._place.path(prefix)
             try:
-                return sorted(name for name in os.listdir(self._place.path(prefix)) if not name.endswith(PART))
+                names = sorted(name for name in os.listdir(folder) if not name.endswith(PART))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+            if not untouched_seconds:
+                return names
+            before = self._place.now() - untouched_seconds
+            return [name for name in names if _touched_at(folder / name) < before]
 
         return await self._place.run(work)
 
@@ -241,13 +249,31 @@ class DiskBlobs:
 
         await self._place.run(work)
 
-    async def sweep_parts(self) -> int:
-        """Removes what a crash left half written; returns how many. Only for a store that nobody writes to yet."""
+    async def parts(self) -> list[Path]:
+        """What is being written, or was when somebody ended."""
+        return await self._place.run(lambda: list(self._place.root.rglob("*" + PART)))
+
+    async def sweep_parts(self, *, found: Sequence[Path] | None = None, untouched_seconds: float = 0.0) -> int:
+        """Removes what a crash left half written; returns how many. Only for a store that nobody writes to yet.
+
+        Where others do, only those of `found` that were last written to so long ago.
+        """
 
         def work() -> int:
-            parts = list(self._place.root.rglob("*" + PART))
+            parts = list(self._place.root.rglob("*" + PART)) if found is None else found
+            if untouched_seconds:
+                before = self._place.now() - untouched_seconds
+                parts = [part for part in parts if _touched_at(part) < before]
             for part in parts:
                 self._place.disk.remove(part)
             return len(parts)
 
         return await self._place.run(work)
+
+
+def _touched_at(path: Path) -> float:
+    """When something was last written to; what is gone meanwhile counts as new."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

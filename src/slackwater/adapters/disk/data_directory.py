@@ -1,6 +1,7 @@
 """The directory that one Slackwater owns at a time: a lock, the ledger's file, the blobs, and the mark of their ledger.
 
-The lock is the kernel's, on an open file: a process that is killed lets go of it, and nothing has to be cleaned up.
+Servers that share a ledger, which is a database, have it together. The lock is the kernel's, on an open file: a process that is
+killed lets go of it, and nothing has to be cleaned up.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ RESTORING = "restore.unfinished"
 MARK = "slackwater.mark"
 # Where the ledger has gone that is not here any more.
 MOVED = "ledger.moved"
+# Words of the members of a ledger that is shared: who finds those of all others has the directory that they have.
+MEMBERS = "members"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -90,14 +93,16 @@ def bytes_in(path: Path) -> bool:
 class DataDirectory:
     """An opened data directory; ours until it is closed or the process ends."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, *, shared: bool = False) -> None:
         self.path = path
+        self._shared = shared
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path, *, restoring: bool = False) -> "DataDirectory":
+    def open(cls, path: Path, *, restoring: bool = False, shared: bool = False) -> "DataDirectory":
         """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out.
 
+        `shared`: with others who say so, too, whose ledger is one for all.
         Half a restore is refused, except to the one who is `restoring`: what is missing would count as deleted.
         """
         try:
@@ -108,7 +113,7 @@ class DataDirectory:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if not os.access(path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except BlockingIOError as error:
@@ -130,7 +135,7 @@ class DataDirectory:
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        return cls(path, lock)
+        return cls(path, lock, shared=shared)
 
     @staticmethod
     def ledger_in(path: Path) -> Path:
@@ -146,6 +151,40 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    def announce(self, member: str) -> None:
+        """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError."""
+        (self.path / MEMBERS).mkdir(mode=0o700, exist_ok=True)
+        (self.path / MEMBERS / member).touch(mode=0o600)
+
+    def announced(self) -> set[str]:
+        """Who has left such word."""
+        try:
+            return set(os.listdir(self.path / MEMBERS))
+        except FileNotFoundError:
+            return set()
+
+    def forget_member(self, member: str) -> None:
+        """Removes the word of one that is none any more, or none here."""
+        with contextlib.suppress(OSError):
+            (self.path / MEMBERS / member).unlink()
+
+    @contextlib.contextmanager
+    def marking(self) -> Iterator[bool]:
+        """Whether the mark is this process's to change, for as long as it lasts; not while another one changes it."""
+        if not self._shared:
+            yield True
+            return
+        lock = os.open(self.path / "slackwater.marking", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(lock)
 
     def write_mark(self, mark: Mark) -> None:
         """Says durably which ledger the blobs belong to. Raises OSError; then the mark is what it was."""

@@ -1,6 +1,7 @@
 """The directory below which blobs lie, as both growing and finished blobs need it: paths, threads, and what a full disk means."""
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -84,6 +85,16 @@ class Place:
         if parts[0] == LOST:
             return self.lost.joinpath(*parts[1:])
         return self.root.joinpath(*parts)
+
+    def now(self) -> float:
+        """What time it is for the disk, which may be another machine's. Runs where waiting is allowed."""
+        asked = self.root / f"now.{secrets.token_hex(4)}{PART}"
+        fd = self.disk.open(asked, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            return os.fstat(fd).st_mtime
+        finally:
+            os.close(fd)
+            self.disk.remove(asked)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Runs what waits for the disk; a full disk becomes StorageFull."""

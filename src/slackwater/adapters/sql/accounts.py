@@ -95,6 +95,8 @@ class SqlAccounts(SqlPart):
         wanted = AuditSearch() if search is None else search
         values: dict[str, Any] = {each: pattern_of(text) for each, text in msgspec.structs.asdict(wanted).items()}
         values |= {"resource": resource, "after": cursor, "limit": limit}
+        if not descending:
+            values["settled"] = await self._sql.look_number("audit_settled", {})
         if wanted == AuditSearch():
             # No more rows are looked at than are returned.
             return [_audit_record(row) for row in await self._sql.look_all(name, values)]

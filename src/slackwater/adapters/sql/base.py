@@ -13,6 +13,8 @@ class SqlBase:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.member: str | None = None
+        """In whose name something is done; None where nobody else works with this ledger."""
         self._texts: dict[str, str] = {}
 
     def text(self, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db, Row
+from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text_of
 from slackwater.adapters.sql.webhooks import SqlWebhooks
@@ -15,6 +16,7 @@ from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
 from slackwater.core.errors import Conflict, NoRoom
 from slackwater.core.files.file import File
+from slackwater.core.members import Duty
 from slackwater.core.quota.enqueued import fits
 from slackwater.ports import IdempotencyKey, NewShard, Start
 
@@ -27,8 +29,9 @@ def _first(rows: list[Row], skip: Collection[str]) -> Row | None:
 class SqlBatches(SqlPart):
     """The methods of the port that concern the life of batches."""
 
-    def __init__(self, base: SqlBase, *, overview: SqlOverview, webhooks: SqlWebhooks) -> None:
+    def __init__(self, base: SqlBase, *, overview: SqlOverview, webhooks: SqlWebhooks, duties: Duties) -> None:
         super().__init__(base)
+        self._duties = duties
         self._overview = overview
         self._webhooks = webhooks
 
@@ -114,6 +117,15 @@ class SqlBatches(SqlPart):
     async def next_to_validate(
         self, *, after: str = "", skip: Collection[str] = (), small: bool = False
     ) -> Batch | None:
+        passed = {*skip, *await self._duties.of_others(Duty.VALIDATE)}
+        while (found := await self._next_to_validate(after=after, skip=passed, small=small)) is not None:
+            about = {"id": found.id}
+            if await self._duties.take(Duty.VALIDATE, found.id, "still_to_validate", about):
+                return found
+            passed.add(found.id)
+        return None
+
+    async def _next_to_validate(self, *, after: str, skip: Collection[str], small: bool) -> Batch | None:
         kind = "_small" if small else ""
         values: dict[str, Any] = {"limit": len(skip) + 1, "after": after}
         first: str | None = None
@@ -228,6 +240,15 @@ class SqlBatches(SqlPart):
     # Ending
 
     async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+        passed = {*skip, *await self._duties.of_others(Duty.FINALIZE)}
+        while (found := await self._begin_finalizing(now=now, skip=passed)) is not None:
+            about = {"id": found.id}
+            if await self._duties.take(Duty.FINALIZE, found.id, "still_to_end", about):
+                return found
+            passed.add(found.id)
+        return None
+
+    async def _begin_finalizing(self, *, now: int, skip: Collection[str]) -> Batch | None:
         values = {"limit": len(skip) + 1}
 
         def look(db: Db) -> tuple[Row | None, Row | None]:

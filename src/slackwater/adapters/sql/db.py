@@ -7,6 +7,8 @@ transaction, or anew where its transaction met another one or lost its connectio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from slackwater.ports import Presence
+
 T = TypeVar("T")
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -47,6 +49,11 @@ class Database(Protocol):
     """Whether the last write failed for a reason that is the database's or the disk's."""
     damaged: bool
     """Whether something was read that is not what was written. It stays so: no second try helps."""
+
+    @property
+    def presence(self) -> Presence | None:
+        """That this process is a member, where it is one."""
+        ...
 
     def text(self, name: str) -> str:
         """The statement of that name."""

@@ -9,9 +9,12 @@ from msgspec import Struct
 
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.belonging import Mark
+from slackwater.core.members import Member
 
 # The first schema that has a mark.
 MARKED_SINCE = 19
+# The first one that knows of members.
+MEMBERS_SINCE = 27
 # Up to this size every page is looked at before a start: some tenths of a second. Of a larger one, the doctor looks at them.
 CHECKED_BYTES = 64 << 20
 # Tables that ledgers of all schemas have.
@@ -36,6 +39,10 @@ class ServerFound(Struct, frozen=True, kw_only=True):
     remote: bool
     careless: tuple[str, ...]
     keys: int
+    members: tuple[Member, ...] = ()
+    """The servers that work with the ledger."""
+    now: float = 0.0
+    """What time it is there."""
 
 
 def is_damage(error: BaseException) -> bool:

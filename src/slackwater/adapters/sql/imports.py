@@ -4,18 +4,21 @@ from collections.abc import Collection
 
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db
+from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.rows import file_record
 from slackwater.core.errors import QuotaExceeded
 from slackwater.core.files.file import File, FileLimits, FileStatus
+from slackwater.core.members import Duty
 from slackwater.ports import NO_LIMITS, PendingImport
 
 
 class SqlImports(SqlPart):
     """The methods of the port that concern imports."""
 
-    def __init__(self, base: SqlBase, files: SqlFiles) -> None:
+    def __init__(self, base: SqlBase, files: SqlFiles, duties: Duties) -> None:
         super().__init__(base)
+        self._duties = duties
         self._files = files
 
     async def add_import(
@@ -32,6 +35,15 @@ class SqlImports(SqlPart):
         await self._sql.write(work)
 
     async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
+        passed = {*skip, *await self._duties.of_others(Duty.IMPORT)}
+        while (found := await self._next_import(now=now, skip=passed)) is not None:
+            about = {"id": found.file.id, "tries": found.tries}
+            if await self._duties.take(Duty.IMPORT, found.file.id, "still_to_fetch", about):
+                return found
+            passed.add(found.file.id)
+        return None
+
+    async def _next_import(self, *, now: float, skip: Collection[str]) -> PendingImport | None:
         rows = await self._sql.look_all("next_import", {"now": now, "limit": len(skip) + 1})
         row = next((row for row in rows if row["id"] not in skip), None)
         if row is None:
@@ -52,11 +64,12 @@ class SqlImports(SqlPart):
         size: int = 0,
         checksum: int | None = None,
         status_details: str | None = None,
+        blob: str | None = None,
     ) -> bool:
         def work(db: Db) -> bool:
             if not self._sql.run(db, "forget_import", {"file_id": file_id}):
                 return False
             values = {"id": file_id, "status": status.value, "status_details": status_details}
-            return bool(self._sql.run(db, "fill_file", values | {"size": size, "checksum": checksum}))
+            return bool(self._sql.run(db, "fill_file", values | {"size": size, "checksum": checksum, "blob": blob}))
 
         return await self._sql.write(work)

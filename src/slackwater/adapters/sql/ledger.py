@@ -11,12 +11,14 @@ from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.db import Database, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
+from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.engines import SqlEngines
 from slackwater.adapters.sql.files import SqlFiles
 from slackwater.adapters.sql.identity import Found, ServerFound
 from slackwater.adapters.sql.imports import SqlImports
 from slackwater.adapters.sql.keys import SqlKeys
 from slackwater.adapters.sql.lists import SqlLists
+from slackwater.adapters.sql.members import SqlMembers
 from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.pauses import SqlPauses
 from slackwater.adapters.sql.queue import SqlQueue
@@ -30,6 +32,8 @@ from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
+from slackwater.core.members import Member
+from slackwater.ports import Presence
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -61,14 +65,16 @@ class SqlLedger:
 
     def __init__(self, database: Database) -> None:
         self.sql = sql = SqlBase(database)
-        overview, webhooks, files = SqlOverview(sql), SqlWebhooks(sql), SqlFiles(sql)
+        self.duties = duties = Duties(sql)
+        overview, webhooks, files, shards = SqlOverview(sql), SqlWebhooks(sql, duties), SqlFiles(sql), SqlShards(sql)
         parts = (
-            SqlBatches(sql, overview=overview, webhooks=webhooks),
-            SqlShards(sql),
+            SqlBatches(sql, overview=overview, webhooks=webhooks, duties=duties),
+            shards,
             SqlQueue(sql),
             files,
             SqlUploads(sql, files),
-            SqlImports(sql, files),
+            SqlImports(sql, files, duties),
+            SqlMembers(sql, shards, duties),
             SqlLists(sql),
             overview,
             SqlReadings(sql),
@@ -94,8 +100,12 @@ class SqlLedger:
         return cls(SqliteDatabase(path, inline=inline, search_steps=search_steps))
 
     @classmethod
-    def connect(cls, address: str, *, alone: bool = False, read_only: bool = False) -> "SqlLedger":
-        """Opens or makes a ledger on PostgreSQL, which `address` names; `alone` refuses one that another server has.
+    def connect(
+        cls, address: str, *, alone: bool = False, member: Member | None = None, read_only: bool = False
+    ) -> "SqlLedger":
+        """Opens or makes a ledger on PostgreSQL, which `address` names; `alone` refuses one that a server has.
+
+        As a `member` it works with it beside others, of which `presence` tells.
 
         Raises LedgerUnavailable, and LedgerRefused where it cannot be used.
         """
@@ -107,7 +117,10 @@ class SqlLedger:
                 f"the ledger is of another version of Slackwater (schema {schema}; this version knows {SCHEMA_VERSION}): use the "
                 "version that serves it, or start this version's server on it first"
             )
-        return cls(PostgresqlDatabase(address, alone=alone, read_only=read_only))
+        ledger = cls(PostgresqlDatabase(address, alone=alone, member=member, read_only=read_only))
+        if member is not None:
+            ledger.act_as(member.id)
+        return ledger
 
     @staticmethod
     def found_at(address: str) -> Found:
@@ -141,6 +154,15 @@ class SqlLedger:
     def _mark(row: Row | None) -> Mark:
         assert row is not None, "a ledger knows which one it is"
         return Mark(*row)
+
+    @property
+    def presence(self) -> Presence | None:
+        """That this process is a member of those who work with the ledger; None where nobody else does."""
+        return self.sql.database.presence
+
+    def act_as(self, member_id: str) -> None:
+        """From now on duties are taken in the name of this member, and leases of those who are none are nobody's."""
+        self.sql.member = member_id
 
     async def close(self) -> None:
         """Waits for what is being written and closes the database."""
@@ -287,6 +309,13 @@ class SqlLedger:
     add_engine_minutes = part(SqlEngines.add_engine_minutes)
     engine_history = part(SqlEngines.engine_history)
     trim_engine_minutes = part(SqlEngines.trim_engine_minutes)
+
+    # Members
+    add_member = part(SqlMembers.add_member)
+    members = part(SqlMembers.members)
+    others = part(SqlMembers.others)
+    bury = part(SqlMembers.bury)
+    end_duty = part(SqlMembers.end_duty)
 
     # The time of day
     wall_time = part(SqlTimes.wall_time)

@@ -158,6 +158,9 @@ SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, co
 FROM batch WHERE deployment = :deployment AND stage = 'running' AND queued_number > :after
 ORDER BY queued_number LIMIT :limit;
 
+-- name: batch_to_claim
+SELECT * FROM batch WHERE id = :id AND stage = 'running';
+
 -- name: claim_shard
 -- The first queued shard of a batch goes to the caller, under a new epoch.
 UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
@@ -201,6 +204,10 @@ ON CONFLICT (resource, day, deployment, model, price) DO UPDATE SET
     cached_tokens = usage_day.cached_tokens + excluded.cached_tokens,
     output_tokens = usage_day.output_tokens + excluded.output_tokens,
     reasoning_tokens = usage_day.reasoning_tokens + excluded.reasoning_tokens;
+
+-- name: account_of
+-- To which row of the account a batch's results go, of one day.
+SELECT resource, deployment, COALESCE(model, ''), COALESCE(price, '') FROM batch WHERE seq = :batch_seq;
 
 -- name: keep_text!
 INSERT INTO kept_text (batch_seq, key, offset_, text) VALUES (:batch_seq, :key, :offset, :text);
@@ -361,7 +368,9 @@ DELETE FROM import WHERE file_id = :file_id;
 
 -- name: fill_file!
 -- An import has ended: the file has its bytes, or will never have any.
-UPDATE file SET status = :status, size = :size, checksum = :checksum, status_details = :status_details WHERE id = :id;
+UPDATE file SET status = :status, size = :size, checksum = :checksum, status_details = :status_details,
+                blob = COALESCE(:blob, blob)
+WHERE id = :id;
 
 -- name: keys
 SELECT resource, role, slot, digest, hint, created_at FROM api_key ORDER BY resource, role, slot;
@@ -484,15 +493,20 @@ GROUP BY 1, 2, 3, 4, price ORDER BY 2, 1, 3, 4, price LIMIT :limit;
 INSERT INTO audit (at, resource, who, action, object, detail, request_id)
 VALUES (:at, :resource, :who, :action, :object, :detail, :request_id);
 
+-- name: audit_settled
+-- The number below which no entry can come any more: whoever reads on from the last one that was seen misses none.
+SELECT 4611686018427387904;
+
 -- name: audit
 -- Behind a cursor, in either order; what is not searched for has a pattern that everything fits.
 SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
-WHERE seq > :after AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
+WHERE seq > :after AND seq <= :settled
+  AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
 ORDER BY seq LIMIT :limit;
 
 -- name: audit_of_resource
 SELECT seq, at, resource, who, action, object, detail, request_id FROM audit
-WHERE resource = :resource AND seq > :after
+WHERE resource = :resource AND seq > :after AND seq <= :settled
   AND who LIKE :who ESCAPE '\' AND action LIKE :action ESCAPE '\' AND object LIKE :object ESCAPE '\'
 ORDER BY seq LIMIT :limit;
 
@@ -748,3 +762,55 @@ FROM file INDEXED BY file_by_age
 WHERE resource = :resource AND purpose = :purpose AND created_at < :before
     AND NOT EXISTS (SELECT 1 FROM batch INDEXED BY batch_open_input WHERE input_blob = file.blob AND stage != 'ended')
 ORDER BY created_at, seq LIMIT :limit;
+
+-- Members: who works with a ledger where those are several, and what each of them is doing.
+
+-- name: add_member!
+INSERT INTO member (id, host, version, kind, started_at, until) VALUES (:id, :host, :version, :kind, :started_at, :until);
+
+-- name: members
+SELECT id, host, version, kind, started_at, until, dead_at FROM member ORDER BY started_at, id;
+
+-- name: forget_member!
+DELETE FROM member WHERE id = :id;
+
+-- name: tell_members
+-- That one was buried. PostgreSQL passes it on; here nobody is to hear of it.
+SELECT :id;
+
+-- name: leases_of_member
+-- Names of owners are made of their member's: those lie side by side in the index of owners.
+SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.state = 'running' AND shard.owner >= :first AND shard.owner < :last ORDER BY shard.batch_seq, shard.idx;
+
+-- name: leases_of_no_member
+SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.state = 'running' AND (shard.lease_until < :now OR NOT EXISTS (
+    SELECT 1 FROM member WHERE shard.owner >= member.id || '-' AND shard.owner < member.id || '.'))
+ORDER BY shard.batch_seq, shard.idx;
+
+-- name: duties_of_others
+SELECT thing FROM duty WHERE kind = :kind AND member != :member;
+
+-- name: take_duty!
+-- One that this member has already is taken once more.
+INSERT INTO duty (kind, thing, member) VALUES (:kind, :thing, :member)
+ON CONFLICT (kind, thing) DO UPDATE SET member = excluded.member WHERE duty.member = excluded.member;
+
+-- name: end_duty!
+DELETE FROM duty WHERE kind = :kind AND thing = :thing AND member = :member;
+
+-- name: end_duties!
+DELETE FROM duty WHERE member = :member;
+
+-- name: still_to_validate
+SELECT 1 FROM batch WHERE id = :id AND stage = 'new';
+
+-- name: still_to_end
+SELECT 1 FROM batch WHERE id = :id AND stage = 'ending' AND shards_in_hand = 0;
+
+-- name: still_to_fetch
+SELECT 1 FROM import WHERE file_id = :id AND tries = :tries;
+
+-- name: still_to_deliver
+SELECT 1 FROM webhook_delivery WHERE id = :id AND state = 'pending' AND tries = :tries;

@@ -64,16 +64,19 @@ class SqlShards(SqlPart):
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
     ) -> list[Shard]:
         def work(db: Db) -> list[Shard]:
-            claimed = (
-                self._claim(db, batch_id, owner=owner, lease_until=now + lease_seconds) for batch_id in batch_ids
-            )
-            return [shard for shard in claimed if shard is not None]
+            # Rows of batches are locked in the order of their ids, here and where results are recorded: two who do it beside each
+            # other never wait for each other in a circle.
+            claimed = {
+                batch_id: self._claim(db, batch_id, owner=owner, lease_until=now + lease_seconds)
+                for batch_id in sorted(set(batch_ids))
+            }
+            return [shard for batch_id in batch_ids if (shard := claimed.pop(batch_id, None)) is not None]
 
         # Whoever has claimed is as dead after a power cut as the claim; and no result is durable without it.
         return await self._sql.write(work, durable=False, fenced=True)
 
     def _claim(self, db: Db, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
-        batch = self._sql.one(db, "batch", {"id": batch_id})
+        batch = self._sql.one(db, "batch_to_claim", {"id": batch_id})
         if batch is None:
             return None
         row = self._sql.one(db, "claim_shard", {"batch_seq": batch["seq"], "owner": owner, "lease_until": lease_until})
@@ -137,19 +140,37 @@ class SqlShards(SqlPart):
         self, segments: Sequence[Segment], *, now: float, lease_seconds: float
     ) -> list[tuple[str, int, int]]:
         def work(db: Db) -> list[tuple[str, int, int]]:
-            return [
-                (segment.batch_id, segment.index, segment.epoch)
-                # Always in the same order, so that two who commit beside each other do not wait for each other in a circle.
-                for segment in sorted(segments, key=lambda each: (each.batch_id, each.index))
-                if not self._commit(db, segment, now=now, lease_until=now + lease_seconds)
-            ]
+            refused, results, usages = [], [], []
+            # Always in the same order: all shards, which are this worker's alone, then what others write to, too: batches by id,
+            # then the account. So two who commit beside each other do not wait for each other in a circle.
+            for segment in sorted(segments, key=lambda each: (each.batch_id, each.index)):
+                added = self._commit(db, segment, now=now, lease_until=now + lease_seconds)
+                if added is None:
+                    refused.append((segment.batch_id, segment.index, segment.epoch))
+                else:
+                    results.append(added)
+            for segment, values in results:
+                self._sql.run(db, "add_results", values)
+                for region in segment.regions:
+                    self._sql.run(db, "add_region", {"batch_seq": values["batch_seq"], "region": region})
+                if segment.counts.completed:
+                    usages.append(values | {"day": day_of(now)})
+            # After the batches' own sums, because the first answer of each gives its model.
+            if self._sql.member is not None and len(usages) > 1:
+                usages.sort(key=lambda each: tuple(self._sql.one(db, "account_of", each) or ()))
+            for values in usages:
+                self._sql.run(db, "add_usage", values)
+            return refused
 
         return await self._sql.write(work, fenced=True)
 
-    def _commit(self, db: Db, segment: Segment, *, now: float, lease_until: float) -> bool:
+    def _commit(
+        self, db: Db, segment: Segment, *, now: float, lease_until: float
+    ) -> tuple[Segment, dict[str, Any]] | None:
+        """Records the lines of a shard, and returns what is to be added to its batch; None where the epoch is another one."""
         shard = self._sql.one(db, "held_shard", {"id": segment.batch_id, "idx": segment.index, "epoch": segment.epoch})
         if shard is None:
-            return False
+            return None
         before, more = int.from_bytes(shard["done"], "little"), int.from_bytes(segment.done, "little")
         assert not before & more, f"a line of shard {segment.index} of {segment.batch_id} would be written twice"
         place = {"batch_seq": shard["batch_seq"], "idx": segment.index}
@@ -167,18 +188,12 @@ class SqlShards(SqlPart):
             "model": segment.model,
             "at": int(now),
         }
-        self._sql.run(db, "add_results", results)
-        if segment.counts.completed:
-            # After the batch's own sums, because its first answer gives the model.
-            self._sql.run(db, "add_usage", results | {"day": day_of(now)})
-        for region in segment.regions:
-            self._sql.run(db, "add_region", {"batch_seq": shard["batch_seq"], "region": region})
         self._record(db, segment, place | {"epoch": segment.epoch})
         for where, text in ((segment.output, segment.output_text), (segment.error, segment.error_text)):
             if where is not None and text:
                 kept = {"batch_seq": shard["batch_seq"], "key": where.key, "offset": where.offset, "text": text}
                 self._sql.run(db, "keep_text", kept)
-        return True
+        return segment, results
 
     def _record(self, db: Db, segment: Segment, place: dict[str, Any]) -> None:
         """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one."""
@@ -227,6 +242,8 @@ class SqlShards(SqlPart):
         def look(db: Db) -> list[Row]:
             if dead_owners_except is None:
                 return self._sql.all(db, "lost_leases", {"now": now})
+            if self._sql.member is not None:
+                return self._sql.all(db, "leases_of_no_member", {"now": now})
             return self._sql.all(db, "leases_of_the_dead", {"now": now, "survivor": dead_owners_except})
 
         if not await self._sql.database.read(look):
@@ -239,6 +256,13 @@ class SqlShards(SqlPart):
             return len(rows)
 
         return await self._sql.write(work)
+
+    def free_those_of(self, db: Db, member: str) -> int:
+        """Part of the transaction that buries a member: its leases go back; returns how many."""
+        rows = self._sql.all(db, "leases_of_member", {"first": f"{member}-", "last": f"{member}."})
+        for row in rows:
+            self._free(db, row)
+        return len(rows)
 
     async def kept_texts(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, BlobRange, bytes]]:
         values = {"after": after, "limit": limit}

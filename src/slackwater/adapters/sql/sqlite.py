@@ -142,6 +142,7 @@ class SqliteDatabase:
         self.reader = self._writer if inline else connect(path)
         self._searcher = self._writer if inline else connect(path)
         self._search_steps = search_steps
+        self.presence = None
         self.refuses_writes = False
         """Whether the last write failed for a reason that is the database's or the disk's."""
         self.damaged = False

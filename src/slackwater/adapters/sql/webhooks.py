@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
-from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db, Row
+from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.rows import text_of
 from slackwater.core.batch import Status
 from slackwater.core.errors import InvalidRequest, QuotaExceeded
+from slackwater.core.members import Duty
 from slackwater.core.telling.webhooks import (
     TYPE_OF_END,
     Delivery,
@@ -52,6 +54,10 @@ def delivery_record(row: Row) -> Delivery:
 
 class SqlWebhooks(SqlPart):
     """The methods of the port that concern webhooks."""
+
+    def __init__(self, base: SqlBase, duties: Duties) -> None:
+        super().__init__(base)
+        self._duties = duties
 
     def announce(self, db: Db, batch_id: str, status: Status, *, now: int) -> None:
         """Part of the transaction that ends a batch: one delivery for each endpoint that wants to hear of it."""
@@ -115,6 +121,15 @@ class SqlWebhooks(SqlPart):
         return bool(await self._sql.write(lambda db: self._sql.run(db, "delete_webhook_endpoint", values)))
 
     async def next_delivery(self, *, now: float, skip: Collection[str] = ()) -> DueDelivery | None:
+        passed = {*skip, *await self._duties.of_others(Duty.DELIVER)}
+        while (found := await self._next_delivery(now=now, skip=passed)) is not None:
+            about = {"id": found.delivery.id, "tries": found.delivery.tries}
+            if await self._duties.take(Duty.DELIVER, found.endpoint.id, "still_to_deliver", about):
+                return found
+            passed.add(found.endpoint.id)
+        return None
+
+    async def _next_delivery(self, *, now: float, skip: Collection[str]) -> DueDelivery | None:
         row = await self._sql.look_one("next_delivery", {"now": now, "skip": text_of(sorted(skip))})
         if row is None:
             return None

@@ -53,7 +53,9 @@ class _Asked:
 class Writer:
     """The thread, and what waits for it."""
 
-    def __init__(self, thread: ThreadPoolExecutor, transact: Transact) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, transact: Transact, *, together: int = TOGETHER_MAX) -> None:
+        """`together` is how many works share a transaction at most."""
+        self._together = together
         self._thread = thread
         self._transact = transact
         self._asked: deque[_Asked] = deque()
@@ -69,7 +71,7 @@ class Writer:
 
     def _take_asked(self) -> None:
         group: list[_Asked] = []
-        while self._asked and len(group) < TOGETHER_MAX:
+        while self._asked and len(group) < self._together:
             group.append(self._asked.popleft())
         if len(group) > 1:
             # Where one of them goes wrong, whose fault it is shows when each is alone.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from slackwater.core.batch import Batch, EmptyFiles, Status
 from slackwater.core.files.file import File, Purpose
+from slackwater.core.members import Duty
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, RESULT_UNREADABLE, LineWriter
 from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.ending import segment_lines
@@ -82,6 +83,12 @@ class Finalizer:
             # Those that could not be ended are tried again when nobody else waits.
             self._stumbled.clear()
             return Pace.IDLE
+        try:
+            return await self._finalize(batch)
+        finally:
+            await self._ledger.end_duty(Duty.FINALIZE, batch.id)
+
+    async def _finalize(self, batch: Batch) -> Pace:
         try:
             ending = _Ending(self._ledger, self._blobs, batch, salvages=batch.id in self._given_up)
             output, error = await self._write_files(ending) if batch.counts.total else (None, None)

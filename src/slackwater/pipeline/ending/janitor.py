@@ -10,7 +10,7 @@ from slackwater.core.files.lost import name_of, to_forget
 from slackwater.core.watching.engine_minutes import KEPT_DAYS
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.wall_clock import BELIEVED, Wall
-from slackwater.ports import AccountLedger, BlobStore, Clock, EngineLedger, Ledger
+from slackwater.ports import AccountLedger, BlobStore, Clock, EngineLedger, Ledger, MemberLedger
 from slackwater.telemetry import event
 
 # An upload that has ended is kept so long: a client whose answer was lost may ask again, and hears how it ended.
@@ -23,8 +23,21 @@ MINUTES_ROUND = 500
 RESULTS_ROUND = 100
 # While nothing can be written, nobody can renew a lease: whoever holds one has so long after that, as long as a lease is.
 GRACE_SECONDS = 30.0
+# Where others are at work, too, only what nobody has written to for so long is nobody's.
+SWEPT_AFTER_SECONDS = 3600.0
 # How often it is looked whether something has been put aside for long enough.
 LOST_LOOK_SECONDS = 3600.0
+
+
+async def left_behind(ledger: MemberLedger, blobs: BlobStore, prefix: str) -> list[str]:
+    """Names of blobs that nobody can be about to name in the ledger: all there are, or those that are old where others live.
+
+    First what there is, then who else there is: whoever comes later has written none of it.
+    """
+    names = await blobs.names(prefix)
+    if names and await ledger.others():
+        return await blobs.names(prefix, untouched_seconds=SWEPT_AFTER_SECONDS)
+    return names
 
 
 class Janitor:
@@ -54,23 +67,23 @@ class Janitor:
         self._leases_hold_until = clock.monotonic()
 
     async def start(self) -> None:
-        """After a restart: whoever held leases in this data directory is dead, because the directory is ours alone."""
+        """After a restart: whoever held leases in this data directory and is no member is dead, or nobody but us can live."""
         released = await self._ledger.release_leases(now=self._clock.now(), dead_owners_except="")
         if released:
             event("leases_recovered", shards=released)
-        for batch_id in await self._blobs.names("logs/"):
+        for batch_id in await left_behind(self._ledger, self._blobs, "logs/"):
             batch = await self._ledger.batch(batch_id)
             if batch is None or batch.terminal:
                 await self._blobs.set_aside(f"logs/{batch_id}/", under=self._aside)
                 event("logs_swept", batch=batch_id, to=self._aside)
         await self._sweep("files/")
         # These can wait: nobody needs the room at once, and the service is to be back soon.
-        self._unswept = await self._blobs.names("results/")
-        self._unswept_outputs = await self._blobs.names("outputs/")
+        self._unswept = await left_behind(self._ledger, self._blobs, "results/")
+        self._unswept_outputs = await left_behind(self._ledger, self._blobs, "outputs/")
 
     async def _sweep(self, prefix: str) -> None:
         """Puts bytes without a row aside: the service ended between the two, on the way in or on the way out."""
-        await self._sweep_files(prefix, await self._blobs.names(prefix))
+        await self._sweep_files(prefix, await left_behind(self._ledger, self._blobs, prefix))
 
     async def _sweep_files(self, prefix: str, file_ids: list[str]) -> None:
         for file_id in file_ids:
@@ -142,7 +155,7 @@ class UploadJanitor:
 
     async def start(self) -> None:
         """After a restart: parts without a row are put aside. They were written when the service ended; nobody was told."""
-        for part_id in await self._blobs.names("uploads/"):
+        for part_id in await left_behind(self._ledger, self._blobs, "uploads/"):
             if not await self._ledger.has_upload_part(part_id):
                 await self._blobs.set_aside(f"uploads/{part_id}", under=self._aside)
                 event("upload_part_swept", part=part_id, to=self._aside)

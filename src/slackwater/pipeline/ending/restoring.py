@@ -1,6 +1,7 @@
 """Writes results again that a power cut has taken from logs which were not synced: the ledger keeps them.
 
-Why it keeps them: docs/decisions/journal.md. Until that is done nothing is added to logs and no batch ends, because what comes
+Why it keeps them: docs/decisions/journal.md. Where several work with the ledger, they sync what they write, and logs of those who
+live are left alone. Until that is done nothing is added to logs and no batch ends, because what comes
 later has its place behind them. Before: a start. After: the workers and the finalizer.
 """
 
@@ -28,9 +29,10 @@ class Restoring:
         if self.done:
             return Pace.IDLE
         try:
+            living = [f"{each.id}-" for each in await self._ledger.members()]
             while page := await self._ledger.kept_texts(after=self._after):
                 for number, place, text in page:
-                    if await self._blobs.restore(place, text):
+                    if not _writes(living, place.key) and await self._blobs.restore(place, text):
                         event("results_restored", log=place.key, bytes=len(text))
                     self._after = number
         except StorageTrouble as full:
@@ -40,3 +42,8 @@ class Restoring:
             return Pace.IDLE
         self.done = True
         return Pace.BUSY
+
+
+def _writes(living: list[str], log: str) -> bool:
+    """Whether one of those writes to a log: its name begins with that of its owner."""
+    return log.rpartition("/")[2].startswith(tuple(living))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from slackwater.core.errors import FetchFailed, InvalidRequest, StorageTrouble, UserError
 from slackwater.core.files.file import FILENAME_MAX, File, FileLimits, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, first_line_is_json
+from slackwater.core.members import Duty
 from slackwater.core.outside.imports import OFF, off
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.pipeline.loops import Pace
@@ -106,6 +107,7 @@ class Importer:
         try:
             await self._import(pending)
         finally:
+            await self._ledger.end_duty(Duty.IMPORT, file_id)
             self._running.discard(file_id)
         return Pace.BUSY
 
@@ -114,7 +116,7 @@ class Importer:
             await self._give_up(pending, OFF)
             return
         try:
-            size, checksum = await self._bring(self._fetcher, pending)
+            brought = await self._bring(self._fetcher, pending)
         except StorageTrouble:
             raise
         except _Deleted:
@@ -126,28 +128,30 @@ class Importer:
         except Exception as fault:
             await self._failed(pending, FAULT, again=True, cause=fault, level=logging.ERROR)
         else:
-            await self._keep(pending, size, checksum)
+            await self._keep(pending, *brought)
 
-    async def _bring(self, fetcher: Fetcher, pending: PendingImport) -> tuple[int, int]:
-        """Makes the bytes durable; how many they are, and their checksum. Nothing stays where they did not all come."""
-        writer = await self._blobs.create(pending.file.blob)
+    async def _bring(self, fetcher: Fetcher, pending: PendingImport) -> tuple[str, int, int]:
+        """Makes the bytes durable: where, how many they are, and their checksum. Nothing stays where they did not all come."""
+        # Each try has a key of its own: a late one must not overwrite what an earlier one has published.
+        blob = f"files/{self._new_id()}"
+        writer = await self._blobs.create(blob)
         try:
             incoming = _Incoming(self._ledger, writer, pending.file.id)
             await fetcher.fetch(pending.url, incoming.write)
             if pending.check_first_line and not first_line_is_json(incoming.head, size=writer.size):
                 raise FetchFailed(NOT_JSONL, again=False)
             await writer.publish()
-            return writer.size, writer.checksum
+            return blob, writer.size, writer.checksum
         finally:
             await writer.discard()
 
-    async def _keep(self, pending: PendingImport, size: int, checksum: int) -> None:
-        file = pending.file
-        if await self._ledger.finish_import(file.id, status=FileStatus.PROCESSED, size=size, checksum=checksum):
+    async def _keep(self, pending: PendingImport, blob: str, size: int, checksum: int) -> None:
+        file, status = pending.file, FileStatus.PROCESSED
+        if await self._ledger.finish_import(file.id, status=status, size=size, checksum=checksum, blob=blob):
             event("file_imported", file=file.id, bytes=size, purpose=file.purpose.value)
             return
-        # Deleted after its last bytes had come: whoever deleted it found no bytes to remove.
-        await self._blobs.delete(file.blob)
+        # Deleted after its last bytes had come, or brought by somebody else: nobody knows of these.
+        await self._blobs.delete(blob)
         event("import_dropped", file=file.id)
 
     async def _failed(

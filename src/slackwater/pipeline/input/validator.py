@@ -19,6 +19,7 @@ from slackwater.core.batch import Batch, BatchError, Stage
 from slackwater.core.errors import NoRoom
 from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.members import Duty
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.quota.enqueued import fits, refusal
 from slackwater.core.sending.deployment import Capabilities, Deployment, WhenFull
@@ -158,6 +159,7 @@ class Validator:
                 span.fail(type(error).__name__)
             raise
         finally:
+            await self._ledger.end_duty(Duty.VALIDATE, batch.id)
             self._in_hand.discard(batch.id)
             meters.validation_seconds.observe(self._clock.monotonic() - begun)
             if span is not None:

@@ -156,12 +156,14 @@ class Journal:
         meter: DeploymentMeter | None = None,
         budget: Budget | None = None,
         fenced: Callable[[Lease], None] | None = None,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it.
 
         What waits to be committed is counted in the `budget`. `fenced` ends the work on a shard that somebody else has now; by
-        default, that is noted on its lease.
+        default, that is noted on its lease. So many bytes of a batch's first results are kept by the ledger and not synced.
         """
+        self._kept_bytes = kept_bytes
         (budget or Budget()).watch(self)
         self._ledger = ledger
         self._blobs = blobs
@@ -279,7 +281,7 @@ class Journal:
             kept = logs.kept + sum(taken[lease].size for lease in leases)
             # The first results of a batch, and all of a small one, wait for one fsync less, and for two less for the names of
             # their logs: the transaction that names them has them in it.
-            keeps = kept <= KEPT_BYTES
+            keeps = kept <= self._kept_bytes
             outputs = await self._append(
                 batch_id,
                 "output",

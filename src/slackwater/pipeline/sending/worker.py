@@ -25,7 +25,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.endings import INPUT_UNREADABLE, coded, ended
 from slackwater.pipeline.sending.feed import Feed
 from slackwater.pipeline.sending.held_back import HeldBack, held_back, input_unreadable, not_written
-from slackwater.pipeline.sending.journal import Journal
+from slackwater.pipeline.sending.journal import KEPT_BYTES, Journal
 from slackwater.pipeline.sending.lease import Cause, Item, Lease
 from slackwater.pipeline.sending.shard_lines import is_done
 from slackwater.pipeline.sending.shard_reader import ShardReader
@@ -48,6 +48,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     commit_seconds: float = 0.2
     # Commit earlier once so much is waiting; four times as much makes the lanes wait.
     commit_bytes: int = 2 << 20
+    # Of the first results of a batch, which the ledger keeps and nobody syncs: none where others read the logs on other machines.
+    kept_bytes: int = KEPT_BYTES
     # Bodies of requests in flight; many lanes with 3 MB images must not fill the memory.
     in_flight_bytes: int = 32 << 20
     # How long a stop waits for the answers that are on their way.
@@ -115,6 +117,7 @@ class Worker:
             meter=meters.deployment(deployment),
             budget=budget,
             fenced=lambda lease: self._abort(lease, Cause.FENCED),
+            kept_bytes=settings.kept_bytes,
         )
         self.uses = [
             BackendUse(

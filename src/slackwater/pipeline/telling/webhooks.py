@@ -8,13 +8,14 @@ fails is left alone for a while, so that a slow or dead one holds up its own del
 import logging
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from slackwater.core.errors import SendFailed, UserError
+from slackwater.core.members import Duty
 from slackwater.core.telling.webhooks import GIVE_UP_SECONDS, DeliveryState, body_of, headers_of, judge
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.wall_clock import BELIEVED, Wall
-from slackwater.ports import Clock, DueDelivery, Sender, WebhookLedger
+from slackwater.ports import Clock, DueDelivery, MemberLedger, Sender, WebhookLedger
 from slackwater.telemetry import event
 
 # Ended deliveries are kept so long, for people who look for what became of one.
@@ -24,12 +25,16 @@ LATE_SECONDS = 600
 FAULT = "The delivery failed because of a fault in the batch service."
 
 
+class DeliveryLedger(WebhookLedger, MemberLedger, Protocol):
+    """What the ledger knows of deliveries, and whose duty they are."""
+
+
 class Deliverer:
     """Delivers one event to one endpoint per step."""
 
     def __init__(
         self,
-        ledger: WebhookLedger,
+        ledger: DeliveryLedger,
         clock: Clock,
         *,
         sender: Sender | None,
@@ -66,6 +71,7 @@ class Deliverer:
         try:
             await self._deliver(self._sender, due)
         finally:
+            await self._ledger.end_duty(Duty.DELIVER, endpoint_id)
             self._running.discard(endpoint_id)
         return Pace.BUSY
 

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.masking import shown_url
+from slackwater.core.members import UNTIL_SECONDS
 from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
-ABOUT = "ledger"
+ABOUT, MEMBERS = "ledger", "members"
 
 
 def database_findings(directory: Path, config: Config) -> tuple[list[Finding], int]:
@@ -47,4 +49,29 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
     if found.schema < SCHEMA_VERSION:
         message = f"the next start brings it from schema {found.schema} to {SCHEMA_VERSION}"
         return [*findings, note(ABOUT, message, "make a back-up before that")], about.keys
-    return [*findings, ok(ABOUT, f"of schema {found.schema}")], about.keys
+    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_members(about)], about.keys
+
+
+def _members(about: ServerFound) -> list[Finding]:
+    """Who works with it."""
+    if not about.members:
+        return [note(MEMBERS, "no server works with the ledger at the moment")]
+    living = [each for each in about.members if not each.dead and each.until >= about.now]
+    said = ", ".join(
+        f"{each.id} on {each.host} (version {each.version}, for {_lasting(about.now - each.started_at)})"
+        for each in living
+    )
+    count = f"{len(living)} servers work" if len(living) != 1 else "1 server works"
+    findings = [ok(MEMBERS, f"{count} with the ledger: {said}")] if living else []
+    for each in about.members:
+        if each not in living:
+            message = (
+                f"{each.id} on {each.host} has said nothing for {_lasting(about.now - each.until + UNTIL_SECONDS)}"
+            )
+            findings.append(warning(MEMBERS, message, "what it had in hand is freed by the next server that looks"))
+    return findings
+
+
+def _lasting(seconds: float) -> str:
+    hours, minutes = divmod(int(max(0.0, seconds)) // 60, 60)
+    return f"{hours} h" if hours else f"{minutes} min" if minutes else f"{max(0, int(seconds))} s"

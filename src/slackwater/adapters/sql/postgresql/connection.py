@@ -138,6 +138,15 @@ class PgConnection:
             for row in rows:
                 copy.write_row(row)
 
+    def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Hears of what is said on a channel, whenever something is asked from here on. The name is one of ours."""
+        self._connection.add_notify_handler(lambda _: heard())
+        self._connection.execute(f"LISTEN {channel}".encode())
+
+    def fileno(self) -> int:
+        """What can be read from when something has come, or the connection is lost."""
+        return self._connection.fileno()
+
     @property
     def lost(self) -> bool:
         """Whether nothing can be asked of it any more."""

@@ -16,45 +16,38 @@ from typing import TypeVar
 import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
-from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
+from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate
+from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
 from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.adapters.sql.postgresql.writing_line import WritingLine
-from slackwater.adapters.sql.writing import Writer
+from slackwater.adapters.sql.writing import TOGETHER_MAX, Writer
 from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
+from slackwater.core.members import Member
 from slackwater.telemetry import event
 
 T = TypeVar("T")
 READERS = 4
 SEARCH_SECONDS = 2.0
 DAMAGE = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
-# How long a server waits for the one before it to let go of the ledger: its connections may be gone without a word.
-TAKE_OVER_SECONDS = 10.0
-# Locked for as long as a server serves the ledger. For each schema of a database another one.
-ALONE = "SELECT pg_try_advisory_lock(hashtext('slackwater'), hashtext(current_schema()))"
-
-
-def stand_alone(db: PgConnection) -> None:
-    """Takes the lock of the one server, for as long as the connection lives. Raises LedgerUnavailable while another has it."""
-    since = time.monotonic()
-    while not db.execute(ALONE).fetchone()[0]:
-        if time.monotonic() - since > TAKE_OVER_SECONDS:
-            raise LedgerUnavailable(
-                "the ledger is in use by another slackwater: stop it first, or name another database"
-            )
-        time.sleep(0.1)
 
 
 class PostgresqlDatabase:
     """The threads, and what they do."""
 
     def __init__(
-        self, address: str, *, alone: bool = False, read_only: bool = False, search_seconds: float = SEARCH_SECONDS
+        self,
+        address: str,
+        *,
+        alone: bool = False,
+        member: Member | None = None,
+        read_only: bool = False,
+        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
-        """Brings the schema up to date, unless it is `read_only`; `alone` refuses a ledger that another server has.
+        """Brings the schema up to date, unless it is `read_only`; `alone` refuses a ledger that a server has.
 
-        Raises LedgerUnavailable and LedgerRefused.
+        As a `member` it works with the ledger beside others. Raises LedgerUnavailable and LedgerRefused.
         """
         self.refuses_writes = False
         self.damaged = False
@@ -62,18 +55,26 @@ class PostgresqlDatabase:
         self._local = threading.local()
         self._lines: list[Line] = []
         self._address = address
-        self._writing = WritingLine(
-            address, "writer", isolation="SERIALIZABLE", greet=None if not alone else stand_alone
-        )
-        self._fenced = WritingLine(address, "worker", isolation="READ COMMITTED")
+        greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
+        self._writing = WritingLine(address, "writer", isolation="SERIALIZABLE", greet=greet, member=name)
+        self._fenced = WritingLine(address, "worker", isolation="READ COMMITTED", member=name)
+        self._member = name
+        self.presence = PgPresence(address, member) if member else None
         if not read_only:
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._leave()
+                raise
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._searcher = ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
         self._threads = tuple(ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("ledger", "ledger-worker"))
+        # Locks of several works that are fenced would not be in one order.
         self._writer, self._worker = (
-            Writer(thread, _Watched(self, line))
-            for thread, line in zip(self._threads, (self._writing, self._fenced), strict=True)
+            Writer(thread, _Watched(self, line), together=together)
+            for thread, line, together in zip(
+                self._threads, (self._writing, self._fenced), (TOGETHER_MAX, 1 if member else TOGETHER_MAX), strict=True
+            )
         )
 
     def _prepare(self) -> None:
@@ -83,6 +84,9 @@ class PostgresqlDatabase:
             try:
                 migrate(line.get())
                 line.close()
+                if self.presence is not None:
+                    # Before anything is written in its name.
+                    self.presence.join()
                 self._writing.line.get()
                 return
             except psycopg.Error as error:
@@ -127,7 +131,7 @@ class PostgresqlDatabase:
     def _read(self, work: Callable[[Db], T], begin: bytes, end: bytes) -> T:
         line: Line | None = getattr(self._local, "line", None)
         if line is None:
-            line = self._local.line = Line(self._address, "reader")
+            line = self._local.line = Line(self._address, "reader", member=self._member)
             self._lines.append(line)
         since, tries = time.monotonic(), 0
         while True:
@@ -173,6 +177,11 @@ class PostgresqlDatabase:
             executor.shutdown()
         for line in lines:
             line.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.presence is not None:
+            self.presence.close()
 
 
 class _Watched:

@@ -49,8 +49,11 @@ def unavailable(error: BaseException) -> LedgerUnavailable:
 class Line:
     """A connection that is there when it is asked for. Used by one thread at a time."""
 
-    def __init__(self, address: str, kind: str, *, greet: Callable[[PgConnection], None] | None = None) -> None:
-        """`greet` is done on each new connection, before anything else."""
+    def __init__(
+        self, address: str, kind: str, *, greet: Callable[[PgConnection], None] | None = None, member: str = ""
+    ) -> None:
+        """`greet` is done on each new connection, before anything else. `member` is whose it is, where there are several."""
+        self._of = f" {member}" if member else ""
         self._address = address
         self._kind = kind
         self._greet = greet
@@ -67,7 +70,7 @@ class Line:
         if self._down_since and now - self._down_since > PATIENCE_SECONDS and now - self._tried_at < GAP_MAX_SECONDS:
             raise LedgerUnavailable("the ledger cannot be reached; it has been tried a moment ago")
         self._tried_at = now
-        self.name = f"{self._kind} {secrets.token_hex(8)}"
+        self.name = f"{self._kind} {secrets.token_hex(8)}{self._of}"
         try:
             db = PgConnection(self._address, name=self.name)
             try:

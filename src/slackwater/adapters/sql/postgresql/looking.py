@@ -6,10 +6,12 @@ from typing import TypeVar
 
 import psycopg
 
-from slackwater.adapters.sql.identity import Found, ServerFound
+from slackwater.adapters.sql.identity import MEMBERS_SINCE, Found, ServerFound
+from slackwater.adapters.sql.members import member_record
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
 from slackwater.adapters.sql.postgresql.schema import look
+from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.core.errors import LedgerMoved
 from slackwater.core.files.belonging import Mark, gone_of_name
 
@@ -66,7 +68,9 @@ def _server(db: PgConnection) -> ServerFound:
         "inet_client_addr() IS NOT NULL AND inet_client_addr() IS DISTINCT FROM inet_server_addr()"
     ).fetchone()
     careless = [name for name in KEEPS if db.execute("SELECT current_setting(?)", (name,)).fetchone()[0] == "off"]
-    keys = db.execute("SELECT count(*) FROM api_key").fetchone()[0] if look(db) else 0
+    schema = look(db)
+    keys = db.execute("SELECT count(*) FROM api_key").fetchone()[0] if schema else 0
+    members = db.execute(text_of("members")).fetchall() if schema >= MEMBERS_SINCE else []
     return ServerFound(
         version=str(version).partition(" ")[0],
         tls=bool(tls),
@@ -74,4 +78,6 @@ def _server(db: PgConnection) -> ServerFound:
         remote=bool(remote),
         careless=tuple(careless),
         keys=keys,
+        members=tuple(member_record(row) for row in members),
+        now=float(db.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]),
     )

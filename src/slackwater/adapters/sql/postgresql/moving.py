@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 import psycopg
 
 from slackwater.adapters.sql.identity import Found
-from slackwater.adapters.sql.moving import Table, Values, quoted, tables
+from slackwater.adapters.sql.moving import STAYS, Table, Values, quoted, tables
 from slackwater.adapters.sql.postgresql.connection import PgConnection
-from slackwater.adapters.sql.postgresql.database import stand_alone
 from slackwater.adapters.sql.postgresql.line import Line, is_lost, unavailable
 from slackwater.adapters.sql.postgresql.looking import find
 from slackwater.adapters.sql.postgresql.schema import ONLY_HERE, migrate
+from slackwater.adapters.sql.postgresql.standing import stand_alone
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import LedgerRefused, MoveError, StorageFull
 from slackwater.core.files.belonging import Gone, Mark, name_of_gone
@@ -25,6 +25,8 @@ KINDS = {"INTEGER": "int8", "REAL": "float8", "TEXT": "text", "BLOB": "bytea"}
 PATIENT = (
     b"SELECT set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)"
 )
+# A server that lost its connections a moment ago, and believes itself to be there, is not: its transactions end without effect.
+NOBODY = b"BEGIN; DELETE FROM member; DELETE FROM duty; UPDATE writer SET id = id || ' gone' WHERE id NOT LIKE '% gone'; COMMIT"
 OTHERS = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
 COUNTED = """SELECT c.relname, a.attname, pg_get_serial_sequence(quote_ident(c.relname), a.attname) AS sequence
 FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -49,6 +51,7 @@ class PostgresqlEnd:
     def begin_reading(self) -> None:
         """All reads are of one state from now on. Raises LedgerRefused where it is of another version."""
         self._refuse_other_versions(self.found().schema)
+        self._db.script(NOBODY)
         self._db.script(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def begin_filling(self, source: Mark) -> None:
@@ -70,7 +73,7 @@ class PostgresqlEnd:
         for name in every:
             # Rows come with everything that triggers would do once more.
             self._db.script(f"ALTER TABLE {quoted(name)} DISABLE TRIGGER USER".encode())
-        names = ", ".join(quoted(name) for name in (*every, *sorted(ONLY_HERE - {"schema_version"})))
+        names = ", ".join(quoted(name) for name in (*every, *sorted(STAYS | ONLY_HERE - {"schema_version"})))
         self._db.script(f"TRUNCATE {names} RESTART IDENTITY".encode())
 
     def _refuse_other_versions(self, version: int) -> None:

@@ -7,6 +7,10 @@ SELECT * FROM batch WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_e
 SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename FROM batch
 WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON))) ORDER BY seq DESC;
 
+-- name: batch_to_claim
+-- Locked before its shard, as by whoever ends it or pauses it.
+SELECT * FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
+
 -- name: claim_shard
 -- What others are claiming in this moment is passed over: it is taken.
 UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
@@ -52,3 +56,10 @@ FROM segment LEFT JOIN json_each_text(CAST(:seen AS JSON)) AS seen ON seen.key =
 WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
   AND error_offset + error_length > COALESCE(CAST(seen.value AS BIGINT), 0)
 ORDER BY key, start LIMIT :limit;
+
+-- name: tell_members
+SELECT pg_notify('slackwater_members', :id);
+
+-- name: audit_settled
+-- Waits for those who are writing entries at the moment.
+SELECT audit_settled();

@@ -10,7 +10,7 @@ import psycopg
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import GAP_MAX_SECONDS, Line, is_lost, unavailable
-from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
+from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable, StorageFull
 
 T = TypeVar("T")
 # Two transactions that met: one of them is repeated. PostgreSQL may also tell it as a key that is there twice.
@@ -21,6 +21,10 @@ FORGOTTEN_AFTER_SECONDS = 86_400
 NOW = "extract(epoch FROM clock_timestamp())"
 FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
     SELECT 1 FROM pg_stat_activity WHERE application_name = 'slackwater ' || writer.id)"""  # noqa: S608 - no name of a user
+# Whoever buries a member has its row first, and removes the rows of its connections after that.
+BY_MEMBER = f"""INSERT INTO writer (id, number, at)
+SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
+BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
 
 
@@ -28,9 +32,17 @@ class WritingLine:
     """A connection for transactions of one kind of isolation."""
 
     def __init__(
-        self, address: str, kind: str, *, isolation: str, greet: Callable[[PgConnection], None] | None = None
+        self,
+        address: str,
+        kind: str,
+        *,
+        isolation: str,
+        greet: Callable[[PgConnection], None] | None = None,
+        member: str = "",
     ) -> None:
-        self.line = Line(address, kind, greet=lambda db: self._greet(db, greet))
+        """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none."""
+        self.line = Line(address, kind, greet=lambda db: self._greet(db, greet), member=member)
+        self._member = member
         self._begin = f"BEGIN ISOLATION LEVEL {isolation}"
         self._number = 0
         # The name of the connection before this one. The server may believe it to be there still, with all that it has locked.
@@ -43,7 +55,10 @@ class WritingLine:
             greet(db)
         self._former, self._number = self.line.name, 0
         db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
-        db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
+        if not self._member:
+            db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
+        elif not db.execute(BY_MEMBER, (self.line.name, self._member)).rowcount:
+            raise Buried(BURIED)
 
     def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in one transaction. Raises LedgerUnavailable and StorageFull, then nothing of it counts; and its errors."""
@@ -111,6 +126,9 @@ class WritingLine:
                 if not is_lost(error) and not isinstance(error, psycopg.errors.LockNotAvailable):
                     raise
                 self.line.drop()
+            except Buried:
+                # What it had in hand is somebody else's now, and whether it counts they have seen.
+                raise
             except (LedgerRefused, LedgerUnavailable):
                 # Another one has it now, or it has been tried a moment ago.
                 pass

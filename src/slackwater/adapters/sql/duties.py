@@ -1,0 +1,67 @@
+"""What one member of the ledger at a time does: rows that are taken and given back.
+
+One is taken in one transaction with another look at what is to be done, so that what somebody has just ended is not begun again.
+What comes of it is fenced by the state of its thing besides. An embedded ledger has no members: everything is its only server's,
+and nothing is asked or written for that.
+"""
+
+import logging
+from typing import Any
+
+from slackwater.adapters.sql.base import SqlBase
+from slackwater.adapters.sql.db import Db
+from slackwater.core.errors import StorageTrouble
+from slackwater.core.members import Duty
+from slackwater.telemetry import event
+
+
+class Duties:
+    """Takes and ends duties in the name of a member."""
+
+    def __init__(self, sql: SqlBase) -> None:
+        self._sql = sql
+        # Those that are done, and whose rows could not be removed.
+        self._left: set[tuple[Duty, str]] = set()
+
+    async def of_others(self, duty: Duty) -> frozenset[str]:
+        """What others are doing."""
+        if self._sql.member is None:
+            return frozenset()
+        values = {"kind": duty.value, "member": self._sql.member}
+        return frozenset(row["thing"] for row in await self._sql.look_all("duties_of_others", values))
+
+    async def take(self, duty: Duty, thing: str, stands: str, about: dict[str, Any]) -> bool:
+        """Makes it this member's, unless it is somebody else's, or the statement `stands` finds that there is nothing to do."""
+        if self._sql.member is None:
+            return True
+        values = {"kind": duty.value, "thing": thing, "member": self._sql.member}
+        self._left.discard((duty, thing))
+
+        def work(db: Db) -> bool:
+            if not self._sql.run(db, "take_duty", values):
+                return False
+            # Whoever had it before has ended it: what is seen from here on is what came of that.
+            if self._sql.one(db, stands, about) is None:
+                self._sql.run(db, "end_duty", values)
+                return False
+            return True
+
+        return await self._sql.write(work, durable=False, fenced=True)
+
+    async def end(self, duty: Duty, thing: str) -> None:
+        """Gives it back, and those that could not be given back before."""
+        if self._sql.member is None:
+            return
+        self._left.add((duty, thing))
+        left = sorted(self._left, key=lambda each: (each[0].value, each[1]))
+
+        def work(db: Db) -> None:
+            for kind, what in left:
+                self._sql.run(db, "end_duty", {"kind": kind.value, "thing": what, "member": self._sql.member})
+
+        try:
+            await self._sql.write(work, durable=False, fenced=True)
+        except StorageTrouble as error:
+            event("duty_not_ended", level=logging.WARNING, duty=duty.value, thing=thing, reason=error)
+        else:
+            self._left.difference_update(left)

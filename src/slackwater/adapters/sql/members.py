@@ -1,0 +1,67 @@
+"""The part of the SQL ledger that knows who works with it, where those are several, and what becomes of what a dead one had."""
+
+from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.db import Db, Row
+from slackwater.adapters.sql.duties import Duties
+from slackwater.adapters.sql.shards import SqlShards
+from slackwater.core.members import Duty, Member
+
+
+class SqlMembers(SqlPart):
+    """The methods of the port that concern members."""
+
+    def __init__(self, base: SqlBase, shards: SqlShards, duties: Duties) -> None:
+        super().__init__(base)
+        self._shards = shards
+        self._duties = duties
+
+    async def add_member(self, member: Member) -> None:
+        """For ledgers without a presence, which says it itself."""
+        await self._sql.write(lambda db: self._sql.run(db, "add_member", member_row(member)))
+
+    async def members(self) -> list[Member]:
+        return [member_record(row) for row in await self._sql.look_all("members", {})]
+
+    async def others(self) -> bool:
+        if self._sql.member is None:
+            return False
+        return any(row["id"] != self._sql.member for row in await self._sql.look_all("members", {}))
+
+    async def bury(self, member_id: str) -> int | None:
+        def work(db: Db) -> int | None:
+            if not self._sql.run(db, "forget_member", {"id": member_id}):
+                return None
+            self._sql.run(db, "end_duties", {"member": member_id})
+            freed = self._shards.free_those_of(db, member_id)
+            self._sql.one(db, "tell_members", {"id": member_id})
+            return freed
+
+        return await self._sql.write(work, durable=False)
+
+    async def end_duty(self, duty: Duty, thing: str) -> None:
+        await self._duties.end(duty, thing)
+
+
+def member_row(member: Member) -> dict[str, object]:
+    """The columns of a member."""
+    return {
+        "id": member.id,
+        "host": member.host,
+        "version": member.version,
+        "kind": member.kind,
+        "started_at": member.started_at,
+        "until": member.until,
+    }
+
+
+def member_record(row: Row) -> Member:
+    """The member of a row."""
+    return Member(
+        id=row["id"],
+        host=row["host"],
+        version=row["version"],
+        kind=row["kind"],
+        started_at=row["started_at"],
+        until=row["until"],
+        dead=row["dead_at"] is not None,
+    )

@@ -1,0 +1,300 @@
+"""That a process is one of several who work with a ledger: its lock, its word that it lives, and its look at the others.
+
+A thread with a connection of its own does it, whatever else the process has to do. It sees at once when the connection is lost,
+and has it back before somebody else has looked twice.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import psycopg
+
+from slackwater.adapters.sql.postgresql.connection import PgConnection
+from slackwater.adapters.sql.postgresql.line import GAP_SECONDS, Line, is_lost, unavailable
+from slackwater.adapters.sql.postgresql.member_statements import (
+    AGAIN,
+    DEAD,
+    DISCONNECT,
+    FENCE,
+    HOLD,
+    JOIN,
+    SAY,
+    SEE,
+    UNWATCH,
+    WATCH,
+)
+from slackwater.adapters.sql.postgresql.pooler import refuse_pooler
+from slackwater.adapters.sql.postgresql.standing import stand_together
+from slackwater.adapters.sql.postgresql.text import text_of
+from slackwater.adapters.sql.postgresql.writing_line import BURIED, END, NOW
+from slackwater.core.errors import Buried, LedgerUnavailable
+from slackwater.core.members import (
+    LOOK_SECONDS,
+    SAID_SECONDS,
+    TRY_SECONDS,
+    UNTIL_SECONDS,
+    YOUNG_SECONDS,
+    Look,
+    Member,
+    Seen,
+)
+from slackwater.telemetry import event
+
+# What somebody else than the one that watches gives to that one before it sees to it itself.
+LATE_SECONDS = 2.0
+OVER = "this server is no member of those who work with the ledger any more"
+CHANNEL = "slackwater_members"
+# How long a member tries to get its lock: an earlier connection of its own may have it still.
+LOCK_TRIES, LOCK_GAP_SECONDS = 200, 0.01
+
+
+class PgPresence:
+    """One member, seen from inside."""
+
+    def __init__(self, address: str, member: Member) -> None:
+        self.id = member.id
+        self._member = member
+        self._line = Line(address, "member", greet=self._greet, member=member.id)
+        self._address = address
+        self._joined = False
+        self._former = ""
+        self._pid = 0
+        self._connected_at = self._say_at = self._look_at = 0.0
+        self._reconnected = False
+        self._watching = self._retired = self._leaving = self._closing = False
+        self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
+        self._woken, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="ledger-member", daemon=True)
+        self._tell: Callable[[Look], None] = lambda look: None
+        self._news: Callable[[], None] = lambda: None
+        self._buried: Callable[[], None] = lambda: None
+
+    # From outside
+
+    def join(self) -> None:
+        """Becomes a member. Raises psycopg.Error, LedgerRefused where something stands between it and the database."""
+        if not self._thread.is_alive():
+            self._line.get()
+            self._thread.start()
+
+    def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
+        """See ports.Presence."""
+        loop = asyncio.get_running_loop()
+
+        def tell(look: Look) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(looked, look)
+
+        def hear() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(news)
+
+        self._buried, self._news, self._tell = buried, hear, tell
+        self._look_at = 0.0
+        self._nudge()
+
+    async def doom(self, member_id: str) -> bool:
+        """See ports.Presence."""
+        if not self._thread.is_alive():
+            raise LedgerUnavailable(OVER)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._asked.append((member_id, loop, future))
+        self._nudge()
+        return await future
+
+    def retire(self) -> None:
+        """See ports.Presence."""
+        self._retired = True
+        self._nudge()
+
+    def leave(self) -> None:
+        """See ports.Presence."""
+        self._leaving = True
+
+    def close(self) -> None:
+        """Is a member no more: its lock goes with its connection."""
+        self._leaving = self._closing = self._line.closing = True
+        self._nudge()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._line.close()
+        for end in (self._woken, self._wake):
+            with contextlib.suppress(OSError):
+                os.close(end)
+
+    def _nudge(self) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b".")
+
+    # The connection
+
+    def _greet(self, db: PgConnection) -> None:
+        if self._former:
+            db.execute(END, (f"slackwater {self._former}",))
+        else:
+            refuse_pooler(self._address, db)
+        stand_together(db)
+        self._former = self._line.name
+        self._watching = False
+        for _ in range(LOCK_TRIES):
+            if db.execute(JOIN, (self.id,)).fetchone()[0]:
+                break
+            time.sleep(LOCK_GAP_SECONDS)
+        else:
+            raise LedgerUnavailable(f"another process is the member {self.id} of this ledger")
+        self._pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
+        if not self._joined:
+            now = db.execute(f"SELECT {NOW}").fetchone()[0]
+            until = float(now) + UNTIL_SECONDS
+            member = self._member
+            row = {"id": member.id, "host": member.host, "version": member.version, "kind": member.kind}
+            db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until})
+        else:
+            self._say(db)
+        self._reconnected, self._joined = self._joined, True
+        self._connected_at = time.monotonic()
+        self._say_at = self._connected_at + SAID_SECONDS
+        self._look_at = 0.0
+        db.listen(CHANNEL, lambda: self._news())
+
+    def _say(self, db: PgConnection) -> None:
+        if not db.execute(SAY, (UNTIL_SECONDS, self.id)).rowcount:
+            raise Buried(BURIED)
+        self._say_at = time.monotonic() + SAID_SECONDS
+
+    # The thread
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._woken, selectors.EVENT_READ)
+            gap = 0.0
+            while not self._closing:
+                try:
+                    db = self._line.get()
+                    self._step(db)
+                except Buried:
+                    self._line.drop()
+                    if not self._leaving:
+                        self._buried()
+                    break
+                except (psycopg.Error, LedgerUnavailable) as error:
+                    self._refuse(error)
+                    if self._line.lost or is_lost(error):
+                        self._line.drop()
+                    # At once the first time: before somebody has looked twice.
+                    self._wait(selector, None, gap)
+                    gap = GAP_SECONDS
+                except Exception as error:
+                    # Whatever it is: a member that says nothing any more is taken for dead.
+                    event("member_failing", level=logging.ERROR, member=self.id, error=repr(error))
+                    self._refuse(unavailable(error))
+                    self._line.drop()
+                    self._wait(selector, None, GAP_SECONDS)
+                else:
+                    gap = 0.0
+                    self._wait(selector, db, LOOK_SECONDS if self._watching else TRY_SECONDS)
+        self._refuse(LedgerUnavailable(OVER))
+
+    def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
+        """Until then, or until something has come over the connection, or from this process."""
+        if db is None:
+            selector.select(seconds)
+        else:
+            selector.register(db, selectors.EVENT_READ)
+            try:
+                selector.select(seconds)
+            finally:
+                selector.unregister(db)
+        os.set_blocking(self._woken, False)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+
+    def _step(self, db: PgConnection) -> None:
+        now = time.monotonic()
+        if now >= self._say_at:
+            self._say(db)
+        if self._retired and self._watching:
+            db.execute(UNWATCH)
+            self._watching = False
+        elif not self._watching and not self._retired:
+            self._watching = db.execute(WATCH).fetchone()[0]
+        while self._asked:
+            self._doom(db, *self._asked[0])
+            self._asked.popleft()
+        if self._watching or now >= self._look_at:
+            self._look(db, now)
+            self._look_at = now + 1.0
+
+    def _look(self, db: PgConnection, now: float) -> None:
+        rows = db.execute(SEE, (0.0 if self._watching else LATE_SECONDS,)).fetchall()
+        mine = next((row for row in rows if row["id"] == self.id), None)
+        if mine is None or mine["dead"]:
+            raise Buried(BURIED)
+        if mine["pid"] != self._pid:
+            # Its lock is somebody else's.
+            raise psycopg.OperationalError("the session is another one: a pooler stands before the ledger")
+        age = now - self._connected_at
+        self._tell(
+            Look(
+                others=tuple(
+                    Seen(
+                        id=row["id"],
+                        held=row["held"],
+                        overdue=row["overdue"] and age > YOUNG_SECONDS,
+                        dead=row["dead"],
+                    )
+                    for row in rows
+                    if row is not mine
+                ),
+                watching=self._watching,
+                young=(self._reconnected and age < YOUNG_SECONDS) or float(mine["up"]) < YOUNG_SECONDS,
+            )
+        )
+
+    def _doom(
+        self, db: PgConnection, member: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]
+    ) -> None:
+        row = db.execute(AGAIN, (member,)).fetchone()
+        done = row is not None and not row[0]
+        if done:
+            of = f" {member}"
+            # What it has begun and not ended would keep everybody waiting.
+            db.execute(DISCONNECT, (len(of), of))
+            db.script(b"BEGIN; SET LOCAL lock_timeout = '2s'")
+            try:
+                db.execute(HOLD, (member,))
+                db.execute(DEAD, (member,))
+                db.execute(FENCE, (len(of), of))
+                db.script(b"COMMIT")
+            except BaseException:
+                if not db.lost:
+                    db.script(b"ROLLBACK")
+                raise
+        _answer(loop, future, done)
+
+    def _refuse(self, error: Exception) -> None:
+        while self._asked:
+            _, loop, future = self._asked.popleft()
+            _answer(loop, future, error if isinstance(error, LedgerUnavailable) else unavailable(error))
+
+
+def _answer(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool], answer: bool | Exception) -> None:
+    def say() -> None:
+        if future.done():
+            return
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    # Nobody is left to hear of it where the loop has ended.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(say)

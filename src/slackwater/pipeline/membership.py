@@ -1,0 +1,89 @@
+"""Works with the ledger beside others: buries those who are dead, so that others go on with what they had in hand.
+
+Which ones those are is decided by core/members.py, from what this member's presence sees. A burial has two steps: nothing that
+the dead one writes counts any more, and then what it had is free. Dying between the two is harmless: the next one who watches
+finds a member that is dead and not buried. Before: everything that a member does. After: whoever takes up what was freed.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from slackwater.core.members import Look, Watch
+from slackwater.pipeline.loops import Hint, Pace
+from slackwater.ports import MemberLedger, Presence
+from slackwater.telemetry import event
+
+# A start waits so long at most for the word whether those before it are dead.
+SETTLED_SECONDS = 3.0
+
+
+class Membership:
+    """This member, and its watch over the others."""
+
+    def __init__(self, ledger: MemberLedger, presence: Presence, *, news: Callable[[], None]) -> None:
+        """`news`: somebody was buried, by whomever, and what it had is free."""
+        self._ledger = ledger
+        self._presence = presence
+        self._news = news
+        self._watch = Watch()
+        self._look: Look | None = None
+        self._dead: set[str] = set()
+        self._looks = Hint()
+        self.hint = Hint()
+        """Somebody is to be buried."""
+
+    @property
+    def id(self) -> str:
+        """Its name, which is that of its incarnation."""
+        return self._presence.id
+
+    @property
+    def watching(self) -> bool:
+        """Whether it is the one that watches: some things are done by one alone."""
+        return self._look is not None and self._look.watching
+
+    async def start(self, *, buried: Callable[[], None]) -> None:
+        """Begins to look, and buries whoever is evidently dead before this one begins. `buried`: this one is, on any thread."""
+        event("member_joined", member=self.id)
+        self._presence.begin(looked=self._looked, news=self._news, buried=buried)
+        try:
+            async with asyncio.timeout(SETTLED_SECONDS):
+                while not self._settled:
+                    looked = asyncio.get_running_loop().create_future()
+                    with self._looks.waking(looked):
+                        await looked
+                    await self.step()
+        except TimeoutError:
+            # Whoever watches sees to it.
+            pass
+
+    @property
+    def _settled(self) -> bool:
+        return self._look is not None and not (self._look.watching and (self._dead or self._watch.doubts))
+
+    def _looked(self, look: Look) -> None:
+        self._look = look
+        self._dead.update(self._watch.judge(look))
+        self._looks.notify()
+        if self._dead:
+            self.hint.notify()
+
+    async def step(self) -> Pace:
+        """Buries those who are dead."""
+        buried = 0
+        while self._dead:
+            member = self._dead.pop()
+            if await self._presence.doom(member) and (leases := await self._ledger.bury(member)) is not None:
+                event("member_buried", member=member, leases=leases)
+                buried += 1
+        return Pace.BUSY if buried else Pace.IDLE
+
+    def retire(self) -> None:
+        """This one is about to leave: somebody else watches from now on."""
+        self._presence.retire()
+
+    async def leave(self) -> None:
+        """After everything else: nothing that is not given back yet stays behind."""
+        self._presence.leave()
+        if await self._ledger.bury(self.id) is not None:
+            event("member_left", member=self.id)

@@ -1,0 +1,57 @@
+"""What the ledger knows of those who work with it where they are several, and how one of them is there."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from slackwater.core.members import Duty, Look, Member
+
+
+class MemberLedger(Protocol):
+    """The part of the ledger that concerns members. In one that has none, all of it does nothing and asks nobody."""
+
+    async def members(self) -> list[Member]:
+        """All of them, the oldest first."""
+        ...
+
+    async def others(self) -> bool:
+        """Whether anybody else is a member, or was one a moment ago."""
+        ...
+
+    async def bury(self, member_id: str) -> int | None:
+        """Frees the leases and duties of a member and forgets it, in one transaction; returns how many leases.
+
+        None where it is none any more. Nothing that it writes may count by then (`Presence.doom`).
+        """
+        ...
+
+    async def end_duty(self, duty: Duty, thing: str) -> None:
+        """It is done, or not to be done now. What cannot be written is written with the next one: raises nothing for that."""
+        ...
+
+
+class Presence(Protocol):
+    """That this process is a member: a lock on a connection of its own, and the look at the others."""
+
+    id: str
+
+    def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
+        """Tells of each look, of others' burials, and that this one has been buried itself.
+
+        The first two are called on the event loop that calls this, the last at once, on a thread.
+        """
+        ...
+
+    async def doom(self, member_id: str) -> bool:
+        """Ends the connections of a member that is dead by the last look, and lets nothing that it writes count from now on.
+
+        False where it lives after all. Raises LedgerUnavailable.
+        """
+        ...
+
+    def retire(self) -> None:
+        """Lets somebody else watch."""
+        ...
+
+    def leave(self) -> None:
+        """From now on it is this one's own doing where it is no member any more: nobody is told that it was buried."""
+        ...
