@@ -155,6 +155,7 @@ async def open_service(
                     budget=budget,
                     credentials=credentials,
                     clock_confirmed=data.clock_confirmed,
+                    together=sql_ledger.together,
                     marking=Marking(sql_ledger, data, database_clock).step,
                 ),
                 Offer(

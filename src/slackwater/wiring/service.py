@@ -1,6 +1,7 @@
 """The stages of the pipeline, put together, and the order in which they start and stop."""
 
 import asyncio
+import functools
 import itertools
 import logging
 import random
@@ -20,6 +21,8 @@ from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
+from slackwater.pipeline.following import LOOK_SECONDS as FOLLOW_SECONDS
+from slackwater.pipeline.following import Following
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.validator import Validator
 from slackwater.pipeline.loops import REST_SECONDS, Hint, Hints, Loop
@@ -105,6 +108,10 @@ class Service:
                 logs_whole=lambda: restoring.done,
             )
         )
+        self.following = None if doors.together is None else Following(doors.together, clock, hints)
+        # What there is of deployments, where another server may change that.
+        current = None if self.following is None else functools.partial(self.following.now, "deployments")
+        self.current_deployments = current
         self.pauses = Pauses(ledger, clock, self.fleet, hints)
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
@@ -112,7 +119,7 @@ class Service:
             ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
         )
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify
+            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify, now=current
         )
         self.validator = Validator(
             ledger,
@@ -133,6 +140,7 @@ class Service:
             limit_of=self._limit_now,
             moved=self._validated,
             tracing=doors.tracing,
+            current=current,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
@@ -147,6 +155,10 @@ class Service:
         )
         self.retention = Retention()
         self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping, wall=wall)
+        if self.following is not None:
+            self.following.follow("deployments", self.control_plane.read)
+            self.following.follow("pauses", self.pauses.step)
+            self.following.follow("retention", self.retention_janitor.read)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(
@@ -189,6 +201,7 @@ class Service:
             price_of=self._offer.price_of,
             allowance=self.spare.allowance,
             limits=self._settings.input,
+            current=self.current_deployments,
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:
@@ -303,6 +316,9 @@ class Service:
             mark = self._doors.marking
             stages.append(Loop("marking", mark, clock=clock, hint=Hint(), idle_seconds=MARKED_SECONDS))
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
+        if self.following is not None:
+            follow = self.following
+            stages.append(Loop("follow", follow.step, clock=clock, hint=follow.hint, idle_seconds=FOLLOW_SECONDS))
         return stages
 
     async def start(self) -> None:
@@ -312,9 +328,11 @@ class Service:
         await self.restoring.step()
         await self.upload_janitor.start()
         await self.retention_janitor.start()
-        await self.control_plane.load()
+        await self.control_plane.read()
         # Before anything is sent: what is paused stays so.
         await self.pauses.step()
+        if self.following is not None:
+            await self.following.step()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()

@@ -29,6 +29,7 @@ from slackwater.ports import (
     Offload,
     Sender,
     StoredDeployment,
+    Together,
     Tracing,
 )
 from slackwater.wiring.credentials import Credentials
@@ -61,6 +62,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Without them, no key is read again."""
     marking: Callable[[], Awaitable[Pace]] | None = None
     """Says again that ledger and blobs belong together; without it that is said once, at the start."""
+    together: Together | None = None
+    """What servers on this ledger tell each other; None where it can have only one."""
     clock_confirmed: Callable[[], bool] = lambda: False
     """Whether an operator has just said that the clock is right, after it has jumped."""
 

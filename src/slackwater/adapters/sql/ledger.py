@@ -30,6 +30,7 @@ from slackwater.adapters.sql.uploads import SqlUploads
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
+from slackwater.ports import Together
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -59,8 +60,10 @@ def _need_driver() -> None:
 class SqlLedger:
     """Durable facts in a database: SQLite in a file or in memory, or PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, together: Together | None = None) -> None:
         self.sql = sql = SqlBase(database)
+        self.together = together
+        """What servers on this ledger tell each other; None where it can have only one."""
         overview, webhooks, files = SqlOverview(sql), SqlWebhooks(sql), SqlFiles(sql)
         parts = (
             SqlBatches(sql, overview=overview, webhooks=webhooks),
@@ -101,13 +104,15 @@ class SqlLedger:
         """
         _need_driver()
         from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
+        from slackwater.adapters.sql.postgresql.together import PostgresqlTogether
 
         if read_only and (schema := cls.found_at(address).schema) != SCHEMA_VERSION:
             raise LedgerRefused(
                 f"the ledger is of another version of Slackwater (schema {schema}; this version knows {SCHEMA_VERSION}): use the "
                 "version that serves it, or start this version's server on it first"
             )
-        return cls(PostgresqlDatabase(address, alone=alone, read_only=read_only))
+        database = PostgresqlDatabase(address, alone=alone, read_only=read_only)
+        return cls(database, together=PostgresqlTogether(database))
 
     @staticmethod
     def found_at(address: str) -> Found:
@@ -144,6 +149,8 @@ class SqlLedger:
 
     async def close(self) -> None:
         """Waits for what is being written and closes the database."""
+        if self.together is not None:
+            await self.together.close()
         await self.sql.database.close()
 
     @property

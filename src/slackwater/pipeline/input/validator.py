@@ -72,6 +72,7 @@ class Validator:
         limit_of: Callable[[str], Awaitable[int | None]] | None = None,
         moved: Callable[[Stage, str], None] = _nobody,
         tracing: Tracing | None = None,
+        current: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
 
@@ -80,6 +81,7 @@ class Validator:
         `allowance` says what a deployment may hold now; without it, that is its limit. `counter` may be one per tokenizer.
         `quick_counter` counts the tokens of small files; without it, there are none that are read here.
         `limit_of` says how many enqueued tokens a deployment, by its key, may hold; without it, no batch starts here.
+        `current` returns when `deployments` says what there is now, where another server may change that; None: nobody else does.
         `moved` hears of each batch that was: whether it waits now, has started or has ended, and the key of its deployment.
         """
         self._ledger = ledger
@@ -98,6 +100,7 @@ class Validator:
         self._limit_of = limit_of
         self._moved = moved
         self._tracing = tracing
+        self._current = current
         self._stumbles: dict[str, int] = {}
         # Files that the disk did not give.
         self._unread: dict[str, Rereading] = {}
@@ -171,6 +174,8 @@ class Validator:
         return self._tracing.begin("validate", SpanKind.INTERNAL, parent=origin_of(batch.id), attributes=attributes)
 
     async def _validate(self, batch: Batch, span: Span | None) -> Pace:
+        if self._current is not None:
+            await self._current()
         deployments = self._deployments_of(batch)
         try:
             scan = await self._scan(batch, deployments)
@@ -246,6 +251,7 @@ class Validator:
                 price=self._price_of(deployments[name].model),
                 start=start,
                 token_limit=token_limit,
+                stored=name if deployments[name].made else None,
             )
         except NoRoom:
             # Another one was quicker. What is said of it is found out once more.
@@ -253,7 +259,7 @@ class Validator:
             if error is not None:
                 await self._reject(batch, [error], count=1)
             return Pace.BUSY
-        # None: the batch was cancelled meanwhile, and there is nothing to do.
+        # None: the batch was cancelled meanwhile, and there is nothing to do; or its deployment has gone, as the next look says.
         if stage is not None:
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
             if stage is Stage.RUNNING:
