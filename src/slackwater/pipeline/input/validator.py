@@ -20,7 +20,7 @@ from slackwater.core.errors import NoRoom
 from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.quota.dynamic import Allowance
-from slackwater.core.quota.enqueued import fits, refusal
+from slackwater.core.quota.enqueued import fits, refusal, was_let_in
 from slackwater.core.sending.deployment import Capabilities, Deployment, WhenFull
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX, rank_shards
@@ -238,7 +238,7 @@ class Validator:
             limit = await self._limit_of(key)
             start = Start(limit=limit, ranks=rank_shards(len(scan.shards)), now=int(self._clock.now()))
         token_limit = None
-        if deployments[name].when_full is WhenFull.FAIL:
+        if deployments[name].when_full is WhenFull.FAIL and not was_let_in(batch, deployments[name]):
             token_limit = await self._limit_of_now(deployments[name])
         try:
             stage = await self._ledger.accept_batch(
@@ -322,7 +322,8 @@ class Validator:
         held = await self._ledger.counted_tokens(deployment.key)
         family = batch.policies.validation
         if not deployment.dynamic_quota or self._allowance is None:
-            return refusal(tokens, deployment=deployment, held=held, family=family)
+            let_in = was_let_in(batch, deployment)
+            return refusal(tokens, deployment=deployment, held=held, family=family, let_in=let_in)
         allowance = await self._allowance(deployment)
         error = refusal(tokens, deployment=deployment, held=held, family=family, limit_now=allowance.limit)
         if not fits(tokens, limit=allowance.configured, held=held):
