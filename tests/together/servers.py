@@ -1,5 +1,6 @@
 """Two servers in one process: over one PostgreSQL and one directory, each with a ledger, stages and an application of its own."""
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -21,7 +22,9 @@ from slackwater.config import Config, load
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.sending.budget import Budget
 from slackwater.pipeline.accounts.keys import Keys
+from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.watching.readiness import Readiness
+from slackwater.telemetry import BackendMeter
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines
 from slackwater.wiring.opening import settings_of
@@ -78,7 +81,8 @@ class Served:
         pieces = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            return pieces.pop(0) if pieces else {"type": "http.disconnect"}
+            # Whoever calls stays until it has its answer.
+            return pieces.pop(0) if pieces else await asyncio.get_running_loop().create_future()
 
         async def send(message: Any) -> None:
             messages.append(message)
@@ -117,6 +121,13 @@ def config_in(place: Path, text: str) -> Config:
     return load(path, {})
 
 
+def _counting_alone(dispatchers: list[Dispatcher]) -> list[Dispatcher]:
+    """Each server counts for itself, as in processes of their own."""
+    for each in dispatchers:
+        each.meter = BackendMeter()
+    return dispatchers
+
+
 @contextlib.asynccontextmanager
 async def serving(
     address: str,
@@ -145,7 +156,7 @@ async def serving(
         ),
         Offer(
             deployments=[deployment_record(each) for each in config.deployments],
-            backends=lambda deployment: dispatchers_of(by_key[deployment.key], shared),
+            backends=lambda deployment: _counting_alone(dispatchers_of(by_key[deployment.key], shared)),
             quick_counter={name: QuickCounter(name) for name in ("o200k_base", "cl100k_base")},
             price_of=functools.partial(price_of, prices={}),
             assemble=assembler_of(config, shared),

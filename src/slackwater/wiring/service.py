@@ -1,6 +1,7 @@
 """The stages of the pipeline, put together, and the order in which they start and stop."""
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
@@ -41,6 +42,8 @@ from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
+from slackwater.pipeline.watching.standings import STEP_SECONDS as SAYS_SECONDS
+from slackwater.pipeline.watching.standings import Standings
 from slackwater.ports import (
     Ledger,
 )
@@ -116,7 +119,7 @@ class Service:
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
-            ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
+            ledger, clock, tokens_per_second=lambda key, now: self.tokens_per_second(key, now=now)
         )
         self.control_plane = ControlPlane(
             ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify, now=current
@@ -133,7 +136,7 @@ class Service:
             limits=settings.input,
             shard_lines_max=settings.shard_lines_max,
             shard_bytes_of=lambda batch: shard_bytes(
-                self.fleet.tokens_per_second(batch.deployment or "", now=clock.monotonic())
+                self.tokens_per_second(batch.deployment or "", now=clock.monotonic())
             ),
             price_of=offer.price_of,
             allowance=self.spare.allowance,
@@ -168,12 +171,30 @@ class Service:
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet), out=lambda: out_of(self.fleet))
-        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
-        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress)
+        self.standings = standings = (
+            None
+            if doors.together is None
+            else Standings(
+                doors.together,
+                clock,
+                member=incarnation,
+                says=lambda: self.watch.says_all(),
+                engines=lambda: self.engine_watch.at_work(),
+            )
+        )
+        others = {} if standings is None else {"others": standings.of}
+        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress, **others)
+        others_engines = {} if standings is None else {"others": standings.engines}
+        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
+
+    def tokens_per_second(self, key: str, *, now: float) -> float:
+        """What the backends of a deployment have been seen to do, at all servers; `now` is monotonic."""
+        here = self.fleet.tokens_per_second(key, now=now)
+        return here if self.standings is None else here + sum(each.tokens_per_second for each in self.standings.of(key))
 
     def _validated(self, stage: Stage, deployment: str) -> None:
         """A batch has been validated, and somebody may have something to do now."""
@@ -350,6 +371,13 @@ class Service:
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
                 Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                *(
+                    ()
+                    if self.standings is None
+                    else [
+                        Loop("standings", self.standings.step, clock=self.clock, hint=Hint(), idle_seconds=SAYS_SECONDS)
+                    ]
+                ),
                 Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
             ]
         self._loops = loops
@@ -389,5 +417,9 @@ class Service:
                 await self.engine_history.close()
             except Exception as error:
                 event("engine_history_lost", level=logging.WARNING, error=repr(error))
+        if self.standings is not None:
+            # Otherwise the others find out by themselves.
+            with contextlib.suppress(Exception):
+                await self.standings.leave()
         if self.monitor is not None:
             self.monitor.stop()
