@@ -135,6 +135,7 @@ async def serving(
     directory: Path,
     *,
     works: bool = True,
+    clock_confirmed: Callable[[], bool] = lambda: False,
     wrapped: Callable[[SqlLedger], Any] = lambda ledger: ledger,
 ) -> AsyncIterator[Served]:
     """A server, as `open_service` makes it, but that others may have its ledger, too. It sends where it `works`."""
@@ -153,6 +154,7 @@ async def serving(
             offload=InlineOffload(),
             budget=budget,
             together=ledger.together,
+            clock_confirmed=clock_confirmed,
         ),
         Offer(
             deployments=[deployment_record(each) for each in config.deployments],

@@ -271,6 +271,33 @@ def test_rules_of_keeping_are_those_of_the_last_start(tmp_path: Path, address: s
     asyncio.run(main())
 
 
+def test_a_clock_that_is_confirmed_is_so_for_all(tmp_path: Path, address: str) -> None:
+    """The word of an operator is found by one server, and is about the clock of the database, which is that of all."""
+
+    async def main() -> None:
+        config, said = config_in(tmp_path, CONFIG), []
+        async with (
+            asyncio.timeout(60),
+            serving(address, config, tmp_path / "data", clock_confirmed=lambda: bool(said and said.pop())) as one,
+            serving(address, config, tmp_path / "data") as other,
+        ):
+            for each in (one, other):
+                each.service.clock._ahead += 7_200  # type: ignore[attr-defined]
+                assert not each.service.wall.trusted()
+            said.append(True)
+            await one.service.wall.step()
+            assert one.service.wall.trusted()
+            while not other.service.wall.trusted():
+                await asyncio.sleep(0)
+            # What comes later is another matter.
+            other.service.clock._ahead += 7_200  # type: ignore[attr-defined]
+            assert other.service.following is not None
+            await other.service.following.step()
+            assert not other.service.wall.trusted()
+
+    asyncio.run(main())
+
+
 def test_a_batch_that_one_has_finished_is_finished_at_the_other(tmp_path: Path, address: str) -> None:
     """Nothing of a batch is kept in memory."""
 

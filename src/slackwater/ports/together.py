@@ -27,6 +27,10 @@ class Together(Protocol):
         """The number of each kind of what servers keep in memory. It is another one once something of that kind has changed."""
         ...
 
+    async def change(self, what: str) -> None:
+        """Gives something of that kind another number, where it is no fact of the ledger that has changed."""
+        ...
+
     async def listen(self, heard: Callable[[str], None]) -> None:
         """Hears what others hint at, if it does not already; `heard` is called on the event loop, one word after the other.
 

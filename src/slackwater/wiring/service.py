@@ -148,7 +148,8 @@ class Service:
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done)
-        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed)
+        tell = None if doors.together is None else functools.partial(doors.together.change, "clock")
+        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed, tell=tell)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)
         self.audit_janitor = (
@@ -162,6 +163,7 @@ class Service:
             self.following.follow("deployments", self.control_plane.read)
             self.following.follow("pauses", self.pauses.step)
             self.following.follow("retention", self.retention_janitor.read)
+            self.following.follow("clock", self.wall.confirm)
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(

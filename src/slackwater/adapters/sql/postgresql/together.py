@@ -19,6 +19,7 @@ from slackwater.telemetry import event
 CHANNEL = "slackwater"
 NOW = "extract(epoch FROM clock_timestamp())"
 CHANGES = "SELECT what, number FROM changed"
+CHANGE = "INSERT INTO changed (what, number) VALUES (?, 1) ON CONFLICT (what) DO UPDATE SET number = changed.number + 1"
 SAY = "SELECT pg_notify(?, current_schema() || ' ' || ?)"
 STAND = f"""INSERT INTO standing (member, deployment, at, facts) VALUES (?, ?, {NOW}, ?)
 ON CONFLICT (member, deployment) DO UPDATE SET at = excluded.at, facts = excluded.facts"""  # noqa: S608 - no name of a user
@@ -53,6 +54,15 @@ class PostgresqlTogether:
         """The numbers of what has changed."""
         rows = await self._database.look(lambda db: db.execute(CHANGES).fetchall())
         return {row["what"]: row["number"] for row in rows}
+
+    async def change(self, what: str) -> None:
+        """Raises a number."""
+
+        def work(db: Db) -> None:
+            db.execute(CHANGE, (what,))
+            db.execute(SAY, (CHANNEL, "changed"))
+
+        await self._database.write(work)
 
     async def say(self, word: str) -> None:
         """Lets the others hear a word."""
