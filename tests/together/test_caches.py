@@ -14,6 +14,7 @@ from slackwater.core.errors import LedgerUnavailable, PreconditionFailed
 from slackwater.core.files.retention import Kept
 from slackwater.core.sending.pause import Target
 from slackwater.pipeline.following import FRESH_SECONDS
+from tests.adapters.ledger_contract import started
 from tests.together.servers import Served, config_in, serving
 
 pytestmark = pytest.mark.postgresql
@@ -249,6 +250,51 @@ def test_what_one_pauses_the_other_does_not_send(tmp_path: Path, address: str) -
             await asyncio.sleep(0)
 
     play(address, tmp_path, story)
+
+
+def test_what_one_is_asked_to_try_the_other_tries(tmp_path: Path, address: str) -> None:
+    """Whoever sends may be the other one: an engine, a deployment, a batch; never past a pause."""
+
+    async def story(one: Served, other: Served) -> None:
+        while not (other.ledger.together and other.ledger.together.listening):
+            await asyncio.sleep(0)
+        tried: list[str] = []
+        (engine,) = other.service.pauses.engines()
+        engine.try_now = lambda doors: tried.append("engine")  # type: ignore[method-assign]
+        fleet = other.service.fleet
+        fleet.try_now = lambda key, batch_id=None: tried.append(f"{key} {batch_id}")  # type: ignore[method-assign]
+
+        async def heard(*what: str) -> None:
+            while len(tried) < len(what):
+                await asyncio.sleep(0)
+            assert tuple(tried) == what
+            tried.clear()
+
+        (name,) = [each.name for each in one.service.pauses.engines()]
+        assert one.service.pauses.try_engine(name)
+        await heard("engine", "d None")
+        assert one.service.pauses.try_deployment("d")
+        await heard("engine", "d None")
+        running = await started(one.ledger, shards=(1,))
+        for backends, what in ((True, ("engine", "d batch-0")), (False, ("d batch-0",))):
+            one.service.pauses._tried.clear()
+            batch = await one.ledger.batch(running.id)
+            assert batch is not None
+            if batch.terminal:
+                break
+            assert await one.service.pauses.try_batch(batch, backends=backends)
+            await heard(*what)
+        await one.service.pauses.pause(Target.ENGINE, name, resource="default", who="w", reason="r")
+        while engine.held is None:
+            await asyncio.sleep(0)
+        other.service.pauses.heard(f"try engine {name}")
+        other.service.pauses.heard("try deployment d")
+        other.service.pauses.heard("try batch batch-0 d")
+        for word in ("try", "try ", "try engine", "try batch", "try nothing x"):
+            other.service.pauses.heard(word)
+        assert tried == []
+
+    play(address, tmp_path, story, text=CONFIG.replace("{}", "{ hang_rate = 1.0 }"))
 
 
 def test_rules_of_keeping_are_those_of_the_last_start(tmp_path: Path, address: str) -> None:

@@ -6,8 +6,10 @@ Where a ledger has one server, there is nothing of this.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
+from slackwater.core.errors import StorageTrouble
 from slackwater.pipeline.loops import Hint, Hints, Pace
 from slackwater.ports import Clock, Together
 
@@ -29,8 +31,11 @@ class Following:
         self._numbers: dict[str, int] = {}
         self._looked: dict[str, float] = {}
         self._one_at_a_time = asyncio.Lock()
+        self._saying: set[asyncio.Task[None]] = set()
         self.hint = Hint()
         """That something has changed."""
+        self.tried: Callable[[str], None] = lambda word: None
+        """Hears what somebody has asked another server to try now."""
 
     def follow(self, what: str, read: Read) -> None:
         """From now on `read` is called when something of that kind may have changed, and at the next look in any case."""
@@ -88,5 +93,17 @@ class Following:
         """Somebody else hints at something."""
         if word in ("changed", "everything"):
             self.hint.notify()
-        if word != "changed":
+        if word.startswith("try "):
+            self.tried(word)
+        elif word != "changed":
             self._hints.heard(word)
+
+    def say(self, word: str) -> None:
+        """Lets the others hear a word, soon, if they can be reached."""
+        task = asyncio.create_task(self._say(word))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+
+    async def _say(self, word: str) -> None:
+        with contextlib.suppress(StorageTrouble):
+            await self._together.say(word)

@@ -115,7 +115,8 @@ class Service:
         # What there is of deployments, where another server may change that.
         current = None if self.following is None else functools.partial(self.following.now, "deployments")
         self.current_deployments = current
-        self.pauses = Pauses(ledger, clock, self.fleet, hints)
+        say = {} if self.following is None else {"say": self.following.say}
+        self.pauses = Pauses(ledger, clock, self.fleet, hints, **say)
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
@@ -164,6 +165,7 @@ class Service:
             self.following.follow("pauses", self.pauses.step)
             self.following.follow("retention", self.retention_janitor.read)
             self.following.follow("clock", self.wall.confirm)
+            self.following.tried = self.pauses.heard
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(
