@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.preconditions import Precondition
 from slackwater.core.accounts.resource import Role, Slot
 from slackwater.core.batch import Status
@@ -154,6 +155,60 @@ def test_nobody_is_let_in_by_what_is_old(tmp_path: Path, address: str) -> None:
         assert (await other.call("GET", "/models", key=key)).status_code == 503
 
     play(address, tmp_path, story)
+
+
+@pytest.mark.parametrize("kind", ["keys", "pauses"])
+def test_what_was_read_before_a_change_does_not_come_back(tmp_path: Path, address: str, kind: str) -> None:
+    """A read that has begun before a change of this very server, and ends after it, is not what counts then."""
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        """A ledger whose reads may take long on their way back."""
+
+        def __init__(self, ledger: SqlLedger) -> None:
+            self._ledger = ledger
+            self.slow = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._ledger, name)
+
+        async def _read(self, name: str, *arguments: Any) -> Any:
+            found = await getattr(self._ledger, name)(*arguments)
+            if self.slow:
+                self.slow = False
+                read.set()
+                await go_on.wait()
+            return found
+
+        async def keys(self) -> Any:
+            return await self._read("keys")
+
+        async def pauses(self, what: Any) -> Any:
+            return await self._read("pauses", what)
+
+    async def main() -> None:
+        config = config_in(tmp_path, CONFIG)
+        async with asyncio.timeout(60), serving(address, config, tmp_path / "data", wrapped=Slow) as one:
+            await deafen(one)
+            key = (await one.keys.create("default", Role.USER))[Slot.KEY1]
+            ledger: Any = one.service.ledger
+            ledger.slow = True
+            slowly = asyncio.create_task(one.keys.load() if kind == "keys" else one.service.pauses.step())
+            await read.wait()
+            if kind == "keys":
+                changing = asyncio.create_task(one.keys.delete("default", Role.USER))
+            else:
+                changing = asyncio.create_task(
+                    one.service.pauses.pause(Target.DEPLOYMENT, "d", resource="default", who="w", reason="")  # type: ignore[arg-type]
+                )
+            while not (await one.ledger.pauses((Target.DEPLOYMENT,)) or not await one.ledger.keys()):
+                await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(slowly, changing)
+            assert one.keys.known(key) is None or kind == "pauses"
+            assert one.service.fleet.pause_of("d") is not None or kind == "keys"
+
+    asyncio.run(main())
 
 
 def test_a_role_that_was_taken_away_is_not_brought_back(tmp_path: Path, address: str) -> None:

@@ -4,6 +4,7 @@ Every call is checked against keys, so they are kept in memory too; the ledger i
 them there, whoever asks for keys lets them be learnt first.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -24,6 +25,7 @@ class Keys:
         self._ledger = ledger
         self._clock = clock
         self._stored: list[StoredKey] = []
+        self._reading = asyncio.Lock()
         self._current: Callable[[], Awaitable[None]] | None = None
         self._now: Callable[[], Awaitable[None]] | None = None
 
@@ -46,7 +48,9 @@ class Keys:
 
     async def load(self) -> None:
         """Reads what there is. Before the first call."""
-        self._stored = await self._ledger.keys()
+        # One after the other: what was read before a change must not take the place of what was read after it.
+        async with self._reading:
+            self._stored = await self._ledger.keys()
 
     @property
     def any(self) -> bool:

@@ -4,6 +4,7 @@ Before: whoever operates. After: the fleet. What must hold: once a pause has bee
 after a restart either; what was out ends by itself and is kept. `try now` never looks past a pause.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
@@ -48,13 +49,16 @@ class Pauses:
         self._clock = clock
         self._fleet = fleet
         self._hints = hints
+        self._reading = asyncio.Lock()
         self._tried: dict[tuple[Target, str], float] = {}
 
     async def step(self) -> Pace:
         """Obeys what the ledger says; another process may have been told."""
-        pauses = await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT))
-        said = {each.engine: each.pace for each in await self._ledger.paces()}
-        self._fleet.obey(pauses, {engine: pace_of(pace) for engine, pace in said.items()})
+        # One after the other: what was read before a pause must not take the place of what was read after it.
+        async with self._reading:
+            pauses = await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT))
+            said = {each.engine: each.pace for each in await self._ledger.paces()}
+            self._fleet.obey(pauses, {engine: pace_of(pace) for engine, pace in said.items()})
         return Pace.IDLE
 
     def engines(self) -> list[Engine]:

@@ -126,6 +126,16 @@ class DeploymentWatch:
             tokens_per_second=self._fleet.tokens_per_second(key, now=self._clock.monotonic()),
         )
 
+    def _says_of(self, batch: Batch, key: str) -> Says:
+        """The same as far as it is about one batch."""
+        in_hand, alone = self._fleet.in_hand(key), self._alone(batch.id, batch.endpoint, key)
+        return Says(
+            at_work=bool(in_hand),
+            others=alone,
+            batches={batch.id: alone} if batch.id in in_hand else {},
+            sending=[batch.id] if self._fleet.sends(key, batch.id) else [],
+        )
+
     def says_all(self) -> dict[str, Says]:
         """The same of all deployments of which there is anything to say."""
         return {each.key: self.says(each.key) for each in self._fleet.all() if self._anything(each.key)}
@@ -157,7 +167,7 @@ class DeploymentWatch:
         key = batch.deployment
         others = self._others(key)
         if others and not queued:
-            return self.shut(key) or waiting_of(batch.id, [self.says(key), *others])
+            return self.shut(key) or waiting_of(batch.id, [self._says_of(batch, key), *others])
         return self.shut(key) or (None if queued else self._alone(batch.id, batch.endpoint, key))
 
     def _alone(self, batch_id: str, endpoint: str, key: str) -> WaitingOn | None:
@@ -248,7 +258,9 @@ class DeploymentWatch:
         if (pause := self._fleet.pause_of(key)) is not None:
             return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
         others = self._others(key)
-        return shut_of([self.says(key), *others]) if others else self._shut(key)
+        if not others:
+            return self._shut(key)
+        return shut_of([Says(at_work=bool(self._fleet.in_hand(key)), shut=self._shut(key)), *others])
 
     def _shut(self, key: str) -> WaitingOn | None:
         """The same as far as it shows at this server."""
