@@ -6,6 +6,7 @@ connection that listens is read on the event loop, and its loss is only noted: s
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
@@ -13,6 +14,7 @@ import psycopg
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
+from slackwater.core.masking import masked
 from slackwater.ports import Standing
 from slackwater.telemetry import event
 
@@ -43,7 +45,7 @@ class PostgresqlTogether:
         self._listening_to = -1
         self._schema = ""
         self._connecting: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = self._told = False
 
     @property
     def listening(self) -> bool:
@@ -107,12 +109,12 @@ class PostgresqlTogether:
         try:
             db = await asyncio.to_thread(self._connect)
         except psycopg.Error as error:
-            event("not_listening", reason=" ".join(str(error).split()))
+            self._say_once(error)
             return
         if self._closed:
             db.close()
             return
-        self._listener, self._listening_to = db, db.file_number
+        self._listener, self._listening_to, self._told = db, db.file_number, False
         asyncio.get_running_loop().add_reader(self._listening_to, self._read, db, heard)
         # What was said before that was not heard.
         heard("everything")
@@ -137,10 +139,16 @@ class PostgresqlTogether:
                 if schema == self._schema and sender not in self._database.senders():
                     words[word] = None
         except psycopg.Error as error:
-            event("not_listening", reason=" ".join(str(error).split()))
+            self._say_once(error)
             self._forget()
         for word in words:
             heard(word)
+
+    def _say_once(self, error: psycopg.Error) -> None:
+        """Until it listens again."""
+        if not self._told:
+            self._told = True
+            event("not_listening", level=logging.WARNING, reason=masked(" ".join(str(error).split())))
 
     def _forget(self) -> None:
         db, self._listener = self._listener, None
