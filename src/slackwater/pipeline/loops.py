@@ -123,6 +123,11 @@ class Hints:
             hint.notify()
         self.webhooks.nudge()
 
+    def house_kept(self) -> None:
+        """Leases of the dead may be back in the queue, and windows over."""
+        for hint in (self.finalize, *self._claims.values()):
+            hint.notify()
+
     def heard(self, word: str) -> None:
         """Another server that works with the same ledger has done something. A word that is not known here says nothing."""
         known = {
@@ -148,11 +153,6 @@ class Hints:
         for hint in (self.validate, self.enqueue, self.schedule, self.uploads, self.imports, self.webhooks):
             hint.notify()
         for hint in (self.deployments, self.ended):
-            hint.notify()
-
-    def house_kept(self) -> None:
-        """Leases of the dead may be back in the queue, and windows over."""
-        for hint in (self.finalize, *self._claims.values()):
             hint.notify()
 
 

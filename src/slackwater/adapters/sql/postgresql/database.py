@@ -61,7 +61,7 @@ class PostgresqlDatabase:
         self._search_seconds = search_seconds
         self._local = threading.local()
         self._lines: list[Line] = []
-        self.address = address
+        self._address = address
         self._writing = WritingLine(
             address, "writer", isolation="SERIALIZABLE", greet=None if not alone else stand_alone
         )
@@ -78,7 +78,7 @@ class PostgresqlDatabase:
 
     def _prepare(self) -> None:
         """On a connection of its own: the others begin with what the schema has."""
-        line, since, tries = Line(self.address, "schema"), time.monotonic(), 0
+        line, since, tries = Line(self._address, "schema"), time.monotonic(), 0
         while True:
             try:
                 migrate(line.get())
@@ -91,6 +91,11 @@ class PostgresqlDatabase:
                     raise
                 line.wait(tries, since, error)
                 tries += 1
+
+    @property
+    def address(self) -> str:
+        """Where it is. Not to be shown: it may have a password."""
+        return self._address
 
     def senders(self) -> tuple[int, ...]:
         """The server processes of the connections that write, and so of all that is said here."""
@@ -131,7 +136,7 @@ class PostgresqlDatabase:
     def _read(self, work: Callable[[Db], T], begin: bytes, end: bytes) -> T:
         line: Line | None = getattr(self._local, "line", None)
         if line is None:
-            line = self._local.line = Line(self.address, "reader")
+            line = self._local.line = Line(self._address, "reader")
             self._lines.append(line)
         since, tries = time.monotonic(), 0
         while True:
