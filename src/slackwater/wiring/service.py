@@ -340,7 +340,9 @@ class Service:
         if self._doors.marking is not None:
             mark = self._doors.marking
             stages.append(Loop("marking", mark, clock=clock, hint=Hint(), idle_seconds=MARKED_SECONDS))
-        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
+        # Where changes are followed, they are heard of by themselves.
+        pause_seconds = 1.0 if self.following is None else REST_SECONDS
+        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))
         if self.following is not None:
             follow = self.following
             stages.append(Loop("follow", follow.step, clock=clock, hint=follow.hint, idle_seconds=FOLLOW_SECONDS))

@@ -99,8 +99,6 @@ class PostgresqlTogether:
         if self._listener is None and self._connecting is None and not self._closed:
             self._connecting = asyncio.create_task(self._listen(heard))
             self._connecting.add_done_callback(self._connected)
-            # A ledger that is there answers in this moment.
-            await asyncio.sleep(0)
 
     def _connected(self, task: asyncio.Task[None]) -> None:
         self._connecting = None
