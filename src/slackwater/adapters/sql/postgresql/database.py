@@ -2,7 +2,8 @@
 
 What thinks like a single writer runs on one thread, in SERIALIZABLE transactions; what is fenced by a shard's epoch, on another
 one, in READ COMMITTED. Works that wait for the same thread share a transaction, as on SQLite. Short reads run on some threads
-more, searches on one. So a server has `READERS` + 3 connections at most, and none of the methods holds up the event loop.
+more, searches on one. So a server has `READERS` + 3 connections at most, besides one that listens (together), and none of the
+methods holds up the event loop.
 """
 
 import asyncio
