@@ -15,6 +15,24 @@ from typing import Any
 SERVE = ("slackwater", "serve")
 
 
+def ledger_options(config: Path, data: Path) -> list[str]:
+    """What a command is given that opens the ledger of this server by itself."""
+    return ["--data", str(data), *(["--config", str(_on_ledger(config, data))] if _on_postgresql() else [])]
+
+
+def _on_postgresql() -> bool:
+    return os.environ.get("SLACKWATER_TEST_LEDGER") == "postgresql"
+
+
+def _on_ledger(config: Path, data: Path) -> Path:
+    """The configuration with the ledger that this run of tests is about."""
+    if not _on_postgresql():
+        return config
+    from tests.postgresql import with_database
+
+    return with_database(config, data)
+
+
 class NotStarted(AssertionError):
     """The process has ended, or said something else, instead of saying where it listens."""
 
@@ -34,10 +52,7 @@ class Server:
         """`module` is what is run, with its first arguments."""
         self.started = time.monotonic()
         self.data = data
-        if os.environ.get("SLACKWATER_TEST_LEDGER") == "postgresql":
-            from tests.postgresql import with_database
-
-            config = with_database(config, data)
+        config = _on_ledger(config, data)
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from slackwater.core.batch import Policies, WindowElapsed
-from slackwater.ports import Ledger, OpenBatches, StoredDeployment
+from slackwater.core.batch import Policies, Stage, WindowElapsed
+from slackwater.core.errors import NoRoom
+from slackwater.ports import Ledger, NewShard, OpenBatches, StoredDeployment
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 
 STORED = StoredDeployment(
@@ -55,6 +56,75 @@ class DeploymentContract:
             changed = msgspec.structs.replace(STORED, body={}, etag="2", updated_at=9)
             await ledger.put_deployment(changed)
             assert await ledger.deployments() == [other, changed]
+
+        run(story)
+
+    def test_a_deployment_is_changed_by_who_has_seen_it(self, run: Any) -> None:
+        """Only the version that somebody names is replaced, and nothing that is being deleted; None is one that is not there."""
+
+        async def story(ledger: Ledger) -> None:
+            second = msgspec.structs.replace(STORED, etag="2")
+            assert not await ledger.put_deployment(second, over="1")
+            assert await ledger.deployments() == []
+            assert await ledger.put_deployment(STORED, over=None)
+            assert not await ledger.put_deployment(second, over=None)
+            assert not await ledger.put_deployment(second, over="2")
+            assert await ledger.deployments() == [STORED]
+            assert await ledger.put_deployment(second, over="1")
+            going = msgspec.structs.replace(second, deleted_at=7)
+            assert await ledger.put_deployment(going, over="2")
+            assert not await ledger.put_deployment(second, over="2")
+            assert not await ledger.put_deployment(going, over="2")
+            assert await ledger.deployments() == [going]
+
+        run(story)
+
+    def test_changes_at_once_of_one_version(self, run: Any) -> None:
+        """One of them is made."""
+
+        async def story(ledger: Ledger) -> None:
+            versions = [msgspec.structs.replace(STORED, etag=str(number)) for number in range(8)]
+            made = await asyncio.gather(*(ledger.put_deployment(each, over=None) for each in versions))
+            assert made.count(True) == 1
+            assert await ledger.deployments() == [versions[made.index(True)]]
+
+        run(story)
+
+    def test_there_are_only_so_many(self, run: Any) -> None:
+        """One more is refused, at once or one after the other; one that is there can be replaced."""
+
+        async def story(ledger: Ledger) -> None:
+            new = [msgspec.structs.replace(STORED, name=str(number)) for number in range(8)]
+            ends = await asyncio.gather(
+                *(ledger.put_deployment(each, over=None, most=3) for each in new), return_exceptions=True
+            )
+            assert ends.count(True) == 3
+            assert sum(isinstance(end, NoRoom) for end in ends) == 5
+            kept = (await ledger.deployments())[0]
+            assert await ledger.put_deployment(msgspec.structs.replace(kept, etag="2"), over="1", most=3)
+
+        run(story)
+
+    def test_a_batch_does_not_come_to_a_deployment_that_has_gone(self, run: Any) -> None:
+        """Whoever has validated it finds out in the transaction, and nothing is changed."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_batch(batch(1, resource="red"))
+            await ledger.put_deployment(STORED)
+            order: dict[str, Any] = {
+                "deployment": "red/a",
+                "endpoint": "/chat/completions",
+                "total": 1,
+                "tokens": 1,
+                "shards": [NewShard(offset=0, length=10, lines=1, tokens=1)],
+                "stored": "a",
+            }
+            assert await ledger.remove_deployment(STORED, key="red/a")
+            assert await ledger.accept_batch("batch-1", **order) is None
+            assert await ledger.batch("batch-1") == batch(1, resource="red")
+            await ledger.put_deployment(STORED)
+            assert await ledger.accept_batch("batch-1", **order) is Stage.WAITING
+            assert not await ledger.remove_deployment(STORED, key="red/a")
 
         run(story)
 

@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from slackwater.core.errors import Conflict, InvalidRequest, QuotaExceeded
+from slackwater.core.accounts.resource import Role, Slot, StoredKey
+from slackwater.core.errors import Conflict, InvalidRequest, NoRoom, QuotaExceeded
 from slackwater.core.files.file import FileLimits, Purpose
-from slackwater.ports import IdempotencyKey, Ledger
+from slackwater.ports import IdempotencyKey, Ledger, NewShard
 from tests.adapters.ledger_contract import batch, file, started
 
 LIMITS = FileLimits(lasting=2, expiring=3)
@@ -157,3 +159,67 @@ class OrderContract:
             assert await ledger.enqueued_tokens("d") == await ledger.counted_tokens("d") == 7
 
         run(story)
+
+    def test_creates_at_once_do_not_pass_the_limit_together(self, run: Any) -> None:
+        """Of 30 that come at once, as many are let in as there is room for, by what they are estimated at."""
+
+        async def story(ledger: Ledger) -> None:
+            new = [batch(number, deployment="d", enqueued_tokens=10) for number in range(30)]
+            ends = await asyncio.gather(
+                *(ledger.add_batch(each, token_limit=80) for each in new), return_exceptions=True
+            )
+            assert sum(isinstance(end, NoRoom) for end in ends) == 22
+            assert await ledger.enqueued_tokens("d") == 80
+
+        run(story)
+
+    def test_what_waits_starts_as_far_as_there_is_room(self, run: Any) -> None:
+        """Looked at in the transaction that starts it: what was let in since somebody looked counts. One alone always starts."""
+
+        async def story(ledger: Ledger) -> None:
+            for number in range(5):
+                await waiting(ledger, number, 4)
+            ids = [f"batch-{number}" for number in range(5)]
+            # Two have looked at the same moment, and think of different batches.
+            first, second = await asyncio.gather(
+                ledger.enqueue(ids[:2], now=1, deployment="d", limit=10),
+                ledger.enqueue(ids[1:4], now=1, deployment="d", limit=10),
+            )
+            assert len({*first, *second}) == len(first) + len(second) == 2
+            assert await ledger.enqueue(ids, now=1, deployment="d", limit=10) == []
+            assert await ledger.enqueue(ids[3:], now=1, deployment="d", limit=12) == ids[3:4]
+            assert await ledger.enqueue(["batch-4", "nobody"], now=1) == ["batch-4"]
+            await waiting(ledger, 5, 100, deployment="e")
+            assert await ledger.enqueue(["batch-5"], now=1, deployment="e", limit=10) == ["batch-5"]
+
+        run(story)
+
+    def test_a_key_is_changed_only_where_there_is_one(self, run: Any) -> None:
+        """Whoever makes one of two anew does not bring back a role whose keys were taken away meanwhile."""
+
+        async def story(ledger: Ledger) -> None:
+            key = StoredKey(resource="red", role=Role.USER, slot=Slot.KEY1, digest="1", hint="h", created_at=1)
+            assert not await ledger.put_keys([key], instead=True)
+            assert await ledger.keys() == []
+            assert await ledger.put_keys([key])
+            other = msgspec.structs.replace(key, slot=Slot.KEY2, digest="2")
+            assert await ledger.put_keys([other], instead=True)
+            assert await ledger.keys() == [key, other]
+            assert not await ledger.put_keys([msgspec.structs.replace(other, role=Role.ADMIN)], instead=True)
+            assert not await ledger.put_keys([msgspec.structs.replace(other, resource="blue")], instead=True)
+            assert await ledger.keys() == [key, other]
+
+        run(story)
+
+
+async def waiting(ledger: Ledger, number: int, tokens: int, *, deployment: str = "d") -> None:
+    """A batch that waits for room for so many tokens."""
+    await ledger.add_batch(batch(number, deployment=deployment))
+    assert await ledger.accept_batch(
+        f"batch-{number}",
+        deployment=deployment,
+        endpoint="/chat/completions",
+        total=1,
+        tokens=tokens,
+        shards=[NewShard(offset=0, length=10, lines=1, tokens=tokens)],
+    )

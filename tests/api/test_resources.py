@@ -15,7 +15,7 @@ from slackwater.api.operation import Operation
 from slackwater.api.operations import OPERATIONS
 from slackwater.core.accounts.resource import RANKS, Role
 from tests.api.calls import FAMILIES, Answer, Caller, chat, order
-from tests.server import Server
+from tests.server import Server, ledger_options
 
 CONFIG = """
 [limits]
@@ -54,18 +54,18 @@ class World:
     """A server with two resources, and keys of every role in each."""
 
     def __init__(self, scratch: Path) -> None:
-        (scratch / "slackwater.toml").write_text(CONFIG)
-        self.data = scratch / "data"
+        self.config, self.data = scratch / "slackwater.toml", scratch / "data"
+        self.config.write_text(CONFIG)
         self.keys = {
             (resource, role): self.command("create", resource, role)["key1"]
             for resource in ("red", "blue", "default")
             for role in Role
         }
-        self.server = Server(scratch / "slackwater.toml", self.data, scratch / "server.log")
+        self.server = Server(self.config, self.data, scratch / "server.log")
 
     def command(self, name: str, resource: str, role: Role, *more: str) -> dict[str, str]:
         """`slackwater keys`; what it printed, by slot."""
-        arguments = ["--data", str(self.data), "--resource", resource, "--role", role.value, *more]
+        arguments = [*ledger_options(self.config, self.data), "--resource", resource, "--role", role.value, *more]
         ran = subprocess.run(
             [sys.executable, "-m", "slackwater", "keys", name, *arguments], capture_output=True, text=True, check=True
         )
@@ -295,7 +295,7 @@ def test_keys_are_nowhere_in_the_data_directory(world: World) -> None:
 def test_the_command_says_when_a_server_is_running(world: World) -> None:
     """One line, with the way through the server."""
     ran = subprocess.run(
-        [sys.executable, "-m", "slackwater", "keys", "create", "--data", str(world.data)],
+        [sys.executable, "-m", "slackwater", "keys", "create", *ledger_options(world.config, world.data)],
         capture_output=True,
         text=True,
     )

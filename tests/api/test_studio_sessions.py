@@ -11,7 +11,7 @@ import pytest
 from slackwater.core.accounts.resource import Role
 from tests.api.browser import SAME_ORIGIN, Browser
 from tests.api.calls import Caller, chat
-from tests.server import Server
+from tests.server import Server, ledger_options
 
 COOKIE = "slackwater_session"
 CONFIG = """
@@ -46,7 +46,7 @@ class World:
 
     def make(self, resource: str, role: Role) -> str:
         """A key that was made on the command line."""
-        arguments = ["--data", str(self.data), "--resource", resource, "--role", role.value]
+        arguments = [*ledger_options(self.config, self.data), "--resource", resource, "--role", role.value]
         ran = subprocess.run(
             [sys.executable, "-m", "slackwater", "keys", "create", *arguments],
             capture_output=True,

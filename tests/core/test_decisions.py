@@ -1,10 +1,11 @@
 """Quota, scheduling and the table of statuses."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slackwater.core.batch import BEGIN, MOMENT, MOVES, TERMINAL, Batch, Event, Move, Policies, Stage, Status, move
-from slackwater.core.quota.enqueued import admit, refusal, shorten
+from slackwater.core.quota.enqueued import admit, refusal, shorten, was_let_in
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.core.sending.scheduling import rank_shards, shard_bytes
 
@@ -61,6 +62,19 @@ def test_a_batch_that_finds_no_room_is_refused() -> None:
     error = refusal(20, deployment=deployment(2_000_000), held=1_999_990, family="openai")
     assert error is not None
     assert error.message.startswith("Enqueued token limit reached for d. Limit: 2,000,000 enqueued tokens.")
+
+
+def test_a_batch_that_was_let_in_is_not_refused() -> None:
+    """Who was told at create that there is room waits for it, unless it never fits. Where nothing was promised, it is refused."""
+    full = deployment(30_000)
+    assert was_let_in(batch(10), full)
+    assert refusal(20, deployment=full, held=29_990, family="azure", let_in=True) is None
+    error = refusal(30_001, deployment=full, held=0, family="azure", let_in=True)
+    assert error is not None
+    assert "This file alone has about" in error.message
+    assert not was_let_in(batch(0), full)
+    assert not was_let_in(batch(10), msgspec.structs.replace(full, dynamic_quota=True))
+    assert not was_let_in(msgspec.structs.replace(batch(10), policies=Policies(validation="openai")), full)
 
 
 def test_a_batch_that_may_wait_is_not_refused() -> None:

@@ -14,11 +14,12 @@ from slackwater.core.filtering.breaker import Breaker
 from slackwater.core.filtering.content_filter import Policy
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.judgement import RetryPolicy
+from slackwater.core.watching.standings import WaitingOn
 from slackwater.pipeline.filtering.content_filter import ContentFilter
 from slackwater.pipeline.filtering.filtered_dispatcher import FilteredDispatcher
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.fleet import Fleet
-from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, WaitingOn, out_of, sums_of
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.ports import BlobRange
 from tests.pipeline.engines import GOOD, Answer, ScriptedEngine, Service, inline, refusal, served

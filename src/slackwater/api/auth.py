@@ -82,7 +82,11 @@ class Authenticator(Struct, frozen=True, kw_only=True):
         await self.slow_down.refused(request.client.host if request.client else "")
 
     async def _known(self, request: Request) -> Principal:
+        await self.keys.learn()
         asked = self.asked(request)
+        if self.open:
+            # The first key may just have been made at another server.
+            await self.keys.learn_now()
         if self.open:
             self._refuse_pages_of_others(request)
             return Principal(resource=asked or DEFAULT, role=Role.ADMIN, name="anonymous", anywhere=asked is None)
@@ -98,6 +102,15 @@ class Authenticator(Struct, frozen=True, kw_only=True):
             given = ""
         if self.verifier is not None and looks_like_jwt(given):
             return await self.verifier.verify(given, asked=asked)
+        return await self.of_any_key(given, asked=asked)
+
+    async def of_any_key(self, given: str, *, asked: str | None) -> Principal:
+        """Whose key this is, also where another server has made it in this moment. Raises Unauthorized."""
+        try:
+            return self.of_key(given, asked=asked)
+        except Unauthorized:
+            if not given or not await self.keys.learn_now():
+                raise
         return self.of_key(given, asked=asked)
 
     def of_key(self, given: str, *, asked: str | None) -> Principal:
@@ -121,6 +134,7 @@ class Authenticator(Struct, frozen=True, kw_only=True):
         token = request.cookies.get(COOKIE)
         if self.sessions is None or not token:
             return None
+        await self.keys.learn()
         session = await self.sessions.find(token)
         return session if session is not None and self.asked(request) in (None, session.resource) else None
 

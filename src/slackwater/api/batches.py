@@ -15,8 +15,8 @@ from slackwater.api.objects import ExpiresAfter, NewBatch
 from slackwater.api.odata import FILTER, ORDERBY, read_query
 from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import InvalidRequest
+from slackwater.core.watching.standings import WaitingOn
 from slackwater.pipeline.admission import Admitted, Order, unknown_batch
-from slackwater.pipeline.watching.deployment_watch import WaitingOn
 from slackwater.ports import IdempotencyKey
 
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512

@@ -14,7 +14,8 @@ from slackwater.core.accounts.resource import Role
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import backend_label
 from slackwater.core.sending.pause import Pause
-from slackwater.pipeline.watching.deployment_watch import BackendView, DeploymentView, WaitingOn
+from slackwater.core.watching.standings import BackendView, WaitingOn
+from slackwater.pipeline.watching.deployment_watch import DeploymentView
 
 Health = Literal["busy", "refusing", "blocked", "down", "paused"]
 # What those hear who are not to know what the upstream said.

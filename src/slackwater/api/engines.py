@@ -16,7 +16,7 @@ from slackwater.core.errors import InvalidRequest, NotFound
 from slackwater.core.sending.pace import pace_of
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.engine_minutes import EngineMinute, latency
-from slackwater.pipeline.watching.engine_watch import EngineView
+from slackwater.core.watching.standings import EngineView
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 
 # Instead of a pace: what the configuration says.

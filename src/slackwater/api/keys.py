@@ -14,6 +14,7 @@ from slackwater.core.errors import InvalidRequest, NotFound
 async def list_keys(request: Request) -> Response:
     """What there is, without the keys themselves."""
     context = context_of(request)
+    await context.keys.learn_now()
     return wire.json_response(objects.KeyList(data=[_shown(key) for key in context.keys.of(context.resource)]))
 
 

@@ -12,7 +12,7 @@ from slackwater.core.accounts.resource import Role
 from slackwater.core.batch import MOMENT, TERMINAL, Batch, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.deployment import key_of
-from slackwater.pipeline.watching.deployment_watch import Out
+from slackwater.core.watching.standings import Out
 from slackwater.ports import OverviewRow
 
 SEARCH_LENGTH_MAX = 200

@@ -78,13 +78,14 @@ async def create(request: Request) -> Response:
     ):
         raise PermissionDenied("Sign in on Studio's own page, at /studio.")
     request.scope["close_connection"] = False
+    await authenticator.keys.learn()
     body = await read_body(request, NewSession, bytes_max=SIGN_IN_BYTES_MAX)
     if authenticator.open:
         return wire.json_response(shown(request, None))
     before = await authenticator.session_of(request)
     if body.key is not None:
         try:
-            principal = authenticator.of_key(body.key.strip(), asked=authenticator.asked(request))
+            principal = await authenticator.of_any_key(body.key.strip(), asked=authenticator.asked(request))
         except Unauthorized:
             await authenticator.refused(request)
             raise

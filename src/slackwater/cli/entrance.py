@@ -39,6 +39,12 @@ def entrance_to(
     def context(resource: str) -> Context:
         return _context(config, service, offload, keys, resource)
 
+    if service.following is not None:
+        service.following.follow("keys", keys.load)
+        keys.shared(
+            current=functools.partial(service.following.current, "keys"),
+            now=functools.partial(service.following.now, "keys"),
+        )
     resources = frozenset({DEFAULT, *(resource.name for resource in config.resources)})
     door = _studio_door(config, service, keys, resources, sign_in) if config.studio.enabled else None
     return Entrance(
@@ -111,6 +117,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
             wake=service.hints.asked,
             deployments=deployments,
             expiry_now=service.wall.expiry_now,
+            current=service.current_deployments,
         ),
         uploads=Uploads(
             ledger,

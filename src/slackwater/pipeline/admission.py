@@ -3,7 +3,7 @@
 What can be said at once is said at once: parameters and the input file's existence. The file's content is for the validator.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -58,8 +58,13 @@ class Admission:
         wake: Callable[[], None],
         deployments: Callable[[], Iterable[Deployment]],
         expiry_now: Callable[[], float] | None = None,
+        current: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`wake` hints that there is something to do. `expiry_now`: by which moment files have expired; now without it."""
+        """`wake` hints that there is something to do. `expiry_now`: by which moment files have expired; now without it.
+
+        `current` returns when `deployments` says what there is now, where another server may change that.
+        """
+        self._current = current
         self._expiry_now = expiry_now or clock.now
         self._ledger = ledger
         self._blobs = blobs
@@ -167,10 +172,17 @@ class Admission:
                 f"The file '{file.id}' has just been deleted. Upload it again.", param="input_file_id"
             ) from error
         look = peek(head, size=file.size)
-        deployment = next((each for each in self._deployments() if each.name == look.deployment), None)
+        deployment = self._deployment(look.deployment)
+        if deployment is None and look.deployment is not None and self._current is not None:
+            # Another server may just have made it.
+            await self._current()
+            deployment = self._deployment(look.deployment)
         if deployment is None:
             return Peek(), None
         return Peek(deployment.key, look.tokens), deployment
+
+    def _deployment(self, name: str | None) -> Deployment | None:
+        return next((each for each in self._deployments() if each.name == name), None)
 
     async def cancel(self, batch_id: str) -> Batch:
         """The batch, `cancelling` or already `cancelled`. Raises NotFound, and Conflict where it has ended otherwise."""

@@ -133,6 +133,33 @@ class Hints:
         for hint in (self.finalize, *self._claims.values()):
             hint.notify()
 
+    def heard(self, word: str) -> None:
+        """Another server that works with the same ledger has done something. A word that is not known here says nothing."""
+        known = {
+            "asked": self.asked,
+            "waiting": self.enqueue.notify,
+            "unranked": self.schedule.notify,
+            "ending": self.finalize.notify,
+            "ended": self.batch_ended,
+            "upload": self.uploads.notify,
+            "import": self.imports.notify,
+            "delivery": self.webhooks.nudge,
+            "everything": self.everything,
+        }
+        kind, _, deployment = word.partition(" ")
+        if kind == "claimable":
+            self.claimable(deployment)
+        elif word in known:
+            known[word]()
+
+    def everything(self) -> None:
+        """Whatever was hinted at may have been lost."""
+        self.house_kept()
+        for hint in (self.validate, self.enqueue, self.schedule, self.uploads, self.imports, self.webhooks):
+            hint.notify()
+        for hint in (self.deployments, self.ended):
+            hint.notify()
+
 
 async def _first(clock: Clock, seconds: float, waiter: asyncio.Future[None]) -> None:
     """Waits for whoever wakes `waiter`, `seconds` at most. One task: every stage that rests has one of these going."""

@@ -4,7 +4,7 @@ Whoever ends or deletes something by the time asks here first, in the moment in 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from slackwater.core.wall_clock import JUMP_SECONDS, WallClock, expire_from
@@ -49,8 +49,16 @@ BELIEVED: Wall = _Believed()
 class WallWatch:
     """Watches the clock on the wall."""
 
-    def __init__(self, ledger: TimeLedger, clock: Clock, *, confirmed: Callable[[], bool] = lambda: False) -> None:
-        """`confirmed`: whether somebody who knows has just said that the clock is right."""
+    def __init__(
+        self,
+        ledger: TimeLedger,
+        clock: Clock,
+        *,
+        confirmed: Callable[[], bool] = lambda: False,
+        tell: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`confirmed`: whether somebody who knows has just said that the clock is right. `tell` lets other servers know that."""
+        self._tell = tell
         self._ledger = ledger
         self._clock = clock
         self._confirmed = confirmed
@@ -98,13 +106,20 @@ class WallWatch:
         """The moment by which it is judged whether something of a user's has expired: now, or never."""
         return self._clock.now() if self.may_expire() else 0.0
 
-    async def step(self) -> Pace:
-        """Looks whether the clock is right again, or said to be; and notes that the service lives."""
-        jumped, confirmed = self.jumped, self._confirmed()
-        if jumped and confirmed:
+    async def confirm(self) -> None:
+        """Somebody who knows says that the clock is right as it is."""
+        if jumped := self.jumped:
             self.skipped += max(0.0, jumped)
             self._wall.confirm(wall=self._clock.now(), monotonic=self._clock.monotonic())
             event("clock_confirmed", level=logging.WARNING, seconds=round(jumped))
+
+    async def step(self) -> Pace:
+        """Looks whether the clock is right again, or said to be; and notes that the service lives."""
+        if self._confirmed():
+            await self.confirm()
+            if self._tell is not None:
+                # The word is left for whoever finds it first, and it is about the clock of all.
+                await self._tell()
         if self.trusted() and self._clock.monotonic() >= self._note_at:
             await self._note()
         return Pace.IDLE

@@ -7,7 +7,7 @@ from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Room, Writable
-from slackwater.ports.ledger import NO_LIMITS, Ledger
+from slackwater.ports.ledger import ANY_VERSION, NO_LIMITS, Ledger
 from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
@@ -34,12 +34,14 @@ from slackwater.ports.records import (
 from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger, SignIn
 from slackwater.ports.times import TimeLedger, WallTime
+from slackwater.ports.together import Standing, Together
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
 from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, TokenVerifier
 
 __all__ = [
+    "ANY_VERSION",
     "NO_LIMITS",
     "SMALL_INPUT_BYTES",
     "AccountLedger",
@@ -90,9 +92,11 @@ __all__ = [
     "SignIn",
     "Span",
     "SpanKind",
+    "Standing",
     "Start",
     "StoredDeployment",
     "TimeLedger",
+    "Together",
     "TokenVerifier",
     "Tracing",
     "UnfinishedShard",

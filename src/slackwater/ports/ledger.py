@@ -36,6 +36,8 @@ from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
+# Whichever version of a deployment there is, or none. No etag has a star in it.
+ANY_VERSION = "*"
 
 
 class Ledger(
@@ -164,8 +166,11 @@ class Ledger(
         """Every key of every resource: there are few."""
         ...
 
-    async def put_keys(self, keys: Sequence[StoredKey]) -> None:
-        """Keeps keys; one that stands in the place of another replaces it."""
+    async def put_keys(self, keys: Sequence[StoredKey], *, instead: bool = False) -> bool:
+        """Keeps keys; one that stands in the place of another replaces it.
+
+        `instead`: only where each of their roles has one already, else False, and nothing is kept.
+        """
         ...
 
     async def delete_keys(self, resource: str, role: Role, slot: Slot | None = None) -> int:
@@ -224,8 +229,11 @@ class Ledger(
         price: Price | None = None,
         start: Start | None = None,
         token_limit: int | None = None,
+        stored: str | None = None,
     ) -> Stage | None:
         """Records the shards; the batch now waits for room, at this price. None if it is no longer `validating`.
+
+        `stored` is the name of a deployment that was made over the API: None also where that is not there any more.
 
         Raises NoRoom, and changes nothing, where its deployment would hold more than `token_limit`: for one that is not to wait.
 
@@ -238,7 +246,15 @@ class Ledger(
 
     # Quota
     async def waiting(self) -> list[Waiting]: ...
-    async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None: ...
+    async def enqueue(
+        self, batch_ids: Sequence[str], *, now: int, deployment: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """Starts batches that wait, one after the other, and returns those that were started.
+
+        With a `deployment`, only as many as it may hold by then: up to `limit`, or one alone.
+        """
+        ...
+
     async def enqueued_tokens(self, deployment: str) -> int:
         """Tokens of all batches of a deployment that have not ended; before validation, their estimate."""
         ...
@@ -338,8 +354,14 @@ class Ledger(
         """Every deployment that was made over the API, of every resource."""
         ...
 
-    async def put_deployment(self, deployment: StoredDeployment) -> None:
-        """Keeps a deployment, in the place of one of the same name."""
+    async def put_deployment(
+        self, deployment: StoredDeployment, *, over: str | None = ANY_VERSION, most: int = 0
+    ) -> bool:
+        """Keeps a deployment, in the place of one of the same name.
+
+        With `over`, only in that of the version with this etag, which nobody is deleting; None: only where there is none.
+        Otherwise False. Raises NoRoom where it is new and there are `most` already; 0 is no limit.
+        """
         ...
 
     async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:

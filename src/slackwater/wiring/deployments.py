@@ -151,7 +151,7 @@ def assembler_of(config: Config, shared: Shared) -> Callable[[StoredDeployment],
     def assemble(stored: StoredDeployment) -> Assembled:
         ordered = ordered_deployment(stored.body, resource=stored.resource, name=stored.name, config=config)
         return Assembled(
-            deployment=deployment_record(ordered),
+            deployment=msgspec.structs.replace(deployment_record(ordered), made=True),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),
             dispatchers=lambda: dispatchers_of(ordered, shared),
         )

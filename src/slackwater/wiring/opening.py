@@ -196,6 +196,7 @@ async def open_service(
                     hints=hints,
                     membership=membership,
                     clock_confirmed=data.clock_confirmed,
+                    together=sql_ledger.together,
                     marking=Marking(
                         sql_ledger, data, database_clock, mine=lambda: membership is None or membership.watching
                     ).step,

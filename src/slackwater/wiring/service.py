@@ -1,6 +1,8 @@
 """The stages of the pipeline, put together, and the order in which they start and stop."""
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import logging
 import random
@@ -20,6 +22,8 @@ from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
+from slackwater.pipeline.following import LOOK_SECONDS as FOLLOW_SECONDS
+from slackwater.pipeline.following import Following
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.validator import Validator
 from slackwater.pipeline.loops import REST_SECONDS, Hint, Hints, Loop
@@ -38,6 +42,8 @@ from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
+from slackwater.pipeline.watching.standings import STEP_SECONDS as SAYS_SECONDS
+from slackwater.pipeline.watching.standings import Standings
 from slackwater.ports import (
     Ledger,
 )
@@ -106,14 +112,19 @@ class Service:
                 logs_whole=lambda: restoring.done,
             )
         )
-        self.pauses = Pauses(ledger, clock, self.fleet, hints)
+        self.following = None if doors.together is None else Following(doors.together, clock, hints)
+        # What there is of deployments, where another server may change that.
+        current = None if self.following is None else functools.partial(self.following.now, "deployments")
+        self.current_deployments = current
+        say = {} if self.following is None else {"say": self.following.say}
+        self.pauses = Pauses(ledger, clock, self.fleet, hints, **say)
         for deployment in offer.deployments:
             self.fleet.put(deployment, offer.backends(deployment))
         self.spare = SpareCapacity(
-            ledger, clock, tokens_per_second=lambda key, now: self.fleet.tokens_per_second(key, now=now)
+            ledger, clock, tokens_per_second=lambda key, now: self.tokens_per_second(key, now=now)
         )
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify
+            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify, now=current
         )
         self.validator = Validator(
             ledger,
@@ -127,18 +138,20 @@ class Service:
             limits=settings.input,
             shard_lines_max=settings.shard_lines_max,
             shard_bytes_of=lambda batch: shard_bytes(
-                self.fleet.tokens_per_second(batch.deployment or "", now=clock.monotonic())
+                self.tokens_per_second(batch.deployment or "", now=clock.monotonic())
             ),
             price_of=offer.price_of,
             allowance=self.spare.allowance,
             limit_of=self._limit_now,
             moved=self._validated,
             tracing=doors.tracing,
+            current=current,
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
         self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done)
-        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed)
+        tell = None if doors.together is None else functools.partial(doors.together.change, "clock")
+        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed, tell=tell)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)
         self.audit_janitor = (
@@ -148,6 +161,12 @@ class Service:
         )
         self.retention = Retention()
         self.retention_janitor = RetentionJanitor(ledger, blobs, clock, self.retention, settings.keeping, wall=wall)
+        if self.following is not None:
+            self.following.follow("deployments", self.control_plane.read)
+            self.following.follow("pauses", self.pauses.step)
+            self.following.follow("retention", self.retention_janitor.read)
+            self.following.follow("clock", self.wall.confirm)
+            self.following.tried = self.pauses.heard
         self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(
@@ -157,12 +176,30 @@ class Service:
         self.monitor: Monitor | None = None
         """Who makes the metrics page; None where nobody is to see one."""
         self.progress = Progress(ledger, clock, backends=lambda: sums_of(self.fleet), out=lambda: out_of(self.fleet))
-        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress)
-        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress)
+        self.standings = standings = (
+            None
+            if doors.together is None
+            else Standings(
+                doors.together,
+                clock,
+                member=incarnation,
+                says=lambda: self.watch.says_all(),
+                engines=lambda: self.engine_watch.at_work(),
+            )
+        )
+        others = {} if standings is None else {"others": standings.of}
+        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress, **others)
+        others_engines = {} if standings is None else {"others": standings.engines}
+        self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
+
+    def tokens_per_second(self, key: str, *, now: float) -> float:
+        """What the backends of a deployment have been seen to do, at all servers; `now` is monotonic."""
+        here = self.fleet.tokens_per_second(key, now=now)
+        return here if self.standings is None else here + sum(each.tokens_per_second for each in self.standings.of(key))
 
     def _validated(self, stage: Stage, deployment: str) -> None:
         """A batch has been validated, and somebody may have something to do now."""
@@ -190,6 +227,7 @@ class Service:
             price_of=self._offer.price_of,
             allowance=self.spare.allowance,
             limits=self._settings.input,
+            current=self.current_deployments,
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:
@@ -306,7 +344,12 @@ class Service:
         if self._membership is not None:
             bury = self._membership.step
             stages.append(Loop("members", bury, clock=clock, hint=self._membership.hint, idle_seconds=REST_SECONDS))
-        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=1.0))
+        # Where changes are followed, they are heard of by themselves.
+        pause_seconds = 1.0 if self.following is None else REST_SECONDS
+        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))
+        if self.following is not None:
+            follow = self.following
+            stages.append(Loop("follow", follow.step, clock=clock, hint=follow.hint, idle_seconds=FOLLOW_SECONDS))
         return stages
 
     async def start(self) -> None:
@@ -316,9 +359,11 @@ class Service:
         await self.restoring.step()
         await self.upload_janitor.start()
         await self.retention_janitor.start()
-        await self.control_plane.load()
+        await self.control_plane.read()
         # Before anything is sent: what is paused stays so.
         await self.pauses.step()
+        if self.following is not None:
+            await self.following.step()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()
@@ -336,6 +381,13 @@ class Service:
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
                 Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
+                *(
+                    ()
+                    if self.standings is None
+                    else [
+                        Loop("standings", self.standings.step, clock=self.clock, hint=Hint(), idle_seconds=SAYS_SECONDS)
+                    ]
+                ),
                 Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
             ]
         self._loops = loops
@@ -377,6 +429,10 @@ class Service:
                 await self.engine_history.close()
             except Exception as error:
                 event("engine_history_lost", level=logging.WARNING, error=repr(error))
+        if self.standings is not None:
+            # Otherwise the others find out by themselves.
+            with contextlib.suppress(Exception):
+                await self.standings.leave()
         if self.monitor is not None:
             self.monitor.stop()
         if self._membership is not None:

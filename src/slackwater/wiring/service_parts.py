@@ -30,6 +30,7 @@ from slackwater.ports import (
     Offload,
     Sender,
     StoredDeployment,
+    Together,
     Tracing,
 )
 from slackwater.wiring.credentials import Credentials
@@ -66,6 +67,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Says again that ledger and blobs belong together; without it that is said once, at the start."""
     membership: Membership | None = None
     """Where others work with the ledger, too."""
+    together: Together | None = None
+    """What servers on this ledger tell each other; None where it can have only one."""
     clock_confirmed: Callable[[], bool] = lambda: False
     """Whether an operator has just said that the clock is right, after it has jumped."""
 

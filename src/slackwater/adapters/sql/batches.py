@@ -156,10 +156,16 @@ class SqlBatches(SqlPart):
         price: Price | None = None,
         start: Start | None = None,
         token_limit: int | None = None,
+        stored: str | None = None,
     ) -> Stage | None:
         def work(db: Db) -> Stage | None:
             self._find_room(db, "counted_tokens", deployment, tokens, token_limit)
             row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is not None and stored is not None:
+                # Another server may just have removed it, where it knew of no batch on it.
+                values = {"resource": row["resource"], "name": stored}
+                if self._sql.one(db, "deployment_version", values) is None:
+                    return None
             if row is None or not self._move(db, row, Event.VALIDATED, now=0):
                 return None
             self._sql.run(
@@ -228,14 +234,32 @@ class SqlBatches(SqlPart):
 
     # Enqueueing
 
-    async def enqueue(self, batch_ids: Sequence[str], *, now: int) -> None:
-        def work(db: Db) -> None:
+    async def enqueue(
+        self, batch_ids: Sequence[str], *, now: int, deployment: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        def work(db: Db) -> list[str]:
+            started = []
+            held = 0 if deployment is None else self._held(db, deployment)
             for batch_id in batch_ids:
                 row = self._sql.one(db, "batch", {"id": batch_id})
-                if row is not None:
-                    self._move(db, row, Event.ENQUEUED, now=now)
+                if row is None or row["stage"] != Stage.WAITING:
+                    continue
+                if deployment is not None:
+                    # What others have let in since somebody looked counts, too.
+                    if held and not fits(row["enqueued_tokens"], limit=limit, held=held):
+                        break
+                    held += row["enqueued_tokens"]
+                if self._move(db, row, Event.ENQUEUED, now=now):
+                    started.append(batch_id)
+            return started
 
-        await self._sql.write(work)
+        return await self._sql.write(work)
+
+    def _held(self, db: Db, deployment: str) -> int:
+        load = self._sql.one(db, "load_of", {"deployment": deployment})
+        assert load is not None, "a sum always has a row"
+        held: int = load["held"]
+        return held
 
     # Ending
 

@@ -7,8 +7,9 @@ import msgspec
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.rows import text_of
+from slackwater.core.errors import NoRoom
 from slackwater.core.sending.pause import Target
-from slackwater.ports import OpenBatches, StoredDeployment
+from slackwater.ports import ANY_VERSION, OpenBatches, StoredDeployment
 
 _body = msgspec.json.Decoder(dict[str, Any])
 
@@ -22,9 +23,23 @@ class SqlDeployments(SqlPart):
             for row in await self._sql.look_all("deployments", {})
         ]
 
-    async def put_deployment(self, deployment: StoredDeployment) -> None:
+    async def put_deployment(
+        self, deployment: StoredDeployment, *, over: str | None = ANY_VERSION, most: int = 0
+    ) -> bool:
         row = msgspec.structs.asdict(deployment) | {"body": text_of(deployment.body)}
-        await self._sql.write(lambda db: self._sql.run(db, "put_deployment", row))
+
+        def work(db: Db) -> bool:
+            before = self._sql.one(db, "deployment_version", row)
+            if over != ANY_VERSION:
+                found = None if before is None else before["etag"]
+                if found != over or (before is not None and before["deleted_at"] is not None):
+                    return False
+            if before is None and most and (there := self._sql.number(db, "count_deployments", {})) >= most:
+                raise NoRoom(there)
+            self._sql.run(db, "put_deployment", row)
+            return True
+
+        return await self._sql.write(work)
 
     async def remove_deployment(self, deployment: StoredDeployment, *, key: str) -> bool:
         values = {"resource": deployment.resource, "name": deployment.name, "key": key}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.db import Db
 from slackwater.core.accounts.resource import Role, Slot, StoredKey
 
 
@@ -24,9 +25,17 @@ class SqlKeys(SqlPart):
             for row in await self._sql.look_all("keys", {})
         ]
 
-    async def put_keys(self, keys: Sequence[StoredKey]) -> None:
+    async def put_keys(self, keys: Sequence[StoredKey], *, instead: bool = False) -> bool:
         rows = [msgspec.structs.asdict(key) | {"role": key.role.value, "slot": key.slot.value} for key in keys]
-        await self._sql.write(lambda db: [self._sql.run(db, "put_key", row) for row in rows])
+
+        def work(db: Db) -> bool:
+            if instead and not all(self._sql.number(db, "has_keys", row) for row in rows):
+                return False
+            for row in rows:
+                self._sql.run(db, "put_key", row)
+            return True
+
+        return await self._sql.write(work)
 
     async def delete_keys(self, resource: str, role: Role, slot: Slot | None = None) -> int:
         values = {"resource": resource, "role": role.value, "slot": None if slot is None else slot.value}

@@ -33,7 +33,7 @@ from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
 from slackwater.core.members import Member
-from slackwater.ports import Presence
+from slackwater.ports import Presence, Together
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -63,8 +63,10 @@ def _need_driver() -> None:
 class SqlLedger:
     """Durable facts in a database: SQLite in a file or in memory, or PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, together: Together | None = None) -> None:
         self.sql = sql = SqlBase(database)
+        self.together = together
+        """What servers on this ledger tell each other; None where it can have only one."""
         self.duties = duties = Duties(sql)
         overview, webhooks, files, shards = SqlOverview(sql), SqlWebhooks(sql, duties), SqlFiles(sql), SqlShards(sql)
         parts = (
@@ -111,13 +113,15 @@ class SqlLedger:
         """
         _need_driver()
         from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
+        from slackwater.adapters.sql.postgresql.together import PostgresqlTogether
 
         if read_only and (schema := cls.found_at(address).schema) != SCHEMA_VERSION:
             raise LedgerRefused(
                 f"the ledger is of another version of Slackwater (schema {schema}; this version knows {SCHEMA_VERSION}): use the "
                 "version that serves it, or start this version's server on it first"
             )
-        ledger = cls(PostgresqlDatabase(address, alone=alone, member=member, read_only=read_only))
+        database = PostgresqlDatabase(address, alone=alone, member=member, read_only=read_only)
+        ledger = cls(database, together=PostgresqlTogether(database))
         if member is not None:
             ledger.act_as(member.id)
         return ledger
@@ -166,6 +170,8 @@ class SqlLedger:
 
     async def close(self) -> None:
         """Waits for what is being written and closes the database."""
+        if self.together is not None:
+            await self.together.close()
         await self.sql.database.close()
 
     @property

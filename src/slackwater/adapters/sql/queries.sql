@@ -380,6 +380,9 @@ INSERT INTO api_key (resource, role, slot, digest, hint, created_at)
 VALUES (:resource, :role, :slot, :digest, :hint, :created_at)
 ON CONFLICT (resource, role, slot) DO UPDATE SET digest = excluded.digest, hint = excluded.hint, created_at = excluded.created_at;
 
+-- name: has_keys
+SELECT EXISTS (SELECT 1 FROM api_key WHERE resource = :resource AND role = :role);
+
 -- name: delete_keys!
 DELETE FROM api_key WHERE resource = :resource AND role = :role AND (CAST(:slot AS TEXT) IS NULL OR slot = :slot);
 
@@ -542,6 +545,12 @@ INSERT INTO deployment (resource, name, body, etag, created_at, updated_at, dele
 VALUES (:resource, :name, :body, :etag, :created_at, :updated_at, :deleted_at)
 ON CONFLICT (resource, name) DO UPDATE SET body = excluded.body, etag = excluded.etag, created_at = excluded.created_at,
     updated_at = excluded.updated_at, deleted_at = excluded.deleted_at;
+
+-- name: deployment_version
+SELECT etag, deleted_at FROM deployment WHERE resource = :resource AND name = :name;
+
+-- name: count_deployments
+SELECT COUNT(*) FROM deployment;
 
 -- name: remove_deployment!
 -- In one statement with the look at its batches, so that none can come in between.

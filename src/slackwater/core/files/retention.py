@@ -4,6 +4,7 @@ A rule has a beginning: whatever falls under a new or a changed one has so many 
 who looks is told when it goes. Nothing goes without that, whatever a configuration says overnight. Moments are Unix seconds.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -82,6 +83,12 @@ class Retention:
     def set(self, resource: str, rule: Rule) -> None:
         """From now on this is in force there."""
         self._rules.setdefault(resource, {})[rule.kept] = rule
+
+    def replace(self, rules: Mapping[tuple[str, Kept], Rule]) -> None:
+        """From now on these are in force, and no others."""
+        self._rules = {}
+        for (resource, _), rule in rules.items():
+            self.set(resource, rule)
 
     def rules(self) -> list[tuple[str, Rule]]:
         """All of them, each with its resource."""

@@ -35,16 +35,31 @@ def fits(tokens: int, *, limit: int | None, held: int) -> bool:
     return limit is None or held + tokens <= limit
 
 
+def was_let_in(batch: Batch, deployment: Deployment) -> bool:
+    """Whether there was room for a batch when it was made: whoever was told so is not refused later for want of it.
+
+    Where nothing could be estimated, or create is no promise (OpenAI's family, dynamic quota), nobody has said so.
+    """
+    return batch.policies.validation == "azure" and batch.enqueued_tokens > 0 and not deployment.dynamic_quota
+
+
 def refusal(
-    tokens: int, *, deployment: Deployment, held: int, family: str, limit_now: int | None = None
+    tokens: int,
+    *,
+    deployment: Deployment,
+    held: int,
+    family: str,
+    limit_now: int | None = None,
+    let_in: bool = False,
 ) -> BatchError | None:
     """The error of a validated batch that may not start: there is no room now, or there never will be.
 
-    A batch that may wait is refused only where it alone weighs more than the deployment may hold. `limit_now` is what that
-    is where dynamic quota allows more than the configured limit.
+    A batch that may wait is refused only where it alone weighs more than the deployment may hold, and so is one that was
+    `let_in` when it was made, by what it was estimated at. `limit_now` is what that is where dynamic quota allows more than the
+    configured limit.
     """
     limit = deployment.enqueued_token_limit
-    waits = deployment.when_full is WhenFull.QUEUE
+    waits = let_in or deployment.when_full is WhenFull.QUEUE
     if fits(tokens, limit=limit if limit_now is None else limit_now, held=0 if waits else held):
         return None
     assert limit is not None, "what has no limit fits"

@@ -61,6 +61,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     rai_policy_name: str | None = None
     version_upgrade_option: str | None = None
     """Shown to whoever asks; models here change when their backends do."""
+    made: bool = False
+    """Whether it was made over the API, and so may go while the service runs."""
     deleted_at: int | None = None
     """When it was to be deleted: what came later is not let in, and it goes when the last of the others has ended."""
 

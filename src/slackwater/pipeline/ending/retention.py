@@ -37,7 +37,8 @@ class RetentionJanitor:
         self._blobs = blobs
         self._clock = clock
         self._retention = retention
-        self._keeping = keeping
+        # Days of each rule, as whoever was started last has said.
+        self._days = {(resource, kept): each.days(kept) for resource, each in keeping.items() for kept in Kept}
         self._wall = wall
         # Of the seconds that the clock has skipped, those for which notice has been given again.
         self._skipped = 0.0
@@ -52,18 +53,23 @@ class RetentionJanitor:
         """Puts the rules in force; `before` are those that were. Nothing is written where nothing has changed."""
         now, skipped = int(self._clock.now()), self._wall.skipped - self._skipped
         self._skipped += skipped
-        for resource, keeping in self._keeping.items():
-            for kept in Kept:
-                was = before.get((resource, kept))
-                rule = taken_up(was, kept, keeping.days(kept), now=now, skipped=skipped)
-                if rule != was:
-                    await self._ledger.set_rule(resource, kept, rule)
-                if rule is None:
-                    continue
-                self._retention.set(resource, rule)
-                if rule != was:
-                    seconds = max(0, rule.goes_at(0) - now)
-                    event("retention_begins", resource=resource, kept=kept, days=rule.days, seconds_until_first=seconds)
+        for (resource, kept), days in self._days.items():
+            was = before.get((resource, kept))
+            rule = taken_up(was, kept, days, now=now, skipped=skipped)
+            if rule != was:
+                await self._ledger.set_rule(resource, kept, rule)
+            if rule is None:
+                continue
+            self._retention.set(resource, rule)
+            if rule != was:
+                seconds = max(0, rule.goes_at(0) - now)
+                event("retention_begins", resource=resource, kept=kept, days=rule.days, seconds_until_first=seconds)
+
+    async def read(self) -> None:
+        """Puts in force what another server has written down: what was said last counts for all."""
+        rules = await self._ledger.retention_rules()
+        self._days = {each: rules[each].days if each in rules else 0 for each in {*self._days, *rules}}
+        self._retention.replace(rules)
 
     async def step(self) -> Pace:
         """One round over every rule."""

@@ -82,7 +82,10 @@ class FileChecks:
         allowance: Callable[[Deployment], Awaitable[Allowance]],
         limits: InputLimits,
         at_once_max: int = AT_ONCE_MAX,
+        current: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`current` returns when `deployments` says what there is now, where another server may change that."""
+        self._current = current
         self._ledger = ledger
         self._blobs = blobs
         self._offload = offload
@@ -129,6 +132,8 @@ class FileChecks:
 
     async def _check(self, file: File, family: str, endpoint: str | None) -> Check:
         endpoint = endpoint or await self._endpoint_of(file, family)
+        if self._current is not None:
+            await self._current()
         deployments = {each.name: each for each in self._deployments()}
         rules = Rules(
             family=family,

@@ -21,7 +21,7 @@ from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.members import Duty
 from slackwater.core.quota.dynamic import Allowance
-from slackwater.core.quota.enqueued import fits, refusal
+from slackwater.core.quota.enqueued import fits, refusal, was_let_in
 from slackwater.core.sending.deployment import Capabilities, Deployment, WhenFull
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX, rank_shards
@@ -73,6 +73,7 @@ class Validator:
         limit_of: Callable[[str], Awaitable[int | None]] | None = None,
         moved: Callable[[Stage, str], None] = _nobody,
         tracing: Tracing | None = None,
+        current: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`accept_any` takes every model name and sends all to that one deployment (the command line without a server).
 
@@ -81,6 +82,7 @@ class Validator:
         `allowance` says what a deployment may hold now; without it, that is its limit. `counter` may be one per tokenizer.
         `quick_counter` counts the tokens of small files; without it, there are none that are read here.
         `limit_of` says how many enqueued tokens a deployment, by its key, may hold; without it, no batch starts here.
+        `current` returns when `deployments` says what there is now, where another server may change that; None: nobody else does.
         `moved` hears of each batch that was: whether it waits now, has started or has ended, and the key of its deployment.
         """
         self._ledger = ledger
@@ -99,6 +101,7 @@ class Validator:
         self._limit_of = limit_of
         self._moved = moved
         self._tracing = tracing
+        self._current = current
         self._stumbles: dict[str, int] = {}
         # Files that the disk did not give.
         self._unread: dict[str, Rereading] = {}
@@ -173,6 +176,8 @@ class Validator:
         return self._tracing.begin("validate", SpanKind.INTERNAL, parent=origin_of(batch.id), attributes=attributes)
 
     async def _validate(self, batch: Batch, span: Span | None) -> Pace:
+        if self._current is not None:
+            await self._current()
         deployments = self._deployments_of(batch)
         try:
             scan = await self._scan(batch, deployments)
@@ -235,7 +240,7 @@ class Validator:
             limit = await self._limit_of(key)
             start = Start(limit=limit, ranks=rank_shards(len(scan.shards)), now=int(self._clock.now()))
         token_limit = None
-        if deployments[name].when_full is WhenFull.FAIL:
+        if deployments[name].when_full is WhenFull.FAIL and not was_let_in(batch, deployments[name]):
             token_limit = await self._limit_of_now(deployments[name])
         try:
             stage = await self._ledger.accept_batch(
@@ -248,6 +253,7 @@ class Validator:
                 price=self._price_of(deployments[name].model),
                 start=start,
                 token_limit=token_limit,
+                stored=name if deployments[name].made else None,
             )
         except NoRoom:
             # Another one was quicker. What is said of it is found out once more.
@@ -255,7 +261,7 @@ class Validator:
             if error is not None:
                 await self._reject(batch, [error], count=1)
             return Pace.BUSY
-        # None: the batch was cancelled meanwhile, and there is nothing to do.
+        # None: the batch was cancelled meanwhile, and there is nothing to do; or its deployment has gone, as the next look says.
         if stage is not None:
             event("batch_validated", batch=batch.id, requests=scan.total, tokens=scan.tokens, shards=len(scan.shards))
             if stage is Stage.RUNNING:
@@ -318,7 +324,8 @@ class Validator:
         held = await self._ledger.counted_tokens(deployment.key)
         family = batch.policies.validation
         if not deployment.dynamic_quota or self._allowance is None:
-            return refusal(tokens, deployment=deployment, held=held, family=family)
+            let_in = was_let_in(batch, deployment)
+            return refusal(tokens, deployment=deployment, held=held, family=family, let_in=let_in)
         allowance = await self._allowance(deployment)
         error = refusal(tokens, deployment=deployment, held=held, family=family, limit_now=allowance.limit)
         if not fits(tokens, limit=allowance.configured, held=held):

@@ -27,8 +27,16 @@ class Enqueuer:
                 # It was validated under a higher limit, and nothing that could end would make more room for it.
                 admitted = waiting.batches[:1]
             if admitted:
-                await self._ledger.enqueue([batch.id for batch in admitted], now=int(self._clock.now()))
+                # Looked at once more in the transaction: another server may have let somebody in meanwhile.
+                started = await self._ledger.enqueue(
+                    [batch.id for batch in admitted],
+                    now=int(self._clock.now()),
+                    deployment=waiting.deployment,
+                    limit=limit,
+                )
                 for batch in admitted:
+                    if batch.id not in started:
+                        continue
                     event("batch_enqueued", batch=batch.id, deployment=waiting.deployment, tokens=batch.enqueued_tokens)
-                pace = Pace.BUSY
+                    pace = Pace.BUSY
         return pace

@@ -103,6 +103,11 @@ class Fleet:
         post = self._posts.get(key)
         return post is not None and post.worker.sends(batch_id)
 
+    def in_hand(self, key: str) -> Mapping[str, str]:
+        """The batches of a deployment of which shards are in hand here, and the endpoint of each."""
+        post = self._posts.get(key)
+        return {} if post is None else post.worker.in_hand()
+
     def held_back(self, key: str, batch_id: str) -> HeldBack | None:
         """Why nothing of one batch is sent, where that is not its deployment's doing."""
         post = self._posts.get(key)

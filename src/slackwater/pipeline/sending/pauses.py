@@ -4,8 +4,9 @@ Before: whoever operates. After: the fleet. What must hold: once a pause has bee
 after a restart either; what was out ends by itself and is kept. `try now` never looks past a pause.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from slackwater.core.batch import Batch
 from slackwater.core.errors import Conflict, NotFound
@@ -33,18 +34,31 @@ NAMED_MAX = 10
 class Pauses:
     """The verbs of operators."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, hints: Hints) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        fleet: Fleet,
+        hints: Hints,
+        *,
+        say: Callable[[str], None] = lambda word: None,
+    ) -> None:
+        """`say` lets other servers hear what is to be tried now: they may be the ones who send."""
+        self._say = say
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
         self._hints = hints
+        self._reading = asyncio.Lock()
         self._tried: dict[tuple[Target, str], float] = {}
 
     async def step(self) -> Pace:
         """Obeys what the ledger says; another process may have been told."""
-        pauses = await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT))
-        said = {each.engine: each.pace for each in await self._ledger.paces()}
-        self._fleet.obey(pauses, {engine: pace_of(pace) for engine, pace in said.items()})
+        # One after the other: what was read before a pause must not take the place of what was read after it.
+        async with self._reading:
+            pauses = await self._ledger.pauses((Target.ENGINE, Target.DEPLOYMENT))
+            said = {each.engine: each.pace for each in await self._ledger.paces()}
+            self._fleet.obey(pauses, {engine: pace_of(pace) for engine, pace in said.items()})
         return Pace.IDLE
 
     def engines(self) -> list[Engine]:
@@ -125,21 +139,29 @@ class Pauses:
         _refuse(engine.held)
         if not self._due(Target.ENGINE, name):
             return False
+        self._say(f"try engine {name}")
+        self._try_engine(engine)
+        return True
+
+    def _try_engine(self, engine: Engine) -> None:
         engine.try_now({use.door for use in engine.uses})
         for key in {key for key, each in self._fleet.dispatchers() if each.engine is engine}:
             if self._fleet.pause_of(key) is None:
                 self._fleet.try_now(key)
-        return True
 
     def try_deployment(self, key: str) -> bool:
         """Looks at the backends of a deployment at once. Raises Conflict where it, or every engine of it, is paused."""
         dispatchers = self._open_dispatchers(key)
         if not self._due(Target.DEPLOYMENT, key):
             return False
+        self._say(f"try deployment {key}")
+        self._try_deployment(key, dispatchers)
+        return True
+
+    def _try_deployment(self, key: str, dispatchers: Iterable[Dispatcher], batch_id: str | None = None) -> None:
         for engine, doors in _by_engine(dispatchers):
             engine.try_now(doors)
-        self._fleet.try_now(key)
-        return True
+        self._fleet.try_now(key, batch_id)
 
     async def try_batch(self, batch: Batch, *, backends: bool) -> bool:
         """Ends what a batch alone was told to wait; `backends`: what all others wait for, too. Raises Conflict."""
@@ -149,11 +171,22 @@ class Pauses:
         dispatchers = self._open_dispatchers(batch.deployment)
         if not self._due(Target.BATCH, batch.id):
             return False
-        if backends:
-            for engine, doors in _by_engine(dispatchers):
-                engine.try_now(doors)
-        self._fleet.try_now(batch.deployment, batch.id)
+        self._say(f"try {'batch' if backends else 'alone'} {batch.id} {batch.deployment}")
+        self._try_deployment(batch.deployment, dispatchers if backends else (), batch.id)
         return True
+
+    def heard(self, word: str) -> None:
+        """Somebody has asked another server to try something now. It never looks past a pause here, either."""
+        _, kind, target = (*word.split(" ", 2), "", "")[:3]
+        if kind == "engine":
+            for engine in self.engines():
+                if engine.name == target and engine.held is None:
+                    self._try_engine(engine)
+            return
+        batch_id, _, key = (target if kind in ("batch", "alone") else f" {target}").partition(" ")
+        dispatchers = [each for each in self._fleet.dispatchers_of(key) if each.engine.held is None]
+        if dispatchers and self._fleet.pause_of(key) is None:
+            self._try_deployment(key, () if kind == "alone" else dispatchers, batch_id or None)
 
     def _open_dispatchers(self, key: str) -> Sequence[Dispatcher]:
         """Those of a deployment whose engines are not paused. Raises Conflict where something is, and so none is left."""

@@ -159,6 +159,10 @@ class Worker:
         """Whether a request of a batch is out, or waits on its lane to be let out by a content filter."""
         return any(lease.in_flight for lease in self._leases if lease.shard.batch_id == batch_id)
 
+    def in_hand(self) -> dict[str, str]:
+        """The batches of which shards are in hand, and the endpoint of each."""
+        return {lease.shard.batch_id: lease.shard.endpoint for lease in self._leases}
+
     def held_back(self, batch_id: str) -> HeldBack | None:
         """Why nothing of one batch is sent, where that is not its deployment's doing."""
         if self._not_written is not None:

@@ -1,7 +1,7 @@
 """How the deployments of a resource are, for people: their quota, what waits, and every backend with its last minute."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -11,9 +11,19 @@ from slackwater.core.endpoints import normalised
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
-from slackwater.core.sending.pacing_view import PacingView, told
+from slackwater.core.sending.pacing_view import told
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.core.watching.health import DeploymentHealth, health_of
+from slackwater.core.watching.standings import (
+    BackendView,
+    Out,
+    Says,
+    WaitingOn,
+    backends_of,
+    out_of_all,
+    shut_of,
+    waiting_of,
+)
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
@@ -33,33 +43,6 @@ UNSERVED = (
 )
 
 
-class BackendView(Struct, frozen=True, kw_only=True):
-    """One backend now, and over about the last minute."""
-
-    name: str
-    region: str
-    data_zone: str
-    health: DoorState
-    reason: str
-    """Why it is not `ok`, in the engine's words: for operators."""
-    since: int | None
-    """Since when it has been so, in seconds since 1970; None for `ok`."""
-    until: int | None
-    """When it is looked at again."""
-    quiet_since: int | None
-    """Since when calls are out and none has come back; None where none is out."""
-    in_flight: int
-    window: int
-    pacing: PacingView
-    """That of its engine; `frozen_since` in seconds since 1970."""
-    own_engine: bool
-    """Whether nobody of another resource uses the engine."""
-    latency_seconds: float | None
-    requests_per_second: float
-    tokens_per_second: float
-    last_error: str | None
-
-
 class DeploymentView(Struct, frozen=True, kw_only=True):
     """One deployment now."""
 
@@ -71,31 +54,26 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
     pause: Pause | None
 
 
-class WaitingOn(Struct, frozen=True, kw_only=True):
-    """Why nothing of a batch is sent: what is paused, the backend of its deployment that opens first, or what holds it alone."""
-
-    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
-    backend: str | None = None
-    health: DoorState = DoorState.PAUSED
-    reason: str
-    since: int | None
-    until: int | None = None
-    who: str | None = None
-    """Who has paused it."""
-
-
-class Out(Struct, frozen=True, kw_only=True):
-    """The calls that are out for a deployment, of all of its batches."""
-
-    in_flight: int
-    quiet_since: int | None
-    """Since when none of them has come back, in seconds since 1970; None where none is out."""
+def _alone_here(key: str) -> Sequence[Says]:
+    """Where a ledger has one server, nobody else says anything."""
+    return ()
 
 
 class DeploymentWatch:
     """Looks at deployments."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, spare: SpareCapacity, progress: Progress) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        fleet: Fleet,
+        spare: SpareCapacity,
+        progress: Progress,
+        *,
+        others: Callable[[str], Sequence[Says]] = _alone_here,
+    ) -> None:
+        """`others` is what other servers say of a deployment."""
+        self._others = others
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
@@ -108,12 +86,9 @@ class DeploymentWatch:
         return [await self._view(each) for each in sorted(mine, key=lambda each: each.name)]
 
     async def _view(self, deployment: Deployment) -> DeploymentView:
-        zones = {(backend.name, backend.region): backend.data_zone for backend in deployment.backends}
         pause = self._fleet.pause_of(deployment.key)
-        backends = [
-            self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
-            for dispatcher in self._fleet.dispatchers_of(deployment.key)
-        ]
+        others = self._others(deployment.key)
+        backends = backends_of([self.says(deployment.key), *others]) if others else self._backends(deployment)
         return DeploymentView(
             deployment=deployment,
             health=health_of([backend.health for backend in backends], paused=pause is not None),
@@ -121,6 +96,56 @@ class DeploymentWatch:
             pause=pause,
             allowance=await self._spare.allowance(deployment),
             backends=backends,
+        )
+
+    def _backends(self, deployment: Deployment) -> list[BackendView]:
+        zones = {(backend.name, backend.region): backend.data_zone for backend in deployment.backends}
+        return [
+            self._backend(deployment.key, dispatcher, zones.get((dispatcher.name, dispatcher.region), ""))
+            for dispatcher in self._fleet.dispatchers_of(deployment.key)
+        ]
+
+    def says(self, key: str) -> Says:
+        """What this server says of a deployment, for those who ask another one."""
+        deployment = self._fleet.get(key)
+        if deployment is None:
+            return Says()
+        in_hand = self._fleet.in_hand(key)
+        shut = self._shut(key)
+        return Says(
+            at_work=bool(in_hand),
+            backends=self._backends(deployment),
+            out=self._out(key),
+            shut=shut,
+            others=None if shut is not None else self._alone("", next(iter(in_hand.values()), ""), key),
+            batches={
+                batch_id: None if shut is not None else self._alone(batch_id, path, key)
+                for batch_id, path in in_hand.items()
+            },
+            sending=[batch_id for batch_id in in_hand if self._fleet.sends(key, batch_id)],
+            tokens_per_second=self._fleet.tokens_per_second(key, now=self._clock.monotonic()),
+        )
+
+    def _says_of(self, batch: Batch, key: str) -> Says:
+        """The same as far as it is about one batch."""
+        in_hand, alone = self._fleet.in_hand(key), self._alone(batch.id, batch.endpoint, key)
+        return Says(
+            at_work=bool(in_hand),
+            others=alone,
+            batches={batch.id: alone} if batch.id in in_hand else {},
+            sending=[batch.id] if self._fleet.sends(key, batch.id) else [],
+        )
+
+    def says_all(self) -> dict[str, Says]:
+        """The same of all deployments of which there is anything to say."""
+        return {each.key: self.says(each.key) for each in self._fleet.all() if self._anything(each.key)}
+
+    def _anything(self, key: str) -> bool:
+        dispatchers = self._fleet.dispatchers_of(key)
+        return (
+            bool(self._fleet.in_hand(key))
+            or any(each.state is not DoorState.OK or each.meter.in_flight for each in dispatchers)
+            or self._fleet.tokens_per_second(key, now=self._clock.monotonic()) > 0
         )
 
     async def view(self, key: str) -> DeploymentView | None:
@@ -147,12 +172,16 @@ class DeploymentWatch:
                 return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
         if not (queued or batch.status is Status.IN_PROGRESS) or batch.deployment is None:
             return None
-        return self.shut(batch.deployment) or (None if queued else self._alone(batch, batch.deployment))
+        key = batch.deployment
+        others = self._others(key)
+        if others and not queued:
+            return self.shut(key) or waiting_of(batch.id, [self._says_of(batch, key), *others])
+        return self.shut(key) or (None if queued else self._alone(batch.id, batch.endpoint, key))
 
-    def _alone(self, batch: Batch, key: str) -> WaitingOn | None:
+    def _alone(self, batch_id: str, endpoint: str, key: str) -> WaitingOn | None:
         """What holds a batch of a deployment that is served: its own lines, our disk, a content filter, others at its engines."""
         open_ones = [each for each in self._fleet.dispatchers_of(key) if each.state is DoorState.OK]
-        path = normalised(batch.endpoint)
+        path = normalised(endpoint)
         filtered = [each.holds(path) for each in open_ones]
         if filtered and filtered[0] is not None:
             # One filter for all of its backends.
@@ -161,9 +190,9 @@ class DeploymentWatch:
         if left and len(left) == len(open_ones) and (waits := self._unless_brief("engine", left[0])) is not None:
             # What is out may be waiting behind them, too.
             return waits
-        if self._fleet.sends(key, batch.id):
+        if self._fleet.sends(key, batch_id):
             return None
-        if (held := self._fleet.held_back(key, batch.id)) is not None:
+        if (held := self._fleet.held_back(key, batch_id)) is not None:
             return self._unless_brief(held.what, held.standing)
         taken = [self._taken(each) for each in open_ones]
         known = [each for each in taken if each is not None]
@@ -214,8 +243,13 @@ class DeploymentWatch:
         """What is out for the deployment of a batch; None where the batch is not being sent."""
         if batch.status is not Status.IN_PROGRESS or batch.deployment is None:
             return None
-        senders = [each for each in self._fleet.dispatchers_of(batch.deployment) if each.meter.in_flight]
-        since = [self._progress.quiet_since(batch.deployment, each.name) for each in senders]
+        others = self._others(batch.deployment)
+        here = self._out(batch.deployment)
+        return out_of_all([here, *(each.out for each in others)]) if others else here
+
+    def _out(self, key: str) -> Out:
+        senders = [each for each in self._fleet.dispatchers_of(key) if each.meter.in_flight]
+        since = [self._progress.quiet_since(key, each.name) for each in senders]
         known = [moment for moment in since if moment is not None]
         return Out(
             in_flight=sum(each.meter.in_flight for each in senders),
@@ -231,6 +265,13 @@ class DeploymentWatch:
         """
         if (pause := self._fleet.pause_of(key)) is not None:
             return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
+        others = self._others(key)
+        if not others:
+            return self._shut(key)
+        return shut_of([Says(at_work=bool(self._fleet.in_hand(key)), shut=self._shut(key)), *others])
+
+    def _shut(self, key: str) -> WaitingOn | None:
+        """The same as far as it shows at this server."""
         dispatchers = self._fleet.dispatchers_of(key)
         standings = [each.standing for each in dispatchers]
         if not standings:

@@ -1,13 +1,12 @@
 """How the engines of a service are, for whoever runs it: each with what it is called, who uses it, and what keeps it waiting."""
 
-from collections.abc import Sequence
-
-from msgspec import Struct
+from collections.abc import Callable, Sequence
 
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import engine_id
-from slackwater.core.sending.pacing_view import PacingView, told
-from slackwater.core.sending.pause import Pause, Target
+from slackwater.core.sending.pacing_view import told
+from slackwater.core.sending.pause import Target
+from slackwater.core.watching.standings import EngineView, engine_of_all
 from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Fleet
@@ -16,25 +15,9 @@ from slackwater.pipeline.watching.progress import Progress
 from slackwater.ports import Clock, Ledger
 
 
-class EngineView(Struct, frozen=True, kw_only=True):
-    """One engine now. Moments are seconds since 1970."""
-
-    id: str
-    name: str
-    state: DoorState
-    reason: str
-    since: int | None
-    until: int | None
-    quiet_since: int | None
-    """Since when calls are out and none has come back; None where none is out."""
-    in_flight: int
-    slots: int
-    deaths: int
-    deployments: list[str]
-    """Their keys; none for an engine that is paused and not used."""
-    pause: Pause | None
-    pacing: PacingView | None
-    """None for an engine that is not used."""
+def _alone_here() -> Sequence[EngineView]:
+    """Where a ledger has one server, nobody else says anything."""
+    return ()
 
 
 def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
@@ -46,7 +29,18 @@ def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
 class EngineWatch:
     """Looks at engines."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, fleet: Fleet, pauses: Pauses, progress: Progress) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        fleet: Fleet,
+        pauses: Pauses,
+        progress: Progress,
+        *,
+        others: Callable[[], Sequence[EngineView]] = _alone_here,
+    ) -> None:
+        """`others` is what other servers say of engines to which something goes that they have in hand."""
+        self._others = others
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
@@ -63,6 +57,8 @@ class EngineWatch:
     async def views(self) -> list[EngineView]:
         """Every engine, by name, those included that are paused and not used."""
         used = {engine.name: self._view(engine, senders) for engine, senders in self.by_engine().items()}
+        if others := self._others():
+            used = self._with(used, others)
         unused = [
             EngineView(
                 id=engine_id(pause.target),
@@ -83,6 +79,24 @@ class EngineWatch:
             if pause.target not in used
         ]
         return sorted([*used.values(), *unused], key=lambda each: each.name)
+
+    def at_work(self) -> list[EngineView]:
+        """Those to which something goes that is in hand here."""
+        return [
+            self._view(engine, senders)
+            for engine, senders in self.by_engine().items()
+            if any(self._fleet.in_hand(key) for key, _ in senders)
+        ]
+
+    def _with(self, here: dict[str, EngineView], others: Sequence[EngineView]) -> dict[str, EngineView]:
+        """Engines as all servers together see them. Of one that is not configured here, only they know."""
+        mine = {each.name for each in self.at_work()}
+        found = dict(here)
+        for name in sorted({each.name for each in others}):
+            said = [each for each in others if each.name == name]
+            own = [here[name]] if name in here else []
+            found[name] = engine_of_all([*own, *said], [*(own if name in mine else []), *said])
+        return found
 
     def _view(self, engine: Engine, senders: Sequence[tuple[str, Dispatcher]]) -> EngineView:
         standing = standing_of([dispatcher for _, dispatcher in senders])

@@ -93,6 +93,8 @@ class PgConnection:
         self._connection: psycopg.Connection[PgRow] = psycopg.connect(
             address, autocommit=True, row_factory=_rows, **options
         )
+        self.process = self._connection.info.backend_pid
+        """The number of its server process."""
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._connection.adapters.register_dumper(str, _TextDumper)
         self._connection.adapters.register_loader("numeric", _NumberLoader)
@@ -151,6 +153,21 @@ class PgConnection:
     def lost(self) -> bool:
         """Whether nothing can be asked of it any more."""
         return self._connection.closed
+
+    def notes(self) -> Iterator[tuple[int, str]]:
+        """What has come to a connection that listens: who has said it, by the number of its server process, and what.
+
+        Waits for nothing. Raises psycopg.Error where the connection is lost.
+        """
+        line = self._connection.pgconn
+        line.consume_input()
+        while (note := line.notifies()) is not None:
+            yield note.be_pid, note.extra.decode()
+
+    @property
+    def file_number(self) -> int:
+        """That of its socket."""
+        return self._connection.fileno()
 
     @property
     def server_version(self) -> int:

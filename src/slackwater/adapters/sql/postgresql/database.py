@@ -2,7 +2,8 @@
 
 What thinks like a single writer runs on one thread, in SERIALIZABLE transactions; what is fenced by a shard's epoch, on another
 one, in READ COMMITTED. Works that wait for the same thread share a transaction, as on SQLite. Short reads run on some threads
-more, searches on one. So a server has `READERS` + 3 connections at most, and none of the methods holds up the event loop.
+more, searches on one. So a server has `READERS` + 3 connections at most, besides one that listens (together), and none of the
+methods holds up the event loop.
 """
 
 import asyncio
@@ -95,6 +96,15 @@ class PostgresqlDatabase:
                     raise
                 line.wait(tries, since, error)
                 tries += 1
+
+    @property
+    def address(self) -> str:
+        """Where it is. Not to be shown: it may have a password."""
+        return self._address
+
+    def senders(self) -> tuple[int, ...]:
+        """The server processes of the connections that write, and so of all that is said here."""
+        return self._writing.line.process, self._fenced.line.process, *(line.process for line in self._lines)
 
     def text(self, name: str) -> str:
         """The statement of that name."""

@@ -86,6 +86,12 @@ class Line:
         return db
 
     @property
+    def process(self) -> int:
+        """The number of its server process; 0 while there is no connection."""
+        db = self._db
+        return 0 if db is None else db.process
+
+    @property
     def lost(self) -> bool:
         """Whether there was a connection, and nothing can be asked of it any more."""
         return self._db is not None and self._db.lost

@@ -16,7 +16,7 @@ from slackwater.core.errors import LedgerRefused
 OWN = {int(path.name[:4]): path for path in (Path(__file__).parent.parent / "migrations/postgresql").glob("[0-9]*.sql")}
 FIRST = min(OWN)
 # Tables that an embedded ledger does not have: they are about this database, and mean nothing in another one.
-ONLY_HERE = frozenset({"schema_version", "writer"})
+ONLY_HERE = frozenset({"schema_version", "writer", "changed", "standing"})
 # Who holds it changes the schema. A number like any other, but the same in every version.
 LOCK = 6_011_984_225
 # So long a step waits for work that is under way on a table, and this work for it; then it is tried again.

@@ -1,0 +1,2 @@
+-- What several servers tell each other over a ledger is in those on PostgreSQL alone (postgresql/0027_together.sql): this one has one
+-- server, which knows what it does.
