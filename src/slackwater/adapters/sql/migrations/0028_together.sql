@@ -1,2 +1,2 @@
--- What several servers tell each other over a ledger is in those on PostgreSQL alone (postgresql/0027_together.sql): this one has one
+-- What several servers tell each other over a ledger is in those on PostgreSQL alone (postgresql/0028_together.sql): this one has one
 -- server, which knows what it does.

@@ -1,6 +1,6 @@
 """What servers on one PostgreSQL tell each other: numbers of what has changed, hints, and how each of them gets on.
 
-Numbers and hints are made by triggers, in the transaction that changes something (migrations/postgresql/0027_together.sql). The
+Numbers and hints are made by triggers, in the transaction that changes something (migrations/postgresql/0028_together.sql). The
 connection that listens is read on the event loop, and its loss is only noted: somebody asks for another one now and then.
 """
 
