@@ -40,6 +40,7 @@ COLOURS = {
     "whole law": "#ff9896",
     "shedding": "#e377c2",
     "law held": "#9467bd",
+    "by answers": "#7f7f7f",
     "fixed": "#1f77b4",
     "total cap": "#2ca02c",
     "aimd": "#ff7f0e",
