@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests at once: one more than there are processors, because many of them wait for a server.
-JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
+# Tests at once: two for each processor and one more, because most of the time most of them wait for a server.
+JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long lint types test-postgresql test-cluster test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean

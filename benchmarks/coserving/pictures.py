@@ -40,6 +40,7 @@ COLOURS = {
     "whole law": "#ff9896",
     "shedding": "#e377c2",
     "law held": "#9467bd",
+    "by answers": "#7f7f7f",
     "fixed": "#1f77b4",
     "total cap": "#2ca02c",
     "aimd": "#ff7f0e",
@@ -100,7 +101,8 @@ def draw_frontier(rows: Sequence[Row], path: Path) -> None:
                 markersize=9 if ours else 4,
                 color=COLOURS[row["family"]],
                 label=row["family"],
-                zorder=3 if ours else 2,
+                # What is shipped lies over its variants.
+                zorder=4 if row["family"] == "slackwater" else 3 if ours else 2,
             )
     handles, labels = panels[0].get_legend_handles_labels()
     for panel in panels[len(scenarios) :]:
