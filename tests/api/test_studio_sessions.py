@@ -29,6 +29,8 @@ name = "demo-batch"
 echo = {}
 """
 SERVICE_KEY = "the-key-of-the-service"
+# The time of day is the ledger's: where that is a database, it may be some milliseconds before or behind this process's.
+CLOCKS_DIFFER = 0.5
 
 
 class World:
@@ -96,7 +98,7 @@ def test_before_anybody_has_signed_in(world: World) -> None:
 def test_a_key_becomes_a_cookie(world: World) -> None:
     """The cookie is out of reach for scripts and other sites, lasts twelve hours, and opens what the key opens."""
     browser = Browser(world.server)
-    before = int(time.time())
+    before = int(time.time() - CLOCKS_DIFFER)
     answer = browser("POST", "/studio/session", {"key": f" {world.keys['default', Role.USER]}\n"})
     shown = answer.json
     assert (shown["signed_in"], shown["resource"], shown["role"], shown["name"]) == (
@@ -279,7 +281,7 @@ def test_sessions_outlive_a_restart_and_not_their_time(tmp_path: Path) -> None:
         assert browser.cookies[COOKIE]["secure"]
         while browser("GET", "/studio/session").json["signed_in"]:
             assert time.time() < shown["expires_at"] + 10
-        assert time.time() >= shown["expires_at"]
+        assert time.time() + CLOCKS_DIFFER >= shown["expires_at"]
         world.config.write_text(CONFIG + short.replace("0.0003", "1"))
         for expected in (False, True):
             world.server.terminate()
