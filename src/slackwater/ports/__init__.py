@@ -32,6 +32,7 @@ from slackwater.ports.records import (
 )
 from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger, SignIn
+from slackwater.ports.sharing import Heard, Said, SharingLedger
 from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
@@ -58,6 +59,7 @@ __all__ = [
     "EngineLedger",
     "Fetcher",
     "FileCounts",
+    "Heard",
     "IdempotencyKey",
     "LeaseState",
     "Ledger",
@@ -80,10 +82,12 @@ __all__ = [
     "Readings",
     "RetentionLedger",
     "Room",
+    "Said",
     "Segment",
     "Sender",
     "SessionLedger",
     "Shard",
+    "SharingLedger",
     "SignIn",
     "Span",
     "SpanKind",

@@ -52,3 +52,7 @@ FROM segment LEFT JOIN json_each_text(CAST(:seen AS JSON)) AS seen ON seen.key =
 WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_key IS NOT NULL
   AND error_offset + error_length > COALESCE(CAST(seen.value AS BIGINT), 0)
 ORDER BY key, start LIMIT :limit;
+
+-- name: database_now
+-- Of the moment at which it is asked, not of the one at which its transaction began: whoever had to wait for a lock asks then.
+SELECT CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION);
