@@ -40,12 +40,12 @@ class SharingContract:
         run(story)
 
     def test_a_grant_that_is_over_is_anybody_s(self, run: Any) -> None:
-        """Whoever had it begins like everybody else, whatever it says to hold."""
+        """Whoever had it begins like everybody else, once it has nothing out any more."""
 
         async def story(ledger: Any) -> None:
             assert await slots(ledger, "a", ask(1, 10), seconds=0.0) == 10
             assert await slots(ledger, "b", ask(1, 7)) == 7
-            assert await slots(ledger, "a", ask(2, 10, held=10)) == 3
+            assert await slots(ledger, "a", ask(2, 10)) == 3
 
         run(story)
 
@@ -57,6 +57,18 @@ class SharingContract:
             assert await slots(ledger, "b", ask(1, 10, longest=0.0)) == 4
             assert await slots(ledger, "b", ask(2, 10, held=4, longest=300.0)) == 4
             assert await slots(ledger, "b", ask(3, 10, held=4, longest=1.0)) == 10
+
+        run(story)
+
+    def test_an_ask_that_comes_after_the_grant_is_over_is_not_heard(self, run: Any) -> None:
+        """It was sent before that by one that had calls out. If it is lost, they go on, and have to be counted."""
+
+        async def story(ledger: Any) -> None:
+            assert await slots(ledger, "a", ask(1, 10, longest=100.0), seconds=0.0) == 10
+            assert await slots(ledger, "a", ask(2, 2, held=2, longest=100.0)) == 0
+            assert await slots(ledger, "b", ask(1, 10, longest=100.0)) == 0
+            assert await slots(ledger, "a", ask(3, 2, longest=100.0)) == 2
+            assert await slots(ledger, "b", ask(2, 10, longest=100.0)) == 8
 
         run(story)
 
@@ -78,7 +90,7 @@ class SharingContract:
             assert await slots(ledger, "a", ask(1, 10)) == 10
             await ledger.bury_shares("a")
             assert await slots(ledger, "a", ask(2, 10, held=10)) == 0
-            await ledger.leave_engines("a", [E])
+            await ledger.leave_engines("a", {E: 2})
             assert await slots(ledger, "a", ask(3, 10)) == 0
             assert await slots(ledger, "b", ask(1, 10)) == 0
 
@@ -101,9 +113,13 @@ class SharingContract:
         async def story(ledger: Any) -> None:
             other = "http://e:2"
             await slots(ledger, "a", ask(1, 10), ask(1, 10, engine=other))
-            await ledger.leave_engines("a", [E])
+            await ledger.leave_engines("a", {E: 1})
             assert await slots(ledger, "b", ask(1, 10)) == 10
             assert await slots(ledger, "b", ask(1, 10, engine=other)) == 0
+            # It comes a second time, after the member has begun anew.
+            await slots(ledger, "a", ask(2, 10, held=10, engine=other))
+            await ledger.leave_engines("a", {other: 1})
+            assert await slots(ledger, "b", ask(2, 10, engine=other)) == 0
 
         run(story)
 

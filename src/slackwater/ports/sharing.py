@@ -38,8 +38,11 @@ class SharingLedger(Protocol):
         """
         ...
 
-    async def leave_engines(self, member: str, engines: Collection[str]) -> None:
-        """A member has nothing out at these any more, and wants nothing: its slots are the others' at once."""
+    async def leave_engines(self, member: str, serials: Mapping[str, int]) -> None:
+        """A member has nothing out at these any more, and wants nothing: its slots are the others' at once.
+
+        By engine, with the serial of its last ask: what it has asked for since then stays.
+        """
         ...
 
     async def bury_shares(self, member: str, *, gone: bool = False) -> None:

@@ -13,6 +13,7 @@ from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.core.sending.step_target import Point
 from slackwater.core.sending.streaming import NEVER
 from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.ports import Clock, PeerBoard
 
 
@@ -38,11 +39,19 @@ class Engines:
     """Makes each engine once."""
 
     def __init__(
-        self, clock: Clock, configured: Iterable[EngineConfig] = (), *, board: PeerBoard | None = None
+        self,
+        clock: Clock,
+        configured: Iterable[EngineConfig] = (),
+        *,
+        board: PeerBoard | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """`configured` are the sections about engines. On `board` other servers of ours are found."""
+        """`configured` are the sections about engines. On `board` other servers of ours are found; `sharing` divides what
+        engines take with the other members of a cluster.
+        """
         self._clock = clock
         self._board = board
+        self._sharing = sharing
         self._configured = {engine_of(each.url): each for each in configured}
         self._engines: dict[str, Engine] = {}
 
@@ -59,6 +68,8 @@ class Engines:
                 pace=_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
+                # A built-in one is this process's own.
+                sharing=None if backend.url is None else self._sharing,
             )
         return engine
 

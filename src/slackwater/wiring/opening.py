@@ -26,6 +26,7 @@ from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.sending.large_answers import LargeAnswers
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, Offload, Sender, Tracing
@@ -99,12 +100,14 @@ async def open_service(
     fetcher: Fetcher | None = None,
     sender: Sender | None = None,
     tracing: Tracing | None = None,
+    member: str | None = None,
     doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
 
-    `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
-    put something before the ledger and the blobs: a test that ends the process between two calls does.
+    `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. As a `member` of
+    a cluster, under a name that was never used before, it shares engines with the others. `doors` may put something before the
+    ledger and the blobs: a test that ends the process between two calls does.
     """
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
     board = HostBoard(meeting, SystemClock(), name=uuid.uuid4().hex)
@@ -129,9 +132,10 @@ async def open_service(
             # One for all deployments: memory is the process's.
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
             credentials = Credentials(config.backend_keys)
+            sharing = None if member is None else Sharing(sql_ledger, clock, member=member)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, config.engines, board=board),
+                engines=Engines(clock, config.engines, board=board, sharing=sharing),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,
@@ -154,6 +158,7 @@ async def open_service(
                     tracing=tracing,
                     budget=budget,
                     credentials=credentials,
+                    sharing=sharing,
                     clock_confirmed=data.clock_confirmed,
                     marking=Marking(sql_ledger, data, database_clock).step,
                 ),
@@ -169,6 +174,7 @@ async def open_service(
                     assemble=None if accept_any else assembler_of(config, shared),
                 ),
                 settings_of(config),
+                incarnation=member,
                 readiness=Readiness(
                     stores={"ledger": sql_ledger, "files": disk_blobs},
                     room=disk_blobs,

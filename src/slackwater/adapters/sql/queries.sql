@@ -774,8 +774,8 @@ ON CONFLICT (engine, member) DO UPDATE SET
 DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
 
 -- name: leave_engine!
--- The grave of one that is buried stays: it must not rise by this.
-DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial < :buried;
+-- Not what was asked for later, nor the grave of one that is buried.
+DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
 
 -- name: bury_engine_slots!
 UPDATE engine_slots SET serial = :buried, wanted = 0, gone = :gone WHERE member = :member;

@@ -49,9 +49,9 @@ class SqlSharing(SqlPart):
             )
             for row in self._sql.all(db, "engine_holdings", {"engine": ask.engine})
         ]
-        if any(each.member == member and each.serial >= ask.serial for each in holdings):
-            return Grant(engine=ask.engine, slots=0, part=0, others=0)
         grant = granted(ask, member=member, holdings=holdings, now=now)
+        if not grant.heard:
+            return grant
         values = {"engine": ask.engine, "member": member, "wanted": ask.wanted, "slots": grant.slots}
         values |= {"most": ask.limit, "serial": ask.serial, "until": now + seconds, "longest": ask.longest}
         self._sql.run(db, "put_engine_slots", values)
@@ -60,10 +60,10 @@ class SqlSharing(SqlPart):
             self._sql.run(db, "forget_engine_slots", {"engine": ask.engine, "before": before})
         return grant
 
-    async def leave_engines(self, member: str, engines: Collection[str]) -> None:
+    async def leave_engines(self, member: str, serials: Mapping[str, int]) -> None:
         def work(db: Db) -> None:
-            for engine in sorted(engines):
-                self._sql.run(db, "leave_engine", {"engine": engine, "member": member, "buried": BURIED})
+            for engine, serial in sorted(serials.items()):
+                self._sql.run(db, "leave_engine", {"engine": engine, "member": member, "serial": serial})
 
         await self._sql.write(work, fenced=True)
 

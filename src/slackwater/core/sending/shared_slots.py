@@ -50,6 +50,8 @@ class Grant(Struct, frozen=True, kw_only=True):
     """So many it should have: where it has more it gives them back, where it has fewer it gets them when others have."""
     others: int
     """How many other members use the engine."""
+    heard: bool = True
+    """Whether the ask was heard at all. It is not where it came late, or from a member that is buried."""
 
 
 class Holding(Struct, frozen=True, kw_only=True):
@@ -94,8 +96,19 @@ def counted_until(holding: Holding, longest: float) -> float:
     return holding.until + max(0.0, longer - MARGIN_SECONDS)
 
 
+def refused(ask: Ask) -> Grant:
+    """What it gets that is not heard."""
+    return Grant(engine=ask.engine, slots=0, part=0, others=0, heard=False)
+
+
 def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -> Grant:
-    """What a member gets, where these are the holdings of the engine, its own perhaps among them; `now` is the ledger's."""
+    """What a member gets, where these are the holdings of the engine, its own perhaps among them; `now` is the ledger's.
+
+    What is not heard changes nothing: what the member has stays as it is, and as long as it is.
+    """
+    mine = next((each for each in holdings if each.member == member), None)
+    if mine is not None and mine.serial >= ask.serial:
+        return refused(ask)
     longest = max([ask.longest, *(each.longest for each in holdings if each.member != member)])
     others = [each for each in holdings if each.member != member and counted_until(each, longest) > now]
     living = [each for each in others if each.until > now]
@@ -105,7 +118,11 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     lingering = sum(each.slots for each in others) - sum(each.slots for each in living)
     wanted = {each.member: each.wanted for each in living} | {member: ask.wanted}
     part = divide(limit - lingering, wanted, turn=int(now // TURN_SECONDS))[member]
-    own = next((each for each in holdings if each.member == member and each.until > now), None)
-    # What it has out or may have stays its own; where its grant is over it has nothing, and begins like anybody else.
-    kept = 0 if own is None else min(ask.held, own.slots)
+    kept = 0
+    if mine is not None and mine.until > now:
+        # What it has out, or may have, stays its own.
+        kept = min(ask.held, mine.slots)
+    elif mine is not None and ask.held and counted_until(mine, longest) > now:
+        # It asked before its grant was over. It has ended its calls since, or it is lost and they go on: its next word will show.
+        return refused(ask)
     return Grant(engine=ask.engine, slots=max(kept, min(part, free)), part=part, others=len(living))
