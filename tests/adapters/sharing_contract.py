@@ -50,13 +50,12 @@ class SharingContract:
         run(story)
 
     def test_calls_of_the_lost_are_counted_for_as_long_as_calls_are(self, run: Any) -> None:
-        """An engine goes on with them. Where nobody knows how long they are, for a minute."""
+        """An engine goes on with them. Whoever has had the longest says how long that is."""
 
         async def story(ledger: Any) -> None:
-            assert await slots(ledger, "a", ask(1, 6, longest=0.0), seconds=0.0) == 6
-            assert await slots(ledger, "b", ask(1, 10, longest=0.0)) == 4
-            assert await slots(ledger, "b", ask(2, 10, held=4, longest=300.0)) == 4
-            assert await slots(ledger, "b", ask(3, 10, held=4, longest=1.0)) == 10
+            assert await slots(ledger, "a", ask(1, 6, longest=1.0), seconds=0.0) == 6
+            assert await slots(ledger, "b", ask(1, 10, longest=300.0)) == 4
+            assert await slots(ledger, "b", ask(2, 10, held=4, longest=1.0)) == 10
 
         run(story)
 

@@ -791,5 +791,5 @@ DELETE FROM member_word WHERE topic = :topic AND member = :member;
 DELETE FROM member_word WHERE until < :before;
 
 -- name: words_of_others
-SELECT member, text, until, number FROM member_word
-WHERE topic = :topic AND member != :member AND until > :now ORDER BY member;
+SELECT topic, member, text, until, number FROM member_word
+WHERE topic IN (SELECT value FROM json_each(:topics)) AND member != :member AND until > :now ORDER BY topic, member;

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db
+from slackwater.adapters.sql.rows import text_of
 from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted
 from slackwater.ports import Heard, Said
 
@@ -86,13 +87,13 @@ class SqlSharing(SqlPart):
                 self._sql.run(db, "say_word", values)
             if said:
                 self._sql.run(db, "forget_words", {"before": moment - FORGOTTEN_AFTER_SECONDS})
-            return {
-                topic: [
-                    Heard(row["member"], row["text"], row["until"] - moment, row["number"])
-                    for row in self._sql.all(db, "words_of_others", {"topic": topic, "member": member, "now": moment})
-                ]
-                for topic in topics
-            }
+            heard: dict[str, list[Heard]] = {topic: [] for topic in topics}
+            if topics:
+                values = {"topics": text_of(list(topics)), "member": member, "now": moment}
+                for row in self._sql.all(db, "words_of_others", values):
+                    left = row["until"] - moment
+                    heard[row["topic"]].append(Heard(row["member"], row["text"], left, row["number"]))
+            return heard
 
         if not said:
             return await self._sql.database.look(work)

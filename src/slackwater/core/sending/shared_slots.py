@@ -19,9 +19,11 @@ RENEW_SECONDS = 3.0
 MARGIN_SECONDS = RENEW_SECONDS
 # Where an engine has fewer slots than members that want some, those who have one change so often.
 TURN_SECONDS = 10.0
-# Calls of a member that is lost go on at the engine, which may not notice. They are counted for as long as the longest call of
-# late took, and somewhat more; so long where none has ended yet, and never for longer than this.
-LONGER, LONGEST_UNKNOWN, LONGEST_MAX = 1.25, 60.0, 900.0
+# Calls of a member that is lost go on at the engine, which may not notice. They are counted for as long as calls take: that is
+# somewhat more than the longest of late took, once so many have ended and it has been watched for twice that long. Before that
+# the first that end are the shortest: twice the longest is assumed, and this at least. It is never more than the last of these.
+LONGER, KNOWN_CALLS, KNOWN_TIMES = 1.25, 20, 2.0
+LONGEST_UNKNOWN, LONGEST_MAX = 60.0, 900.0
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -36,8 +38,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """How many the engine takes, as this member knows it."""
     serial: int
     """Its number among those of this member: a later one has been heard where the answer to this one comes late."""
-    longest: float = 0.0
-    """How long the longest of its calls took of late, or has taken until now, in seconds; 0.0 where nothing is known."""
+    longest: float = LONGEST_UNKNOWN
+    """How long its calls may take (`lasts`)."""
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -68,6 +70,12 @@ class Holding(Struct, frozen=True, kw_only=True):
     """Whether it is known that its process has ended, and its connections with it."""
 
 
+def lasts(longest: float, *, ended: int, watched: float) -> float:
+    """How long calls take at most, where the longest of late took so long, or has until now, and so many have ended. Seconds."""
+    known = ended >= KNOWN_CALLS and watched >= KNOWN_TIMES * longest
+    return min(LONGEST_MAX, LONGER * longest if known else max(LONGEST_UNKNOWN, KNOWN_TIMES * longest))
+
+
 def divide(limit: int, wanted: Mapping[str, int], *, turn: int = 0) -> dict[str, int]:
     """Fair parts: whoever wants less than an equal part gets it, and the others share what that leaves, equally.
 
@@ -92,8 +100,7 @@ def counted_until(holding: Holding, longest: float) -> float:
     """
     if holding.gone:
         return holding.until
-    longer = min(LONGEST_MAX, LONGER * longest) if longest else LONGEST_UNKNOWN
-    return holding.until + max(0.0, longer - MARGIN_SECONDS)
+    return holding.until + max(0.0, longest - MARGIN_SECONDS)
 
 
 def refused(ask: Ask) -> Grant:

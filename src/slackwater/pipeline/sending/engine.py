@@ -22,6 +22,7 @@ from slackwater.core.sending.pace import EnginePace
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import DEATH_SECONDS, Reach
 from slackwater.core.sending.turns import Turns
+from slackwater.pipeline.sending.door_speaker import DoorSpeaker
 from slackwater.pipeline.sending.engine_looks import Looks
 from slackwater.pipeline.sending.engine_pacing import Pacing
 from slackwater.pipeline.sending.engine_share import EngineShare
@@ -62,6 +63,7 @@ class Engine:
         self.uses: list[Use] = []
         self.limit = slots or 0
         """How many calls it takes, whoever sends them."""
+        self._words = None if sharing is None else sharing.words
         self._share: EngineShare | None = None if sharing is None else sharing.share_of(self)
         self.slots = self.limit if sharing is None else 0
         """How many calls may be out from here."""
@@ -102,6 +104,8 @@ class Engine:
         door = self.doors.get((credential, model))
         if door is None:
             door = self.doors[credential, model] = Door(slots=slots)
+            if self._words is not None:
+                self._words.add(DoorSpeaker(self, door, f"{credential} {model}", member=self._words.member))
         door.slots = max(door.slots, slots)
         return door
 

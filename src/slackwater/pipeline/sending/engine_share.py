@@ -10,26 +10,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from slackwater.core.sending.shared_slots import (
-    GRANT_SECONDS,
-    LONGER,
-    LONGEST_UNKNOWN,
-    MARGIN_SECONDS,
-    RENEW_SECONDS,
-    Ask,
-    Grant,
-)
+from slackwater.core.sending.shared_slots import GRANT_SECONDS, MARGIN_SECONDS, RENEW_SECONDS, Ask, Grant, lasts
 from slackwater.ports import Clock
 from slackwater.telemetry import counters, event
 
 # What is out when a grant ends is ended so long before: closing connections takes a turn of the event loop or two.
 CUT_SECONDS = 0.5
+# After that nothing is sent for so long: an engine may hear of a new request before it hears that a connection was closed.
+SETTLE_SECONDS = 1.0
 # Whoever has not got its part yet, or has more, asks again after so long; and nobody sooner than that after the last time.
 WAITING_SECONDS, GAP_SECONDS = 1.0, 0.1
 # Somewhat more is wanted than was out, so that a request more need not wait for the ledger: this part, and one at least.
 HEADROOM = 8
-# The longest calls are remembered for so many renewals. How long calls are is known once so many have ended.
-CALLS_REMEMBERED, CALLS_KNOWN = 200, 20
+# The longest calls are remembered for so many renewals.
+CALLS_REMEMBERED = 200
 NEVER = math.inf
 
 
@@ -82,7 +76,9 @@ class EngineShare:
         self._hungry = False
         self._longest: deque[float] = deque(maxlen=CALLS_REMEMBERED)
         self._longest_now = 0.0
+        self._settled_at = -NEVER
         self._answered = 0
+        self._first_at = NEVER
         self.held = False
         """Whether the ledger has something of ours, as far as is known."""
 
@@ -92,6 +88,8 @@ class EngineShare:
         """A call goes out."""
         calls = self.calls
         calls[lane] = now
+        if now < self._first_at:
+            self._first_at = now
         if len(calls) > self._peak:
             self._peak = len(calls)
         if len(calls) >= self.slots and not self._hungry:
@@ -119,7 +117,7 @@ class EngineShare:
         """Seconds until there is something to ask."""
         if not self.held and not self.calls and not self._engine.appetite:
             return NEVER
-        return max(0.0, self._due - now)
+        return max(0.0, self._due - now, self._settled_at - now)
 
     def ask(self, now: float) -> Ask | None:
         """What is wanted now; None where that is nothing, and all of it can be given back."""
@@ -146,15 +144,15 @@ class EngineShare:
         )
 
     def _how_long(self, now: float) -> float:
-        """How long calls take at the longest; 0.0 where too few have ended, and none has been out for long, to know that."""
+        """How long calls may take."""
         self._longest.append(max(self._longest_now, *(now - begun for begun in self.calls.values()), 0.0))
         self._longest_now = 0.0
-        longest = max(self._longest)
-        return longest if self._answered >= CALLS_KNOWN or LONGER * longest > LONGEST_UNKNOWN else 0.0
+        watched = now - min(self._first_at, now)
+        return lasts(max(self._longest), ended=self._answered, watched=watched)
 
     def unanswered(self, now: float) -> None:
         """The ledger has not answered: it is asked again soon."""
-        self._due = now + WAITING_SECONDS
+        self._due = max(now + WAITING_SECONDS, self._settled_at)
 
     def granted(self, grant: Grant, *, asked: float) -> None:
         """This was granted to what was asked for at that moment."""
@@ -169,9 +167,9 @@ class EngineShare:
         short = grant.slots < min(grant.part, self._wanted)
         self._due = now + (WAITING_SECONDS if short or grant.slots > grant.part else RENEW_SECONDS)
         self._ends = asked + self._seconds
-        if now >= self._ends - MARGIN_SECONDS:
-            # It came too late to be of use.
-            self._due = now
+        if now >= self._ends - MARGIN_SECONDS or now < self._settled_at:
+            # It came too late to be of use, or calls that were ended may still be out.
+            self._due = max(now, self._settled_at)
             return
         self._set_timer(now)
         # What is more than the part is not used again; it is given back when it is not needed any more.
@@ -210,6 +208,7 @@ class EngineShare:
         if count <= 0:
             return
         counters["calls_cut"] += count
+        self._settled_at = self._clock.monotonic() + SETTLE_SECONDS
         event("engine_share_over", engine=self._engine.name, calls=count)
         for lane in list(self.calls)[-count:]:
             self._engine.cut(lane)

@@ -12,6 +12,7 @@ from slackwater.core.sending.shared_slots import GRANT_SECONDS
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.engine_share import NEVER, EngineShare
 from slackwater.pipeline.sending.engine_share import Sharing as Engine
+from slackwater.pipeline.sending.member_words import MemberWords
 from slackwater.ports import Clock, SharingLedger
 from slackwater.telemetry import event
 
@@ -30,6 +31,8 @@ class Sharing:
         self, ledger: SharingLedger, clock: Clock, *, member: str, grant_seconds: float = GRANT_SECONDS
     ) -> None:
         """`member` is this life of the process, and no other one."""
+        self.words = MemberWords(ledger, clock, member=member)
+        """What is said to the others and heard of them."""
         self._ledger = ledger
         self._clock = clock
         self._member = member
@@ -56,6 +59,7 @@ class Sharing:
     def start(self) -> None:
         """Begins to ask."""
         self._task = asyncio.create_task(self.loop.run(), name="share")
+        self.words.start()
 
     async def step(self) -> Pace:
         """Asks for what is due."""
@@ -102,6 +106,7 @@ class Sharing:
         """Gives everything back. Comes after the engines have ended, whose calls need their slots until then."""
         if self._task is None:
             return
+        await self.words.close()
         self.loop.end()
         await asyncio.wait((self._task,), timeout=LEAVING_SECONDS)
         self._task.cancel()
