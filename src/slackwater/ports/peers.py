@@ -9,6 +9,9 @@ from slackwater.core.sending.peers import Word
 class PeerSeat(Protocol):
     """The place of one user of an engine. Nothing of it waits or raises."""
 
+    name: str
+    """By which the others hear it."""
+
     def say(self, word: Word) -> None:
         """What others are to know from now on."""
         ...

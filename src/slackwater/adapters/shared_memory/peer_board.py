@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
 import stat
 import struct
 import tempfile
@@ -35,6 +36,15 @@ MARK = b"slackw01"
 def usual_directory() -> Path:
     """That of this user on this host, where nobody has named another one."""
     return (MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"slackwater-{os.getuid()}"
+
+
+def host_mark() -> str:
+    """What tells this host, and this network of it, from all others: where it is the same, so is `localhost`."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        boot = socket.gethostname()
+    return f"{boot} {_network()}"
 
 
 def _network() -> int:
@@ -93,7 +103,9 @@ class HostSeat:
         self._directory = directory
         self._clock = clock
         self._engine = f"{engine}-"
-        self._path = directory / f"{engine}-{name}"
+        self.name = f"{engine}-{name}"
+        """By which the others hear it."""
+        self._path = directory / self.name
         self._file: int | None = None
         self._broken = False
         self._said = 0

@@ -53,12 +53,14 @@ class Engine:
         slices: bool = True,
         seat: PeerSeat | None = None,
         sharing: Sharing | None = None,
+        shared_as: str = "",
     ) -> None:
         """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `slices`
         whether long prompts may go in slices, `seat` where other servers of ours are heard. `sharing` divides the limit with the
-        other members of a cluster; without it, all of it is this server's.
+        other members of a cluster, who call it `shared_as`; without it, all of it is this server's.
         """
         self.name = name
+        self.shared_as = shared_as or name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
         self.limit = slots or 0

@@ -53,7 +53,9 @@ class Sharing:
 
     def share_of(self, engine: Engine) -> EngineShare:
         """What may be out at an engine; asked once for each."""
-        share = self._shares[engine.name] = EngineShare(engine, self._clock, self._hint.notify, seconds=self._seconds)
+        share = self._shares[engine.shared_as] = EngineShare(
+            engine, self._clock, self._hint.notify, seconds=self._seconds
+        )
         return share
 
     def start(self) -> None:
