@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.peers import Word
 from slackwater.pipeline.sending.member_words import MemberWords
 from slackwater.pipeline.sending.peer_words import FarBoard, FarSeat
@@ -34,6 +35,9 @@ class Near:
 
     def hear(self) -> Mapping[str, Word]:
         return {name: word for name, word in self.host.words.items() if name != self.name}
+
+    def far(self) -> Mapping[str, FarPeer]:
+        return {}
 
 
 class Members:

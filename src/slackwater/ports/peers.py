@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.peers import Word
 
 
@@ -18,6 +19,10 @@ class PeerSeat(Protocol):
 
     def hear(self) -> Mapping[str, Word]:
         """What others say of themselves now, by name. Whoever has said nothing for some seconds is not there."""
+        ...
+
+    def far(self) -> Mapping[str, FarPeer]:
+        """Those of them whose words are late, with their past."""
         ...
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slackwater.core.sending.engine_names import one_name
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.peers import Word
 from slackwater.ports import Clock
 from slackwater.telemetry import event
@@ -146,6 +147,10 @@ class HostSeat:
             elif last is not None:
                 _sweep(self._directory / name)
         return words
+
+    def far(self) -> Mapping[str, FarPeer]:
+        """Nobody: what is written here is read at once."""
+        return {}
 
     def _names(self) -> list[str]:
         try:

@@ -56,7 +56,11 @@ class LimitWindow:
         whether anybody else uses it.
         """
         self.tokens = tokens
-        self.told = self.limit = told
+        self.told = told
+        self.part = 1.0
+        """What part of it is ours, where members of a cluster divide it."""
+        self.limit = told
+        """That part of the limit, as far as it is known."""
         self.shared = shared
         self.shape = LimitShape(period)
         self.others = OthersUse()
@@ -218,6 +222,20 @@ class LimitWindow:
         missing = min(amount, limit - reserve) + reserve - level
         return 0.0 if missing <= 0.0 else max(0.01, missing / max(spare, 0.05 * rate))
 
+    def own_use(self, own: float) -> float:
+        """What of ours has gone out in this window, or since what is in the bucket was last known."""
+        return max(0.0, own - (self._own_at if self.shape.bucket else self._own_before))
+
+    def divided(self, part: float) -> None:
+        """From now on so much of it is ours, more than nothing: of the limit, of what is left of it, and of what others use."""
+        ratio, self.part = part / self.part, part
+        if self.limit is not None:
+            self.limit *= ratio
+        ours = 0.0 if self.shape.bucket else max(0.0, self._own_at - self._own_before)
+        self.seen = (self.seen + ours) * ratio - ours
+        self._level *= ratio
+        self.others.scale(ratio)
+
     def took_back(self, sent: Sent) -> None:
         """That was not counted."""
         amount = sent.tokens if self.tokens else 1.0
@@ -232,7 +250,7 @@ class LimitWindow:
         """An answer to what was sent then says this of it. `served`: it was no refusal."""
         self.roll(now, own)
         if reading.limit is not None and (self.told is None or reading.limit < self.told):
-            self.limit = reading.limit
+            self.limit = self.part * reading.limit
         remaining, self._heard_at = reading.remaining, now
         if remaining is None:
             return
@@ -246,12 +264,14 @@ class LimitWindow:
         if reading.limit is None and self.told is None:
             amount = sent.tokens if self.tokens else 1.0
             self._limits[-1] = max(self._limits[-1], remaining + amount * served)
-            self.limit = max(self._limits) or None
+            self.limit = self.part * max(self._limits) or None
         limit = self.limit
         if limit is None:
             return
         was_bucket = self.shape.bucket
-        ended = self.shape.heard(sent, remaining, reading.reset, limit, now)
+        ended = self.shape.heard(sent, remaining, reading.reset, limit / self.part, now)
+        # Of what is left, as of the limit, a part is ours; and of what others have used, members among them.
+        remaining *= self.part
         if self.shape.bucket is not was_bucket:
             self.others = OthersUse()
             self.seen, self.seen_at = 0.0, -math.inf if self.shape.bucket else self.starts

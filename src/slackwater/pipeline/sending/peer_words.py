@@ -1,7 +1,7 @@
 """Peers on other hosts: what a seat says at an engine goes to the other members by way of the ledger, and theirs comes back.
 
-A host's own memory is as fast as that (adapters/shared_memory), so whoever is heard there is heard there alone. What comes by way
-of the ledger is a second old or two. Before: the pacing of an engine. After: `member_words`.
+Whoever is heard in the host's own memory (adapters/shared_memory), at once, is heard there alone. What comes by way of the ledger
+is a second old or two, and comes with its past (core/sending/late_peers.py). Before: an engine's pacing. After: `member_words`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from slackwater.core.sending.late_peers import FarPeer, Past
 from slackwater.core.sending.peers import Word
 from slackwater.pipeline.sending.member_words import MemberWords
 from slackwater.ports import Clock, Heard, PeerBoard, PeerSeat, Said
@@ -22,7 +23,7 @@ class Carried(Struct, frozen=True):
 
     seat: str
     """By which name hosts hear it that share a memory."""
-    word: Word
+    peer: FarPeer
 
 
 _decoder = msgspec.json.Decoder(Carried)
@@ -57,11 +58,13 @@ class FarSeat:
         self._said_at = -QUIET_SECONDS
         self._near = near
         self._clock = clock
-        self._far: dict[str, tuple[Word, float]] = {}
+        self._past = Past()
+        self._far: dict[str, tuple[FarPeer, float]] = {}
 
     def say(self, word: Word) -> None:
         """What others are to know from now on."""
         self.word, self._said_at = word, self._clock.monotonic()
+        self._past.add(word, self._clock.now())
         self._near.say(word)
 
     def hear(self) -> Mapping[str, Word]:
@@ -70,9 +73,21 @@ class FarSeat:
         if not self._far:
             return near
         now = self._clock.monotonic()
-        return {name: word for name, (word, until) in self._far.items() if until > now} | dict(near)
+        return {name: peer.word for name, (peer, until) in self._far.items() if until > now} | dict(near)
 
-    def heard(self, words: Mapping[str, tuple[Word, float]]) -> None:
+    def far(self) -> Mapping[str, FarPeer]:
+        """Those of them whose words are late, with their past."""
+        if not self._far:
+            return {}
+        now, near = self._clock.monotonic(), self._near.hear()
+        return {name: peer for name, (peer, until) in self._far.items() if until > now and name not in near}
+
+    def told(self) -> FarPeer:
+        """What those on other hosts are to know."""
+        assert self.word is not None, "something has been said"
+        return self._past.told(self.word, self._clock.now())
+
+    def heard(self, words: Mapping[str, tuple[FarPeer, float]]) -> None:
         """What those on other hosts say, and until when that is to be heard."""
         self._far = dict(words)
 
@@ -102,9 +117,8 @@ class PeerSpeaker:
             seat.heard({})
             said, self._said = self._said, False
             return Said("", 0.0) if said else None
-        assert seat.word is not None, "who is not quiet has said something"
         self._said = True
-        return Said(msgspec.json.encode(Carried(seat.name, seat.word)).decode(), HEARD_SECONDS)
+        return Said(msgspec.json.encode(Carried(seat.name, seat.told())).decode(), HEARD_SECONDS)
 
     def hear(self, words: Sequence[Heard], now: float) -> None:
         """What the others say."""
@@ -115,5 +129,5 @@ class PeerSpeaker:
             except (msgspec.MsgspecError, UnicodeEncodeError):
                 # Another version's.
                 continue
-            far[carried.seat] = carried.word, now + each.left
+            far[carried.seat] = carried.peer, now + each.left
         self._seat.heard(far)
