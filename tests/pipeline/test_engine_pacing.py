@@ -522,7 +522,7 @@ def test_two_servers_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture, p
         others = max(pacing.view().others or 0.0 for pacing in pacings)
         if hear:
             assert others <= 1.0
-            assert min(out) >= 0.9 * max(out)
+            assert min(out) >= (0.9 if place == "one host" else 0.6) * max(out)
             assert sum(out) > 2 * 64
         else:
             assert others > 4.0
