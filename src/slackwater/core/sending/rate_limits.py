@@ -10,10 +10,11 @@ after a finite time, however large it is and whatever is said.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.limit_shape import Sent
 from slackwater.core.sending.limit_window import LOOK_MOST_SECONDS, LimitWindow
 from slackwater.core.sending.rate_limit_headers import DAY, MINUTE, Reading
@@ -188,6 +189,26 @@ class Quota:
         for window in self.windows.values():
             window.divided(part)
         self.wait_until = 0.0
+
+    @property
+    def gone(self) -> tuple[float, float]:
+        """Tokens and requests that have gone out in all."""
+        return self._tokens, self._requests
+
+    def sent_since(self, moment: float, *, step: float) -> list[tuple[float, float, float]]:
+        """What had gone out in all, of tokens and of requests, by moments since then that are so far apart at least."""
+        found: list[tuple[float, float, float]] = []
+        for sent in reversed(self._log):
+            if sent.at < moment:
+                break
+            if not found or found[-1][0] - sent.at >= step:
+                found.append((sent.at, sent.total_tokens, sent.total_requests))
+        return found[::-1]
+
+    def told_of(self, peers: Mapping[str, FarPeer], *, ahead: float) -> None:
+        """What members have sent with whom it is divided; `ahead` is how far the ledger's clock is of ours."""
+        for window in self.windows.values():
+            window.told_of(peers, ahead=ahead)
 
     @property
     def own_use(self) -> float:

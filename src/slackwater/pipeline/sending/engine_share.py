@@ -56,6 +56,7 @@ class EngineShare:
         self, engine: Sharing, clock: Clock, stir: Callable[[], None], *, seconds: float = GRANT_SECONDS
     ) -> None:
         """`stir` says that there is something to ask; `seconds` is how long a grant is good for."""
+        self.name = engine.shared_as
         self._engine = engine
         self._clock = clock
         self._stir = stir
