@@ -11,6 +11,7 @@ from tests.adapters.member_contract import MemberContract
 from tests.adapters.on_postgresql import OnPostgresql
 from tests.adapters.order_contract import OrderContract
 from tests.adapters.pause_contract import PauseContract
+from tests.adapters.sharing_contract import SharingContract
 from tests.adapters.studio_contract import StudioContract
 from tests.adapters.upload_contract import UploadContract
 from tests.adapters.usage_contract import UsageContract
@@ -19,7 +20,7 @@ from tests.adapters.webhook_contract import WebhookContract
 pytestmark = pytest.mark.postgresql
 
 
-class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract):
+class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract, SharingContract):
     """Batches, shards and files; pauses; the history of engines."""
 
 

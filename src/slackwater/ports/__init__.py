@@ -33,6 +33,7 @@ from slackwater.ports.records import (
 )
 from slackwater.ports.retention import RetentionLedger
 from slackwater.ports.sessions import SessionLedger, SignIn
+from slackwater.ports.sharing import Heard, Said, SharingLedger
 from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.together import Standing, Together
 from slackwater.ports.tracing import Span, SpanKind, Tracing
@@ -61,6 +62,7 @@ __all__ = [
     "EngineLedger",
     "Fetcher",
     "FileCounts",
+    "Heard",
     "IdempotencyKey",
     "LeaseState",
     "Ledger",
@@ -85,10 +87,12 @@ __all__ = [
     "Readings",
     "RetentionLedger",
     "Room",
+    "Said",
     "Segment",
     "Sender",
     "SessionLedger",
     "Shard",
+    "SharingLedger",
     "SignIn",
     "Span",
     "SpanKind",

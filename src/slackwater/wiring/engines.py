@@ -4,15 +4,17 @@ import hashlib
 import urllib.parse
 from collections.abc import Iterable
 
+from slackwater.adapters.shared_memory.peer_board import host_mark
 from slackwater.config import BackendConfig, EngineConfig
 from slackwater.config.deployments import is_cloud
 from slackwater.core.sending.door import Door
-from slackwater.core.sending.engine_names import engine_of
+from slackwater.core.sending.engine_names import engine_of, one_name
 from slackwater.core.sending.pace import EnginePace, pace_of
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.core.sending.step_target import Point
 from slackwater.core.sending.streaming import NEVER
 from slackwater.pipeline.sending.engine import Engine
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.ports import Clock, PeerBoard
 
 
@@ -34,15 +36,29 @@ def configured_pace(said: EngineConfig | None, backend: BackendConfig) -> Engine
     return EnginePace(Point.FIXED) if is_cloud(backend.url) else None
 
 
+def shared_name(engine: str) -> str:
+    """The name of an engine among all members of a cluster: `localhost` is another one on each host."""
+    name = one_name(engine)
+    return f"{name} of {host_mark()}" if "://localhost" in name else name
+
+
 class Engines:
     """Makes each engine once."""
 
     def __init__(
-        self, clock: Clock, configured: Iterable[EngineConfig] = (), *, board: PeerBoard | None = None
+        self,
+        clock: Clock,
+        configured: Iterable[EngineConfig] = (),
+        *,
+        board: PeerBoard | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """`configured` are the sections about engines. On `board` other servers of ours are found."""
+        """`configured` are the sections about engines. On `board` other servers of ours are found; `sharing` divides what
+        engines take with the other members of a cluster.
+        """
         self._clock = clock
         self._board = board
+        self._sharing = sharing
         self._configured = {engine_of(each.url): each for each in configured}
         self._engines: dict[str, Engine] = {}
 
@@ -59,6 +75,9 @@ class Engines:
                 pace=configured_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
+                # A built-in one is this process's own.
+                sharing=None if backend.url is None else self._sharing,
+                shared_as=shared_name(name),
             )
         return engine
 

@@ -33,6 +33,8 @@ from slackwater.pipeline.ending.janitor import SWEPT_AFTER_SECONDS
 from slackwater.pipeline.loops import Hints
 from slackwater.pipeline.membership import Membership
 from slackwater.pipeline.sending.large_answers import LargeAnswers
+from slackwater.pipeline.sending.peer_words import FarBoard
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
@@ -40,7 +42,7 @@ from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refu
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
-from slackwater.wiring.engines import Engines
+from slackwater.wiring.engines import Engines, shared_name
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 
@@ -168,9 +170,15 @@ async def open_service(
             # One for all deployments: memory is the process's.
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
             credentials = Credentials(config.backend_keys)
+            sharing = None if membership is None else Sharing(sql_ledger, clock, member=incarnation)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, config.engines, board=board),
+                engines=Engines(
+                    clock,
+                    config.engines,
+                    board=board if sharing is None else FarBoard(board, sharing.words, clock, shared_as=shared_name),
+                    sharing=sharing,
+                ),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,
@@ -195,6 +203,7 @@ async def open_service(
                     credentials=credentials,
                     hints=hints,
                     membership=membership,
+                    sharing=sharing,
                     clock_confirmed=data.clock_confirmed,
                     together=sql_ledger.together,
                     marking=Marking(

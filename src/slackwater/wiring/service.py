@@ -364,6 +364,8 @@ class Service:
         await self.pauses.step()
         if self.following is not None:
             await self.following.step()
+        if self._doors.sharing is not None:
+            self._doors.sharing.start()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()
@@ -423,6 +425,9 @@ class Service:
             loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
+        if self._doors.sharing is not None:
+            # Calls need their slots until they have ended.
+            await self._doors.sharing.close()
         if self._readiness is not None:
             # A stop is a stop: a part of a minute is not worth more than a line.
             try:

@@ -20,6 +20,7 @@ from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.loops import Hints, Pace
 from slackwater.pipeline.membership import Membership
 from slackwater.pipeline.sending.dispatcher import Dispatcher
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.ports import (
     NO_LIMITS,
@@ -59,6 +60,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     tracing: Tracing | None = None
     budget: Budget | None = None
     """What may lie in memory, over all deployments."""
+    sharing: Sharing | None = None
+    """Divides engines with other members of a cluster; without it, they are this server's."""
     credentials: Credentials | None = None
     """Without them, no key is read again."""
     hints: Hints | None = None

@@ -26,6 +26,7 @@ from slackwater.adapters.sql.readings import SqlReadings
 from slackwater.adapters.sql.retention import SqlRetention
 from slackwater.adapters.sql.sessions import SqlSessions
 from slackwater.adapters.sql.shards import SqlShards
+from slackwater.adapters.sql.sharing import SqlSharing
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION, SEARCH_STEPS, SqliteDatabase
 from slackwater.adapters.sql.times import SqlTimes
 from slackwater.adapters.sql.uploads import SqlUploads
@@ -89,6 +90,7 @@ class SqlLedger:
             SqlEngines(sql),
             SqlRetention(sql),
             SqlTimes(sql),
+            SqlSharing(sql),
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 
@@ -326,3 +328,9 @@ class SqlLedger:
     # The time of day
     wall_time = part(SqlTimes.wall_time)
     note_alive = part(SqlTimes.note_alive)
+
+    # What the members of a cluster share of engines
+    share_engines = part(SqlSharing.share_engines)
+    leave_engines = part(SqlSharing.leave_engines)
+    bury_shares = part(SqlSharing.bury_shares)
+    exchange_words = part(SqlSharing.exchange_words)

@@ -4,6 +4,7 @@ from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.shards import SqlShards
+from slackwater.adapters.sql.sharing import BURIED
 from slackwater.core.members import Duty, Member
 
 
@@ -32,6 +33,8 @@ class SqlMembers(SqlPart):
             if not self._sql.run(db, "forget_member", {"id": member_id}):
                 return None
             self._sql.run(db, "end_duties", {"member": member_id})
+            # What it has out at engines counts to the end of its grants: it may only have lost its connection.
+            self._sql.run(db, "bury_engine_slots", {"member": member_id, "gone": 0, "buried": BURIED})
             freed = self._shards.free_those_of(db, member_id)
             self._sql.one(db, "tell_members", {"id": member_id})
             return freed

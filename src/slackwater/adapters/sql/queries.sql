@@ -823,3 +823,47 @@ SELECT 1 FROM import WHERE file_id = :id AND tries = :tries;
 
 -- name: still_to_deliver
 SELECT 1 FROM webhook_delivery WHERE id = :id AND state = 'pending' AND tries = :tries;
+-- What the members of a cluster share of engines. Only a ledger that several servers have has rows here.
+
+-- name: database_now
+-- Of a database that has no clock but its caller's.
+SELECT :now;
+
+-- name: lock_shared_engine!
+-- From here to the end of the transaction nobody else divides the slots of this engine.
+INSERT INTO shared_engine (engine, asked) VALUES (:engine, 1)
+ON CONFLICT (engine) DO UPDATE SET asked = shared_engine.asked + 1;
+
+-- name: engine_holdings
+SELECT member, wanted, slots, most, until, serial, longest, gone FROM engine_slots WHERE engine = :engine ORDER BY member;
+
+-- name: put_engine_slots!
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest)
+VALUES (:engine, :member, :wanted, :slots, :most, :serial, :until, :longest)
+ON CONFLICT (engine, member) DO UPDATE SET
+    wanted = excluded.wanted, slots = excluded.slots, most = excluded.most, serial = excluded.serial, until = excluded.until,
+    longest = excluded.longest;
+
+-- name: forget_engine_slots!
+DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
+
+-- name: leave_engine!
+-- Not what was asked for later, nor the grave of one that is buried.
+DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
+
+-- name: bury_engine_slots!
+UPDATE engine_slots SET serial = :buried, wanted = 0, gone = :gone WHERE member = :member;
+
+-- name: say_word!
+INSERT INTO member_word (topic, member, text, number, until) VALUES (:topic, :member, :text, :number, :until)
+ON CONFLICT (topic, member) DO UPDATE SET text = excluded.text, number = excluded.number, until = excluded.until;
+
+-- name: take_word_back!
+DELETE FROM member_word WHERE topic = :topic AND member = :member;
+
+-- name: forget_words!
+DELETE FROM member_word WHERE until < :before;
+
+-- name: words_of_others
+SELECT topic, member, text, until, number FROM member_word
+WHERE topic IN (SELECT value FROM json_each(:topics)) AND member != :member AND until > :now ORDER BY topic, member;

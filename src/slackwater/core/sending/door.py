@@ -98,6 +98,7 @@ class Door:
         "_streak",
         "_vouched_from",
         "_vouched_until",
+        "led",
         "look_at",
         "mute",
         "open",
@@ -139,6 +140,8 @@ class Door:
         """How many lines may go through although it is shut."""
         self.pauses = 0
         """How often it has asked to be left alone."""
+        self.led = False
+        """Whether another member of a cluster looks at it for us (door_words.py)."""
         self.quota: Quota | None = None
         """Its rate limits, once an answer has spoken of any or an operator has told them."""
         self._gaps = {
@@ -191,7 +194,7 @@ class Door:
 
     def due(self, now: float) -> bool:
         """Whether a request of our own should go through now."""
-        if self.probing or now < self._asked_until:
+        if self.probing or self.led or now < self._asked_until:
             return False
         if self.wants_probe or self._doubt:
             return True
@@ -422,6 +425,31 @@ class Door:
         """Our own request was not sent after all."""
         self.probing = False
 
+    # What other members say
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is busy because it asked for the wait that it is in."""
+        return self.state is DoorState.BUSY and self._asked
+
+    def told(self, state: DoorState, reason: str, until: float, now: float) -> None:
+        """Another one has found it shut, and looks at it again: nobody goes through before that one says so."""
+        self.led, self.wants_probe, self.look_at = True, False, math.inf
+        self._asked = False
+        if self.state is not state:
+            self._enter(state, reason, now)
+        self._doubts(False)
+        self.probe_lines = 0
+        self.reason, self.until = reason, max(until, self._asked_until)
+
+    def reopened(self, now: float) -> bool:
+        """The one who looked at it has come through. Returns whether that is news."""
+        self.led = False
+        if self.state not in SHUT and (self.state is not DoorState.BUSY or self._asked):
+            return False
+        self._open(now)
+        return True
+
     # States
 
     def _shut(self, state: DoorState, evidence: Evidence, now: float) -> None:
@@ -441,6 +469,7 @@ class Door:
 
     def _open(self, now: float) -> None:
         self._block_until = 0.0
+        self.led = False
         self._doubts(False)
         self.probe_lines = 0
         if self.state is not DoorState.OK:
@@ -486,6 +515,7 @@ class Door:
         """Whatever it waits for, it is looked at at once, by a request of our own. Nobody else goes through before that."""
         if self.state is DoorState.OK:
             return
+        self.led = False
         self._asked_until, self._block_until = now, 0.0
         if self._asked:
             # A wait that it asked for is over for us, and not for sure for it.

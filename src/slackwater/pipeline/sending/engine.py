@@ -10,6 +10,7 @@ engine has slots, however many deployments there are; a lane never sleeps over w
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -21,11 +22,15 @@ from slackwater.core.sending.pace import EnginePace
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import DEATH_SECONDS, Reach
 from slackwater.core.sending.turns import Turns
+from slackwater.pipeline.sending.door_speaker import DoorSpeaker
 from slackwater.pipeline.sending.engine_looks import Looks
 from slackwater.pipeline.sending.engine_pacing import Pacing
+from slackwater.pipeline.sending.engine_share import EngineShare
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
+from slackwater.pipeline.sending.quota_share import QuotaShare
+from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock, PeerSeat
 from slackwater.telemetry import counters, event
@@ -48,15 +53,27 @@ class Engine:
         pace: EnginePace | None = None,
         slices: bool = True,
         seat: PeerSeat | None = None,
+        sharing: Sharing | None = None,
+        shared_as: str = "",
     ) -> None:
         """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `slices`
-        whether long prompts may go in slices, `seat` where other servers of ours are heard.
+        whether long prompts may go in slices, `seat` where other servers of ours are heard. `sharing` divides the limit with the
+        other members of a cluster, who call it `shared_as`; without it, all of it is this server's.
         """
         self.name = name
+        self.shared_as = shared_as or name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
-        self.slots = slots or 0
-        """How many calls may be out."""
+        self.limit = slots or 0
+        """How many calls it takes, whoever sends them."""
+        self._sharing = sharing
+        self._share: EngineShare | None = None if sharing is None else sharing.share_of(self)
+        self.slots = self.limit if sharing is None else 0
+        """How many calls may be out from here."""
+        # Nothing new is sent from then on. Only what is shared has an end.
+        self._sends_until = math.inf if sharing is None else -math.inf
+        self.cut_off: set[asyncio.Task[None]] = set()
+        """Lanes whose call was ended because its slot is somebody else's."""
         self._slots = slots
         self._clock = clock
         self.doors: dict[tuple[str, str], Door] = {}
@@ -90,6 +107,8 @@ class Engine:
         door = self.doors.get((credential, model))
         if door is None:
             door = self.doors[credential, model] = Door(slots=slots)
+            if self._sharing is not None:
+                self._share_door(self._sharing, door, f"{self.shared_as} {credential} {model}")
         door.slots = max(door.slots, slots)
         return door
 
@@ -144,12 +163,14 @@ class Engine:
         self._watchers = []
         # Whoever comes while these end has lanes of its own.
         self._lanes = set()
+        self.cut_off.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _count_slots(self) -> None:
-        self.slots = self._slots or max((use.cap for use in self.uses), default=0)
+        self.limit = self._slots or max((use.cap for use in self.uses), default=0)
+        self.slots = self.limit if self._share is None else min(self.limit, self._share.slots)
         self.pacing.resized()
         self._look_usual()
 
@@ -162,6 +183,8 @@ class Engine:
         for use in self.uses:
             use.paced(paced=paced)
         self._count_slots()
+        if self._share is not None:
+            self._share.changed()
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
@@ -183,6 +206,13 @@ class Engine:
             lane = asyncio.create_task(self._lane(), name=f"lane of {self.name}")
             self._lanes.add(lane)
             lane.add_done_callback(self._lane_ended)
+        else:
+            self._miss_slots()
+
+    def _miss_slots(self) -> None:
+        """There may be something to send and no slot for it."""
+        if self._share is not None:
+            self._share.felt()
 
     # Lanes
 
@@ -211,6 +241,8 @@ class Engine:
             use, item = found
             use.in_flight += 1
             reading = self.pacing.sent(item, now) if self._paced else None
+            if (share := self._share) is not None:
+                share.began(lane, now)
             if (self._idle or len(self._lanes) < self.slots) and self.turns and self._paces(now):
                 # There may be more: each lane that finds something calls the next.
                 self._call_lane()
@@ -218,6 +250,8 @@ class Engine:
                 await use.run(item, lane, now)
             finally:
                 use.in_flight -= 1
+                if share is not None:
+                    share.ended(lane)
                 if reading is not None:
                     self.pacing.ended(item, reading)
                 if item is self._alone:
@@ -230,8 +264,12 @@ class Engine:
 
     def _next(self, now: float) -> tuple[Use, Item] | None:
         """The next request to go out, and whose it is."""
+        if now >= self._sends_until:
+            self._miss_slots()
+            return None
         if not self._usual:
             if len(self._lanes) > self.slots and self.in_flight >= self.slots:
+                self._miss_slots()
                 return None
             if not self.reach.listens or self._held is not None or self._alone is not None:
                 return None
@@ -261,6 +299,48 @@ class Engine:
     def _paces(self, now: float) -> bool:
         """Whether the engine is to have one more."""
         return not self._paced or self.pacing.admits(self.in_flight, now)
+
+    # What is shared with others
+
+    def _share_door(self, sharing: Sharing, door: Door, name: str) -> None:
+        """What is found out of a door the others are told, and its rate limits are divided."""
+        words, quota = sharing.words, QuotaShare(door, name, self._clock, changed=self.look)
+        words.add(DoorSpeaker(self, door, name, member=words.member))
+        words.add(quota)
+        sharing.add(quota)
+
+    @property
+    def appetite(self) -> int:
+        """How many calls could be out here, if there were slots; 0 while nothing waits to be sent."""
+        if self._held is not None or not any(use.has_work for use in self.uses):
+            return 0
+        most = min(self.limit, sum(use.cap for use in self.uses))
+        window = self.pacing.window
+        # It may have grown before slots are asked for again.
+        return most if window is None else min(most, 2 * window)
+
+    @property
+    def limit_of_all(self) -> int:
+        """How many calls it takes, from all members. Whoever still looks for its page must not keep the others to less."""
+        if self._slots or not self.pacing.undecided:
+            return self.limit
+        return max((use.most for use in self.uses), default=self.limit)
+
+    def shared(self, slots: int, sends_until: float) -> None:
+        """So many calls may be out here, and new ones until a moment."""
+        self._sends_until = sends_until
+        more = min(self.limit, slots) > self.slots
+        self.slots = min(self.limit, slots)
+        self.pacing.resized()
+        self._look_usual()
+        if more or self._idle:
+            self.call_where_open(self._clock.monotonic())
+
+    def cut(self, lane: "asyncio.Task[None]") -> None:
+        """Ends a call at once; its line waits for another try, and nobody holds it against it."""
+        if lane not in self.cut_off:
+            self.cut_off.add(lane)
+            lane.cancel()
 
     # Suspects of two deaths go alone
 

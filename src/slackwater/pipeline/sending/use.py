@@ -58,6 +58,7 @@ class BackendUse:
         self.dispatcher = dispatcher
         self.door = dispatcher.door
         self.cap = dispatcher.concurrency
+        self.most = dispatcher.most
         self.metered = dispatcher.metered
         self.in_flight = 0
         self.tenant = tenant
@@ -148,7 +149,7 @@ class BackendUse:
 
     def paced(self, *, paced: bool) -> None:
         """Whether the engine is paced."""
-        self.cap = self.dispatcher.most if paced else self.dispatcher.concurrency
+        self.cap = self.most if paced else self.dispatcher.concurrency
 
     async def metrics(self) -> Reply | None:
         """The metrics page of the engine."""
@@ -176,10 +177,16 @@ class BackendUse:
             if not ended_from_outside(error):
                 # A library's own. It must cost neither the lane nor the line.
                 outcome = self._fault(item, error)
+            elif lease.cause is None and self._cut_off(lane):
+                # Its slot at the engine is somebody else's now: it goes when there is another, and nothing is held against it.
+                item.trial = item.trial or Trial()
+                feed.park(item, 0.0)
+                return
             elif lease.cause is None:
                 raise
             else:
                 # The call was aborted because its shard ends; the lane goes on.
+                self._cut_off(lane)
                 lane.uncancel()
                 return
         except Exception as error:
@@ -204,6 +211,15 @@ class BackendUse:
             self._set_back(item, outcome)  # type: ignore[arg-type]
         elif lease.cause is Cause.EXPIRED and outcome is not None:
             self._last_word(item, outcome)  # type: ignore[arg-type]
+
+    def _cut_off(self, lane: "asyncio.Task[None]") -> bool:
+        """Whether the engine has ended the call of a lane. The lane goes on."""
+        cut_off = self.dispatcher.engine.cut_off
+        if lane not in cut_off:
+            return False
+        cut_off.remove(lane)
+        lane.uncancel()
+        return True
 
     def _unsent(self, item: Item, sent: Sent) -> None:
         """A request that the rate limits had let go was not sent: its content filter or its input was against it."""

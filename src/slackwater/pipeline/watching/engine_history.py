@@ -61,7 +61,7 @@ class _Minute:
         self.paused += 0.0 if state is DoorState.OK else seconds
         self.in_flight += seconds * engine.in_flight
         self.in_flight_max = max(self.in_flight_max, engine.in_flight)
-        self.slots = max(self.slots, engine.slots)
+        self.slots = max(self.slots, engine.limit)
         for name, value in _paced(engine.pacing.view()).items():
             self.pacing[name] = self.pacing.get(name, 0.0) + seconds * value
 

@@ -63,3 +63,11 @@ SELECT pg_notify('slackwater_members', :id);
 -- name: audit_settled
 -- Waits for those who are writing entries at the moment.
 SELECT audit_settled();
+-- name: database_now
+-- Of the moment at which it is asked, not of the one at which its transaction began: whoever had to wait for a lock asks then.
+SELECT CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION);
+
+-- name: words_of_others
+SELECT topic, member, text, until, number FROM member_word
+WHERE topic IN (SELECT value FROM json_array_elements_text(CAST(:topics AS JSON))) AND member != :member AND until > :now
+ORDER BY topic, member;
