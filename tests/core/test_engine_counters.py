@@ -97,8 +97,8 @@ def test_a_step_is_counted_or_made_of_the_times_between_tokens() -> None:
     after = Counters(running=1.0, generated=50.0, token_seconds=1.0, token_gaps=50.0)
     assert between(before, after, 1.0).step == 0.02
     assert between(after, after, 1.0).step is None
-    assert restarted(after, before)
-    assert not restarted(Counters(running=1.0), Counters(running=0.0))
+    assert restarted(after, before, 1.0)
+    assert not restarted(Counters(running=1.0), Counters(running=0.0), 1.0)
 
 
 def test_what_a_step_costs_is_learned() -> None:

@@ -1,6 +1,7 @@
 """Pictures say what the figures say: a point for each setting, in its place, and the same file for the same figures."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
@@ -34,15 +35,26 @@ def test_a_frontier_has_the_worse_of_both_ratios(tmp_path: Path, drawn: list[plt
     assert found["fixed"] == [[2.0, 0.25]]
 
 
+def measured(ttft: float, tpot: float, itl: float, batch: float) -> dict[str, Any]:
+    felt = {"ttft_p95": ttft, "tpot_p50": tpot, "itl_p99": itl}
+    spans = {name: {"x": times, "least": 0.9 * times, "most": 1.2 * times} for name, times in felt.items()}
+    return {**spans, "batch_tokens_per_second": batch}
+
+
 def test_measured_results_are_points(tmp_path: Path, drawn: list[plt.Figure]) -> None:
-    """Each arm in each panel at its ratio, all against tokens a second; a file of some kilobytes."""
-    results = [
-        {"arm": "gentle", "tpot_ratio": 1.2, "ttft_ratio": 1.1, "itl_p99_ratio": 1.3, "tokens_per_second": 900},
-        {"arm": "fixed 64", "tpot_ratio": 3.2, "ttft_ratio": 3.1, "itl_p99_ratio": 3.4, "tokens_per_second": 4300},
-    ]
+    """Each arm in each panel of its kind of batch, at its ratio, all against tokens a second; a file of some kilobytes."""
+    results = {
+        (0.0, "gentle"): measured(1.1, 1.2, 1.3, 900),
+        (0.25, "gentle"): measured(1.15, 1.25, 1.35, 800),
+        (0.0, "fixed-64"): measured(3.1, 3.2, 3.4, 4300),
+    }
     draw_measured(results, tmp_path / "measured.png")
-    panels = [{line.get_label(): line.get_xydata().tolist() for line in panel.get_lines()} for panel in drawn[0].axes]
-    assert [panel["fixed 64"] for panel in panels] == [[[3.2, 4300.0]], [[3.1, 4300.0]], [[3.4, 4300.0]]]
+    panels = [
+        {each.get_label(): each.lines[0].get_xydata().tolist() for each in panel.containers} for panel in drawn[0].axes
+    ]
+    assert [panel["fixed-64"] for panel in panels[:3]] == [[[3.1, 4300.0]], [[3.2, 4300.0]], [[3.4, 4300.0]]]
+    assert [panel["gentle"] for panel in panels[3:]] == [[[1.15, 800.0]], [[1.25, 800.0]], [[1.35, 800.0]]]
+    assert "fixed-64" not in panels[3]
     assert (tmp_path / "measured.png").stat().st_size < 50_000
 
 

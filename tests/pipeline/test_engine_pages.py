@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.pacing import FIRST_WINDOW
 from slackwater.core.sending.pacing_view import State
 from slackwater.core.sending.pause import Pause, Target
+from slackwater.core.sending.request import Reply
 from slackwater.core.sending.slots import SPARE_MOST
 from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS
 from slackwater.wiring.engines import Engines
@@ -200,3 +202,105 @@ def test_a_vendor_is_not_asked_for_its_page(url: str, state: State) -> None:
     """Nobody sees the counters of its engines; one of the house is asked as soon as there is something to send."""
     engines = Engines(VirtualClock(VirtualLoop()))
     assert engines.engine(BackendConfig(url=url), place="").pacing.state is state
+
+
+# Looks that bring nothing, and times without any
+
+
+def test_nothing_goes_before_the_first_look(tmp_path: Path) -> None:
+    """Who uses the engine, and whether long prompts may go in slices, is not known before that."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=10)
+        serve(service, engine)
+        await service.ended(await service.batch([f"{number}" for number in range(20)]))
+        assert min(call.begun for call in engine.calls) >= engine.looks[0] + 0.003
+
+    paced(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "trouble", [lambda: Reply(503, b"loading"), late, lambda: Reply(200, b"vllm:num_requests_running 1e300\n")]
+)
+def test_a_page_that_fails_at_first_is_none_that_is_missing(
+    tmp_path: Path, trouble: Callable[[], Reply], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A few calls go until the page is read, for as long as it may still come; and the log says where it does not."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=10)
+        engine.page = trouble
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(20_000)])
+        await asyncio.sleep(0.6)
+        assert pacing.state is State.LOOKING
+        assert 0 < engine.out_max <= FIRST_WINDOW
+        engine.page = engine.usual
+        await asyncio.sleep(1.0)
+        assert pacing.state is State.PACED
+        assert engine.out_max <= FIRST_WINDOW + 1
+
+    paced(tmp_path / "soon", story)
+    assert told(caplog, "engine_metrics_unread") == 0
+
+    async def never(service: Service) -> None:
+        engine = MeteredEngine(service, others=10)
+        engine.page = trouble
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(20_000)])
+        await asyncio.sleep(20.0)
+        assert pacing.state is State.ABSENT
+        assert engine.out == 64
+        engine.page = engine.usual
+        await asyncio.sleep(32.0)
+        assert pacing.state is State.PACED
+
+    paced(tmp_path / "never", never)
+    assert told(caplog, "engine_metrics_unread") == 1
+
+
+def test_others_come_while_nobody_looks(tmp_path: Path) -> None:
+    """A batch that comes to an engine which was empty when ours was the last there begins with a few."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        serve(service, engine)
+        await service.ended(await service.batch([f"{number}" for number in range(8_000)]))
+        assert engine.out_max > 100
+        engine.others = 10
+        await asyncio.sleep(60.0)
+        engine.out_max = 0
+        looks = len(engine.looks)
+        batch = await service.batch([f"again {number}" for number in range(8_000)])
+        await asyncio.sleep(0.45)
+        assert min(call.begun for call in engine.calls if call.text.startswith("again")) >= engine.looks[looks] + 0.003
+        assert 0 < engine.out_max <= FIRST_WINDOW
+        engine.others = 0
+        await service.ended(batch)
+
+    paced(tmp_path, story)
+
+
+def test_a_fault_of_ours_in_pacing_costs_no_line_and_no_lane(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What was learned is learned again, and nothing is counted as out that is not."""
+    caplog.set_level(logging.INFO)
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service)
+        pacing = serve(service, engine)
+        batch = await service.batch([f"{number}" for number in range(4_000)])
+        for _ in range(2):
+            await asyncio.sleep(5.0)
+            kept, pacing._readings = pacing._readings, None  # type: ignore[assignment]
+            await asyncio.sleep(0.1)
+            pacing._readings = kept
+        await service.ended(batch)
+        assert await service.counts(batch) == (4_000, 0)
+        assert set(engine.counts.values()) == {1}
+        assert pacing.view().in_flight == 0
+        assert pacing.state is State.PACED
+
+    paced(tmp_path, story)
+    assert told(caplog, "engine_unpaced") >= 1
+    assert told(caplog, "lane_broke") == 0

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from slackwater.core.sending.pacing import Pacer
 from slackwater.pipeline.sending.prompt_reading import GRAIN_SECONDS, Reading, Readings
@@ -45,3 +46,21 @@ def test_prompts_are_over_when_they_should_be() -> None:
         assert due <= at <= due + 2 * GRAIN_SECONDS
     assert pacer.reading == 0
     assert pacer.reading_seconds(0.0) == pytest.approx(0.0)
+
+
+def test_what_is_due_at_once_is_over_on_the_loop_of_a_server_too() -> None:
+    """uvloop makes a handle without a moment for what is due: on a busy machine that is what comes of a short prompt."""
+    pacer, readings = Pacer(), Readings()
+    over: list[str] = []
+
+    async def story() -> None:
+        first = Reading(pacer, 1.0, 0.0, readings=readings, over=lambda: over.append("first"))
+        # It is overdue before it is waited for, and so are those that come meanwhile.
+        readings.add(first, -1.0)
+        for name in ("second", "third"):
+            Reading(pacer, 1.0, 0.0, readings=readings, over=lambda name=name: over.append(name))  # type: ignore[misc]
+        await asyncio.sleep(0.2)
+
+    uvloop.run(story())
+    assert over == ["first", "second", "third"]
+    assert pacer.reading == 0

@@ -50,7 +50,7 @@ def test_counters_grow_by_what_was_done(engine: Engine) -> None:
     empty(engine)
     third = look(engine)
     once, again = between(first, second, 1.0), between(second, third, 1.0)
-    assert not restarted(first, second)
+    assert not restarted(first, second, 1.0)
     assert (once.generated, once.looked_up, once.found) == (30, len(prompt), 0)
     assert once.prefilled == len(prompt)
     # The last block is computed again: its answer is needed.

@@ -32,6 +32,8 @@ class Counters(Struct, frozen=True):
     """How many tokens fit into its cache."""
     block_tokens: int | None = None
     """Its cache keeps prompts in blocks of so many tokens."""
+    started: float | None = None
+    """When its process has started, in seconds of some clock of its own."""
     prefixes: bool = True
     """Whether it keeps the beginnings of prompts for others that begin in the same way; False where it says that it does not."""
 
@@ -58,6 +60,8 @@ class Between(Struct, frozen=True):
 # No engine makes a step, or a token, in less; a page that says so is damaged. Seconds.
 STEP_LEAST = 1e-5
 REQUESTS_MAX = 1e6
+# Nor does any do so many steps, or write so many tokens, in a second.
+STEPS_MOST, TOKENS_MOST = 50_000.0, 10_000_000.0
 
 
 def credible(counters: Counters) -> bool:
@@ -70,7 +74,9 @@ def unsaid(counters: Counters) -> list[str]:
     """What pacing would go by and the engine does not say, each with what that means, for people."""
     said = counters
     found = {
-        "how long its steps take (no more than a few requests go)": said.steps is None and said.token_gaps is None,
+        "how long its steps take (beside others a few requests go, until one that is streamed has shown it)": said.steps
+        is None
+        and said.token_gaps is None,
         "how much its steps compute (what a prompt costs is guessed)": said.step_tokens is None,
         "how full its cache is (no room is left in it for others)": said.kv is None,
         "how large its cache is (others' long histories are not spared)": said.kv_tokens is None,
@@ -80,11 +86,18 @@ def unsaid(counters: Counters) -> list[str]:
     return [words for words, missing in found.items() if missing]
 
 
-def restarted(before: Counters, after: Counters) -> bool:
-    """Whether the engine has started again, if its page can be believed: its counts have."""
+def restarted(before: Counters, after: Counters, seconds: float) -> bool:
+    """Whether it is another engine than `seconds` before, or has started again, if its page can be believed: it says so, its
+    counts have fallen, or they have grown by what no engine does.
+    """
+    if before.started is not None and after.started is not None and abs(after.started - before.started) > 1.0:
+        return True
     return any(
-        earlier is not None and later is not None and later < earlier
-        for earlier, later in ((before.steps, after.steps), (before.generated, after.generated))
+        earlier is not None and later is not None and (later < earlier or later - earlier > most * max(1.0, seconds))
+        for earlier, later, most in (
+            (before.steps, after.steps, STEPS_MOST),
+            (before.generated, after.generated, TOKENS_MOST),
+        )
     )
 
 

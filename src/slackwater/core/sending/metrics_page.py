@@ -7,6 +7,8 @@ Pages are long, and little of them matters: lines are found by their names, and 
 import re
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from slackwater.core.sending.engine_counters import Counters
 
 # Far above any page; what it bounds is our memory.
@@ -55,8 +57,15 @@ def counters_in(page: bytes) -> Counters | None:
     page = page[:PAGE_BYTES_MAX]
     for mark, read in ENGINES:
         if page.startswith(mark) or b"\n" + mark in page:
-            return read(_Page(page))
+            found, started = read(_Page(page)), _Page(page).series(b"process_start_time_seconds")
+            # Of several processes nobody knows which one the engine is.
+            return replace(found, started=started[0][1]) if found is not None and len(started) == 1 else found
     return None
+
+
+def of_an_engine(page: bytes) -> bool:
+    """Whether it is the page of an engine that is known, whether or not what it says can be read."""
+    return any(page.startswith(mark) or b"\n" + mark in page for mark, _ in ENGINES)
 
 
 def _vllm(page: _Page) -> Counters | None:

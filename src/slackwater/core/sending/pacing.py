@@ -125,6 +125,9 @@ class Pacer:
     _doubted: bool = False
     _sends: int = 0
     _tokens_in_all: float = 0.0
+    _known_at: float = 0.0
+    # Whether nobody has looked for a while.
+    _away: bool = False
     _sent_in_all: float = 0.0
     _looked_up_in_all: float = 0.0
     _found_in_all: float = 0.0
@@ -274,8 +277,14 @@ class Pacer:
         ours = in_flight + self.peers.out
         self._out, before = float(ours), self._out
         self.others = max(0.0, counters.running + counters.waiting - ours)
+        away, self._away = self._away, False
         if self.others > 0.5:
             self._others_at = now
+            if self.target == FOREVER and self.aim.point is not Point.FULL:
+                self._retarget(0.0, now)
+                if away:
+                    # The window is of a time in which nobody else was there.
+                    self.window, self.prompts, self._climbing = min(FIRST_WINDOW, self.window), PROMPTS_FIRST, True
         self._sliced = counters.keeps_prefixes and not self.effect.none(now)
         self.block = counters.block_tokens or self.block
         self.slice = self._size()
@@ -292,15 +301,15 @@ class Pacer:
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - self.reserve.left
         # What waits only to be read is no sign of an engine that is full: a step reads so many tokens.
         self._filling = last is not None and counters.running > last.running
-        if self._known is not None and restarted(self._known, counters):
+        if self._known is not None and restarted(self._known, counters, now - self._known_at):
             if not self._doubted:
                 # One page may be damaged. If it is not, the next one says the same; until then this one says nothing of what was.
                 self._doubted, self._last, self._looked_at = True, last, now - seconds
                 return
             self._begin_anew(now)
-            self._doubted, self._known = False, counters
+            self._doubted, self._known, self._known_at = False, counters, now
             return
-        self._doubted, self._known = False, counters
+        self._doubted, self._known, self._known_at = False, counters, now
         if last is None or seconds <= 0.0:
             return
         self._seconds += seconds
@@ -358,6 +367,13 @@ class Pacer:
         if now - self._restarted_at > RESTART_SECONDS:
             self.window = self.peers.agreed(self.window, self._seconds)
 
+    def back(self, now: float) -> None:
+        """Nobody has looked for a while, because there was nothing to send: others may have come, and gone, since then."""
+        before = self.window
+        self.blind(now)
+        self.window = max(self.window, min(before, FIRST_WINDOW))
+        self._away = True
+
     def blind(self, now: float) -> None:
         """The engine's counters cannot be read any more: half the window, until they can."""
         if self._last is not None:
@@ -399,17 +415,30 @@ class Pacer:
             # Nobody waits for a step, and how long the last one was says nothing of the next.
             self.step = None
             self._retarget(0.0, now)
-        if passed.step is None or running < 0.5:
-            return
-        steps = passed.seconds / passed.step
-        self.model.learn(passed.step, running=running, prefilled=passed.prefilled / steps, seconds=passed.seconds)
         deaf = now - self._heard_at > DEAF_SECONDS
+        # A page that counts no steps: our stream says how long they are, where one is out.
+        step = passed.step if passed.step is not None or deaf else self.step
+        if step is None and counters.steps is None and counters.token_gaps is None and running >= 0.5:
+            self._in_the_dark(now)
+        if step is None or running < 0.5:
+            return
+        steps = passed.seconds / step
+        self.model.learn(step, running=running, prefilled=passed.prefilled / steps, seconds=passed.seconds)
         if deaf:
-            self._steps_last(passed.step)
-        self.aim.seen(passed.step, self.model, running=ours, prefilled=sent / steps, others=running - ours, steps=steps)
+            self._steps_last(step)
+        self.aim.seen(step, self.model, running=ours, prefilled=sent / steps, others=running - ours, steps=steps)
         self._retarget(passed.seconds, now)
         if deaf:
             self._move(ours)
+
+    def _in_the_dark(self, now: float) -> None:
+        """Nobody says how long a step is: with nobody else there that matters to none, and beside others a few may be out."""
+        self._retarget(0.0, now)
+        if self.target == FOREVER:
+            # Room is made as by steps that are short enough.
+            self.window = min(float(self.most * self._servers), self.window * (1.0 + GROW))
+        else:
+            self.target, self.window, self._climbing = None, min(self.window, FIRST_WINDOW), True
 
     def _retarget(self, seconds: float, now: float) -> None:
         if self.aim.point is Point.FULL or not self._shared(now):
@@ -436,7 +465,8 @@ class Pacer:
             # The window is not used: reading prompts is what is too slow.
             if step < 0.9 * target:
                 self.prompts = min(PROMPTS_MAX, self.prompts + PROMPTS_STEP)
-        else:
+        elif self._last is not None:
+            # Whoever cannot see others takes no more.
             ease = 1.0 if target == FOREVER else min(1.0, (target - step) / (0.25 * target))
             climbs = self._climbing and step < CLIMB_BELOW * target
             more = self.window if climbs else max(GROW_MIN, GROW * self.window)

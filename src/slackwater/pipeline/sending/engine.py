@@ -29,6 +29,7 @@ from slackwater.pipeline.sending.engine_share import EngineShare
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
+from slackwater.pipeline.sending.prompt_reading import Reading
 from slackwater.pipeline.sending.quota_share import QuotaShare
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.state_log import StateLog
@@ -240,13 +241,14 @@ class Engine:
                 continue
             use, item = found
             use.in_flight += 1
-            reading = self.pacing.sent(item, now) if self._paced else None
+            reading = None
             if (share := self._share) is not None:
                 share.began(lane, now)
-            if (self._idle or len(self._lanes) < self.slots) and self.turns and self._paces(now):
-                # There may be more: each lane that finds something calls the next.
-                self._call_lane()
             try:
+                reading = self._goes(item, now) if self._paced else None
+                if (self._idle or len(self._lanes) < self.slots) and self.turns and self._paces(now):
+                    # There may be more: each lane that finds something calls the next.
+                    self._call_lane()
                 await use.run(item, lane, now)
             finally:
                 use.in_flight -= 1
@@ -296,9 +298,28 @@ class Engine:
         # Where the others have nothing to send, suspects need not wait for the end of their turn.
         return self._next_suspect(now) if self._suspicious else None
 
+    # An error of ours in pacing costs what it has learned, and neither a line nor a lane.
+
+    def _goes(self, item: Item, now: float) -> Reading | None:
+        try:
+            return self.pacing.sent(item, now)
+        except Exception as error:
+            self._unpaced(error)
+            return None
+
+    def _unpaced(self, error: Exception) -> None:
+        event("engine_unpaced", level=logging.ERROR, engine=self.name, error=repr(error))
+        self.pacing.broke()
+
     def _paces(self, now: float) -> bool:
         """Whether the engine is to have one more."""
-        return not self._paced or self.pacing.admits(self.in_flight, now)
+        if not self._paced:
+            return True
+        try:
+            return self.pacing.admits(self.in_flight, now)
+        except Exception as error:
+            self._unpaced(error)
+            return False
 
     # What is shared with others
 

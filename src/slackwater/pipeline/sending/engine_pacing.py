@@ -82,10 +82,13 @@ class Pacing:
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
         self.limits = False
         """Whether lanes have to ask before they take."""
+        # Looks in a row that brought nothing.
         self._failures = 0
+        # Nobody has looked since somebody came who would send.
+        self._unlooked = False
         # Why there is no page, for people.
         self._why = ""
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._counters: Counters | None = None
         self._tokens = 0.0
         self._canary: Canary | None = None
@@ -132,7 +135,9 @@ class Pacing:
     def admits(self, in_flight: int, now: float) -> bool:
         """Whether one more may go while so many are out. Who is turned away is called again."""
         pacer = self._pacer
-        if self._state is State.PACED and pacer is not None:
+        if now - self._looked_at > STALE_SECONDS and self._awaits_look:
+            admitted = False
+        elif self._state is State.PACED and pacer is not None:
             if pacer.peers and self._seat is not None:
                 pacer.peers.heard(self._seat.hear())
             wanted = pacer.wanted
@@ -145,6 +150,17 @@ class Pacing:
         if not admitted:
             self._denied = True
         return admitted
+
+    @property
+    def _awaits_look(self) -> bool:
+        """Whether nothing goes before a look is over: others may have come since the last one. It takes some milliseconds, and
+        two seconds at most; one that brings nothing is over, too.
+        """
+        if not self._watch.wanted or not (self._unlooked or (self._state is State.PACED and not self._failures)):
+            return False
+        if self._watch.asleep:
+            self.stir()
+        return True
 
     def sent(self, item: Item, now: float) -> Reading | None:
         """A request goes. What is returned is to be told when its prompt has been read, at the latest with its answer."""
@@ -203,10 +219,16 @@ class Pacing:
         pacer = self._pacer
         if pacer is None or self._canary is not None or self._state is not State.PACED:
             return None
-        if pacer.target is None or pacer.target == FOREVER or not may_be_streamed(request):
+        if pacer.target == FOREVER or (pacer.target is None and self._says_steps) or not may_be_streamed(request):
             return None
         self._canary = Canary(self._gap, self._unheard)
         return self._canary
+
+    @property
+    def _says_steps(self) -> bool:
+        """Whether the page says how long steps are. Where it does not, a stream alone can."""
+        seen = self._counters
+        return seen is None or seen.steps is not None or seen.token_gaps is not None
 
     def _unheard(self) -> None:
         self._canary = None
@@ -225,8 +247,9 @@ class Pacing:
     # What changes
 
     def attached(self, use: Use) -> None:
-        """Somebody begins to send. Until the first look is over, a few calls may be out."""
+        """Somebody begins to send, which is not before the first look is over."""
         if self._state is State.ABSENT and self._pacer is None and use.metered:
+            self._unlooked = True
             self._become(State.LOOKING)
             self.stir()
 
@@ -351,7 +374,7 @@ class Pacing:
 
     def broke(self) -> None:
         """An error of ours came of what the page said. What has been learned may be the cause, and is learned again."""
-        self._pacer = None
+        self._pacer, self._unlooked = None, False
         self._state = State.OFF
         self._become(State.LOOKING)
 
@@ -368,10 +391,8 @@ class Pacing:
             event("engine_metrics_back", engine=engine.name)
         elif now - self._looked_at > STALE_SECONDS:
             # Nobody has looked, because there was nothing to send: what others did meanwhile is no step of ours.
-            before = pacer.window
-            pacer.blind(now)
-            pacer.window = max(pacer.window, min(before, FIRST_WINDOW))
-        self._failures, self._looked_at, self._counters = 0, now, found
+            pacer.back(now)
+        self._failures, self._unlooked, self._looked_at, self._counters = 0, False, now, found
         self._become(State.PACED)
         pacer.most = engine.slots
         self._looked(pacer, found, now)
@@ -396,12 +417,18 @@ class Pacing:
         near = {name: word for name, word in peers.items() if name not in far}
         late.looked(pacer, found, in_flight=in_flight, now=now, at=self._clock.now(), near=near, far=far)
 
-    def failed(self, why: str, *, reached: bool) -> None:
+    def failed(self, why: str, *, reached: bool, lasting: bool) -> None:
         """It said nothing."""
+        self._unlooked = False
         # How a connection failed has addresses in it, which are the log's.
         self._why = ("" if why == NO_PAGE else why) if reached else "it cannot be reached"
         if self._pacer is None or not self.paced:
-            self._without_page(why)
+            self._failures += 1
+            if self.undecided and not lasting and self._failures < LOST_LOOKS:
+                # A page that fails for a moment is none that is missing.
+                self.moved()
+                return
+            self._without_page(why, lasting=lasting)
             return
         self._failures += 1
         self._pacer.blind(self._clock.monotonic())
@@ -409,10 +436,12 @@ class Pacing:
             event("engine_metrics_lost", level=logging.WARNING, engine=self._engine.name, reason=why)
             self._become(State.LOST)
 
-    def _without_page(self, why: str) -> None:
+    def _without_page(self, why: str, *, lasting: bool) -> None:
         """There is nothing to look at. Who has named a pace wants it to be held all the same, and to know how."""
         named, pace = self._said or self._configured, self.pace
         if named is None or pace.point is Point.FULL:
+            if self.undecided and not lasting:
+                event("engine_metrics_unread", level=logging.WARNING, engine=self._engine.name, reason=why)
             self._by_answers = None
             self._become(State.ABSENT)
         elif self._state is not State.ANSWERS:

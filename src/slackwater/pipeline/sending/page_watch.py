@@ -10,7 +10,7 @@ from typing import Protocol
 
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.engine_counters import Counters, credible
-from slackwater.core.sending.metrics_page import counters_in
+from slackwater.core.sending.metrics_page import counters_in, of_an_engine
 from slackwater.core.sending.pause import Pause
 from slackwater.core.sending.reach import Reach
 from slackwater.pipeline.sending.engine_use import Use
@@ -24,6 +24,8 @@ LOOK_SECONDS = 0.5
 ABSENT_SECONDS, FAILED_SECONDS = 300.0, 30.0
 # With several credentials for one engine, so many are tried at a look.
 TRIED_MAX = 3
+# Answers of an engine, or of what stands before it, that is in trouble for a moment.
+MOMENTARY = frozenset({408, 429, 500, 502, 503, 504, *range(520, 531)})
 # What is said where nothing is wrong: most engines that have no page answer so.
 NO_PAGE = "status 404"
 
@@ -62,8 +64,16 @@ class Told(Protocol):
         """This is what it says."""
         ...
 
-    def failed(self, why: str, *, reached: bool) -> None:
-        """It said nothing, and this is why; empty where nobody has a page. `reached`: the engine has answered."""
+    @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if there is a page: the same holds."""
+        ...
+
+    def failed(self, why: str, *, reached: bool, lasting: bool) -> None:
+        """It said nothing, and this is why; empty where nobody has a page.
+
+        `reached`: the engine has answered. `lasting`: as one does that has none, and not as one that is in trouble for a moment.
+        """
         ...
 
     def broke(self) -> None:
@@ -90,7 +100,7 @@ class PageWatch:
         """Looks for as long as it is not cancelled."""
         while True:
             self._stirred.clear()
-            if not self._wanted():
+            if not self.wanted:
                 # Who has no page for us need not call each time.
                 self.asleep = not self._told.off and any(use.metered for use in self._engine.uses)
                 await self._stirred.wait()
@@ -104,7 +114,9 @@ class PageWatch:
                 self._told.broke()
             await self._pause(rest)
 
-    def _wanted(self) -> bool:
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to look for: then a look is under way or comes soon, or there is no page."""
         engine = self._engine
         if self._told.off or engine.held is not None or not engine.reach.listens:
             return False
@@ -122,12 +134,12 @@ class PageWatch:
     async def _look(self) -> float:
         """One look. Returns after how many seconds the next one is due."""
         self._told.looking()
-        why, absent = "", True
+        why, reached, lasting = "", True, True
         for use in [use for use in self._engine.uses if use.metered][:TRIED_MAX]:
             try:
                 reply = await use.metrics()
             except BackendError as error:
-                why, absent = str(error), False
+                why, reached, lasting = str(error), False, False
                 continue
             if reply is None:
                 continue
@@ -138,11 +150,12 @@ class PageWatch:
             if found is not None and credible(found):
                 self._told.found(found)
                 return LOOK_SECONDS
-            if found is not None:
-                why = "the page says what no engine can be"
+            if reply.status == 200 and of_an_engine(reply.body):
+                why, lasting = "the page says what no engine can be", False
                 continue
             why = f"status {reply.status}" if reply.status != 200 else "the page has no counters that are known"
-        self._told.failed(why, reached=absent)
-        if self._told.paced:
+            lasting = lasting and reply.status not in MOMENTARY
+        self._told.failed(why, reached=reached, lasting=lasting)
+        if self._told.paced or self._told.undecided:
             return LOOK_SECONDS
-        return ABSENT_SECONDS if absent else FAILED_SECONDS
+        return ABSENT_SECONDS if lasting else FAILED_SECONDS

@@ -19,7 +19,9 @@ class Readings:
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Reading]] = []
         self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # For which moment. A handle need not say when it is: for what is due at once uvloop makes one without a time.
+        self._timed = 0.0
 
     def add(self, reading: "Reading", seconds: float) -> None:
         """It should be over in so long."""
@@ -27,11 +29,14 @@ class Readings:
         at = loop.time() + seconds
         self._count += 1
         heappush(self._due, (at, self._count, reading))
-        timer = self._timer
-        if timer is None or at < timer.when() - GRAIN_SECONDS:
-            if timer is not None:
-                timer.cancel()
-            self._timer = loop.call_at(at + GRAIN_SECONDS, self._end, loop)
+        if self._timer is None or at < self._timed:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._wake(at, loop)
+
+    def _wake(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._timed = at
+        self._timer = loop.call_at(at + GRAIN_SECONDS, self._end, loop)
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -40,7 +45,7 @@ class Readings:
         while due and (due[0][0] <= now or due[0][2].is_over):
             over.append(heappop(due)[2])
         if due:
-            self._timer = loop.call_at(due[0][0] + GRAIN_SECONDS, self._end, loop)
+            self._wake(due[0][0], loop)
         # Each makes room for others, which come here.
         for reading in over:
             reading.over()
