@@ -87,7 +87,7 @@ def test_a_shard_that_ends_while_it_is_cut_off(tmp_path: Path) -> None:
             batch = await service.batch([f"good {number}" for number in range(24)])
             service.serve(engine, slots=8, grace_seconds=0.0)
             await asyncio.sleep(1.0)
-            [share] = sharing._shares.values()
+            share = sharing._shares["http://e"]
             for lane in list(share.calls):
                 service.engines[id(engine)].cut(lane)
             await asyncio.wait_for(service.stop(), 5.0)
@@ -110,9 +110,9 @@ def test_nothing_is_asked_while_there_is_nothing_to_send(tmp_path: Path) -> None
             await service.ended(await service.batch(["good"]))
             await asyncio.sleep(10.0)
             assert service.engines[id(engine)].slots == 0
-            asked = next(iter(sharing._shares.values())).serial
+            asked = sharing._shares["http://e"].serial
             await asyncio.sleep(500.0)
-            assert next(iter(sharing._shares.values())).serial == asked
+            assert sharing._shares["http://e"].serial == asked
             begun = service.loop.time()
             await service.ended(await service.batch(["good"]))
             assert service.loop.time() - begun < 1.0

@@ -50,6 +50,26 @@ def test_without_anybody_else_the_engine_is_theirs(begins: tuple[float, ...]) ->
     assert found["sum"] >= OF_ONE * alone["sum"]
 
 
+@pytest.mark.parametrize("ahead", [0.0, 0.05])
+def test_on_several_hosts_the_engine_is_theirs_as_well(ahead: float) -> None:
+    """By words of once a second, where their clocks hardly differ."""
+    alone = together(IDLE, (0.0,), crowd=False)
+    found = together(IDLE, (0.0, 0.3), late=True, ahead=ahead, crowd=False)
+    assert found["jain"] >= FAIR
+    assert found["sum"] >= OF_ONE * alone["sum"]
+
+
+@pytest.mark.long
+def test_online_users_feel_one_of_those_on_several_hosts(off: Figures, alone: Figures) -> None:
+    """The limits of the pace hold as on one host."""
+    found = together(STEADY, (0.0, 0.3), late=True)
+    ttft, tpot = limits(off, STEADY.slo, "gentle")
+    assert found["ttft_p99"] <= TOLERANCE * ttft
+    assert found["tpot_p99"] <= TOLERANCE * tpot
+    assert found["jain"] >= FAIR
+    assert found["sum"] >= OF_ONE * alone["sum"]
+
+
 def test_who_does_not_hear_the_other_disturbs() -> None:
     """What hearing each other is for: two that are deaf leave a quarter of an idle engine unused."""
     alone = together(IDLE, (0.0,), crowd=False)

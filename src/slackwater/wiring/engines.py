@@ -4,10 +4,11 @@ import hashlib
 import urllib.parse
 from collections.abc import Iterable
 
+from slackwater.adapters.shared_memory.peer_board import host_mark
 from slackwater.config import BackendConfig, EngineConfig
 from slackwater.config.deployments import is_cloud
 from slackwater.core.sending.door import Door
-from slackwater.core.sending.engine_names import engine_of
+from slackwater.core.sending.engine_names import engine_of, one_name
 from slackwater.core.sending.pace import EnginePace, pace_of
 from slackwater.core.sending.rate_limits import NOTHING_TOLD, Quota, Told
 from slackwater.core.sending.step_target import Point
@@ -33,6 +34,12 @@ def _pace(said: EngineConfig | None, backend: BackendConfig) -> EnginePace | Non
     if said is not None and said.pace is not None:
         return pace_of(said.pace)
     return EnginePace(Point.FIXED) if is_cloud(backend.url) else None
+
+
+def shared_name(engine: str) -> str:
+    """The name of an engine among all members of a cluster: `localhost` is another one on each host."""
+    name = one_name(engine)
+    return f"{name} of {host_mark()}" if "://localhost" in name else name
 
 
 class Engines:
@@ -70,6 +77,7 @@ class Engines:
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
                 # A built-in one is this process's own.
                 sharing=None if backend.url is None else self._sharing,
+                shared_as=shared_name(name),
             )
         return engine
 

@@ -26,6 +26,7 @@ from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.spend_guard import SpendGuard
 from slackwater.pipeline.sending.large_answers import LargeAnswers
+from slackwater.pipeline.sending.peer_words import FarBoard
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
@@ -34,7 +35,7 @@ from slackwater.wiring.belonging import Marking, open_ledger, refuse_strangers, 
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
-from slackwater.wiring.engines import Engines
+from slackwater.wiring.engines import Engines, shared_name
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 
@@ -135,7 +136,12 @@ async def open_service(
             sharing = None if member is None else Sharing(sql_ledger, clock, member=member)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, config.engines, board=board, sharing=sharing),
+                engines=Engines(
+                    clock,
+                    config.engines,
+                    board=board if sharing is None else FarBoard(board, sharing.words, clock, shared_as=shared_name),
+                    sharing=sharing,
+                ),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
 import stat
 import struct
 import tempfile
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slackwater.core.sending.engine_names import one_name
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.peers import Word
 from slackwater.ports import Clock
 from slackwater.telemetry import event
@@ -35,6 +37,15 @@ MARK = b"slackw01"
 def usual_directory() -> Path:
     """That of this user on this host, where nobody has named another one."""
     return (MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"slackwater-{os.getuid()}"
+
+
+def host_mark() -> str:
+    """What tells this host, and this network of it, from all others: where it is the same, so is `localhost`."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        boot = socket.gethostname()
+    return f"{boot} {_network()}"
 
 
 def _network() -> int:
@@ -93,7 +104,9 @@ class HostSeat:
         self._directory = directory
         self._clock = clock
         self._engine = f"{engine}-"
-        self._path = directory / f"{engine}-{name}"
+        self.name = f"{engine}-{name}"
+        """By which the others hear it."""
+        self._path = directory / self.name
         self._file: int | None = None
         self._broken = False
         self._said = 0
@@ -134,6 +147,10 @@ class HostSeat:
             elif last is not None:
                 _sweep(self._directory / name)
         return words
+
+    def far(self) -> Mapping[str, FarPeer]:
+        """Nobody: what is written here is read at once."""
+        return {}
 
     def _names(self) -> list[str]:
         try:

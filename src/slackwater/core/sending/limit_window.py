@@ -9,8 +9,11 @@ not lost. Before: the quota (rate_limits.py), which knows what we have sent. All
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.limit_shape import LimitShape, Sent
+from slackwater.core.sending.others_apart import OthersApart
 from slackwater.core.sending.others_use import OthersUse
 from slackwater.core.sending.rate_limit_headers import DAY, MINUTE, Reading
 
@@ -56,10 +59,19 @@ class LimitWindow:
         whether anybody else uses it.
         """
         self.tokens = tokens
-        self.told = self.limit = told
+        self.told = told
+        self.part = 1.0
+        """What part of it is ours, where members of a cluster divide it."""
+        self.limit = told
+        """That part of the limit, as far as it is known."""
         self.shared = shared
         self.shape = LimitShape(period)
         self.others = OthersUse()
+        self._apart = OthersApart()
+        # What others that are no members have used of our part of this window, as far as that is known.
+        self._online = 0.0
+        # What has gone from a bucket in all, of all of us.
+        self._gone = 0.0
         self.ends: float | None = None
         """When it is whole again, as far as is known; None before the first request."""
         self.starts = -math.inf
@@ -131,6 +143,7 @@ class LimitWindow:
             self.starts = self.ends + math.floor((now - self.ends) / self.period) * self.period
             self.ends = self.starts + self.period
             self._own_before = own
+            self._online = 0.0
             if not self.shape.bucket:
                 self.seen, self.seen_at, self._own_at = 0.0, self.starts, own
             self._limits.append(0.0)
@@ -162,7 +175,8 @@ class LimitWindow:
             # A minute is soon over. Of a longer window it is looked at whether it is as it was said to be.
             look = math.inf if self.period <= MINUTE else max(now, self._heard_at + LOOK_MOST_SECONDS)
             return self._wait_for_share(now, amount, used, limit), look
-        room, unseen = limit - used - self.seen - amount, self.ends - self.seen_at
+        # Who has sent more than its part of what others leave waits for members that have not sent theirs yet.
+        room, unseen = limit - used - max(self.seen, self._online) - amount, self.ends - self.seen_at
         floor = FLOOR * limit if self.shared else 0.0
         deviation = Z * math.sqrt(self.others.variance) if self.shared else 0.0
         needed = self.others.mean * unseen if self.shared else 0.0
@@ -218,6 +232,33 @@ class LimitWindow:
         missing = min(amount, limit - reserve) + reserve - level
         return 0.0 if missing <= 0.0 else max(0.01, missing / max(spare, 0.05 * rate))
 
+    def told_of(self, peers: Mapping[str, FarPeer], *, ahead: float) -> None:
+        """What members have sent with whom it is divided (others_apart.py)."""
+        for used, seconds, window in self._apart.told(peers, ahead=ahead, tokens=self.tokens):
+            self.others.add(self.part * used, seconds)
+            if window is not None and window == self._window:
+                self._online += self.part * used
+
+    @property
+    def _window(self) -> int:
+        """The number of the window: when it begins is known better and better."""
+        return round(self.starts / self.period)
+
+    def own_use(self, own: float) -> float:
+        """What of ours has gone out in this window, or since what is in the bucket was last known."""
+        return max(0.0, own - (self._own_at if self.shape.bucket else self._own_before))
+
+    def divided(self, part: float) -> None:
+        """From now on so much of it is ours, more than nothing: of the limit, of what is left of it, and of what others use."""
+        ratio, self.part = part / self.part, part
+        if self.limit is not None:
+            self.limit *= ratio
+        ours = 0.0 if self.shape.bucket else max(0.0, self._own_at - self._own_before)
+        self.seen = (self.seen + ours) * ratio - ours
+        self._level *= ratio
+        self._online *= ratio
+        self.others.scale(ratio)
+
     def took_back(self, sent: Sent) -> None:
         """That was not counted."""
         amount = sent.tokens if self.tokens else 1.0
@@ -232,7 +273,7 @@ class LimitWindow:
         """An answer to what was sent then says this of it. `served`: it was no refusal."""
         self.roll(now, own)
         if reading.limit is not None and (self.told is None or reading.limit < self.told):
-            self.limit = reading.limit
+            self.limit = self.part * reading.limit
         remaining, self._heard_at = reading.remaining, now
         if remaining is None:
             return
@@ -246,12 +287,14 @@ class LimitWindow:
         if reading.limit is None and self.told is None:
             amount = sent.tokens if self.tokens else 1.0
             self._limits[-1] = max(self._limits[-1], remaining + amount * served)
-            self.limit = max(self._limits) or None
+            self.limit = self.part * max(self._limits) or None
         limit = self.limit
         if limit is None:
             return
         was_bucket = self.shape.bucket
-        ended = self.shape.heard(sent, remaining, reading.reset, limit, now)
+        ended = self.shape.heard(sent, remaining, reading.reset, limit / self.part, now)
+        # Of what is left, as of the limit, a part is ours; and of what others have used, members among them.
+        remaining *= self.part
         if self.shape.bucket is not was_bucket:
             self.others = OthersUse()
             self.seen, self.seen_at = 0.0, -math.inf if self.shape.bucket else self.starts
@@ -266,7 +309,13 @@ class LimitWindow:
             seen = limit - remaining - (total - self._own_before)
             # It is less where ours counts for less than was thought, and not by more than what has gone out since.
             if seen >= self.seen - FALL * limit - max(0.0, total - self._own_at):
-                self.others.add(seen - self.seen, sent.at - self.seen_at)
+                if self.part < 1.0:
+                    used = (limit - remaining) / self.part
+                    self._apart.note(
+                        sent.at, used, total, window=self._window, began=self.starts, before=self._own_before
+                    )
+                else:
+                    self.others.add(seen - self.seen, sent.at - self.seen_at)
                 self.seen, self.seen_at, self._own_at = seen, sent.at, total
 
     def refused(self, sent: Sent, wait: float | None, now: float, own: float) -> None:
@@ -286,7 +335,11 @@ class LimitWindow:
         if since > 0.0 and self.seen_at > -math.inf and self._level < (1 - FALL) * limit:
             # What was refilled, less what we took: the rest of the change is others'.
             refilled = limit / self.period * since
-            self.others.add(self._level + refilled - (total - self._own_at) - remaining, since)
+            if self.part < 1.0:
+                self._gone += (self._level + refilled - remaining) / self.part
+                self._apart.note(sent.at, self._gone, total)
+            else:
+                self.others.add(self._level + refilled - (total - self._own_at) - remaining, since)
         self._level, self._own_at, self.seen_at = remaining, total, sent.at
 
     def _set_end(self, earliest: float, latest: float, now: float, own: float) -> None:

@@ -49,6 +49,13 @@ class OthersUse:
                 span.seen = span.seen * kept + span.seconds
                 span.amount = span.seconds = 0.0
 
+    def scale(self, ratio: float) -> None:
+        """So many times as much of it counts here."""
+        self._amount *= ratio
+        for span in self._spans:
+            span.amount *= ratio
+            span.deviations *= ratio * ratio
+
     @property
     def mean(self) -> float:
         """Per second."""

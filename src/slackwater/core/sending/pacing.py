@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from slackwater.core.sending.cache_reserve import CacheReserve
 from slackwater.core.sending.cache_share import CacheShare
 from slackwater.core.sending.engine_counters import Between, Counters, between, restarted
@@ -47,6 +49,17 @@ NOBODY: Mapping[str, Word] = MappingProxyType({})
 HOLD_SECONDS = 30.0
 # While others wait, the window is cut to this at each look but the first.
 WAIT_CUT = 0.85
+
+
+class Counted(Struct, frozen=True):
+    """What a pacer has been told of what was sent, in all."""
+
+    sends: int = 0
+    tokens: float = 0.0
+    """Of prompts."""
+    sent: float = 0.0
+    looked_up: float = 0.0
+    found: float = 0.0
 
 
 @dataclass(slots=True)
@@ -108,6 +121,8 @@ class Pacer:
     _out: float = 0.0
     _seconds: float = 0.0
     _restarted_at: float = -FOREVER
+    _sends: int = 0
+    _tokens_in_all: float = 0.0
     _sent_in_all: float = 0.0
     _looked_up_in_all: float = 0.0
     _found_in_all: float = 0.0
@@ -192,6 +207,8 @@ class Pacer:
         self._sent_at = now
         self._slots_left -= 1.0
         self._kv_sent += tokens
+        self._sends += 1
+        self._tokens_in_all += tokens
         self.cache.wrote(tokens, now)
         self.reading += 1
         chunk = self.chunk(tokens)
@@ -288,6 +305,30 @@ class Pacer:
         self._own_looked_up = self._own_found = 0.0
         self.cache.seen(looked_up, found, seconds=seconds, now=now)
         self._hear(passed, last, counters, (before + ours) / 2, now)
+
+    @property
+    def counted(self) -> Counted:
+        """What has been sent in all."""
+        sent = self._sent_in_all, self._looked_up_in_all, self._found_in_all
+        return Counted(self._sends, self._tokens_in_all, *sent)
+
+    def looked_then(
+        self,
+        counters: Counters,
+        *,
+        in_flight: int,
+        now: float,
+        peers: Mapping[str, Word],
+        before: Counted,
+        then: Counted,
+    ) -> None:
+        """The same of a moment that is over: `before` is what had been sent at the look before, and `then` at this one."""
+        self._sent_tokens = then.sent - before.sent
+        self._own_looked_up, self._own_found = then.looked_up - before.looked_up, then.found - before.found
+        self.looked(counters, in_flight=in_flight, now=now, peers=peers)
+        # What has gone since is there by now.
+        self._slots_left -= self._sends - then.sends
+        self._kv_sent += self._tokens_in_all - then.tokens
 
     def _begin_anew(self, now: float) -> None:
         """It has started again, perhaps as another engine: nothing that was learned of the one before holds."""

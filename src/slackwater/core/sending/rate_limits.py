@@ -10,10 +10,11 @@ after a finite time, however large it is and whatever is said.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from slackwater.core.sending.late_peers import FarPeer
 from slackwater.core.sending.limit_shape import Sent
 from slackwater.core.sending.limit_window import LOOK_MOST_SECONDS, LimitWindow
 from slackwater.core.sending.rate_limit_headers import DAY, MINUTE, Reading
@@ -66,8 +67,10 @@ class Quota:
         "_trying",
         "_until",
         "_waits_for",
+        "part",
         "told",
         "wait_until",
+        "waited",
         "windows",
     )
 
@@ -84,6 +87,10 @@ class Quota:
                 self.windows[tokens, None if period == MINUTE else period] = LimitWindow(
                     tokens=tokens, period=period, log=self._log, told=float(limit), shared=told.shared
                 )
+        self.part = 1.0
+        """What part of it is ours, where members of a cluster divide it."""
+        self.waited = False
+        """Whether somebody had to wait; for whoever divides it, and sets it back."""
         self.wait_until = 0.0
         """Nobody needs to ask before this moment, unless something is heard meanwhile."""
         self._tokens = self._requests = 0.0
@@ -105,6 +112,8 @@ class Quota:
         """Seconds until a request of about so many tokens may go; 0.0 is now. Until then nobody needs to ask again."""
         wait = self._wait(now, tokens)
         self.wait_until = now + wait
+        if wait > 0.0:
+            self.waited = True
         return wait
 
     def _wait(self, now: float, tokens: float) -> float:
@@ -171,6 +180,50 @@ class Quota:
         if self._trying and now >= self._until and self._trial is None:
             self._trial = sent
         return sent
+
+    # Dividing
+
+    def divided(self, part: float) -> None:
+        """From now on so much of every limit is ours, more than nothing."""
+        self.part = part
+        for window in self.windows.values():
+            window.divided(part)
+        self.wait_until = 0.0
+
+    @property
+    def gone(self) -> tuple[float, float]:
+        """Tokens and requests that have gone out in all."""
+        return self._tokens, self._requests
+
+    def sent_since(self, moment: float, *, step: float) -> list[tuple[float, float, float]]:
+        """What had gone out in all, of tokens and of requests, by moments since then that are so far apart at least."""
+        found: list[tuple[float, float, float]] = []
+        for sent in reversed(self._log):
+            if sent.at < moment:
+                break
+            if not found or found[-1][0] - sent.at >= step:
+                found.append((sent.at, sent.total_tokens, sent.total_requests))
+        return found[::-1]
+
+    def told_of(self, peers: Mapping[str, FarPeer], *, ahead: float) -> None:
+        """What members have sent with whom it is divided; `ahead` is how far the ledger's clock is of ours."""
+        for window in self.windows.values():
+            window.told_of(peers, ahead=ahead)
+
+    @property
+    def own_use(self) -> float:
+        """What part of a whole limit has gone out from here in its window, of the one of which that is most."""
+        most = 0.0
+        for window in self.windows.values():
+            if window.limit:
+                own = self._tokens if window.tokens else self._requests
+                most = max(most, window.own_use(own) * window.part / window.limit)
+        return most
+
+    @property
+    def idle_since(self) -> float:
+        """When the last request went out."""
+        return self._sent_at
 
     # Looking
 
@@ -266,6 +319,7 @@ class Quota:
             window = self.windows[key] = LimitWindow(
                 tokens=reading.tokens, period=reading.period, log=self._log, shared=self.told.shared
             )
+            window.divided(self.part)
         return window
 
     # For people

@@ -15,7 +15,6 @@ from slackwater.ports import Heard, Said
 class Engine(Protocol):
     """An engine, for who tells of its doors."""
 
-    name: str
     uses: list[Use]
 
     def tell(self, door: Door) -> None:
@@ -32,7 +31,7 @@ class DoorSpeaker:
 
     def __init__(self, engine: Engine, door: Door, name: str, *, member: str) -> None:
         """`name` is the same for the same door on every member."""
-        self.topic = f"door {engine.name} {name}"
+        self.topic = f"door {name}"
         self._engine = engine
         self._door = door
         self._talk = DoorTalk(door, member)

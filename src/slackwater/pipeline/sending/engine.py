@@ -29,6 +29,7 @@ from slackwater.pipeline.sending.engine_share import EngineShare
 from slackwater.pipeline.sending.engine_use import Use
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import Wants
+from slackwater.pipeline.sending.quota_share import QuotaShare
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.state_log import StateLog
 from slackwater.ports import Clock, PeerSeat
@@ -53,17 +54,19 @@ class Engine:
         slices: bool = True,
         seat: PeerSeat | None = None,
         sharing: Sharing | None = None,
+        shared_as: str = "",
     ) -> None:
         """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `slices`
         whether long prompts may go in slices, `seat` where other servers of ours are heard. `sharing` divides the limit with the
-        other members of a cluster; without it, all of it is this server's.
+        other members of a cluster, who call it `shared_as`; without it, all of it is this server's.
         """
         self.name = name
+        self.shared_as = shared_as or name
         self.reach: Reach[Item] = Reach()
         self.uses: list[Use] = []
         self.limit = slots or 0
         """How many calls it takes, whoever sends them."""
-        self._words = None if sharing is None else sharing.words
+        self._sharing = sharing
         self._share: EngineShare | None = None if sharing is None else sharing.share_of(self)
         self.slots = self.limit if sharing is None else 0
         """How many calls may be out from here."""
@@ -104,8 +107,8 @@ class Engine:
         door = self.doors.get((credential, model))
         if door is None:
             door = self.doors[credential, model] = Door(slots=slots)
-            if self._words is not None:
-                self._words.add(DoorSpeaker(self, door, f"{credential} {model}", member=self._words.member))
+            if self._sharing is not None:
+                self._share_door(self._sharing, door, f"{self.shared_as} {credential} {model}")
         door.slots = max(door.slots, slots)
         return door
 
@@ -296,6 +299,13 @@ class Engine:
         return not self._paced or self.pacing.admits(self.in_flight, now)
 
     # What is shared with others
+
+    def _share_door(self, sharing: Sharing, door: Door, name: str) -> None:
+        """What is found out of a door the others are told, and its rate limits are divided."""
+        words, quota = sharing.words, QuotaShare(door, name, self._clock, changed=self.look)
+        words.add(DoorSpeaker(self, door, name, member=words.member))
+        words.add(quota)
+        sharing.add(quota)
 
     @property
     def appetite(self) -> int:

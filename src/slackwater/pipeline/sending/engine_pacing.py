@@ -13,6 +13,7 @@ import msgspec
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_counters import Counters
+from slackwater.core.sending.late_peers import LateLooks
 from slackwater.core.sending.latency_pacing import LatencyPacer
 from slackwater.core.sending.pace import USUAL, EnginePace
 from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, NOBODY, Pacer
@@ -94,6 +95,7 @@ class Pacing:
         # Whether a lane was turned away that would go if it was asked again.
         self._denied = False
         self._watch = PageWatch(engine, clock, self)
+        self._late = LateLooks()
 
     @property
     def pace(self) -> EnginePace:
@@ -363,8 +365,7 @@ class Pacing:
         self._failures, self._looked_at, self._counters = 0, now, found
         self._become(State.PACED)
         pacer.most = engine.slots
-        peers = NOBODY if self._seat is None else self._seat.hear()
-        pacer.looked(found, in_flight=engine.in_flight, now=now, peers=peers)
+        self._looked(pacer, found, now)
         if len(pacer.peers) != self._peers:
             self._peers = len(pacer.peers)
             event("engine_peers", engine=engine.name, peers=self._peers)
@@ -373,6 +374,18 @@ class Pacing:
         elif self.frozen_since is None:
             self.frozen_since = now
         self.moved()
+
+    def _looked(self, pacer: Pacer, found: Counters, now: float) -> None:
+        """Tells the pacer, at once or when it is known what those had out whose words are late."""
+        in_flight, seat, late = self._engine.in_flight, self._seat, self._late
+        peers = NOBODY if seat is None else seat.hear()
+        far = {} if seat is None else seat.far()
+        if not far and not late.waits:
+            pacer.looked(found, in_flight=in_flight, now=now, peers=peers)
+            late.counted(pacer)
+            return
+        near = {name: word for name, word in peers.items() if name not in far}
+        late.looked(pacer, found, in_flight=in_flight, now=now, at=self._clock.now(), near=near, far=far)
 
     def failed(self, why: str, *, reached: bool) -> None:
         """It said nothing."""

@@ -30,7 +30,8 @@ NEVER = math.inf
 class Sharing(Protocol):
     """An engine, for who knows what it may have out."""
 
-    name: str
+    shared_as: str
+    """Its name among all members."""
     limit: int
     """How many calls it takes, from all members."""
 
@@ -55,6 +56,7 @@ class EngineShare:
         self, engine: Sharing, clock: Clock, stir: Callable[[], None], *, seconds: float = GRANT_SECONDS
     ) -> None:
         """`stir` says that there is something to ask; `seconds` is how long a grant is good for."""
+        self.name = engine.shared_as
         self._engine = engine
         self._clock = clock
         self._stir = stir
@@ -135,7 +137,7 @@ class EngineShare:
         self._give(min(self.slots, self._wanted))
         self.serial += 1
         return Ask(
-            engine=self._engine.name,
+            engine=self._engine.shared_as,
             wanted=self._wanted,
             held=max(self.slots, len(self.calls)),
             limit=self._engine.limit,
@@ -209,7 +211,7 @@ class EngineShare:
             return
         counters["calls_cut"] += count
         self._settled_at = self._clock.monotonic() + SETTLE_SECONDS
-        event("engine_share_over", engine=self._engine.name, calls=count)
+        event("engine_share_over", engine=self._engine.shared_as, calls=count)
         for lane in list(self.calls)[-count:]:
             self._engine.cut(lane)
 

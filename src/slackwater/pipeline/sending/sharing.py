@@ -5,10 +5,11 @@ Before: the engines, which say what they could use. After: the ledger, which div
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from typing import Protocol
 
 from slackwater.core.errors import StorageTrouble
-from slackwater.core.sending.shared_slots import GRANT_SECONDS
+from slackwater.core.sending.shared_slots import GRANT_SECONDS, Ask, Grant
 from slackwater.pipeline.loops import Hint, Loop, Pace
 from slackwater.pipeline.sending.engine_share import NEVER, EngineShare
 from slackwater.pipeline.sending.engine_share import Sharing as Engine
@@ -24,6 +25,45 @@ STUCK_SECONDS = 60.0
 LEAVING_SECONDS = 2.0
 
 
+class Share(Protocol):
+    """Something of which a member has a part."""
+
+    name: str
+    held: bool
+    """Whether the ledger has something of ours, as far as is known."""
+    serial: int
+    """That of the last ask."""
+
+    @property
+    def calls(self) -> Sized:
+        """What is out by it."""
+        ...
+
+    def due(self, now: float) -> float:
+        """Seconds until there is something to ask."""
+        ...
+
+    def ask(self, now: float) -> Ask | None:
+        """What is wanted now; None where that is nothing, and all of it can be given back."""
+        ...
+
+    def granted(self, grant: Grant, *, asked: float) -> None:
+        """This was granted to what was asked for at that moment."""
+        ...
+
+    def unanswered(self, now: float) -> None:
+        """The ledger has not answered."""
+        ...
+
+    def left(self) -> None:
+        """Everything has been given back."""
+        ...
+
+    def close(self) -> None:
+        """Nobody waits for its end any more."""
+        ...
+
+
 class Sharing:
     """What a member shares."""
 
@@ -37,7 +77,7 @@ class Sharing:
         self._clock = clock
         self._member = member
         self._seconds = grant_seconds
-        self._shares: dict[str, EngineShare] = {}
+        self._shares: dict[str, Share] = {}
         self._hint = Hint()
         self._unheard = False
         self._task: asyncio.Task[None] | None = None
@@ -53,8 +93,13 @@ class Sharing:
 
     def share_of(self, engine: Engine) -> EngineShare:
         """What may be out at an engine; asked once for each."""
-        share = self._shares[engine.name] = EngineShare(engine, self._clock, self._hint.notify, seconds=self._seconds)
+        share = EngineShare(engine, self._clock, self._hint.notify, seconds=self._seconds)
+        self.add(share)
         return share
+
+    def add(self, share: Share) -> None:
+        """Something else that is divided."""
+        self._shares[share.name] = share
 
     def start(self) -> None:
         """Begins to ask."""
@@ -91,7 +136,7 @@ class Sharing:
         self._unheard = False
         return Pace.IDLE
 
-    def _again(self, shares: Iterable[EngineShare]) -> None:
+    def _again(self, shares: Iterable[Share]) -> None:
         now = self._clock.monotonic()
         for share in shares:
             share.unanswered(now)
