@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-postgresql test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
+.PHONY: help install demo test test-long lint types test-postgresql test-cluster test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -41,6 +41,10 @@ test-long: $(VENV)/installed ## Run the further cases for which `make test` has 
 test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m postgresql
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
+
+test-cluster: $(VENV)/installed ## Let six processes that die, stand still and wake up share an engine for a minute, and see that its limit holds
+	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 60 --slots 60
+	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 20 --slots 60 --calm
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh

@@ -148,7 +148,7 @@ class SimpleUse:
 
     def __init__(self, member: "Member", *, cap: int) -> None:
         self.member = member
-        self.cap = cap
+        self.cap = self.most = cap
         self.door = Door(slots=cap)
         self.in_flight = 0
         self.seat: Seat[Use] | None = None
@@ -187,7 +187,7 @@ class Member:
     def __init__(self, cluster: "Cluster", number: int) -> None:
         self.cluster = cluster
         self.process = process = cluster.process(f"member {number}")
-        self.sharing = Sharing(FarLedger(cluster, process), process, member=process.name)
+        self.sharing = Sharing(cluster.far_ledger(cluster, process), process, member=process.name)
         self.begun = process.begin(self._live())
         self.leaving = False
         self.use: SimpleUse
@@ -254,6 +254,8 @@ class Member:
 
 class Cluster(Processes):
     """All of it."""
+
+    far_ledger = FarLedger
 
     def __init__(
         self, seed: int, *, limit: int, seconds: Callable[[random.Random], float], troubled: bool = False

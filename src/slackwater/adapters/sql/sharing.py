@@ -16,6 +16,8 @@ from slackwater.ports import Heard, Said
 BURIED = 1 << 62
 # Rows of those who are gone are of no use any more after so long: no call is as long as that.
 FORGOTTEN_AFTER_SECONDS = LONGEST_MAX + 100.0
+# Words of those are looked for in one second of so many: the table is small, and has no index that each word would change.
+FORGET_SECONDS = 60
 
 
 class SqlSharing(SqlPart):
@@ -85,7 +87,7 @@ class SqlSharing(SqlPart):
                 # A thousandth of a second apart, no two words of one member are.
                 values = place | {"text": each.text, "until": moment + each.seconds, "number": int(moment * 1000)}
                 self._sql.run(db, "say_word", values)
-            if said:
+            if said and not int(moment) % FORGET_SECONDS:
                 self._sql.run(db, "forget_words", {"before": moment - FORGOTTEN_AFTER_SECONDS})
             heard: dict[str, list[Heard]] = {topic: [] for topic in topics}
             if topics:

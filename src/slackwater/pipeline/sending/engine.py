@@ -316,6 +316,13 @@ class Engine:
         window = self.pacing.window
         return most if window is None else min(most, window + 1)
 
+    @property
+    def limit_of_all(self) -> int:
+        """How many calls it takes, from all members. Whoever still looks for its page must not keep the others to less."""
+        if self._slots or not self.pacing.undecided:
+            return self.limit
+        return max((use.most for use in self.uses), default=self.limit)
+
     def shared(self, slots: int, sends_until: float) -> None:
         """So many calls may be out here, and new ones until a moment."""
         self._sends_until = sends_until

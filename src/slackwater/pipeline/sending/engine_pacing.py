@@ -108,6 +108,11 @@ class Pacing:
         return self._state
 
     @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if there is a page."""
+        return self._state is State.LOOKING
+
+    @property
     def limits(self) -> bool:
         """Whether lanes have to ask before they take."""
         return self._state not in (State.ABSENT, State.OFF)

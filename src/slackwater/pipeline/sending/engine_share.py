@@ -5,6 +5,7 @@ a grant is nearly over, and nothing is out when it is, whatever the ledger, the 
 """
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -32,8 +33,11 @@ class Sharing(Protocol):
 
     shared_as: str
     """Its name among all members."""
-    limit: int
-    """How many calls it takes, from all members."""
+
+    @property
+    def limit_of_all(self) -> int:
+        """How many calls it takes, from all members."""
+        ...
 
     @property
     def appetite(self) -> int:
@@ -140,7 +144,7 @@ class EngineShare:
             engine=self._engine.shared_as,
             wanted=self._wanted,
             held=max(self.slots, len(self.calls)),
-            limit=self._engine.limit,
+            limit=self._engine.limit_of_all,
             serial=self.serial,
             longest=self._how_long(now),
         )
@@ -211,7 +215,7 @@ class EngineShare:
             return
         counters["calls_cut"] += count
         self._settled_at = self._clock.monotonic() + SETTLE_SECONDS
-        event("engine_share_over", engine=self._engine.shared_as, calls=count)
+        event("engine_share_over", level=logging.WARNING, engine=self._engine.shared_as, calls=count)
         for lane in list(self.calls)[-count:]:
             self._engine.cut(lane)
 

@@ -24,6 +24,8 @@ class Use(Protocol):
     door: Door
     cap: int
     """How many calls it may have out, whatever the engine could take."""
+    most: int
+    """The same where the engine is paced."""
     metered: bool
     """Whether its backend may have a metrics page."""
     in_flight: int

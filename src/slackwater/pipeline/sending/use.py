@@ -58,6 +58,7 @@ class BackendUse:
         self.dispatcher = dispatcher
         self.door = dispatcher.door
         self.cap = dispatcher.concurrency
+        self.most = dispatcher.most
         self.metered = dispatcher.metered
         self.in_flight = 0
         self.tenant = tenant
@@ -148,7 +149,7 @@ class BackendUse:
 
     def paced(self, *, paced: bool) -> None:
         """Whether the engine is paced."""
-        self.cap = self.dispatcher.most if paced else self.dispatcher.concurrency
+        self.cap = self.most if paced else self.dispatcher.concurrency
 
     async def metrics(self) -> Reply | None:
         """The metrics page of the engine."""

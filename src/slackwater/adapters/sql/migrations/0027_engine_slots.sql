@@ -27,4 +27,3 @@ CREATE TABLE member_word (
     until  REAL NOT NULL,
     PRIMARY KEY (topic, member)
 ) WITHOUT ROWID;
-CREATE INDEX member_word_by_end ON member_word (until);
