@@ -183,6 +183,8 @@ class Engine:
         for use in self.uses:
             use.paced(paced=paced)
         self._count_slots()
+        if self._share is not None:
+            self._share.changed()
 
     def wake(self, use: Use) -> None:
         """There may be something to take from a use."""
@@ -314,7 +316,8 @@ class Engine:
             return 0
         most = min(self.limit, sum(use.cap for use in self.uses))
         window = self.pacing.window
-        return most if window is None else min(most, window + 1)
+        # It may have grown before slots are asked for again.
+        return most if window is None else min(most, 2 * window)
 
     @property
     def limit_of_all(self) -> int:

@@ -75,7 +75,7 @@ class EngineShare:
         self._timer: asyncio.TimerHandle | None = None
         self.serial = 0
         """That of the last ask."""
-        self._wanted = self._most = 0
+        self._wanted = 0
         self._peak = 0
         self._due = 0.0
         self._asked_at = -NEVER
@@ -113,9 +113,13 @@ class EngineShare:
         if self._hungry and self.held:
             return
         self._hungry = True
-        if self._wanted < self._most or not self.held:
-            self._due = max(self._asked_at + GAP_SECONDS, min(self._due, self._clock.monotonic()))
-            self._stir()
+        if not self.held or self._wanted < self._engine.appetite:
+            self.changed()
+
+    def changed(self) -> None:
+        """The engine could do with more than it has asked for."""
+        self._due = max(self._asked_at + GAP_SECONDS, min(self._due, self._clock.monotonic()))
+        self._stir()
 
     # What is asked
 
@@ -130,12 +134,11 @@ class EngineShare:
         most = self._engine.appetite
         hungry = self._hungry or (len(self.calls) >= self.slots and most > 0)
         self._hungry, self._peak, peak = False, len(self.calls), self._peak
-        self._most = max(most, peak)
         self._asked_at = now
         if not most and not self.calls:
             self._give(0)
             return None
-        wanted = most if hungry else min(self._most, peak + max(1, peak // HEADROOM))
+        wanted = most if hungry else min(max(most, peak), peak + max(1, peak // HEADROOM))
         self._wanted = max(wanted, len(self.calls))
         # From here on not more than is said to be held: what comes of the ask may never be known.
         self._give(min(self.slots, self._wanted))
