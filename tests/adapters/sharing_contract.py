@@ -87,11 +87,16 @@ class SharingContract:
 
         async def story(ledger: Any) -> None:
             assert await slots(ledger, "a", ask(1, 10)) == 10
-            await ledger.bury_shares("a")
+            await ledger.bury_shares("a", now=1000.0)
             assert await slots(ledger, "a", ask(2, 10, held=10)) == 0
             await ledger.leave_engines("a", {E: 2})
             assert await slots(ledger, "a", ask(3, 10)) == 0
             assert await slots(ledger, "b", ask(1, 10)) == 0
+            # Nor at an engine that it had nothing of, or if it never had any.
+            assert await slots(ledger, "a", ask(4, 10, engine="http://e:2")) == 0
+            await ledger.bury_shares("c", now=1000.0)
+            assert await slots(ledger, "c", ask(1, 10, engine="http://e:2")) == 0
+            assert await slots(ledger, "d", ask(1, 10, engine="http://e:2")) == 10
 
         run(story)
 

@@ -780,6 +780,14 @@ DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial 
 -- name: bury_engine_slots!
 UPDATE engine_slots SET serial = :buried, wanted = 0, gone = :gone WHERE member = :member;
 
+-- name: bury_member!
+-- Under the name of no engine: it shows at all of them that a member is buried.
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest)
+VALUES ('', :member, 0, 0, 0, :buried, :until, 0) ON CONFLICT DO NOTHING;
+
+-- name: is_buried
+SELECT 1 FROM engine_slots WHERE engine = '' AND member = :member;
+
 -- name: say_word!
 INSERT INTO member_word (topic, member, text, number, until) VALUES (:topic, :member, :text, :number, :until)
 ON CONFLICT (topic, member) DO UPDATE SET text = excluded.text, number = excluded.number, until = excluded.until;

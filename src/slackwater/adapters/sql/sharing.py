@@ -9,13 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.rows import text_of
-from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted
+from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted, refused
 from slackwater.ports import Heard, Said
 
 # The number of whom nobody can follow.
 BURIED = 1 << 62
 # Rows of those who are gone are of no use any more after so long: no call is as long as that.
 FORGOTTEN_AFTER_SECONDS = LONGEST_MAX + 100.0
+# Who may still believe to live after so long?
+GRAVE_SECONDS = 30 * 86_400.0
 # Words of those are looked for in one second of so many: the table is small, and has no index that each word would change.
 FORGET_SECONDS = 60
 
@@ -31,10 +33,14 @@ class SqlSharing(SqlPart):
     async def share_engines(self, member: str, asks: Sequence[Ask], *, seconds: float, now: float) -> list[Grant]:
         # In one order for all members: two who lock the same engines do not wait for each other.
         ordered = sorted(asks, key=lambda ask: ask.engine)
+
+        def work(db: Db) -> list[Grant]:
+            if self._sql.one(db, "is_buried", {"member": member}) is not None:
+                return [refused(ask) for ask in ordered]
+            return [self._share(db, member, ask, seconds=seconds, now=now) for ask in ordered]
+
         # Fenced by the lock on each engine.
-        return await self._sql.write(
-            lambda db: [self._share(db, member, ask, seconds=seconds, now=now) for ask in ordered], fenced=True
-        )
+        return await self._sql.write(work, fenced=True)
 
     def _share(self, db: Db, member: str, ask: Ask, *, seconds: float, now: float) -> Grant:
         self._sql.run(db, "lock_shared_engine", {"engine": ask.engine})
@@ -70,9 +76,15 @@ class SqlSharing(SqlPart):
 
         await self._sql.write(work, fenced=True)
 
-    async def bury_shares(self, member: str, *, gone: bool = False) -> None:
-        values = {"member": member, "gone": int(gone), "buried": BURIED}
-        await self._sql.write(lambda db: self._sql.run(db, "bury_engine_slots", values), fenced=True)
+    async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
+        def work(db: Db) -> None:
+            moment = self._now(db, now)
+            values = {"member": member, "gone": int(gone), "buried": BURIED, "until": moment}
+            self._sql.run(db, "bury_engine_slots", values)
+            self._sql.run(db, "bury_member", values)
+            self._sql.run(db, "forget_engine_slots", {"engine": "", "before": moment - GRAVE_SECONDS})
+
+        await self._sql.write(work, fenced=True)
 
     async def exchange_words(
         self, member: str, said: Mapping[str, Said], topics: Collection[str], *, now: float
