@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psycopg
 from msgspec import Struct
 
 from slackwater.adapters.disk.blobs import DiskBlobs
@@ -164,6 +165,14 @@ async def outcome(ledger: SqlLedger, blobs: DiskBlobs, batch_id: str) -> Counter
     return found
 
 
+async def keeps_house(ledger: SqlLedger) -> None:
+    """What the janitor does, and does again where somebody who is stopped has a lock."""
+    try:
+        await ledger.release_leases(now=time.time())
+    except psycopg.OperationalError as error:
+        print("later:", str(error).partition("\n")[0])
+
+
 async def played(
     address: str, data: Path, *, workers: int, seconds: float, slots: int, seed: int, longest: float, calm: bool
 ) -> Found:
@@ -185,8 +194,7 @@ async def played(
             next_trouble = begun + chance.expovariate(0.5)
             while time.monotonic() < begun + seconds:
                 await asyncio.sleep(0.1)
-                # What the janitor does.
-                await ledger.release_leases(now=time.time())
+                await keeps_house(ledger)
                 crew.wake()
                 if not calm and time.monotonic() >= next_trouble:
                     crew.trouble()
@@ -195,7 +203,7 @@ async def played(
             crew.wake(everybody=True)
             deadline = time.monotonic() + 60 + seconds
             while time.monotonic() < deadline:
-                await ledger.release_leases(now=time.time())
+                await keeps_house(ledger)
                 found = await ledger.batch(batch)
                 assert found is not None
                 if found.counts.completed + found.counts.failed == lines:

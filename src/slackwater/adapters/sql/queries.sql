@@ -755,6 +755,10 @@ ORDER BY created_at, seq LIMIT :limit;
 -- Of a database that has no clock but its caller's.
 SELECT :now;
 
+-- name: hurry
+-- Whoever stands still in this transaction loses it soon, where a database has others who wait for it.
+SELECT 1;
+
 -- name: lock_shared_engine!
 -- From here to the end of the transaction nobody else divides the slots of this engine.
 INSERT INTO shared_engine (engine, asked) VALUES (:engine, 1)

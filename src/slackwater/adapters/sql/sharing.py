@@ -35,6 +35,8 @@ class SqlSharing(SqlPart):
         ordered = sorted(asks, key=lambda ask: ask.engine)
 
         def work(db: Db) -> list[Grant]:
+            # A process that is stopped between two statements would keep the lock, and the others from their slots.
+            self._sql.one(db, "hurry", {})
             if self._sql.one(db, "is_buried", {"member": member}) is not None:
                 return [refused(ask) for ask in ordered]
             return [self._share(db, member, ask, seconds=seconds, now=now) for ask in ordered]

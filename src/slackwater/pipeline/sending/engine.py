@@ -326,6 +326,11 @@ class Engine:
             return self.limit
         return max((use.most for use in self.uses), default=self.limit)
 
+    @property
+    def together(self) -> int | None:
+        """How many calls may be out from all members; None where it is not shared."""
+        return None if self._share is None else self.limit_of_all
+
     def shared(self, slots: int, sends_until: float) -> None:
         """So many calls may be out here, and new ones until a moment."""
         self._sends_until = sends_until
