@@ -56,6 +56,9 @@ class SharingContract:
             assert await slots(ledger, "a", ask(1, 6, longest=1.0), seconds=0.0) == 6
             assert await slots(ledger, "b", ask(1, 10, longest=300.0)) == 4
             assert await slots(ledger, "b", ask(2, 10, held=4, longest=1.0)) == 10
+            # Of others who are lost it is not asked what they believed.
+            assert await slots(ledger, "c", ask(1, 0, longest=300.0), seconds=0.0) == 0
+            assert await slots(ledger, "b", ask(3, 10, held=10, longest=1.0)) == 10
 
         run(story)
 

@@ -96,11 +96,11 @@ def counted_until(holding: Holding, longest: float) -> float:
     """When the requests of a member that is not heard of any more are over at the engine for sure.
 
     It sends none in the last moments of its grant, and itself ends at that end what is out; but where it stands still, or its
-    machine is gone without a word, the engine goes on with them. `longest` is that of all members.
+    machine is gone without a word, the engine goes on with them. `longest` is how long calls of the others may take.
     """
     if holding.gone:
         return holding.until
-    return holding.until + max(0.0, longest - MARGIN_SECONDS)
+    return holding.until + max(0.0, max(longest, holding.longest) - MARGIN_SECONDS)
 
 
 def refused(ask: Ask) -> Grant:
@@ -116,9 +116,11 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     mine = next((each for each in holdings if each.member == member), None)
     if mine is not None and mine.serial >= ask.serial:
         return refused(ask)
-    longest = max([ask.longest, *(each.longest for each in holdings if each.member != member)])
-    others = [each for each in holdings if each.member != member and counted_until(each, longest) > now]
+    others = [each for each in holdings if each.member != member]
     living = [each for each in others if each.until > now]
+    # What those who live know of calls holds for the lost, too; what those believed who are lost is of no account for others.
+    longest = max([ask.longest, *(each.longest for each in living)])
+    others = [each for each in others if counted_until(each, longest) > now]
     # Members that do not agree on the limit, because one of them has read a newer configuration, keep to the smaller one.
     limit = min([ask.limit, *(each.limit for each in living)])
     free = max(0, limit - sum(each.slots for each in others))
