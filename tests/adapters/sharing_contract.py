@@ -11,7 +11,9 @@ E = "http://e:1"
 
 def ask(serial: int, wanted: int, held: int = 0, *, limit: int = 10, engine: str = E, longest: float = 0.1) -> Ask:
     """An ask; calls are short."""
-    return Ask(engine=engine, wanted=wanted, held=held, limit=limit, serial=serial, longest=longest)
+    return Ask(
+        engine=engine, wanted=wanted, held=held, limit=limit, serial=serial, longest=longest, known=longest > 0.0
+    )
 
 
 async def slots(ledger: Any, member: str, *asks: Ask, seconds: float = 60.0) -> int:
@@ -59,6 +61,17 @@ class SharingContract:
             # Of others who are lost it is not asked what they believed.
             assert await slots(ledger, "c", ask(1, 0, longest=300.0), seconds=0.0) == 0
             assert await slots(ledger, "b", ask(3, 10, held=10, longest=1.0)) == 10
+
+        run(story)
+
+    def test_where_nobody_knows_how_long_calls_are(self, run: Any) -> None:
+        """A minute is assumed, until somebody does, who may be lost by then as well."""
+
+        async def story(ledger: Any) -> None:
+            assert await slots(ledger, "a", ask(1, 6, longest=0.0), seconds=-50.0) == 6
+            assert await slots(ledger, "b", ask(1, 10, longest=0.0)) == 4
+            assert await slots(ledger, "c", ask(1, 0, longest=1.0), seconds=0.0) == 0
+            assert await slots(ledger, "b", ask(2, 10, held=4, longest=0.0)) == 10
 
         run(story)
 

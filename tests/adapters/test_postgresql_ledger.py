@@ -504,7 +504,7 @@ def test_a_member_that_is_stopped_while_it_divides_keeps_nobody_waiting(address:
             return text(name)
 
         one.sql.text = stops  # type: ignore[method-assign]
-        ask = Ask(engine="e", wanted=5, held=0, limit=10, serial=1, longest=1.0)
+        ask = Ask(engine="e", wanted=5, held=0, limit=10, serial=1, longest=1.0, known=True)
         late = asyncio.create_task(one.share_engines("one", [ask], seconds=12.0, now=0.0))
         await asyncio.to_thread(stopped.wait, 20)
         [grant] = await asyncio.wait_for(two.share_engines("two", [ask], seconds=12.0, now=0.0), 15)

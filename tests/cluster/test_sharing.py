@@ -101,7 +101,7 @@ class ThinksCallsAreShort(FarLedger):
     async def _call(self, name: str, arguments: Any, named: dict[str, Any]) -> Any:
         if name == "share_engines":
             member, asks = arguments
-            arguments = member, [msgspec.structs.replace(ask, longest=0.0) for ask in asks]
+            arguments = member, [msgspec.structs.replace(ask, longest=0.0, known=True) for ask in asks]
         return await super()._call(name, arguments, named)
 
 

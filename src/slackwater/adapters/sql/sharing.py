@@ -56,6 +56,7 @@ class SqlSharing(SqlPart):
                 until=row["until"],
                 serial=row["serial"],
                 longest=row["longest"],
+                known=bool(row["known"]),
                 gone=bool(row["gone"]),
             )
             for row in self._sql.all(db, "engine_holdings", {"engine": ask.engine})
@@ -64,7 +65,13 @@ class SqlSharing(SqlPart):
         if not grant.heard:
             return grant
         values = {"engine": ask.engine, "member": member, "wanted": ask.wanted, "slots": grant.slots}
-        values |= {"most": ask.limit, "serial": ask.serial, "until": now + seconds, "longest": ask.longest}
+        values |= {
+            "most": ask.limit,
+            "serial": ask.serial,
+            "until": now + seconds,
+            "longest": ask.longest,
+            "known": int(ask.known),
+        }
         self._sql.run(db, "put_engine_slots", values)
         if any(each.until < now - FORGOTTEN_AFTER_SECONDS for each in holdings):
             before = now - FORGOTTEN_AFTER_SECONDS

@@ -21,7 +21,8 @@ MARGIN_SECONDS = RENEW_SECONDS
 TURN_SECONDS = 10.0
 # Calls of a member that is lost go on at the engine, which may not notice. They are counted for as long as calls take: that is
 # somewhat more than the longest of late took, once so many have ended and it has been watched for twice that long. Before that
-# the first that end are the shortest: twice the longest is assumed, and this at least. It is never more than the last of these.
+# the first that end are the shortest: twice the longest is assumed, and where no member knows it, this at least. It is never more
+# than the last of these.
 LONGER, KNOWN_CALLS, KNOWN_TIMES = 1.25, 20, 2.0
 LONGEST_UNKNOWN, LONGEST_MAX = 60.0, 900.0
 
@@ -38,8 +39,9 @@ class Ask(Struct, frozen=True, kw_only=True):
     """How many the engine takes, as this member knows it."""
     serial: int
     """Its number among those of this member: a later one has been heard where the answer to this one comes late."""
-    longest: float = LONGEST_UNKNOWN
-    """How long its calls may take (`lasts`)."""
+    longest: float = 0.0
+    """How long its calls may take, in seconds, and whether that is known (`lasts`)."""
+    known: bool = False
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -66,14 +68,18 @@ class Holding(Struct, frozen=True, kw_only=True):
     until: float
     serial: int
     longest: float
+    known: bool
     gone: bool
     """Whether it is known that its process has ended, and its connections with it."""
 
 
-def lasts(longest: float, *, ended: int, watched: float) -> float:
-    """How long calls take at most, where the longest of late took so long, or has until now, and so many have ended. Seconds."""
+def lasts(longest: float, *, ended: int, watched: float) -> tuple[float, bool]:
+    """How long calls take at most, in seconds, and whether that is known.
+
+    `longest` is how long the longest of late took, or has until now; so many have `ended`, and they were `watched` for so long.
+    """
     known = ended >= KNOWN_CALLS and watched >= KNOWN_TIMES * longest
-    return min(LONGEST_MAX, LONGER * longest if known else max(LONGEST_UNKNOWN, KNOWN_TIMES * longest))
+    return min(LONGEST_MAX, (LONGER if known else KNOWN_TIMES) * longest), known
 
 
 def divide(limit: int, wanted: Mapping[str, int], *, turn: int = 0) -> dict[str, int]:
@@ -120,6 +126,8 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     living = [each for each in others if each.until > now]
     # What those who live know of calls holds for the lost, too; what those believed who are lost is of no account for others.
     longest = max([ask.longest, *(each.longest for each in living)])
+    if not (ask.known or any(each.known for each in holdings)):
+        longest = max(longest, LONGEST_UNKNOWN)
     others = [each for each in others if counted_until(each, longest) > now]
     # Members that do not agree on the limit, because one of them has read a newer configuration, keep to the smaller one.
     limit = min([ask.limit, *(each.limit for each in living)])

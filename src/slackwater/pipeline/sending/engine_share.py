@@ -143,17 +143,19 @@ class EngineShare:
         # From here on not more than is said to be held: what comes of the ask may never be known.
         self._give(min(self.slots, self._wanted))
         self.serial += 1
+        longest, known = self._how_long(now)
         return Ask(
             engine=self._engine.shared_as,
             wanted=self._wanted,
             held=max(self.slots, len(self.calls)),
             limit=self._engine.limit_of_all,
             serial=self.serial,
-            longest=self._how_long(now),
+            longest=longest,
+            known=known,
         )
 
-    def _how_long(self, now: float) -> float:
-        """How long calls may take."""
+    def _how_long(self, now: float) -> tuple[float, bool]:
+        """How long calls may take, and whether that is known."""
         self._longest.append(max(self._longest_now, *(now - begun for begun in self.calls.values()), 0.0))
         self._longest_now = 0.0
         watched = now - min(self._first_at, now)
