@@ -44,7 +44,7 @@ test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do,
 
 test-cluster: $(VENV)/installed ## Let six processes that die, stand still and wake up share an engine for a minute, and see that its limit holds
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 60 --slots 60
-	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 20 --slots 60 --calm
+	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 30 --slots 60 --calm --restart
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh

@@ -1,8 +1,8 @@
 """An engine's limit over processes that die, stand still and wake up: never above, sampled at the engine. And each line once.
 
-python -m tests.cluster.limit [--workers 6] [--seconds 60] [--slots 60] [--seed 0] [--longest 2.0] [--calm]
+python -m tests.cluster.limit [--workers 6] [--seconds 60] [--slots 60] [--seed 0] [--longest 2.0] [--calm] [--restart]
 
-`--calm`: nobody dies, for what the limit's use is then.
+`--calm`: nobody dies, for what the limit's use is then. `--restart`: the database is killed in the middle, and started again.
 """
 
 import argparse
@@ -24,10 +24,11 @@ from msgspec import Struct
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Batch, Policies, Status
+from slackwater.core.errors import StorageTrouble
 from slackwater.ports import NewShard
 from tests.cluster.sampled_engine import SampledEngine
 from tests.cluster.worker import DEPLOYMENT
-from tests.postgresql import running
+from tests.postgresql import Postgresql, running
 
 SHARD_LINES, PATH = 50, "/chat/completions"
 
@@ -169,14 +170,24 @@ async def keeps_house(ledger: SqlLedger) -> None:
     """What the janitor does, and does again where somebody who is stopped has a lock."""
     try:
         await ledger.release_leases(now=time.time())
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, StorageTrouble) as error:
         print("later:", str(error).partition("\n")[0])
 
 
 async def played(
-    address: str, data: Path, *, workers: int, seconds: float, slots: int, seed: int, longest: float, calm: bool
+    server: Postgresql,
+    data: Path,
+    *,
+    workers: int,
+    seconds: float,
+    slots: int,
+    seed: int,
+    longest: float,
+    calm: bool,
+    restart: bool,
 ) -> Found:
     """All of it."""
+    address = server.address("postgres")
     chance = random.Random(seed)
     ledger, blobs = SqlLedger.connect(address), DiskBlobs(data)
     with SampledEngine(shortest=longest / 10, longest=longest).serving() as engine:
@@ -192,10 +203,15 @@ async def played(
                 await asyncio.sleep(0.1)
             begun, before = time.monotonic(), engine.used
             next_trouble = begun + chance.expovariate(0.5)
+            restarts_at = begun + seconds / 2 if restart else float("inf")
             while time.monotonic() < begun + seconds:
                 await asyncio.sleep(0.1)
                 await keeps_house(ledger)
                 crew.wake()
+                if time.monotonic() >= restarts_at:
+                    restarts_at = float("inf")
+                    server.kill()
+                    await asyncio.to_thread(server.start)
                 if not calm and time.monotonic() >= next_trouble:
                     crew.trouble()
                     next_trouble = time.monotonic() + chance.expovariate(0.5)
@@ -235,9 +251,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=2.0)
     parser.add_argument("--calm", action="store_true")
+    parser.add_argument("--restart", action="store_true")
     options = vars(parser.parse_args())
-    with running() as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = asyncio.run(played(server.address("postgres"), Path(folder), **options))
+    with running(careless=False) as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        found = asyncio.run(played(server, Path(folder), **options))
         print(found)
         if found.out_max > found.slots or found.missing or found.doubled:
             print((Path(folder) / "workers.log").read_text()[-3000:])
