@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from slackwater.core.sending.shared_slots import Ask, Grant
 from slackwater.ports import Said
 
@@ -124,6 +126,32 @@ class SharingContract:
             assert await slots(ledger, "a", ask(5, 1)) == 0
             assert await slots(ledger, "a", ask(4, 1)) == 0
             assert await slots(ledger, "b", ask(1, 10)) == 0
+
+        run(story)
+
+    def test_one_may_be_alone(self, run: Any) -> None:
+        """The others give back what they have, and get nothing before it is over; several are so one after the other."""
+
+        async def story(ledger: Any) -> None:
+            async def share(member: str, each: Ask) -> tuple[int, bool]:
+                [grant] = await ledger.share_engines(member, [each], seconds=60.0, now=1000.0)
+                return grant.slots, grant.alone
+
+            def wants_alone(serial: int, held: int = 0) -> Ask:
+                return msgspec.structs.replace(ask(serial, 1, held), alone=True)
+
+            assert await share("a", ask(1, 10)) == (10, False)
+            assert await share("b", wants_alone(1)) == (0, False)
+            assert await share("a", ask(2, 10, held=6)) == (6, False)
+            assert await share("b", wants_alone(2)) == (1, False)
+            assert await share("a", ask(3, 10, held=0)) == (0, False)
+            assert await share("b", wants_alone(3, held=1)) == (1, True)
+            assert await share("a", wants_alone(4)) == (1, False)
+            assert await share("b", wants_alone(4, held=1)) == (1, False)
+            assert await share("b", ask(5, 5, held=0)) == (0, False)
+            assert await share("a", wants_alone(5, held=1)) == (1, True)
+            assert await share("a", ask(6, 5, held=1)) == (5, False)
+            assert await share("b", ask(6, 5)) == (5, False)
 
         run(story)
 

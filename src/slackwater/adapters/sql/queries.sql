@@ -765,14 +765,14 @@ INSERT INTO shared_engine (engine, asked) VALUES (:engine, 1)
 ON CONFLICT (engine) DO UPDATE SET asked = shared_engine.asked + 1;
 
 -- name: engine_holdings
-SELECT member, wanted, slots, most, until, serial, longest, known, gone FROM engine_slots WHERE engine = :engine ORDER BY member;
+SELECT member, wanted, slots, most, until, serial, longest, known, alone, gone FROM engine_slots WHERE engine = :engine ORDER BY member;
 
 -- name: put_engine_slots!
-INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known)
-VALUES (:engine, :member, :wanted, :slots, :most, :serial, :until, :longest, :known)
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known, alone)
+VALUES (:engine, :member, :wanted, :slots, :most, :serial, :until, :longest, :known, :alone)
 ON CONFLICT (engine, member) DO UPDATE SET
     wanted = excluded.wanted, slots = excluded.slots, most = excluded.most, serial = excluded.serial, until = excluded.until,
-    longest = excluded.longest, known = excluded.known;
+    longest = excluded.longest, known = excluded.known, alone = excluded.alone;
 
 -- name: forget_engine_slots!
 DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
@@ -782,12 +782,12 @@ DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
 DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
 
 -- name: bury_engine_slots!
-UPDATE engine_slots SET serial = :buried, wanted = 0, gone = :gone WHERE member = :member;
+UPDATE engine_slots SET serial = :buried, wanted = 0, alone = 0, gone = :gone WHERE member = :member;
 
 -- name: bury_member!
 -- Under the name of no engine: it shows at all of them that a member is buried.
-INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known)
-VALUES ('', :member, 0, 0, 0, :buried, :until, 0, 0) ON CONFLICT DO NOTHING;
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known, alone)
+VALUES ('', :member, 0, 0, 0, :buried, :until, 0, 0, 0) ON CONFLICT DO NOTHING;
 
 -- name: is_buried
 SELECT 1 FROM engine_slots WHERE engine = '' AND member = :member;

@@ -57,6 +57,7 @@ class SqlSharing(SqlPart):
                 serial=row["serial"],
                 longest=row["longest"],
                 known=bool(row["known"]),
+                alone=bool(row["alone"]),
                 gone=bool(row["gone"]),
             )
             for row in self._sql.all(db, "engine_holdings", {"engine": ask.engine})
@@ -71,6 +72,7 @@ class SqlSharing(SqlPart):
             "until": now + seconds,
             "longest": ask.longest,
             "known": int(ask.known),
+            "alone": int(ask.alone),
         }
         self._sql.run(db, "put_engine_slots", values)
         if any(each.until < now - FORGOTTEN_AFTER_SECONDS for each in holdings):

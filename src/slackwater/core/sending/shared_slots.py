@@ -42,6 +42,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     longest: float = 0.0
     """How long its calls may take, in seconds, and whether that is known (`lasts`)."""
     known: bool = False
+    alone: bool = False
+    """Whether it wants nobody else to have anything out: it has a request of which the engine may die."""
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -54,6 +56,8 @@ class Grant(Struct, frozen=True, kw_only=True):
     """So many it should have: where it has more it gives them back, where it has fewer it gets them when others have."""
     others: int
     """How many other members use the engine."""
+    alone: bool = False
+    """Whether nobody else has anything out, nor will have, as long as it asks for that."""
     heard: bool = True
     """Whether the ask was heard at all. It is not where it came late, or from a member that is buried."""
 
@@ -69,6 +73,7 @@ class Holding(Struct, frozen=True, kw_only=True):
     serial: int
     longest: float
     known: bool
+    alone: bool
     gone: bool
     """Whether it is known that its process has ended, and its connections with it."""
 
@@ -135,6 +140,9 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     lingering = sum(each.slots for each in others) - sum(each.slots for each in living)
     wanted = {each.member: each.wanted for each in living} | {member: ask.wanted}
     part = divide(limit - lingering, wanted, turn=int(now // TURN_SECONDS))[member]
+    # One after the other, where several want to be alone.
+    loner = min([each.member for each in living if each.alone] + [member] * ask.alone, default=member)
+    part = part if loner == member else 0
     kept = 0
     if mine is not None and mine.until > now:
         # What it has out, or may have, stays its own.
@@ -142,4 +150,6 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     elif mine is not None and ask.held and counted_until(mine, longest) > now:
         # It asked before its grant was over. It has ended its calls since, or it is lost and they go on: its next word will show.
         return refused(ask)
-    return Grant(engine=ask.engine, slots=max(kept, min(part, free)), part=part, others=len(living))
+    slots = max(kept, min(part, free))
+    alone = ask.alone and loner == member and not any(each.slots for each in others)
+    return Grant(engine=ask.engine, slots=slots, part=part, others=len(living), alone=alone)

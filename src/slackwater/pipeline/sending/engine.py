@@ -356,6 +356,10 @@ class Engine:
             if not use.has_suspects or not use.door.admits(now):
                 continue
             self._alone_since = now
+            if self._share is not None and not self._share.alone:
+                # Nor may another member have anything out: it would be a suspect, too.
+                self._share.want_alone()
+                return None
             if self.in_flight or self._unsettled(use.door, now):
                 return None
             item = use.take_suspect()
@@ -368,6 +372,8 @@ class Engine:
                 item.trial.alone = True
             return use, item
         self._alone_since = 0.0
+        if self._share is not None:
+            self._share.together()
         return None
 
     def _unsettled(self, door: Door, now: float) -> bool:
@@ -398,6 +404,8 @@ class Engine:
             return
         now = self._clock.monotonic()
         self._alone = None
+        if self._share is not None:
+            self._share.together()
         self._look_usual()
         # Half of the time is the others'.
         self.others_until = now + max(0.0, now - self._alone_since)
