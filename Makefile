@@ -42,10 +42,10 @@ test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do,
 	$(BIN)/python -m pytest -n $(JOBS) -m postgresql --ignore tests/cluster
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
 
-test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a ledger on PostgreSQL, and see that an engine's limit holds (about ten minutes)
+test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a ledger on PostgreSQL, and see that an engine's limit holds (a quarter of an hour)
 	$(BIN)/python -m pytest -m postgresql -s tests/cluster
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 60 --slots 60
-	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 20 --slots 60 --calm
+	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 30 --slots 60 --calm --restart
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from slackwater.core.sending.shared_slots import Ask, Grant
 from slackwater.ports import Said
 
@@ -11,7 +13,9 @@ E = "http://e:1"
 
 def ask(serial: int, wanted: int, held: int = 0, *, limit: int = 10, engine: str = E, longest: float = 0.1) -> Ask:
     """An ask; calls are short."""
-    return Ask(engine=engine, wanted=wanted, held=held, limit=limit, serial=serial, longest=longest)
+    return Ask(
+        engine=engine, wanted=wanted, held=held, limit=limit, serial=serial, longest=longest, known=longest > 0.0
+    )
 
 
 async def slots(ledger: Any, member: str, *asks: Ask, seconds: float = 60.0) -> int:
@@ -56,6 +60,20 @@ class SharingContract:
             assert await slots(ledger, "a", ask(1, 6, longest=1.0), seconds=0.0) == 6
             assert await slots(ledger, "b", ask(1, 10, longest=300.0)) == 4
             assert await slots(ledger, "b", ask(2, 10, held=4, longest=1.0)) == 10
+            # Of others who are lost it is not asked what they believed.
+            assert await slots(ledger, "c", ask(1, 0, longest=300.0), seconds=0.0) == 0
+            assert await slots(ledger, "b", ask(3, 10, held=10, longest=1.0)) == 10
+
+        run(story)
+
+    def test_where_nobody_knows_how_long_calls_are(self, run: Any) -> None:
+        """A minute is assumed, until somebody does, who may be lost by then as well."""
+
+        async def story(ledger: Any) -> None:
+            assert await slots(ledger, "a", ask(1, 6, longest=0.0), seconds=-50.0) == 6
+            assert await slots(ledger, "b", ask(1, 10, longest=0.0)) == 4
+            assert await slots(ledger, "c", ask(1, 0, longest=1.0), seconds=0.0) == 0
+            assert await slots(ledger, "b", ask(2, 10, held=4, longest=0.0)) == 10
 
         run(story)
 
@@ -87,11 +105,16 @@ class SharingContract:
 
         async def story(ledger: Any) -> None:
             assert await slots(ledger, "a", ask(1, 10)) == 10
-            await ledger.bury_shares("a")
+            await ledger.bury_shares("a", now=1000.0)
             assert await slots(ledger, "a", ask(2, 10, held=10)) == 0
             await ledger.leave_engines("a", {E: 2})
             assert await slots(ledger, "a", ask(3, 10)) == 0
             assert await slots(ledger, "b", ask(1, 10)) == 0
+            # Nor at an engine that it had nothing of, or if it never had any.
+            assert await slots(ledger, "a", ask(4, 10, engine="http://e:2")) == 0
+            await ledger.bury_shares("c", now=1000.0)
+            assert await slots(ledger, "c", ask(1, 10, engine="http://e:2")) == 0
+            assert await slots(ledger, "d", ask(1, 10, engine="http://e:2")) == 10
 
         run(story)
 
@@ -103,6 +126,32 @@ class SharingContract:
             assert await slots(ledger, "a", ask(5, 1)) == 0
             assert await slots(ledger, "a", ask(4, 1)) == 0
             assert await slots(ledger, "b", ask(1, 10)) == 0
+
+        run(story)
+
+    def test_one_may_be_alone(self, run: Any) -> None:
+        """The others give back what they have, and get nothing before it is over; several are so one after the other."""
+
+        async def story(ledger: Any) -> None:
+            async def share(member: str, each: Ask) -> tuple[int, bool]:
+                [grant] = await ledger.share_engines(member, [each], seconds=60.0, now=1000.0)
+                return grant.slots, grant.alone
+
+            def wants_alone(serial: int, held: int = 0) -> Ask:
+                return msgspec.structs.replace(ask(serial, 1, held), alone=True)
+
+            assert await share("a", ask(1, 10)) == (10, False)
+            assert await share("b", wants_alone(1)) == (0, False)
+            assert await share("a", ask(2, 10, held=6)) == (6, False)
+            assert await share("b", wants_alone(2)) == (1, False)
+            assert await share("a", ask(3, 10, held=0)) == (0, False)
+            assert await share("b", wants_alone(3, held=1)) == (1, True)
+            assert await share("a", wants_alone(4)) == (1, False)
+            assert await share("b", wants_alone(4, held=1)) == (1, False)
+            assert await share("b", ask(5, 5, held=0)) == (0, False)
+            assert await share("a", wants_alone(5, held=1)) == (1, True)
+            assert await share("a", ask(6, 5, held=1)) == (5, False)
+            assert await share("b", ask(6, 5)) == (5, False)
 
         run(story)
 

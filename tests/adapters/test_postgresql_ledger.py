@@ -10,6 +10,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
 from slackwater.core.errors import InvalidRequest, LedgerUnavailable, QuotaExceeded
 from slackwater.core.files.file import FileLimits
+from slackwater.core.sending.shared_slots import Ask
 from slackwater.core.watching.listing import BatchQuery, Condition, Field, Operator
 from tests.adapters.asked_postgresql import told
 from tests.adapters.ledger_contract import batch, file, segment, started
@@ -168,3 +169,33 @@ def test_the_audit_log_is_only_added_to(address: str) -> None:
     with psycopg.connect(address, autocommit=True) as db:
         db.execute("UPDATE audit_horizon SET kept_from = 10")
         assert db.execute("DELETE FROM audit").rowcount == 1
+
+
+def test_a_member_that_is_stopped_while_it_divides_keeps_nobody_waiting(address: str) -> None:
+    """Its transaction is ended by the database, and is done again when it goes on."""
+
+    async def story() -> None:
+        one, two = SqlLedger.connect(address), SqlLedger.connect(address)
+        stopped, go_on = threading.Event(), threading.Event()
+        text = one.sql.text
+
+        def stops(name: str) -> str:
+            if name == "put_engine_slots" and not stopped.is_set():
+                # Between two statements, with the lock.
+                stopped.set()
+                go_on.wait(20)
+            return text(name)
+
+        one.sql.text = stops  # type: ignore[method-assign]
+        ask = Ask(engine="e", wanted=5, held=0, limit=10, serial=1, longest=1.0, known=True)
+        late = asyncio.create_task(one.share_engines("one", [ask], seconds=12.0, now=0.0))
+        await asyncio.to_thread(stopped.wait, 20)
+        [grant] = await asyncio.wait_for(two.share_engines("two", [ask], seconds=12.0, now=0.0), 15)
+        assert grant.slots == 5
+        go_on.set()
+        [grant] = await asyncio.wait_for(late, 15)
+        assert grant.slots == 5
+        await one.close()
+        await two.close()
+
+    asyncio.run(story())

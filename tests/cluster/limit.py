@@ -1,8 +1,8 @@
 """An engine's limit over processes that die, stand still and wake up: never above, sampled at the engine. And each line once.
 
-python -m tests.cluster.limit [--workers 6] [--seconds 60] [--slots 60] [--seed 0] [--longest 2.0] [--calm]
+python -m tests.cluster.limit [--workers 6] [--seconds 60] [--slots 60] [--seed 0] [--longest 2.0] [--calm] [--restart]
 
-`--calm`: nobody dies, for what the limit's use is then.
+`--calm`: nobody dies, for what the limit's use is then. `--restart`: the database is killed in the middle, and started again.
 """
 
 import argparse
@@ -18,17 +18,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psycopg
 from msgspec import Struct
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Batch, Policies, Status
+from slackwater.core.errors import StorageTrouble
 from slackwater.ports import NewShard
 from tests.cluster.sampled_engine import SampledEngine
 from tests.cluster.worker import DEPLOYMENT
-from tests.postgresql import running
+from tests.postgresql import Postgresql, running
 
 SHARD_LINES, PATH = 50, "/chat/completions"
+# Before that nobody knows how long calls are, and those of the lost are counted for a minute.
+WARM_UP_SECONDS = 5.0
 
 
 class Found(Struct, kw_only=True):
@@ -99,21 +103,26 @@ class Workers:
         self._chance = chance
         self._number = 0
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.dead: list[str] = []
+        """Names of those who were killed and are to be buried: their processes have ended."""
+        self._names: dict[int, str] = {}
         self._wakes: dict[int, float] = {}
         self.kills = self.stops = 0
 
     def start(self) -> None:
         """One more."""
         self._number += 1
+        name = f"worker{self._number}"
         with self._log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.cluster.worker", *self._arguments, f"worker{self._number}"],
+                    [sys.executable, "-m", "tests.cluster.worker", *self._arguments, name],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                 )
             )
+        self._names[self.processes[-1].pid] = name
 
     def trouble(self) -> None:
         """Somebody dies, or stands still for a while."""
@@ -125,6 +134,7 @@ class Workers:
             process.kill()
             process.wait()
             self.processes.remove(process)
+            self.dead.append(self._names[process.pid])
             self.kills += 1
             self.start()
         else:
@@ -164,10 +174,37 @@ async def outcome(ledger: SqlLedger, blobs: DiskBlobs, batch_id: str) -> Counter
     return found
 
 
+async def keeps_house(ledger: SqlLedger, crew: Workers) -> None:
+    """What the janitor and whoever watches over members do, and do again where somebody who is stopped has a lock."""
+    while True:
+        await asyncio.sleep(0.1)
+        await _keep_house(ledger, crew)
+
+
+async def _keep_house(ledger: SqlLedger, crew: Workers) -> None:
+    try:
+        while crew.dead:
+            await ledger.bury_shares(crew.dead[0], gone=True)
+            crew.dead.pop(0)
+        await ledger.release_leases(now=time.time())
+    except (psycopg.OperationalError, StorageTrouble) as error:
+        print("later:", str(error).partition("\n")[0])
+
+
 async def played(
-    address: str, data: Path, *, workers: int, seconds: float, slots: int, seed: int, longest: float, calm: bool
+    server: Postgresql,
+    data: Path,
+    *,
+    workers: int,
+    seconds: float,
+    slots: int,
+    seed: int,
+    longest: float,
+    calm: bool,
+    restart: bool,
 ) -> Found:
     """All of it."""
+    address = server.address("postgres")
     chance = random.Random(seed)
     ledger, blobs = SqlLedger.connect(address), DiskBlobs(data)
     with SampledEngine(shortest=longest / 10, longest=longest).serving() as engine:
@@ -175,6 +212,7 @@ async def played(
         lines = int(1.1 * seconds * slots / (0.55 * longest))
         batch = await a_batch(ledger, blobs, lines)
         crew = Workers(address, data, engine, slots=slots, chance=chance)
+        house = asyncio.create_task(keeps_house(ledger, crew))
         try:
             for _ in range(workers):
                 crew.start()
@@ -182,12 +220,15 @@ async def played(
             while engine.out < slots and time.monotonic() < begun + 30:
                 await asyncio.sleep(0.1)
             begun, before = time.monotonic(), engine.used
-            next_trouble = begun + chance.expovariate(0.5)
+            next_trouble = begun + WARM_UP_SECONDS + chance.expovariate(0.5)
+            restarts_at = begun + seconds / 2 if restart else float("inf")
             while time.monotonic() < begun + seconds:
                 await asyncio.sleep(0.1)
-                # What the janitor does.
-                await ledger.release_leases(now=time.time())
                 crew.wake()
+                if time.monotonic() >= restarts_at:
+                    restarts_at = float("inf")
+                    server.kill()
+                    await asyncio.to_thread(server.start)
                 if not calm and time.monotonic() >= next_trouble:
                     crew.trouble()
                     next_trouble = time.monotonic() + chance.expovariate(0.5)
@@ -195,13 +236,14 @@ async def played(
             crew.wake(everybody=True)
             deadline = time.monotonic() + 60 + seconds
             while time.monotonic() < deadline:
-                await ledger.release_leases(now=time.time())
                 found = await ledger.batch(batch)
                 assert found is not None
                 if found.counts.completed + found.counts.failed == lines:
                     break
                 await asyncio.sleep(0.2)
         finally:
+            house.cancel()
+            await asyncio.gather(house, return_exceptions=True)
             crew.end()
         answers = await outcome(ledger, blobs, batch)
     await ledger.close()
@@ -227,9 +269,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=2.0)
     parser.add_argument("--calm", action="store_true")
+    parser.add_argument("--restart", action="store_true")
     options = vars(parser.parse_args())
-    with running() as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = asyncio.run(played(server.address("postgres"), Path(folder), **options))
+    with running(careless=False) as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        found = asyncio.run(played(server, Path(folder), **options))
         print(found)
         if found.out_max > found.slots or found.missing or found.doubled:
             print((Path(folder) / "workers.log").read_text()[-3000:])

@@ -30,7 +30,7 @@ class Shared:
     async def leave_engines(self, member: str, serials: Mapping[str, int]) -> None:
         await self._ledger.leave_engines(member, serials)
 
-    async def bury_shares(self, member: str, *, gone: bool = False) -> None:
+    async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
         raise AssertionError("nobody dies here")
 
     async def exchange_words(

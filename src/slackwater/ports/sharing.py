@@ -45,7 +45,7 @@ class SharingLedger(Protocol):
         """
         ...
 
-    async def bury_shares(self, member: str, *, gone: bool = False) -> None:
+    async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
         """A member is dead: it gets nothing any more. What it was granted counts to its end, because it may still be out there.
 
         `gone`: its process is known to have ended, and its connections with it, so that engines do not go on for it.

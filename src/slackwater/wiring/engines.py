@@ -77,7 +77,7 @@ class Engines:
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
                 # A built-in one is this process's own.
                 sharing=None if backend.url is None else self._sharing,
-                shared_as=shared_name(name),
+                shared_as="" if self._sharing is None else shared_name(name),
             )
         return engine
 

@@ -829,20 +829,24 @@ SELECT 1 FROM webhook_delivery WHERE id = :id AND state = 'pending' AND tries = 
 -- Of a database that has no clock but its caller's.
 SELECT :now;
 
+-- name: hurry
+-- Whoever stands still in this transaction loses it soon, where a database has others who wait for it.
+SELECT 1;
+
 -- name: lock_shared_engine!
 -- From here to the end of the transaction nobody else divides the slots of this engine.
 INSERT INTO shared_engine (engine, asked) VALUES (:engine, 1)
 ON CONFLICT (engine) DO UPDATE SET asked = shared_engine.asked + 1;
 
 -- name: engine_holdings
-SELECT member, wanted, slots, most, until, serial, longest, gone FROM engine_slots WHERE engine = :engine ORDER BY member;
+SELECT member, wanted, slots, most, until, serial, longest, known, alone, gone FROM engine_slots WHERE engine = :engine ORDER BY member;
 
 -- name: put_engine_slots!
-INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest)
-VALUES (:engine, :member, :wanted, :slots, :most, :serial, :until, :longest)
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known, alone)
+VALUES (:engine, :member, :wanted, :slots, :most, :serial, :until, :longest, :known, :alone)
 ON CONFLICT (engine, member) DO UPDATE SET
     wanted = excluded.wanted, slots = excluded.slots, most = excluded.most, serial = excluded.serial, until = excluded.until,
-    longest = excluded.longest;
+    longest = excluded.longest, known = excluded.known, alone = excluded.alone;
 
 -- name: forget_engine_slots!
 DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
@@ -852,7 +856,15 @@ DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
 DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
 
 -- name: bury_engine_slots!
-UPDATE engine_slots SET serial = :buried, wanted = 0, gone = :gone WHERE member = :member;
+UPDATE engine_slots SET serial = :buried, wanted = 0, alone = 0, gone = :gone WHERE member = :member;
+
+-- name: bury_member!
+-- Under the name of no engine: it shows at all of them that a member is buried.
+INSERT INTO engine_slots (engine, member, wanted, slots, most, serial, until, longest, known, alone)
+VALUES ('', :member, 0, 0, 0, :buried, :until, 0, 0, 0) ON CONFLICT DO NOTHING;
+
+-- name: is_buried
+SELECT 1 FROM engine_slots WHERE engine = '' AND member = :member;
 
 -- name: say_word!
 INSERT INTO member_word (topic, member, text, number, until) VALUES (:topic, :member, :text, :number, :until)

@@ -9,13 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.rows import text_of
-from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted
+from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted, refused
 from slackwater.ports import Heard, Said
 
 # The number of whom nobody can follow.
 BURIED = 1 << 62
 # Rows of those who are gone are of no use any more after so long: no call is as long as that.
 FORGOTTEN_AFTER_SECONDS = LONGEST_MAX + 100.0
+# Who may still believe to live after so long?
+GRAVE_SECONDS = 30 * 86_400.0
 # Words of those are looked for in one second of so many: the table is small, and has no index that each word would change.
 FORGET_SECONDS = 60
 
@@ -31,10 +33,16 @@ class SqlSharing(SqlPart):
     async def share_engines(self, member: str, asks: Sequence[Ask], *, seconds: float, now: float) -> list[Grant]:
         # In one order for all members: two who lock the same engines do not wait for each other.
         ordered = sorted(asks, key=lambda ask: ask.engine)
+
+        def work(db: Db) -> list[Grant]:
+            # A process that is stopped between two statements would keep the lock, and the others from their slots.
+            self._sql.one(db, "hurry", {})
+            if self._sql.one(db, "is_buried", {"member": member}) is not None:
+                return [refused(ask) for ask in ordered]
+            return [self._share(db, member, ask, seconds=seconds, now=now) for ask in ordered]
+
         # Fenced by the lock on each engine.
-        return await self._sql.write(
-            lambda db: [self._share(db, member, ask, seconds=seconds, now=now) for ask in ordered], fenced=True
-        )
+        return await self._sql.write(work, fenced=True)
 
     def _share(self, db: Db, member: str, ask: Ask, *, seconds: float, now: float) -> Grant:
         self._sql.run(db, "lock_shared_engine", {"engine": ask.engine})
@@ -48,6 +56,8 @@ class SqlSharing(SqlPart):
                 until=row["until"],
                 serial=row["serial"],
                 longest=row["longest"],
+                known=bool(row["known"]),
+                alone=bool(row["alone"]),
                 gone=bool(row["gone"]),
             )
             for row in self._sql.all(db, "engine_holdings", {"engine": ask.engine})
@@ -56,7 +66,14 @@ class SqlSharing(SqlPart):
         if not grant.heard:
             return grant
         values = {"engine": ask.engine, "member": member, "wanted": ask.wanted, "slots": grant.slots}
-        values |= {"most": ask.limit, "serial": ask.serial, "until": now + seconds, "longest": ask.longest}
+        values |= {
+            "most": ask.limit,
+            "serial": ask.serial,
+            "until": now + seconds,
+            "longest": ask.longest,
+            "known": int(ask.known),
+            "alone": int(ask.alone),
+        }
         self._sql.run(db, "put_engine_slots", values)
         if any(each.until < now - FORGOTTEN_AFTER_SECONDS for each in holdings):
             before = now - FORGOTTEN_AFTER_SECONDS
@@ -70,9 +87,15 @@ class SqlSharing(SqlPart):
 
         await self._sql.write(work, fenced=True)
 
-    async def bury_shares(self, member: str, *, gone: bool = False) -> None:
-        values = {"member": member, "gone": int(gone), "buried": BURIED}
-        await self._sql.write(lambda db: self._sql.run(db, "bury_engine_slots", values), fenced=True)
+    async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
+        def work(db: Db) -> None:
+            moment = self._now(db, now)
+            values = {"member": member, "gone": int(gone), "buried": BURIED, "until": moment}
+            self._sql.run(db, "bury_engine_slots", values)
+            self._sql.run(db, "bury_member", values)
+            self._sql.run(db, "forget_engine_slots", {"engine": "", "before": moment - GRAVE_SECONDS})
+
+        await self._sql.write(work, fenced=True)
 
     async def exchange_words(
         self, member: str, said: Mapping[str, Said], topics: Collection[str], *, now: float

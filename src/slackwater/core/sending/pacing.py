@@ -72,7 +72,9 @@ class Pacer:
     aim: StepTarget = field(default_factory=StepTarget)
     """How long a step may be while others are there, by the operating point."""
     most: int = 256
-    """The most requests that may be out, whatever is found."""
+    """The most requests that may be out of this server, whatever is found."""
+    most_of_all: int | None = None
+    """The same of all servers, where they have a limit together; None where each has its own."""
     slots: Slots = field(default_factory=Slots)
     """How many requests the engine runs at once."""
     slices: bool = False
@@ -470,4 +472,5 @@ class Pacer:
             ease = 1.0 if target == FOREVER else min(1.0, (target - step) / (0.25 * target))
             climbs = self._climbing and step < CLIMB_BELOW * target
             more = self.window if climbs else max(GROW_MIN, GROW * self.window)
-            self.window = min(float(self.most * self._servers), self.window + more * ease)
+            most = self.most_of_all or self.most * self._servers
+            self.window = min(float(most), self.window + more * ease)

@@ -21,7 +21,8 @@ MARGIN_SECONDS = RENEW_SECONDS
 TURN_SECONDS = 10.0
 # Calls of a member that is lost go on at the engine, which may not notice. They are counted for as long as calls take: that is
 # somewhat more than the longest of late took, once so many have ended and it has been watched for twice that long. Before that
-# the first that end are the shortest: twice the longest is assumed, and this at least. It is never more than the last of these.
+# the first that end are the shortest: twice the longest is assumed, and where no member knows it, this at least. It is never more
+# than the last of these.
 LONGER, KNOWN_CALLS, KNOWN_TIMES = 1.25, 20, 2.0
 LONGEST_UNKNOWN, LONGEST_MAX = 60.0, 900.0
 
@@ -38,8 +39,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     """How many the engine takes, as this member knows it."""
     serial: int
     """Its number among those of this member: a later one has been heard where the answer to this one comes late."""
-    longest: float = LONGEST_UNKNOWN
-    """How long its calls may take (`lasts`)."""
+    longest: float = 0.0
+    """How long its calls may take, in seconds, and whether that is known (`lasts`)."""
+    known: bool = False
+    alone: bool = False
+    """Whether it wants nobody else to have anything out: it has a request of which the engine may die."""
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -52,6 +56,8 @@ class Grant(Struct, frozen=True, kw_only=True):
     """So many it should have: where it has more it gives them back, where it has fewer it gets them when others have."""
     others: int
     """How many other members use the engine."""
+    alone: bool = False
+    """Whether nobody else has anything out, nor will have, as long as it asks for that."""
     heard: bool = True
     """Whether the ask was heard at all. It is not where it came late, or from a member that is buried."""
 
@@ -66,14 +72,19 @@ class Holding(Struct, frozen=True, kw_only=True):
     until: float
     serial: int
     longest: float
+    known: bool
+    alone: bool
     gone: bool
     """Whether it is known that its process has ended, and its connections with it."""
 
 
-def lasts(longest: float, *, ended: int, watched: float) -> float:
-    """How long calls take at most, where the longest of late took so long, or has until now, and so many have ended. Seconds."""
+def lasts(longest: float, *, ended: int, watched: float) -> tuple[float, bool]:
+    """How long calls take at most, in seconds, and whether that is known.
+
+    `longest` is how long the longest of late took, or has until now; so many have `ended`, and they were `watched` for so long.
+    """
     known = ended >= KNOWN_CALLS and watched >= KNOWN_TIMES * longest
-    return min(LONGEST_MAX, LONGER * longest if known else max(LONGEST_UNKNOWN, KNOWN_TIMES * longest))
+    return min(LONGEST_MAX, (LONGER if known else KNOWN_TIMES) * longest), known
 
 
 def divide(limit: int, wanted: Mapping[str, int], *, turn: int = 0) -> dict[str, int]:
@@ -96,11 +107,11 @@ def counted_until(holding: Holding, longest: float) -> float:
     """When the requests of a member that is not heard of any more are over at the engine for sure.
 
     It sends none in the last moments of its grant, and itself ends at that end what is out; but where it stands still, or its
-    machine is gone without a word, the engine goes on with them. `longest` is that of all members.
+    machine is gone without a word, the engine goes on with them. `longest` is how long calls of the others may take.
     """
     if holding.gone:
         return holding.until
-    return holding.until + max(0.0, longest - MARGIN_SECONDS)
+    return holding.until + max(0.0, max(longest, holding.longest) - MARGIN_SECONDS)
 
 
 def refused(ask: Ask) -> Grant:
@@ -116,15 +127,22 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     mine = next((each for each in holdings if each.member == member), None)
     if mine is not None and mine.serial >= ask.serial:
         return refused(ask)
-    longest = max([ask.longest, *(each.longest for each in holdings if each.member != member)])
-    others = [each for each in holdings if each.member != member and counted_until(each, longest) > now]
+    others = [each for each in holdings if each.member != member]
     living = [each for each in others if each.until > now]
+    # What those who live know of calls holds for the lost, too; what those believed who are lost is of no account for others.
+    longest = max([ask.longest, *(each.longest for each in living)])
+    if not (ask.known or any(each.known for each in holdings)):
+        longest = max(longest, LONGEST_UNKNOWN)
+    others = [each for each in others if counted_until(each, longest) > now]
     # Members that do not agree on the limit, because one of them has read a newer configuration, keep to the smaller one.
     limit = min([ask.limit, *(each.limit for each in living)])
     free = max(0, limit - sum(each.slots for each in others))
     lingering = sum(each.slots for each in others) - sum(each.slots for each in living)
     wanted = {each.member: each.wanted for each in living} | {member: ask.wanted}
     part = divide(limit - lingering, wanted, turn=int(now // TURN_SECONDS))[member]
+    # One after the other, where several want to be alone.
+    loner = min([each.member for each in living if each.alone] + [member] * ask.alone, default=member)
+    part = part if loner == member else 0
     kept = 0
     if mine is not None and mine.until > now:
         # What it has out, or may have, stays its own.
@@ -132,4 +150,6 @@ def granted(ask: Ask, *, member: str, holdings: Sequence[Holding], now: float) -
     elif mine is not None and ask.held and counted_until(mine, longest) > now:
         # It asked before its grant was over. It has ended its calls since, or it is lost and they go on: its next word will show.
         return refused(ask)
-    return Grant(engine=ask.engine, slots=max(kept, min(part, free)), part=part, others=len(living))
+    slots = max(kept, min(part, free))
+    alone = ask.alone and loner == member and not any(each.slots for each in others)
+    return Grant(engine=ask.engine, slots=slots, part=part, others=len(living), alone=alone)

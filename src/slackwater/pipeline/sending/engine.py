@@ -347,6 +347,11 @@ class Engine:
             return self.limit
         return max((use.most for use in self.uses), default=self.limit)
 
+    @property
+    def together(self) -> int | None:
+        """How many calls may be out from all members; None where it is not shared."""
+        return None if self._share is None else self.limit_of_all
+
     def shared(self, slots: int, sends_until: float) -> None:
         """So many calls may be out here, and new ones until a moment."""
         self._sends_until = sends_until
@@ -372,6 +377,10 @@ class Engine:
             if not use.has_suspects or not use.door.admits(now):
                 continue
             self._alone_since = now
+            if self._share is not None and not self._share.alone:
+                # Nor may another member have anything out: it would be a suspect, too.
+                self._share.want_alone()
+                return None
             if self.in_flight or self._unsettled(use.door, now):
                 return None
             item = use.take_suspect()
@@ -384,6 +393,8 @@ class Engine:
                 item.trial.alone = True
             return use, item
         self._alone_since = 0.0
+        if self._share is not None:
+            self._share.together()
         return None
 
     def _unsettled(self, door: Door, now: float) -> bool:
@@ -414,6 +425,8 @@ class Engine:
             return
         now = self._clock.monotonic()
         self._alone = None
+        if self._share is not None:
+            self._share.together()
         self._look_usual()
         # Half of the time is the others'.
         self.others_until = now + max(0.0, now - self._alone_since)

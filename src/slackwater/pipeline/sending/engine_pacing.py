@@ -40,6 +40,12 @@ class Paced(Looked, Protocol):
     """An engine, for who paces it."""
 
     slots: int
+    """How many calls may be out from here."""
+
+    @property
+    def together(self) -> int | None:
+        """How many may be out from all members; None where all are ours."""
+        ...
 
     @property
     def in_flight(self) -> int:
@@ -256,7 +262,7 @@ class Pacing:
     def resized(self) -> None:
         """The engine has another number of slots."""
         if self._pacer is not None:
-            self._pacer.most = self._engine.slots
+            self._pacer.most, self._pacer.most_of_all = self._engine.slots, self._engine.together
 
     def obey(self, said: EnginePace | None) -> None:
         """What an operator says of it, or says no more."""
@@ -394,7 +400,7 @@ class Pacing:
             pacer.back(now)
         self._failures, self._unlooked, self._looked_at, self._counters = 0, False, now, found
         self._become(State.PACED)
-        pacer.most = engine.slots
+        pacer.most, pacer.most_of_all = engine.slots, engine.together
         self._looked(pacer, found, now)
         if len(pacer.peers) != self._peers:
             self._peers = len(pacer.peers)

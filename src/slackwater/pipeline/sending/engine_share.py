@@ -48,6 +48,10 @@ class Sharing(Protocol):
         """So many calls may be out here, and new ones until a moment."""
         ...
 
+    def look(self) -> None:
+        """Something has changed."""
+        ...
+
     def cut(self, lane: "asyncio.Task[None]") -> None:
         """Ends a call at once; its line waits for another try, and nobody holds it against it."""
         ...
@@ -85,6 +89,9 @@ class EngineShare:
         self._settled_at = -NEVER
         self._answered = 0
         self._first_at = NEVER
+        self._wants_alone = False
+        self.alone = False
+        """Whether nobody else has anything out at the engine, nor will have before `together`."""
         self.held = False
         """Whether the ledger has something of ours, as far as is known."""
 
@@ -121,6 +128,18 @@ class EngineShare:
         self._due = max(self._asked_at + GAP_SECONDS, min(self._due, self._clock.monotonic()))
         self._stir()
 
+    def want_alone(self) -> None:
+        """A request is to go while nobody else has anything out."""
+        if not self._wants_alone:
+            self._wants_alone = True
+            self.changed()
+
+    def together(self) -> None:
+        """It is over, or there is none any more: the others may go on."""
+        if self._wants_alone:
+            self._wants_alone = self.alone = False
+            self.changed()
+
     # What is asked
 
     def due(self, now: float) -> float:
@@ -143,17 +162,20 @@ class EngineShare:
         # From here on not more than is said to be held: what comes of the ask may never be known.
         self._give(min(self.slots, self._wanted))
         self.serial += 1
+        longest, known = self._how_long(now)
         return Ask(
             engine=self._engine.shared_as,
             wanted=self._wanted,
             held=max(self.slots, len(self.calls)),
             limit=self._engine.limit_of_all,
             serial=self.serial,
-            longest=self._how_long(now),
+            longest=longest,
+            known=known,
+            alone=self._wants_alone,
         )
 
-    def _how_long(self, now: float) -> float:
-        """How long calls may take."""
+    def _how_long(self, now: float) -> tuple[float, bool]:
+        """How long calls may take, and whether that is known."""
         self._longest.append(max(self._longest_now, *(now - begun for begun in self.calls.values()), 0.0))
         self._longest_now = 0.0
         watched = now - min(self._first_at, now)
@@ -169,11 +191,12 @@ class EngineShare:
         self._due = now + WAITING_SECONDS
         if not grant.heard:
             # What was granted before ends when it was to end.
+            self.alone = False
             self._give(0)
             return
         self.held = True
         self.others = grant.others
-        short = grant.slots < min(grant.part, self._wanted)
+        short = grant.slots < min(grant.part, self._wanted) or (self._wants_alone and not grant.alone)
         self._due = now + (WAITING_SECONDS if short or grant.slots > grant.part else RENEW_SECONDS)
         self._ends = asked + self._seconds
         if now >= self._ends - MARGIN_SECONDS or now < self._settled_at:
@@ -181,6 +204,10 @@ class EngineShare:
             self._due = max(now, self._settled_at)
             return
         self._set_timer(now)
+        if grant.alone and self._wants_alone and not self.alone:
+            self.alone = True
+            # Somebody waits for that.
+            self._engine.look()
         # What is more than the part is not used again; it is given back when it is not needed any more.
         self._give(min(grant.slots, grant.part))
         # The ledger had lost what it had granted: it was over by its clock, or is another one now.
@@ -209,6 +236,7 @@ class EngineShare:
             self._set_timer(now)
             return
         self._timer = None
+        self.alone = False
         self._give(0)
         self._cut(len(self.calls))
 

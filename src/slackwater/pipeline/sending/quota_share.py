@@ -67,7 +67,7 @@ class QuotaShare:
         waited, quota.waited = quota.waited, False
         wanted = WHOLE if waited else min(WHOLE, max(LEAST, int(HEADROOM * WHOLE * quota.own_use)))
         self.serial += 1
-        return Ask(engine=self.name, wanted=wanted, held=0, limit=WHOLE, serial=self.serial, longest=0.0)
+        return Ask(engine=self.name, wanted=wanted, held=0, limit=WHOLE, serial=self.serial, known=True)
 
     def unanswered(self, now: float) -> None:
         """The ledger has not answered: it is asked again soon."""

@@ -109,7 +109,7 @@ class EngineWatch:
             until=None if standing.until is None else self._moment(standing.until),
             quiet_since=self._quiet(senders),
             in_flight=engine.in_flight,
-            slots=engine.slots,
+            slots=engine.limit,
             deaths=engine.reach.deaths,
             deployments=sorted({key for key, _ in senders}),
             pause=engine.held,

@@ -14,6 +14,8 @@ CREATE TABLE engine_slots (
     serial  INTEGER NOT NULL,
     until   REAL NOT NULL,
     longest REAL NOT NULL,
+    known   INTEGER NOT NULL,
+    alone   INTEGER NOT NULL,
     gone    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (engine, member)
 ) WITHOUT ROWID;

@@ -71,3 +71,6 @@ SELECT CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION);
 SELECT topic, member, text, until, number FROM member_word
 WHERE topic IN (SELECT value FROM json_array_elements_text(CAST(:topics AS JSON))) AND member != :member AND until > :now
 ORDER BY topic, member;
+
+-- name: hurry
+SELECT set_config('idle_in_transaction_session_timeout', '2000', true);
