@@ -97,7 +97,7 @@ class MortalLedger(SqlLedger):
 
     async def finish_import(self, file_id: str, *, status: FileStatus, size: int = 0, **named: Any) -> bool:
         if status is FileStatus.PROCESSED and await self.file(file_id) is not None:
-            assert self.blobs.path(f"files/{file_id}").stat().st_size == size, "bytes before the row"
+            assert self.blobs.path(named["blob"]).stat().st_size == size, "bytes before the row"
         self._die("before")
         done = await super().finish_import(file_id, status=status, size=size, **named)
         self._die("after")
@@ -184,7 +184,7 @@ def test_from_order_to_processed(tmp_path: Path) -> None:
         assert await importer.step() is Pace.BUSY
         done = await world.file(file_id)
         assert (done.status, done.size, done.status_details) == (FileStatus.PROCESSED, 2 * len(LINE), None)
-        assert world.on_disk() == [file_id]
+        assert world.on_disk() == [done.blob.removeprefix("files/")]
         assert await importer.step() is Pace.IDLE
 
     told(tmp_path, story)
@@ -420,7 +420,8 @@ def test_the_first_line(tmp_path: Path, content: bytes, sound: bool) -> None:
         await importer.step()
         assert (await world.file(looked)).status_details == (None if sound else NOT_JSONL)
         assert (await world.file(taken)).status is FileStatus.PROCESSED
-        assert world.on_disk() == ([looked, taken] if sound else [taken])
+        blobs = [(await world.file(each)).blob.removeprefix("files/") for each in (looked, taken)]
+        assert world.on_disk() == (blobs if sound else blobs[1:])
 
     told(tmp_path, story)
 
