@@ -345,6 +345,29 @@ def test_a_stop_leaves_the_file_pending(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_one_that_was_taken_for_dead_brings_it_too(tmp_path: Path) -> None:
+    """The file has the bytes of who was first to say so. What comes late overwrites nothing, and goes."""
+
+    async def story(world: World) -> None:
+        zombie = world.importer()
+        goes_on = world.hosts.hangs("a")
+        file_id = await order(zombie, "a")
+        late = asyncio.ensure_future(zombie.step())
+        while not world.hosts.visits:
+            await asyncio.sleep(0)
+        world.hosts.brings("a", LINE)
+        await world.importer().step()
+        done = await world.file(file_id)
+        goes_on.set()
+        assert await late is Pace.BUSY
+        assert await world.file(file_id) == done
+        assert (done.status, done.size) == (FileStatus.PROCESSED, len(LINE))
+        assert world.blobs.path(done.blob).read_bytes() == LINE
+        assert world.on_disk() == [done.blob.removeprefix("files/")]
+
+    told(tmp_path, story)
+
+
 @pytest.mark.parametrize("dies", ["before", "after"])
 def test_a_death_around_the_end(tmp_path: Path, dies: str) -> None:
     """Before the row, the next life fetches again, and the newer bytes count; after it, there is nothing to do."""

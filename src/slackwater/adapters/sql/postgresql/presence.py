@@ -47,7 +47,8 @@ from slackwater.core.members import (
 )
 from slackwater.telemetry import event
 
-# What somebody else than the one that watches gives to that one before it sees to it itself.
+# What somebody else than the one that watches gives to that one before it sees to it itself; and who has not looked for so long
+# may have been stopped.
 LATE_SECONDS = 2.0
 OVER = "this server is no member of those who work with the ledger any more"
 CHANNEL = "slackwater_members"
@@ -66,7 +67,7 @@ class PgPresence:
         self._joined = False
         self._former = ""
         self._pid = 0
-        self._connected_at = self._say_at = self._look_at = 0.0
+        self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
         self._watching = self._retired = self._leaving = self._closing = False
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
@@ -160,7 +161,7 @@ class PgPresence:
         else:
             self._say(db)
         self._reconnected, self._joined = self._joined, True
-        self._connected_at = time.monotonic()
+        self._connected_at = self._stepped_at = time.monotonic()
         self._say_at = self._connected_at + SAID_SECONDS
         self._look_at = 0.0
         db.listen(CHANNEL, lambda: self._news())
@@ -219,6 +220,10 @@ class PgPresence:
 
     def _step(self, db: PgConnection) -> None:
         now = time.monotonic()
+        if now - self._stepped_at > LATE_SECONDS:
+            # It was stopped itself, and others perhaps with it: they have a while to say that they live.
+            self._reconnected, self._connected_at = True, now
+        self._stepped_at = now
         if now >= self._say_at:
             self._say(db)
         if self._retired and self._watching:
