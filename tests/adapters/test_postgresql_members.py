@@ -12,7 +12,7 @@ import pytest
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.moving import NOBODY, end_at
 from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable
-from slackwater.core.members import Member
+from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
 from tests.adapters.cutting_proxy import CuttingProxy
@@ -166,6 +166,8 @@ def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch
         for attempt in attempts:
             with pytest.raises(Buried):
                 await attempt
+        # A duty that cannot be given back is gone with the burial.
+        await zombie.ledger.end_duty(Duty.VALIDATE, "batch-0")
         assert rows(address, "SELECT state, count(*) FROM shard GROUP BY state") == [("queued", 2)]
         assert await other.ledger.file("file-1") is None
         for each in (zombie, other):
