@@ -100,6 +100,9 @@ class PgPresence:
         self._buried, self._news, self._tell = buried, hear, tell
         self._look_at = 0.0
         self._nudge()
+        if not self._thread.is_alive():
+            # It was buried before anybody could be told.
+            buried()
 
     async def doom(self, member_id: str) -> bool:
         """See ports.Presence."""
@@ -152,15 +155,16 @@ class PgPresence:
         else:
             raise LedgerUnavailable(f"another process is the member {self.id} of this ledger")
         self._pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
+        self._reconnected = self._joined
         if not self._joined:
             now = db.execute(f"SELECT {NOW}").fetchone()[0]
             until = float(now) + UNTIL_SECONDS
             member = self._member
             row = {"id": member.id, "host": member.host, "version": member.version, "kind": member.kind}
             db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until})
+            self._joined = True
         else:
             self._say(db)
-        self._reconnected, self._joined = self._joined, True
         self._connected_at = self._stepped_at = time.monotonic()
         self._say_at = self._connected_at + SAID_SECONDS
         self._look_at = 0.0
@@ -206,14 +210,14 @@ class PgPresence:
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
         """Until then, or until something has come over the connection, or from this process."""
-        if db is None:
+        if db is None or db.lost:
             selector.select(seconds)
         else:
-            selector.register(db, selectors.EVENT_READ)
+            selector.register(connection := db.fileno(), selectors.EVENT_READ)
             try:
                 selector.select(seconds)
             finally:
-                selector.unregister(db)
+                selector.unregister(connection)
         os.set_blocking(self._woken, False)
         with contextlib.suppress(BlockingIOError):
             os.read(self._woken, 4096)
