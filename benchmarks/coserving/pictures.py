@@ -4,14 +4,12 @@
     python benchmarks/coserving/pictures.py --measured FILE --into FOLDER
 
 The first draws from the cells that are known, and measures those that are not. The second draws what was measured at a real
-engine: FILE has a list of `{"arm", "tpot_ratio", "ttft_ratio", "itl_p99_ratio", "tokens_per_second"}`, ratios to the same online
-traffic without a batch. It needs matplotlib, which nothing else here does.
+engine: FILE is one of `benchmarks/vllm/pairs.py`. It needs matplotlib, which nothing else here does.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,10 @@ from benchmarks.coserving.cells import Cells
 from benchmarks.coserving.families import FAMILIES
 from benchmarks.coserving.run import Row, table_of
 from benchmarks.coserving.scenarios import SCENARIOS
+from benchmarks.vllm.pairs import known, summary
 
 INTO = Path(__file__).parent.parent.parent / "docs" / "images"
-WIDTH, DPI, COLOURS_MAX = 10.0, 100, 32
+WIDTH, DPI, COLOURS_MAX = 10.0, 100, 48
 # Beyond this many times longer nobody looks any more.
 RATIO_MAX = 6.0
 COLOURS = {
@@ -41,6 +40,7 @@ COLOURS = {
     "whole law": "#ff9896",
     "shedding": "#e377c2",
     "law held": "#9467bd",
+    "by answers": "#7f7f7f",
     "fixed": "#1f77b4",
     "total cap": "#2ca02c",
     "aimd": "#ff7f0e",
@@ -49,10 +49,11 @@ COLOURS = {
     "adaptive drr": "#bcbd22",
 }
 MEASURES = {
-    "tpot_ratio": "time between tokens, times that without a batch",
-    "ttft_ratio": "time to the first token, times that without a batch",
-    "itl_p99_ratio": "longest gaps (p99), times those without a batch",
+    "ttft_p95": "slow first tokens (p95)",
+    "tpot_p50": "time between tokens (p50)",
+    "itl_p99": "longest gaps (p99)",
 }
+KINDS = {0.0: "short prompts in the batch", 0.25: "a quarter of them with 1,600 tokens"}
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
     if options.measured:
-        draw_measured(json.loads(options.measured.read_text("utf-8")), options.into / "pacing-measured.png")
+        draw_measured(summary(known(options.measured)), options.into / "pacing-measured.png")
         return
     if "frontier" in options.only:
         cells = Cells()
@@ -100,7 +101,8 @@ def draw_frontier(rows: Sequence[Row], path: Path) -> None:
                 markersize=9 if ours else 4,
                 color=COLOURS[row["family"]],
                 label=row["family"],
-                zorder=3 if ours else 2,
+                # What is shipped lies over its variants.
+                zorder=4 if row["family"] == "slackwater" else 3 if ours else 2,
             )
     handles, labels = panels[0].get_legend_handles_labels()
     for panel in panels[len(scenarios) :]:
@@ -156,29 +158,42 @@ def draw_burst(marks: Sequence[Marks], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_measured(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """The same frontier from a real engine: a panel for each ratio, a point for each arm."""
-    figure, panels = plt.subplots(1, len(MEASURES), figsize=(WIDTH, 3.6), sharey=True)
-    arms = sorted({result["arm"] for result in results})
-    for panel, (key, label) in zip(panels, MEASURES.items(), strict=True):
-        for number, arm in enumerate(arms):
-            of = [result for result in results if result["arm"] == arm]
-            panel.plot(
-                [result[key] for result in of],
-                [result["tokens_per_second"] for result in of],
-                linestyle="",
-                marker="osD^vP*X"[number % 8],
-                markersize=6,
-                color=f"C{number % 10}",
-                label=arm,
-            )
-        for limit in (1.05, 1.25):
-            panel.axvline(limit, color="#bbbbbb", linewidth=0.8, linestyle=":")
-        panel.set_xlabel(label, fontsize=7)
-        panel.tick_params(labelsize=7)
-        panel.set_ylim(bottom=0.0)
-    panels[0].set_ylabel("batch tokens a second", fontsize=8)
-    panels[-1].legend(fontsize=7, loc="lower right")
+def draw_measured(results: Mapping[tuple[float, str], Row], path: Path) -> None:
+    """What was measured at a real engine: a row for each kind of batch, a panel for each figure, a point for each arm.
+
+    A line leads through the fixed windows, with the whole span of the pairs beside each point.
+    """
+    figure, grid = plt.subplots(len(KINDS), len(MEASURES), figsize=(WIDTH, 6.4), sharey="row", squeeze=False)
+    arms = list(dict.fromkeys(arm for _, arm in results))
+    for panels, (long, kind) in zip(grid, KINDS.items(), strict=True):
+        rows = {arm: results[long, arm] for arm in arms if (long, arm) in results}
+        fixed = [row for arm, row in rows.items() if arm.startswith("fixed")]
+        for panel, (key, label) in zip(panels, MEASURES.items(), strict=True):
+            line = sorted([(0.0, 1.0), *((row["batch_tokens_per_second"], row[key]["x"]) for row in fixed)])
+            panel.plot([x for _, x in line], [tokens for tokens, _ in line], color="#bbbbbb", linewidth=1.0, zorder=1)
+            for arm, row in rows.items():
+                number, felt = arms.index(arm), row[key]
+                panel.errorbar(
+                    felt["x"],
+                    row["batch_tokens_per_second"],
+                    xerr=[[felt["x"] - felt["least"]], [felt["most"] - felt["x"]]],
+                    marker="osD^vP*X"[number % 8],
+                    markersize=6,
+                    elinewidth=0.8,
+                    color=f"C{number % 10}",
+                    linestyle="",
+                    label=arm,
+                )
+            panel.axvline(1.25, color="#888888", linewidth=0.8, linestyle=":")
+            panel.set_xscale("log")
+            panel.set_xlim(0.8, 14.0)
+            panel.set_xticks([1, 1.25, 2, 4, 10], ["1", "1.25", "2", "4", "10"])
+            panel.minorticks_off()
+            panel.set_ylim(bottom=0.0)
+            panel.tick_params(labelsize=7)
+            panel.set_xlabel(f"{label}, times that without a batch", fontsize=7)
+        panels[0].set_ylabel(f"batch tokens a second\n{kind}", fontsize=8)
+        panels[-1].legend(fontsize=7, loc="lower right")
     _save(figure, path)
 
 

@@ -124,6 +124,7 @@ async def play_round(
         "ttft_p50": quantile([felt.ttft for felt in done.felt], 0.5),
         "ttft_p95": quantile([felt.ttft for felt in done.felt], 0.95),
         "tpot_p50": quantile([felt.tpot for felt in done.felt], 0.5),
+        "tpot_p95": quantile([felt.tpot for felt in done.felt], 0.95),
         "itl_p99": quantile([gap for felt in done.felt for gap in felt.gaps], 0.99),
         "step": seconds / max(1.0, _grown(before.steps, after.steps)),
         "online_tokens_per_second": online / seconds,

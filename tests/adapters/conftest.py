@@ -1,4 +1,4 @@
-"""What tests of adapters share: both event loops that the product may run on, and an issuer of tokens."""
+"""What tests of adapters share: both event loops that the product may run on, an issuer of tokens, and a ledger on PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from tests.issuer import Issuer
+from tests.postgresql import Databases
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -38,3 +39,11 @@ def issuer() -> Iterator[Issuer]:
     """A running issuer."""
     with Issuer() as running:
         yield running
+
+
+@pytest.fixture
+def address(postgresql: Databases) -> Iterator[str]:
+    """A ledger with nothing in it."""
+    taken = postgresql.take()
+    yield taken
+    postgresql.give_back(taken)

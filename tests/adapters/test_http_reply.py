@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_reply import RETRY_AFTER_MAX_SECONDS, decoded, retry_after_seconds
 from slackwater.core.errors import BackendReplyBroken
+from slackwater.core.sending.metrics_page import PAGE_BYTES_MAX
+from tests.adapters.conftest import Run
+from tests.adapters.scripted_server import Peer, ScriptedServer, with_server
 
 NOON = 1_700_000_000.0 - 1_700_000_000 % 86400 + 43200  # 2023-11-14 12:00:00 GMT
 
@@ -99,3 +103,26 @@ def test_bodies_that_cannot_be_read(encoding: bytes, body: bytes, text: str) -> 
     """A bomb, damage, and encodings that we never learnt are a broken answer, and say so."""
     with pytest.raises(BackendReplyBroken, match=text):
         decoded(body, encoding, bytes_max=4000)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_metrics_page_that_is_too_large_names_its_own_limit(run: Run[None], packed: bool) -> None:
+    """Not that of answers, which an operator would raise for nothing; one of exactly the limit is read."""
+    sizes = [PAGE_BYTES_MAX, PAGE_BYTES_MAX + 1]
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            body = bytes(sizes.pop(0))
+            if packed:
+                await peer.answer(gzip.compress(body, mtime=0), headers="Content-Encoding: gzip\r\n")
+            else:
+                await peer.answer(body)
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        assert len((await backend.metrics()).body) == PAGE_BYTES_MAX
+        with pytest.raises(BackendReplyBroken, match=r"page is larger than 4 MiB.*metrics page") as raised:
+            await backend.metrics()
+        assert "answer_bytes" not in str(raised.value)
+
+    run(with_server(script, test))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slackwater.adapters.shared_memory.peer_board import FORM, SILENT_SECONDS, HostBoard
+from slackwater.adapters.shared_memory.peer_board import FORM, SILENT_SECONDS, HostBoard, why_unusable
 from slackwater.core.sending.peers import Word
 
 ENGINE = "http://engine.local:8000"
@@ -143,3 +143,50 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
         seat.say(Word(out=1, window=4.0))
         assert not seat.hear()
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("a file", "no directory of this user"),
+        ("a link", "no directory of this user"),
+        ("below/nothing", "there is no folder"),
+        ("a file/board", "there is no folder"),
+    ],
+)
+def test_a_directory_that_was_named_and_cannot_be_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str, why: str
+) -> None:
+    """It is said before anybody relies on it, with the reason, and once: not by each engine again."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a file").write_bytes(b"")
+    meeting = tmp_path / place
+    assert why in why_unusable(meeting)
+    board = HostBoard(meeting, Hand(), name="one")
+    board.try_out()
+    for _ in range(2):
+        board.seat(ENGINE).say(Word(out=1, window=4.0))
+    (said,) = [each.getMessage() for each in caplog.records if each.getMessage().startswith("peers_unheard")]
+    assert str(meeting) in said
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="whoever may write everywhere is refused nowhere")
+def test_a_directory_that_may_not_be_written_to(tmp_path: Path) -> None:
+    """Neither itself, nor the folder that it would be in."""
+    tmp_path.chmod(0o500)
+    assert "cannot write" in why_unusable(tmp_path)
+    assert "cannot write" in why_unusable(tmp_path / "board")
+
+
+def test_a_directory_that_was_named_and_can_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said, and nothing of the trial is left; looking alone makes nothing."""
+    meeting = tmp_path / "board"
+    assert not why_unusable(meeting)
+    assert not meeting.exists()
+    board = HostBoard(meeting, Hand(), name="one")
+    board.try_out()
+    assert not why_unusable(meeting)
+    assert not list(meeting.iterdir())
+    assert not caplog.records

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,13 @@ from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable
 from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
+from tests.adapters.asked_postgresql import rows, told
 from tests.adapters.cutting_proxy import CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.adapters.pooling_proxy import PoolingProxy
-from tests.adapters.test_postgresql_ledger import rows, through, told
-from tests.postgresql import Databases
+from tests.adapters.test_postgresql_connections import through
 
 pytestmark = pytest.mark.postgresql
-
-
-@pytest.fixture
-def address(postgresql: Databases) -> Iterator[str]:
-    """A ledger with nothing in it."""
-    taken = postgresql.take()
-    yield taken
-    postgresql.give_back(taken)
 
 
 class One:

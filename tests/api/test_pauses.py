@@ -138,6 +138,8 @@ def test_both_families_have_them(world: World, family: str) -> None:
     for said, shown in (("Strict", "strict"), ("0.05s", "50ms"), ("fixed", "fixed"), ("configured", "gentle")):
         paced = call("POST", f"/engines/{ENGINE}/pace", {"pace": said})
         assert (paced.status, paced.json["pacing"]["pace"]) == (200, shown)
+        by = "configuration" if said == "configured" else "command"
+        assert (paced.json["pacing"]["pace_from"], paced.json["pacing"]["configured_pace"]) == (by, "gentle")
         assert call("GET", f"/engines/{ENGINE}").json["pacing"] == paced.json["pacing"]
     refused = call("POST", f"/engines/{ENGINE}/pace", {"pace": "fast"})
     assert (refused.status, refused.json["error"]["param"]) == (400, "pace")

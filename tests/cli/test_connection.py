@@ -152,6 +152,37 @@ def test_a_wrong_key_says_where_it_came_from(offline: Terminal) -> None:
         assert "wrong-key" not in variable.stderr + used.stderr + asked.stderr
 
 
+AZURES = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key."
+
+
+def test_a_key_that_is_not_known_is_no_subscription(offline: Terminal) -> None:
+    """Our servers use Azure's words for a wrong key; here it is said what is wrong, and at engines which key they need."""
+    refused = Reply.of({"error": {"message": AZURES, "code": "401"}}, 401)
+    with scripted(lambda call: refused) as server:
+        listed = offline("batches", "list", "--server", server.url, SLACKWATER_API_KEY="wrong-key")
+        assert listed.stderr.startswith("error: the server does not know the key (the key is that of the environment")
+        for words in (("pace", "e", "strict"), ("list",), ("show", "e"), ("pause", "e"), ("try", "e")):
+            done = offline("engines", *words, "--server", server.url, SLACKWATER_API_KEY="wrong-key")
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+            assert "does not know the key of the environment variable SLACKWATER_API_KEY [HTTP 401]" in done.stderr
+            assert "one of its api_key_envs; set SLACKWATER_API_KEY to it" in done.stderr
+            assert "subscription" not in done.stderr
+        keyless = offline("engines", "pace", "e", "strict", "--server", server.url)
+        assert "lets nobody in without a key [HTTP 401]" in keyless.stderr
+
+
+def test_engines_of_a_server_of_another_kind(offline: Terminal) -> None:
+    """It has none: nothing is sent there, a key least of all."""
+    with scripted(lambda call: Reply.of({}, 500)) as server:
+        offline.well(
+            "profiles", "add", "vendor", server.url, "--dialect", "azure", "--api-key-env", "AZURE_OPENAI_API_KEY"
+        )
+        done = offline("engines", "pace", "e", "strict", "--profile", "vendor", AZURE_OPENAI_API_KEY="k")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "is spoken to as azure, and engines are those of a Slackwater server" in done.stderr
+        assert not server.calls
+
+
 def test_a_broken_download_goes_on_where_it_was(tmp_path: Path) -> None:
     """The rest is asked for with Range; the file has its name only when it is whole."""
     content = bytes(range(256)) * 4096

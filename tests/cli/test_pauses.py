@@ -82,7 +82,7 @@ def test_deployments_are_watched(terminal: Terminal) -> None:
         assert watching.stdout is not None
         first = [watching.stdout.readline().rstrip("\n").split("\t")[1:] for _ in range(4)]
         # Nobody paces what is built in: out and window are all that is known of it, and what came back.
-        assert ["demo-batch", "ok", "none", "0/64", "", "", "", "", "", "0.0", "0.0"] in first
+        assert ["demo-batch", "ok", "none", "0/64", "", "", "", "", "", "0.0", "0.0", ""] in first
         assert sorted(name for name, *_ in first) == ["demo-batch", "failing-batch", "slow-batch", "stuck-batch"]
         try:
             terminal.well("deployments", "pause", "slow-batch", "--reason", "new weights")
@@ -121,6 +121,12 @@ def test_engines_are_listed_and_named_by_url(terminal: Terminal) -> None:
     rows = [line.split("\t") for line in terminal.well("engines", "list").splitlines()]
     assert [ENGINE, "ok", "ok"] in [[row[0], row[1], row[4]] for row in rows]
     assert f"id\t{ENGINE}" in terminal.well("engines", "show", ENGINE)
+    assert f"{ENGINE}: fixed (by command; configured: gentle)" in terminal("engines", "pace", ENGINE, "fixed").stderr
+    try:
+        for verb in (("list",), ("show", ENGINE)):
+            assert "fixed (by command; configured: gentle)" in terminal.well("engines", *verb)
+    finally:
+        assert "by command" not in terminal("engines", "pace", ENGINE, "configured").stderr
     missing = terminal("engines", "pause", "http://127.0.0.1:9/v1")
     assert missing.returncode == 1
     assert "There is no engine 'http:127.0.0.1:9'" in missing.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from slackwater.cli.deployment_figures import COLUMNS, figures, joined
 from slackwater.cli.deployment_states import state_of
-from slackwater.cli.states import delay_line, quiet_line, waiting_line
+from slackwater.cli.states import delay_line, pacing_line, quiet_line, waiting_line
 
 LONG_AGO, MOMENT = 1_790_000_000, "2026-09-21T14:13:20Z"
 
@@ -87,14 +87,31 @@ def test_figures_of_an_engine() -> None:
         "target_ms": None,
     }
     backend = {"name": "a", "in_flight": 3, "window": 9, "requests_per_second": 2.04, "tokens_per_second": 310.0}
-    cells = ["strict", "12/16", "31", "2", "18.2", "15.0", "", "2.0", "310.0"]
+    cells = ["strict", "12/16", "31", "2", "18.2", "15.0", "", "2.0", "310.0", ""]
     assert figures({**backend, "pacing": pacing}) == cells
     assert len(cells) == len(COLUMNS)
     assert figures({**backend, "pacing": pacing | {"in_flight": None}})[1] == "3/16"
+    felt = pacing | {"slower": 1.117, "slower_most": 1.25}
+    assert figures({**backend, "pacing": felt})[-1] == "1.12/1.25"
+    assert figures({**backend, "pacing": felt | {"slower_most": None}})[-1] == "1.12"
     # An older server says nothing of pacing.
-    assert figures(backend) == ["", "3/9", "", "", "", "", "", "2.0", "310.0"]
+    assert figures(backend) == ["", "3/9", "", "", "", "", "", "2.0", "310.0", ""]
     assert joined([{**backend, "pacing": pacing}, backend])[:2] == ["strict,", "12/16,3/9"]
     assert joined([]) == [""] * len(COLUMNS)
+
+
+def test_where_a_pace_comes_from() -> None:
+    """What an operator has said while the server ran hides the configuration, so both are told; and what others feel."""
+    pacing = {"pace": "strict", "pace_from": "configuration", "configured_pace": "strict", "state": "off"}
+    assert pacing_line(pacing) == "strict"
+    assert pacing_line(pacing | {"pace_from": "command"}) == "strict (by command)"
+    said = pacing | {"pace_from": "command", "configured_pace": "fixed", "state": "paced", "window": 3}
+    assert pacing_line(said) == "strict (by command; configured: fixed): 3 may be out"
+    felt = pacing_line(said | {"slower": 1.117, "slower_most": 1.05})
+    assert felt.endswith("3 may be out, others' slow steps 1.12 times as long as without us (of 1.05 allowed)")
+    assert pacing_line(said | {"slower": 1.3, "slower_most": None}).endswith("1.30 times as long as without us")
+    # An older server does not say.
+    assert pacing_line({"pace": "full", "state": "off"}) == "full"
 
 
 def test_a_deployment_whose_backend_is_silent() -> None:

@@ -28,19 +28,21 @@ def engine(
     ahead: float = 0.0,
     tls: Path | None = None,
     other_models: int = 404,
+    page: bytes | None = None,
 ) -> Iterator[str]:
     """The base URL of a server that lists one model. `tls`: a file with its key and certificate.
 
-    `other_models`: the status of its answers to requests for another model.
+    `other_models`: the status of its answers to requests for another model. `page`: its metrics page, for who has the key.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path != "/v1/models":
+            if self.path != "/v1/models" and (self.path != "/metrics" or page is None):
                 self.send_error(404)
                 return
             refused = key is not None and self.headers["Authorization"] != f"Bearer {key}"
             body = b'{"object":"list","data":[{"id":"%s"}]}' % model.encode()
+            body = page if self.path == "/metrics" and page is not None else body
             self.send_response(401 if refused else status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -16,7 +16,7 @@ from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.telemetry.meters import REQUEST_BOUNDS
 from tests.pipeline.engines import GOOD, ScriptedEngine, Service, refusal, served
-from tests.pipeline.test_engine_pacing import MeteredEngine, late, serve
+from tests.pipeline.metered_engine import MeteredEngine, late, serve
 from tests.pipeline.test_pauses import ENGINE, Operator
 from tests.pipeline.test_sending import texts
 

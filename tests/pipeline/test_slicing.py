@@ -15,7 +15,7 @@ from slackwater.core.sending.rate_limit_headers import read_rate_limits
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.slicing import BUSY_MAX
 from tests.pipeline.engines import GOOD, PROBE, Service, refusal, served
-from tests.pipeline.test_engine_pacing import MeteredEngine, serve, told
+from tests.pipeline.metered_engine import MeteredEngine, serve, told
 
 # Of a request, and of a prompt that is no long one.
 WORDS, FEW = 1600, 20

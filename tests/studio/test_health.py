@@ -205,6 +205,20 @@ def test_what_comes_back_is_said_and_nothing_jumps(
         assert page.evaluate(SHIFT_SUM) < 0.02
 
 
+def test_a_pace_by_command_is_told_with_the_configured_one(
+    open_page: OpenPage, call: Caller, engines: dict[str, MoodyEngine]
+) -> None:
+    """What an operator has said while the service ran hides the configuration: both are there, until it is taken back."""
+    address = engines["well"].url.removesuffix("/v1")
+    path = f"/engines/{address.replace('://', ':')}/pace"
+    assert call("POST", path, {"pace": "fixed"}).status == 200
+    row = open_page("/deployments").locator(".engines tbody tr", has_text=address)
+    expect(row.locator(".engine-pace")).to_have_text("Pace fixed, by command; configured: gentle")
+    assert call("POST", path, {"pace": "configured"}).status == 200
+    row = open_page("/deployments").locator(".engines tbody tr", has_text=address)
+    expect(row.locator(".engine-pace")).not_to_contain_text("command")
+
+
 def test_engines_are_paused_and_resumed(open_page: OpenPage, call: Caller, engines: dict[str, MoodyEngine]) -> None:
     """Whoever runs the service does that below the deployments; the deployments of the engine say so."""
     page = open_page("/deployments?search=well")

@@ -84,6 +84,25 @@ def test_a_section_about_an_engine_that_nobody_uses(tmp_path: Path) -> None:
     assert slackwater("check-config", "slackwater.toml", cwd=tmp_path).stderr == ""
 
 
+def test_servers_that_will_not_hear_each_other(tmp_path: Path) -> None:
+    """A meeting place that cannot be used stops nothing: check-config, doctor and the log of the start say it, once."""
+    (tmp_path / "taken").write_bytes(b"")
+    text = f'[server]\npeers = "{tmp_path}/taken"\n' + DEMO + "echo = {}\n"
+    (tmp_path / "slackwater.toml").write_text(text)
+    said = f"[server] peers: {tmp_path}/taken: it is no directory of this user"
+    checked = slackwater("check-config", "slackwater.toml", cwd=tmp_path)
+    assert (checked.returncode, checked.stderr.count(said)) == (0, 1)
+    examined = slackwater("doctor", "--config", "slackwater.toml", cwd=tmp_path)
+    assert (examined.returncode, examined.stdout.count(said)) == (0, 1)
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    server.kill()
+    log = (tmp_path / "server.log").read_text()
+    assert (log.count("peers_unheard"), f"{tmp_path}/taken" in log) == (1, True)
+    (tmp_path / "slackwater.toml").write_text(text.replace("/taken", "/board"))
+    assert slackwater("check-config", "slackwater.toml", cwd=tmp_path).stderr == ""
+    assert "can meet in" in slackwater("doctor", "--config", "slackwater.toml", cwd=tmp_path).stdout
+
+
 def test_what_a_client_refuses_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
     """A header with a line break, or credentials in a URL: said in words by serve and by check-config."""
     text = DEMO + 'url = "http://127.0.0.1:9/v1"\nheaders = { X-Team = "a\\nb" }\n'

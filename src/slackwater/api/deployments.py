@@ -5,6 +5,7 @@ is a resource. So the body of an `az rest` call or of a Bicep file can be sent a
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -145,7 +146,9 @@ def _shown(request: Request, view: View, *, state: str | None = None) -> objects
             currentCapacity=capacity,
             backendsOf=properties.get("backendsOf", UNSET),
             dataZone=(served and served.data_zone) or UNSET,
-            slackwater=_details(view),
+            slackwater=_details(
+                view, () if view.deployment is None else context_of(request).watch.caps(view.deployment)
+            ),
         ),
         tags=body.get("tags", UNSET),
         etag=UNSET if view.stored is None else quoted(view.stored.etag),
@@ -158,7 +161,8 @@ def _state(view: View) -> str:
     return "Failed" if view.deployment is None else "Succeeded"
 
 
-def _details(view: View) -> objects.DeploymentDetails:
+def _details(view: View, caps: Sequence[int]) -> objects.DeploymentDetails:
+    """`caps`: how many requests each of its backends may have out."""
     deployment, allowance = view.deployment, view.allowance
     dynamic: objects.DynamicQuota | UnsetType = UNSET
     if deployment is not None and deployment.dynamic_quota and allowance is not None:
@@ -180,9 +184,9 @@ def _details(view: View) -> objects.DeploymentDetails:
                 model=backend.model or UNSET,
                 region=backend.region or UNSET,
                 dataZone=backend.data_zone or UNSET,
-                concurrency=backend.concurrency,
+                concurrency=cap,
             )
-            for backend in (() if deployment is None else deployment.backends)
+            for backend, cap in zip(() if deployment is None else deployment.backends, caps, strict=True)
         ],
     )
 

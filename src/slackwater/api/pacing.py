@@ -40,6 +40,8 @@ def shown_pacing(view: PacingView, *, whole: bool) -> objects.EnginePacing:
     """How an engine is paced now. `whole`: nobody else's batches can be told from it."""
     return objects.EnginePacing(
         pace=str(view.pace),
+        pace_from="command" if view.said else "configuration",
+        configured_pace=str(view.configured),
         state=view.state.value,
         why=view.why or None,
         window=view.window,

@@ -9,6 +9,7 @@ from slackwater.config import load
 from slackwater.config.engines import unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring import check_backends
+from slackwater.wiring.checks import unheard_peers
 
 
 @click.command("check-config")
@@ -27,7 +28,8 @@ def command(file: Path) -> None:
         for fault in error.faults:
             click.echo(fault, err=True)
         sys.exit(2)
-    for unused in unused_engines(config.engines, config.deployments):
-        click.echo(f"note: {unused}", err=True)
+    unheard = unheard_peers(config)
+    for noted in (*unused_engines(config.engines, config.deployments), *([unheard] if unheard else [])):
+        click.echo(f"note: {noted}", err=True)
     names = ", ".join(f"{d.name} ({len(d.backends)} backend{'s' * (len(d.backends) > 1)})" for d in config.deployments)
     click.echo(f"{file}: fine. Deployments: {names}.")

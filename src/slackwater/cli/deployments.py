@@ -103,7 +103,8 @@ def watch(name: str | None, every: float | None, asked: Asked) -> None:
     On a terminal, a table with a row for each backend: the pace of its engine; requests of batches out, and how many may be;
     others, the requests of everybody else there; waiting, those that the engine has not begun with. Everybody's next token
     waits for a step of the engine: step is how many milliseconds one takes now, alone what it would take without batches, and
-    target up to where more is sent. Then what batches get, and why nothing new is sent where that is so.
+    target up to where more is sent. Then what batches get; online, how many times slower others' slow steps were than without
+    batches, measured over about the last hour, of how many times the pace allows; and why nothing new is sent where that is so.
 
     In a pipe, a line whenever a state changes, with tabs between: moment, name, how it is now, then the columns of the table;
     of several backends, with commas between. With --json, the state of a deployment on a line.

@@ -20,6 +20,8 @@ COLOURS = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level
 def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bool) -> None:
     """Look at the configuration, the data directory, the ledger, limits, clock, keys, and whoever is to answer.
 
+    Of each engine it says whether its metrics page is found, and how batches are paced there.
+
     No server needs to run. If one does, it is asked how it is. Nothing is changed. Give it the environment of the
     server: keys are named there. Run it as the user of the service. A backend that does not list its model is sent one request of
     one token, which tells whether it has it all the same.

@@ -1,13 +1,19 @@
 """`slackwater engines`: the upstreams of a service, each a scheme, a host and a port. For whoever runs it."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from slackwater.cli.operating import add_verbs
-from slackwater.cli.output import moment, note, print_facts, print_json, print_rows, text_of
+from slackwater.cli.output import fail, moment, note, print_facts, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.states import pacing_line, quiet_line, state_line
+from slackwater.core.errors import CallFailed
+
+if TYPE_CHECKING:
+    from slackwater.client.api import Api
 
 
 @click.group("engines")
@@ -28,6 +34,31 @@ def command() -> None:
     """
 
 
+@contextmanager
+def _service(asked: Asked) -> Iterator["Api"]:
+    """The server that was asked for, which has to be one of ours and to know the key as its own."""
+    with api_of(asked) as api:
+        target = api.connection.target
+        if not api.ours:
+            fail(
+                f"{target.url} is spoken to as {target.dialect.name}, and engines are those of a Slackwater server: "
+                "name it with --server or --profile"
+            )
+        try:
+            yield api
+        except CallFailed as failed:
+            if failed.status != 401:
+                raise
+            # What such a server says of keys is about its own, and of no use here.
+            whose = f" of {target.key_from}" if target.key_from else ""
+            heard = "lets nobody in without a key" if target.key is None else f"does not know the key{whose}"
+            raise CallFailed(
+                f"{target.url} {heard} [HTTP 401]: engines need a key of a Slackwater service, one of its api_key_envs; "
+                f"set {target.key_env} to it, or name its variable with --api-key-env",
+                status=failed.status,
+            ) from failed
+
+
 @command.command("list")
 @server_options
 def list_engines(asked: Asked) -> None:
@@ -36,7 +67,7 @@ def list_engines(asked: Asked) -> None:
     In a pipe, each is a line with tabs between: id, state, requests in flight, slots, how it is in words, deployments, how it is
     paced.
     """
-    with api_of(asked) as api:
+    with _service(asked) as api:
         found = api.engines()
         if asked.as_json:
             print_json(found)
@@ -62,7 +93,7 @@ def _row(engine: dict[str, Any]) -> list[str]:
 @server_options
 def show(engine: str, asked: Asked) -> None:
     """Show one of them."""
-    with api_of(asked) as api:
+    with _service(asked) as api:
         found = api.engine(engine)
         if asked.as_json:
             print_json(found)
@@ -85,10 +116,31 @@ def show(engine: str, asked: Asked) -> None:
 def pace(engine: str, pace: str, asked: Asked) -> None:
     """Say how much of ENGINE batches may take beside others.
 
-    PACE is gentle, strict, full, fixed, the time between two tokens that others may see at their slowest, such as 50ms, or
-    configured for what the configuration says. It holds at once, and after a restart of the server.
+    PACE is one of these. Others are the online users of the engine; what is said of them is held where its metrics page is found.
+
+    \b
+      gentle      others' slowest tokens come at most a quarter later; batches get
+                  what that leaves. The default where a metrics page is found.
+      strict      at most a twentieth later. Batches get about half as much, and
+                  often nothing while the engine is busy.
+      50ms        others' slowest tokens may take this long (1ms to 10s), or a
+                  quarter longer than without batches where that is more.
+      full        batches take all that is free, and nothing new goes while others
+                  wait. Others' tokens come as late as at a full engine.
+      fixed       as many requests as 'concurrency' says, whoever else is there.
+                  Nobody looks at the engine, and others pay for it.
+      configured  back to what the configuration says.
+
+    It holds at once, also after a restart of the server, and goes before the configuration until 'configured' takes it back.
+    'engines show' says which pace holds, and where it comes from.
+
+    \b
+    Examples:
+      slackwater engines pace http://127.0.0.1:8000 strict
+      slackwater engines pace http://127.0.0.1:8000 50ms
+      slackwater engines pace http://127.0.0.1:8000 configured
     """
-    with api_of(asked) as api:
+    with _service(asked) as api:
         found = api.pace(engine, pace)
         if asked.as_json:
             print_json(found)
@@ -105,4 +157,4 @@ def _now(engine: dict[str, Any]) -> str:
     return f"ok, but {quiet}" if quiet else state_line(engine, health="state")
 
 
-add_verbs(command, "engines", "engine", _told)
+add_verbs(command, "engines", "engine", _told, calls=_service)

@@ -1,14 +1,19 @@
 """The verbs pause, resume and try, which engines, deployments and batches have in common."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from slackwater.cli.output import note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_options
 
+if TYPE_CHECKING:
+    from slackwater.client.api import Api
+
 Told = Callable[[dict[str, Any]], str]
+Calls = Callable[[Asked], AbstractContextManager["Api"]]
 
 PAUSED = {
     "engines": "Send an engine nothing new, whichever deployment asks, until it is resumed.",
@@ -24,35 +29,37 @@ OUT = "Calls that are out end by themselves, and their results are kept. The pau
 PAST = "Nothing is looked at past a pause."
 
 
-def add_verbs(group: click.Group, kind: str, argument: str, told: Told) -> None:
-    """Adds the three to the commands of `kind`. `told` says in a line how the thing is then."""
+def add_verbs(group: click.Group, kind: str, argument: str, told: Told, *, calls: Calls = api_of) -> None:
+    """Adds the three to the commands of `kind`. `told` says in a line how the thing is then, `calls` is who is asked."""
 
     @group.command("pause", help=f"{PAUSED[kind]}\n\n{OUT}")
     @click.argument(argument)
     @click.option("--reason", metavar="TEXT", help="Why; whoever looks at it reads this.")
     @server_options
     def pause(asked: Asked, reason: str | None, **named: str) -> None:
-        _do("pause", kind, named[argument], asked, told, reason=reason)
+        with calls(asked) as api:
+            _do(api, "pause", kind, named[argument], asked, told, reason=reason)
 
     @group.command("resume", help="Go on with what was paused.")
     @click.argument(argument)
     @server_options
     def resume(asked: Asked, **named: str) -> None:
-        _do("resume", kind, named[argument], asked, told)
+        with calls(asked) as api:
+            _do(api, "resume", kind, named[argument], asked, told)
 
     @group.command("try", help=f"{TRIED[kind]}\n\n{PAST}")
     @click.argument(argument)
     @server_options
     def try_(asked: Asked, **named: str) -> None:
-        _do("try", kind, named[argument], asked, told)
+        with calls(asked) as api:
+            _do(api, "try", kind, named[argument], asked, told)
 
 
-def _do(verb: str, kind: str, name: str, asked: Asked, told: Told, *, reason: str | None = None) -> None:
-    with api_of(asked) as api:
-        found = api.operate(verb, kind, name, reason=reason)
-        if found is None:
-            note(f"{name}: nothing uses it")
-        elif asked.as_json:
-            print_json(found)
-        else:
-            note(told(found))
+def _do(api: "Api", verb: str, kind: str, name: str, asked: Asked, told: Told, *, reason: str | None = None) -> None:
+    found = api.operate(verb, kind, name, reason=reason)
+    if found is None:
+        note(f"{name}: nothing uses it")
+    elif asked.as_json:
+        print_json(found)
+    else:
+        note(told(found))

@@ -188,7 +188,8 @@ def command(
                 130 interrupted (run it again to continue)
     \b
     Examples:
-      slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --concurrency 128
+      slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1
+      slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --pace strict
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --retry-failed
       zcat questions.jsonl.gz | slackwater run - -o - --backend http://127.0.0.1:8000/v1 --in-order > answers.jsonl
     """

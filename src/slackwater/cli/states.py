@@ -79,14 +79,32 @@ def _no_page(pacing: Mapping[str, Any]) -> str:
     return f"its metrics page cannot be read: {why}" if why else "it has no metrics page"
 
 
+def pace_line(pacing: Mapping[str, Any]) -> str:
+    """The pace of an engine, and where it comes from where that is not the configuration. Empty where nobody knows."""
+    pace = str(pacing.get("pace") or "")
+    if pacing.get("pace_from") != "command" or not pace:
+        return pace
+    configured = pacing.get("configured_pace")
+    return f"{pace} (by command" + (")" if configured == pace else f"; configured: {configured})")
+
+
+def _felt(pacing: Mapping[str, Any]) -> str:
+    """What was measured of how others feel us; empty where it has not been yet."""
+    slower, most = pacing.get("slower"), pacing.get("slower_most")
+    if not isinstance(slower, int | float):
+        return ""
+    allowed = f" (of {most:.2f} allowed)" if isinstance(most, int | float) else ""
+    return f"others' slow steps {slower:.2f} times as long as without us{allowed}"
+
+
 def pacing_line(pacing: Mapping[str, Any]) -> str:
     """How an engine is paced, on one line: `gentle: 12 may be out, others 31, step 23.1 of 24.0 ms`. Empty where nobody knows."""
-    pace, state = pacing.get("pace"), pacing.get("state")
+    pace, state = pace_line(pacing), pacing.get("state")
     if not pace:
         return ""
     if state not in ("paced", "lost", "answers"):
         why = {"absent": _no_page(pacing), "looking": "its metrics page is being looked for"}.get(str(state))
-        return f"{pace}, not paced: {why}" if why else str(pace)
+        return f"{pace}, not paced: {why}" if why else pace
     said = [f"{pacing.get('window')} may be out"]
     if state == "lost":
         return f"{pace}: {said[0]}; its metrics page cannot be read"
@@ -97,6 +115,8 @@ def pacing_line(pacing: Mapping[str, Any]) -> str:
     if pacing.get("step_ms") is not None:
         target = pacing.get("target_ms")
         said.append(f"step {pacing['step_ms']}" + (" ms" if target is None else f" of {target} ms"))
+    if felt := _felt(pacing):
+        said.append(felt)
     if pacing.get("slice_tokens"):
         said.append(f"long prompts in slices of {pacing['slice_tokens']} tokens")
     if pacing.get("frozen"):

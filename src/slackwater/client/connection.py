@@ -19,6 +19,8 @@ TIMEOUT = httpx2.Timeout(connect=10.0, read=120.0, write=60.0, pool=10.0)
 MESSAGE_MAX = 500
 # Who waits for less than this between attempts need not know of it.
 SILENT_SECONDS = 1.0
+# How Azure begins to say that it does not know a key.
+AZURES = "Access denied due to invalid subscription key"
 # Every batch API has these.
 LISTS = ("/batches", "/files")
 # Not sent: nobody has taken the call.
@@ -157,6 +159,9 @@ def refusal(answer: httpx2.Response, target: Target) -> CallFailed:
     """What a server said, in one line: its words, its codes, and the id to ask its operator about."""
     status = answer.status_code
     message, code = _said(answer.content)
+    if status == 401 and not target.vendors and message.startswith(AZURES):
+        # Ours say it for the sake of Azure's clients; subscriptions and regions are nothing that they have.
+        message = "the server does not know the key"
     if answer.is_redirect:
         message = f"the server wants to be called at {answer.headers.get('location', 'another address')}"
     if status in (401, 403) and target.key is None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from slackwater.config.sections import DeploymentConfig, EngineConfig
 from slackwater.config.tables import is_address, section
 from slackwater.core.masking import shown_url
@@ -60,6 +62,18 @@ def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[Deploym
                 f"engine '{shown_url(engine.url)}': no backend is there, but one is at {alike[0]}, which is the same server; "
                 f'write it as that backend does: url = "{alike[0]}"'
             )
+
+
+def with_engines(deployment: DeploymentConfig, engines: Iterable[EngineConfig]) -> DeploymentConfig:
+    """The deployment with what its engines say for backends that say nothing themselves: how many requests may be out."""
+    said = {name: each.concurrency for each in engines if each.concurrency and (name := _name(each.url)) is not None}
+    backends = [
+        msgspec.structs.replace(backend, concurrency=said[name])
+        if backend.concurrency is None and backend.url is not None and (name := _name(backend.url)) in said
+        else backend
+        for backend in deployment.backends
+    ]
+    return msgspec.structs.replace(deployment, backends=backends)
 
 
 def unused_engines(engines: Iterable[EngineConfig], deployments: Iterable[DeploymentConfig]) -> list[str]:

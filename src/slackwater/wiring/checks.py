@@ -1,7 +1,9 @@
 """What can be found wrong with a configuration only by making what it asks for."""
 
 import importlib.util
+from pathlib import Path
 
+from slackwater.adapters.shared_memory.peer_board import why_unusable
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config
 from slackwater.core.errors import ConfigError
@@ -29,3 +31,17 @@ def check_backends(config: Config) -> None:
         faults.append("[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'")
     if faults:
         raise ConfigError(faults)
+
+
+def unheard_peers(config: Config) -> str:
+    """That other servers of ours will not be heard where the configuration says that they meet; empty where they may be.
+
+    It is no fault: a server works without them. What is looked at is this machine, as this user sees it.
+    """
+    meeting = config.server.peers
+    why = why_unusable(Path(meeting)) if meeting else ""
+    return (
+        f"[server] peers: {meeting}: {why}; servers that share an engine take each other for online users"
+        if why
+        else ""
+    )

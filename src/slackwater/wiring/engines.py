@@ -27,8 +27,8 @@ def told_of(backend: BackendConfig) -> Told | None:
     return None if told == NOTHING_TOLD else told
 
 
-def _pace(said: EngineConfig | None, backend: BackendConfig) -> EnginePace | None:
-    """What is configured. Vendors have no metrics page for us, so theirs is not looked for."""
+def configured_pace(said: EngineConfig | None, backend: BackendConfig) -> EnginePace | None:
+    """What is configured; None: `gentle` where a page is found. Vendors have none for us, so theirs is not looked for."""
     if said is not None and said.pace is not None:
         return pace_of(said.pace)
     return EnginePace(Point.FIXED) if is_cloud(backend.url) else None
@@ -56,7 +56,7 @@ class Engines:
                 name,
                 self._clock,
                 slots=None if said is None else said.concurrency,
-                pace=_pace(said, backend),
+                pace=configured_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
             )

@@ -136,6 +136,9 @@ async def open_service(
     incarnation = uuid.uuid4().hex[:12]
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
     board = HostBoard(meeting, SystemClock(), name=uuid.uuid4().hex)
+    if config.server.peers:
+        # Whoever names a place relies on it; that of the user is used by those alone who need it.
+        board.try_out()
     with (
         contextlib.closing(board),
         DataDirectory.open(directory, shared=bool(config.database)) as data,

@@ -66,12 +66,24 @@ class HostBoard:
         self._seats.append(seat)
         return seat
 
-    def make(self) -> None:
-        """Makes the directory. Raises OSError where it cannot be used, or is somebody else's."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        found = self._directory.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.getuid()):
-            raise PermissionError(errno.EPERM, "it is no directory of this user")
+    def try_out(self) -> None:
+        """Whether the directory can be used, which is said where it cannot: before anybody relies on being heard there."""
+        path = self._directory / f"try-{self._name}"
+        try:
+            file = self.take(path)
+        except OSError as error:
+            self.unheard(error)
+        else:
+            _give_up(file, path)
+
+    def take(self, path: Path) -> int:
+        """Makes a file in the directory, and the directory; nobody else may have it. Raises OSError where it cannot be used."""
+        with contextlib.suppress(FileExistsError):
+            self._directory.mkdir(mode=0o700)
+        _look_at(self._directory)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file
 
     def unheard(self, error: OSError) -> None:
         """It does not work here. Other servers of ours are online users then; said once."""
@@ -108,7 +120,7 @@ class HostSeat:
         counts = word.reading, word.reading_tokens, word.window, word.seconds, word.sent, word.looked_up, word.found
         try:
             if self._file is None:
-                self._file = self._opened()
+                self._file = self._board.take(self._path)
             os.pwrite(self._file, FORM.pack(MARK, self._said, word.out, word.wants, *counts), 0)
         except OSError as error:
             self._broken = True
@@ -142,19 +154,44 @@ class HostSeat:
             return []
         return sorted(name for name in found if name.startswith(self._engine) and name != self._path.name)[:PEERS_MAX]
 
-    def _opened(self) -> int:
-        self._board.make()
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return file
-
     def close(self) -> None:
         """Its last word is taken back."""
         if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-            os.close(self._file)
+            _give_up(self._file, self._path)
             self._file = None
+
+
+def why_unusable(directory: Path) -> str:
+    """Why nobody is heard there, as far as that shows without making anything; empty where nothing speaks against it."""
+    try:
+        if os.path.lexists(directory):
+            _look_at(directory)
+        elif not directory.parent.is_dir():
+            return f"there is no folder {directory.parent} in which it could be made"
+        else:
+            _look_into(directory.parent)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _look_at(directory: Path) -> None:
+    """Raises OSError where it cannot be used, or is somebody else's."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.getuid()):
+        raise PermissionError(errno.EPERM, "it is no directory of this user")
+    _look_into(directory)
+
+
+def _look_into(directory: Path) -> None:
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"this user cannot write to {directory}")
+
+
+def _give_up(file: int, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+    os.close(file)
 
 
 def _read(path: Path) -> tuple[int, Word | None]:

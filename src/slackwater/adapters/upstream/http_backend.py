@@ -15,7 +15,9 @@ import msgspec
 
 from slackwater import __version__
 from slackwater.adapters.upstream.http_pool import Pool, Pools, Timeouts
+from slackwater.adapters.upstream.http_reply import ReplyTooLarge
 from slackwater.adapters.upstream.http_stream import Heard
+from slackwater.core.errors import BackendReplyBroken
 from slackwater.core.masking import Secrets
 from slackwater.core.outside.proxies import Proxy
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
@@ -150,7 +152,12 @@ class HttpBackend:
         if self._page_pool is None:
             self._page_pool = self._open_page_pool()
         head = f"GET {self._root}/metrics HTTP/1.1\r\n{self._common}{self._for_proxy}\r\n"
-        return await self._page_pool.call(head.encode("latin-1"), b"")
+        try:
+            return await self._page_pool.call(head.encode("latin-1"), b"")
+        except ReplyTooLarge as error:
+            # The limit is not that of answers, and nobody can configure it.
+            text = f"the page is larger than {PAGE_BYTES_MAX >> 20} MiB, the most that is read of a metrics page"
+            raise BackendReplyBroken(text, final=True) from error
 
     async def close(self) -> None:
         """Closes idle connections. Calls under way go on; new ones are refused."""

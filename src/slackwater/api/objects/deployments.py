@@ -119,6 +119,7 @@ class DeployedBackend(Struct, frozen=True, kw_only=True):
     region: str | UnsetType = UNSET
     dataZone: str | UnsetType = UNSET
     concurrency: int
+    """The most requests that may be out there now: as configured, or by default 64, and 256 while the engine is paced."""
 
 
 class DeploymentDetails(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,10 @@ class EnginePacing(Struct, frozen=True, kw_only=True):
     """How an engine is paced now. What is not known is null, and what nobody reads now because nothing is to be sent."""
 
     pace: str
+    pace_from: Literal["command", "configuration"]
+    """Who says so: an operator while the service ran (`POST /engines/ENGINE/pace`), which goes first, or the configuration."""
+    configured_pace: str
+    """What the configuration says, its default included: it holds again once the operator's word is taken back."""
     state: Literal["looking", "paced", "lost", "absent", "answers", "off"]
     """Of its metrics page: not looked at yet, read, lost (it was there), not there, not there although a pace was named (how long
     answers take says how busy it is), not wanted (`fixed`). While it is not there or not wanted, requests are not paced."""

@@ -1,6 +1,7 @@
 """What an engine says of itself on its metrics page, and what happened between two looks at it.
 
-Engines count from their start: a count that has become smaller means that it has started again.
+Engines count from their start: a count that has become smaller means that it has started again, where the next look says so, too.
+One page may be damaged.
 """
 
 from msgspec import Struct
@@ -65,8 +66,22 @@ def credible(counters: Counters) -> bool:
     return counters.running + counters.waiting <= REQUESTS_MAX and (kv is None or kv <= 1.0 + 1e-6)
 
 
+def unsaid(counters: Counters) -> list[str]:
+    """What pacing would go by and the engine does not say, each with what that means, for people."""
+    said = counters
+    found = {
+        "how long its steps take (no more than a few requests go)": said.steps is None and said.token_gaps is None,
+        "how much its steps compute (what a prompt costs is guessed)": said.step_tokens is None,
+        "how full its cache is (no room is left in it for others)": said.kv is None,
+        "how large its cache is (others' long histories are not spared)": said.kv_tokens is None,
+        "what it finds in its cache (long prompts go whole)": said.found is None and said.prefixes,
+        "that it keeps prefixes (long prompts go whole)": not said.prefixes,
+    }
+    return [words for words, missing in found.items() if missing]
+
+
 def restarted(before: Counters, after: Counters) -> bool:
-    """Whether the engine has started again: its counts have."""
+    """Whether the engine has started again, if its page can be believed: its counts have."""
     return any(
         earlier is not None and later is not None and later < earlier
         for earlier, later in ((before.steps, after.steps), (before.generated, after.generated))

@@ -108,6 +108,8 @@ class Pacer:
     _out: float = 0.0
     _seconds: float = 0.0
     _restarted_at: float = -FOREVER
+    # Whether the last page said that the engine has started again, as one that is damaged may.
+    _doubted: bool = False
     _sent_in_all: float = 0.0
     _looked_up_in_all: float = 0.0
     _found_in_all: float = 0.0
@@ -160,7 +162,7 @@ class Pacer:
 
     def _may_be_out(self) -> int:
         """How many requests may be out, of this server alone."""
-        window = self.window
+        window = min(FIRST_WINDOW, self.window) if self._doubted else self.window
         if self.peers:
             # Whoever has more than its share keeps what is out, and the others wait until that has come back.
             window = min(math.ceil(self.peers.share(window)), max(1.0, window - self.peers.out))
@@ -273,10 +275,15 @@ class Pacer:
         self.frozen = self.others_wait or (counters.kv or 0.0) > 1.0 - self.reserve.left
         # What waits only to be read is no sign of an engine that is full: a step reads so many tokens.
         self._filling = last is not None and counters.running > last.running
-        known, self._known = self._known, counters
-        if known is not None and restarted(known, counters):
+        if self._known is not None and restarted(self._known, counters):
+            if not self._doubted:
+                # One page may be damaged. If it is not, the next one says the same; until then this one says nothing of what was.
+                self._doubted, self._last, self._looked_at = True, last, now - seconds
+                return
             self._begin_anew(now)
+            self._doubted, self._known = False, counters
             return
+        self._doubted, self._known = False, counters
         if last is None or seconds <= 0.0:
             return
         self._seconds += seconds

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.sending.pace import EnginePace
+from slackwater.core.sending.pace import USUAL, EnginePace
 
 OTHERS_WAIT = "others wait for capacity"
 CACHE_FULL = "its cache is nearly full"
@@ -35,6 +35,10 @@ class PacingView(Struct, frozen=True, kw_only=True):
     """
 
     pace: EnginePace
+    said: bool = False
+    """Whether an operator has said so while the service ran; that goes before what is configured."""
+    configured: EnginePace = USUAL
+    """What holds where nobody has said anything."""
     state: State
     why: str = ""
     """Why its page is not read, where it answered or could not be reached; empty where there is none, and where it is read."""

@@ -67,6 +67,9 @@ class Peers:
     def reading(self) -> tuple[int, float]:
         """How many of their prompts the engine is reading, and how many tokens that is."""
         words = self._words.values()
+        if not words:
+            # It is asked before each request, and most servers have no peers.
+            return 0, 0.0
         return sum(word.reading for word in words), sum(word.reading_tokens for word in words)
 
     def counted(self) -> tuple[float, float, float]:

@@ -148,6 +148,12 @@ class Dispatcher:
         return Standing(door.state, door.reason + where_else(self.name, door.reason), door.since, until)
 
     @property
+    def cap(self) -> int:
+        """The most requests that may be out, however things are: more where its engine is paced, and no more than that has."""
+        cap = self.most if self.engine.pacing.paced else self.concurrency
+        return min(cap, self.engine.slots or cap)
+
+    @property
     def window(self) -> int:
         """How many requests may be out now: all of its slots, a few, or none."""
         if not self.engine.reach.listens or not self.door.admits(self._clock.monotonic()):

@@ -79,6 +79,8 @@ class Pacing:
         self._pacer: Pacer | None = None
         self._by_answers: LatencyPacer | None = None
         self._state = State.OFF if self.pace.point is Point.FIXED else State.ABSENT
+        self.limits = False
+        """Whether lanes have to ask before they take."""
         self._failures = 0
         # Why there is no page, for people.
         self._why = ""
@@ -104,11 +106,6 @@ class Pacing:
     def state(self) -> State:
         """What is known of the page."""
         return self._state
-
-    @property
-    def limits(self) -> bool:
-        """Whether lanes have to ask before they take."""
-        return self._state not in (State.ABSENT, State.OFF)
 
     @property
     def paced(self) -> bool:
@@ -276,6 +273,7 @@ class Pacing:
     def _become(self, state: State) -> None:
         if state is not self._state:
             self._state = state
+            self.limits = state not in (State.ABSENT, State.OFF)
             self._engine.pacing_changed()
             self._denied = True
             self.moved()
@@ -298,17 +296,23 @@ class Pacing:
     def view(self) -> PacingView:
         """How it is now."""
         pacer, seen, frozen = self._pacer, self._counters, self.frozen
-        window, in_flight = self.window, self._engine.in_flight
+        window = self.window
+        view = PacingView(
+            pace=self.pace,
+            said=self._said is not None,
+            configured=self._configured or USUAL,
+            state=self._state,
+            window=window,
+            in_flight=self._engine.in_flight,
+        )
         if pacer is None or seen is None or not self.paced:
-            view = PacingView(pace=self.pace, state=self._state, why=self._why, window=window, in_flight=in_flight)
+            view = msgspec.structs.replace(view, why=self._why)
             if (answers := self._by_answers) is None:
                 return view
             return msgspec.structs.replace(view, step=answers.step, target=answers.target)
-        view = PacingView(
-            pace=self.pace,
-            state=self._state,
+        view = msgspec.structs.replace(
+            view,
             window=min(window or 0, self._engine.slots),
-            in_flight=in_flight,
             slower=pacer.aim.slower,
             slower_most=pacer.aim.slower_most,
         )

@@ -23,6 +23,8 @@ from slackwater.telemetry import BackendMeter, event
 
 # Larger requests go whole: the event loop would stand still while they are cut.
 CUT_BYTES = 1 << 20
+# What proxies say for an engine that is not there, Cloudflare's included. An engine that works and fails says 500.
+STANDING_BEFORE = frozenset({502, 503, 504, *range(520, 528), 530})
 # An engine that says so often in a row that it is busy is asked for a whole request: perhaps it says that of slices only.
 BUSY_MAX = 3
 
@@ -93,8 +95,8 @@ class SlicedCalls:
                 raise
             # The engine has died of the slice, as it would have of the request.
             raise gone.broke from None
-        if gone.broke is not None and reply.status >= 500:
-            # There is only what stands before it.
+        if gone.broke is not None and reply.status in STANDING_BEFORE:
+            # There is only what stands before it. Any other answer is the engine's own to the whole request, as without slices.
             raise gone.broke
         if gone.refused and 200 <= reply.status < 300:
             self._refusals.refused(gone.refused, self._clock.monotonic())

@@ -128,6 +128,14 @@ class DeploymentWatch:
         deployment = self._fleet.get(key)
         return None if deployment is None else await self._view(deployment)
 
+    def caps(self, deployment: Deployment) -> list[int]:
+        """The most requests that each of its backends may have out now, in their order."""
+        sending = self._fleet.dispatchers_of(deployment.key)
+        if len(sending) != len(deployment.backends):
+            # It is not served, or with others in this moment.
+            return [backend.concurrency for backend in deployment.backends]
+        return [dispatcher.cap for dispatcher in sending]
+
     async def waiting_on(self, batch: Batch, *, queued: bool = False) -> WaitingOn | None:
         """Why nothing of a batch is sent; None where something is, or where it has not begun or has ended.
 

@@ -11,8 +11,9 @@ from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
 from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
 from slackwater.wiring.doctor.ledger import ledger_findings
-from slackwater.wiring.doctor.machine import clock_findings, limit_findings
+from slackwater.wiring.doctor.machine import clock_findings, limit_findings, peer_findings
 from slackwater.wiring.doctor.network import backend_findings, issuer_findings, server_findings
+from slackwater.wiring.doctor.pages import page_findings
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -27,7 +28,7 @@ def examine(
     holder = holder_of(directory)
     found += data_findings(directory, config, holder)
     found += ledger_findings(directory, config, now=now(), deep=deep)
-    found += limit_findings(config, holder)
+    found += [*limit_findings(config, holder), *peer_findings(config)]
     answers = asyncio.run(
         _ask(config, running=holder is not None and read is not None, given=config_path is not None, now=now)
     )
@@ -71,4 +72,5 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
 async def _ask(config: Config, *, running: bool, given: bool, now: Callable[[], float]) -> list[Finding]:
     backends, dates = await backend_findings(config, now=now)
     found = await server_findings(config, given=given) if running else []
-    return [*found, *clock_findings(dates, now=now()), *backends, *await issuer_findings(config)]
+    pages = await page_findings(config)
+    return [*found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]

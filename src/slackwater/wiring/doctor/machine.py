@@ -1,10 +1,11 @@
-"""The machine: how many files a server may open, and whether its clock is right."""
+"""The machine: how many files a server may open, where it meets others, and whether its clock is right."""
 
 import resource
 from collections.abc import Mapping
 from pathlib import Path
 
 from slackwater.config import Config
+from slackwater.wiring.checks import unheard_peers
 from slackwater.wiring.doctor.finding import Finding, fault, ok, warning
 
 # What a server has open besides its lanes and whoever calls it: the ledger, logs of running batches, blobs, webhooks.
@@ -28,6 +29,16 @@ def limit_findings(config: Config, holder: int | None) -> list[Finding]:
         message = f"{whose} may open {soft:,}, and the lanes of all backends need {needed:,}"
         return [fault(about, message, f"raise the limit (ulimit -n {needed}, or LimitNOFILE={needed} in the unit)")]
     return [ok(about, f"{whose} may open {soft:,}; {needed:,} are needed")]
+
+
+def peer_findings(config: Config) -> list[Finding]:
+    """Whether other servers on this machine can be heard where the configuration says that they meet."""
+    meeting = config.server.peers
+    if not meeting:
+        return []
+    if unheard := unheard_peers(config):
+        return [warning("peers", unheard, f"let this user write to {meeting}; see docs/pacing.md")]
+    return [ok("peers", f"servers that share an engine can meet in {meeting}")]
 
 
 def _limit_of(pid: int) -> int | None:

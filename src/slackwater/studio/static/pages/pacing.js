@@ -36,7 +36,7 @@ function Engine({ backend }) {
   const out = pacing.in_flight ?? backend.in_flight;
   return html`<tr>
     <td class="full"><code class="backend-name">${backend.name}</code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
-    <td data-label="Pace">${pacing.state === "absent" ? html`<span class="muted">none</span>` : pacing.pace}</td>
+    <td data-label="Pace">${pacing.state === "absent" ? html`<span class="muted">none</span>` : pacing.pace}${commanded(pacing) && html`<div class="small muted">${commanded(pacing)}</div>`}</td>
     <td class="number" data-label="Step now">${milliseconds(pacing.step_ms)}</td><td class="number" data-label="Without us">${milliseconds(pacing.alone_ms)}</td>
     <td class="number" data-label="Target">${milliseconds(pacing.target_ms)}</td>
     <td class="number" data-label="Out / window">${number(out)} <span class="muted">/ ${number(pacing.window)}</span></td>
@@ -48,6 +48,9 @@ function Now({ pacing }) {
   if (pacing.frozen) return html`<strong>Nothing new is sent</strong>${pacing.frozen_since !== null && html` since <${Since} at=${pacing.frozen_since} />`}: ${pacing.frozen}.`;
   return words(pacing);
 }
+
+/** That an operator has said the pace while the service ran, and what it hides; empty where the configuration says it. @param {any} pacing */
+export const commanded = (pacing) => (pacing.pace_from !== "command" ? "" : pacing.pace === pacing.configured_pace ? "by command" : `by command; configured: ${pacing.configured_pace}`);
 
 /** What is sent now and why, in a sentence. @param {any} pacing */
 export function words(pacing) {

@@ -1,0 +1,125 @@
+"""Connections to PostgreSQL: how many there are, and what becomes of work when they are lost."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.postgresql.database import READERS
+from slackwater.core.errors import LedgerUnavailable
+from slackwater.core.members import Member
+from tests.adapters.asked_postgresql import OURS, rows, told
+from tests.adapters.cutting_proxy import Cut, CuttingProxy
+from tests.adapters.ledger_contract import claimed, file, segment, started
+
+pytestmark = pytest.mark.postgresql
+
+
+def test_connections_have_a_bound(address: str) -> None:
+    """However much is asked at once, a server has no more of them."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address, member=Member(id="a", host="", version=""))
+        await ledger.add_file(file(0))
+        await asyncio.gather(
+            *(ledger.file("file-0") for _ in range(100)),
+            *(ledger.batches(limit=1) for _ in range(10)),
+            *(ledger.add_file(file(number)) for number in range(1, 30)),
+        )
+        counted = f"SELECT count(*) {OURS}"
+        assert rows(address, counted)[0][0] <= READERS + 4  # type: ignore[operator]
+        await ledger.close()
+        # A server process ends a moment after its client has gone.
+        async with asyncio.timeout(20):
+            while rows(address, counted) != [(0,)]:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(story())
+
+
+# Lost connections
+
+
+@pytest.fixture
+def proxy(address: str) -> Iterator[CuttingProxy]:
+    """Between the ledger and its database."""
+    between = CuttingProxy(Path(address.partition("host=")[2]))
+    yield between
+    between.close()
+
+
+def through(address: str, proxy: CuttingProxy) -> str:
+    """The address of the same database behind the proxy."""
+    return f"{address.partition('host=')[0]}host=127.0.0.1&port={proxy.port}&sslmode=disable&gssencmode=disable"
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_commit_whose_outcome_is_not_known(address: str, proxy: CuttingProxy, cut: Cut) -> None:
+    """The connection goes while a transaction ends. It is found out whether it counts, and what was asked for happens once."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(through(address, proxy), alone=True)
+        await started(ledger, shards=(1, 1))
+        shard = await claimed(ledger, now=0.0)
+        proxy.cut = cut
+        assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
+        proxy.cut = cut
+        await ledger.add_file(file(1))
+        proxy.cut = cut
+        (other,) = await ledger.claim_shards(["batch-0"], owner="o", now=1.0, lease_seconds=10.0)
+        assert (other.index, other.epoch) == (1, 1)
+        assert proxy.cuts == 3
+        done = await ledger.batch("batch-0")
+        assert done is not None
+        assert done.counts.completed == 1
+        assert len(await ledger.segments("batch-0")) == 1
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_numbers_of_connections_that_live_are_kept(address: str) -> None:
+    """However long one has written nothing; and where its number is gone nevertheless, it takes another connection."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address)
+        await ledger.add_file(file(1))
+        told(address, "UPDATE writer SET at = 0", "INSERT INTO writer (id, number, at) VALUES ('gone', 1, 0)")
+        other = SqlLedger.connect(address)
+        await other.close()
+        assert ("gone",) not in rows(address, "SELECT id FROM writer")
+        assert (1,) in rows(address, "SELECT number FROM writer")
+        told(address, "DELETE FROM writer")
+        await ledger.add_file(file(2))
+        assert (1,) in rows(address, "SELECT number FROM writer")
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_is_lost_between_two_statements(address: str) -> None:
+    """Whatever is under way is done again on another connection, reads and writes alike."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address, alone=True)
+        await started(ledger, shards=(1,))
+        shard = await claimed(ledger, now=0.0)
+        for number in range(3):
+            end = f"SELECT pg_terminate_backend(pid) {OURS}"
+            assert len(rows(address, end)) >= 2
+            await asyncio.gather(ledger.add_file(file(number)), ledger.batch("batch-0"), ledger.batches(limit=3))
+        assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
+        assert len(await ledger.files(purpose=None, after=None, limit=9, descending=True, now=0)) == 3
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_database_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is told in words, without what is secret in its address."""
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.line.PATIENCE_SECONDS", 0.0)
+    with pytest.raises(LedgerUnavailable, match="the ledger cannot be reached") as caught:
+        SqlLedger.connect(f"postgresql://role:correct-horse@/name?host={tmp_path}")
+    assert "correct-horse" not in str(caught.value)
