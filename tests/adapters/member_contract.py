@@ -268,7 +268,7 @@ class MemberContract:
             await ledger.end_duty(Duty.VALIDATE, before.id)
             await ledger.reject_batch("batch-0", errors=[], now=NOW)
             for gone in ("batch-0", "batch-9"):
-                assert not await ledger.duties.take(Duty.VALIDATE, gone, "still_to_validate", {"id": gone})
+                assert not await ledger.duties.take(Duty.VALIDATE, gone, "still_to_validate", {"thing": gone})
             ledger.act_as("b")
             assert (await ledger.next_to_validate()).id == "batch-1"  # type: ignore[union-attr]
 

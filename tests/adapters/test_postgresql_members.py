@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,16 @@ import pytest
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.moving import NOBODY, end_at
 from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable
-from slackwater.core.members import Member
+from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
+from tests.adapters.asked_postgresql import rows, told
 from tests.adapters.cutting_proxy import CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.adapters.pooling_proxy import PoolingProxy
-from tests.adapters.test_postgresql_ledger import rows, through, told
-from tests.postgresql import Databases
+from tests.adapters.test_postgresql_connections import through
 
 pytestmark = pytest.mark.postgresql
-
-
-@pytest.fixture
-def address(postgresql: Databases) -> Iterator[str]:
-    """A ledger with nothing in it."""
-    taken = postgresql.take()
-    yield taken
-    postgresql.give_back(taken)
 
 
 class One:
@@ -166,6 +158,8 @@ def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch
         for attempt in attempts:
             with pytest.raises(Buried):
                 await attempt
+        # A duty that cannot be given back is gone with the burial.
+        await zombie.ledger.end_duty(Duty.VALIDATE, "batch-0")
         assert rows(address, "SELECT state, count(*) FROM shard GROUP BY state") == [("queued", 2)]
         assert await other.ledger.file("file-1") is None
         for each in (zombie, other):

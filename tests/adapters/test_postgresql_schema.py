@@ -13,6 +13,7 @@ from slackwater.adapters.sql.postgresql.text import OVERRIDDEN
 from slackwater.adapters.sql.sqlite import MIGRATIONS, SCHEMA_VERSION, connect, migrate
 from slackwater.adapters.sql.statements import QUERIES
 from slackwater.core.errors import LedgerRefused
+from slackwater.core.members import Member
 from tests.adapters.asked_postgresql import rows, told
 from tests.adapters.ledger_contract import claimed, segment, started
 from tests.postgresql import Databases
@@ -185,10 +186,16 @@ def test_a_role_with_few_rights(postgresql: Databases) -> None:
     told(as_owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")
 
     async def story() -> None:
-        ledger = SqlLedger.connect(as_user, alone=True)
-        await started(ledger, shards=(1,))
+        ledger, other = (SqlLedger.connect(as_user, member=Member(id=name, host="", version="")) for name in "ab")
+        await started(ledger, shards=(1, 1))
         shard = await claimed(ledger, now=0.0)
         assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
-        await ledger.close()
+        assert await ledger.audit(resource=None, limit=1) == []
+        # It may bury another one, too.
+        await claimed(other, owner="b-0")
+        told(as_user, "UPDATE member SET until = 0 WHERE id = 'b'")
+        assert await ledger.presence.doom("b")  # type: ignore[union-attr]
+        assert await ledger.bury("b") == 1
+        await asyncio.gather(ledger.close(), other.close())
 
     asyncio.run(story())

@@ -95,6 +95,16 @@ POLLED: dict[str, tuple[str, ...]] = {
     "forget_engines": ("SCAN engine",),
     "batch": ALONE,
     "batch_by_seq": ALONE,
+    "batch_to_claim": ALONE,
+    "account_of": ALONE,
+    # What servers that share a ledger do at the moment: a handful each.
+    "duties_of_others": ALONE,
+    "take_duty": ALONE,
+    "end_duty": ALONE,
+    "still_to_validate": ALONE,
+    "still_to_end": ALONE,
+    "still_to_fetch": ALONE,
+    "still_to_deliver": ALONE,
 }
 # What users, operators and starts ask for, and what is done for something that has been found.
 NOT_POLLED = {
@@ -130,7 +140,16 @@ NOT_POLLED = {
         "mark_paused",
         "pause_shards",
     ),
-    *("resume_shards", "engine_minutes", "pause_readings", "set_pace", "forget_pace"),
+    *("resume_shards", "engine_minutes", "pause_readings", "set_pace", "forget_pace", "audit_settled"),
+    *(
+        "add_member",
+        "members",
+        "forget_member",
+        "tell_members",
+        "leases_of_member",
+        "leases_of_no_member",
+        "end_duties",
+    ),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

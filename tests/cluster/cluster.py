@@ -48,10 +48,17 @@ class Cluster:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
 
-    def start(self) -> Server:
-        """One more."""
+    def start(self, *, port: int | None = None) -> Server:
+        """One more; with a `port`, its database is there."""
+        config = self.config
+        if port is not None:
+            config = self.folder / f"port{port}.toml"
+            there = (
+                f"{self._address.partition('host=')[0]}host=127.0.0.1&port={port}&sslmode=disable&gssencmode=disable"
+            )
+            config.write_text(self.config.read_text().replace(self._address, there))
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(self.config, self.data, log)
+        server = Server(config, self.data, log)
         self._logs[server] = log
         self.servers.append(server)
         return server

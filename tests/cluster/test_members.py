@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.cluster import Cluster, answers, ended, until, whole
+from tests.cluster.gate import Gate
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
 from tests.postgresql import Databases, running
 from tests.server import NotStarted, Server
 
-pytestmark = pytest.mark.postgresql
+pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(600)]
 
 # Longer than a member is believed after it has said that it lives.
 STOPPED_SECONDS = 20.0
@@ -118,6 +119,25 @@ def test_one_that_is_stopped_and_wakes(tmp_path: Path, address: str, watcher: bo
         whole(survivor, batch_id, lines)
         # What it had in flight, and what it may have sent in the moment before it knew.
         assert sum(len(times) - 1 for times in backend.received.values()) <= 8 + 8 + 8
+
+
+def test_one_that_is_cut_off_from_the_database(tmp_path: Path, address: str) -> None:
+    """Others go on with what it had. Once it reaches the database again, nothing that it brings counts, and it ends."""
+    lines = 1500
+    gate = Gate(Path(address.partition("host=")[2]))
+    with CountingBackend(latency=0.3) as backend, Cluster(tmp_path, address, backend, concurrency=8) as cluster:
+        survivor, lost = cluster.start(), cluster.start(port=gate.port)
+        batch_id = survivor.create_batch(lost.upload("in.jsonl", input_lines("line", lines)))
+        until(lambda: len(cluster.holding()) == 2)
+        name = cluster.name(lost)
+        gate.cut()
+        until(lambda: name not in cluster.holding())
+        gate.mend()
+        assert lost.process.wait(30) == 1
+        assert "took this one for dead" in cluster.log(lost)
+        until(lambda: ended(survivor, batch_id), seconds=110)
+        whole(survivor, batch_id, lines)
+    gate.close()
 
 
 def test_a_machine_of_its_own_kind_is_refused(tmp_path: Path, address: str) -> None:

@@ -97,7 +97,7 @@ class MortalLedger(SqlLedger):
 
     async def finish_import(self, file_id: str, *, status: FileStatus, size: int = 0, **named: Any) -> bool:
         if status is FileStatus.PROCESSED and await self.file(file_id) is not None:
-            assert self.blobs.path(f"files/{file_id}").stat().st_size == size, "bytes before the row"
+            assert self.blobs.path(named["blob"]).stat().st_size == size, "bytes before the row"
         self._die("before")
         done = await super().finish_import(file_id, status=status, size=size, **named)
         self._die("after")
@@ -184,7 +184,7 @@ def test_from_order_to_processed(tmp_path: Path) -> None:
         assert await importer.step() is Pace.BUSY
         done = await world.file(file_id)
         assert (done.status, done.size, done.status_details) == (FileStatus.PROCESSED, 2 * len(LINE), None)
-        assert world.on_disk() == [file_id]
+        assert world.on_disk() == [done.blob.removeprefix("files/")]
         assert await importer.step() is Pace.IDLE
 
     told(tmp_path, story)
@@ -345,6 +345,29 @@ def test_a_stop_leaves_the_file_pending(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_one_that_was_taken_for_dead_brings_it_too(tmp_path: Path) -> None:
+    """The file has the bytes of who was first to say so. What comes late overwrites nothing, and goes."""
+
+    async def story(world: World) -> None:
+        zombie = world.importer()
+        goes_on = world.hosts.hangs("a")
+        file_id = await order(zombie, "a")
+        late = asyncio.ensure_future(zombie.step())
+        while not world.hosts.visits:
+            await asyncio.sleep(0)
+        world.hosts.brings("a", LINE)
+        await world.importer().step()
+        done = await world.file(file_id)
+        goes_on.set()
+        assert await late is Pace.BUSY
+        assert await world.file(file_id) == done
+        assert (done.status, done.size) == (FileStatus.PROCESSED, len(LINE))
+        assert world.blobs.path(done.blob).read_bytes() == LINE
+        assert world.on_disk() == [done.blob.removeprefix("files/")]
+
+    told(tmp_path, story)
+
+
 @pytest.mark.parametrize("dies", ["before", "after"])
 def test_a_death_around_the_end(tmp_path: Path, dies: str) -> None:
     """Before the row, the next life fetches again, and the newer bytes count; after it, there is nothing to do."""
@@ -420,7 +443,8 @@ def test_the_first_line(tmp_path: Path, content: bytes, sound: bool) -> None:
         await importer.step()
         assert (await world.file(looked)).status_details == (None if sound else NOT_JSONL)
         assert (await world.file(taken)).status is FileStatus.PROCESSED
-        assert world.on_disk() == ([looked, taken] if sound else [taken])
+        blobs = [(await world.file(each)).blob.removeprefix("files/") for each in (looked, taken)]
+        assert world.on_disk() == (blobs if sound else blobs[1:])
 
     told(tmp_path, story)
 

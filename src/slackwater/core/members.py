@@ -14,7 +14,7 @@ UNTIL_SECONDS = 15.0
 SAID_SECONDS = 3.0
 # How often the one that watches looks, and how often the others try to be that one.
 LOOK_SECONDS = 0.1
-TRY_SECONDS = 0.3
+TRY_SECONDS = 0.2
 # After a lost connection nobody is buried for so long: all may have lost theirs, and be about to have them back.
 YOUNG_SECONDS = 5.0
 

@@ -8,6 +8,7 @@ finds a member that is dead and not buried. Before: everything that a member doe
 import asyncio
 from collections.abc import Callable
 
+from slackwater.core.errors import StorageTrouble
 from slackwater.core.members import Look, Watch
 from slackwater.pipeline.loops import Hint, Pace
 from slackwater.ports import MemberLedger, Presence
@@ -53,8 +54,8 @@ class Membership:
                     with self._looks.waking(looked):
                         await looked
                     await self.step()
-        except TimeoutError:
-            # Whoever watches sees to it.
+        except (TimeoutError, StorageTrouble):
+            # Whoever watches sees to it, now or later.
             pass
 
     @property

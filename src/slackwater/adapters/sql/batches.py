@@ -117,13 +117,13 @@ class SqlBatches(SqlPart):
     async def next_to_validate(
         self, *, after: str = "", skip: Collection[str] = (), small: bool = False
     ) -> Batch | None:
-        passed = {*skip, *await self._duties.of_others(Duty.VALIDATE)}
-        while (found := await self._next_to_validate(after=after, skip=passed, small=small)) is not None:
-            about = {"id": found.id}
-            if await self._duties.take(Duty.VALIDATE, found.id, "still_to_validate", about):
-                return found
-            passed.add(found.id)
-        return None
+        return await self._duties.next(
+            Duty.VALIDATE,
+            lambda passed: self._next_to_validate(after=after, skip=passed, small=small),
+            lambda found: {"thing": found.id},
+            skip=skip,
+            stands="still_to_validate",
+        )
 
     async def _next_to_validate(self, *, after: str, skip: Collection[str], small: bool) -> Batch | None:
         kind = "_small" if small else ""
@@ -264,13 +264,13 @@ class SqlBatches(SqlPart):
     # Ending
 
     async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
-        passed = {*skip, *await self._duties.of_others(Duty.FINALIZE)}
-        while (found := await self._begin_finalizing(now=now, skip=passed)) is not None:
-            about = {"id": found.id}
-            if await self._duties.take(Duty.FINALIZE, found.id, "still_to_end", about):
-                return found
-            passed.add(found.id)
-        return None
+        return await self._duties.next(
+            Duty.FINALIZE,
+            lambda passed: self._begin_finalizing(now=now, skip=passed),
+            lambda found: {"thing": found.id},
+            skip=skip,
+            stands="still_to_end",
+        )
 
     async def _begin_finalizing(self, *, now: int, skip: Collection[str]) -> Batch | None:
         values = {"limit": len(skip) + 1}

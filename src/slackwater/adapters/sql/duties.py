@@ -6,13 +6,16 @@ and nothing is asked or written for that.
 """
 
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeVar
 
 from slackwater.adapters.sql.base import SqlBase
 from slackwater.adapters.sql.db import Db
 from slackwater.core.errors import StorageTrouble
 from slackwater.core.members import Duty
 from slackwater.telemetry import event
+
+T = TypeVar("T")
 
 
 class Duties:
@@ -22,6 +25,30 @@ class Duties:
         self._sql = sql
         # Those that are done, and whose rows could not be removed.
         self._left: set[tuple[Duty, str]] = set()
+
+    async def next(
+        self,
+        duty: Duty,
+        find: Callable[[Collection[str]], Awaitable[T | None]],
+        about: Callable[[T], dict[str, Any]],
+        *,
+        skip: Collection[str],
+        stands: str,
+    ) -> T | None:
+        """What is to be done next: what `find` finds besides `skip` and what others do. It is this member's duty from now on.
+
+        `about` has the `thing` of what was found, and the values of the statement `stands`, which finds it as long as it is to be
+        done.
+        """
+        if self._sql.member is None:
+            return await find(skip)
+        passed = {*skip, *await self.of_others(duty)}
+        while (found := await find(passed)) is not None:
+            values = about(found)
+            if await self.take(duty, values["thing"], stands, values):
+                return found
+            passed.add(values["thing"])
+        return None
 
     async def of_others(self, duty: Duty) -> frozenset[str]:
         """What others are doing."""

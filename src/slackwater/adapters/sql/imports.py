@@ -35,13 +35,13 @@ class SqlImports(SqlPart):
         await self._sql.write(work)
 
     async def next_import(self, *, now: float, skip: Collection[str] = ()) -> PendingImport | None:
-        passed = {*skip, *await self._duties.of_others(Duty.IMPORT)}
-        while (found := await self._next_import(now=now, skip=passed)) is not None:
-            about = {"id": found.file.id, "tries": found.tries}
-            if await self._duties.take(Duty.IMPORT, found.file.id, "still_to_fetch", about):
-                return found
-            passed.add(found.file.id)
-        return None
+        return await self._duties.next(
+            Duty.IMPORT,
+            lambda passed: self._next_import(now=now, skip=passed),
+            lambda found: {"thing": found.file.id, "tries": found.tries},
+            skip=skip,
+            stands="still_to_fetch",
+        )
 
     async def _next_import(self, *, now: float, skip: Collection[str]) -> PendingImport | None:
         rows = await self._sql.look_all("next_import", {"now": now, "limit": len(skip) + 1})

@@ -813,13 +813,13 @@ DELETE FROM duty WHERE kind = :kind AND thing = :thing AND member = :member;
 DELETE FROM duty WHERE member = :member;
 
 -- name: still_to_validate
-SELECT 1 FROM batch WHERE id = :id AND stage = 'new';
+SELECT 1 FROM batch WHERE id = :thing AND stage = 'new';
 
 -- name: still_to_end
-SELECT 1 FROM batch WHERE id = :id AND stage = 'ending' AND shards_in_hand = 0;
+SELECT 1 FROM batch WHERE id = :thing AND stage = 'ending' AND shards_in_hand = 0;
 
 -- name: still_to_fetch
-SELECT 1 FROM import WHERE file_id = :id AND tries = :tries;
+SELECT 1 FROM import WHERE file_id = :thing AND tries = :tries;
 
 -- name: still_to_deliver
 SELECT 1 FROM webhook_delivery WHERE id = :id AND state = 'pending' AND tries = :tries;

@@ -121,13 +121,13 @@ class SqlWebhooks(SqlPart):
         return bool(await self._sql.write(lambda db: self._sql.run(db, "delete_webhook_endpoint", values)))
 
     async def next_delivery(self, *, now: float, skip: Collection[str] = ()) -> DueDelivery | None:
-        passed = {*skip, *await self._duties.of_others(Duty.DELIVER)}
-        while (found := await self._next_delivery(now=now, skip=passed)) is not None:
-            about = {"id": found.delivery.id, "tries": found.delivery.tries}
-            if await self._duties.take(Duty.DELIVER, found.endpoint.id, "still_to_deliver", about):
-                return found
-            passed.add(found.endpoint.id)
-        return None
+        return await self._duties.next(
+            Duty.DELIVER,
+            lambda passed: self._next_delivery(now=now, skip=passed),
+            lambda found: {"thing": found.endpoint.id, "id": found.delivery.id, "tries": found.delivery.tries},
+            skip=skip,
+            stands="still_to_deliver",
+        )
 
     async def _next_delivery(self, *, now: float, skip: Collection[str]) -> DueDelivery | None:
         row = await self._sql.look_one("next_delivery", {"now": now, "skip": text_of(sorted(skip))})

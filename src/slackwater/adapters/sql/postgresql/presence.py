@@ -47,7 +47,8 @@ from slackwater.core.members import (
 )
 from slackwater.telemetry import event
 
-# What somebody else than the one that watches gives to that one before it sees to it itself.
+# What somebody else than the one that watches gives to that one before it sees to it itself; and who has not looked for so long
+# may have been stopped.
 LATE_SECONDS = 2.0
 OVER = "this server is no member of those who work with the ledger any more"
 CHANNEL = "slackwater_members"
@@ -66,7 +67,7 @@ class PgPresence:
         self._joined = False
         self._former = ""
         self._pid = 0
-        self._connected_at = self._say_at = self._look_at = 0.0
+        self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
         self._watching = self._retired = self._leaving = self._closing = False
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
@@ -99,6 +100,9 @@ class PgPresence:
         self._buried, self._news, self._tell = buried, hear, tell
         self._look_at = 0.0
         self._nudge()
+        if not self._thread.is_alive():
+            # It was buried before anybody could be told.
+            buried()
 
     async def doom(self, member_id: str) -> bool:
         """See ports.Presence."""
@@ -151,16 +155,17 @@ class PgPresence:
         else:
             raise LedgerUnavailable(f"another process is the member {self.id} of this ledger")
         self._pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
+        self._reconnected = self._joined
         if not self._joined:
             now = db.execute(f"SELECT {NOW}").fetchone()[0]
             until = float(now) + UNTIL_SECONDS
             member = self._member
             row = {"id": member.id, "host": member.host, "version": member.version, "kind": member.kind}
             db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until})
+            self._joined = True
         else:
             self._say(db)
-        self._reconnected, self._joined = self._joined, True
-        self._connected_at = time.monotonic()
+        self._connected_at = self._stepped_at = time.monotonic()
         self._say_at = self._connected_at + SAID_SECONDS
         self._look_at = 0.0
         db.listen(CHANNEL, lambda: self._news())
@@ -205,20 +210,24 @@ class PgPresence:
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
         """Until then, or until something has come over the connection, or from this process."""
-        if db is None:
+        if db is None or db.lost:
             selector.select(seconds)
         else:
-            selector.register(db, selectors.EVENT_READ)
+            selector.register(connection := db.fileno(), selectors.EVENT_READ)
             try:
                 selector.select(seconds)
             finally:
-                selector.unregister(db)
+                selector.unregister(connection)
         os.set_blocking(self._woken, False)
         with contextlib.suppress(BlockingIOError):
             os.read(self._woken, 4096)
 
     def _step(self, db: PgConnection) -> None:
         now = time.monotonic()
+        if now - self._stepped_at > LATE_SECONDS:
+            # It was stopped itself, and others perhaps with it: they have a while to say that they live.
+            self._reconnected, self._connected_at = True, now
+        self._stepped_at = now
         if now >= self._say_at:
             self._say(db)
         if self._retired and self._watching:

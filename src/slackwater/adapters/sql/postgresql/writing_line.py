@@ -25,6 +25,9 @@ FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
 BY_MEMBER = f"""INSERT INTO writer (id, number, at)
 SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
 BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
+# Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
+# Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
+SERIALIZABLE, TURN = "SERIALIZABLE", "; LOCK TABLE identity IN EXCLUSIVE MODE"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
 
 
@@ -43,7 +46,7 @@ class WritingLine:
         """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none."""
         self.line = Line(address, kind, greet=lambda db: self._greet(db, greet), member=member)
         self._member = member
-        self._begin = f"BEGIN ISOLATION LEVEL {isolation}"
+        self._begin = f"BEGIN ISOLATION LEVEL {isolation}{TURN if member and isolation == SERIALIZABLE else ''}"
         self._number = 0
         # The name of the connection before this one. The server may believe it to be there still, with all that it has locked.
         self._former = ""
