@@ -272,7 +272,7 @@ def test_changes_are_written_down_under_the_key_s_name(world: World) -> None:
 
 def test_sessions_outlive_a_restart_and_not_their_time(tmp_path: Path) -> None:
     """They are durable, and over when their time is; behind a proxy with https the cookie is for https alone."""
-    short = '[studio]\nsession_hours = 0.0003\npublic_url = "https://batch.example"\n'
+    short = '[studio]\nsession_hours = 0.0006\npublic_url = "https://batch.example"\n'
     world = World(tmp_path, short)
     try:
         browser = Browser(world.server)
@@ -282,7 +282,7 @@ def test_sessions_outlive_a_restart_and_not_their_time(tmp_path: Path) -> None:
         while browser("GET", "/studio/session").json["signed_in"]:
             assert time.time() < shown["expires_at"] + 10
         assert time.time() + CLOCKS_DIFFER >= shown["expires_at"]
-        world.config.write_text(CONFIG + short.replace("0.0003", "1"))
+        world.config.write_text(CONFIG + short.replace("0.0006", "1"))
         for expected in (False, True):
             world.server.terminate()
             browser.server = world.server = world.start()

@@ -422,7 +422,7 @@ def test_a_good_file(call: Caller) -> None:
     batch = finished(call, chat(100, model="quick"))
     [row] = call("GET", "/batch_overview", query=f"search={batch['id']}").json["data"]
     assert row["enqueued_tokens"] == found["tokens"]
-    entries = call("GET", "/audit", query=f"limit=1000&after={before}").json["data"]
+    entries = call("GET", "/audit", query=f"limit=1000&after={before or 0}").json["data"]
     assert not any(entry["action"] == "validate_file" for entry in entries)
 
 

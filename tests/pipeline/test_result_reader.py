@@ -147,8 +147,9 @@ def test_over_the_end_of_a_batch_nothing_is_missed(play: Any) -> None:
         _, seen = await ids(world, {})
         ran = await world.batch()
         await world.end(good(0) + good(1) + good(2), bad(3))
+        # Whoever has looked at the batch before it ended gets them, too.
         page = await world.reader.page(ran, seen=seen, limit=10)
-        assert page.lines == []
+        assert [line.custom_id for _, line in page.lines] == [f"task-{number}" for number in range(4)]
         again, cursor = await ids(world, seen, limit=3)
         assert again == [0, 1, 2]
         assert set(cursor) == {"8"}
@@ -157,6 +158,29 @@ def test_over_the_end_of_a_batch_nothing_is_missed(play: Any) -> None:
         assert (await ids(world, cursor))[0] == []
         await world.ledger.delete_file("file-8")
         assert (await ids(world, {}))[0] == [3]
+
+    play(story)
+
+
+def test_a_batch_that_ends_while_it_is_looked_at(play: Any) -> None:
+    """Between the look at the batch and the look at its logs: what nobody has seen comes out of the files, and no page is empty
+    that is not the last one."""
+
+    async def story(world: World) -> None:
+        lines = [good(number) for number in range(4)]
+        await world.journal(range(2), b"".join(lines[:2]))
+        running = await world.batch()
+        page = await world.reader.page(running, seen={}, limit=10)
+        await world.journal([2], lines[2])
+        await world.journal([3], lines[3])
+        await world.end(b"".join(lines), b"")
+        rest = await world.reader.page(running, seen=page.seen, limit=10)
+        assert [line.custom_id for _, line in rest.lines][-2:] == ["task-2", "task-3"]
+        last = await world.reader.page(running, seen=rest.seen, limit=10)
+        assert (last.lines, last.more) == ([], False)
+        # One that is gone altogether has nothing more, either.
+        gone = msgspec.structs.replace(running, id="nobody")
+        assert (await world.reader.page(gone, seen={}, limit=10)).lines == []
 
     play(story)
 

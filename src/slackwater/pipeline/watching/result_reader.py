@@ -55,7 +55,22 @@ class ResultReader:
         custom_id: str = "",
         outcomes: Collection[Outcome] = EVERY_OUTCOME,
     ) -> Page:
-        """The next lines behind a cursor whose id has that text in it, in about the order of completion."""
+        """The next lines behind a cursor whose id has that text in it, in about the order of completion.
+
+        Nothing is there only where that was so at one moment: whoever hears so of a batch that has ended has seen all of it.
+        """
+        page = await self._page(batch, seen=seen, limit=limit, custom_id=custom_id, outcomes=outcomes)
+        if page.lines or page.more or batch.terminal:
+            return page
+        # It may have ended since it was looked at, and its logs have gone with that.
+        now = await self._ledger.batch(batch.id)
+        if now is None or not now.terminal:
+            return page
+        return await self._page(now, seen=seen, limit=limit, custom_id=custom_id, outcomes=outcomes)
+
+    async def _page(
+        self, batch: Batch, *, seen: Mapping[str, int], limit: int, custom_id: str, outcomes: Collection[Outcome]
+    ) -> Page:
         wanted = custom_id.casefold()
         lines: list[tuple[Outcome, ResultLine]] = []
         # Logs are gone for good when a batch has ended; a cursor need not carry them on.
