@@ -150,6 +150,23 @@ NOT_POLLED = {
         "leases_of_no_member",
         "end_duties",
     ),
+    # None of an embedded ledger, which has nobody to share with.
+    *(
+        "bury_engine_slots",
+        "bury_member",
+        "hurry",
+        "database_now",
+        "engine_holdings",
+        "forget_engine_slots",
+        "forget_words",
+        "is_buried",
+        "leave_engine",
+        "lock_shared_engine",
+        "put_engine_slots",
+        "say_word",
+        "take_word_back",
+        "words_of_others",
+    ),
 }
 QUERIES_TEXT = (Path(sql.__path__[0]) / "queries.sql").read_text("utf-8")
 

@@ -29,7 +29,7 @@ def test_a_batch_runs(tmp_path: Path, member: str | None) -> None:
 
     async def story(engine: SampledEngine) -> None:
         async with open_service(
-            config_of(engine), tmp_path, offload=InlineOffload(), counter=None, member=member
+            config_of(engine), tmp_path, offload=InlineOffload(), counter=None, shares_as=member
         ) as service:
             ledger = service.ledger
             assert isinstance(ledger, SqlLedger)

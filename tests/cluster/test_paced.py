@@ -8,7 +8,7 @@ from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.peer_words import FarBoard
 from slackwater.pipeline.sending.sharing import Sharing
 from tests.pipeline.engines import Service
-from tests.pipeline.test_engine_pacing import MeteredEngine, SameEngine, paced, serve
+from tests.pipeline.metered_engine import MeteredEngine, SameEngine, paced, serve
 
 NAMES = ("one", "two")
 

@@ -126,6 +126,7 @@ async def open_service(
     fetcher: Fetcher | None = None,
     sender: Sender | None = None,
     tracing: Tracing | None = None,
+    shares_as: str | None = None,
     doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
     buried: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
@@ -133,7 +134,8 @@ async def open_service(
 
     `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
     put something before the ledger and the blobs: a test that ends the process between two calls does. `buried` is told, on any
-    thread, that others who share the ledger took this one for dead: nothing that it does counts any more.
+    thread, that others who share the ledger took this one for dead: nothing that it does counts any more. On a ledger that has no
+    members, `shares_as` is the name under which engines are shared with other services in this process.
     """
     incarnation = uuid.uuid4().hex[:12]
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
@@ -170,7 +172,8 @@ async def open_service(
             # One for all deployments: memory is the process's.
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
             credentials = Credentials(config.backend_keys)
-            sharing = None if membership is None else Sharing(sql_ledger, clock, member=incarnation)
+            shares_as = shares_as if membership is None else incarnation
+            sharing = None if shares_as is None else Sharing(sql_ledger, clock, member=shares_as)
             shared = Shared(
                 clock=clock,
                 engines=Engines(

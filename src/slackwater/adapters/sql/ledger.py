@@ -70,6 +70,7 @@ class SqlLedger:
         """What servers on this ledger tell each other; None where it can have only one."""
         self.duties = duties = Duties(sql)
         overview, webhooks, files, shards = SqlOverview(sql), SqlWebhooks(sql, duties), SqlFiles(sql), SqlShards(sql)
+        sharing = SqlSharing(sql)
         parts = (
             SqlBatches(sql, overview=overview, webhooks=webhooks, duties=duties),
             shards,
@@ -77,7 +78,7 @@ class SqlLedger:
             files,
             SqlUploads(sql, files),
             SqlImports(sql, files, duties),
-            SqlMembers(sql, shards, duties),
+            SqlMembers(sql, shards, duties, sharing),
             SqlLists(sql),
             overview,
             SqlReadings(sql),
@@ -90,7 +91,7 @@ class SqlLedger:
             SqlEngines(sql),
             SqlRetention(sql),
             SqlTimes(sql),
-            SqlSharing(sql),
+            sharing,
         )
         self._parts: dict[str, SqlPart] = {type(each).__name__: each for each in parts}
 

@@ -4,17 +4,18 @@ from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.adapters.sql.sharing import BURIED
+from slackwater.adapters.sql.sharing import SqlSharing
 from slackwater.core.members import Duty, Member
 
 
 class SqlMembers(SqlPart):
     """The methods of the port that concern members."""
 
-    def __init__(self, base: SqlBase, shards: SqlShards, duties: Duties) -> None:
+    def __init__(self, base: SqlBase, shards: SqlShards, duties: Duties, sharing: SqlSharing) -> None:
         super().__init__(base)
         self._shards = shards
         self._duties = duties
+        self._sharing = sharing
 
     async def add_member(self, member: Member) -> None:
         """For ledgers without a presence, which says it itself."""
@@ -34,7 +35,7 @@ class SqlMembers(SqlPart):
                 return None
             self._sql.run(db, "end_duties", {"member": member_id})
             # What it has out at engines counts to the end of its grants: it may only have lost its connection.
-            self._sql.run(db, "bury_engine_slots", {"member": member_id, "gone": 0, "buried": BURIED})
+            self._sharing.bury_in(db, member_id)
             freed = self._shards.free_those_of(db, member_id)
             self._sql.one(db, "tell_members", {"id": member_id})
             return freed

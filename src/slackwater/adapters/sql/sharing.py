@@ -88,14 +88,15 @@ class SqlSharing(SqlPart):
         await self._sql.write(work, fenced=True)
 
     async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
-        def work(db: Db) -> None:
-            moment = self._now(db, now)
-            values = {"member": member, "gone": int(gone), "buried": BURIED, "until": moment}
-            self._sql.run(db, "bury_engine_slots", values)
-            self._sql.run(db, "bury_member", values)
-            self._sql.run(db, "forget_engine_slots", {"engine": "", "before": moment - GRAVE_SECONDS})
+        await self._sql.write(lambda db: self.bury_in(db, member, gone=gone, now=now), fenced=True)
 
-        await self._sql.write(work, fenced=True)
+    def bury_in(self, db: Db, member: str, *, gone: bool = False, now: float = 0.0) -> None:
+        """The same as a part of a transaction."""
+        moment = self._now(db, now)
+        values = {"member": member, "gone": int(gone), "buried": BURIED, "until": moment}
+        self._sql.run(db, "bury_engine_slots", values)
+        self._sql.run(db, "bury_member", values)
+        self._sql.run(db, "forget_engine_slots", {"engine": "", "before": moment - GRAVE_SECONDS})
 
     async def exchange_words(
         self, member: str, said: Mapping[str, Said], topics: Collection[str], *, now: float
