@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from slackwater.core.errors import BackendTimeout
+from slackwater.core.errors import BackendError, BackendTimeout
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -37,6 +37,8 @@ class MeteredEngine(ScriptedEngine):
     async def answer(self, call: Call) -> Reply:
         await asyncio.sleep(self.behind + TOKENS * self.step)
         answer = self.script(call.text, self)
+        if isinstance(answer, BackendError):
+            raise answer
         assert isinstance(answer, Reply)
         return answer
 

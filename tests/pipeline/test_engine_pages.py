@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slackwater.config import BackendConfig
+from slackwater.core.errors import BackendUnreachable
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.pacing import FIRST_WINDOW
 from slackwater.core.sending.pacing_view import State
@@ -16,7 +17,7 @@ from slackwater.core.sending.request import Reply
 from slackwater.core.sending.slots import SPARE_MOST
 from slackwater.pipeline.sending.engine_pacing import LOST_LOOKS
 from slackwater.wiring.engines import Engines
-from tests.pipeline.engines import Service
+from tests.pipeline.engines import GOOD, Service
 from tests.pipeline.metered_engine import (
     NOT_FOUND,
     STEP,
@@ -258,6 +259,26 @@ def test_a_page_that_fails_at_first_is_none_that_is_missing(
 
     paced(tmp_path / "never", never)
     assert told(caplog, "engine_metrics_unread") == 1
+
+
+def test_an_engine_that_cannot_be_reached_is_not_said_to_be_looked_at(tmp_path: Path) -> None:
+    """Its page is looked for as soon as it listens."""
+
+    async def story(service: Service) -> None:
+        engine = MeteredEngine(service, others=10)
+        engine.step, engine.page = 0.0001, late
+        engine.script = lambda text, engine: BackendUnreachable("no connection: refused", sent=False)
+        pacing = serve(service, engine)
+        await service.batch([f"{number}" for number in range(100)])
+        await asyncio.sleep(1.0)
+        assert not service.engines[id(engine)].reach.listens
+        assert pacing.undecided
+        assert pacing.view().state is State.ABSENT
+        engine.step, engine.page, engine.script = STEP, engine.usual, lambda text, engine: GOOD
+        await asyncio.sleep(60.0)
+        assert pacing.view().state is State.PACED
+
+    paced(tmp_path, story)
 
 
 def test_others_come_while_nobody_looks(tmp_path: Path) -> None:

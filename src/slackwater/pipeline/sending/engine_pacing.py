@@ -337,7 +337,8 @@ class Pacing:
             pace=self.pace,
             said=self._said is not None,
             configured=self._configured or USUAL,
-            state=self._state,
+            # Nobody looks for the page of an engine that cannot be reached.
+            state=State.ABSENT if self.undecided and not self._engine.reach.listens else self._state,
             window=window,
             in_flight=self._engine.in_flight,
         )
