@@ -75,7 +75,7 @@ class Engine:
     """What a pacing knows of an engine: one use, with work."""
 
     def __init__(self, backend: HttpBackend) -> None:
-        self.name, self.slots, self.in_flight, self.held = "engine", SLOTS, 0, None
+        self.name, self.slots, self.in_flight, self.held, self.together = "engine", SLOTS, 0, None, None
         self.reach: Reach[Any] = Reach()
         self.uses: list[Any] = [SimpleNamespace(metered=True, in_flight=1, has_work=True, metrics=backend.metrics)]
 
@@ -84,6 +84,12 @@ class Engine:
 
     def pacing_changed(self) -> None:
         """Nothing here depends on it."""
+
+
+class Line:
+    """A line of a batch, which has about 750 tokens."""
+
+    size, lease = 3_000, SimpleNamespace(shard=SimpleNamespace(tokens=0), size=0)
 
 
 async def play(url: str, point: Point, *, rate: int, seconds: float) -> float:
@@ -95,7 +101,7 @@ async def play(url: str, point: Point, *, rate: int, seconds: float) -> float:
     watching = asyncio.create_task(pacing.watch())
     await asyncio.sleep(1.2)
     assert pacing.state is (State.OFF if point is Point.FIXED else State.PACED), pacing.state
-    item: Any = SimpleNamespace(size=3_000, lease=SimpleNamespace(shard=SimpleNamespace(tokens=0), size=0))
+    item: Any = Line()
     out: deque[Any] = deque()
     owed, heard_at = 0.0, 0.0
     begun, used = time.monotonic(), time.process_time()
