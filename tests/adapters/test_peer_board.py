@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from slackwater.adapters.shared_memory.peer_board import FORM, SILENT_SECONDS, H
 from slackwater.core.sending.peers import Word
 
 ENGINE = "http://engine.local:8000"
+NOBODY = 65534
 
 
 class Hand:
@@ -172,12 +174,32 @@ def test_a_directory_that_was_named_and_cannot_be_used(
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="whoever may write everywhere is refused nowhere")
-def test_a_directory_that_may_not_be_written_to(tmp_path: Path) -> None:
+@pytest.fixture
+def _not_root() -> Iterator[None]:
+    """Root may write everywhere: where it runs the tests, what may be written is asked for somebody else."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setreuid(NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setreuid(0, 0)
+
+
+@pytest.mark.usefixtures("_not_root")
+def test_a_directory_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither itself, nor the folder that it would be in."""
-    tmp_path.chmod(0o500)
-    assert "cannot write" in why_unusable(tmp_path)
-    assert "cannot write" in why_unusable(tmp_path / "board")
+    # From here, because the folders above may be closed to others.
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    for name, mode in (("shut", 0o500), ("open", 0o777)):
+        Path(name).mkdir()
+        Path(name).chmod(mode)
+    for meeting in (Path("shut"), Path("shut/board")):
+        assert "cannot write" in why_unusable(meeting)
+    assert not why_unusable(Path("open"))
+    assert not why_unusable(Path("open/board"))
 
 
 def test_a_directory_that_was_named_and_can_be_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

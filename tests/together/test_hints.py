@@ -1,6 +1,8 @@
 """A batch that one server is given is taken up by the other: by a hint at once, and by its own looks where hints are lost."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -51,18 +53,25 @@ async def created(served: Served) -> str:
     return batch_id
 
 
+@contextlib.asynccontextmanager
+async def two(folder: Path, address: str) -> AsyncIterator[tuple[Served, Served]]:
+    """Two servers; the first one sends nothing."""
+    config = config_in(folder, CONFIG)
+    async with (
+        asyncio.timeout(60),
+        serving(address, config, folder / "data", works=False) as one,
+        serving(address, config, folder / "data") as other,
+    ):
+        yield one, other
+
+
 def test_hints_are_enough(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From create on one server to the end on the other, no stage there looks by itself: all of them are woken, one by the
     other server and the next ones by each other."""
     monkeypatch.setattr(loops, "REST_SECONDS", FOR_EVER)
 
     async def main() -> None:
-        config = config_in(tmp_path, CONFIG)
-        async with (
-            asyncio.timeout(60),
-            serving(address, config, tmp_path / "data", works=False) as one,
-            serving(address, config, tmp_path / "data") as other,
-        ):
+        async with two(tmp_path, address) as (one, other):
             await without_stages(one)
             while not (other.ledger.together and other.ledger.together.listening):
                 await asyncio.sleep(0)
@@ -78,12 +87,7 @@ def test_each_step_may_be_anothers(tmp_path: Path, address: str, monkeypatch: py
     monkeypatch.setattr(loops, "REST_SECONDS", FOR_EVER)
 
     async def main() -> None:
-        config = config_in(tmp_path, CONFIG)
-        async with (
-            asyncio.timeout(60),
-            serving(address, config, tmp_path / "data", works=False) as one,
-            serving(address, config, tmp_path / "data") as other,
-        ):
+        async with two(tmp_path, address) as (one, other):
             for each in (one, other):
                 while not (each.ledger.together and each.ledger.together.listening):
                     await asyncio.sleep(0)
@@ -100,12 +104,7 @@ def test_looks_are_enough(tmp_path: Path, address: str) -> None:
     """Where nobody listens, and nobody can, everything goes its way at the pace at which the numbers are looked at."""
 
     async def main() -> None:
-        config = config_in(tmp_path, CONFIG)
-        async with (
-            asyncio.timeout(60),
-            serving(address, config, tmp_path / "data", works=False) as one,
-            serving(address, config, tmp_path / "data") as other,
-        ):
+        async with two(tmp_path, address) as (one, other):
             await without_stages(one)
             together = other.ledger.together
             assert together is not None
@@ -121,12 +120,7 @@ def test_a_killed_connection_is_made_again(tmp_path: Path, address: str) -> None
     """What was hinted at meanwhile is found by the first look after that."""
 
     async def main() -> None:
-        config = config_in(tmp_path, CONFIG)
-        async with (
-            asyncio.timeout(60),
-            serving(address, config, tmp_path / "data", works=False) as one,
-            serving(address, config, tmp_path / "data") as other,
-        ):
+        async with two(tmp_path, address) as (one, other):
             await without_stages(one)
             together = other.ledger.together
             assert together is not None

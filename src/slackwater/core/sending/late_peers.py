@@ -102,6 +102,11 @@ class LateLooks:
         """Whether any look waits."""
         return bool(self._waiting)
 
+    def forget(self, pacer: Pacer) -> None:
+        """Nobody has looked for a while: what was seen before says nothing of now."""
+        self._waiting.clear()
+        self._counted = pacer.counted
+
     def counted(self, pacer: Pacer) -> None:
         """The pacer has been told of a look at once."""
         self._counted = pacer.counted

@@ -150,7 +150,8 @@ class Pacer:
     def admits(self, in_flight: int, tokens: float, now: float) -> float:
         """Whether a request with a prompt of so many tokens may go: 0.0, or FOREVER for not before something else happens."""
         self.wanted = in_flight >= self._may_be_out()
-        if self.wanted:
+        if self.wanted or self._away:
+            # A look that waits for what peers on other hosts had out has not been seen yet.
             return FOREVER
         if self.frozen or self._slots_left < 1.0:
             return FOREVER

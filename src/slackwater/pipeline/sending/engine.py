@@ -241,10 +241,10 @@ class Engine:
                 continue
             use, item = found
             use.in_flight += 1
-            reading = None
-            if (share := self._share) is not None:
-                share.began(lane, now)
+            reading, share = None, self._share
             try:
+                if share is not None:
+                    share.began(lane, now)
                 reading = self._goes(item, now) if self._paced else None
                 if (self._idle or len(self._lanes) < self.slots) and self.turns and self._paces(now):
                     # There may be more: each lane that finds something calls the next.

@@ -399,6 +399,7 @@ class Pacing:
         elif now - self._looked_at > STALE_SECONDS:
             # Nobody has looked, because there was nothing to send: what others did meanwhile is no step of ours.
             pacer.back(now)
+            self._late.forget(pacer)
         self._failures, self._unlooked, self._looked_at, self._counters = 0, False, now, found
         self._become(State.PACED)
         pacer.most, pacer.most_of_all = engine.slots, engine.together
