@@ -2,7 +2,7 @@
 
 from slackwater.core.sending.engine_counters import Counters
 from slackwater.core.sending.late_peers import CLOCKS_SECONDS, PAST_SECONDS, STEP_SECONDS, FarPeer, LateLooks, Past
-from slackwater.core.sending.pacing import Pacer
+from slackwater.core.sending.pacing import FIRST_WINDOW, FOREVER, Pacer
 from slackwater.core.sending.peers import Word
 
 T = 1000.0
@@ -57,4 +57,26 @@ def test_a_look_waits_until_all_have_spoken_of_its_moment() -> None:
     assert pacer.peers.out == 20
     assert late.waits
     late.looked(pacer, counters(30.0), in_flight=5, now=3.0, at=T + 3.0, near={}, far={})
+    assert not late.waits
+
+
+def test_others_have_come_while_nobody_looked() -> None:
+    """Looks from before say nothing of now, and nothing goes until one of now was told: the window is of an empty engine."""
+    pacer, late, past = Pacer(), LateLooks(), Past()
+    pacer.target, pacer.window = FOREVER, 200.0
+    past.add(Word(out=0, window=200.0), T)
+    late.looked(pacer, counters(0.0), in_flight=0, now=0.0, at=T + 1, near={}, far={"far": told(past, 0, T + 0.5)})
+    assert late.waits
+    pacer.back(60.0)
+    late.forget(pacer)
+    far = {"far": told(past, 0, T + 59.0)}
+    late.looked(pacer, counters(9.0), in_flight=0, now=60.0, at=T + 60, near={}, far=far)
+    assert late.waits
+    assert pacer.admits(0, 10.0, 60.1) == FOREVER
+    far = {"far": told(past, 0, T + 60.3)}
+    late.looked(pacer, counters(9.0), in_flight=0, now=60.5, at=T + 60.5, near={}, far=far)
+    assert pacer.admits(0, 10.0, 60.5) == 0.0
+    assert pacer.window <= FIRST_WINDOW
+    # Who says nothing any more keeps nobody waiting.
+    late.looked(pacer, counters(9.0), in_flight=0, now=65.0, at=T + 65, near={}, far={})
     assert not late.waits
