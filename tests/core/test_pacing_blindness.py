@@ -47,8 +47,6 @@ def test_others_have_come_while_nobody_looked(point: Point) -> None:
     world.out, world.others = 0, 10.0
     world.now += 60.0
     world.pacer.back(world.now)
-    # A look may have to wait for what peers on other hosts say.
-    assert world.pacer.admits(0, 10.0, world.now) == FOREVER
     world.pacer.looked(world.counters(), in_flight=0, now=world.now)
     assert world.pacer.admits(0, 10.0, world.now) == 0.0
     assert world.pacer.window <= FIRST_WINDOW
