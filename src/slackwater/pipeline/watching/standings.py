@@ -21,6 +21,10 @@ SAY_SECONDS = 2.0
 LIVES_SECONDS = 10.0
 
 
+# Under this name, which no deployment has, stands what is said of engines that have nothing to do.
+IDLE_ENGINES = " engines"
+
+
 class SaysOfItself(Struct, frozen=True, omit_defaults=True):
     """What a server says that is not about one deployment."""
 
@@ -39,8 +43,12 @@ class Standings:
         member: str,
         says: Callable[[], Mapping[str, Says]],
         engines: Callable[[], Sequence[EngineView]],
+        idle_engines: Callable[[], Sequence[EngineView]] = tuple,
     ) -> None:
-        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of."""
+        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of;
+        `engines`, of those to which something goes that it has in hand; `idle_engines`, of the others.
+        """
+        self._idle_engines = idle_engines
         self._together = together
         self._clock = clock
         self._member = member
@@ -50,6 +58,7 @@ class Standings:
         self._said_at = float("-inf")
         self._others: dict[str, list[Says]] = {}
         self._others_engines: list[EngineView] = []
+        self._others_idle: list[EngineView] = []
         self._read: dict[bytes, Says | SaysOfItself | None] = {}
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Says).decode
@@ -63,6 +72,10 @@ class Standings:
         """What the others say of engines."""
         return self._others_engines
 
+    def idle_engines(self) -> Sequence[EngineView]:
+        """What the others say of engines to which they send, and for which they have nothing at the moment."""
+        return self._others_idle
+
     async def step(self) -> Pace:
         """Says how it is here, if that is due, and reads what the others say."""
         now = self._clock.monotonic()
@@ -74,6 +87,8 @@ class Standings:
 
     async def _say(self) -> None:
         says = {key: self._encode(each) for key, each in self._says().items()}
+        if idle := list(self._idle_engines()):
+            says[IDLE_ENGINES] = self._encode(SaysOfItself(idle))
         news = {key: text for key, text in says.items() if self._said.get(key) != text}
         news |= {key: b"" for key in self._said if key not in says}
         # Always: it says that this server lives.
@@ -84,17 +99,21 @@ class Standings:
         read: dict[bytes, Says | SaysOfItself | None] = {}
         others: dict[str, list[Says]] = {}
         engines: list[EngineView] = []
+        idle: list[EngineView] = []
         for each in standings:
             said = read[each.facts] = self._read[each.facts] if each.facts in self._read else self._meant(each)
             if isinstance(said, Says):
                 others.setdefault(each.deployment, []).append(said)
+            elif said is not None and each.deployment:
+                idle += said.engines
             elif said is not None:
                 engines += said.engines
-        self._read, self._others, self._others_engines = read, others, engines
+        self._read, self._others, self._others_engines, self._others_idle = read, others, engines, idle
 
     def _meant(self, standing: Standing) -> Says | SaysOfItself | None:
         try:
-            return self._decode(standing.facts) if standing.deployment else self._decode_itself(standing.facts)
+            about_itself = standing.deployment in ("", IDLE_ENGINES)
+            return self._decode_itself(standing.facts) if about_itself else self._decode(standing.facts)
         except msgspec.MsgspecError:
             # Another version says it in other words.
             return None
