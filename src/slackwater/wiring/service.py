@@ -6,15 +6,20 @@ import functools
 import itertools
 import logging
 import random
+import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from slackwater import __version__
 from slackwater.core.batch import Stage
 from slackwater.core.files.retention import Kept, Retention
+from slackwater.core.members import Member
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
+from slackwater.core.watching.cluster import MemberSays
+from slackwater.core.watching.standings import SaysOfItself
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
@@ -37,6 +42,7 @@ from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
 from slackwater.pipeline.wall_clock import WallWatch
+from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
@@ -59,11 +65,21 @@ if TYPE_CHECKING:
 IMPORTS_AT_ONCE = 4
 # Webhooks on their way at once, each to another endpoint.
 DELIVERIES_AT_ONCE = 8
+# So long the last word about itself may take that a server is just writing when it ends.
+SAID_LAST_SECONDS = 1.0
 
 
 def new_output_file_id() -> str:
     """An id as Azure gives output files: `file-` and a dashed uuid (spec 2.1)."""
     return f"file-{uuid.uuid4()}"
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], *, seconds: float) -> None:
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Service:
@@ -90,6 +106,7 @@ class Service:
         self.clock = clock
         self.hints = hints = doors.hints or Hints()
         self._membership = doors.membership
+        self._leaving = False
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
@@ -184,17 +201,38 @@ class Service:
                 clock,
                 member=incarnation,
                 says=lambda: self.watch.says_all(),
-                engines=lambda: self.engine_watch.at_work(),
+                itself=self._itself,
             )
         )
         others = {} if standings is None else {"others": standings.of}
         self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress, **others)
         others_engines = {} if standings is None else {"others": standings.engines}
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
+        me = doors.member or Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        self.cluster_watch = ClusterWatch(
+            ledger,
+            clock,
+            me=me,
+            says=lambda: MemberSays(itself=self._itself(), deployments=self.watch.says_all()),
+            deployments=lambda: [each.key for each in self.fleet.all()],
+            others=None if standings is None else standings.heard,
+        )
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._saying: Loop | None = None
+        self._saying_task: asyncio.Task[None] | None = None
+
+    def _itself(self) -> SaysOfItself:
+        """What it says of itself to whoever asks another server."""
+        return SaysOfItself(
+            engines=self.engine_watch.at_work(),
+            leaving=self._leaving,
+            clock_ahead_seconds=self._doors.clock_ahead(),
+            sections=dict(self._doors.sections),
+            scraped_since=None if self.monitor is None else self.monitor.scraped_since,
+        )
 
     def tokens_per_second(self, key: str, *, now: float) -> float:
         """What the backends of a deployment have been seen to do, at all servers; `now` is monotonic."""
@@ -383,24 +421,20 @@ class Service:
                 Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
                 Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
                 Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
-                *(
-                    ()
-                    if self.standings is None
-                    else [
-                        Loop("standings", self.standings.step, clock=self.clock, hint=Hint(), idle_seconds=SAYS_SECONDS)
-                    ]
-                ),
                 Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
             ]
+            if self.standings is not None:
+                say = self.standings.step
+                self._saying = Loop("standings", say, clock=self.clock, hint=Hint(), idle_seconds=SAYS_SECONDS)
+                loops.append(self._saying)
         self._loops = loops
-        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
+        tasks = {loop: asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
+        # It goes on when the others have been asked to end.
+        self._saying_task = None if self._saying is None else tasks.pop(self._saying)
+        self._tasks = list(tasks.values())
 
     async def _end_stages(self) -> None:
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self._settings.worker.grace_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks, seconds=self._settings.worker.grace_seconds)
 
     def unready(self) -> list[Unready]:
         """Why it should not be given work at the moment."""
@@ -421,10 +455,16 @@ class Service:
             self._readiness.stopping()
         if self._membership is not None:
             self._membership.retire()
+        self._leaving = True
         for loop in self._loops:
-            loop.end()
+            # What it has out, and that it is about to go, is said to the end.
+            if loop is not self._saying:
+                loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
+        if self._saying is not None and self._saying_task is not None:
+            self._saying.end()
+            await _ended([self._saying_task], seconds=SAID_LAST_SECONDS)
         if self._doors.sharing is not None:
             # Calls need their slots until they have ended.
             await self._doors.sharing.close()

@@ -8,9 +8,9 @@ watches at each server. After: whoever watches at the others.
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from msgspec import Struct
 
-from slackwater.core.watching.standings import EngineView, Says
+from slackwater.core.watching.cluster import MemberSays
+from slackwater.core.watching.standings import EngineView, Says, SaysOfItself
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import Clock, Standing, Together
 
@@ -19,13 +19,6 @@ STEP_SECONDS = 1.0
 SAY_SECONDS = 2.0
 # Who has not been heard of for so long says nothing: several times as long as it takes.
 LIVES_SECONDS = 10.0
-
-
-class SaysOfItself(Struct, frozen=True, omit_defaults=True):
-    """What a server says that is not about one deployment."""
-
-    engines: list[EngineView] = []
-    """Those to which something goes that it has in hand."""
 
 
 class Standings:
@@ -38,22 +31,22 @@ class Standings:
         *,
         member: str,
         says: Callable[[], Mapping[str, Says]],
-        engines: Callable[[], Sequence[EngineView]],
+        itself: Callable[[], SaysOfItself],
     ) -> None:
-        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of."""
+        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of, and
+        `itself`: what it says that is about none."""
         self._together = together
         self._clock = clock
         self._member = member
         self._says = says
-        self._engines = engines
+        self._itself = itself
         self._said: dict[str, bytes] = {}
         self._said_at = float("-inf")
         self._others: dict[str, list[Says]] = {}
         self._others_engines: list[EngineView] = []
-        self._read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._heard: Mapping[str, MemberSays] = {}
+        self._words = Words()
         self._encode = msgspec.json.Encoder().encode
-        self._decode = msgspec.json.Decoder(Says).decode
-        self._decode_itself = msgspec.json.Decoder(SaysOfItself).decode
 
     def of(self, deployment: str) -> Sequence[Says]:
         """What the others say of a deployment."""
@@ -62,6 +55,10 @@ class Standings:
     def engines(self) -> Sequence[EngineView]:
         """What the others say of engines."""
         return self._others_engines
+
+    def heard(self) -> Mapping[str, MemberSays]:
+        """What the others say, by the name of the server; without those that have said nothing lately."""
+        return self._heard
 
     async def step(self) -> Pace:
         """Says how it is here, if that is due, and reads what the others say."""
@@ -77,20 +74,47 @@ class Standings:
         news = {key: text for key, text in says.items() if self._said.get(key) != text}
         news |= {key: b"" for key in self._said if key not in says}
         # Always: it says that this server lives.
-        await self._together.stand(self._member, news | {"": self._encode(SaysOfItself(list(self._engines())))})
+        await self._together.stand(self._member, news | {"": self._encode(self._itself())})
         self._said = says
 
     def _hear(self, standings: Sequence[Standing]) -> None:
-        read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._heard = self._words.meant(standings)
         others: dict[str, list[Says]] = {}
-        engines: list[EngineView] = []
+        for each in self._heard.values():
+            for key, says in each.deployments.items():
+                others.setdefault(key, []).append(says)
+        self._others = others
+        self._others_engines = [engine for each in self._heard.values() for engine in each.itself.engines]
+
+    async def leave(self) -> None:
+        """Says nothing any more."""
+        await self._together.leave(self._member)
+
+
+class Words:
+    """What servers mean by what they say. It is read once, as long as they say the same."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._decode = msgspec.json.Decoder(Says).decode
+        self._decode_itself = msgspec.json.Decoder(SaysOfItself).decode
+
+    def meant(self, standings: Sequence[Standing]) -> dict[str, MemberSays]:
+        """By the name of the server."""
+        read: dict[bytes, Says | SaysOfItself | None] = {}
+        itself: dict[str, SaysOfItself] = {}
+        deployments: dict[str, dict[str, Says]] = {}
         for each in standings:
             said = read[each.facts] = self._read[each.facts] if each.facts in self._read else self._meant(each)
             if isinstance(said, Says):
-                others.setdefault(each.deployment, []).append(said)
+                deployments.setdefault(each.member, {})[each.deployment] = said
             elif said is not None:
-                engines += said.engines
-        self._read, self._others, self._others_engines = read, others, engines
+                itself[each.member] = said
+        self._read = read
+        return {
+            member: MemberSays(itself=itself.get(member, SaysOfItself()), deployments=deployments.get(member, {}))
+            for member in sorted({*itself, *deployments})
+        }
 
     def _meant(self, standing: Standing) -> Says | SaysOfItself | None:
         try:
@@ -98,7 +122,3 @@ class Standings:
         except msgspec.MsgspecError:
             # Another version says it in other words.
             return None
-
-    async def leave(self) -> None:
-        """Says nothing any more."""
-        await self._together.leave(self._member)
