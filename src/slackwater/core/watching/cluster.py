@@ -276,17 +276,16 @@ def _versions(there: Sequence[MemberView]) -> Iterable[Concern]:
 
 def _sections(there: Sequence[MemberView]) -> Iterable[Concern]:
     # Another version may know more of a section, and have another checksum of the same text.
-    for (_, section), views in _grouped(
-        ((each.member.version, section), each) for each in there for section in each.sections or ()
-    ).items():
-        groups = _grouped(((each.sections or {})[section], each) for each in views)
-        if len(groups) > 1:
-            sides = [", ".join(each.name for each in side) for side in groups.values()]
-            yield Concern(
-                kind="configurations_differ",
-                message=f"[{section}] is not the same in the configurations of {' and '.join(sides)}",
-                fix="give all members the same configuration, and start those again that have another one",
-            )
+    for views in _grouped((each.member.version, each) for each in there if each.sections).values():
+        for section in sorted({name for each in views for name in each.sections or ()}):
+            sides = _grouped(((each.sections or {}).get(section, ""), each) for each in views)
+            if len(sides) > 1:
+                named = " and ".join(", ".join(each.name for each in side) for side in sides.values())
+                yield Concern(
+                    kind="configurations_differ",
+                    message=f"[{section}] is not the same in the configurations of {named}",
+                    fix="give all members the same configuration, and start those again that have another one",
+                )
 
 
 def _clocks(there: Sequence[MemberView]) -> Iterable[Concern]:

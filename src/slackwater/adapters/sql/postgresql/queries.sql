@@ -58,8 +58,8 @@ WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_k
 ORDER BY key, start LIMIT :limit;
 
 -- name: member_that_watches
--- Whoever holds that lock, by the name of its connection (postgresql/member_statements.py).
-SELECT substr(application_name, length('slackwater member ') + 1) AS id FROM pg_stat_activity JOIN pg_locks AS l USING (pid)
+-- Whoever holds that lock (postgresql/member_statements.py), by the end of the name of its connection.
+SELECT split_part(application_name, ' ', 4) AS id FROM pg_stat_activity JOIN pg_locks AS l USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND datname = current_database()
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT)
