@@ -1,4 +1,4 @@
-"""What is said of members together: who is late or gone, what differs, what nobody sends for; and whose page of metrics has it."""
+"""What is said of members together: who is late or gone, what differs, what nobody sends for; and whose metrics page has it."""
 
 from typing import Any
 
