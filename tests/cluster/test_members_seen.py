@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,58 @@ def test_what_is_the_same_for_all_is_shown_by_one(tmp_path: Path, address: str) 
         first.kill()
         until(lambda: page(second).get('slackwater_members{kind="server"}') == 1, gap=1.1)
         assert set(page(second)) == set(alone)
+
+
+def slackwater(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "slackwater", *words], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
+
+
+def examined(cluster: Cluster, about: str) -> list[tuple[str, str]]:
+    """What the doctor says of something: how bad it is, and the words."""
+    done = slackwater(
+        "doctor", "--config", str(cluster.config), "--data", str(cluster.data), "--json", cwd=cluster.folder
+    )
+    return [(each["level"], each["message"]) for each in json.loads(done.stdout)["findings"] if each["about"] == about]
+
+
+def test_the_doctor_and_the_command(tmp_path: Path, address: str) -> None:
+    """Both know who there is and what they hold, without a server; and what is wrong with them together."""
+    with CountingBackend(latency=0.2) as backend, Cluster(tmp_path, address, backend, concurrency=4) as cluster:
+        first, second = cluster.start(), cluster.start()
+        first.create_batch(second.upload("in.jsonl", input_lines("line", 4000)))
+        until(lambda: all(each["shards"] and each["requests_out"] for each in members(first).values()))
+        [(level, said)] = examined(cluster, "members")
+        assert level == "ok"
+        assert said.startswith("2 servers and workers work with the ledger")
+        for server in (first, second):
+            assert f"{cluster.name(server)} on " in said
+        assert said.count("server of version") == 2
+        assert said.count("the one that watches") == 1
+        assert said.count(" shards in hand") == 2
+        [(level, said)] = examined(cluster, "connections")
+        assert "2 servers and one more need 27" in said
+        # The command, of the database and of a server, says the same.
+        options = (("--config", str(cluster.config)), ("--server", f"http://{first.address}"))
+        for words in options:
+            done = slackwater("members", "--json", *words, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            found = json.loads(done.stdout)
+            assert [each["id"] for each in found["data"]] == [cluster.name(each) for each in (first, second)]
+            assert found["warnings"] == []
+            listed = slackwater("members", *words, cwd=tmp_path).stdout.splitlines()
+            rows = [line.split("\t") for line in listed]
+            assert [row[0] for row in rows] == [cluster.name(each) for each in (first, second)]
+            assert all("shards" in row[6] for row in rows)
+        both = slackwater("members", *options[0], *options[1], cwd=tmp_path)
+        assert both.returncode == 2
+        # Another configuration, and another directory, than those that the members have.
+        cluster.config.write_text(cluster.config.read_text() + "attempts = 3\n")
+        (cluster.data / "members" / cluster.name(second)).unlink()
+        warned = [said for level, said in examined(cluster, "members") if level == "warning"]
+        assert [each for each in warned if "[deployments]" in each and cluster.name(first) in each]
+        [apart] = [each for each in warned if "is not the data directory of" in each]
+        assert cluster.name(second) in apart
+        assert cluster.name(first) not in apart

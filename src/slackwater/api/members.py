@@ -1,5 +1,7 @@
 """Members, for whoever runs the service: what they hold is of every resource, so an administrator of one does not see them."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,12 +20,13 @@ async def list_members(request: Request) -> Response:
     """Every member, and what is wrong with them together."""
     watch = context_of(request).cluster_watch
     views = await watch.views()
-    return wire.json_response(
-        objects.MemberList(
-            data=[_shown(each) for each in views],
-            warnings=[_warning(each) for each in watch.concerns(views)],
-            shared=watch.shared,
-        )
+    return wire.json_response(member_list(views, watch.concerns(views), shared=watch.shared))
+
+
+def member_list(views: Sequence[MemberView], concerns: Sequence[Concern], *, shared: bool) -> objects.MemberList:
+    """Members on the wire; `shared`: whether the ledger can have several."""
+    return objects.MemberList(
+        data=[_shown(each) for each in views], warnings=[_warning(each) for each in concerns], shared=shared
     )
 
 
