@@ -61,7 +61,7 @@ def test_a_server_that_is_alone_is_the_only_member(server: Server, family: str) 
     assert (member["here"], member["watching"], member["lag_seconds"]) == (True, False, 0.0)
     assert time.time() - 600 < member["started_at"] <= member["last_seen_at"] <= time.time() + 1
     assert member["host"]
-    assert (member["sends_for"], member["clock_ahead_seconds"]) == (None, None)
+    assert (member["sends_for"], member["clock_ahead_seconds"]) == (["red/steady", "steady"], None)
     assert answer.json["warnings"] == []
     assert answer.json["shared"] is False
 

@@ -72,7 +72,12 @@ class ClusterWatch:
     def _with_me(self, reading: ClusterReading) -> ClusterReading:
         """What is nobody's is held here."""
         started_at = self._me.started_at or self._started_at
-        me = msgspec.structs.replace(self._me, started_at=started_at, until=reading.now + UNTIL_SECONDS)
+        me = msgspec.structs.replace(
+            self._me,
+            started_at=started_at,
+            until=reading.now + UNTIL_SECONDS,
+            sends_for=tuple(sorted(self._deployments())),
+        )
 
         def mine(held: Sequence[Held]) -> list[Held]:
             return [msgspec.structs.replace(each, member=me.id) if not each.member else each for each in held]
