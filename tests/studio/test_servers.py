@@ -71,7 +71,7 @@ def test_several_of_them(open_page: OpenPage, address: str, server: Server, tmp_
         together = page.get_by_label("Together")
         expect(together).to_contain_text("2 members of one version. Nothing is known to be wrong.")
         expect(page.get_by_text("answers you")).to_have_count(1)
-        expect(page.get_by_text("watches")).to_have_count(1)
+        expect(page.get_by_text("watches", exact=False)).to_have_count(1)
         call.create(chat(2500, model="slow-batch"))
         expect(rows.filter(has_text="slow-batch").first).to_be_visible()
         with psycopg.connect(address, autocommit=True) as ledger:

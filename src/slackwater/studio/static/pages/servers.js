@@ -23,6 +23,7 @@ const KINDS = {
   api: { text: "API", means: "Answers calls, and leaves the sending to others." },
   worker: { text: "Worker", means: "Sends to engines, and answers nobody." },
 };
+const WATCHES = "It sees first when another one has died, and frees what that one had in hand.";
 /** @type {Record<string, [string, string, string]>} what it does, to one thing and to several */
 const DUTIES = {
   validate: ["validates", "file", "files"],
@@ -60,7 +61,7 @@ function Together({ found }) {
   const { warnings, shared, data } = found;
   const versions = new Set(data.map((/** @type {any} */ member) => member.version));
   return html`<${Panel} title="Together" class="together">
-    <ul class="stack tight" aria-live="polite">${warnings.map((/** @type {any} */ each) => html`<li key=${`${each.kind} ${each.message}`} class=${each.grave ? "grave" : ""}>
+    <ul class="stack tight">${warnings.map((/** @type {any} */ each, /** @type {number} */ place) => html`<li key=${`${each.kind} ${place}`} class=${each.grave ? "grave" : ""}>
       <${Icon} name="warning" /><div><strong>${sentence(each.message)}</strong> <span class="muted">${sentence(each.fix)}</span></div></li>`)}
     ${warnings.length === 0 && html`<li class="well"><${Icon} name="check" /><div>${shared
       ? `${count(data.length, "member", "members")} of ${versions.size === 1 ? "one version" : "several versions"}. Nothing is known to be wrong.`
@@ -72,7 +73,7 @@ function Member({ member }) {
   const state = STATES[member.state] ?? { text: member.state, icon: "info", tone: "plain", means: "" };
   const kind = KINDS[member.kind] ?? { text: member.kind, means: "" };
   return html`<tr>
-    <td class="full"><strong class="cut">${member.host}</strong>${member.here && html` <span class="small muted">answers you</span>`}${member.watching && html` <span class="small muted" title="It sees first when another one has died, and frees what that one had in hand.">watches</span>`}
+    <td class="full"><strong class="cut">${member.host}</strong>${(member.here || member.watching) && html` <span class="small muted" title=${member.watching ? WATCHES : undefined}>${[member.here && "answers you", member.watching && "watches"].filter(Boolean).join(", ")}</span>`}
       <div class="small"><${Id} id=${member.id} what=${`the server on ${member.host}`} /></div>
       <div class="small muted">Since <${Time} at=${member.started_at} relative /></div></td>
     <td class="full"><span class=${`pill ${state.tone}`} title=${state.means}><${Icon} name=${state.icon} />${state.text}</span>
