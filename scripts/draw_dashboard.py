@@ -27,6 +27,11 @@ def quantiles(name: str, by: str = "", labels: str = ON, legend: str = "") -> li
     ]
 
 
+def most(name: str, by: str, labels: str = ON) -> str:
+    """A gauge that is the same for all servers that share a ledger: that of one of them, which may be another one in a while."""
+    return f"max by ({by}) ({name}{{{labels}}})"
+
+
 def rate(name: str, by: str, labels: str = ON) -> str:
     """How fast a counter grows."""
     return f"sum by ({by}) (rate({name}{{{labels}}}[$__rate_interval]))"
@@ -42,7 +47,11 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "By status.",
                 [
                     (
-                        f'sum by (status) (slackwater_batches{{{ON},status=~"validating|in_progress|finalizing|cancelling"}})',
+                        most(
+                            "slackwater_batches",
+                            "status",
+                            ON + ',status=~"validating|in_progress|finalizing|cancelling"',
+                        ),
                         "{{status}}",
                     )
                 ],
@@ -62,7 +71,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Oldest batch without a result",
                 "s",
                 "How long the oldest batch of each deployment has waited for its first result.",
-                [(f"slackwater_batch_queue_age_seconds{{{OF}}}", "{{deployment}}")],
+                [(most("slackwater_batch_queue_age_seconds", "deployment", OF), "{{deployment}}")],
             ),
             (
                 "Time to first result",
@@ -81,7 +90,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "short",
                 "Batches past their completion window, and those that ended so within a day.",
                 [
-                    (f"sum by (deployment) (slackwater_batches_overdue{{{OF}}})", "overdue {{deployment}}"),
+                    (most("slackwater_batches_overdue", "deployment", OF), "overdue {{deployment}}"),
                     (f"sum(increase(slackwater_batch_deadline_missed_total{{{ON}}}[1d]))", "missed in a day"),
                 ],
             ),
@@ -100,8 +109,8 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
             (
                 "Share that failed",
                 "percentunit",
-                "Of the requests that were answered.",
-                [(f"deployment:slackwater_requests_failed:ratio15m{{{OF}}}", "{{deployment}}")],
+                "Of the requests that were answered, at the server where it is largest.",
+                [(most("deployment:slackwater_requests_failed:ratio15m", "deployment", OF), "{{deployment}}")],
             ),
             (
                 "Tokens",
@@ -160,7 +169,7 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "By state: refusing and blocked want somebody; busy and down end by themselves.",
                 [
                     (
-                        f'sum by (backend, state) (slackwater_backend_state{{{OF},state!="ok"}}) > 0',
+                        most("slackwater_backend_state", "backend, state", OF + ',state!="ok"') + " > 0",
                         "{{backend}} {{state}}",
                     )
                 ],
@@ -170,8 +179,8 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "short",
                 "Over all deployments.",
                 [
-                    (f"slackwater_engine_in_flight{{{ON}}}", "{{engine}}"),
-                    (f"slackwater_engine_slots{{{ON}}}", "slots {{engine}}"),
+                    (f"sum by (engine) (slackwater_engine_in_flight{{{ON}}})", "{{engine}}"),
+                    (most("slackwater_engine_slots", "engine"), "slots {{engine}}"),
                 ],
             ),
             (
@@ -179,50 +188,55 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "short",
                 "How many requests of ours may be out, and how many of others run or wait.",
                 [
-                    (f"slackwater_engine_window{{{ON}}}", "window {{engine}}"),
-                    (f"slackwater_engine_others{{{ON}}}", "others {{engine}}"),
-                    (f"slackwater_engine_waiting{{{ON}}}", "waiting there {{engine}}"),
-                    (f"slackwater_engine_frozen{{{ON}}} > 0", "nothing new is sent to {{engine}}"),
+                    (f"sum by (engine) (slackwater_engine_window{{{ON}}})", "window {{engine}}"),
+                    (most("slackwater_engine_others", "engine"), "others {{engine}}"),
+                    (most("slackwater_engine_waiting", "engine"), "waiting there {{engine}}"),
+                    (most("slackwater_engine_frozen", "engine") + " > 0", "nothing new is sent to {{engine}}"),
                 ],
             ),
             (
                 "Engines that are paced: a step",
                 "s",
                 "What everybody waits for a token: now, without us, and up to which requests are sent.",
-                [(f"slackwater_engine_step_seconds{{{ON}}}", "{{kind}} {{engine}}")],
+                [(most("slackwater_engine_step_seconds", "kind, engine"), "{{kind}} {{engine}}")],
             ),
             (
                 "Engines that are paced: online users' slow steps, times those without us",
                 "short",
                 "Over about the last hour of them: as it was, and as the pace allows. Absent while nobody else is there.",
-                [(f"slackwater_engine_online_ratio{{{ON}}}", "{{kind}} {{engine}}")],
+                [(most("slackwater_engine_online_ratio", "kind, engine"), "{{kind}} {{engine}}")],
             ),
             (
                 "Engines that are not ok",
                 "short",
                 "By state.",
-                [(f'slackwater_engine_state{{{ON},state!="ok"}} > 0', "{{engine}} {{state}}")],
+                [
+                    (
+                        most("slackwater_engine_state", "engine, state", ON + ',state!="ok"') + " > 0",
+                        "{{engine}} {{state}}",
+                    )
+                ],
             ),
             (
                 "Batches that wait for a backend",
                 "s",
                 "For how long no backend of their deployment has been open.",
-                [(f"slackwater_deployment_waiting_seconds{{{OF}}}", "{{deployment}}")],
+                [(most("slackwater_deployment_waiting_seconds", "deployment", OF), "{{deployment}}")],
             ),
             (
                 "Paused by operators",
                 "short",
                 "Engines, deployments and batches, and the age of the oldest pause in hours.",
                 [
-                    (f"slackwater_operator_pauses{{{ON}}}", "{{what}}"),
-                    (f"slackwater_operator_pause_oldest_seconds{{{ON}}} / 3600", "{{what}}, oldest, hours"),
+                    (most("slackwater_operator_pauses", "what"), "{{what}}"),
+                    (most("slackwater_operator_pause_oldest_seconds", "what") + " / 3600", "{{what}}, oldest, hours"),
                 ],
             ),
             (
                 "Share of calls without a usable answer",
                 "percentunit",
-                "Busy is not one of them.",
-                [(f"backend:slackwater_attempts_failed:ratio15m{{{OF}}}", "{{backend}}")],
+                "Busy is not one of them. At the server where it is largest.",
+                [(most("backend:slackwater_attempts_failed:ratio15m", "backend", OF), "{{backend}}")],
             ),
         ],
     ),
@@ -234,8 +248,8 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "short",
                 "Held by batches, and the limit where there is one.",
                 [
-                    (f"sum by (deployment) (slackwater_enqueued_tokens{{{OF}}})", "{{deployment}}"),
-                    (f"sum by (deployment) (slackwater_enqueued_tokens_limit{{{OF}}})", "limit {{deployment}}"),
+                    (most("slackwater_enqueued_tokens", "deployment", OF), "{{deployment}}"),
+                    (most("slackwater_enqueued_tokens_limit", "deployment", OF), "limit {{deployment}}"),
                 ],
             ),
             (
@@ -244,8 +258,9 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Of deployments with a limit.",
                 [
                     (
-                        f"sum by (deployment) (slackwater_enqueued_tokens{{{OF}}})"
-                        f" / sum by (deployment) (slackwater_enqueued_tokens_limit{{{OF}}})",
+                        most("slackwater_enqueued_tokens", "deployment", OF)
+                        + " / "
+                        + most("slackwater_enqueued_tokens_limit", "deployment", OF),
                         "{{deployment}}",
                     )
                 ],
@@ -301,12 +316,12 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
                 "Per second, by how they went.",
                 [(rate("slackwater_webhook_deliveries_total", "outcome"), "{{outcome}}")],
             ),
-            ("Waiting", "short", "Deliveries to come.", [(f"slackwater_webhook_pending{{{ON}}}", "{{instance}}")]),
+            ("Waiting", "short", "Deliveries to come.", [(most("slackwater_webhook_pending", "job"), "{{job}}")]),
             (
                 "Oldest that waits",
                 "s",
                 "Its age.",
-                [(f"slackwater_webhook_oldest_pending_seconds{{{ON}}}", "{{instance}}")],
+                [(most("slackwater_webhook_oldest_pending_seconds", "job"), "{{job}}")],
             ),
         ],
     ),
@@ -382,10 +397,19 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
             (
                 "What is running",
                 "short",
-                "Versions; 0 where the page is without what the ledger knows.",
+                "Processes by their version, and 0 where the page is without what the ledger knows.",
                 [
-                    (f"slackwater_build_info{{{ON}}}", "{{version}}, Python {{python}}"),
+                    (f"count by (version, python) (slackwater_build_info{{{ON}}})", "{{version}}, Python {{python}}"),
                     (f"slackwater_ledger_read{{{ON}}}", "ledger read {{instance}}"),
+                ],
+            ),
+            (
+                "Servers and workers",
+                "short",
+                "Who shares the ledger, and the seconds since the one that has been silent longest has said that it lives.",
+                [
+                    (most("slackwater_members", "kind"), "{{kind}}"),
+                    (most("slackwater_member_lag_seconds", "job"), "silent, seconds"),
                 ],
             ),
         ],

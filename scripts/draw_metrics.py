@@ -15,7 +15,8 @@ def table() -> str:
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for metric in METRICS:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        lines.append(f"| `{metric.shown}` | {metric.kind.value} | {labels} | {metric.help} |")
+        kind = f"{metric.kind.value}, of the ledger" if metric.of_ledger else metric.kind.value
+        lines.append(f"| `{metric.shown}` | {kind} | {labels} | {metric.help} |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,9 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Stage
 from slackwater.core.files.file import FileStatus
 from slackwater.core.members import Duty, Member
+from slackwater.core.sending.shared_slots import Ask
 from slackwater.core.telling.webhooks import DeliveryState, Outcome
+from slackwater.core.watching.cluster import DutyHeld, ShardsHeld
 from slackwater.ports import NewShard
 from tests.adapters.import_contract import next_id, ordered
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
@@ -94,6 +96,41 @@ class MemberContract:
             await ledger.bury("w")
             await ledger.send_for("w", ["b"])
             assert await ledger.members() == [member("a")]
+
+        run(story)
+
+    def test_what_each_has_in_hand(self, run: Any) -> None:
+        """Shards of all its workers, its duties, and the slots of engines that it was granted and that are not over."""
+
+        async def story(ledger: SqlLedger) -> None:
+            await joined(ledger, "a", "b")
+            await started(ledger, shards=(2,) * 4)
+            for owner in ("a-0", "a-1", "b-0"):
+                await claimed(ledger, owner=owner)
+            new = batch(1)
+            await ledger.add_batch(new)
+            assert await ledger.next_to_validate() is not None
+            now = (await ledger.cluster(now=100.0)).now
+            for name, wanted in (("a", 9), ("b", 1)):
+                ask = Ask(engine="http://engine:1", wanted=wanted, held=0, limit=8, serial=1)
+                await ledger.share_engines(name, [ask], seconds=20.0, now=now)
+            await ledger.bury_shares("c", now=now)
+            found = await ledger.cluster(now=now)
+            assert [each.id for each in found.members] == ["a", "b"]
+            assert list(found.shards) == [ShardsHeld("a", "d", 2), ShardsHeld("b", "d", 1)]
+            assert found.duties == [DutyHeld("a", Duty.VALIDATE, new.id)]
+            assert [(each.member, each.engine, each.wanted) for each in found.slots] == [
+                ("a", "http://engine:1", 9),
+                ("b", "http://engine:1", 1),
+            ]
+            assert 0 < sum(each.slots for each in found.slots) <= 8
+            await ledger.end_duty(Duty.VALIDATE, new.id)
+            await ledger.leave_engines("a", {"http://engine:1": 1})
+            assert await ledger.bury("b") == 1
+            found = await ledger.cluster(now=now)
+            assert not found.duties
+            assert [each.member for each in found.shards] == ["a"]
+            assert [each.member for each in found.slots] == ["b"]
 
         run(story)
 

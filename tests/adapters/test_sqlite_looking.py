@@ -101,6 +101,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     # What servers that share a ledger do at the moment: a handful each.
     "members": ("SCAN member", "USE TEMP B-TREE FOR ORDER BY"),
     "duties_of_others": ALONE,
+    # What is in hand: at most 32 shards of each worker.
+    "shards_in_hand": ("SCAN shard USING INDEX shard_running", "USE TEMP B-TREE FOR GROUP BY"),
     "take_duty": ALONE,
     "end_duty": ALONE,
     "still_to_validate": ALONE,
@@ -146,6 +148,10 @@ NOT_POLLED = {
     *(
         "add_member",
         "send_for",
+        # A row for each member, and what it has in hand, for an operator who asks.
+        "member_that_watches",
+        "duties_in_hand",
+        "slots_in_hand",
         "forget_member",
         "tell_members",
         "leases_of_member",

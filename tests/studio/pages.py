@@ -21,6 +21,7 @@ PAGES = {
     "files-nothing": ("/files?search=nothing-has-this", ".empty"),
     "file": ("/files?file={good_file}", "dialog .preview"),
     "deployments": ("/deployments", ".backends"),
+    "servers": ("/servers", "tbody tr"),
     "usage": ("/usage", ".legend li"),
     "usage-nothing": ("/usage?period=custom&start=2020-01-01&end=2020-01-31", ".quotas li"),
     "webhooks": ("/webhooks", "tbody tr"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.postgresql import Databases
@@ -105,3 +106,26 @@ def test_the_doctor_knows_the_database(tmp_path: Path, postgresql: Databases) ->
     assert lost.returncode == 1
     assert "the ledger cannot be reached" in lost.stdout
     assert PASSWORD not in lost.stdout + lost.stderr
+
+
+def test_what_a_database_allows_too_little_of(tmp_path: Path, postgresql: Databases) -> None:
+    """Room for one server beside none that is there yet; and sessions that are ended while they listen."""
+    address = postgresql.new(template="template1")
+    (tmp_path / "slackwater.toml").write_text(f'[server]\ndatabase = "{address}"\n{DEPLOYMENT}')
+    slackwater("keys", "create", "--config", "slackwater.toml", cwd=tmp_path)
+
+    def found() -> dict[str, str]:
+        done = slackwater("doctor", "--config", "slackwater.toml", "--json", cwd=tmp_path)
+        return {each["message"]: each["level"] for each in json.loads(done.stdout)["findings"]}
+
+    def about(words: str) -> list[str]:
+        return [level for message, level in found().items() if words in message]
+
+    assert about("0 servers and one more need 9 at most") == ["ok"]
+    assert about("idle_session_timeout") == []
+    with psycopg.connect(address, autocommit=True) as db:
+        name = db.info.dbname
+        db.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 8".encode())
+        db.execute(f"ALTER DATABASE {name} SET idle_session_timeout = '30s'".encode())
+    assert about("PostgreSQL takes 8 of the role of the ledger") == ["warning"]
+    assert about("idle_session_timeout = 30000 ms") == ["warning"]

@@ -23,6 +23,7 @@ from slackwater.pipeline.files.uploads import Uploads
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.sending.pauses import Pauses
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
+from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.error_groups import ErrorGroups
@@ -59,6 +60,8 @@ class Context(Struct, frozen=True, kw_only=True):
     progress: Progress
     watch: DeploymentWatch
     engine_watch: EngineWatch
+    cluster_watch: ClusterWatch
+    """Who works with the ledger. It belongs to no resource."""
     engine_history: EngineLedger
     """What became of engines. It belongs to no resource."""
     pauses: Pauses

@@ -9,6 +9,7 @@ from slackwater.api.deployments import DEPLOYMENT_OPERATIONS
 from slackwater.api.engines import ENGINE_OPERATIONS
 from slackwater.api.file_operations import FILE_OPERATIONS
 from slackwater.api.keys import KEY_OPERATIONS
+from slackwater.api.members import MEMBER_OPERATIONS
 from slackwater.api.models import MODEL_OPERATIONS
 from slackwater.api.operation import Operation
 from slackwater.api.pauses import PAUSE_OPERATIONS
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *WEBHOOK_OPERATIONS,
     *DEPLOYMENT_OPERATIONS,
     *ENGINE_OPERATIONS,
+    *MEMBER_OPERATIONS,
     *PAUSE_OPERATIONS,
     *KEY_OPERATIONS,
     *ACCOUNTS,

@@ -23,6 +23,7 @@ COMMANDS = {
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
     "engines": ("slackwater.cli.engines", "Look at the engines of a service, pause and resume them."),
+    "members": ("slackwater.cli.members", "List the servers and workers that share a ledger."),
     "keys": ("slackwater.cli.keys", "Make, list, rotate and delete keys."),
     "usage": ("slackwater.cli.usage", "Say what was completed and what it cost."),
     "audit": ("slackwater.cli.audit", "Export the log of who did what."),

@@ -1,16 +1,14 @@
 """`slackwater engines`: the upstreams of a service, each a scheme, a host and a port. For whoever runs it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from slackwater.cli.operating import add_verbs
-from slackwater.cli.output import fail, moment, note, print_facts, print_json, print_rows, text_of
-from slackwater.cli.server_options import Asked, api_of, server_options
+from slackwater.cli.output import moment, note, print_facts, print_json, print_rows, text_of
+from slackwater.cli.server_options import Asked, server_options, service_of
 from slackwater.cli.states import pacing_line, quiet_line, state_line
-from slackwater.core.errors import CallFailed
 
 if TYPE_CHECKING:
     from slackwater.client.api import Api
@@ -34,29 +32,8 @@ def command() -> None:
     """
 
 
-@contextmanager
-def _service(asked: Asked) -> Iterator["Api"]:
-    """The server that was asked for, which has to be one of ours and to know the key as its own."""
-    with api_of(asked) as api:
-        target = api.connection.target
-        if not api.ours:
-            fail(
-                f"{target.url} is spoken to as {target.dialect.name}, and engines are those of a Slackwater server: "
-                "name it with --server or --profile"
-            )
-        try:
-            yield api
-        except CallFailed as failed:
-            if failed.status != 401:
-                raise
-            # What such a server says of keys is about its own, and of no use here.
-            whose = f" of {target.key_from}" if target.key_from else ""
-            heard = "lets nobody in without a key" if target.key is None else f"does not know the key{whose}"
-            raise CallFailed(
-                f"{target.url} {heard} [HTTP 401]: engines need a key of a Slackwater service, one of its api_key_envs; "
-                f"set {target.key_env} to it, or name its variable with --api-key-env",
-                status=failed.status,
-            ) from failed
+def _service(asked: Asked) -> AbstractContextManager["Api"]:
+    return service_of(asked, "engines")
 
 
 @command.command("list")

@@ -141,6 +141,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         progress=service.progress,
         watch=service.watch,
         engine_watch=service.engine_watch,
+        cluster_watch=service.cluster_watch,
         engine_history=service.ledger,
         pauses=service.pauses,
         retention=service.retention,

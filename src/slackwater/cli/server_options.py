@@ -114,6 +114,31 @@ def api_of(asked: Asked) -> Iterator["Api"]:
 
 
 @contextmanager
+def service_of(asked: Asked, what: str) -> Iterator["Api"]:
+    """The server that was asked for, which has to be one of ours and to know the key as its own. `what` it is asked for."""
+    with api_of(asked) as api:
+        target = api.connection.target
+        if not api.ours:
+            fail(
+                f"{target.url} is spoken to as {target.dialect.name}, and {what} are those of a Slackwater server: "
+                "name it with --server or --profile"
+            )
+        try:
+            yield api
+        except CallFailed as failed:
+            if failed.status != 401:
+                raise
+            # What such a server says of keys is about its own, and of no use here.
+            whose = f" of {target.key_from}" if target.key_from else ""
+            heard = "lets nobody in without a key" if target.key is None else f"does not know the key{whose}"
+            raise CallFailed(
+                f"{target.url} {heard} [HTTP 401]: {what} need a key of a Slackwater service, one of its api_key_envs; "
+                f"set {target.key_env} to it, or name its variable with --api-key-env",
+                status=failed.status,
+            ) from failed
+
+
+@contextmanager
 def told() -> Iterator[None]:
     """Ends the command with one line where something goes wrong inside."""
     try:

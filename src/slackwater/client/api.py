@@ -129,6 +129,10 @@ class Api:
         """One of them, by its id or its URL."""
         return self._object("GET", f"/engines/{_engine(engine)}")
 
+    def members(self) -> Object:
+        """Who works with the ledger of a service, and what is wrong with them together; an extension of ours."""
+        return self._object("GET", "/members")
+
     def operate(self, verb: str, kind: str, name: str, *, reason: str | None = None) -> Object | None:
         """`pause`, `resume` or `try` one of `engines`, `deployments`, `batches`; None where nothing is left to say of it.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from slackwater.core.members import Duty, Look, Member
+from slackwater.core.watching.cluster import ClusterReading
 
 
 class MemberLedger(Protocol):
@@ -15,6 +16,13 @@ class MemberLedger(Protocol):
 
     async def send_for(self, member_id: str, deployments: Sequence[str]) -> None:
         """For which deployments a member sends from now on, by their keys."""
+        ...
+
+    async def cluster(self, *, now: float) -> ClusterReading:
+        """All of them and what each of them holds. `now` is only for a ledger whose database has no clock of its own.
+
+        Of a ledger that has no members, what its only server holds is under no name.
+        """
         ...
 
     async def others(self) -> bool:

@@ -25,6 +25,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     kind: Kind
     labels: tuple[str, ...] = ()
     help: str
+    of_ledger: bool = False
+    """Whether it is the same for all servers of a ledger: of several, one shows it."""
 
     @property
     def shown(self) -> str:
@@ -40,12 +42,18 @@ def _gauge(name: str, help: str, *labels: str) -> Metric:
     return Metric(name=f"slackwater_{name}", kind=Kind.GAUGE, labels=labels, help=help)
 
 
+def _ledger_gauge(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name=f"slackwater_{name}", kind=Kind.GAUGE, labels=labels, help=help, of_ledger=True)
+
+
 def _histogram(name: str, help: str, *labels: str) -> Metric:
     return Metric(name=f"slackwater_{name}", kind=Kind.HISTOGRAM, labels=labels, help=help)
 
 
-BATCHES = _gauge("batches", "Batches by their status.", "status")
-BATCHES_OVERDUE = _gauge("batches_overdue", "Batches that have not ended inside their completion window.", "deployment")
+BATCHES = _ledger_gauge("batches", "Batches by their status.", "status")
+BATCHES_OVERDUE = _ledger_gauge(
+    "batches_overdue", "Batches that have not ended inside their completion window.", "deployment"
+)
 BATCH_REQUESTS = _counter(
     "batch_requests",
     "Requests by what became of them, counted when that is durable: completed, failed, or never run (cancelled, expired).",
@@ -55,7 +63,7 @@ BATCH_REQUESTS = _counter(
 FIRST_RESULT = _histogram(
     "batch_time_to_first_result_seconds", "From the creation of a batch until its first result was durable."
 )
-QUEUE_AGE = _gauge(
+QUEUE_AGE = _ledger_gauge(
     "batch_queue_age_seconds", "Age of the oldest batch that has no result yet; 0 where none waits.", "deployment"
 )
 BATCH_DURATION = _histogram(
@@ -130,14 +138,14 @@ ENGINE_METRICS_LOST = _gauge(
     "1 while the metrics page of an engine that is paced cannot be read; requests then go on with half the window.",
     "engine",
 )
-WAITING = _gauge(
+WAITING = _ledger_gauge(
     "deployment_waiting_seconds",
     "For how long batches in progress have waited because no backend of their deployment is open; 0 where none do. Pauses by "
     "operators do not count.",
     "deployment",
 )
-PAUSES = _gauge("operator_pauses", "Engines, deployments and batches that operators have paused.", "what")
-PAUSE_OLDEST = _gauge(
+PAUSES = _ledger_gauge("operator_pauses", "Engines, deployments and batches that operators have paused.", "what")
+PAUSE_OLDEST = _ledger_gauge(
     "operator_pause_oldest_seconds", "Age of the oldest of these pauses; 0 where there is none.", "what"
 )
 PROBES = _counter(
@@ -180,8 +188,8 @@ TOKENS = _counter(
     "deployment",
     "direction",
 )
-ENQUEUED_TOKENS = _gauge("enqueued_tokens", "Enqueued tokens that batches hold.", "deployment")
-ENQUEUED_LIMIT = _gauge(
+ENQUEUED_TOKENS = _ledger_gauge("enqueued_tokens", "Enqueued tokens that batches hold.", "deployment")
+ENQUEUED_LIMIT = _ledger_gauge(
     "enqueued_tokens_limit", "Enqueued tokens that a deployment may hold; absent where there is no limit.", "deployment"
 )
 
@@ -222,8 +230,8 @@ MEMORY_WAITING = _gauge(
     "memory_waiting_answers", "Large answers that are not read on at the moment, because there is no room for them."
 )
 
-WEBHOOK_PENDING = _gauge("webhook_pending", "Deliveries that are still to be sent.")
-WEBHOOK_OLDEST = _gauge(
+WEBHOOK_PENDING = _ledger_gauge("webhook_pending", "Deliveries that are still to be sent.")
+WEBHOOK_OLDEST = _ledger_gauge(
     "webhook_oldest_pending_seconds", "Age of the oldest delivery that is still to be sent; 0 where there is none."
 )
 WEBHOOK_DELIVERIES = _counter(
@@ -262,8 +270,19 @@ EVENTS = _counter("events", "Events and other counts by name, as the log has the
 LOOP_LAG = _histogram(
     "event_loop_lag_seconds", "How late the event loop was for a timer, looked at four times a second."
 )
-LEDGER_READ = _gauge(
-    "ledger_read", "1 where this page has what the ledger knows, 0 where it could not be read in time."
+MEMBERS = _ledger_gauge(
+    "members",
+    "Servers and workers that share the ledger: server (answers and sends), api (answers), worker (sends).",
+    "kind",
+)
+MEMBER_LAG = _ledger_gauge(
+    "member_lag_seconds",
+    "For how long the member that has been silent longest has not said that it lives: up to 3 s is usual, after 15 s it is taken "
+    "for dead.",
+)
+LEDGER_READ = _ledger_gauge(
+    "ledger_read",
+    "1 where this page has what the ledger knows, 0 where it could not be read in time; absent where another server has it.",
 )
 BUILD_INFO = _gauge("build_info", "Always 1; the labels say what is running.", "version", "python")
 
@@ -324,6 +343,8 @@ METRICS = (
     STAGE_FAILURES,
     EVENTS,
     LOOP_LAG,
+    MEMBERS,
+    MEMBER_LAG,
     LEDGER_READ,
     BUILD_INFO,
 )

@@ -3,21 +3,28 @@
 import asyncio
 import logging
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from slackwater.adapters.telemetry.prometheus_page import (
     EngineReading,
+    MembersReading,
     Memory,
     Moment,
     PacingReading,
     PrometheusPage,
     Window,
 )
+from slackwater.core.members import Kind
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.pacing_view import State
+from slackwater.core.watching.cluster import MemberView
+from slackwater.core.watching.scraping import Scrapes
 from slackwater.pipeline.sending.engine_pacing import Pacing
 from slackwater.pipeline.sending.fleet import Fleet
+from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch
 from slackwater.pipeline.watching.engine_watch import EngineWatch, standing_of
 from slackwater.ports import Clock, MonitoredLedger, Readings
@@ -45,6 +52,7 @@ class Monitor:
         budget: Budget,
         watch: DeploymentWatch,
         engines: EngineWatch,
+        cluster: ClusterWatch,
     ) -> None:
         self._budget = budget
         self._watch = watch
@@ -57,6 +65,8 @@ class Monitor:
         self._one_at_a_time = asyncio.Lock()
         self._moment: Moment | None = None
         self._due = 0.0
+        self._scrapes = Scrapes()
+        self._cluster = cluster
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -76,9 +86,15 @@ class Monitor:
         self._due = now + LAG_SECONDS
         self._timer = loop.call_at(self._due, self._tick, loop)
 
+    @property
+    def scraped_since(self) -> float | None:
+        """Since when somebody asks for the page, over and over; None where nobody does."""
+        return self._scrapes.since(self._clock.now())
+
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its media type."""
         async with self._one_at_a_time:
+            self._scrapes.asked(self._clock.now())
             moment = self._moment
             if moment is None or not 0 <= self._clock.now() - moment.now < FRESH_SECONDS:
                 moment = self._moment = await self._look()
@@ -88,9 +104,13 @@ class Monitor:
     async def _look(self) -> Moment:
         now = self._clock.now()
         readings: Readings | None = None
+        members: MembersReading | None = None
+        shown = self._cluster.shows_ledger(self.scraped_since)
         try:
-            async with asyncio.timeout(LEDGER_SECONDS):
-                readings = await self._ledger.readings(now=int(now))
+            if shown:
+                async with asyncio.timeout(LEDGER_SECONDS):
+                    members = _members_of(await self._cluster.views())
+                    readings = await self._ledger.readings(now=int(now))
         except Exception as error:
             # What is not known must not hide the rest; the page says that it is missing.
             event("metrics_incomplete", level=logging.WARNING, error=repr(error))
@@ -107,7 +127,9 @@ class Monitor:
         )
         return Moment(
             now=now,
+            shown=shown,
             readings=readings,
+            members=members,
             backends=meters.backends(),
             windows=windows,
             engines=tuple(
@@ -139,6 +161,14 @@ class Monitor:
             for key, each in shut.items()
             if each is not None and each.since is not None and each.health is not DoorState.PAUSED
         }
+
+
+def _members_of(views: Sequence[MemberView]) -> MembersReading:
+    kinds = Counter({kind.value: 0 for kind in Kind})
+    for each in views:
+        # Labels are a closed list, also where a newer version has another kind.
+        kinds[each.member.kind if each.member.kind in kinds else "other"] += 1
+    return MembersReading(kinds=kinds, lag_seconds=max((each.lag_seconds for each in views), default=0.0))
 
 
 def _pacing_of(pacing: Pacing) -> PacingReading | None:

@@ -17,6 +17,7 @@ from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
+from slackwater.config.checksums import checksums
 from slackwater.config.sections import ResourceConfig
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.accounts.resource import DEFAULT
@@ -210,6 +211,9 @@ async def open_service(
                     credentials=credentials,
                     hints=hints,
                     membership=membership,
+                    member=member,
+                    sections=checksums(config, (await sql_ledger.mark()).identity),
+                    clock_ahead=(lambda: None) if database_clock is None else database_clock.machine_ahead,
                     sharing=sharing,
                     clock_confirmed=data.clock_confirmed,
                     together=sql_ledger.together,
@@ -249,6 +253,7 @@ async def open_service(
                     budget=budget,
                     watch=service.watch,
                     engines=service.engine_watch,
+                    cluster=service.cluster_watch,
                 )
             yield service
             for each in filters.values():

@@ -6,15 +6,20 @@ import functools
 import itertools
 import logging
 import random
+import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from slackwater import __version__
 from slackwater.core.batch import Stage
 from slackwater.core.files.retention import Retention
+from slackwater.core.members import Member
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
+from slackwater.core.watching.cluster import MemberSays
+from slackwater.core.watching.standings import SaysOfItself
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
@@ -36,6 +41,7 @@ from slackwater.pipeline.sending.worker import Worker
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import WallWatch
+from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
@@ -48,15 +54,26 @@ from slackwater.ports import (
 )
 from slackwater.telemetry import event
 from slackwater.wiring.service_parts import Doors, Offer, Settings
-from slackwater.wiring.stages import IMPORTS_AT_ONCE, stages_of, watching
+from slackwater.wiring.stages import IMPORTS_AT_ONCE, SAYING, stages_of, watching
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
+
+# So long the last word about itself may take that a server is just writing when it ends.
+SAID_LAST_SECONDS = 1.0
 
 
 def new_output_file_id() -> str:
     """An id as Azure gives output files: `file-` and a dashed uuid (spec 2.1)."""
     return f"file-{uuid.uuid4()}"
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], *, seconds: float) -> None:
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Service:
@@ -83,6 +100,7 @@ class Service:
         self.clock = clock
         self.hints = hints = doors.hints or Hints()
         self.membership = doors.membership
+        self._leaving = False
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
@@ -182,7 +200,7 @@ class Service:
                 clock,
                 member=incarnation,
                 says=lambda: self.watch.says_all(),
-                engines=lambda: self.engine_watch.at_work(),
+                itself=self._itself,
                 idle_engines=lambda: self.engine_watch.idle(),
             )
         )
@@ -200,10 +218,31 @@ class Service:
             {} if standings is None else {"others": standings.engines, "others_idle": standings.idle_engines}
         )
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
+        me = doors.member or Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        self.cluster_watch = ClusterWatch(
+            ledger,
+            clock,
+            me=me,
+            says=lambda: MemberSays(itself=self._itself(), deployments=self.watch.says_all()),
+            deployments=lambda: [each.key for each in self.fleet.all()],
+            others=None if standings is None else standings.heard,
+        )
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._saying: Loop | None = None
+        self._saying_task: asyncio.Task[None] | None = None
+
+    def _itself(self) -> SaysOfItself:
+        """What it says of itself to whoever asks another server."""
+        return SaysOfItself(
+            engines=self.engine_watch.at_work(),
+            leaving=self._leaving,
+            clock_ahead_seconds=self.doors.clock_ahead(),
+            sections=dict(self.doors.sections),
+            scraped_since=None if self.monitor is None else self.monitor.scraped_since,
+        )
 
     def _senders_of(self, membership: Membership) -> Senders:
         return Senders(
@@ -303,14 +342,14 @@ class Service:
             # Whoever can be asked whether it is ready can be asked how it gets on.
             loops += watching(self, self._readiness)
         self._loops = loops
-        self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
+        self._saying = next((loop for loop in loops if loop.name == SAYING), None)
+        tasks = {loop: asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
+        # It goes on when the others have been asked to end.
+        self._saying_task = None if self._saying is None else tasks.pop(self._saying)
+        self._tasks = list(tasks.values())
 
     async def _end_stages(self) -> None:
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self.settings.worker.grace_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _ended(self._tasks, seconds=self.settings.worker.grace_seconds)
 
     def unready(self) -> list[Unready]:
         """Why it should not be given work at the moment."""
@@ -333,10 +372,16 @@ class Service:
             self._readiness.stopping()
         if self.membership is not None:
             self.membership.retire()
+        self._leaving = True
         for loop in self._loops:
-            loop.end()
+            # What it has out, and that it is about to go, is said to the end.
+            if loop is not self._saying:
+                loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
+        if self._saying is not None and self._saying_task is not None:
+            self._saying.end()
+            await _ended([self._saying_task], seconds=SAID_LAST_SECONDS)
         if self.doors.sharing is not None:
             # Calls need their slots until they have ended.
             await self.doors.sharing.close()

@@ -12,7 +12,7 @@ from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
-from slackwater.core.members import Kind
+from slackwater.core.members import Kind, Member
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.spend_guard import SpendGuard
@@ -71,6 +71,12 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Says again that ledger and blobs belong together; without it that is said once, at the start."""
     membership: Membership | None = None
     """Where others work with the ledger, too."""
+    member: Member | None = None
+    """What this process is called among them; also where it is alone."""
+    sections: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Checksums of sections of its configuration, which others compare with theirs."""
+    clock_ahead: Callable[[], float | None] = lambda: None
+    """By how many seconds the clock of the machine is before that of the ledger; None where that is one clock."""
     together: Together | None = None
     """What servers on this ledger tell each other; None where it can have only one."""
     clock_confirmed: Callable[[], bool] = lambda: False

@@ -20,6 +20,8 @@ from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
 if TYPE_CHECKING:
     from slackwater.wiring.service import Service
 
+# Which stage tells other servers how it is here.
+SAYING = "standings"
 # Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
 IMPORTS_AT_ONCE = 4
 # Webhooks on their way at once, each to another endpoint.
@@ -157,7 +159,7 @@ def watching(service: "Service", readiness: Readiness) -> list[Loop]:
             Loop("senders", service.senders.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_SENDERS_SECONDS)
         )
     if service.standings is not None:
-        stages.append(Loop("standings", service.standings.step, clock=clock, hint=Hint(), idle_seconds=SAYS_SECONDS))
+        stages.append(Loop(SAYING, service.standings.step, clock=clock, hint=Hint(), idle_seconds=SAYS_SECONDS))
     if kind.answers:
         stages.append(Loop("engines", service.engine_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))
     return stages

@@ -27,6 +27,10 @@ class DatabaseClock(SystemClock):
         """Seconds since 1970, UTC, as the database has them."""
         return time.monotonic() + self._ahead
 
+    def machine_ahead(self) -> float:
+        """By how many seconds the clock of this machine is before that of the database."""
+        return time.time() - self.now()
+
     async def look(self) -> None:
         """Asks the database. Raises what a read of it raises."""
         asked = time.monotonic()
@@ -35,7 +39,7 @@ class DatabaseClock(SystemClock):
         if answered - asked > ROUND_TRIP_MAX_SECONDS:
             return
         self._ahead = database - (asked + answered) / 2
-        difference = self.now() - time.time()
+        difference = -self.machine_ahead()
         if abs(difference) > DIFFERENCE_SECONDS:
             event("clocks_differ", level=logging.WARNING, database_ahead_seconds=round(difference, 1))
 

@@ -25,6 +25,12 @@ class Duties:
         self._sql = sql
         # Those that are done, and whose rows could not be removed.
         self._left: set[tuple[Duty, str]] = set()
+        # Those of a server that is alone.
+        self._mine: set[tuple[Duty, str]] = set()
+
+    def mine(self) -> list[tuple[Duty, str]]:
+        """What is done here, where nobody else works with the ledger and no row says it."""
+        return sorted(self._mine, key=lambda each: (each[0].value, each[1]))
 
     async def next(
         self,
@@ -41,7 +47,10 @@ class Duties:
         done.
         """
         if self._sql.member is None:
-            return await find(skip)
+            mine = await find(skip)
+            if mine is not None:
+                self._mine.add((duty, about(mine)["thing"]))
+            return mine
         passed = {*skip, *await self.of_others(duty)}
         while (found := await find(passed)) is not None:
             values = about(found)
@@ -78,6 +87,7 @@ class Duties:
     async def end(self, duty: Duty, thing: str) -> None:
         """Gives it back, and those that could not be given back before."""
         if self._sql.member is None:
+            self._mine.discard((duty, thing))
             return
         self._left.add((duty, thing))
         left = sorted(self._left, key=lambda each: (each[0].value, each[1]))

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.belonging import Mark
-from slackwater.core.members import Member
+from slackwater.core.watching.cluster import ClusterReading
+from slackwater.ports import Standing
 
 # The first schema that has a mark.
 MARKED_SINCE = 19
@@ -30,6 +31,14 @@ class Found(Struct, frozen=True, kw_only=True):
     mark: Mark | None = None
 
 
+class Connections(Struct, frozen=True, kw_only=True):
+    """How many connections a database takes from the role of a ledger."""
+
+    most: int
+    others: int
+    """How many are taken by others than the members of the ledger."""
+
+
 class ServerFound(Struct, frozen=True, kw_only=True):
     """What the server of a ledger is that is a database. `careless` names settings that are off and must not be."""
 
@@ -37,12 +46,18 @@ class ServerFound(Struct, frozen=True, kw_only=True):
     tls: bool
     superuser: bool
     remote: bool
+    standby: bool
+    pooled: bool
+    """Whether something stands before it that gives nobody a session of his own."""
     careless: tuple[str, ...]
+    hurried: tuple[tuple[str, int], ...]
+    """Settings that end a session or a transaction after so many milliseconds, where that is too soon for a server."""
+    connections: Connections
     keys: int
-    members: tuple[Member, ...] = ()
-    """The servers that work with the ledger."""
-    now: float = 0.0
-    """What time it is there."""
+    cluster: ClusterReading
+    """Who works with the ledger, and what time it is there."""
+    said: tuple[Standing, ...] = ()
+    """What they have said lately."""
 
 
 def is_damage(error: BaseException) -> bool:

@@ -324,6 +324,7 @@ class SqlLedger:
     add_member = part(SqlMembers.add_member)
     members = part(SqlMembers.members)
     send_for = part(SqlMembers.send_for)
+    cluster = part(SqlMembers.cluster)
     others = part(SqlMembers.others)
     bury = part(SqlMembers.bury)
     end_duty = part(SqlMembers.end_duty)

@@ -1,6 +1,8 @@
 """The part of the SQL ledger that knows who works with it, where those are several, and what becomes of what a dead one had."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -9,7 +11,11 @@ from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.shards import SqlShards
 from slackwater.adapters.sql.sharing import SqlSharing
-from slackwater.core.members import Duty, Member
+from slackwater.core.members import Duty, Member, member_of
+from slackwater.core.watching.cluster import ClusterReading, DutyHeld, ShardsHeld, SlotsHeld
+
+# So many duties and slots are read at most: several times what a large cluster has.
+HELD_MAX = 10_000
 
 
 class SqlMembers(SqlPart):
@@ -32,6 +38,18 @@ class SqlMembers(SqlPart):
         row = {"id": member_id, "sends_for": encoded(deployments)}
         await self._sql.write(lambda db: self._sql.run(db, "send_for", row), durable=False, fenced=True)
 
+    async def cluster(self, *, now: float) -> ClusterReading:
+        def work(db: Db) -> ClusterReading:
+            return cluster_reading(lambda name, values: self._sql.all(db, name, values), now=now)
+
+        found = await self._sql.database.read(work)
+        if self._sql.member is not None:
+            return found
+        # All of it is its only server's.
+        shards = [msgspec.structs.replace(each, member="") for each in found.shards]
+        duties = [DutyHeld("", duty, thing) for duty, thing in self._duties.mine()]
+        return msgspec.structs.replace(found, shards=shards, duties=duties)
+
     async def others(self) -> bool:
         if self._sql.member is None:
             return False
@@ -52,6 +70,24 @@ class SqlMembers(SqlPart):
 
     async def end_duty(self, duty: Duty, thing: str) -> None:
         await self._duties.end(duty, thing)
+
+
+def cluster_reading(all_: Callable[[str, dict[str, Any]], list[Row]], *, now: float = 0.0) -> ClusterReading:
+    """What a ledger knows of its members; `all_` has the rows of a statement."""
+    now = float(all_("database_now", {"now": now})[0][0])
+    shards: Counter[tuple[str, str]] = Counter()
+    for row in all_("shards_in_hand", {}):
+        shards[member_of(row["owner"]), row["deployment"]] += row["shards"]
+    duties = all_("duties_in_hand", {"limit": HELD_MAX})
+    slots = all_("slots_in_hand", {"now": now, "limit": HELD_MAX})
+    return ClusterReading(
+        now=now,
+        members=[member_record(row) for row in all_("members", {})],
+        watching=next((row["id"] for row in all_("member_that_watches", {})), ""),
+        shards=[ShardsHeld(*key, count) for key, count in shards.items()],
+        duties=[DutyHeld(row["member"], Duty(row["kind"]), row["thing"]) for row in duties],
+        slots=[SlotsHeld(row["member"], row["engine"], row["slots"], row["wanted"]) for row in slots],
+    )
 
 
 def member_row(member: Member) -> dict[str, object]:

@@ -788,6 +788,21 @@ UPDATE member SET sends_for = :sends_for WHERE id = :id;
 -- name: members
 SELECT id, host, version, kind, started_at, until, dead_at, sends_for FROM member ORDER BY started_at, id;
 
+-- name: member_that_watches
+-- Whose turn it is to bury the dead. Where there are no members, it is nobody's.
+SELECT '' AS id LIMIT 0;
+
+-- name: shards_in_hand
+SELECT owner, deployment, COUNT(*) AS shards FROM shard WHERE state = 'running'
+GROUP BY owner, deployment ORDER BY owner, deployment;
+
+-- name: duties_in_hand
+SELECT member, kind, thing FROM duty ORDER BY member, kind, thing LIMIT :limit;
+
+-- name: slots_in_hand
+-- The graves of those who are buried are under no engine's name.
+SELECT member, engine, slots, wanted FROM engine_slots WHERE engine != '' AND until > :now ORDER BY engine, member LIMIT :limit;
+
 -- name: forget_member!
 DELETE FROM member WHERE id = :id;
 

@@ -63,6 +63,14 @@ class EngineReading(Struct, frozen=True, kw_only=True):
     """None where it is not paced."""
 
 
+class MembersReading(Struct, frozen=True, kw_only=True):
+    """Who works with the ledger."""
+
+    kinds: Mapping[str, int]
+    lag_seconds: float
+    """For how long the one that has said nothing longest has said nothing."""
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """The memory budget. Bytes, and answers."""
 
@@ -76,8 +84,11 @@ class Moment(Struct, frozen=True, kw_only=True):
     """What is read when the page is made, besides the meters."""
 
     now: float
+    shown: bool
+    """Whether this page has what is the same for all servers of the ledger. Of several, one has it."""
     readings: Readings | None
-    """None where the ledger could not be read."""
+    """None where the ledger could not be read, or is not shown here; likewise `members`."""
+    members: MembersReading | None
     backends: Mapping[tuple[str, str], BackendMeter]
     windows: tuple[Window, ...]
     engines: tuple[EngineReading, ...]
@@ -215,7 +226,7 @@ class PrometheusPage:
             yield _family(
                 names.PAUSE_OLDEST, _by_name({what: moment.now - since for what, (_, since) in kinds.items()})
             )
-        limits = [((key,), float(limit)) for key, limit in moment.limits.items() if limit is not None]
+        limits = [((key,), float(limit)) for key, limit in moment.limits.items() if limit is not None and moment.shown]
         yield _family(names.ENQUEUED_LIMIT, limits)
 
     def _of_storage(self, moment: Moment) -> Iterator[Family]:
@@ -254,7 +265,10 @@ class PrometheusPage:
         yield _family(names.STAGE_FAILURES, list(meters.stage_failures.copy().items()))
         yield _family(names.EVENTS, _by_name(dict(self._counters)))
         yield _histograms(names.LOOP_LAG, [((), meters.lag_seconds)])
-        yield _family(names.LEDGER_READ, [((), moment.readings is not None)])
+        if moment.members is not None:
+            yield _family(names.MEMBERS, _by_name(moment.members.kinds))
+            yield _family(names.MEMBER_LAG, [((), moment.members.lag_seconds)])
+        yield _family(names.LEDGER_READ, [((), moment.readings is not None)] if moment.shown else [])
         yield _family(names.BUILD_INFO, [((__version__, platform.python_version()), 1)])
 
 

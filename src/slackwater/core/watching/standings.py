@@ -106,6 +106,21 @@ class Says(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its backends have been seen to do here."""
 
 
+class SaysOfItself(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one server says that is not about one deployment."""
+
+    engines: list[EngineView] = []
+    """Those to which something goes that it has in hand."""
+    leaving: bool = False
+    """Whether it is about to end."""
+    clock_ahead_seconds: float | None = None
+    """By how much the clock of its machine is before that of the ledger; None where that is one clock."""
+    sections: dict[str, str] = {}
+    """Checksums of sections of its configuration."""
+    scraped_since: float | None = None
+    """Since when somebody asks for its metrics page, over and over; None where nobody does."""
+
+
 def speakers(said: Sequence[Says]) -> Sequence[Says]:
     """Those who know how it is."""
     return [each for each in said if each.at_work] or said

@@ -8,9 +8,9 @@ watches at each server. After: whoever watches at the others.
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from msgspec import Struct
 
-from slackwater.core.watching.standings import EngineView, Says
+from slackwater.core.watching.cluster import MemberSays
+from slackwater.core.watching.standings import EngineView, Says, SaysOfItself
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import Clock, Standing, Together
 
@@ -19,17 +19,8 @@ STEP_SECONDS = 1.0
 SAY_SECONDS = 2.0
 # Who has not been heard of for so long says nothing: several times as long as it takes.
 LIVES_SECONDS = 10.0
-
-
-# Under this name, which no deployment has, stands what is said of engines that have nothing to do.
+# Under this name, which no deployment has, stands what is said of engines that have nothing to do: it seldom changes.
 IDLE_ENGINES = " engines"
-
-
-class SaysOfItself(Struct, frozen=True, omit_defaults=True):
-    """What a server says that is not about one deployment."""
-
-    engines: list[EngineView] = []
-    """Those to which something goes that it has in hand."""
 
 
 class Standings:
@@ -42,27 +33,26 @@ class Standings:
         *,
         member: str,
         says: Callable[[], Mapping[str, Says]],
-        engines: Callable[[], Sequence[EngineView]],
+        itself: Callable[[], SaysOfItself],
         idle_engines: Callable[[], Sequence[EngineView]] = tuple,
     ) -> None:
-        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of;
-        `engines`, of those to which something goes that it has in hand; `idle_engines`, of the others.
+        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of, and
+        `itself`: what it says that is about none. `idle_engines`: those to which it sends, and has nothing to send at the moment.
         """
         self._idle_engines = idle_engines
         self._together = together
         self._clock = clock
         self._member = member
         self._says = says
-        self._engines = engines
+        self._itself = itself
         self._said: dict[str, bytes] = {}
         self._said_at = float("-inf")
         self._others: dict[str, list[Says]] = {}
         self._others_engines: list[EngineView] = []
         self._others_idle: list[EngineView] = []
-        self._read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._heard: Mapping[str, MemberSays] = {}
+        self._words = Words()
         self._encode = msgspec.json.Encoder().encode
-        self._decode = msgspec.json.Decoder(Says).decode
-        self._decode_itself = msgspec.json.Decoder(SaysOfItself).decode
 
     def of(self, deployment: str) -> Sequence[Says]:
         """What the others say of a deployment."""
@@ -76,6 +66,10 @@ class Standings:
         """What the others say of engines to which they send, and for which they have nothing at the moment."""
         return self._others_idle
 
+    def heard(self) -> Mapping[str, MemberSays]:
+        """What the others say, by the name of the server; without those that have said nothing lately."""
+        return self._heard
+
     async def step(self) -> Pace:
         """Says how it is here, if that is due, and reads what the others say."""
         now = self._clock.monotonic()
@@ -88,27 +82,59 @@ class Standings:
     async def _say(self) -> None:
         says = {key: self._encode(each) for key, each in self._says().items()}
         if idle := list(self._idle_engines()):
-            says[IDLE_ENGINES] = self._encode(SaysOfItself(idle))
+            says[IDLE_ENGINES] = self._encode(SaysOfItself(engines=idle))
         news = {key: text for key, text in says.items() if self._said.get(key) != text}
         news |= {key: b"" for key in self._said if key not in says}
         # Always: it says that this server lives.
-        await self._together.stand(self._member, news | {"": self._encode(SaysOfItself(list(self._engines())))})
+        await self._together.stand(self._member, news | {"": self._encode(self._itself())})
         self._said = says
 
     def _hear(self, standings: Sequence[Standing]) -> None:
-        read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._heard = self._words.meant(standings)
         others: dict[str, list[Says]] = {}
-        engines: list[EngineView] = []
-        idle: list[EngineView] = []
+        for each in self._heard.values():
+            for key, says in each.deployments.items():
+                others.setdefault(key, []).append(says)
+        self._others = others
+        self._others_engines = [engine for each in self._heard.values() for engine in each.itself.engines]
+        self._others_idle = [engine for each in self._heard.values() for engine in each.idle_engines]
+
+    async def leave(self) -> None:
+        """Says nothing any more."""
+        await self._together.leave(self._member)
+
+
+class Words:
+    """What servers mean by what they say. It is read once, as long as they say the same."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Says | SaysOfItself | None] = {}
+        self._decode = msgspec.json.Decoder(Says).decode
+        self._decode_itself = msgspec.json.Decoder(SaysOfItself).decode
+
+    def meant(self, standings: Sequence[Standing]) -> dict[str, MemberSays]:
+        """By the name of the server."""
+        read: dict[bytes, Says | SaysOfItself | None] = {}
+        itself: dict[str, SaysOfItself] = {}
+        idle: dict[str, list[EngineView]] = {}
+        deployments: dict[str, dict[str, Says]] = {}
         for each in standings:
             said = read[each.facts] = self._read[each.facts] if each.facts in self._read else self._meant(each)
             if isinstance(said, Says):
-                others.setdefault(each.deployment, []).append(said)
+                deployments.setdefault(each.member, {})[each.deployment] = said
             elif said is not None and each.deployment:
-                idle += said.engines
+                idle[each.member] = said.engines
             elif said is not None:
-                engines += said.engines
-        self._read, self._others, self._others_engines, self._others_idle = read, others, engines, idle
+                itself[each.member] = said
+        self._read = read
+        return {
+            member: MemberSays(
+                itself=itself.get(member, SaysOfItself()),
+                deployments=deployments.get(member, {}),
+                idle_engines=idle.get(member, []),
+            )
+            for member in sorted({*itself, *deployments, *idle})
+        }
 
     def _meant(self, standing: Standing) -> Says | SaysOfItself | None:
         try:
@@ -117,7 +143,3 @@ class Standings:
         except msgspec.MsgspecError:
             # Another version says it in other words.
             return None
-
-    async def leave(self) -> None:
-        """Says nothing any more."""
-        await self._together.leave(self._member)

@@ -16,6 +16,8 @@ ABOUT = "data directory"
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse"}
 )
+# Those of them on which servers may share the files, where the ledger is elsewhere.
+SHARED_FILE_SYSTEMS = frozenset({"nfs4"})
 INODES_MIN = 1_000
 
 
@@ -64,12 +66,16 @@ def data_findings(path: Path, config: Config, holder: int | None) -> list[Findin
     if path.is_dir() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         found.append(warning(ABOUT, f"{path} can be read by others on this machine", f"chmod 700 {path}"))
     kind = _file_system(path)
-    if kind in NETWORK_FILE_SYSTEMS:
+    if config.database and kind in SHARED_FILE_SYSTEMS:
         found.append(
-            fault(
-                ABOUT, f"{path} is on {kind}, where the ledger's locks do not hold", "use a disk of this machine's own"
+            note(
+                ABOUT,
+                f"{path} is on {kind}",
+                "mount it with close-to-open consistency, synced writes and locks over all machines (docs/postgresql.md)",
             )
         )
+    elif kind in NETWORK_FILE_SYSTEMS:
+        found.append(fault(ABOUT, f"{path} is on {kind}, where locks do not hold", "use a disk of this machine's own"))
     return [*found, *_lost(path, config), *_room(path, config)]
 
 

@@ -8,11 +8,13 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.masking import shown_url
-from slackwater.core.members import UNTIL_SECONDS
 from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
+from slackwater.wiring.doctor.members import member_findings
 
-ABOUT, MEMBERS = "ledger", "members"
+ABOUT = "ledger"
+# docs/postgresql.md, "Connections".
+CONNECTIONS_OF_ONE = 9
 
 
 def database_findings(directory: Path, config: Config) -> tuple[list[Finding], int]:
@@ -34,6 +36,26 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
         findings.append(
             warning(ABOUT, "its role may do everything in this database server", "use a role with few rights")
         )
+    if about.standby:
+        findings.append(
+            fault(ABOUT, "it is a standby, which takes no writes", "name the primary, or all hosts: it is found then")
+        )
+    if about.pooled:
+        findings.append(
+            fault(
+                ABOUT,
+                "a connection pooler in transaction mode stands before it, and a server needs sessions of its own",
+                "set it to session mode (pool_mode = session in PgBouncer), or name the database itself",
+            )
+        )
+    for setting, milliseconds in about.hurried:
+        findings.append(
+            warning(
+                ABOUT,
+                f"PostgreSQL has {setting} = {milliseconds} ms for this role: that ends what servers do, again and again",
+                f"ALTER ROLE ... SET {setting} = 0, or a larger number",
+            )
+        )
     for setting in about.careless:
         findings.append(
             fault(ABOUT, f"PostgreSQL has {setting} = off: a power cut takes what was kept", f"turn {setting} on")
@@ -49,29 +71,16 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
     if found.schema < SCHEMA_VERSION:
         message = f"the next start brings it from schema {found.schema} to {SCHEMA_VERSION}"
         return [*findings, note(ABOUT, message, "make a back-up before that")], about.keys
-    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_members(about)], about.keys
+    members = member_findings(about, directory, config, found.mark)
+    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_connections(about), *members], about.keys
 
 
-def _members(about: ServerFound) -> list[Finding]:
-    """Who works with it."""
-    if not about.members:
-        return [note(MEMBERS, "no server works with the ledger at the moment")]
-    living = [each for each in about.members if not each.dead and each.until >= about.now]
-    said = ", ".join(
-        f"{each.id} on {each.host} (version {each.version}, for {_lasting(about.now - each.started_at)})"
-        for each in living
-    )
-    count = f"{len(living)} servers work" if len(living) != 1 else "1 server works"
-    findings = [ok(MEMBERS, f"{count} with the ledger: {said}")] if living else []
-    for each in about.members:
-        if each not in living:
-            message = (
-                f"{each.id} on {each.host} has said nothing for {_lasting(about.now - each.until + UNTIL_SECONDS)}"
-            )
-            findings.append(warning(MEMBERS, message, "what it had in hand is freed by the next server that looks"))
-    return findings
-
-
-def _lasting(seconds: float) -> str:
-    hours, minutes = divmod(int(max(0.0, seconds)) // 60, 60)
-    return f"{hours} h" if hours else f"{minutes} min" if minutes else f"{max(0, int(seconds))} s"
+def _connections(about: ServerFound) -> list[Finding]:
+    """Whether there is room for the servers, and for one more: at an upgrade the new one is beside the old."""
+    members = sum(not each.dead for each in about.cluster.members)
+    needed, most, others = (members + 1) * CONNECTIONS_OF_ONE, about.connections.most, about.connections.others
+    told = f"PostgreSQL takes {most} of the role of the ledger, and others have {others}"
+    if most - others < needed:
+        message = f"{told}; {members} servers and one more may need {needed}"
+        return [warning("connections", message, "raise max_connections, or the limit of the role or the database")]
+    return [ok("connections", f"{told}; {members} servers and one more need {needed} at most")]

@@ -57,6 +57,14 @@ WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND :failed AND error_k
   AND error_offset + error_length > COALESCE(CAST(seen.value AS BIGINT), 0)
 ORDER BY key, start LIMIT :limit;
 
+-- name: member_that_watches
+-- Whoever holds that lock (postgresql/member_statements.py), by the end of the name of its connection.
+SELECT split_part(application_name, ' ', 4) AS id FROM pg_stat_activity JOIN pg_locks AS l USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND datname = current_database()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT)
+      = hashtextextended('slackwater watch ' || current_schema(), 0) LIMIT 1;
+
 -- name: tell_members
 SELECT pg_notify('slackwater_members', :id);
 

@@ -11,7 +11,7 @@
  * @property {() => Promise<{Page: any}>} load
  * @property {string} [icon] in the navigation; without one, the page is reached from others
  * @property {string} [under] the path that is marked in the navigation while this page is shown
- * @property {"admin"} [needs] the role without which it is not offered
+ * @property {"admin"|"service"} [needs] without which it is not offered: the role, or that the caller runs the service
  */
 
 /** @type {Route[]} */
@@ -21,6 +21,7 @@ export const ROUTES = [
   { path: "/batches/:id", title: "Batch job", under: "/", load: () => import("../pages/batch.js") },
   { path: "/files", title: "Files", icon: "files", load: () => import("../pages/files.js") },
   { path: "/deployments", title: "Deployments", icon: "deployments", load: () => import("../pages/deployments.js") },
+  { path: "/servers", title: "Servers", icon: "servers", needs: "service", load: () => import("../pages/servers.js") },
   { path: "/usage", title: "Usage", icon: "usage", load: () => import("../pages/usage.js") },
   { path: "/webhooks", title: "Webhooks", icon: "webhooks", load: () => import("../pages/webhooks.js") },
   { path: "/webhooks/:id", title: "Webhook", under: "/webhooks", load: () => import("../pages/webhook.js") },

@@ -16,7 +16,7 @@ import { computed, signal } from "./ui.js";
  * @property {boolean} webhooks
  * @property {boolean} imports
  * @property {string[]} resources those that the caller may switch to
- * @property {boolean} operates whether the caller runs the service, and so may see its engines
+ * @property {boolean} operates whether the caller runs the service, and so may see its engines and servers
  * @property {string} region
  */
 

@@ -44,7 +44,7 @@ const Brand = () => html`<a class="brand" href=${to("/")}>
 
 /** The entries of the navigation that this caller has. */
 function offered() {
-  return ROUTES.filter((each) => each.icon && (!each.needs || isAdmin.value));
+  return ROUTES.filter((each) => each.icon && (!each.needs || (each.needs === "service" ? session.value?.operates : isAdmin.value)));
 }
 
 /** @param {{entry: any, current: any}} properties */

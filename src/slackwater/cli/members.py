@@ -1,0 +1,101 @@
+"""`slackwater members`: the servers and workers that share a ledger, as one of them says it, or as the database does."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slackwater.cli.output import USAGE, fail, note, print_json, print_rows, text_of
+from slackwater.cli.server_options import Asked, server_options, service_of, told
+
+
+@click.command("members")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="Ask the database that this configuration names, and no server.",
+)
+@server_options
+def command(config_path: Path | None, asked: Asked) -> None:
+    """List the servers and workers that share a ledger: what each is, when it was last heard of, and what it has in hand.
+
+    A server is asked with a key of the service; with --config, the ledger's database is, also where no server answers. What is
+    wrong with them together is said on standard error.
+
+    In a pipe, each is a line with tabs between: id, host, kind, version, state, seconds since it said that it lives, what it has
+    in hand, tokens a second.
+
+    \b
+    Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
+    \b
+    Examples:
+      slackwater members
+      slackwater members --config slackwater.toml
+      slackwater members --json | jq '.data[].host'
+    """
+    found = _of_server(asked) if config_path is None else _of_database(config_path, asked)
+    if asked.as_json:
+        print_json(found)
+        return
+    columns = ("id", "host", "kind", "version", "state", "heard of", "in hand", "tokens/s")
+    print_rows(columns, map(_row, found.get("data") or []), nothing="no server or worker works with the ledger")
+    for each in found.get("warnings") or []:
+        note(f"warning: {each.get('message')} -> {each.get('fix')}")
+
+
+def _of_server(asked: Asked) -> dict[str, Any]:
+    with service_of(asked, "members") as api:
+        return api.members()
+
+
+def _of_database(config_path: Path, asked: Asked) -> dict[str, Any]:
+    if asked.named:
+        raise click.UsageError(f"{asked.named_by} names a server, and --config a database; one of them is asked")
+    # Imported here: who asks a server needs none of it.
+    import msgspec
+
+    from slackwater.api.members import member_list
+    from slackwater.config import database_in
+    from slackwater.core.errors import StorageTrouble
+    from slackwater.wiring.members_at import members_at
+
+    with told():
+        address = database_in(config_path)
+        if not address:
+            fail(
+                f"{config_path} names no database, and an embedded ledger has one server: ask that with --server",
+                USAGE,
+            )
+        try:
+            members = members_at(address)
+        except StorageTrouble as error:
+            fail(str(error))
+    found: dict[str, Any] = msgspec.to_builtins(member_list(members.views, members.concerns, shared=True))
+    return found
+
+
+def _row(member: dict[str, Any]) -> list[str]:
+    return [
+        text_of(member.get("id")),
+        text_of(member.get("host")),
+        text_of(member.get("kind")),
+        text_of(member.get("version")),
+        f"{member.get('state')}{', watches' if member.get('watching') else ''}",
+        text_of(member.get("lag_seconds")),
+        in_hand(member),
+        text_of(member.get("tokens_per_second")),
+    ]
+
+
+def in_hand(member: dict[str, Any]) -> str:
+    """What it has in hand, on a line."""
+    shards = sum(each["shards"] for each in member.get("shards") or [])
+    slots = sum(each["slots"] for each in member.get("engines") or [])
+    parts = [
+        f"{shards} shards" if shards else "",
+        *(f"{each['duty']} {each['count']}" for each in member.get("duties") or []),
+        f"{member['requests_out']} requests out" if member.get("requests_out") else "",
+        f"{slots} slots" if slots else "",
+    ]
+    return ", ".join(filter(None, parts))

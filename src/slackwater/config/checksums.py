@@ -1,0 +1,58 @@
+"""Short checksums of what servers on one ledger should all have in their configurations, so that one which differs is seen.
+
+They lie in the ledger for a while. Nothing that may be a secret goes into them, they are so short that many texts have the same
+one, and each ledger has its own.
+"""
+
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+
+from slackwater.config.sections import Config
+from slackwater.core.masking import masked
+
+# Sections that are the same for all. What belongs to a machine or a process (`[server]`, `[worker]`, `[metrics]` ...) may differ.
+SECTIONS = (
+    "limits",
+    "imports",
+    "webhooks",
+    "audit",
+    "retention",
+    "control_plane",
+    "oidc",
+    "billing",
+    "prices",
+    "deployments",
+    "engines",
+    "resources",
+    "content_filters",
+)
+DIGITS = 8
+# Of these, only the names of what is in them counts: nobody knows what people write there.
+NAMES_ONLY = frozenset({"headers"})
+
+
+def checksums(config: Config, ledger: str) -> dict[str, str]:
+    """A checksum for each of the sections that is not empty, for the ledger of that identity."""
+    found = {}
+    for section in SECTIONS:
+        built = msgspec.to_builtins(getattr(config, section))
+        if built:
+            text = msgspec.json.encode(_plain(built), order="deterministic")
+            found[section] = hmac.digest(ledger.encode(), text, hashlib.sha256).hex()[:DIGITS]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        # Where a file lies may be another place on each machine.
+        return {
+            name: sorted(each) if name in NAMES_ONLY and isinstance(each, dict) else _plain(each)
+            for name, each in value.items()
+            if name != "file" and not name.endswith("_file")
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return masked(value) if isinstance(value, str) else value

@@ -1,0 +1,102 @@
+"""Who works with a ledger on PostgreSQL: each member with what it holds, and what is wrong with them together."""
+
+import os
+import time
+from pathlib import Path
+
+from slackwater import __version__
+from slackwater.adapters.disk.data_directory import MEMBERS as FOLDER
+from slackwater.adapters.sql.identity import ServerFound
+from slackwater.config import Config
+from slackwater.config.checksums import checksums
+from slackwater.core.files.belonging import Mark
+from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, lasting
+from slackwater.wiring.deployments import deployment_record
+from slackwater.wiring.doctor.finding import Finding, note, ok, warning
+from slackwater.wiring.members_at import members_in
+
+ABOUT = "members"
+
+
+def member_findings(about: ServerFound, directory: Path, config: Config, mark: Mark | None) -> list[Finding]:
+    """What is to be said of them."""
+    keys = [deployment_record(each).key for each in config.deployments]
+    found = members_in(about, deployments=keys)
+    clock = _clock(about)
+    if not found.views:
+        return [*clock, note(ABOUT, "no server works with the ledger at the moment")]
+    living = [each for each in found.views if each.state.there]
+    count = f"{len(living)} servers and workers work" if len(living) != 1 else "1 server or worker works"
+    said = "; ".join(_told(each, now=about.cluster.now) for each in living)
+    return [
+        *([ok(ABOUT, f"{count} with the ledger: {said}")] if living else []),
+        *(warning(ABOUT, each.message, each.fix) for each in found.concerns),
+        *_apart(living, directory),
+        *_configured(living, config, mark),
+        *clock,
+    ]
+
+
+def _told(view: MemberView, *, now: float) -> str:
+    """A member on a line: what it is, for how long, how late, and what it holds."""
+    member = view.member
+    facts = [
+        f"{member.kind} of version {member.version}",
+        f"for {lasting(now - member.started_at)}",
+        f"heard of {view.lag_seconds:.0f} s ago",
+    ]
+    facts += ["about to end"] if view.state.value == "leaving" else []
+    facts += ["the one that watches"] if view.watching else []
+    facts += [f"{sum(view.shards.values())} shards in hand"] if view.shards else []
+    facts += [f"{duty.value} {len(things)}" for duty, things in view.duties.items()]
+    facts += [f"{view.requests_out} requests out"] if view.requests_out else []
+    slots = sum(each.slots for each in view.engines)
+    facts += [f"{slots} slots of {len(view.engines)} engines"] if slots else []
+    return f"{view.name} ({', '.join(facts)})"
+
+
+def _apart(living: list[MemberView], directory: Path) -> list[Finding]:
+    """Each member leaves word in its data directory."""
+    try:
+        words = set(os.listdir(directory / FOLDER))
+    except OSError:
+        # Nobody has left any here, or this user may not look.
+        words = set()
+    apart = [each.name for each in living if each.member.id not in words]
+    if not apart:
+        return []
+    return [
+        warning(
+            ABOUT,
+            f"{directory} is not the data directory of {', '.join(apart)}, or this user may not look into its folder {FOLDER}",
+            "name theirs: it has to be one folder for all of them; and run this as the user of the service",
+        )
+    ]
+
+
+def _configured(living: list[MemberView], config: Config, mark: Mark | None) -> list[Finding]:
+    """Whether members work with the configuration that was given. Those of another version have other checksums."""
+    mine = checksums(config, "" if mark is None else mark.identity)
+    findings = []
+    for each in living:
+        if not each.sections or each.member.version != __version__:
+            continue
+        other = [name for name in sorted({*mine, *each.sections}) if mine.get(name, "") != each.sections.get(name, "")]
+        if other:
+            message = f"{each.name} works with another configuration than this one: {', '.join(f'[{name}]' for name in other)}"
+            findings.append(warning(ABOUT, message, "start it again with this one, or examine with its own"))
+    return findings
+
+
+def _clock(about: ServerFound) -> list[Finding]:
+    ahead = time.time() - about.cluster.now
+    if abs(ahead) <= CLOCKS_SECONDS:
+        return []
+    way = "before" if ahead > 0 else "behind"
+    return [
+        warning(
+            "clock",
+            f"this machine's is {abs(ahead):.0f} s {way} the database's, by which windows, expiries and leases go",
+            "let NTP set both",
+        )
+    ]

@@ -1,0 +1,28 @@
+"""Who works with a ledger on PostgreSQL, for those who are no member of it: asked of the database alone."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from slackwater.adapters.sql.identity import ServerFound
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.watching.cluster import Concern, MemberView, concerns_of, member_views
+from slackwater.pipeline.watching.standings import Words
+
+
+class MembersFound(Struct, frozen=True, kw_only=True):
+    """All members, the oldest first, and what is wrong with them together."""
+
+    views: list[MemberView]
+    concerns: list[Concern]
+
+
+def members_in(found: ServerFound, *, deployments: Collection[str] = ()) -> MembersFound:
+    """Those of a ledger that was looked at. `deployments` are the keys of those that somebody has to send for."""
+    views = member_views(found.cluster, Words().meant(found.said))
+    return MembersFound(views=views, concerns=concerns_of(views, deployments=deployments))
+
+
+def members_at(address: str, *, deployments: Collection[str] = ()) -> MembersFound:
+    """The same of the ledger at an address. Raises LedgerUnavailable and LedgerRefused."""
+    return members_in(SqlLedger.server_of(address), deployments=deployments)
