@@ -90,6 +90,7 @@ class Postgresql:
             "listen_addresses": "",
             "unix_socket_directories": str(self.place / "socket"),
             "max_connections": "200",
+            "max_prepared_transactions": "4",
         }
         options |= CARELESS if self._careless else {}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
