@@ -3,14 +3,14 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
 
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import Report, check_account, check_files
-from tests.server import Server
+from tests.server import SERVE, Server
 
 
 def until(true: Callable[[], object], seconds: float = 90, gap: float = 0.02) -> None:
@@ -48,8 +48,14 @@ class Cluster:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
 
-    def start(self, *, port: int | None = None) -> Server:
-        """One more; with a `port`, its database is there."""
+    def start(
+        self,
+        *,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        module: Sequence[str] = SERVE,
+    ) -> Server:
+        """One more; with a `port`, its database is there. `environment` and `module` are as `Server` has them."""
         config = self.config
         if port is not None:
             config = self.folder / f"port{port}.toml"
@@ -58,7 +64,8 @@ class Cluster:
             )
             config.write_text(self.config.read_text().replace(self._address, there))
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(config, self.data, log)
+        self._last = log
+        server = Server(config, self.data, log, environment, module=module)
         self._logs[server] = log
         self.servers.append(server)
         return server
@@ -70,6 +77,10 @@ class Cluster:
     def log(self, server: Server) -> str:
         """What a server has said."""
         return self._logs[server].read_text()
+
+    def last_log(self) -> str:
+        """What the one has said that was started last, also where it did not come up."""
+        return self._last.read_text()
 
     def asked(self, query: str) -> list[tuple[object, ...]]:
         """Rows of the ledger."""
