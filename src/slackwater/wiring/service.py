@@ -48,6 +48,7 @@ from slackwater.ports import (
     Ledger,
 )
 from slackwater.telemetry import event
+from slackwater.wiring.acquaintance import MEETING_SECONDS
 from slackwater.wiring.belonging import MARKED_SECONDS
 from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
 from slackwater.wiring.service_parts import Doors, Offer, Settings
@@ -344,6 +345,9 @@ class Service:
         if self._membership is not None:
             bury = self._membership.step
             stages.append(Loop("members", bury, clock=clock, hint=self._membership.hint, idle_seconds=REST_SECONDS))
+        if self._doors.acquaintance is not None:
+            meet = self._doors.acquaintance
+            stages.append(Loop("acquaintance", meet, clock=clock, hint=Hint(), idle_seconds=MEETING_SECONDS))
         # Where changes are followed, they are heard of by themselves.
         pause_seconds = 1.0 if self.following is None else REST_SECONDS
         stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))

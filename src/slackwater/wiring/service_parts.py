@@ -70,6 +70,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Says again that ledger and blobs belong together; without it that is said once, at the start."""
     membership: Membership | None = None
     """Where others work with the ledger, too."""
+    acquaintance: Callable[[], Awaitable[Pace]] | None = None
+    """Sees to it that they and this one see each other's files."""
     together: Together | None = None
     """What servers on this ledger tell each other; None where it can have only one."""
     clock_confirmed: Callable[[], bool] = lambda: False

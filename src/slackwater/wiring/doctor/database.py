@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
@@ -9,10 +10,11 @@ from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.masking import shown_url
 from slackwater.core.members import UNTIL_SECONDS
+from slackwater.wiring.acquaintance import ONE_FOLDER
 from slackwater.wiring.belonging import REMEDY, fault_of, look
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
-ABOUT, MEMBERS = "ledger", "members"
+ABOUT, MEMBERS, TOGETHER = "ledger", "members", "shared directory"
 
 
 def database_findings(directory: Path, config: Config) -> tuple[list[Finding], int]:
@@ -49,7 +51,7 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
     if found.schema < SCHEMA_VERSION:
         message = f"the next start brings it from schema {found.schema} to {SCHEMA_VERSION}"
         return [*findings, note(ABOUT, message, "make a back-up before that")], about.keys
-    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_members(about)], about.keys
+    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_members(about), *_seen(directory, about)], about.keys
 
 
 def _members(about: ServerFound) -> list[Finding]:
@@ -70,6 +72,24 @@ def _members(about: ServerFound) -> list[Finding]:
             )
             findings.append(warning(MEMBERS, message, "what it had in hand is freed by the next server that looks"))
     return findings
+
+
+def _seen(directory: Path, about: ServerFound) -> list[Finding]:
+    """Whether their words are seen here, and locked: only then it is the directory that they have."""
+    words, found = Announcements(directory), []
+    there = words.announced()
+    for each in about.members:
+        who = f"the server {each.id} on {each.host}"
+        if each.dead or each.until < about.now:
+            continue
+        if each.id not in there:
+            found.append(fault(TOGETHER, f"the word of {who} is not in {directory}", ONE_FOLDER))
+        elif words.locked(each.id) is False:
+            why = f"the lock of {who} is not seen in {directory}: a copy, or a file system with locks of each machine's own"
+            found.append(fault(TOGETHER, why, ONE_FOLDER))
+    if not found and about.members:
+        return [ok(TOGETHER, f"the words of all servers and their locks are seen in {directory}")]
+    return found
 
 
 def _lasting(seconds: float) -> str:
