@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
-from slackwater.adapters.sql.postgresql import schema
+from slackwater.adapters.sql.postgresql import connection, schema
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
-from slackwater.core.errors import LedgerRefused
+from slackwater.core.errors import LedgerRefused, LedgerUnavailable
 from tests.adapters.asked_postgresql import rows
-from tests.adapters.ledger_contract import started
+from tests.adapters.ledger_contract import file, started
 from tests.postgresql import Databases
 
 pytestmark = pytest.mark.postgresql
@@ -132,6 +132,47 @@ def test_a_read_that_met_a_step_is_done_again(address: str) -> None:
         stepping.close()
         assert await reading >= 0
         assert reads > 1
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_two_versions_that_start_together(postgresql: Databases) -> None:
+    """The older one has waited for the newer one: it finds a schema that it does not know, and leaves its number as it is."""
+    address = postgresql.new(template="template1")
+
+    async def story() -> None:
+        newer = psycopg.connect(address)
+        newer.execute(f"SELECT pg_advisory_xact_lock({schema.LOCK})".encode())
+        starting = asyncio.ensure_future(asyncio.to_thread(SqlLedger.connect, address))
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        while await asyncio.to_thread(rows, address, waits) != [(1,)]:
+            await asyncio.sleep(0)
+        newer.execute(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")
+        newer.execute(f"INSERT INTO schema_version VALUES ({NUMBER})".encode())
+        newer.commit()
+        newer.close()
+        with pytest.raises(LedgerRefused, match=rf"schema {NUMBER}; this version knows {SCHEMA_VERSION}"):
+            await starting
+
+    asyncio.run(story())
+    assert version(address) == NUMBER
+
+
+@pytest.mark.parametrize("how", ["write", "look"])
+def test_a_table_that_is_locked_for_long(address: str, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """By a step or by anybody: who needs it is told that the ledger is not to be had, as users are then."""
+    assert b"'20000'" in connection.SETTINGS
+    monkeypatch.setattr(connection, "SETTINGS", connection.SETTINGS.replace(b"'20000'", b"'200'"))
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address)
+        with psycopg.connect(address) as other:
+            other.execute(b"LOCK TABLE file")
+            with pytest.raises(LedgerUnavailable, match="lock timeout"):
+                await (ledger.add_file(file(0)) if how == "write" else ledger.file("file-0"))
+        await ledger.add_file(file(1))
+        assert await ledger.file("file-1") is not None
         await ledger.close()
 
     asyncio.run(story())

@@ -103,7 +103,8 @@ def _announce(data: DataDirectory, member: str) -> None:
     """Leaves word in a directory that several servers have together, and that does what they need."""
     with said_when_slow(data.path):
         refuse_unkept(data)
-        data.announcements.announce(member)
+        if not data.announcements.announce(member):
+            raise DataDirectoryError(f"the name {member} is another server's in {data.path}: start this one again")
 
 
 async def _stay_together(ledger: SqlLedger, data: DataDirectory, membership: Membership) -> None:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
-from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, wait_for_others
+from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
@@ -158,6 +158,8 @@ class PostgresqlDatabase:
                 # A step of the schema had the tables in another order.
                 met += 1
                 wait_for_others(met, error)
+            except psycopg.errors.LockNotAvailable as error:
+                raise unavailable(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not line.lost:
                     raise

@@ -55,16 +55,23 @@ GROUP BY l.pid, p.gid ORDER BY 8 DESC NULLS LAST LIMIT 3
 """
 
 
+# Asked of the table of all tables: `to_regclass` may say what a transaction knew before it waited for the lock.
+THERE = """
+SELECT current_setting('server_encoding'),
+    EXISTS (SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid))
+"""
+
+
 def look(db: PgConnection) -> int:
     """The version of the schema; 0 where there is none. Raises LedgerRefused for a server that is too old, or not of UTF-8."""
     if db.server_version // 10_000 < OLDEST:
         raise LedgerRefused(
             f"the ledger's PostgreSQL is version {db.server_version // 10_000}: {OLDEST} or later is needed"
         )
-    encoding, there = db.execute("SELECT current_setting('server_encoding'), to_regclass('schema_version')").fetchone()
+    encoding, there = db.execute(THERE).fetchone()
     if encoding != "UTF8":
         raise LedgerRefused(f"the ledger's database is in {encoding}: make one with ENCODING 'UTF8'")
-    if there is None:
+    if not there:
         return 0
     version: int = db.execute("SELECT version FROM schema_version").fetchone()[0]
     return version
@@ -72,12 +79,7 @@ def look(db: PgConnection) -> int:
 
 def migrate(db: PgConnection) -> None:
     """Brings the schema up to date. Raises LedgerRefused for a ledger that a newer version wrote, or where it may not."""
-    version = look(db)
-    if version > SCHEMA_VERSION:
-        raise LedgerRefused(
-            f"the ledger was written by a newer Slackwater (schema {version}; this version knows {SCHEMA_VERSION}): upgrade "
-            "slackwater, or name another database"
-        )
+    version = _look(db)
     if version == SCHEMA_VERSION:
         return
     for attempt in range(1, TRIES + 1):
@@ -98,6 +100,16 @@ def migrate(db: PgConnection) -> None:
                 f"the role of the ledger may not change its schema ({error.diag.message_primary}): let it create tables in "
                 "its schema, or start this version once with a role that may"
             ) from error
+
+
+def _look(db: PgConnection) -> int:
+    version = look(db)
+    if version > SCHEMA_VERSION:
+        raise LedgerRefused(
+            f"the ledger was written by a newer Slackwater (schema {version}; this version knows {SCHEMA_VERSION}): upgrade "
+            "slackwater, or name another database"
+        )
+    return version
 
 
 def _pending(version: int) -> list[str]:
@@ -127,7 +139,8 @@ def _steps(db: PgConnection) -> None:
     db.script(b"BEGIN")
     try:
         db.script(f"SET LOCAL lock_timeout = '{TURN_SECONDS}s'; SELECT pg_advisory_xact_lock({LOCK})".encode())
-        version = look(db)
+        # It may have been a newer version that this one has waited for.
+        version = _look(db)
         db.script(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET LOCAL statement_timeout = 0".encode())
         if not version:
             db.script(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")

@@ -79,6 +79,8 @@ class WritingLine:
                 if met > REPEATED_MAX and isinstance(error, psycopg.errors.UniqueViolation):
                     raise
                 wait_for_others(met, error)
+            except psycopg.errors.LockNotAvailable as error:
+                raise unavailable(error) from error
             except psycopg.errors.DiskFull as error:
                 raise StorageFull(
                     f"no room for the ledger: {error.diag.message_primary}; give PostgreSQL some"
