@@ -1,7 +1,8 @@
 """A server as it would be on another machine, or of another version: `python -m tests.cluster.other_machine serve ...`.
 
 SLACKWATER_TEST_MACHINE says how it is different. `own-locks`: it sees none of the others', as on NFS with nolock. `no-locks`: its
-file system has none. `older`: it leaves word as the versions before locks did. `copy`: as any other.
+file system has none. `older`: it leaves word as the versions before locks did. `copy`: as any other. `nolock`, `memory`: its
+system says that the directory is mounted like that.
 """
 
 import errno
@@ -10,8 +11,14 @@ import os
 
 from slackwater.adapters.disk.announcements import Announcements
 from slackwater.cli import main
-from slackwater.wiring import belonging
+from slackwater.core.files.shared_directory import Mount
+from slackwater.wiring import acquaintance, belonging
+from slackwater.wiring.doctor import data
 
+MOUNTS = {
+    "nolock": Mount(kind="nfs4", options=frozenset({"rw", "hard", "vers=3", "nolock"})),
+    "memory": Mount(kind="tmpfs", options=frozenset({"rw"})),
+}
 _held: dict[int, dict[int, int]] = {}
 
 
@@ -47,6 +54,8 @@ def become(kind: str) -> None:
     belonging.UNLOCKED_SECONDS = 2.0
     if kind == "older":
         Announcements.announce = left_empty  # type: ignore[method-assign]
+    elif kind in MOUNTS:
+        acquaintance.mount_of = data.mount_of = lambda path: MOUNTS[kind]
     elif kind != "copy":
         fcntl.flock = {"own-locks": own_locks, "no-locks": no_locks}[kind]
 

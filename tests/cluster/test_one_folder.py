@@ -1,6 +1,7 @@
 """The data directory of several servers is one folder, on a file system whose locks hold over all of them; real processes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,10 +28,16 @@ def cluster(tmp_path: Path, postgresql: Databases) -> Any:
         yield made
 
 
-def told(cluster: Cluster, data: Path, about: str) -> list[dict[str, str]]:
-    """What the doctor finds of that."""
+def told(cluster: Cluster, data: Path, about: str, *, kind: str = "copy") -> list[dict[str, str]]:
+    """What the doctor finds of that, on a machine of that kind."""
     words = ["doctor", "--config", str(cluster.config), "--data", str(data), "--json"]
-    said = subprocess.run([sys.executable, "-m", "slackwater", *words], capture_output=True, text=True, timeout=60)
+    said = subprocess.run(
+        [sys.executable, "-m", ELSEWHERE[0], *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"SLACKWATER_TEST_MACHINE": kind},
+    )
     return [each for each in json.loads(said.stdout)["findings"] if each["about"] == about]
 
 
@@ -74,6 +81,22 @@ def test_no_locks_at_all(cluster: Cluster) -> None:
     assert said.startswith(
         f"error: data directory {cluster.data} is on a file system without locks (flock: No locks available)"
     )
+
+
+def test_how_it_is_mounted(cluster: Cluster) -> None:
+    """What cannot work is refused before anything is tried; what is doubtful is said, by a start and by the doctor."""
+    said = refused(cluster, "nolock")
+    assert said.startswith(
+        f"error: data directory {cluster.data} is on NFS with nolock: servers on other machines do not see"
+    )
+    assert "mount it with vers=4.1 or later, hard" in said
+    doubtful = cluster.start(module=ELSEWHERE, environment={"SLACKWATER_TEST_MACHINE": "memory"})
+    assert "data_directory_doubtful" in cluster.log(doubtful)
+    assert "is in memory (tmpfs): all of it is gone when this machine starts again fix=use a disk" in cluster.log(
+        doubtful
+    )
+    for kind, level in (("nolock", "fault"), ("memory", "warning"), ("copy", "ok")):
+        assert level in {each["level"] for each in told(cluster, cluster.data, "data directory", kind=kind)}
 
 
 def test_a_copy_of_the_directory(cluster: Cluster, tmp_path: Path) -> None:
