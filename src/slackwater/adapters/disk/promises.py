@@ -1,6 +1,6 @@
 """What a data directory has to do, done once each: a file system that does not keep one of these loses or doubles results.
 
-What only another machine can see is in `announcements`. Costs some milliseconds and a few hundred bytes.
+What only another machine can see is in `announcements`. Costs some tens of milliseconds, most of it for fsync.
 """
 
 import os
