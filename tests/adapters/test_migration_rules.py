@@ -16,24 +16,32 @@ LARGE = {
     "audit", "batch", "batch_region", "batch_text", "deleted_file", "engine_minute", "file", "segment", "shard", "upload",
     "upload_part", "usage_day", "webhook_delivery",
 }  # fmt: skip
-# A line that says so lets a statement through: `-- contracts 0031: nobody reads it since that step`.
+# Lines that let a step through: `-- contracts 0031: nobody reads it since that step`, where it takes something away, and
+# `-- disturbs: 0.2 s for 100,000 batches`, where it keeps servers waiting and somebody has measured for how long.
 CONTRACTS = re.compile(r"^--\s*contracts (\d{4}): \S.*$", re.MULTILINE)
+DISTURBS = re.compile(r"^--\s*disturbs: \S*\d.*$", re.MULTILINE)
 # What needs no step before it, because nobody knows the table yet.
 MADE = re.compile(r"\bCREATE TABLE(?: IF NOT EXISTS)? (\w+)", re.IGNORECASE)
 
-EXPANDS, CONTRACT = "the version before would fail", "say which step made it unused (`-- contracts 0031: why`)"
 ADDS = r"\bADD\s+(?:COLUMN\s+)?\w+\s"
-RULES: list[tuple[str, str]] = [
-    (r"\bDROP\s+(?:TABLE|COLUMN|VIEW|FUNCTION|TRIGGER)\b", f"{EXPANDS}: {CONTRACT}"),
-    (r"\bALTER\s+TABLE\s+\w+\s+DROP\b", f"{EXPANDS}: {CONTRACT}"),
-    (r"\bRENAME\b", f"{EXPANDS}: add the new name, and drop the old one a version later"),
-    (r"\bALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE\b", "it writes the whole table anew, and plans no longer fit"),
-    (r"\bSET\s+NOT\s+NULL\b", f"{EXPANDS}: {CONTRACT}"),
-    (rf"{ADDS}(?![^,;]*\bDEFAULT\b)[^,;]*\bNOT\s+NULL\b", f"{EXPANDS}, which does not know it: give it a DEFAULT"),
+NO_VALUE = r"(?![^,;]*\b(?:DEFAULT|GENERATED)\b)[^,;]*\bNOT\s+NULL\b"
+# The version before would fail, or write what the new one does not expect.
+BREAKS: list[tuple[str, str]] = [
+    (r"\bDROP\s+(?:TABLE|COLUMN|VIEW|FUNCTION|TRIGGER)\b", "say which step made it unused (`-- contracts 0031: why`)"),
+    (r"\bALTER\s+TABLE\s+\w+\s+DROP\b", "say which step made it unused (`-- contracts 0031: why`)"),
+    (r"\bRENAME\b", "add the new name, and drop the old one a version later"),
+    (r"\bALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE\b", "add a column of that type"),
+    (r"\bSET\s+NOT\s+NULL\b", "the version before writes none"),
+    (rf"{ADDS}{NO_VALUE}", "the version before does not know it: give it a DEFAULT"),
+    (rf"{ADDS}[^;]*\b(?:UNIQUE|PRIMARY\s+KEY|REFERENCES|CHECK)\b", "the version before does not keep to it"),
+    (r"\bADD\s+(?:CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN)\b", "the version before does not keep to it"),
+    (r"^CREATE UNIQUE INDEX", "the version before may write the same twice"),
+    (r"\b(?:LOCK\s+TABLE|TRUNCATE|CLUSTER|VACUUM|REINDEX|COMMIT|BEGIN\s*;)", "that is no step"),
+]
+# Whoever needs the table waits for all of it.
+WAITS: list[tuple[str, str]] = [
     (rf"{ADDS}[^;]*?\bDEFAULT\s*\(?\s*\w+\s*\(", "a default that is called writes the whole table anew"),
-    (rf"{ADDS}[^;]*\b(?:UNIQUE|PRIMARY\s+KEY|REFERENCES|GENERATED|CHECK)\b", f"{EXPANDS}, or all of it is looked at"),
-    (r"\bADD\s+(?:CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN)\b", f"{EXPANDS}, and all of it is looked at"),
-    (r"\b(?:LOCK\s+TABLE|TRUNCATE|CLUSTER|VACUUM|REINDEX|COMMIT|BEGIN\s*;)", "it keeps everybody waiting"),
+    (rf"{ADDS}[^;]*\bGENERATED\b", "the whole table is written anew"),
 ]
 
 
@@ -45,22 +53,22 @@ def statements(text: str) -> Iterator[str]:
 
 def faults(text: str, *, number: int = SINCE + 1) -> list[str]:
     """Why a step would disturb those who work."""
-    contracts = [int(each) for each in CONTRACTS.findall(text)]
-    if contracts and max(contracts) < number:
-        return []
     own = {name.lower() for name in MADE.findall(text)}
-    found = []
+    breaks, waits = [], []
     for statement in statements(text):
         of = re.search(r"\b(?:ALTER TABLE|UPDATE|DELETE FROM|ON)(?: IF EXISTS| ONLY)* (\w+)", statement, re.IGNORECASE)
         table = of[1].lower() if of else ""
         if table in own:
             continue
-        found += [f"{statement}: {why}" for rule, why in RULES if re.search(rule, statement, re.IGNORECASE)]
-        if re.match(r"CREATE UNIQUE INDEX", statement, re.IGNORECASE):
-            found.append(f"{statement}: the version before may write the same twice")
-        elif table in LARGE and re.match(r"CREATE INDEX|UPDATE|DELETE", statement, re.IGNORECASE):
-            found.append(f"{statement}: {table} is large, and nobody writes to it meanwhile")
-    return found
+        for rules, found in ((BREAKS, breaks), (WAITS, waits)):
+            found += [f"{statement}: {why}" for rule, why in rules if re.search(rule, statement, re.IGNORECASE)]
+        read = LARGE.intersection(re.findall(r"\b(?:from|join)\s+(\w+)", statement.lower()))
+        if read and not re.match(r"CREATE (?:OR REPLACE )?VIEW", statement, re.IGNORECASE):
+            waits.append(f"{statement}: {', '.join(sorted(read))} is large, and all of it is read")
+        elif table in LARGE and re.match(r"CREATE INDEX|UPDATE", statement, re.IGNORECASE):
+            waits.append(f"{statement}: {table} is large, and nobody writes to it meanwhile")
+    contracts = [int(each) for each in CONTRACTS.findall(text)]
+    return [*([] if contracts and max(contracts) < number else breaks), *([] if DISTURBS.search(text) else waits)]
 
 
 def test_no_step_disturbs_those_who_work() -> None:
@@ -97,7 +105,12 @@ def test_the_large_tables_are_there() -> None:
         "CREATE INDEX slow ON shard (batch_id);",
         "UPDATE batch SET total = 0;",
         "delete from segment;",
+        "INSERT INTO member_word (topic) SELECT id FROM batch;",
         "-- DROP is not meant\nalter table batch\n  drop column model;",
+        "-- disturbs: 1 s\nALTER TABLE batch DROP COLUMN model;",
+        "-- disturbs: hardly\nCREATE INDEX slow ON shard (batch_id);",
+        "-- contracts 0030: why\nCREATE INDEX slow ON shard (batch_id);",
+        "ALTER TABLE batch ADD COLUMN later INTEGER GENERATED ALWAYS AS (total + 1) STORED;",
         "-- contracts 0031: itself\nALTER TABLE batch DROP COLUMN model;",
         "CREATE TABLE later (name TEXT); DROP TRIGGER told_of_end ON batch;",
     ],
@@ -120,9 +133,10 @@ def test_what_no_step_may_do(step: str) -> None:
         "CREATE TRIGGER t AFTER INSERT ON batch FOR EACH ROW EXECUTE FUNCTION told('new');",
         "-- DROP TABLE batch is what nobody does\nCREATE TABLE later (name TEXT);",
         "-- contracts 0030: nobody reads it since then\nALTER TABLE batch DROP COLUMN model;",
+        "-- disturbs: 0.2 s for 100,000 batches\nCREATE INDEX quick ON batch (stage) WHERE stage = 'ending';",
     ],
 )  # fmt: skip
 def test_what_a_step_may_do(step: str) -> None:
     """It adds, and takes away what a step before it has made unused. Both texts of it are judged alike."""
     assert faults(step) == []
-    assert faults(schema(step).decode()) == [] or "contracts" in step
+    assert faults(schema(step).decode()) == [] or step.startswith("-- ")
