@@ -41,7 +41,9 @@ class Found(Struct, kw_only=True):
     slowest_seconds: float = 0.0
     slowest_call: str = ""
     migrated_seconds: float = 0.0
-    """From the start of the new server to the new schema."""
+    """From the start of the new server to its greeting."""
+    waits: list[str] = []
+    """Whom the step had to wait for."""
 
 
 class Users:
@@ -134,6 +136,7 @@ def upgraded(cluster: Cluster, backend: CountingBackend, *, old: Start, new: Sta
         began = time.monotonic()
         after = new(cluster)
         users.found.migrated_seconds = round(time.monotonic() - began, 3)
+        users.found.waits = [each for each in cluster.log(after).splitlines() if "schema_waits" in each]
         users.serving.append(after)
         now = schema()
         assert now != was, "the new server has brought the schema up to date"
