@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-postgresql test-cluster test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
+.PHONY: help install demo test test-long lint types test-postgresql test-cluster test-rolling test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -46,6 +46,9 @@ test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a l
 	$(BIN)/python -m pytest -m postgresql -s tests/cluster
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 60 --slots 60
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 30 --slots 60 --calm --restart
+
+test-rolling: $(VENV)/installed ## Upgrade a cluster under load from the version before the newest step of the schema (needs the history of a clone; a minute)
+	$(BIN)/python -m tests.cluster.rolling
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh

@@ -1,11 +1,12 @@
 """Connections to PostgreSQL: how many there are, and what becomes of work when they are lost."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.database import READERS
 from slackwater.core.errors import LedgerUnavailable
@@ -123,3 +124,39 @@ def test_a_database_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(LedgerUnavailable, match="the ledger cannot be reached") as caught:
         SqlLedger.connect(f"postgresql://role:correct-horse@/name?host={tmp_path}")
     assert "correct-horse" not in str(caught.value)
+
+
+# Transactions that met another one
+
+MEETS = "DO $$ BEGIN RAISE EXCEPTION 'met' USING ERRCODE = '{code}'; END $$"
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"], ids=["serialization", "deadlock"])
+@pytest.mark.parametrize("how", ["write", "fenced", "look", "read"])
+def test_who_has_met_another_one_is_done_again(address: str, code: str, how: str) -> None:
+    """On the same connection: nothing is wrong with it. One that meets every time is given up, and not for ever."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address)
+        database = ledger.sql.database
+        seen: list[int] = []
+
+        def work(db: Db, *, times: int = 3) -> int:
+            seen.append(db.execute("SELECT pg_backend_pid()").fetchone()[0])
+            if len(seen) <= times:
+                db.script(MEETS.format(code=code).encode())  # type: ignore[attr-defined]
+            return len(seen)
+
+        async def run(of: Callable[[Db], int]) -> int:
+            if how in ("write", "fenced"):
+                return await database.write(of, fenced=how == "fenced")
+            return await (database.look if how == "look" else database.read)(of)
+
+        assert await run(work) == 4
+        assert len(set(seen)) == 1
+        with pytest.raises(LedgerUnavailable):
+            await run(lambda db: work(db, times=1_000_000))
+        assert len(set(seen)) == 1
+        await ledger.close()
+
+    asyncio.run(story())

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable
 from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
-from tests.adapters.asked_postgresql import rows, told
+from tests.adapters.asked_postgresql import OURS, rows, told
 from tests.adapters.cutting_proxy import CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.adapters.pooling_proxy import PoolingProxy
@@ -240,6 +241,10 @@ def test_whoever_moves_it_has_it_alone(address: str, monkeypatch: pytest.MonkeyP
     with pytest.raises(LedgerUnavailable, match="in use by another slackwater"):
         SqlLedger.connect(address, alone=True)
     asyncio.run(ledger.close())
+    # A server process ends, with its locks, a moment after its client has gone; and nobody waits here.
+    limit = time.monotonic() + 60
+    while rows(address, f"SELECT count(*) {OURS}") != [(0,)]:
+        assert time.monotonic() < limit
     with (
         end_at(address),
         pytest.raises(LedgerUnavailable, match="being moved"),

@@ -3,7 +3,7 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -52,9 +52,14 @@ class Cluster:
                 server.kill()
 
     def start(
-        self, *options: str, port: int | None = None, module: Sequence[str] = SERVE, listens: Sequence[str] = PORT
+        self,
+        *options: str,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        module: Sequence[str] = SERVE,
+        listens: Sequence[str] = PORT,
     ) -> Server:
-        """One more; with a `port`, its database is there."""
+        """One more; with a `port`, its database is there. `environment` and `module` are as `Server` has them."""
         config = self.config
         if port is not None:
             config = self.folder / f"port{port}.toml"
@@ -63,7 +68,8 @@ class Cluster:
             )
             config.write_text(self.config.read_text().replace(self._address, there))
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(config, self.data, log, module=module, options=[*listens, *options])
+        self._last = log
+        server = Server(config, self.data, log, environment, module=module, options=[*listens, *options])
         self._logs[server] = log
         self.servers.append(server)
         return server
@@ -79,6 +85,10 @@ class Cluster:
     def log(self, server: Server) -> str:
         """What a server has said."""
         return self._logs[server].read_text()
+
+    def last_log(self) -> str:
+        """What the one has said that was started last, also where it did not come up."""
+        return self._last.read_text()
 
     def asked(self, query: str) -> list[tuple[object, ...]]:
         """Rows of the ledger."""

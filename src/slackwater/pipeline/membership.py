@@ -46,6 +46,10 @@ class Membership:
         """Whether it is the one that watches: some things are done by one alone."""
         return self._look is not None and self._look.watching
 
+    def others(self) -> frozenset[str]:
+        """Who else works with the ledger, by the last look."""
+        return frozenset() if self._look is None else frozenset(each.id for each in self._look.others if not each.dead)
+
     async def start(self, *, buried: Callable[[], None]) -> None:
         """Begins to look, and buries whoever is evidently dead before this one begins. `buried`: this one is, on any thread."""
         event("member_joined", member=self.id)

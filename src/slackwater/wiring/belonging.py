@@ -1,24 +1,28 @@
 """Lets a ledger be opened only where it belongs to the bytes beside it, and marks both at each start."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.adapters.disk.data_directory import MEMBERS, DataDirectory, bytes_in, mark_in, refuse_gone
+from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Mark, fit_of
 from slackwater.core.masking import shown_url
-from slackwater.core.members import Member
+from slackwater.core.members import UNTIL_SECONDS, YOUNG_SECONDS, Member
 from slackwater.pipeline.loops import Pace
 from slackwater.telemetry import event
 
 # How long a shared folder may take to show a server what another one has written there.
 APART_SECONDS = 10.0
+# Whoever has ended without a word is no member any more after this: it is not believed for longer, and a database that was away
+# gives everybody some seconds.
+UNLOCKED_SECONDS = UNTIL_SECONDS + 2 * YOUNG_SECONDS
 # Words of members that never became one, or ended without a word, go when they are so old.
 FORGOTTEN_SECONDS = 86_400.0
 # Looks at a mark that others are changing. They do it once in some minutes.
@@ -104,35 +108,38 @@ def refuse_strangers(path: Path, database: str = "") -> None:
 
 
 async def refuse_apart(ledger: SqlLedger, data: DataDirectory, me: str) -> None:
-    """Raises DataDirectoryError where another member of the ledger has another directory than this one.
+    """Raises DataDirectoryError where another member of the ledger has another directory than this one, or its lock is not seen.
 
-    Each leaves word in its directory before it is a member. Those of members that are no more go.
+    Each leaves word in its directory before it is a member, with a lock on it. Those of members that are no more go.
     """
-    since = time.monotonic()
+    since, words = time.monotonic(), data.announcements
     while True:
         # First who has left word, then who is a member: whoever is one has left word before.
-        words = await asyncio.to_thread(data.announced)
+        there = await asyncio.to_thread(words.announced)
         members = await ledger.members()
-        apart = [each for each in members if each.id not in words and not each.dead]
-        if not apart:
+        others = [each for each in members if each.id != me and not each.dead]
+        apart = [each for each in others if each.id not in there]
+        unlocked = [each for each in others if await asyncio.to_thread(words.locked, each.id) is False]
+        if not apart and not unlocked:
             break
-        if time.monotonic() - since > APART_SECONDS:
+        # Whoever has ended without a word is a member until somebody has noticed that.
+        if apart and time.monotonic() - since > APART_SECONDS:
             raise DataDirectoryError(
                 f"{data.path} is not the data directory of the other servers that work with this ledger, such as the one on "
                 f"{apart[0].host}: name theirs, which has to be one folder for all of them"
             )
+        if unlocked and time.monotonic() - since > UNLOCKED_SECONDS:
+            raise DataDirectoryError(
+                f"the lock of the server on {unlocked[0].host} is not seen in {data.path}: this is a copy of its data directory, "
+                "or each machine there has locks of its own (NFS with nolock or local_lock); name the same folder, on a file "
+                "system with flock over all machines (see docs/shared-directory.md)"
+            )
         await asyncio.sleep(0.1)
-    for word in words - {each.id for each in await ledger.members()} - {me}:
+    for name in words.strays({each.id for each in await ledger.members()} | {me}):
         # Somebody who has left word a moment ago may be about to become a member.
-        if time.time() - _touched_at(data, word) > FORGOTTEN_SECONDS:
-            data.forget_member(word)
-
-
-def _touched_at(data: DataDirectory, member: str) -> float:
-    try:
-        return (data.path / MEMBERS / member).stat().st_mtime
-    except OSError:
-        return time.time()
+        with contextlib.suppress(OSError):
+            if time.time() - words.left_at(name) > FORGOTTEN_SECONDS:
+                words.remove(name)
 
 
 async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:

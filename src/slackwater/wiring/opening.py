@@ -39,6 +39,7 @@ from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
+from slackwater.wiring.acquaintance import Acquaintance, refuse_unkept, said_when_slow
 from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
@@ -95,11 +96,25 @@ async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, Data
     return clock, clock
 
 
+def _opened(config: Config, directory: Path) -> DataDirectory:
+    """The data directory, which a file server that is away may keep for as long as it likes."""
+    with said_when_slow(directory):
+        return DataDirectory.open(directory, shared=bool(config.database))
+
+
+def _announce(data: DataDirectory, member: str) -> None:
+    """Leaves word in a directory that several servers have together, and that does what they need."""
+    with said_when_slow(data.path):
+        refuse_unkept(data)
+        if not data.announcements.announce(member):
+            raise DataDirectoryError(f"the name {member} is another server's in {data.path}: start this one again")
+
+
 async def _stay_together(ledger: SqlLedger, data: DataDirectory, membership: Membership) -> None:
     try:
         await refuse_apart(ledger, data, membership.id)
     except DataDirectoryError:
-        data.forget_member(membership.id)
+        data.announcements.forget(membership.id)
         await membership.leave()
         raise
 
@@ -151,14 +166,14 @@ async def open_service(
         board.try_out()
     with (
         contextlib.closing(board),
-        DataDirectory.open(directory, shared=bool(config.database)) as data,
+        _opened(config, directory) as data,
         damage_in_words(data.ledger_path),
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
         await asyncio.to_thread(refuse_strangers, directory, config.database)
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
         if config.database:
-            data.announce(incarnation)
+            await asyncio.to_thread(_announce, data, incarnation)
         sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
@@ -214,6 +229,9 @@ async def open_service(
                     member=member,
                     sections=checksums(config, (await sql_ledger.mark()).identity),
                     clock_ahead=(lambda: None) if database_clock is None else database_clock.machine_ahead,
+                    acquaintance=None
+                    if membership is None
+                    else Acquaintance(data.announcements, incarnation, membership.others).step,
                     sharing=sharing,
                     clock_confirmed=data.clock_confirmed,
                     together=sql_ledger.together,
@@ -260,4 +278,5 @@ async def open_service(
                 await each.close()
         finally:
             await sql_ledger.close()
-            data.forget_member(incarnation)
+            if config.database:
+                data.announcements.forget(incarnation)

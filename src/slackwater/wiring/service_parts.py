@@ -77,6 +77,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Checksums of sections of its configuration, which others compare with theirs."""
     clock_ahead: Callable[[], float | None] = lambda: None
     """By how many seconds the clock of the machine is before that of the ledger; None where that is one clock."""
+    acquaintance: Callable[[], Awaitable[Pace]] | None = None
+    """Sees to it that they and this one see each other's files."""
     together: Together | None = None
     """What servers on this ledger tell each other; None where it can have only one."""
     clock_confirmed: Callable[[], bool] = lambda: False

@@ -14,6 +14,7 @@ from slackwater.pipeline.watching.progress import STEP_SECONDS
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness
 from slackwater.pipeline.watching.senders import STEP_SECONDS as LOOK_AT_SENDERS_SECONDS
 from slackwater.pipeline.watching.standings import STEP_SECONDS as SAYS_SECONDS
+from slackwater.wiring.acquaintance import MEETING_SECONDS
 from slackwater.wiring.belonging import MARKED_SECONDS
 from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
 
@@ -136,6 +137,9 @@ def _following(service: "Service") -> list[Loop]:
     if service.membership is not None:
         bury = service.membership.step
         stages.append(Loop("members", bury, clock=clock, hint=service.membership.hint, idle_seconds=REST_SECONDS))
+    if doors.acquaintance is not None:
+        meet = doors.acquaintance
+        stages.append(Loop("acquaintance", meet, clock=clock, hint=Hint(), idle_seconds=MEETING_SECONDS))
     # Where changes are followed, they are heard of by themselves.
     pause_seconds = 1.0 if service.following is None else REST_SECONDS
     stages.append(Loop("pauses", service.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))

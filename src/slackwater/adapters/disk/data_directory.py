@@ -14,6 +14,7 @@ from types import TracebackType
 
 import msgspec
 
+from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.disk.disk import Disk, write_all
 from slackwater.adapters.disk.place import LOST, PART
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
@@ -25,13 +26,18 @@ RESTORING = "restore.unfinished"
 MARK = "slackwater.mark"
 # Where the ledger has gone that is not here any more.
 MOVED = "ledger.moved"
-# Words of the members of a ledger that is shared: who finds those of all others has the directory that they have.
-MEMBERS = "members"
+# What a file system says that has no locks.
+LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
 
-def _unusable(path: Path, error: OSError) -> DataDirectoryError:
+def _unusable(path: Path, error: OSError, *, locking: bool = False) -> DataDirectoryError:
+    if locking and error.errno in LOCKLESS:
+        return DataDirectoryError(
+            f"data directory {path} is on a file system without locks (flock: {error.strerror}): use another one, or start the "
+            "locks of its file server"
+        )
     return DataDirectoryError(
         f"data directory {path} cannot be used: {error.strerror}; correct its permissions, or name another one"
     )
@@ -97,6 +103,8 @@ class DataDirectory:
         self.path = path
         self._shared = shared
         self._lock = lock
+        self.announcements = Announcements(path)
+        """Words of the members of a ledger that is shared."""
 
     @classmethod
     def open(cls, path: Path, *, restoring: bool = False, shared: bool = False) -> "DataDirectory":
@@ -125,7 +133,7 @@ class DataDirectory:
             ) from error
         except OSError as error:
             os.close(lock)
-            raise _unusable(path, error) from error
+            raise _unusable(path, error, locking=True) from error
         if not restoring and (path / RESTORING).exists():
             os.close(lock)
             raise DataDirectoryError(
@@ -151,23 +159,6 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
-
-    def announce(self, member: str) -> None:
-        """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError."""
-        (self.path / MEMBERS).mkdir(mode=0o700, exist_ok=True)
-        (self.path / MEMBERS / member).touch(mode=0o600)
-
-    def announced(self) -> set[str]:
-        """Who has left such word."""
-        try:
-            return set(os.listdir(self.path / MEMBERS))
-        except FileNotFoundError:
-            return set()
-
-    def forget_member(self, member: str) -> None:
-        """Removes the word of one that is none any more, or none here."""
-        with contextlib.suppress(OSError):
-            (self.path / MEMBERS / member).unlink()
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:
@@ -245,6 +236,7 @@ class DataDirectory:
 
     def close(self) -> None:
         """Lets go of the lock."""
+        self.announcements.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import fcntl
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -68,6 +69,14 @@ class Disk:
     def sync(self, fd: int) -> None:
         """Returns once the bytes of a file, and its length, are on the disk."""
         getattr(os, "fdatasync", os.fsync)(fd)
+
+    def lock(self, fd: int, *, shared: bool = False) -> bool:
+        """Takes the lock of an open file, until it is closed; False where somebody has it. Waits for nobody. Raises OSError."""
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def truncate(self, fd: int, length: int) -> None:
         """Cuts a file to `length` bytes."""

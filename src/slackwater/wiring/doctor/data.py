@@ -8,16 +8,12 @@ from pathlib import Path
 
 from slackwater.adapters.disk.data_directory import RESTORING
 from slackwater.adapters.disk.place import LOST
+from slackwater.adapters.disk.promises import broken, mount_of
 from slackwater.config import Config
+from slackwater.core.files.shared_directory import doubts_of
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
 ABOUT = "data directory"
-# Locks and shared memory of SQLite's are not reliable between machines.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse"}
-)
-# Those of them on which servers may share the files, where the ledger is elsewhere.
-SHARED_FILE_SYSTEMS = frozenset({"nfs4"})
 INODES_MIN = 1_000
 
 
@@ -65,17 +61,11 @@ def data_findings(path: Path, config: Config, holder: int | None) -> list[Findin
         found.append(ok(ABOUT, f"{path} can be written to, with fdatasync and locks"))
     if path.is_dir() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         found.append(warning(ABOUT, f"{path} can be read by others on this machine", f"chmod 700 {path}"))
-    kind = _file_system(path)
-    if config.database and kind in SHARED_FILE_SYSTEMS:
-        found.append(
-            note(
-                ABOUT,
-                f"{path} is on {kind}",
-                "mount it with close-to-open consistency, synced writes and locks over all machines (docs/postgresql.md)",
-            )
-        )
-    elif kind in NETWORK_FILE_SYSTEMS:
-        found.append(fault(ABOUT, f"{path} is on {kind}, where locks do not hold", "use a disk of this machine's own"))
+    shared = bool(config.database)
+    for doubt in doubts_of(mount_of(path), shared=shared):
+        found.append((fault if doubt.refused else warning)(ABOUT, f"{path} {doubt.message}", doubt.fix))
+    if shared:
+        found += _promises(path)
     return [*found, *_lost(path, config), *_room(path, config)]
 
 
@@ -114,15 +104,17 @@ def _try_disk(path: Path) -> None:
             probe.unlink()
 
 
-def _file_system(path: Path) -> str:
-    """The kind of file system that a path is on, as Linux names it; empty where that cannot be told."""
+def _promises(path: Path) -> list[Finding]:
+    """What several servers need of the file system that they have the directory on."""
+    about = "shared directory"
     try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
-    except OSError:
-        return ""
-    real = os.fspath(path.resolve())
-    above = [(point, kind) for _, point, kind, *_ in mounts if point == "/" or (real + "/").startswith(point + "/")]
-    return max(above, key=lambda each: len(each[0]), default=("", ""))[1]
+        missing = broken(path)
+    except OSError as error:
+        missing = [f"files and folders can be made ({error.strerror})"]
+    if not missing:
+        return [ok(about, f"{path} has locks, renames in one step and fsync, seen from this machine")]
+    fix = "use NFS 4 or a cluster file system; see docs/shared-directory.md"
+    return [fault(about, f"{path} does not keep what several servers need: {each}", fix) for each in missing]
 
 
 def _room(path: Path, config: Config) -> list[Finding]:

@@ -1,21 +1,21 @@
 """Who works with a ledger on PostgreSQL: each member with what it holds, and what is wrong with them together."""
 
-import os
 import time
 from pathlib import Path
 
 from slackwater import __version__
-from slackwater.adapters.disk.data_directory import MEMBERS as FOLDER
+from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.config import Config
 from slackwater.config.checksums import checksums
 from slackwater.core.files.belonging import Mark
 from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, lasting
+from slackwater.wiring.acquaintance import ONE_FOLDER
 from slackwater.wiring.deployments import deployment_record
-from slackwater.wiring.doctor.finding import Finding, note, ok, warning
+from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.members_at import members_in
 
-ABOUT = "members"
+ABOUT, TOGETHER = "members", "shared directory"
 
 
 def member_findings(about: ServerFound, directory: Path, config: Config, mark: Mark | None) -> list[Finding]:
@@ -31,7 +31,7 @@ def member_findings(about: ServerFound, directory: Path, config: Config, mark: M
     return [
         *([ok(ABOUT, f"{count} with the ledger: {said}")] if living else []),
         *(warning(ABOUT, each.message, each.fix) for each in found.concerns),
-        *_apart(living, directory),
+        *_seen(living, directory),
         *_configured(living, config, mark),
         *clock,
     ]
@@ -55,23 +55,19 @@ def _told(view: MemberView, *, now: float) -> str:
     return f"{view.name} ({', '.join(facts)})"
 
 
-def _apart(living: list[MemberView], directory: Path) -> list[Finding]:
-    """Each member leaves word in its data directory."""
-    try:
-        words = set(os.listdir(directory / FOLDER))
-    except OSError:
-        # Nobody has left any here, or this user may not look.
-        words = set()
-    apart = [each.name for each in living if each.member.id not in words]
-    if not apart:
-        return []
-    return [
-        warning(
-            ABOUT,
-            f"{directory} is not the data directory of {', '.join(apart)}, or this user may not look into its folder {FOLDER}",
-            "name theirs: it has to be one folder for all of them; and run this as the user of the service",
-        )
-    ]
+def _seen(living: list[MemberView], directory: Path) -> list[Finding]:
+    """Whether their words are seen here, and locked: only then it is the directory that they have."""
+    words, found = Announcements(directory), []
+    there = words.announced()
+    for each in living:
+        if each.member.id not in there:
+            found.append(fault(TOGETHER, f"the word of {each.name} is not in {directory}", ONE_FOLDER))
+        elif words.locked(each.member.id) is False:
+            why = f"the lock of {each.name} is not seen in {directory}: a copy, or a file system with locks of each machine's own"
+            found.append(fault(TOGETHER, why, ONE_FOLDER))
+    if not found and living:
+        return [ok(TOGETHER, f"the words of all servers and their locks are seen in {directory}")]
+    return found
 
 
 def _configured(living: list[MemberView], config: Config, mark: Mark | None) -> list[Finding]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
-from slackwater.adapters.sql.postgresql.line import Line, is_lost
+from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
@@ -143,7 +143,7 @@ class PostgresqlDatabase:
         if line is None:
             line = self._local.line = Line(self._address, "reader", member=self._member)
             self._lines.append(line)
-        since, tries = time.monotonic(), 0
+        since, tries, met = time.monotonic(), 0, 0
         while True:
             try:
                 db = line.get()
@@ -154,6 +154,12 @@ class PostgresqlDatabase:
                 finally:
                     if end and not db.lost:
                         db.script(end)
+            except MET as error:
+                # A step of the schema had the tables in another order.
+                met += 1
+                wait_for_others(met, error)
+            except psycopg.errors.LockNotAvailable as error:
+                raise unavailable(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not line.lost:
                     raise

@@ -5,6 +5,7 @@ Where the connection is lost while a transaction ends, that row says whether it 
 lock, which it gets when the old one's transaction is over, one way or the other.
 """
 
+import random
 import secrets
 import time
 from collections.abc import Callable
@@ -22,9 +23,13 @@ GAP_SECONDS = 0.2
 GAP_MAX_SECONDS = 1.0
 
 LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# Two transactions that met, of which PostgreSQL has ended one: it is repeated, so many times. psycopg knows each by a class of
+# its own, and none of them by that of their kind.
+MET = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.TransactionRollback)
+REPEATED_MAX = 12
 # Errors of that kind that say nothing about the connection.
 NOT_LOST = (
-    psycopg.errors.TransactionRollback,
+    *MET,
     psycopg.errors.QueryCanceled,
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DiskFull,
@@ -44,6 +49,15 @@ def is_lost(error: BaseException) -> bool:
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """The words for a ledger that cannot be reached; nothing of its address that is secret is in them."""
     return LedgerUnavailable(f"the ledger cannot be reached: {masked(' '.join(str(error).split()))}")
+
+
+def wait_for_others(met: int, error: BaseException) -> None:
+    """Waits a moment before a transaction is repeated that has met others so often. Raises LedgerUnavailable after too many."""
+    if met > REPEATED_MAX:
+        raise LedgerUnavailable(
+            f"other work on the ledger came between {met} times: {' '.join(str(error).split())}"
+        ) from error
+    time.sleep(random.uniform(0, 0.001 * 2 ** min(met, 7)))
 
 
 class Line:

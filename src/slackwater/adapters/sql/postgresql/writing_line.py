@@ -1,6 +1,5 @@
 """Transactions that write, on one connection: repeated where they met another one, and with a known outcome where it was lost."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,13 +8,18 @@ import psycopg
 
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.postgresql.connection import PgConnection
-from slackwater.adapters.sql.postgresql.line import GAP_MAX_SECONDS, Line, is_lost, unavailable
+from slackwater.adapters.sql.postgresql.line import (
+    GAP_MAX_SECONDS,
+    MET,
+    REPEATED_MAX,
+    Line,
+    is_lost,
+    unavailable,
+    wait_for_others,
+)
 from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable, StorageFull
 
 T = TypeVar("T")
-# Two transactions that met: one of them is repeated. PostgreSQL may also tell it as a key that is there twice.
-MET = (psycopg.errors.TransactionRollback, psycopg.errors.UniqueViolation)
-REPEATED_MAX = 12
 # Rows of connections that are gone are of use only to those who lost them.
 FORGOTTEN_AFTER_SECONDS = 86_400
 NOW = "extract(epoch FROM clock_timestamp())"
@@ -69,11 +73,14 @@ class WritingLine:
         while True:
             try:
                 return self._once(work, durable=durable)
-            except MET:
+            except (*MET, psycopg.errors.UniqueViolation) as error:
+                # PostgreSQL may also tell it as a key that is there twice.
                 met += 1
-                if met > REPEATED_MAX:
+                if met > REPEATED_MAX and isinstance(error, psycopg.errors.UniqueViolation):
                     raise
-                time.sleep(random.uniform(0, 0.001 * 2 ** min(met, 7)))
+                wait_for_others(met, error)
+            except psycopg.errors.LockNotAvailable as error:
+                raise unavailable(error) from error
             except psycopg.errors.DiskFull as error:
                 raise StorageFull(
                     f"no room for the ledger: {error.diag.message_primary}; give PostgreSQL some"
