@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import signal
@@ -53,6 +54,15 @@ CHECKED_AT_ONCE, CALLS_AT_ONCE = 4, 2
 # Where a core is short, polls and answers of engines go before the reading of files.
 NICENESS = 5
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Why it ends at once.
+BURIED = (
+    "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
+    "its work: it ends, to be started again"
+)
+BEHIND = (
+    "the ledger's database has lost what it had confirmed, as a standby has that was promoted and had not got all of it: this "
+    "server ends. Put the rest back, or stop all servers and see what 'slackwater recover' says; until then none starts"
+)
 
 
 @click.command("serve")
@@ -227,7 +237,8 @@ async def _serve(
             fetcher=fetcher,
             sender=sender,
             tracing=tracing,
-            buried=_leave_at_once,
+            buried=functools.partial(_leave_at_once, BURIED),
+            behind=functools.partial(_leave_at_once, BEHIND),
         ) as service,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -265,12 +276,9 @@ async def _serve(
         signal.signal(number, lambda *_: os._exit(130))
 
 
-def _leave_at_once() -> None:
-    """Others go on with what this one had in hand: whatever it sends from now on is sent twice."""
-    logging.getLogger("slackwater").error(
-        "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
-        "its work: it ends, to be started again"
-    )
+def _leave_at_once(why: str) -> None:
+    """Whatever it sends from now on is sent twice."""
+    logging.getLogger("slackwater").error(why)
     logging.shutdown()
     os._exit(1)
 
