@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.schema import migrate
@@ -225,13 +227,20 @@ class Databases:
     def __init__(self, server: str) -> None:
         self._server = server
         self._free: list[str] = []
+        self._making = threading.Lock()
 
     def new(self, *, template: str = "empty_ledger") -> str:
         """The address of one that was never used."""
         name = f"t{os.getpid()}_{next(_numbers)}"
-        with psycopg.connect(self._server, autocommit=True) as admin:
+        # A template is copied for one at a time.
+        with self._making, psycopg.connect(self._server, autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self._server.replace("/postgres?", f"/{name}?")
+
+    def drop(self, address: str) -> None:
+        """For good, whoever is connected."""
+        with psycopg.connect(self._server, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {conninfo_to_dict(address)['dbname']} WITH (FORCE)".encode())
 
     def take(self) -> str:
         """The address of one with nothing in it. It is emptied, because that takes a tenth of the time of making one."""
@@ -286,14 +295,21 @@ def with_database(config: Path, data: Path) -> Path:
     return copy
 
 
-def guard(folder: Path) -> None:
-    """Keeps the server of a run until all of its processes are gone."""
+@contextlib.contextmanager
+def with_template() -> Iterator[Postgresql]:
+    """A server with the database that others are copied from: a ledger with nothing in it."""
     with running() as server:
         with psycopg.connect(server.address("postgres"), autocommit=True) as admin:
             admin.execute("CREATE DATABASE empty_ledger")
         db = PgConnection(server.address("empty_ledger"), name="template")
         migrate(db)
         db.close()
+        yield server
+
+
+def guard(folder: Path) -> None:
+    """Keeps the server of a run until all of its processes are gone."""
+    with with_template() as server:
         part = folder / "address.part"
         part.write_text(server.address("postgres"))
         part.rename(folder / "address")
