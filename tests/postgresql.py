@@ -177,7 +177,8 @@ class Postgresql:
 
     def address(self, database: str) -> str:
         """Where a database of it is."""
-        return f"postgresql://slackwater@/{database}?host={self.place / 'socket'}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://slackwater@/{database}?host={self.place / 'socket'}{port}"
 
     def kill(self) -> None:
         """As a power cut does it to all of its processes."""

@@ -19,7 +19,7 @@ import psycopg
 from slackwater.adapters.sql.db import Db, SearchTooLong
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
 from slackwater.adapters.sql.postgresql.presence import PgPresence
-from slackwater.adapters.sql.postgresql.schema import migrate
+from slackwater.adapters.sql.postgresql.schema import migrate, refuse_without_rights, without_right
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
 from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.adapters.sql.postgresql.writing_line import SERIALIZABLE, WritingLine
@@ -86,12 +86,15 @@ class PostgresqlDatabase:
         while True:
             try:
                 migrate(line.get())
+                refuse_without_rights(line.get())
                 line.close()
                 if self.presence is not None:
                     # Before anything is written in its name.
                     self.presence.join()
                 self._writing.line.get()
                 return
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise without_right(error) from error
             except psycopg.Error as error:
                 line.drop()
                 if not is_lost(error):

@@ -10,7 +10,7 @@ from slackwater.adapters.sql.identity import MEMBERS_SINCE, Found, ServerFound
 from slackwater.adapters.sql.members import member_record
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
-from slackwater.adapters.sql.postgresql.schema import look
+from slackwater.adapters.sql.postgresql.schema import look, without_right
 from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.core.errors import LedgerMoved
 from slackwater.core.files.belonging import Mark, gone_of_name
@@ -25,6 +25,8 @@ def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
     while True:
         try:
             return ask(line.get())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise without_right(error) from error
         except psycopg.Error as error:
             if not is_lost(error):
                 raise
@@ -61,9 +63,8 @@ def server_of(address: str) -> ServerFound:
 
 
 def _server(db: PgConnection) -> ServerFound:
-    version, tls, superuser, remote = db.execute(
+    version, superuser, remote = db.execute(
         "SELECT current_setting('server_version'), "
-        "COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), FALSE), "
         "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
         "inet_client_addr() IS NOT NULL AND inet_client_addr() IS DISTINCT FROM inet_server_addr()"
     ).fetchone()
@@ -73,7 +74,7 @@ def _server(db: PgConnection) -> ServerFound:
     members = db.execute(text_of("members")).fetchall() if schema >= MEMBERS_SINCE else []
     return ServerFound(
         version=str(version).partition(" ")[0],
-        tls=bool(tls),
+        tls=db.over_tls,
         superuser=bool(superuser),
         remote=bool(remote),
         careless=tuple(careless),

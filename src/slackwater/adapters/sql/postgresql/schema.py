@@ -19,6 +19,18 @@ FIRST = min(OWN)
 ONLY_HERE = frozenset({"schema_version", "writer", "changed", "standing"})
 # Who holds it changes the schema. A number like any other, but the same in every version.
 LOCK = 6_011_984_225
+# What a server needs of a schema and tables that are somebody else's.
+GRANT = (
+    "let their owner GRANT USAGE ON SCHEMA, and SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA, to it (see 'A role that "
+    "may not make tables' in docs/postgresql.md)"
+)
+MISSING = """SELECT relname AS name, string_agg(of.kind, ', ' ORDER BY of.place) AS rights
+FROM pg_class, (VALUES (1, 'SELECT'), (2, 'INSERT'), (3, 'UPDATE'), (4, 'DELETE')) AS of (place, kind)
+WHERE relkind = 'r' AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+  AND relowner = (SELECT relowner FROM pg_class WHERE oid = to_regclass('schema_version'))
+  AND NOT has_table_privilege(pg_class.oid, of.kind)
+GROUP BY relname ORDER BY relname"""
+NAMED_MAX = 3
 # So long a step waits for work that is under way on a table, and this work for it; then it is tried again.
 LOCK_SECONDS = 5
 TRIES = 12
@@ -30,13 +42,30 @@ def look(db: PgConnection) -> int:
         raise LedgerRefused(
             f"the ledger's PostgreSQL is version {db.server_version // 10_000}: {OLDEST} or later is needed"
         )
-    encoding, there = db.execute("SELECT current_setting('server_encoding'), to_regclass('schema_version')").fetchone()
+    asked = "SELECT current_setting('server_encoding'), current_schema(), to_regclass('schema_version')"
+    encoding, where, there = db.execute(asked).fetchone()
     if encoding != "UTF8":
         raise LedgerRefused(f"the ledger's database is in {encoding}: make one with ENCODING 'UTF8'")
+    if where is None:
+        raise LedgerRefused(f"the role of the ledger may use no schema of its search_path: {GRANT}")
     if there is None:
         return 0
     version: int = db.execute("SELECT version FROM schema_version").fetchone()[0]
     return version
+
+
+def without_right(error: psycopg.Error) -> LedgerRefused:
+    """The words for a role that may not do what a server does."""
+    return LedgerRefused(f"the role of the ledger has not all rights ({error.diag.message_primary}): {GRANT}")
+
+
+def refuse_without_rights(db: PgConnection) -> None:
+    """Raises LedgerRefused where the role may not read and write all tables, before something fails half way."""
+    missing = db.execute(MISSING).fetchall()
+    if missing:
+        named = ", ".join(f"{row['rights']} on {row['name']}" for row in missing[:NAMED_MAX])
+        more = f" and {len(missing) - NAMED_MAX} tables more" if len(missing) > NAMED_MAX else ""
+        raise LedgerRefused(f"the role of the ledger has not all rights (no {named}{more}): {GRANT}")
 
 
 def migrate(db: PgConnection) -> None:
