@@ -130,6 +130,10 @@ class Postgresql:
                 assert time.monotonic() < limit
                 time.sleep(0.02)
 
+    def program(self, name: str) -> Path:
+        """Where one of its programs is."""
+        return self._bin / name
+
     def run(self, program: str, *arguments: str | Path, **environment: str) -> str:
         """Runs one of its programs as its user, and returns what that has said."""
         done = subprocess.run(
@@ -161,6 +165,13 @@ class Postgresql:
         self._folders()
         primary.run("pg_basebackup", *primary._base_backup(self.data), "-R")
         self.start()
+
+    def touch(self, name: str) -> None:
+        """An empty file in its data, as a word to its next start."""
+        path = self.data / name
+        path.touch()
+        if self._identity:
+            os.chown(path, NOBODY, NOBODY)
 
     def promote(self) -> None:
         """A standby becomes a primary."""
