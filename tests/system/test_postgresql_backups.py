@@ -65,8 +65,8 @@ def recovered(folder: Path, address: str, config: Path) -> tuple[Path, str]:
 def test_a_dump_and_the_files(tmp_path: Path, server: Postgresql, twice: bool) -> None:
     """While one batch runs, one waits and one ends between dump and copy. All of them end there, each line once.
 
-    The results of the one that has ended are missing where they were not copied before the dump, too: that is told, and those lines
-    have failed.
+    The results of the one that has ended are missing where they were not copied before the dump, too: that is told, and those
+    lines have failed.
     """
     with psycopg.connect(server.address("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE first")

@@ -53,6 +53,14 @@ def test_nine_at_most(tmp_path: Path, postgresql: Databases) -> None:
         whole(first, batch_id, 3000)
 
 
+def told(server: Server, batch_id: str) -> bool:
+    """Whether a batch is said to be through; not where nobody knows."""
+    try:
+        return ended(server, batch_id)
+    except AssertionError:
+        return False
+
+
 @pytest.fixture
 def small() -> Iterator[Postgresql]:
     """A PostgreSQL with few connections, and a role that is no superuser: some are kept for those."""
@@ -103,7 +111,7 @@ def test_no_connection_is_left(tmp_path: Path, small: Postgresql) -> None:
         assert first.process.poll() is None
         while held:
             held.pop().close()
-        until(lambda: answers(first))
-        until(lambda: ended(first, batch_id))
+        # Each of its connections comes back by itself: one call finds its own, and the next one may not yet.
+        until(lambda: answers(first) and told(first, batch_id))
         whole(first, batch_id, 1000)
         assert " ERROR " not in cluster.log(first)
