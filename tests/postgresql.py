@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.schema import migrate
@@ -50,15 +52,24 @@ def programs() -> Path:
 class Postgresql:
     """A server in a folder of its own that listens on a socket in it."""
 
-    def __init__(self, place: Path, *, careless: bool = True) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        careless: bool = True,
+        settings: Mapping[str, str] | None = None,
+        like: "Postgresql | None" = None,
+    ) -> None:
+        """`settings` are those of the server; `like` is one whose programs are taken."""
         self.place = place
+        self.settings = dict(settings or {})
         self._careless = careless
-        self._bin = programs()
+        self._bin = programs() if like is None else like._bin
         self._identity: dict[str, int | list[int]] = {}
         self.process: subprocess.Popen[bytes] | None = None
         place.chmod(0o755)
         if os.getuid() == ROOT:
-            if "site-packages" in self._bin.parts:
+            if like is None and "site-packages" in self._bin.parts:
                 # They may lie where only root may look. What they load lies beside the package.
                 package = self._bin.parent.parent
                 copy = place / package.name / self._bin.parent.name
@@ -67,6 +78,10 @@ class Postgresql:
                 self._bin = copy / "bin"
             self._identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         self.data = place / "data"
+        self._folders()
+
+    def _folders(self) -> None:
+        place = self.place
         for folder in (self.data, place / "socket"):
             folder.mkdir(mode=0o700 if folder == self.data else 0o755, exist_ok=True)
             if self._identity:
@@ -92,7 +107,7 @@ class Postgresql:
             "max_connections": "200",
             "max_prepared_transactions": "4",
         }
-        options |= CARELESS if self._careless else {}
+        options |= (CARELESS if self._careless else {}) | self.settings
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -109,14 +124,73 @@ class Postgresql:
             try:
                 psycopg.connect(self.address("postgres")).close()
                 return
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                if "max_connections" in self.settings and "too many" in str(error):
+                    return
                 assert self.process.poll() is None, (self.place / "log").read_text()
                 assert time.monotonic() < limit
                 time.sleep(0.02)
 
+    def program(self, name: str) -> Path:
+        """Where one of its programs is."""
+        return self._bin / name
+
+    def run(self, program: str, *arguments: str | Path, **environment: str) -> str:
+        """Runs one of its programs as its user, and returns what that has said."""
+        done = subprocess.run(
+            [self._bin / program, *arguments],
+            cwd=self.place,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            **self._identity,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def copy(self, place: Path, *more: str) -> "Postgresql":
+        """Another server in another folder with a base backup of this one; with `-R` it is its standby. It is not started."""
+        place.mkdir()
+        other = Postgresql(place, careless=False, like=self)
+        self.run("pg_basebackup", *self._base_backup(other.data), *more)
+        return other
+
+    def _base_backup(self, data: Path) -> tuple[str | Path, ...]:
+        socket = self.place / "socket"
+        return "-D", data, "-h", socket, "-U", "slackwater", "-c", "fast", "-X", "stream", "--no-sync"
+
+    def follow(self, primary: "Postgresql") -> None:
+        """Begins anew as a standby of another one; it must have ended."""
+        for path in (self.data, self.place / "socket"):
+            shutil.rmtree(path)
+        self._folders()
+        primary.run("pg_basebackup", *primary._base_backup(self.data), "-R")
+        self.start()
+
+    def touch(self, name: str) -> None:
+        """An empty file in its data, as a word to its next start."""
+        path = self.data / name
+        path.touch()
+        if self._identity:
+            os.chown(path, NOBODY, NOBODY)
+
+    def promote(self) -> None:
+        """A standby becomes a primary."""
+        self.run("pg_ctl", "promote", "-D", self.data, "-w")
+
+    def configure(self, **settings: str) -> None:
+        """Changes settings while it runs, and for later."""
+        with psycopg.connect(self.address("postgres"), autocommit=True) as admin:
+            # What is set is not to wait for what it is about.
+            admin.execute("SET synchronous_commit = local")
+            for name, value in settings.items():
+                admin.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+            admin.execute("SELECT pg_reload_conf()")
+
     def address(self, database: str) -> str:
         """Where a database of it is."""
-        return f"postgresql://slackwater@/{database}?host={self.place / 'socket'}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://slackwater@/{database}?host={self.place / 'socket'}{port}"
 
     def kill(self) -> None:
         """As a power cut does it to all of its processes."""
@@ -132,10 +206,10 @@ class Postgresql:
 
 
 @contextlib.contextmanager
-def running(*, careless: bool = True) -> Iterator[Postgresql]:
+def running(*, careless: bool = True, settings: Mapping[str, str] | None = None) -> Iterator[Postgresql]:
     """A server of one's own."""
     with tempfile.TemporaryDirectory(prefix="slackwater-pg-", ignore_cleanup_errors=True) as place:
-        server = Postgresql(Path(place), careless=careless)
+        server = Postgresql(Path(place), careless=careless, settings=settings)
         server.make()
         server.start()
         try:
@@ -166,14 +240,21 @@ class Databases:
     def __init__(self, server: str) -> None:
         self._server = server
         self._free: list[str] = []
+        self._making = threading.Lock()
 
     def new(self, *, template: str = "empty_ledger") -> str:
         """The address of one that was never used."""
         name = f"t{os.getpid()}_{next(_numbers)}"
-        with psycopg.connect(self._server, autocommit=True) as admin:
+        # A template is copied for one at a time.
+        with self._making, psycopg.connect(self._server, autocommit=True) as admin:
             # Copying files takes a quarter of the time of writing pages to a log that nobody needs.
             admin.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY TEMPLATE {template}".encode())
         return self._server.replace("/postgres?", f"/{name}?")
+
+    def drop(self, address: str) -> None:
+        """For good, whoever is connected."""
+        with psycopg.connect(self._server, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {conninfo_to_dict(address)['dbname']} WITH (FORCE)".encode())
 
     def take(self) -> str:
         """The address of one with nothing in it. It is emptied, because that takes a tenth of the time of making one."""
@@ -228,14 +309,21 @@ def with_database(config: Path, data: Path) -> Path:
     return copy
 
 
-def guard(folder: Path) -> None:
-    """Keeps the server of a run until all of its processes are gone."""
+@contextlib.contextmanager
+def with_template() -> Iterator[Postgresql]:
+    """A server with the database that others are copied from: a ledger with nothing in it."""
     with running() as server:
         with psycopg.connect(server.address("postgres"), autocommit=True) as admin:
             admin.execute("CREATE DATABASE empty_ledger")
         db = PgConnection(server.address("empty_ledger"), name="template")
         migrate(db)
         db.close()
+        yield server
+
+
+def guard(folder: Path) -> None:
+    """Keeps the server of a run until all of its processes are gone."""
+    with with_template() as server:
         part = folder / "address.part"
         part.write_text(server.address("postgres"))
         part.rename(folder / "address")

@@ -65,4 +65,7 @@ class CuttingProxy:
         """Everything goes."""
         self._listener.close()
         for each in self._kept:
+            # Closed alone, one that a thread waits at stays open, and with it the session of whoever works in this database next.
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
             each.close()

@@ -13,7 +13,7 @@ from slackwater.core.files.file import FileLimits
 from slackwater.core.sending.shared_slots import Ask
 from slackwater.core.watching.listing import BatchQuery, Condition, Field, Operator
 from tests.adapters.asked_postgresql import told
-from tests.adapters.ledger_contract import batch, file, segment, started
+from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 
 pytestmark = pytest.mark.postgresql
 
@@ -51,6 +51,27 @@ def test_a_shard_is_claimed_once(address: str) -> None:
 
         claims = await asyncio.gather(*(claim_all(each, f"owner-{number}") for number, each in enumerate(ledgers)))
         assert sorted(index for mine in claims for index in mine) == list(range(40))
+        await asyncio.gather(*(ledger.close() for ledger in ledgers))
+
+    asyncio.run(story())
+
+
+def test_a_claim_that_was_forgotten(address: str) -> None:
+    """Claims wait for no disk. Where the database has lost one while its worker lives, the next one is told from it."""
+
+    async def story() -> None:
+        ledgers = [SqlLedger.connect(address) for _ in range(2)]
+        await started(ledgers[0], shards=(2,))
+        first = await claimed(ledgers[0], owner="a-0")
+        told(address, "UPDATE shard SET state = 'queued', owner = NULL, lease_until = NULL, epoch = 0")
+        second = await claimed(ledgers[1], owner="b-0")
+        assert second.index == first.index
+        late = [(first.batch_id, first.index, first.epoch)]
+        assert await ledgers[0].commit_segments([segment(first, 0)], now=1.0, lease_seconds=10.0) == late
+        assert await ledgers[0].renew_leases(late, now=1.0, lease_seconds=10.0) == []
+        assert not await ledgers[0].release_shard("batch-0", 0, epoch=first.epoch)
+        assert await ledgers[1].commit_segments([segment(second, 0, 1)], now=1.0, lease_seconds=10.0) == []
+        assert await ledgers[1].finish_shard("batch-0", 0, epoch=second.epoch)
         await asyncio.gather(*(ledger.close() for ledger in ledgers))
 
     asyncio.run(story())

@@ -39,8 +39,9 @@ def check(lives: Lives, receiver: Receiver, told: Told) -> None:
     _account(azure, told)
     _events(openai, receiver, told)
     _audit(openai, lives)
-    _no_stumble(lives.root / "server.log")
-    while left := left_over(lives.root / "data"):
+    for log in lives.logs:
+        _no_stumble(log)
+    while left := left_over(lives.root / "data", lives.database):
         # The janitor may still be at it; what it never comes to is left for ever.
         try:
             lives.pace()
@@ -148,9 +149,15 @@ def _no_stumble(log: Path) -> None:
     assert not faults, faults[0]
 
 
-def left_over(data: Path) -> list[str]:
+def left_over(data: Path, database: str = "") -> list[str]:
     """What nothing names any more: work of ended batches in the ledger, and bytes without a row."""
-    ledger = sqlite3.connect(f"{(data / 'ledger.sqlite').absolute().as_uri()}?mode=ro", uri=True)
+    ledger: Any
+    if database:
+        import psycopg
+
+        ledger = psycopg.connect(database)
+    else:
+        ledger = sqlite3.connect(f"{(data / 'ledger.sqlite').absolute().as_uri()}?mode=ro", uri=True)
     try:
         rows = [
             f"{count} rows of {table}"

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,30 +61,56 @@ class Report(Struct):
     seconds: float = 0.0
 
 
-def run(root: Path, kills: Sequence[Moment] = ()) -> list[Moment]:
+def run(root: Path, kills: Sequence[Moment] = (), *, database: str = "", beside: bool = False) -> list[Moment]:
     """Tells the story over an empty directory while the server is ended at these moments, one per life.
 
-    Returns those that were reached. Raises AssertionError where something does not hold in the end.
+    The ledger is at `database` where there is one; `beside`: another server has it, too. Returns the moments that were reached.
+    Raises AssertionError where something does not hold in the end.
     """
-    story.prepare(root)
+    story.prepare(root, database)
     with Receiver() as receiver:
-        with _lives(root, kills) as lives:
+        with _lives(root, kills, database, beside) as lives:
             check(lives, receiver, story.tell(lives, receiver))
             return lives.reached
 
 
+# Tells a story, as `run` does.
+Run = Callable[[Path, Sequence[Moment]], list[Moment]]
+
+
 @contextlib.contextmanager
-def _lives(root: Path, kills: Sequence[Moment]) -> Iterator[Lives]:
-    lives = Lives(root, kills=kills)
+def runs_on(*, postgresql: bool, beside: bool) -> Iterator[Run]:
+    """Runs with ledgers of that kind, each with one of its own."""
+    if not postgresql:
+        yield run
+        return
+    from tests.postgresql import Databases, with_template
+
+    with with_template() as server:
+        databases = Databases(server.address("postgres"))
+
+        def run_there(root: Path, kills: Sequence[Moment] = ()) -> list[Moment]:
+            database = databases.new()
+            try:
+                return run(root, kills, database=database, beside=beside)
+            finally:
+                databases.drop(database)
+
+        yield run_there
+
+
+@contextlib.contextmanager
+def _lives(root: Path, kills: Sequence[Moment], database: str, beside: bool) -> Iterator[Lives]:
+    lives = Lives(root, kills=kills, database=database, beside=beside)
     try:
         yield lives
     finally:
         lives.end()
 
 
-def recorded(root: Path) -> list[Moment]:
+def recorded(root: Path, run: Run = run) -> list[Moment]:
     """The moments of a run in which nothing is killed, in their order."""
-    assert not run(root), "nothing was to be killed"
+    assert not run(root, ()), "nothing was to be killed"
     return moments_of(root, 1)
 
 
@@ -109,18 +135,18 @@ def plans(moments: Sequence[Moment], *, every: bool = True) -> list[list[Moment]
     return [[moment] for moment in once] + twice + pairs
 
 
-def _attempt(kills: list[Moment], keep: Path) -> Outcome:
+def _attempt(kills: list[Moment], keep: Path, run: Run) -> Outcome:
     """A run that meets its first moment. What is polled is called more often one time than another, so it may need a few."""
-    outcome = _once(kills, keep)
+    outcome = _once(kills, keep, run)
     for _ in range(RUNS_MAX - 1):
         if outcome.reached or outcome.fault or kills[0].number == 1:
             break
         earlier = msgspec.structs.replace(kills[0], number=kills[0].number * 9 // 10)
-        outcome = _once(kills := [earlier, *kills[1:]], keep)
+        outcome = _once(kills := [earlier, *kills[1:]], keep, run)
     return outcome
 
 
-def _once(kills: list[Moment], keep: Path) -> Outcome:
+def _once(kills: list[Moment], keep: Path, run: Run) -> Outcome:
     """One run, in a directory that stays where something is wrong."""
     root = Path(tempfile.mkdtemp(prefix="run-", dir=keep))
     try:
@@ -140,22 +166,33 @@ def main() -> None:
     )
     parser.add_argument("--kill", type=moment_of, action="append", help="only this moment; again for the next life")
     parser.add_argument("--first-and-last", action="store_true", help="not every call of a method")
+    parser.add_argument("--postgresql", action="store_true", help="with ledgers on PostgreSQL")
+    parser.add_argument(
+        "--beside", action="store_true", help="with another server on the same ledger, which takes over"
+    )
+    parser.add_argument(
+        "--part", type=int, nargs=2, metavar=("N", "OF"), default=(1, 1), help="the N-th of so many parts"
+    )
     parser.add_argument("--keep", type=Path, help="a directory for the data of runs that have failed")
     arguments = parser.parse_args()
     keep = arguments.keep or Path(tempfile.mkdtemp(prefix="slackwater-kill-points-"))
     keep.mkdir(parents=True, exist_ok=True)
     report = Report()
     begun = time.monotonic()
-    if arguments.kill:
-        wanted = [arguments.kill]
-    else:
-        root = keep / "recorded"
-        root.mkdir()
-        moments = recorded(root)
-        report.moments = len(moments)
-        wanted = plans(moments, every=not arguments.first_and_last)
-    with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as runs:
-        for outcome in runs.map(lambda kills: _attempt(kills, keep), wanted):
+    with (
+        runs_on(postgresql=arguments.postgresql or arguments.beside, beside=arguments.beside) as run,
+        concurrent.futures.ThreadPoolExecutor(arguments.at_once) as runs,
+    ):
+        if arguments.kill:
+            wanted = [arguments.kill]
+        else:
+            root = keep / "recorded"
+            root.mkdir()
+            moments = recorded(root, run)
+            report.moments = len(moments)
+            number, parts = arguments.part
+            wanted = plans(moments, every=not arguments.first_and_last)[number - 1 :: parts]
+        for outcome in runs.map(lambda kills: _attempt(kills, keep, run), wanted):
             report.runs += 1
             report.kills += len(outcome.reached)
             name = ", then ".join(map(str, outcome.kills))

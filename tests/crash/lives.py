@@ -21,8 +21,11 @@ PACE_SECONDS = 0.01
 class Lives:
     """One life of the server after another over the same data. The first ones end at `kills`; the last one is not killed."""
 
-    def __init__(self, root: Path, *, kills: Sequence[Moment] = ()) -> None:
+    def __init__(self, root: Path, *, kills: Sequence[Moment] = (), database: str = "", beside: bool = False) -> None:
+        """`database` is where the ledger is, if not in the data; `beside`: another server shares it, which is never killed."""
         self.root = root
+        self.database = database
+        self._beside: Server | None = None
         self.reached: list[Moment] = []
         """Where a life has ended."""
         self.answered: list[tuple[str, str]] = []
@@ -35,6 +38,15 @@ class Lives:
         self._deadline = time.monotonic() + PATIENCE_SECONDS
         self.server: Server
         self._start()
+        if beside:
+            module = ["tests.crash.watched_server", "--record", str(root / "moments-beside.txt")]
+            config, data, log = (root / name for name in ("slackwater.toml", "data", "beside.log"))
+            self._beside = Server(config, data, log, _environment(), module=module)
+
+    @property
+    def logs(self) -> list[Path]:
+        """What servers have said."""
+        return [self.root / "server.log"] + [self.root / "beside.log"] * (self._beside is not None)
 
     def _start(self) -> None:
         """The next life that says where it listens. One may end before."""
@@ -45,10 +57,8 @@ class Lives:
             if self._chosen is not None:
                 module += ["--kill", str(self._chosen)]
             config, data, log = (self.root / name for name in ("slackwater.toml", "data", "server.log"))
-            paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
-            environment = {"PYTHONPATH": os.pathsep.join(paths)}
             try:
-                self.server = Server(config, data, log, environment, module=module)
+                self.server = Server(config, data, log, _environment(), module=module)
                 return
             except NotStarted:
                 if self._chosen is None:
@@ -75,6 +85,13 @@ class Lives:
     def end(self) -> None:
         """The last life ends."""
         self.server.kill()
+        if self._beside is not None:
+            self._beside.kill()
+
+
+def _environment() -> dict[str, str]:
+    paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 class Survivor(Caller):

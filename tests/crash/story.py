@@ -70,9 +70,9 @@ class Told(Struct):
     """The id of the endpoint at each path of the receiver."""
 
 
-def prepare(root: Path) -> None:
-    """A server's configuration, and nothing yet in its data."""
-    (root / "slackwater.toml").write_text(CONFIG)
+def prepare(root: Path, database: str = "") -> None:
+    """A server's configuration, and nothing yet in its data. The ledger is at the address `database` where there is one."""
+    (root / "slackwater.toml").write_text((f'[server]\ndatabase = "{database}"\n' if database else "") + CONFIG)
 
 
 def tell(lives: Lives, receiver: Receiver) -> Told:

@@ -30,7 +30,15 @@ from slackwater.wiring import check_backends
 from slackwater.wiring.front_door import front_door_of
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
+# Why it ends at once.
+BURIED = (
+    "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
+    "its work: it ends, to be started again"
+)
+BEHIND = (
+    "the ledger's database has lost what it had confirmed, as a standby has that was promoted and had not got all of it: this "
+    "server ends. Put the rest back, or stop all servers and see what 'slackwater recover' says; until then none starts"
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,12 +167,19 @@ async def answering(listener: socket.socket, front: FrontDoor) -> AsyncIterator[
         await http.end()
 
 
-def leave_at_once() -> None:
-    """Others go on with what this one had in hand: whatever it sends from now on is sent twice."""
-    logging.getLogger("slackwater").error(
-        "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
-        "its work: it ends, to be started again"
-    )
+def buried() -> None:
+    """Others go on with what this one had in hand."""
+    _leave_at_once(BURIED)
+
+
+def behind() -> None:
+    """What the ledger had confirmed is lost."""
+    _leave_at_once(BEHIND)
+
+
+def _leave_at_once(why: str) -> None:
+    """Whatever it sends from now on is sent twice."""
+    logging.getLogger("slackwater").error(why)
     logging.shutdown()
     os._exit(1)
 

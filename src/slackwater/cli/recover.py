@@ -40,6 +40,7 @@ def command(data: Data, yes: bool) -> None:
             found = plan(path, data.database)
             if found.fit is Fit.FITS:
                 click.echo(f"{path}: the ledger belongs to the files; nothing to recover")
+                _tell_missing(found)
                 return
             _tell(found, path, data.database)
             if yes:
@@ -62,6 +63,10 @@ def _tell(found: Plan, data: Path, database: str) -> None:
         click.echo(f"going on means a new, empty ledger: no file, batch, key or account is known to it, and {unnamed}")
     else:
         click.echo(f"going on means that this ledger counts from now on: {unnamed}")
+    _tell_missing(found)
+
+
+def _tell_missing(found: Plan) -> None:
     if found.missing:
         some = ", ".join(found.missing[:NAMED_MAX])
         click.echo(f"{len(found.missing)} that it names are missing or cut off and stay so: {some}")

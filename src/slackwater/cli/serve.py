@@ -26,9 +26,10 @@ from slackwater.cli.entrance import entrance_to
 from slackwater.cli.process import (
     answering,
     begin_log,
+    behind,
+    buried,
     end_at_once_from_now_on,
     front_door,
-    leave_at_once,
     listen_or_leave,
     load_or_leave,
     log_options,
@@ -145,7 +146,8 @@ async def _serve(
             sender=sender,
             tracing=tracing,
             kind=kind,
-            buried=leave_at_once,
+            buried=buried,
+            behind=behind,
         ) as service,
         contextlib.AsyncExitStack() as stack,
     ):

@@ -22,9 +22,10 @@ from slackwater.api.readiness import probes_app
 from slackwater.cli.process import (
     answering,
     begin_log,
+    behind,
+    buried,
     end_at_once_from_now_on,
     front_door,
-    leave_at_once,
     listen_or_leave,
     load_or_leave,
     log_options,
@@ -133,7 +134,8 @@ async def _work(config: Config, directory: Path, listener: socket.socket | None,
                 tracing=tracing,
                 kind=Kind.WORKER,
                 sends_for=only,
-                buried=leave_at_once,
+                buried=buried,
+                behind=behind,
             )
         )
         await _refuse_unknown(service, only)

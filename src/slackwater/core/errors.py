@@ -322,6 +322,10 @@ class Buried(LedgerUnavailable):
     """Others who work with the ledger took this server for dead. It has to begin anew, under another name."""
 
 
+class LedgerBehind(LedgerUnavailable):
+    """The ledger's database has lost what it had confirmed. A server that goes on would contradict it."""
+
+
 class LedgerRefused(DataDirectoryError):
     """The ledger's database cannot be used: another server has it, it is too old, or a newer version wrote it."""
 

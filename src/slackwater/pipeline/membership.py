@@ -50,10 +50,13 @@ class Membership:
         """Who else works with the ledger, by the last look."""
         return frozenset() if self._look is None else frozenset(each.id for each in self._look.others if not each.dead)
 
-    async def start(self, *, buried: Callable[[], None]) -> None:
-        """Begins to look, and buries whoever is evidently dead before this one begins. `buried`: this one is, on any thread."""
+    async def start(self, *, buried: Callable[[], None], behind: Callable[[], None] = lambda: None) -> None:
+        """Begins to look, and buries whoever is evidently dead before this one begins.
+
+        `buried`: this one is; `behind`: the ledger has lost what it had confirmed to it. On any thread.
+        """
         event("member_joined", member=self.id)
-        self._presence.begin(looked=self._looked, news=self._news, buried=buried)
+        self._presence.begin(looked=self._looked, news=self._news, buried=buried, behind=behind)
         try:
             async with asyncio.timeout(SETTLED_SECONDS):
                 while not self._settled:

@@ -46,10 +46,18 @@ class Presence(Protocol):
 
     id: str
 
-    def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
-        """Tells of each look, of others' burials, and that this one has been buried itself.
+    def begin(
+        self,
+        *,
+        looked: Callable[[Look], None],
+        news: Callable[[], None],
+        buried: Callable[[], None],
+        behind: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Tells of each look, of others' burials, that this one has been buried itself, and that the ledger has lost what it had
+        confirmed to it.
 
-        The first two are called on the event loop that calls this, the last at once, on a thread.
+        The first two are called on the event loop that calls this, the others at once, on a thread.
         """
         ...
 

@@ -159,14 +159,26 @@ async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
         return None
 
 
-async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark:
-    before = await ledger.mark()
-    if mark_in(data.path) != before and before.generation:
+async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
+    before, there = await ledger.mark(), mark_in(data.path)
+    if there is not None and there.identity == before.identity and there.generation > before.generation:
+        # Somebody knows that the ledger has lost something. Nobody starts with it until it is said that it counts.
+        event("ledger_behind", level=logging.ERROR, generation=before.generation, files=there.generation)
+        return None
+    if there != before and before.generation:
         # It ended between the two once. Another step on would look like another ledger.
         await asyncio.to_thread(data.write_mark, before)
     mark = await ledger.raise_generation()
     await asyncio.to_thread(data.write_mark, mark)
     return mark
+
+
+def mark_behind(data: DataDirectory) -> None:
+    """Lets nobody start with the ledger of a data directory: it has lost what it had confirmed."""
+    mark = mark_in(data.path)
+    if mark is not None:
+        # It may be one ahead of the directory, where a server has died in between.
+        data.write_mark(Mark(mark.identity, mark.generation + 2))
 
 
 class Marking:

@@ -40,7 +40,7 @@ from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
 from slackwater.wiring.acquaintance import Acquaintance, refuse_unkept, said_when_slow
-from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
+from slackwater.wiring.belonging import Marking, mark_behind, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -119,6 +119,11 @@ async def _stay_together(ledger: SqlLedger, data: DataDirectory, membership: Mem
         raise
 
 
+def _fall_behind(data: DataDirectory, told: Callable[[], None]) -> None:
+    mark_behind(data)
+    told()
+
+
 async def _sweep_parts(blobs: DiskBlobs, ledger: MemberLedger) -> None:
     """What was half written when somebody ended. What there is comes first: who else there is may be writing some of it."""
     found = await blobs.parts()
@@ -149,13 +154,15 @@ async def open_service(
     sends_for: frozenset[str] | None = None,
     doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
     buried: Callable[[], None] = lambda: None,
+    behind: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
     """A service over a data directory, not started yet; everything is closed on leaving. Raises DataDirectoryError.
 
     `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
     put something before the ledger and the blobs: a test that ends the process between two calls does. `buried` is told, on any
-    thread, that others who share the ledger took this one for dead: nothing that it does counts any more. On a ledger that has no
-    members, `shares_as` is the name under which engines are shared with other services in this process. On one that has some,
+    thread, that others who share the ledger took this one for dead: nothing that it does counts any more; and `behind`, that the
+    ledger's database has lost what it had confirmed: by then nobody can start with it. On a ledger that has no members,
+    `shares_as` is the name under which engines are shared with other services in this process. On one that has some,
     `kind` is what this one does, and `sends_for` are the keys of the deployments that it sends for; None: all.
     """
     incarnation = uuid.uuid4().hex[:12]
@@ -182,7 +189,7 @@ async def open_service(
             hints, membership = Hints(), None
             if sql_ledger.presence is not None:
                 membership = Membership(ledger, sql_ledger.presence, news=hints.member_gone)
-                await membership.start(buried=buried)
+                await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
             await take_up(sql_ledger, data)
             await _sweep_parts(disk_blobs, sql_ledger)

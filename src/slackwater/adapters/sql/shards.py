@@ -72,7 +72,8 @@ class SqlShards(SqlPart):
             }
             return [shard for batch_id in batch_ids if (shard := claimed.pop(batch_id, None)) is not None]
 
-        # Whoever has claimed is as dead after a power cut as the claim; and no result is durable without it.
+        # Whoever has claimed is as dead after a power cut as the claim, or has an epoch that no later claim has; and no result
+        # is durable without it.
         return await self._sql.write(work, durable=False, fenced=True)
 
     def _claim(self, db: Db, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:

@@ -24,7 +24,9 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
         fit, found, _ = look(directory, config.database)
         about = SqlLedger.server_of(config.database)
     except StorageTrouble as error:
-        return [fault(ABOUT, f"{where}: {error}", "start PostgreSQL, or correct [server] database")], 0
+        known = ";" in str(error)
+        hint = "see docs/postgresql.md" if known else "start PostgreSQL, or correct [server] database"
+        return [fault(ABOUT, f"{where}: {error}", hint)], 0
     except DataDirectoryError as error:
         return [fault(ABOUT, str(error), "name another database or data directory; see docs/postgresql.md")], 0
     findings = [ok(ABOUT, f"{where} answers: PostgreSQL {about.version}, {'over TLS' if about.tls else 'without TLS'}")]

@@ -170,6 +170,11 @@ class PgConnection:
         return self._connection.fileno()
 
     @property
+    def over_tls(self) -> bool:
+        """Whether nobody between here and whom it reaches can read it. Behind that may be a pooler."""
+        return self._connection.pgconn.ssl_in_use
+
+    @property
     def server_version(self) -> int:
         """Such as 150004."""
         return self._connection.info.server_version

@@ -19,10 +19,10 @@ import psycopg
 from slackwater.adapters.sql.db import Db, SearchTooLong
 from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
-from slackwater.adapters.sql.postgresql.schema import migrate
+from slackwater.adapters.sql.postgresql.schema import migrate, refuse_without_rights, without_right
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
 from slackwater.adapters.sql.postgresql.text import text_of
-from slackwater.adapters.sql.postgresql.writing_line import WritingLine
+from slackwater.adapters.sql.postgresql.writing_line import SERIALIZABLE, WritingLine
 from slackwater.adapters.sql.writing import TOGETHER_MAX, Writer
 from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
 from slackwater.core.members import Member
@@ -57,8 +57,10 @@ class PostgresqlDatabase:
         self._lines: list[Line] = []
         self._address = address
         greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
-        self._writing = WritingLine(address, "writer", isolation="SERIALIZABLE", greet=greet, member=name)
-        self._fenced = WritingLine(address, "worker", isolation="READ COMMITTED", member=name)
+        self._writing, self._fenced = (
+            WritingLine(address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind)
+            for kind, isolation, greets in (("writer", SERIALIZABLE, greet), ("worker", "READ COMMITTED", None))
+        )
         self._member = name
         self.presence = PgPresence(address, member) if member else None
         if not read_only:
@@ -84,12 +86,15 @@ class PostgresqlDatabase:
         while True:
             try:
                 migrate(line.get())
+                refuse_without_rights(line.get())
                 line.close()
                 if self.presence is not None:
                     # Before anything is written in its name.
                     self.presence.join()
                 self._writing.line.get()
                 return
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise without_right(error) from error
             except psycopg.Error as error:
                 line.drop()
                 if not is_lost(error):
@@ -194,6 +199,10 @@ class PostgresqlDatabase:
         for line in lines:
             line.close()
         self._leave()
+
+    def _fell_behind(self) -> None:
+        if self.presence is not None:
+            self.presence.fell_behind()
 
     def _leave(self) -> None:
         if self.presence is not None:

@@ -12,7 +12,7 @@ from slackwater.adapters.sql.members import cluster_reading
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
 from slackwater.adapters.sql.postgresql.pooler import refuse_pooler
-from slackwater.adapters.sql.postgresql.schema import look
+from slackwater.adapters.sql.postgresql.schema import look, without_right
 from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.adapters.sql.postgresql.together import STANDINGS
 from slackwater.core.errors import LedgerMoved, LedgerRefused
@@ -42,6 +42,8 @@ def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
     while True:
         try:
             return ask(line.get())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise without_right(error) from error
         except psycopg.Error as error:
             if not is_lost(error):
                 raise
@@ -78,9 +80,8 @@ def server_of(address: str) -> ServerFound:
 
 
 def _server(address: str, db: PgConnection) -> ServerFound:
-    version, tls, superuser, remote, standby, now = db.execute(
+    version, superuser, remote, standby, now = db.execute(
         "SELECT current_setting('server_version'), "
-        "COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), FALSE), "
         "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
         "inet_client_addr() IS NOT NULL AND inet_client_addr() IS DISTINCT FROM inet_server_addr(), "
         "pg_is_in_recovery(), extract(epoch FROM clock_timestamp())"
@@ -97,7 +98,7 @@ def _server(address: str, db: PgConnection) -> ServerFound:
     said = db.execute(STANDINGS, ("", LIVES_SECONDS)).fetchall() if there else []
     return ServerFound(
         version=str(version).partition(" ")[0],
-        tls=bool(tls),
+        tls=db.over_tls,
         superuser=bool(superuser),
         remote=bool(remote),
         standby=bool(standby),

@@ -7,7 +7,9 @@ LOCK = "hashtextextended('slackwater member ' || current_schema() || ' ' || {id}
 JOIN = f"SELECT pg_try_advisory_lock({LOCK.format(id='CAST(? AS TEXT)')})"
 WATCH = "SELECT pg_try_advisory_lock(hashtextextended('slackwater watch ' || current_schema(), 0))"
 UNWATCH = WATCH.replace("pg_try_advisory_lock", "pg_advisory_unlock")
-SAY = f"UPDATE member SET until = {NOW} + ? WHERE id = ? AND dead_at IS NULL"  # noqa: S608 - no name of a user
+# A word of this moment is worth nothing after a crash: it waits for no disk and for no standby, which may be away.
+SAY = f"""UPDATE member SET until = {NOW} + ? WHERE id = ? AND dead_at IS NULL
+AND set_config('synchronous_commit', 'off', true) = 'off'"""  # noqa: S608 - no name of a user
 HELD = f"""EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT) = {LOCK.format(id="member.id")})"""  # noqa: S608

@@ -78,6 +78,7 @@ class PgPresence:
         self._tell: Callable[[Look], None] = lambda look: None
         self._news: Callable[[], None] = lambda: None
         self._buried: Callable[[], None] = lambda: None
+        self._behind: Callable[[], None] = lambda: None
 
     # From outside
 
@@ -87,7 +88,14 @@ class PgPresence:
             self._line.get()
             self._thread.start()
 
-    def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
+    def begin(
+        self,
+        *,
+        looked: Callable[[Look], None],
+        news: Callable[[], None],
+        buried: Callable[[], None],
+        behind: Callable[[], None] = lambda: None,
+    ) -> None:
         """See ports.Presence."""
         loop = asyncio.get_running_loop()
 
@@ -99,7 +107,7 @@ class PgPresence:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(news)
 
-        self._buried, self._news, self._tell = buried, hear, tell
+        self._buried, self._behind, self._news, self._tell = buried, behind, hear, tell
         self._look_at = 0.0
         self._nudge()
         if not self._thread.is_alive():
@@ -115,6 +123,10 @@ class PgPresence:
         self._asked.append((member_id, loop, future))
         self._nudge()
         return await future
+
+    def fell_behind(self) -> None:
+        """The database has lost what it had confirmed to this member."""
+        self._behind()
 
     def retire(self) -> None:
         """See ports.Presence."""
@@ -172,9 +184,10 @@ class PgPresence:
         db.listen(CHANNEL, lambda: self._news())
 
     def _say(self, db: PgConnection) -> None:
+        said_at = time.monotonic()
         if not db.execute(SAY, (UNTIL_SECONDS, self.id)).rowcount:
             raise Buried(BURIED)
-        self._say_at = time.monotonic() + SAID_SECONDS
+        self._say_at = said_at + SAID_SECONDS
 
     # The thread
 
@@ -240,7 +253,11 @@ class PgPresence:
             self._doom(db, *self._asked[0])
             self._asked.popleft()
         if self._watching or now >= self._look_at:
-            self._look(db, now)
+            looked_at = time.monotonic()
+            if looked_at - now > LATE_SECONDS:
+                # The database has kept it waiting, and the others, too.
+                self._reconnected, self._connected_at = True, looked_at
+            self._look(db, looked_at)
             self._look_at = now + 1.0
 
     def _look(self, db: PgConnection, now: float) -> None:

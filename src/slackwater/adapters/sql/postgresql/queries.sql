@@ -12,8 +12,10 @@ WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:s
 SELECT * FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
 
 -- name: claim_shard
--- What others are claiming in this moment is passed over: it is taken.
-UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until, epoch = epoch + 1
+-- What others are claiming in this moment is passed over: it is taken. A claim waits for no disk, so the database may have forgotten it
+-- after a crash or a fail-over, while who has claimed lives. No two claims have the same epoch, so that one is known to be old.
+UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until,
+                 epoch = epoch + 1 + CAST(floor(random() * 1000000000) AS BIGINT)
 WHERE (batch_seq, idx) = (
     SELECT batch_seq, idx FROM shard WHERE batch_seq = :batch_seq AND state = 'queued' AND rank IS NOT NULL
     ORDER BY rank, idx LIMIT 1 FOR UPDATE SKIP LOCKED)

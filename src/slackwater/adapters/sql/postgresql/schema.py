@@ -58,8 +58,21 @@ GROUP BY l.pid, p.gid ORDER BY 8 DESC NULLS LAST LIMIT 3
 # Asked of the table of all tables: `to_regclass` may say what a transaction knew before it waited for the lock.
 THERE = """
 SELECT current_setting('server_encoding'),
+    current_schema(),
     EXISTS (SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid))
 """
+# What a server needs of a schema and tables that are somebody else's.
+GRANT = (
+    "let their owner GRANT USAGE ON SCHEMA, and SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA, to it (see 'A role that "
+    "may not make tables' in docs/postgresql.md)"
+)
+MISSING = """SELECT relname AS name, string_agg(of.kind, ', ' ORDER BY of.place) AS rights
+FROM pg_class, (VALUES (1, 'SELECT'), (2, 'INSERT'), (3, 'UPDATE'), (4, 'DELETE')) AS of (place, kind)
+WHERE relkind = 'r' AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('schema_version'))
+  AND relowner = (SELECT relowner FROM pg_class WHERE oid = to_regclass('schema_version'))
+  AND NOT has_table_privilege(pg_class.oid, of.kind)
+GROUP BY relname ORDER BY relname"""
+NAMED_MAX = 3
 
 
 def look(db: PgConnection) -> int:
@@ -68,13 +81,29 @@ def look(db: PgConnection) -> int:
         raise LedgerRefused(
             f"the ledger's PostgreSQL is version {db.server_version // 10_000}: {OLDEST} or later is needed"
         )
-    encoding, there = db.execute(THERE).fetchone()
+    encoding, where, there = db.execute(THERE).fetchone()
     if encoding != "UTF8":
         raise LedgerRefused(f"the ledger's database is in {encoding}: make one with ENCODING 'UTF8'")
+    if where is None:
+        raise LedgerRefused(f"the role of the ledger may use no schema of its search_path: {GRANT}")
     if not there:
         return 0
     version: int = db.execute("SELECT version FROM schema_version").fetchone()[0]
     return version
+
+
+def without_right(error: psycopg.Error) -> LedgerRefused:
+    """The words for a role that may not do what a server does."""
+    return LedgerRefused(f"the role of the ledger has not all rights ({error.diag.message_primary}): {GRANT}")
+
+
+def refuse_without_rights(db: PgConnection) -> None:
+    """Raises LedgerRefused where the role may not read and write all tables, before something fails half way."""
+    missing = db.execute(MISSING).fetchall()
+    if missing:
+        named = ", ".join(f"{row['rights']} on {row['name']}" for row in missing[:NAMED_MAX])
+        more = f" and {len(missing) - NAMED_MAX} tables more" if len(missing) > NAMED_MAX else ""
+        raise LedgerRefused(f"the role of the ledger has not all rights (no {named}{more}): {GRANT}")
 
 
 def migrate(db: PgConnection) -> None:

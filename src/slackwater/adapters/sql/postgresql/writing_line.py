@@ -17,7 +17,7 @@ from slackwater.adapters.sql.postgresql.line import (
     unavailable,
     wait_for_others,
 )
-from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable, StorageFull
+from slackwater.core.errors import Buried, LedgerBehind, LedgerRefused, LedgerUnavailable, StorageFull
 
 T = TypeVar("T")
 # Rows of connections that are gone are of use only to those who lost them.
@@ -28,6 +28,14 @@ FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
 # Whoever buries a member has its row first, and removes the rows of its connections after that.
 BY_MEMBER = f"""INSERT INTO writer (id, number, at)
 SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
+KEPT_WAITING = (
+    "the ledger's database keeps everybody waiting for a lock: see in pg_stat_activity who has it, or whether a standby of "
+    "synchronous_standby_names is away"
+)
+BEHIND = (
+    "the ledger's database has lost what it had confirmed to this server, as a standby has that was promoted and had not got "
+    "all of it"
+)
 BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
@@ -46,12 +54,19 @@ class WritingLine:
         isolation: str,
         greet: Callable[[PgConnection], None] | None = None,
         member: str = "",
+        behind: Callable[[], None] = lambda: None,
     ) -> None:
-        """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none."""
+        """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none.
+
+        `behind` is told, on the thread of whoever writes, that the database has lost what a member knows to be kept.
+        """
         self.line = Line(address, kind, greet=lambda db: self._greet(db, greet), member=member)
         self._member = member
         self._begin = f"BEGIN ISOLATION LEVEL {isolation}{TURN if member and isolation == SERIALIZABLE else ''}"
         self._number = 0
+        # The last one of this connection that the database has promised to keep, and when it did.
+        self._kept, self._kept_at = 0, 0.0
+        self._behind = behind
         # The name of the connection before this one. The server may believe it to be there still, with all that it has locked.
         self._former = ""
 
@@ -60,12 +75,23 @@ class WritingLine:
             db.execute(END, (f"slackwater {self._former}",))
         if greet is not None:
             greet(db)
-        self._former, self._number = self.line.name, 0
-        db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
         if not self._member:
             db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
         elif not db.execute(BY_MEMBER, (self.line.name, self._member)).rowcount:
             raise Buried(BURIED)
+        elif self._kept and self._is_behind(db):
+            self._behind()
+            raise LedgerBehind(BEHIND)
+        self._former, self._number, self._kept = self.line.name, 0, 0
+        db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
+
+    def _is_behind(self, db: PgConnection) -> bool:
+        """Whether the last transaction of the connection before this one that was to be kept is not there any more."""
+        row = db.execute("SELECT number FROM writer WHERE id = ?", (self._former,)).fetchone()
+        if row is None:
+            # Others forget the numbers of those who write seldom.
+            return time.monotonic() - self._kept_at < FORGOTTEN_AFTER_SECONDS / 2
+        return bool(row[0] < self._kept)
 
     def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in one transaction. Raises LedgerUnavailable and StorageFull, then nothing of it counts; and its errors."""
@@ -79,12 +105,13 @@ class WritingLine:
                 if met > REPEATED_MAX and isinstance(error, psycopg.errors.UniqueViolation):
                     raise
                 wait_for_others(met, error)
-            except psycopg.errors.LockNotAvailable as error:
-                raise unavailable(error) from error
             except psycopg.errors.DiskFull as error:
                 raise StorageFull(
                     f"no room for the ledger: {error.diag.message_primary}; give PostgreSQL some"
                 ) from error
+            except psycopg.errors.LockNotAvailable as error:
+                # Whoever waits for a standby that is away has its locks meanwhile.
+                raise LedgerUnavailable(f"{KEPT_WAITING} ({' '.join(str(error).split())})") from error
             except psycopg.Error as error:
                 if not is_lost(error) and not self.line.lost:
                     raise
@@ -116,6 +143,8 @@ class WritingLine:
                 raise
             return result
         self._number = number
+        if durable:
+            self._kept, self._kept_at = number, time.monotonic()
         return result
 
     def _roll_back(self, db: PgConnection) -> None:
@@ -136,7 +165,7 @@ class WritingLine:
                 if not is_lost(error) and not isinstance(error, psycopg.errors.LockNotAvailable):
                     raise
                 self.line.drop()
-            except Buried:
+            except (Buried, LedgerBehind):
                 # What it had in hand is somebody else's now, and whether it counts they have seen.
                 raise
             except (LedgerRefused, LedgerUnavailable):

@@ -1,0 +1,44 @@
+"""What can be done about a database that lets nobody in, by the words of PostgreSQL and of its client library.
+
+They are those of English. Where a server speaks another language, its own words stand alone.
+"""
+
+from collections.abc import Sequence
+
+# What it says has all of the words, and what helps. Nothing in it is a secret.
+REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
+    (
+        ("certificate verify failed",),
+        "its certificate is not of the authority in sslrootcert, or is out of date: name the right authority, or renew it",
+    ),
+    (
+        ("does not match host name",),
+        "name the host as its certificate does, or give it a certificate for the name that it has here",
+    ),
+    (("does not support SSL",), "turn TLS on there (ssl = on in postgresql.conf), or name the host that has it"),
+    (("root certificate file",), "put the certificate of the authority there, or correct sslrootcert"),
+    (("password authentication failed",), "correct the password (database_password_env), or the role"),
+    (("no password supplied",), "name the variable that has the password: database_password_env"),
+    (
+        ("no pg_hba.conf entry",),
+        "let this host, role and database in, in pg_hba.conf, with the encryption that sslmode asks for",
+    ),
+    (("permission denied for database",), "GRANT CONNECT ON DATABASE to its role"),
+    (("database", "does not exist"), "make the database, or correct its name"),
+    (("role", "does not exist"), "make the role, or correct its name"),
+    (("too many clients already",), "raise max_connections in postgresql.conf: each server has up to nine"),
+    (
+        ("remaining connection slots are reserved",),
+        "raise max_connections in postgresql.conf: each server has up to nine",
+    ),
+    (("too many connections for",), "raise the CONNECTION LIMIT: each server has up to nine"),
+    (("session is read-only",), "name the host that takes writes, too, or promote a standby"),
+)
+
+
+def remedy_of(said: str) -> str:
+    """What to do about what was said, after a semicolon; nothing where nobody knows."""
+    for words, remedy in REMEDIES:
+        if all(word in said for word in words):
+            return f"; {remedy}"
+    return ""
