@@ -50,9 +50,10 @@ def programs() -> Path:
 class Postgresql:
     """A server in a folder of its own that listens on a socket in it."""
 
-    def __init__(self, place: Path, *, careless: bool = True) -> None:
+    def __init__(self, place: Path, *, careless: bool = True, connections: int = 200) -> None:
         self.place = place
         self._careless = careless
+        self._connections = connections
         self._bin = programs()
         self._identity: dict[str, int | list[int]] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -89,7 +90,7 @@ class Postgresql:
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.place / "socket"),
-            "max_connections": "200",
+            "max_connections": str(self._connections),
         }
         options |= CARELESS if self._careless else {}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -131,10 +132,10 @@ class Postgresql:
 
 
 @contextlib.contextmanager
-def running(*, careless: bool = True) -> Iterator[Postgresql]:
+def running(*, careless: bool = True, connections: int = 200) -> Iterator[Postgresql]:
     """A server of one's own."""
     with tempfile.TemporaryDirectory(prefix="slackwater-pg-", ignore_cleanup_errors=True) as place:
-        server = Postgresql(Path(place), careless=careless)
+        server = Postgresql(Path(place), careless=careless, connections=connections)
         server.make()
         server.start()
         try:

@@ -37,10 +37,13 @@ POLLED: dict[str, tuple[str, ...]] = {
     "queued_batches": ALONE,
     "mark_ranked": ALONE,
     "rank_shard": ALONE,
+    # As many as are looked at.
+    "claimable_batches": ("SCAN json_each",),
     "claim_shard": ALONE,
     "renew_lease": ALONE,
     "held_shard": ALONE,
     "mark_done": ALONE,
+    "end_shard": ALONE,
     "add_results": ALONE,
     "add_usage": ALONE,
     "add_region": ALONE,

@@ -158,6 +158,11 @@ SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, co
 FROM batch WHERE deployment = :deployment AND stage = 'running' AND queued_number > :after
 ORDER BY queued_number LIMIT :limit;
 
+-- name: claimable_batches
+-- Those that have a shard to claim.
+SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(:ids)) AND stage = 'running' AND EXISTS (
+    SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
+
 -- name: batch_to_claim
 SELECT * FROM batch WHERE id = :id AND stage = 'running';
 
@@ -183,6 +188,10 @@ WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.sta
 
 -- name: mark_done!
 UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: end_shard!
+-- With its last results.
+UPDATE shard SET done = :done, state = 'done', owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: add_results!
 UPDATE batch SET completed = completed + :completed, failed = failed + :failed,

@@ -5,7 +5,7 @@ from typing import Any
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db, Row
-from slackwater.adapters.sql.rows import joined, range_record, range_row
+from slackwater.adapters.sql.rows import joined, range_record, range_row, text_of
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts, Stage, Status
@@ -59,6 +59,13 @@ class SqlShards(SqlPart):
             )
             for row in rows
         ]
+
+    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        if self._sql.member is None:
+            # Who claims alone knows what is left.
+            return frozenset(batch_ids)
+        rows = await self._sql.look_all("claimable_batches", {"ids": text_of(list(batch_ids))})
+        return frozenset(row["id"] for row in rows)
 
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
@@ -175,7 +182,13 @@ class SqlShards(SqlPart):
         assert not before & more, f"a line of shard {segment.index} of {segment.batch_id} would be written twice"
         place = {"batch_seq": shard["batch_seq"], "idx": segment.index}
         done = (before | more).to_bytes((shard["lines"] + 7) // 8, "little")
-        self._sql.run(db, "mark_done", place | {"done": done, "lease_until": lease_until})
+        if segment.ends:
+            assert int.from_bytes(done, "little").bit_count() == shard["lines"], (
+                f"a line of {segment.batch_id} is missing"
+            )
+            self._sql.run(db, "end_shard", place | {"done": done})
+        else:
+            self._sql.run(db, "mark_done", place | {"done": done, "lease_until": lease_until})
         results = {
             "batch_seq": shard["batch_seq"],
             "completed": segment.counts.completed,

@@ -8,9 +8,10 @@ JOIN = f"SELECT pg_try_advisory_lock({LOCK.format(id='CAST(? AS TEXT)')})"
 WATCH = "SELECT pg_try_advisory_lock(hashtextextended('slackwater watch ' || current_schema(), 0))"
 UNWATCH = WATCH.replace("pg_try_advisory_lock", "pg_advisory_unlock")
 SAY = f"UPDATE member SET until = {NOW} + ? WHERE id = ? AND dead_at IS NULL"  # noqa: S608 - no name of a user
-HELD = f"""EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT) = {LOCK.format(id="member.id")})"""  # noqa: S608
+# All locks are looked at once, however many members there are.
+HELD = f"""{LOCK.format(id="member.id")} IN (SELECT (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT) FROM pg_locks AS l
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608
 SEE = f"""SELECT id, dead_at IS NOT NULL AS dead, until < {NOW} - ? AS overdue, {HELD} AS held,
     pg_backend_pid() AS pid, extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) AS up
 FROM member"""  # noqa: S608
