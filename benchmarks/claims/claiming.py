@@ -1,4 +1,4 @@
-"""One process with some of the workers: `python -m benchmarks.claims.claiming ADDRESS FIRST WORKERS CLAIMS_A_SECOND SECONDS`.
+"""One process with some of the workers: `python -m benchmarks.claims.claiming ADDRESS WORKERS CLAIMS_A_SECOND SETTLED SECONDS`.
 
 Each worker is a member of the ledger of its own, with its connections, and knows every deployment. Claims come at random moments
 and wait for nobody (an open loop): one that was late is counted from the moment at which it was to begin. What is claimed is held
@@ -43,17 +43,18 @@ class Times:
     def __init__(self) -> None:
         self.of: dict[str, list[float]] = {"claim": [], "renew": [], "commit": [], "end": []}
         self.empty = 0
+        self.since = 0.0
 
     def note(self, kind: str, begun: float) -> None:
-        self.of[kind].append((time.monotonic() - begun) * 1_000)
+        if begun >= self.since:
+            self.of[kind].append((time.monotonic() - begun) * 1_000)
 
 
 class ClaimingWorker:
     """A member that claims."""
 
-    def __init__(self, address: str, number: int, times: Times) -> None:
+    def __init__(self, address: str, times: Times) -> None:
         self.name = uuid.uuid4().hex[:12]
-        self._number = number
         self._times = times
         self.ledger = SqlLedger.connect(address, member=Member(id=self.name, host="here", version="0"))
         feed: Any = _Hungry()
@@ -84,7 +85,7 @@ class ClaimingWorker:
                 claims.claimed(picked, shards)
                 if shards:
                     break
-                self._times.empty += 1
+                self._times.empty += due >= self._times.since
         self._times.note("claim", due)
         for shard in shards:
             self._held[shard.batch_id, shard.index] = shard
@@ -131,16 +132,17 @@ class ClaimingWorker:
         await self.ledger.close()
 
 
-async def main(address: str, first: int, workers: int, rate: float, seconds: float) -> None:
+async def main(address: str, workers: int, rate: float, settled: float, seconds: float) -> None:
     times = Times()
-    all_ = [ClaimingWorker(address, first + number, times) for number in range(workers)]
+    all_ = [ClaimingWorker(address, times) for _ in range(workers)]
     for each in all_:
         await each.learn()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     renewing = [asyncio.create_task(each.renew()) for each in all_]
     tasks, due = [], time.monotonic()
-    ends = due + seconds
+    times.since = due + settled
+    ends = times.since + seconds
     while (due := due + random.expovariate(rate)) < ends:
         await asyncio.sleep(due - time.monotonic())
         tasks.append(asyncio.create_task(random.choice(all_).claim(due)))
@@ -154,5 +156,5 @@ async def main(address: str, first: int, workers: int, rate: float, seconds: flo
 
 
 if __name__ == "__main__":
-    _, address, first, workers, rate, seconds = sys.argv
-    asyncio.run(main(address, int(first), int(workers), float(rate), float(seconds)))
+    _, address, workers, rate, settled, seconds = sys.argv
+    asyncio.run(main(address, int(workers), float(rate), float(settled), float(seconds)))

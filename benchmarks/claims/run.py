@@ -2,9 +2,9 @@
 
     python benchmarks/claims/run.py [--batches 10000] [--workers 50] [--rate 100] [--seconds 30] [--processes 5]
 
-A PostgreSQL of its own, as it is installed, on this machine's disk. Fifty members claim, a hundred shards a second together, by the
-statements and the order of batches that the service has; each shard is worked on for a second. Before that, they do nothing. Shares
-of a core are those of all processes of PostgreSQL.
+A PostgreSQL of its own, as it is installed, on this machine's disk. Fifty members claim, a hundred shards a second together, by
+the statements and the order of batches that the service has; each shard is worked on for a second. Before that, they do nothing.
+Shares of a core are those of all processes of PostgreSQL.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from tests.postgresql import Postgresql
 
 ROOT = Path(__file__).parent.parent.parent
 CLAIM_P99_MS, CORE = 25.0, 0.10
+# Of fifty members each connection has to know each statement before anything is measured.
+SETTLED_SECONDS = 20.0
 
 
 def share(server: Postgresql, seconds: float) -> float:
@@ -46,13 +48,13 @@ def load(
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.claims.claiming", address]
-            + [str(each) for each in (number * count, count, options.rate / options.processes, options.seconds)],
+            + [str(each) for each in (count, options.rate / options.processes, SETTLED_SECONDS, options.seconds)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for number in range(options.processes)
+        for _ in range(options.processes)
     ]
     try:
         for each in processes:
@@ -64,9 +66,9 @@ def load(
             assert each.stdin is not None
             each.stdin.write("go\n")
             each.stdin.flush()
-        # Without its first and its last moments.
-        time.sleep(min(3.0, options.seconds / 4))
-        busy = share(server, options.seconds - 2 * min(3.0, options.seconds / 4))
+        time.sleep(SETTLED_SECONDS)
+        # Without its last moments.
+        busy = share(server, options.seconds - 2)
         times: dict[str, list[float]] = {}
         empty = 0
         for each in processes:

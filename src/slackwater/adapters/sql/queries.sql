@@ -164,7 +164,8 @@ SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(:ids)) AND stage =
     SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
 
 -- name: batch_to_claim
-SELECT * FROM batch WHERE id = :id AND stage = 'running';
+SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+FROM batch WHERE id = :id AND stage = 'running';
 
 -- name: claim_shard
 -- The first queued shard of a batch goes to the caller, under a new epoch.

@@ -201,16 +201,19 @@ class SqlShards(SqlPart):
             "model": segment.model,
             "at": int(now),
         }
-        self._record(db, segment, place | {"epoch": segment.epoch})
+        self._record(db, segment, place | {"epoch": segment.epoch}, first=not before)
         for where, text in ((segment.output, segment.output_text), (segment.error, segment.error_text)):
             if where is not None and text:
                 kept = {"batch_seq": shard["batch_seq"], "key": where.key, "offset": where.offset, "text": text}
                 self._sql.run(db, "keep_text", kept)
         return segment, results
 
-    def _record(self, db: Db, segment: Segment, place: dict[str, Any]) -> None:
-        """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one."""
-        last = self._sql.one(db, "last_segment", place)
+    def _record(self, db: Db, segment: Segment, place: dict[str, Any], *, first: bool) -> None:
+        """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one.
+
+        Where they are its `first`, there is none.
+        """
+        last = None if first else self._sql.one(db, "last_segment", place)
         checksums = {"output_checksums": segment.output_checksums, "error_checksums": segment.error_checksums}
         if last is not None:
             output_continues, output = joined(range_record(last, "output"), segment.output)

@@ -19,6 +19,9 @@ from slackwater.adapters.sql.db import Cursor, Values
 from slackwater.adapters.sql.postgresql.text import statement
 
 OLDEST = 15
+# Statements that a connection keeps prepared: more than it ever runs, but for pages of lists. Each is so from its first time on,
+# because planning one costs more than running it, and a server has several connections.
+PREPARED_MAX = 400
 # Where the address says nothing else. A host that is gone is noticed in half a minute; of several, only one that takes writes
 # is the ledger's.
 DEFAULTS: dict[str, Any] = {
@@ -94,8 +97,9 @@ class PgConnection:
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"
         self._connection: psycopg.Connection[PgRow] = psycopg.connect(
-            address, autocommit=True, row_factory=_rows, **options
+            address, autocommit=True, row_factory=_rows, prepare_threshold=0, **options
         )
+        self._connection.prepared_max = PREPARED_MAX
         self.process = self._connection.info.backend_pid
         """The number of its server process."""
         self._connection.adapters.register_dumper(int, Int8Dumper)

@@ -13,7 +13,8 @@ SELECT id FROM batch WHERE id IN (SELECT value FROM json_array_elements_text(CAS
 
 -- name: batch_to_claim
 -- Locked before its shard, as by whoever ends it or pauses it.
-SELECT * FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
+SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
 
 -- name: claim_shard
 -- What others are claiming in this moment is passed over: it is taken.

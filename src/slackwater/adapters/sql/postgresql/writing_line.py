@@ -24,6 +24,8 @@ FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
 # Whoever buries a member has its row first, and removes the rows of its connections after that.
 BY_MEMBER = f"""INSERT INTO writer (id, number, at)
 SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
+# Each transaction begins with it, so it is parsed and planned once for each connection.
+RAISED = f"PREPARE raised (BIGINT, TEXT) AS UPDATE writer SET number = $1, at = {NOW} WHERE id = $2"  # noqa: S608
 BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
@@ -62,6 +64,7 @@ class WritingLine:
             db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
         elif not db.execute(BY_MEMBER, (self.line.name, self._member)).rowcount:
             raise Buried(BURIED)
+        db.script(RAISED.encode())
 
     def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in one transaction. Raises LedgerUnavailable and StorageFull, then nothing of it counts; and its errors."""
@@ -89,7 +92,7 @@ class WritingLine:
         db = self.line.get()
         name, number = self.line.name, self._number + 1
         relaxed = "" if durable else "; SET LOCAL synchronous_commit = off"
-        raised = f"UPDATE writer SET number = {number}, at = {NOW} WHERE id = '{name}'"  # noqa: S608 - our own name
+        raised = f"EXECUTE raised ({number}, '{name}')"
         try:
             if db.script(f"{self._begin}{relaxed}; {raised}".encode()) != 1:
                 # Nobody could say what became of this transaction.
