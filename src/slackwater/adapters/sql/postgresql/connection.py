@@ -11,6 +11,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.rows import no_result
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
@@ -19,8 +20,8 @@ from slackwater.adapters.sql.db import Cursor, Values
 from slackwater.adapters.sql.postgresql.text import statement
 
 OLDEST = 15
-# Statements that a connection keeps prepared: more than it ever runs, but for pages of lists. Each is so from its first time on,
-# because planning one costs more than running it, and a server has several connections.
+DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
+# Statements that a connection keeps prepared: more than it ever runs, but for pages of lists.
 PREPARED_MAX = 400
 # Where the address says nothing else. A host that is gone is noticed in half a minute; of several, only one that takes writes
 # is the ledger's.
@@ -97,7 +98,7 @@ class PgConnection:
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"
         self._connection: psycopg.Connection[PgRow] = psycopg.connect(
-            address, autocommit=True, row_factory=_rows, prepare_threshold=0, **options
+            address, autocommit=True, row_factory=_rows, **options
         )
         self._connection.prepared_max = PREPARED_MAX
         self.process = self._connection.info.backend_pid
@@ -122,11 +123,18 @@ class PgConnection:
         return cursor
 
     def script(self, text: bytes) -> int:
-        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed."""
-        cursor = self._connection.execute(text, prepare=False)
-        while cursor.nextset():
-            pass
-        return cursor.rowcount
+        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed.
+
+        Past psycopg, which forgets all prepared statements of a connection with each ROLLBACK, for the sake of tables that were
+        made in such a transaction: all of them would be planned anew.
+        """
+        line = self._connection.pgconn
+        result = line.exec_(text)
+        if result.status in DONE:
+            return result.command_tuples or 0
+        if line.status == ConnStatus.BAD:
+            raise psycopg.OperationalError(line.get_error_message())
+        raise psycopg.errors.error_from_result(result)
 
     def copy_out(self, query: str, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query as they come; `kinds` are the types of its columns. No text in it is a user's."""
@@ -146,6 +154,13 @@ class PgConnection:
             copy.set_types(kinds)
             for row in rows:
                 copy.write_row(row)
+
+    def prepare_at_once(self) -> None:
+        """Prepares each statement before its first time, and not before its sixth: to plan one costs more than to run it.
+
+        Only where the session is known to be this connection's own: behind a pooler, names of statements are somebody else's.
+        """
+        self._connection.prepare_threshold = 0
 
     def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Hears of what is said on a channel, whenever something is asked from here on. The name is one of ours."""

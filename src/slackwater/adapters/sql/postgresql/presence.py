@@ -27,6 +27,7 @@ from slackwater.adapters.sql.postgresql.member_statements import (
     JOIN,
     SAY,
     SEE,
+    SEE_OVERDUE,
     UNWATCH,
     WATCH,
 )
@@ -243,7 +244,8 @@ class PgPresence:
             self._look_at = now + 1.0
 
     def _look(self, db: PgConnection, now: float) -> None:
-        rows = db.execute(SEE, (0.0 if self._watching else LATE_SECONDS,)).fetchall()
+        see, late = (SEE, 0.0) if self._watching else (SEE_OVERDUE, LATE_SECONDS)
+        rows = db.execute(see, (late,)).fetchall()
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
             raise Buried(BURIED)
