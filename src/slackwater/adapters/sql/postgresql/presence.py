@@ -39,12 +39,12 @@ from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
     LOOK_SECONDS,
     SAID_SECONDS,
-    TRY_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
+    try_seconds,
 )
 from slackwater.telemetry import event
 
@@ -70,6 +70,7 @@ class PgPresence:
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
+        self._members = 1
         self._watching = self._retired = self._leaving = self._closing = False
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
         self._woken, self._wake = os.pipe()
@@ -206,7 +207,7 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
-                    self._wait(selector, db, LOOK_SECONDS if self._watching else TRY_SECONDS)
+                    self._wait(selector, db, LOOK_SECONDS if self._watching else try_seconds(self._members))
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
@@ -246,6 +247,7 @@ class PgPresence:
     def _look(self, db: PgConnection, now: float) -> None:
         see, late = (SEE, 0.0) if self._watching else (SEE_OVERDUE, LATE_SECONDS)
         rows = db.execute(see, (late,)).fetchall()
+        self._members = len(rows)
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
             raise Buried(BURIED)
