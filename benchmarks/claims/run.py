@@ -48,7 +48,7 @@ def load(
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.claims.claiming", address]
-            + [str(each) for each in (count, options.rate / options.processes, SETTLED_SECONDS, options.seconds)],
+            + [str(each) for each in (count, options.rate / options.processes, options.settled, options.seconds)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -66,7 +66,7 @@ def load(
             assert each.stdin is not None
             each.stdin.write("go\n")
             each.stdin.flush()
-        time.sleep(SETTLED_SECONDS)
+        time.sleep(options.settled)
         # Without its last moments.
         busy = share(server, options.seconds - 2)
         times: dict[str, list[float]] = {}
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=50)
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--settled", type=float, default=SETTLED_SECONDS, help="seconds before anything is measured")
     parser.add_argument("--seconds", type=float, default=30.0)
     options = parser.parse_args()
     with database() as server:

@@ -82,6 +82,7 @@ def test_no_large_table_is_walked(address: str, name: str) -> None:
         ("leases_of_member", "shard_running"),
         ("held_shard", "shard_pkey"),
         ("shard_batch_stage", "shard_pkey"),
+        ("held_leases", "shard_pkey"),
         ("last_segment", "segment_of_shard"),
     ],
 )

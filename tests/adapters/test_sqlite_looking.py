@@ -54,6 +54,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     "extend_segment": ALONE,
     "set_shard_state": ALONE,
     "shard_batch_stage": ALONE,
+    # As many as a worker has in hand.
+    "held_leases": ("SCAN held",),
     "stop_shards": ALONE,
     "exhausted": ALONE,
     "ending": ALONE,

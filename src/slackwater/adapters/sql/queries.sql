@@ -254,6 +254,13 @@ SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, bat
 FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
 
+-- name: held_leases
+-- Of leases that somebody believes to have (a batch, an index and an epoch each), those that are held, with the stage of their batch.
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM json_each(:leases) AS held JOIN batch ON batch.id = json_extract(held.value, '$[0]')
+JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = json_extract(held.value, '$[1]')
+WHERE shard.epoch = json_extract(held.value, '$[2]') AND shard.state = 'running';
+
 -- name: segments
 SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,
        error_length, output_checksums, error_checksums

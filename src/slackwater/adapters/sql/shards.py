@@ -111,19 +111,17 @@ class SqlShards(SqlPart):
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
     ) -> list[LeaseState]:
+        held = text_of([list(lease) for lease in leases])
+
         def look(db: Db) -> list[Row]:
-            found = (
-                self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
-                for batch_id, index, epoch in leases
-            )
-            return [row for row in found if row is not None]
+            return self._sql.all(db, "held_leases", {"leases": held})
 
         def renew(db: Db) -> list[Row]:
             until = now + lease_seconds
             renewed = []
             for row in look(db):
-                held = {"batch_seq": row["batch_seq"], "idx": row["idx"], "epoch": row["epoch"]}
-                if self._sql.run(db, "renew_lease", held | {"lease_until": until}):
+                place = {"batch_seq": row["batch_seq"], "idx": row["idx"], "epoch": row["epoch"]}
+                if self._sql.run(db, "renew_lease", place | {"lease_until": until}):
                     renewed.append(row)
             return renewed
 

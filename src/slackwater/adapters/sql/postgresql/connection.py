@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
 SETTINGS = b"""SELECT set_config('idle_in_transaction_session_timeout', '30000', false),
 set_config('statement_timeout', '60000', false), set_config('lock_timeout', '20000', false), set_config('jit', 'off', false),
 set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
 set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 set_config('tcp_keepalives_count', '3', false)"""
 

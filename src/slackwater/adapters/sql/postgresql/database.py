@@ -131,6 +131,7 @@ class PostgresqlDatabase:
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
             # What is searched for decides how.
             "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on; "
+            "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
             f"SET LOCAL statement_timeout = {max(1, int(self._search_seconds * 1000))}"
         ).encode()
         try:

@@ -42,6 +42,12 @@ FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE shard.batch_seq = (SELECT seq FROM batch WHERE id = :id) AND shard.idx = :idx AND shard.epoch = :epoch
   AND left(shard.state, 7) = 'running';
 
+-- name: held_leases
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM json_array_elements(CAST(:leases AS JSON)) AS held JOIN batch ON batch.id = held.value ->> 0
+JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = CAST(held.value ->> 1 AS BIGINT)
+WHERE shard.epoch = CAST(held.value ->> 2 AS BIGINT) AND left(shard.state, 7) = 'running';
+
 -- name: webhook_listeners
 SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)
 WHERE batch.id = :batch_id AND disabled_at IS NULL
