@@ -39,7 +39,15 @@ def batch(number: int = 0, **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
-def segment(shard: Shard, *lines: int, offset: int = 0, key: str = "log", failed: int = 0, epoch: int = 0) -> Segment:
+def segment(
+    shard: Shard,
+    *lines: int,
+    offset: int = 0,
+    key: str = "log",
+    failed: int = 0,
+    epoch: int = 0,
+    ends: bool = False,
+) -> Segment:
     """Results of these lines, ten bytes each."""
     done = bytearray((shard.lines + 7) // 8)
     for line in lines:
@@ -54,6 +62,7 @@ def segment(shard: Shard, *lines: int, offset: int = 0, key: str = "log", failed
         counts=RequestCounts(completed=len(lines) - failed, failed=failed),
         usage=Usage(input_tokens=len(lines)),
         model="m",
+        ends=ends,
     )
 
 
@@ -198,6 +207,44 @@ class LedgerContract:
             assert await ledger.publish_files("batch-0", output=None, error=None, now=1_400) is None
             assert await ledger.segments("batch-0") == []
             assert await ledger.begin_finalizing(now=1_500) is None
+
+        run(story)
+
+    def test_the_last_results_of_a_shard_end_it(self, run: Any) -> None:
+        """In their transaction: it is nobody's any more, and with its last shard a batch has nothing left to run."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, shards=(2, 1))
+            first, second = await claimed(ledger), await claimed(ledger)
+            await ledger.commit_segments([segment(first, 0)], now=1, lease_seconds=9)
+            # The other line had its result before: all are there.
+            wrote = [segment(first, 1, offset=10, ends=True), segment(second, 0, offset=20, ends=True, epoch=7)]
+            assert await ledger.commit_segments(wrote, now=1, lease_seconds=9) == [("batch-0", 1, 7)]
+            assert await ledger.begin_finalizing(now=1_200) is None
+            held = [("batch-0", 0, 1), ("batch-0", 1, 1)]
+            states = await ledger.renew_leases(held, now=1, lease_seconds=9)
+            assert [state.index for state in states] == [1]
+            assert not await ledger.finish_shard("batch-0", 0, epoch=1)
+            assert not await ledger.release_shard("batch-0", 0, epoch=1)
+            assert await ledger.release_leases(now=5.0) == 0
+            assert (
+                await ledger.commit_segments([segment(second, 0, offset=20, ends=True)], now=1, lease_seconds=9) == []
+            )
+            ending = await ledger.begin_finalizing(now=1_200)
+            assert ending is not None
+            assert (ending.counts.completed, await ledger.unfinished_shards("batch-0")) == (3, [])
+
+        run(story)
+
+    def test_a_shard_does_not_end_with_a_line_missing(self, run: Any) -> None:
+        """Whatever its owner says: nothing of that counts."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, shards=(2,))
+            shard = await claimed(ledger)
+            with pytest.raises(AssertionError):
+                await ledger.commit_segments([segment(shard, 1, ends=True)], now=1, lease_seconds=9)
+            assert (await ledger.segments("batch-0"), await ledger.begin_finalizing(now=2)) == ([], None)
 
         run(story)
 

@@ -65,6 +65,27 @@ class MemberContract:
 
         return runner
 
+    def test_what_others_have_claimed_to_the_end_is_told(self, run: Any) -> None:
+        """Only a batch that runs and has a shard to claim is claimable; alone, nobody is asked."""
+
+        async def story(ledger: SqlLedger) -> None:
+            await started(ledger, 0, shards=(1, 1))
+            await started(ledger, 1, shards=(1,))
+            every = ["batch-0", "batch-1", "batch-2"]
+            assert await ledger.claimable_batches(every) == set(every)
+            await joined(ledger, "a", "b")
+            assert await ledger.claimable_batches(every) == {"batch-0", "batch-1"}
+            assert len(await ledger.claim_shards(every, owner="b-0", now=0, lease_seconds=9)) == 2
+            assert await ledger.claimable_batches(every) == {"batch-0"}
+            assert await ledger.claimable_batches([]) == frozenset()
+            # What was in the hands of a dead one is there again.
+            await ledger.bury("b")
+            assert await ledger.claimable_batches(every) == {"batch-0", "batch-1"}
+            await ledger.request_cancel("batch-0", now=5)
+            assert await ledger.claimable_batches(every) == {"batch-1"}
+
+        run(story)
+
     def test_members_come_back_as_they_went_in(self, run: Any) -> None:
         """And each knows whether there are others."""
 

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import READERS
 from slackwater.core.errors import LedgerUnavailable
 from slackwater.core.members import Member
@@ -124,6 +126,35 @@ def test_a_database_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(LedgerUnavailable, match="the ledger cannot be reached") as caught:
         SqlLedger.connect(f"postgresql://role:correct-horse@/name?host={tmp_path}")
     assert "correct-horse" not in str(caught.value)
+
+
+def test_a_statement_stays_prepared_whatever_becomes_of_a_transaction(address: str) -> None:
+    """Reads end with ROLLBACK, and so does what was refused: neither costs the plans of a connection."""
+    db = PgConnection(address, name="one")
+    db.prepare_at_once()
+    known = "SELECT count(*) FROM pg_prepared_statements"
+    try:
+        db.execute("SELECT id FROM batch WHERE seq = :seq", {"seq": 1})
+        count = db.execute(known).fetchone()[0]
+        assert count == 2
+        db.script(b"BEGIN; SELECT 1; ROLLBACK")
+        db.script(b"BEGIN")
+        db.execute("SELECT id FROM batch WHERE seq = :seq", {"seq": 1})
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            db.script(b"SELECT 1; SELECT 1 / 0; SELECT 2")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            db.execute(known)
+        db.script(b"ROLLBACK")
+        assert db.execute(known).fetchone()[0] == count
+        assert db.script(b"BEGIN; UPDATE identity SET one = 1; ROLLBACK") == 0
+        assert db.script(b"UPDATE identity SET one = 1") == 1
+        with pytest.raises(psycopg.OperationalError):
+            db.script(b"SELECT pg_terminate_backend(pg_backend_pid())")
+        assert db.lost
+        with pytest.raises(psycopg.OperationalError):
+            db.script(b"SELECT 1")
+    finally:
+        db.close()
 
 
 # Transactions that met another one

@@ -37,10 +37,13 @@ POLLED: dict[str, tuple[str, ...]] = {
     "queued_batches": ALONE,
     "mark_ranked": ALONE,
     "rank_shard": ALONE,
+    # As many as are looked at.
+    "claimable_batches": ("SCAN json_each",),
     "claim_shard": ALONE,
     "renew_lease": ALONE,
     "held_shard": ALONE,
     "mark_done": ALONE,
+    "end_shard": ALONE,
     "add_results": ALONE,
     "add_usage": ALONE,
     "add_region": ALONE,
@@ -51,6 +54,8 @@ POLLED: dict[str, tuple[str, ...]] = {
     "extend_segment": ALONE,
     "set_shard_state": ALONE,
     "shard_batch_stage": ALONE,
+    # As many as a worker has in hand.
+    "held_leases": ("SCAN held",),
     "stop_shards": ALONE,
     "exhausted": ALONE,
     "ending": ALONE,

@@ -1,6 +1,6 @@
 """Who is buried, look by look."""
 
-from slackwater.core.members import Look, Seen, Watch, member_of
+from slackwater.core.members import Look, Seen, Watch, member_of, try_seconds
 
 
 def seen(name: str, *, held: bool = True, overdue: bool = False, dead: bool = False) -> Seen:
@@ -63,3 +63,8 @@ def test_the_young_bury_nobody_but_the_dead() -> None:
 def test_whose_an_owner_is() -> None:
     """Names of workers are made of that of their member."""
     assert member_of("3f2a-12") == "3f2a"
+
+
+def test_many_do_not_try_more_often_than_few() -> None:
+    """Four of them try twenty times a second together, and fifty no more than fifty times; each at least once a second."""
+    assert [try_seconds(each) for each in (1, 4, 8, 20, 50, 1_000)] == [0.2, 0.2, 0.4, 1.0, 1.0, 1.0]

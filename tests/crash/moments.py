@@ -29,6 +29,7 @@ LEDGER_READS = frozenset(
         "batches",
         "batches_at_work",
         "blob_in_use",
+        "claimable_batches",
         "close",
         "counted_tokens",
         "deployment_load",

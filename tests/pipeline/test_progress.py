@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -84,6 +85,44 @@ def test_a_backend_is_quiet_while_calls_are_out_and_none_comes_back(tmp_path: Pa
         sums.clear()
         await progress.step()
         assert progress.quiet_since("d", "e") is None
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_many_batches_are_looked_at_less_often(tmp_path: Path) -> None:
+    """Every five seconds, and backends as often as ever; with few again, every second."""
+
+    async def story() -> None:
+        ledger, clock = SqlLedger.open(tmp_path / "l", inline=True), Clock()
+        looks = 0
+        sums = {("d", "engine"): (0.0, 0.0, 0.0)}
+        progress = Progress(ledger, clock, backends=lambda: sums)
+        looked = ledger.sql.database.search
+
+        async def search(work: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return await looked(work)
+
+        ledger.sql.database.search = search  # type: ignore[method-assign]
+        for number in range(101):
+            await started(ledger, number, shards=(1,))
+        seen = []
+        for second in range(20):
+            # Steps are never to the hair a second apart.
+            clock.at += 0.999 if second % 2 else 1.001
+            sums["d", "engine"] = (float(second), 0.0, 0.0)
+            await progress.step()
+            seen.append(looks)
+            assert (progress.backend("d", "engine") is None) is (second == 0)
+        assert seen == [1 + second // 5 for second in range(20)]
+        await ledger.request_cancel("batch-0", now=5)
+        for _ in range(5):
+            clock.at += 1
+            await progress.step()
+        # The first of them was due at the twenty-first second.
+        assert looks == 4 + 5
         await ledger.close()
 
     asyncio.run(story())

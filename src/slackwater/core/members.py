@@ -15,6 +15,8 @@ SAID_SECONDS = 3.0
 # How often the one that watches looks, and how often the others try to be that one.
 LOOK_SECONDS = 0.1
 TRY_SECONDS = 0.2
+# Of so many, each tries as often; of more, each less often, because it is enough that one of them does.
+TRYING, TRY_SECONDS_MAX = 4, 1.0
 # After a lost connection nobody is buried for so long: all may have lost theirs, and be about to have them back.
 YOUNG_SECONDS = 5.0
 
@@ -93,6 +95,11 @@ class Look(Struct, frozen=True, kw_only=True):
     """Whether who looks is the one that watches. Others only see to those who are overdue, the one that watches among them."""
     young: bool = False
     """Whether it has just got its connection back."""
+
+
+def try_seconds(members: int) -> float:
+    """How often each of so many members tries to be the one that watches."""
+    return min(TRY_SECONDS_MAX, TRY_SECONDS * max(1.0, members / TRYING))
 
 
 def member_of(owner: str) -> str:

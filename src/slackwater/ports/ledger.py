@@ -275,6 +275,10 @@ class Ledger(
         """
         ...
 
+    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these batches that have a shard to claim, as far as others may have claimed the last one; else all of them."""
+        ...
+
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
     ) -> list[Shard]:

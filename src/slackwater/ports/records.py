@@ -103,6 +103,8 @@ class Segment(Struct, frozen=True, kw_only=True):
     output_text: bytes = b""
     error_text: bytes = b""
     """The lines themselves where they are few, and their log is not durable yet: the ledger keeps them until the batch ends."""
+    ends: bool = False
+    """Whether every line of the shard is recorded with these: it is done, and nobody's any more."""
 
 
 class LeaseState(Struct, frozen=True, kw_only=True):

@@ -51,12 +51,19 @@ class Duties:
             if mine is not None:
                 self._mine.add((duty, about(mine)["thing"]))
             return mine
+        found = await find(skip)
+        if found is None:
+            # As mostly; and then nobody has to know what others do.
+            return None
         passed = {*skip, *await self.of_others(duty)}
-        while (found := await find(passed)) is not None:
+        if about(found)["thing"] in passed:
+            found = await find(passed)
+        while found is not None:
             values = about(found)
             if await self.take(duty, values["thing"], stands, values):
                 return found
             passed.add(values["thing"])
+            found = await find(passed)
         return None
 
     async def of_others(self, duty: Duty) -> frozenset[str]:

@@ -158,8 +158,14 @@ SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, co
 FROM batch WHERE deployment = :deployment AND stage = 'running' AND queued_number > :after
 ORDER BY queued_number LIMIT :limit;
 
+-- name: claimable_batches
+-- Those that have a shard to claim.
+SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(:ids)) AND stage = 'running' AND EXISTS (
+    SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
+
 -- name: batch_to_claim
-SELECT * FROM batch WHERE id = :id AND stage = 'running';
+SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+FROM batch WHERE id = :id AND stage = 'running';
 
 -- name: claim_shard
 -- The first queued shard of a batch goes to the caller, under a new epoch.
@@ -183,6 +189,10 @@ WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.sta
 
 -- name: mark_done!
 UPDATE shard SET done = :done, lease_until = :lease_until WHERE batch_seq = :batch_seq AND idx = :idx;
+
+-- name: end_shard!
+-- With its last results.
+UPDATE shard SET done = :done, state = 'done', owner = NULL, lease_until = NULL WHERE batch_seq = :batch_seq AND idx = :idx;
 
 -- name: add_results!
 UPDATE batch SET completed = completed + :completed, failed = failed + :failed,
@@ -243,6 +253,13 @@ UPDATE shard SET state = :state, owner = NULL, lease_until = NULL WHERE batch_se
 SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
 FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running';
+
+-- name: held_leases
+-- Of leases that somebody believes to have (a batch, an index and an epoch each), those that are held, with the stage of their batch.
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM json_each(:leases) AS held JOIN batch ON batch.id = json_extract(held.value, '$[0]')
+JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = json_extract(held.value, '$[1]')
+WHERE shard.epoch = json_extract(held.value, '$[2]') AND shard.state = 'running';
 
 -- name: segments
 SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,

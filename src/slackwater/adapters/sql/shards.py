@@ -5,7 +5,7 @@ from typing import Any
 
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db, Row
-from slackwater.adapters.sql.rows import joined, range_record, range_row
+from slackwater.adapters.sql.rows import joined, range_record, range_row, text_of
 from slackwater.core.accounts.days import day_of
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts, Stage, Status
@@ -60,6 +60,13 @@ class SqlShards(SqlPart):
             for row in rows
         ]
 
+    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        if self._sql.member is None:
+            # Who claims alone knows what is left.
+            return frozenset(batch_ids)
+        rows = await self._sql.look_all("claimable_batches", {"ids": text_of(list(batch_ids))})
+        return frozenset(row["id"] for row in rows)
+
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
     ) -> list[Shard]:
@@ -105,19 +112,17 @@ class SqlShards(SqlPart):
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float
     ) -> list[LeaseState]:
+        held = text_of([list(lease) for lease in leases])
+
         def look(db: Db) -> list[Row]:
-            found = (
-                self._sql.one(db, "shard_batch_stage", {"id": batch_id, "idx": index, "epoch": epoch})
-                for batch_id, index, epoch in leases
-            )
-            return [row for row in found if row is not None]
+            return self._sql.all(db, "held_leases", {"leases": held})
 
         def renew(db: Db) -> list[Row]:
             until = now + lease_seconds
             renewed = []
             for row in look(db):
-                held = {"batch_seq": row["batch_seq"], "idx": row["idx"], "epoch": row["epoch"]}
-                if self._sql.run(db, "renew_lease", held | {"lease_until": until}):
+                place = {"batch_seq": row["batch_seq"], "idx": row["idx"], "epoch": row["epoch"]}
+                if self._sql.run(db, "renew_lease", place | {"lease_until": until}):
                     renewed.append(row)
             return renewed
 
@@ -176,7 +181,13 @@ class SqlShards(SqlPart):
         assert not before & more, f"a line of shard {segment.index} of {segment.batch_id} would be written twice"
         place = {"batch_seq": shard["batch_seq"], "idx": segment.index}
         done = (before | more).to_bytes((shard["lines"] + 7) // 8, "little")
-        self._sql.run(db, "mark_done", place | {"done": done, "lease_until": lease_until})
+        if segment.ends:
+            assert int.from_bytes(done, "little").bit_count() == shard["lines"], (
+                f"a line of {segment.batch_id} is missing"
+            )
+            self._sql.run(db, "end_shard", place | {"done": done})
+        else:
+            self._sql.run(db, "mark_done", place | {"done": done, "lease_until": lease_until})
         results = {
             "batch_seq": shard["batch_seq"],
             "completed": segment.counts.completed,
@@ -189,16 +200,19 @@ class SqlShards(SqlPart):
             "model": segment.model,
             "at": int(now),
         }
-        self._record(db, segment, place | {"epoch": segment.epoch})
+        self._record(db, segment, place | {"epoch": segment.epoch}, first=not before)
         for where, text in ((segment.output, segment.output_text), (segment.error, segment.error_text)):
             if where is not None and text:
                 kept = {"batch_seq": shard["batch_seq"], "key": where.key, "offset": where.offset, "text": text}
                 self._sql.run(db, "keep_text", kept)
         return segment, results
 
-    def _record(self, db: Db, segment: Segment, place: dict[str, Any]) -> None:
-        """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one."""
-        last = self._sql.one(db, "last_segment", place)
+    def _record(self, db: Db, segment: Segment, place: dict[str, Any], *, first: bool) -> None:
+        """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one.
+
+        Where they are its `first`, there is none.
+        """
+        last = None if first else self._sql.one(db, "last_segment", place)
         checksums = {"output_checksums": segment.output_checksums, "error_checksums": segment.error_checksums}
         if last is not None:
             output_continues, output = joined(range_record(last, "output"), segment.output)

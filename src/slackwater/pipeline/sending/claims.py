@@ -19,6 +19,8 @@ OPEN_MAX = 32
 OPEN_BYTES_MAX = 8 << 20
 # What a shard has at most.
 SHARD_LINES = 1000
+# Where others claim, too: so many more are looked at once one was found of which they have claimed everything.
+LOOKED_AHEAD = 16
 # News that are read at a time.
 NEWS_MAX = 500
 
@@ -72,11 +74,41 @@ class Claims:
             place = self._places[batch_id]
             shard = more.get(batch_id)
             if shard is None:
-                self._order.rest(place)
-                del self._places[batch_id]
+                self._forget(batch_id)
             else:
                 place.left = max(0.0, place.left - shard.tokens)
                 self._order.put(place)
+
+    async def pick(self, skip: Collection[str]) -> list[str]:
+        """The same as `next`, without those of which others have claimed everything meanwhile: these are forgotten."""
+        ahead = 0
+        while picked := self.next(skip):
+            looked_at = [*picked, *self._behind(picked, ahead)]
+            there = await self._ledger.claimable_batches(looked_at)
+            for batch_id in looked_at:
+                if batch_id not in there:
+                    self._forget(batch_id)
+            if there.issuperset(picked):
+                return picked
+            ahead = LOOKED_AHEAD
+        return []
+
+    def _behind(self, picked: Sequence[str], most: int) -> list[str]:
+        """Those that would be next after some that were picked, if these had nothing."""
+        seen: list[Place[Candidate]] = []
+        found: list[str] = []
+        while len(found) < most and (place := self._order.shortest()) is not None:
+            seen.append(place)
+            self._order.rest(place)
+            if place.of.batch_id not in picked:
+                found.append(place.of.batch_id)
+        for place in seen:
+            self._order.put(place)
+        return found
+
+    def _forget(self, batch_id: str) -> None:
+        """Until the ledger has news of it."""
+        self._order.rest(self._places.pop(batch_id))
 
     def next(self, skip: Collection[str]) -> list[str]:
         """The batches whose next shards are to be claimed now. None of those in `skip`, which are not to be read now."""

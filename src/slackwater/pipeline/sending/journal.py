@@ -115,6 +115,7 @@ class Pending:
             error_checksums=await self.checksums(self.failed),
             output_text=b"".join(self.texts(self.completed)) if keeps else b"",
             error_text=b"".join(self.texts(self.failed)) if keeps else b"",
+            ends=lease.committed + self.count == shard.lines,
         )
 
 
@@ -249,6 +250,7 @@ class Journal:
                 event("shard_fenced", batch=lease.shard.batch_id, shard=lease.shard.index, epoch=lease.shard.epoch)
             else:
                 lease.committed += lines
+                lease.ended = segments[lease].ends
                 committed += lines
                 self._count(segments[lease], pending.size, first.pop(lease.shard.batch_id, None))
             self._let_go(pending)

@@ -42,6 +42,7 @@ class Lease:
         "circuit",
         "committed",
         "done",
+        "ended",
         "exhausted",
         "in_flight",
         "keeps",
@@ -74,6 +75,8 @@ class Lease:
         self._lines = shard.lines
         self.cause: Cause | None = None
         self.exhausted = False
+        self.ended = False
+        """Whether the ledger knows that the shard is through."""
         # Calls that are out, in the order in which they began.
         self.in_flight: dict[asyncio.Task[None], Item] = {}
         self.circuit.calls.append(self.in_flight)

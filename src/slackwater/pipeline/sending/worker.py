@@ -246,7 +246,7 @@ class Worker:
     async def _claim(self) -> Pace:
         await self._claims.learn()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        picked = self._claims.next({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
+        picked = await self._claims.pick({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
         if not picked:
             return Pace.IDLE
         shards = await self._ledger.claim_shards(
@@ -326,7 +326,11 @@ class Worker:
         settled = [lease for lease in self._leases if lease.settled]
         for lease in settled:
             shard = lease.shard
-            if lease.complete:
+            if lease.ended:
+                # With its last results.
+                pass
+            elif lease.complete:
+                # Somebody before us had them all, and did not come to say so.
                 await self._ledger.finish_shard(shard.batch_id, shard.index, epoch=shard.epoch)
             elif lease.cause is None:
                 # Its bytes have fewer lines than validation counted.

@@ -15,6 +15,8 @@ from slackwater.ports import Clock, Ledger
 STEP_SECONDS = 1.0
 # Batches that are watched at once, the oldest first: these are being worked on. Each takes some 8 KB.
 BATCHES_MAX = 1_000
+# Where they are many, they are looked at less often: all servers of a ledger look, those that do nothing else, too.
+MANY, MANY_SECONDS = 100, 5.0
 
 
 class Quiet(Struct, frozen=True):
@@ -41,19 +43,15 @@ class Progress:
         self._backends = backends
         self._out = out
         self._batches: dict[str, Window] = {}
+        self._look_at = float("-inf")
         self._lately: dict[tuple[str, str], Window] = {}
         self._quiet: dict[tuple[str, str], Quiet] = {}
 
     async def step(self) -> Pace:
         """Looks once."""
         now = self._clock.monotonic()
-        rows = await self._ledger.batches_at_work(limit=BATCHES_MAX)
-        # Whatever has ended is forgotten with this.
-        self._batches = {
-            row.batch_id: self._batches.get(row.batch_id) or Window(seconds=WINDOW_SECONDS) for row in rows
-        }
-        for row in rows:
-            self._batches[row.batch_id].look(row.finished, row.tokens, at=now)
+        if now >= self._look_at:
+            await self._look_at_batches(now)
         sums = self._backends()
         self._lately = {key: self._lately.get(key) or Window(seconds=WINDOW_SECONDS) for key in sums}
         for key, values in sums.items():
@@ -62,6 +60,17 @@ class Progress:
             key: self._quiet_of(key, sums[key][0], now) for key, calls in self._out().items() if calls and key in sums
         }
         return Pace.IDLE
+
+    async def _look_at_batches(self, now: float) -> None:
+        rows = await self._ledger.batches_at_work(limit=BATCHES_MAX)
+        # Whatever has ended is forgotten with this.
+        self._batches = {
+            row.batch_id: self._batches.get(row.batch_id) or Window(seconds=WINDOW_SECONDS) for row in rows
+        }
+        for row in rows:
+            self._batches[row.batch_id].look(row.finished, row.tokens, at=now)
+        # With half a step to spare: the step before is not to be missed by a hair.
+        self._look_at = now + (MANY_SECONDS - STEP_SECONDS / 2 if len(rows) > MANY else 0.0)
 
     def _quiet_of(self, key: tuple[str, str], ended: float, now: float) -> Quiet:
         known = self._quiet.get(key)

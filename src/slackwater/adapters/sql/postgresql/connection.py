@@ -11,6 +11,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.rows import no_result
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
@@ -19,6 +20,9 @@ from slackwater.adapters.sql.db import Cursor, Values
 from slackwater.adapters.sql.postgresql.text import statement
 
 OLDEST = 15
+DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
+# Statements that a connection keeps prepared: more than it ever runs, but for pages of lists.
+PREPARED_MAX = 400
 # Where the address says nothing else. A host that is gone is noticed in half a minute; of several, only one that takes writes
 # is the ledger's.
 DEFAULTS: dict[str, Any] = {
@@ -30,8 +34,12 @@ DEFAULTS: dict[str, Any] = {
     "target_session_attrs": "read-write",
 }
 # A transaction whose client is gone ends, and a statement that never would; a client whose machine is gone is noticed, too.
+# A statement is planned once, and goes by an index wherever there is one, also where its table was empty when it was planned:
+# what is asked again and again costs the same whatever statistics say, and nothing to plan.
 SETTINGS = b"""SELECT set_config('idle_in_transaction_session_timeout', '30000', false),
 set_config('statement_timeout', '60000', false), set_config('lock_timeout', '20000', false), set_config('jit', 'off', false),
+set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
 set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 set_config('tcp_keepalives_count', '3', false)"""
 
@@ -93,6 +101,7 @@ class PgConnection:
         self._connection: psycopg.Connection[PgRow] = psycopg.connect(
             address, autocommit=True, row_factory=_rows, **options
         )
+        self._connection.prepared_max = PREPARED_MAX
         self.process = self._connection.info.backend_pid
         """The number of its server process."""
         self._connection.adapters.register_dumper(int, Int8Dumper)
@@ -115,11 +124,18 @@ class PgConnection:
         return cursor
 
     def script(self, text: bytes) -> int:
-        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed."""
-        cursor = self._connection.execute(text, prepare=False)
-        while cursor.nextset():
-            pass
-        return cursor.rowcount
+        """Runs several statements without parameters, in one round trip; returns how many rows the last one changed.
+
+        Past psycopg, which forgets all prepared statements of a connection with each ROLLBACK, for the sake of tables that were
+        made in such a transaction: all of them would be planned anew.
+        """
+        line = self._connection.pgconn
+        result = line.exec_(text)
+        if result.status in DONE:
+            return result.command_tuples or 0
+        if line.status == ConnStatus.BAD:
+            raise psycopg.OperationalError(line.get_error_message())
+        raise psycopg.errors.error_from_result(result)
 
     def copy_out(self, query: str, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query as they come; `kinds` are the types of its columns. No text in it is a user's."""
@@ -139,6 +155,13 @@ class PgConnection:
             copy.set_types(kinds)
             for row in rows:
                 copy.write_row(row)
+
+    def prepare_at_once(self) -> None:
+        """Prepares each statement before its first time, and not before its sixth: to plan one costs more than to run it.
+
+        Only where the session is known to be this connection's own: behind a pooler, names of statements are somebody else's.
+        """
+        self._connection.prepare_threshold = 0
 
     def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Hears of what is said on a channel, whenever something is asked from here on. The name is one of ours."""

@@ -134,6 +134,9 @@ class PostgresqlDatabase:
         """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
         begin = (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            # What is searched for decides how.
+            "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on; "
+            "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
             f"SET LOCAL statement_timeout = {max(1, int(self._search_seconds * 1000))}"
         ).encode()
         try:

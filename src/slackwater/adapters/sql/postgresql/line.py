@@ -92,6 +92,9 @@ class Line:
             try:
                 if self._greet is not None:
                     self._greet(db)
+                if self._of:
+                    # A member has seen to it that no pooler stands before the database.
+                    db.prepare_at_once()
             except BaseException:
                 db.close()
                 raise

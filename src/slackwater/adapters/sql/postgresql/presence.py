@@ -29,6 +29,7 @@ from slackwater.adapters.sql.postgresql.member_statements import (
     JOIN,
     SAY,
     SEE,
+    SEE_OVERDUE,
     UNWATCH,
     WATCH,
 )
@@ -40,12 +41,12 @@ from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
     LOOK_SECONDS,
     SAID_SECONDS,
-    TRY_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
+    try_seconds,
 )
 from slackwater.telemetry import event
 
@@ -71,6 +72,7 @@ class PgPresence:
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
+        self._members = 1
         self._watching = self._retired = self._leaving = self._closing = False
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
         self._woken, self._wake = os.pipe()
@@ -219,7 +221,7 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
-                    self._wait(selector, db, LOOK_SECONDS if self._watching else TRY_SECONDS)
+                    self._wait(selector, db, LOOK_SECONDS if self._watching else try_seconds(self._members))
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
@@ -261,7 +263,9 @@ class PgPresence:
             self._look_at = now + 1.0
 
     def _look(self, db: PgConnection, now: float) -> None:
-        rows = db.execute(SEE, (0.0 if self._watching else LATE_SECONDS,)).fetchall()
+        see, late = (SEE, 0.0) if self._watching else (SEE_OVERDUE, LATE_SECONDS)
+        rows = db.execute(see, (late,)).fetchall()
+        self._members = len(rows)
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
             raise Buried(BURIED)

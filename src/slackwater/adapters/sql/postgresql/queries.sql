@@ -7,9 +7,14 @@ SELECT * FROM batch WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_e
 SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename FROM batch
 WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON))) ORDER BY seq DESC;
 
+-- name: claimable_batches
+SELECT id FROM batch WHERE id IN (SELECT value FROM json_array_elements_text(CAST(:ids AS JSON))) AND stage = 'running' AND EXISTS (
+    SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
+
 -- name: batch_to_claim
 -- Locked before its shard, as by whoever ends it or pauses it.
-SELECT * FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
+SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
 
 -- name: claim_shard
 -- What others are claiming in this moment is passed over: it is taken. A claim waits for no disk, so the database may have forgotten it
@@ -23,10 +28,27 @@ RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deploymen
           EXISTS (SELECT 1 FROM shard AS others WHERE others.batch_seq = :batch_seq AND others.state = 'queued'
                   AND others.rank IS NOT NULL AND others.idx != shard.idx) AS more;
 
+-- name: exhausted
+-- By a column that is made of the two numbers: an index on these would change with every shard.
+SELECT * FROM batch WHERE stage = 'running' AND exhausted ORDER BY seq LIMIT :limit;
+
 -- name: held_shard
--- Locked from here to the end of the transaction, so that the epoch that was seen is the one that is written for.
-SELECT shard.batch_seq, shard.done, shard.lines FROM shard JOIN batch ON batch.seq = shard.batch_seq
-WHERE batch.id = :id AND shard.idx = :idx AND shard.epoch = :epoch AND shard.state = 'running' FOR UPDATE OF shard;
+-- Locked from here to the end of the transaction, so that the epoch that was seen is the one that is written for. The state is asked for
+-- in words that no index knows, so that the shard is found by its key, and not among all that are in hand.
+SELECT batch_seq, done, lines FROM shard
+WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND idx = :idx AND epoch = :epoch AND left(state, 7) = 'running' FOR UPDATE;
+
+-- name: shard_batch_stage
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM shard JOIN batch ON batch.seq = shard.batch_seq
+WHERE shard.batch_seq = (SELECT seq FROM batch WHERE id = :id) AND shard.idx = :idx AND shard.epoch = :epoch
+  AND left(shard.state, 7) = 'running';
+
+-- name: held_leases
+SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
+FROM json_array_elements(CAST(:leases AS JSON)) AS held JOIN batch ON batch.id = held.value ->> 0
+JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = CAST(held.value ->> 1 AS BIGINT)
+WHERE shard.epoch = CAST(held.value ->> 2 AS BIGINT) AND left(shard.state, 7) = 'running';
 
 -- name: webhook_listeners
 SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)

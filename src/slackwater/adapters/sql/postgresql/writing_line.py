@@ -36,6 +36,8 @@ BEHIND = (
     "the ledger's database has lost what it had confirmed to this server, as a standby has that was promoted and had not got "
     "all of it"
 )
+# Each transaction begins with it, so it is parsed and planned once for each connection.
+RAISED = f"PREPARE raised (BIGINT, TEXT) AS UPDATE writer SET number = $1, at = {NOW} WHERE id = $2"  # noqa: S608
 BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
@@ -82,6 +84,7 @@ class WritingLine:
         elif self._kept and self._is_behind(db):
             self._behind()
             raise LedgerBehind(BEHIND)
+        db.script(RAISED.encode())
         self._former, self._number, self._kept = self.line.name, 0, 0
         db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
 
@@ -123,7 +126,7 @@ class WritingLine:
         db = self.line.get()
         name, number = self.line.name, self._number + 1
         relaxed = "" if durable else "; SET LOCAL synchronous_commit = off"
-        raised = f"UPDATE writer SET number = {number}, at = {NOW} WHERE id = '{name}'"  # noqa: S608 - our own name
+        raised = f"EXECUTE raised ({number}, '{name}')"
         try:
             if db.script(f"{self._begin}{relaxed}; {raised}".encode()) != 1:
                 # Nobody could say what became of this transaction.
