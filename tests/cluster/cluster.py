@@ -3,7 +3,7 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
@@ -48,8 +48,8 @@ class Cluster:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
 
-    def start(self, *, port: int | None = None) -> Server:
-        """One more; with a `port`, its database is there."""
+    def start(self, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> Server:
+        """One more; with a `port`, its database is there. `environment` has what its configuration names."""
         config = self.config
         if port is not None:
             config = self.folder / f"port{port}.toml"
@@ -58,7 +58,7 @@ class Cluster:
             )
             config.write_text(self.config.read_text().replace(self._address, there))
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(config, self.data, log)
+        server = Server(config, self.data, log, environment)
         self._logs[server] = log
         self.servers.append(server)
         return server
