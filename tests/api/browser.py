@@ -3,18 +3,23 @@
 import http.client
 import json
 from http.cookies import Morsel, SimpleCookie
-from typing import Any
+from typing import Any, Protocol
 
 from tests.api.calls import Answer
-from tests.server import Server
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Reached(Protocol):
+    """Whoever it calls: a server, or what stands before some."""
+
+    address: str
 
 
 class Browser:
     """One person's browser."""
 
-    def __init__(self, server: Server, *, host: str | None = None) -> None:
+    def __init__(self, server: Reached, *, host: str | None = None) -> None:
         """`host` is the name that it calls the server by."""
         self.server = server
         self.host = host or server.address
