@@ -37,7 +37,7 @@ from slackwater.pipeline.sending.peer_words import FarBoard
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
-from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
+from slackwater.ports import BlobStore, Clock, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
 from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
@@ -83,7 +83,7 @@ def settings_of(config: Config) -> Settings:
     )
 
 
-async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, DatabaseClock | None]:
+async def _clock_of(ledger: SqlLedger, database: str) -> tuple[Clock, DatabaseClock | None]:
     """The time of day: the machine's, or that of the ledger's database, which is looked at before anything asks for it."""
     if not database:
         return SystemClock(), None

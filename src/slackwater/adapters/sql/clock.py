@@ -4,10 +4,10 @@ It is looked at now and then, and goes on between two looks as the machine's ste
 """
 
 import logging
-import time
 
 from slackwater.adapters.sql.db import Database, Db
 from slackwater.adapters.system_clock import SystemClock
+from slackwater.ports import Clock
 from slackwater.telemetry import event
 
 # What took longer on its way says too little of when it was asked.
@@ -16,26 +16,30 @@ ROUND_TRIP_MAX_SECONDS = 1.0
 DIFFERENCE_SECONDS = 5.0
 
 
-class DatabaseClock(SystemClock):
+class DatabaseClock:
     """The time that the database had when it was looked at, and what has passed since. Waiting is the event loop's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, machine: Clock | None = None) -> None:
+        """`machine` is the clock of the machine; that of the real one without it."""
         self._database = database
-        self._ahead = time.time() - time.monotonic()
+        self._machine = machine = machine or SystemClock()
+        self.monotonic = machine.monotonic
+        self.sleep = machine.sleep
+        self._ahead = machine.now() - machine.monotonic()
 
     def now(self) -> float:
         """Seconds since 1970, UTC, as the database has them."""
-        return time.monotonic() + self._ahead
+        return self.monotonic() + self._ahead
 
     async def look(self) -> None:
         """Asks the database. Raises what a read of it raises."""
-        asked = time.monotonic()
+        asked = self.monotonic()
         database: float = await self._database.look(_now)
-        answered = time.monotonic()
+        answered = self.monotonic()
         if answered - asked > ROUND_TRIP_MAX_SECONDS:
             return
         self._ahead = database - (asked + answered) / 2
-        difference = self.now() - time.time()
+        difference = self.now() - self._machine.now()
         if abs(difference) > DIFFERENCE_SECONDS:
             event("clocks_differ", level=logging.WARNING, database_ahead_seconds=round(difference, 1))
 
