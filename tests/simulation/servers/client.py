@@ -90,7 +90,7 @@ class Client:
         world, chance = self._world, self._world.chance
         order = Ordered(f"batch_{len(self.orders)}", deployment)
         self.orders.append(order)
-        lot = contents_of(chance, chance.choice((1, 2, 7, 23, 60)), world.plan)
+        lot = contents_of(chance, chance.choice((1, 2, 7, 23, 40)), world.plan)
         rows = []
         for line, content in enumerate(lot):
             text = f"{order.batch_id}/{line}"

@@ -32,6 +32,8 @@ TRIGGER = re.compile(
 # A connection of which nothing is heard is given up after so long: by who waits for an answer, and by anybody.
 WAITING_SECONDS, SILENT_SECONDS = 20.0, 25.0
 UP, REFUSES, HANGS = "up", "refuses", "hangs"
+# Whose transactions may meet; a member says that it lives in a statement of its own.
+MEETING = ("writer", "worker")
 
 
 class Lost(Exception):
@@ -176,7 +178,7 @@ class Database:
         observed = self.world.observed
         try:
             if writes:
-                if self.world.meets():
+                if session.kind in MEETING and self.world.meets():
                     try:
                         self.sqlite._transact(lambda _: self._meet(work, db))
                     except _Again:

@@ -101,6 +101,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 NIGHT_SECONDS = 10 * 3600.0
+SHORT, USUAL, LONG = (0.05, 0.5), (0.2, 3.0), (1.0, 12.0)
 
 
 def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
@@ -108,8 +109,9 @@ def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
     chance = random.Random(f"servers {seed}")
     drawn = frozenset(mood for mood in Mood if chance.random() < 0.4)
     troubles = drawn if moods is None else moods
+    # Where few calls fit, they are short: what is long is the waiting, and not the work.
     engines = tuple(
-        EnginePlan(f"http://engine{number}:8000", chance.choice((1, 3, 8)), chance.choice(((0.05, 0.5), (0.2, 3.0), (1.0, 12.0))))
+        EnginePlan(f"http://engine{number}:8000", *chance.choice(((1, SHORT), (3, SHORT), (3, USUAL), (8, USUAL), (8, LONG))))
         for number in range(chance.choice((1, 1, 2)))
     )
     limit = chance.choice((3000, 6000)) if Mood.LIMIT in troubles else None
