@@ -177,8 +177,19 @@ class WorldPresence:
             else:
                 gap = 0.0
                 seconds = LOOK_SECONDS if self._watching else TRY_SECONDS
-                await self._wake.wait(self._server.process, seconds, seen=seen)
+                await self._wait(seconds, seen)
         self._refuse(LedgerUnavailable(OVER))
+
+    async def _wait(self, seconds: float, seen: int) -> None:
+        """Until then, or until something has come: ten times a second, so it is done in few turns of the loop."""
+        if self._wake.count != seen:
+            return
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        timer = loop.call_later(seconds, lambda: waiter.done() or waiter.set_result(None))
+        with self._wake.waking(waiter):
+            await waiter
+        timer.cancel()
 
     async def _step(self, session: Session) -> None:
         now = self._server.process.monotonic()

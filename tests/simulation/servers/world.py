@@ -1,6 +1,7 @@
 """The world of several servers: one database, one file system, engines, and whoever asks for something."""
 
-import random
+import asyncio
+import heapq
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -12,7 +13,7 @@ from slackwater.adapters.sql.rows import batch_record
 from slackwater.core.batch import Batch
 from slackwater.core.files.file import File
 from slackwater.core.sending.pause import Target
-from tests.cluster.processes import Process, Processes
+from tests.cluster.processes import TURNS_MAX, Process, Processes
 from tests.simulation.content import Content
 from tests.simulation.servers.checks import (
     NOTICED_SECONDS,
@@ -61,6 +62,7 @@ class World(Processes):
 
     def __init__(self, seed: int, root: Path, *, moods: frozenset[Mood] | None = None) -> None:
         super().__init__(seed)
+        self._running: list[ServerProcess] = []
         self.seed = seed
         self.plan = plan_of(seed, moods=moods)
         self.naps = Naps()
@@ -97,7 +99,40 @@ class World(Processes):
         if Mood.CLOCKS in self.plan.troubles:
             made.set_clock(self.chance.uniform(-900.0, 900.0))
         self.all.append(made)
+        self._running.append(made)
         return made
+
+    def run(self, until: float) -> None:
+        """Lets time pass to that moment. As ever, but that those who are dead are not looked at again."""
+        self._running = [each for each in self._running if each.alive]
+        events, chance = self._events, self.chance
+        turns, last = 0, self.time
+        while True:
+            now, nearest = self.time, until
+            turns, last = turns + 1 if now == last else 0, now
+            assert turns < TURNS_MAX, f"somebody spins at {now}"
+            due = []
+            for each in self._running:
+                if each.alive and not each.stands:
+                    at = each.loop.next_at
+                    if at <= now:
+                        due.append(each)
+                    elif at < nearest:
+                        nearest = at
+            if due:
+                if len(due) > 1:
+                    chance.shuffle(due)
+                for each in due:
+                    each.loop.turn()
+                continue
+            if events and events[0][0] <= now:
+                heapq.heappop(events)[2]()
+                continue
+            nearest = min(nearest, events[0][0]) if events else nearest
+            if nearest >= until:
+                self.time = until
+                return
+            self.time = max(now, nearest)
 
     @staticmethod
     def at_once(work: Coroutine[Any, Any, T]) -> T:
@@ -265,8 +300,6 @@ class World(Processes):
 
 
 def _tasks_of(process: Process) -> list[Any]:
-    import asyncio
-
     return list(asyncio.all_tasks(process.loop))
 
 
