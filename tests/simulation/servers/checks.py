@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from slackwater.core.members import UNTIL_SECONDS
 from slackwater.core.sending.request import Reply
 from tests.simulation.checks import Checks, must
 from tests.simulation.content import ANSWERED, Content
@@ -48,6 +49,14 @@ class ServersChecks(Checks):
             # One that is larger than the limit goes alone.
             if limit is not None and held > limit and batches > 1:
                 self.note(f"{key} holds {held} tokens of {limit}")
+
+    def was_buried(self, name: str, by: "Server") -> None:
+        """Nobody is taken for dead who runs and has reached the database all the while, whatever became of connections."""
+        world = self._servers
+        dead = next(each for each in world.servers if each.name == name)
+        runs = dead.process.alive and not dead.process.stands and not dead.stopping and dead is not by
+        if runs and dead.troubled_at < world.time - UNTIL_SECONDS - NOTICED_SECONDS and not world.has(Mood.LATE):
+            self.note(f"{by.name} has buried {name}, which runs")
 
     async def ends(self) -> None:
         """Nothing of those who have gone is left, and everybody has heard of everything."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.servers.server import Server
 
 T = TypeVar("T")
-CONNECT_SECONDS = 5.0
+KNOCKS_SECONDS = (1.0, 2.0, 2.0)
 READERS = 4
 # What PostgreSQL is asked instead, where a ledger of one server has nothing to ask.
 OVERRIDES = {
@@ -67,8 +67,12 @@ class Line:
 
     async def _connected(self) -> Session:
         server, database = self._server, self._server.world.database
-        if server.path == HANGS:
-            await asyncio.sleep(CONNECT_SECONDS)
+        for seconds in KNOCKS_SECONDS:
+            # Who gets no answer knocks again, as TCP does, until the time to connect is over.
+            if server.path != HANGS:
+                break
+            await asyncio.sleep(seconds)
+        else:
             raise Lost
         if server.path == REFUSES:
             await asyncio.sleep(0.001)

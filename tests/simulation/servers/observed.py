@@ -85,6 +85,7 @@ class Observed:
                 note(f"{what[0]} has ended and was changed")
             elif kind == "burial":
                 self.burials[what[0]] = now
+                self._world.checks.was_buried(what[0], by)
         for member in self.burials:
             if left := self.held_by(member):
                 note(f"{member} is buried and has {left}")
