@@ -62,6 +62,10 @@ def _away(world: "World") -> None:
 
 
 def _late(world: "World") -> None:
+    if world.chance.random() < 0.3:
+        # For everybody, whoever comes included.
+        world.late_until = world.time + world.chance.uniform(5.0, 15.0)
+        return
     for server in world.living():
         if world.chance.random() < 0.5:
             server.late_until = world.time + world.chance.uniform(1.0, 10.0)

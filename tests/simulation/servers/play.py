@@ -16,7 +16,7 @@ from tests.simulation.servers.world import World
 
 # How long calm may last: slots of the lost count for a minute, doors are looked at within one, webhooks within five.
 CALM_SECONDS = 1800.0
-STOP_SECONDS = 60.0
+STOP_SECONDS, REST_SECONDS = 60.0, 30.0
 STEP_SECONDS = 2.0
 
 
@@ -63,6 +63,7 @@ def _run(world: World, until: float) -> None:
         for complaint in each.complaints:
             world.checks.note(f"{each.name}: {complaint}")
         each.complaints.clear()
+    world.checks.clocks_are_right()
     must(not world.checks.violations, "; ".join(world.checks.violations[:3]))
 
 
@@ -80,7 +81,6 @@ def _play(world: World) -> None:
         _night(world)
     world.recover()
     _calm(world)
-    world.over = True
     _stop(world)
     World.at_once(world.checks.at_rest(world.blobs))
     World.at_once(world.checks.ends())
@@ -111,8 +111,10 @@ def _calm(world: World) -> None:
 
 
 def _stop(world: World) -> None:
-    """Everybody leaves, gently."""
-    _run(world, world.time + 30.0)
+    """The dead have been buried by those who live; then everybody leaves, gently."""
+    _run(world, world.time + REST_SECONDS)
+    world.checks.members_are([each.name for each in world.living()])
+    world.over = True
     until = world.time + STOP_SECONDS
     while world.living() and world.time < until:
         for server in world.living():

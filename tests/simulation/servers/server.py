@@ -83,7 +83,7 @@ class Server:
         chance = self.world.chance
         if chance.random() < 0.6:
             return 0.0
-        if self.world.time < self.late_until and chance.random() < 0.3:
+        if self.world.time < max(self.late_until, self.world.late_until) and chance.random() < 0.3:
             return chance.uniform(0.5, 6.0)
         return self.world.under_way()
 

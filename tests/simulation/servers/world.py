@@ -89,6 +89,7 @@ class World(Processes):
         self.befallen = 0
         """How often something befell a server that it does not know of, or the database."""
         self.database_troubled_at = -1000.0
+        self.late_until = 0.0
         self._files = 0
         for endpoint in self.receiver.endpoints():
             self.at_once(self.ledger.add_webhook_endpoint(endpoint, most=9))
@@ -191,7 +192,9 @@ class World(Processes):
             return
         self.deaths[server] = self.time
         if server.ready and not server.left:
-            looks_after(self, server, seconds=OVERDUE_SECONDS if server.machine_lost else NOTICED_SECONDS)
+            # Where there is no way, nobody hears that its connections have ended.
+            told = not server.machine_lost and server.path == UP
+            looks_after(self, server, seconds=NOTICED_SECONDS if told else OVERDUE_SECONDS)
         wait = self.chance.uniform(0.5, 10.0)
         self.at(wait, lambda: self.over or len(self.living()) >= self.plan.servers or self.begin() and None)
 
@@ -200,6 +203,7 @@ class World(Processes):
         return (
             server.troubled_at < since
             and self.database_troubled_at < since
+            and max(self.late_until, server.late_until) < since
             and server.begun_at < (self.time if until is None else until)
             and self.database.state == UP
             and server.path == UP
@@ -271,7 +275,7 @@ class World(Processes):
 
     def recover(self) -> None:
         """Nothing goes wrong any more."""
-        self.calm = True
+        self.calm, self.late_until = True, 0.0
         if self.database.state != UP:
             self.database.comes_back()
         for server in self.living():
