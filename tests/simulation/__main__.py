@@ -1,4 +1,7 @@
-"""Replays seeds: `python -m tests.simulation --seed 17`, or `--seeds 0-1999 --processes 2`; with `--servers`, of several servers."""
+"""Replays seeds: `python -m tests.simulation --seed 17`, or `--seeds 0-1999 --processes 2`.
+
+With `--servers`, those of several servers over one ledger.
+"""
 
 import argparse
 import logging

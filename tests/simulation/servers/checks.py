@@ -1,4 +1,4 @@
-"""What must hold with several servers, looked at while they run; what files and accounts must say in the end is ../checks.py's."""
+"""What must hold with several servers, looked at while they run. Of files and accounts in the end: ../checks.py."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -70,13 +70,15 @@ class ServersChecks(Checks):
     def members_are(self, names: list[str]) -> None:
         """Those who run, and nobody else."""
         rows = self._servers.database.sqlite.reader.execute("SELECT id FROM member ORDER BY id").fetchall()
-        must([row["id"] for row in rows] == sorted(names), f"{names} run, and members are {[row['id'] for row in rows]}")
+        must(
+            [row["id"] for row in rows] == sorted(names), f"{names} run, and members are {[row['id'] for row in rows]}"
+        )
 
     async def ends(self) -> None:
         """Nothing of those who have gone is left, and everybody has heard of everything."""
         reader = self._servers.database.sqlite.reader
         for table in ("member", "duty"):
-            left = [tuple(row) for row in reader.execute(f"SELECT * FROM {table}").fetchall()]  # noqa: S608 - ours
+            left = [tuple(row) for row in reader.execute(f"SELECT * FROM {table}").fetchall()]
             must(not left, f"rows of {table} are left: {left}")
         for order in self._servers.client.orders:
             rows = reader.execute("SELECT id FROM batch WHERE idempotency_key = ?", (order.batch_id,)).fetchall()
@@ -110,7 +112,9 @@ class ServersSending:
         observed = world.observed
         shard = observed.shards[observed.place_of(text)]
         if text in observed.journaled and shard.epoch == call.epoch and shard.state == "running":
-            world.checks.note(f"{text} is journaled and was sent again under the newest epoch of its shard, {call.epoch}")
+            world.checks.note(
+                f"{text} is journaled and was sent again under the newest epoch of its shard, {call.epoch}"
+            )
         before = self._answers.get(text)
         if before is not None:
             self.resent += 1
@@ -127,7 +131,8 @@ class ServersSending:
         died = self._world.deaths.get(other)
         until = self._world.time if died is None else died
         if self._world.well(other, before.at - 1.0, until) and before.at < until - COMMIT_SECONDS:
-            note(f"{call.text} was answered at {before.at:.2f} to {other.name}, which {died and f'died at {died:.2f}'} and was well")
+            ended = "lives" if died is None else f"died at {died:.2f}"
+            note(f"{call.text} was answered at {before.at:.2f} to {other.name}, which {ended} and was well")
 
     def arrived(self, call: Call) -> None:
         """It is at its engine, where all are counted."""
@@ -138,7 +143,9 @@ class ServersSending:
             each.server.name for each in engine.out if each.server is not call.server or not each.answer.cancelled()
         )
         if by.total() > engine.limit:
-            self._world.checks.note(f"{by.total()} calls are out at {engine.name}, its limit is {engine.limit}: {dict(by)}")
+            self._world.checks.note(
+                f"{by.total()} calls are out at {engine.name}, its limit is {engine.limit}: {dict(by)}"
+            )
 
     def answered(self, call: Call, reply: Reply) -> None:
         """A server has its answer."""

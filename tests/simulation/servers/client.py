@@ -1,4 +1,4 @@
-"""Who asks the servers for something, whichever of them: a call that is not answered is made again, elsewhere. And who hears of ends."""
+"""Who asks any of the servers for something: a call that is not answered is made again, elsewhere. And who hears of ends."""
 
 import asyncio
 import functools
@@ -46,7 +46,9 @@ class Client:
         self.busy = 0
         """Calls that are still to be answered."""
 
-    def ask(self, verb: Verb, then: Callable[[], None] = lambda: None, *, asked: Callable[[], None] = lambda: None) -> None:
+    def ask(
+        self, verb: Verb, then: Callable[[], None] = lambda: None, *, asked: Callable[[], None] = lambda: None
+    ) -> None:
         """Asks one server after the other, until one has answered; a call that takes long may come through all the same."""
         self.busy += 1
         world, answered = self._world, False
@@ -221,7 +223,10 @@ class Receiver:
                 must(ids, f"{endpoint.url} never heard of the end of {order.batch_id}")
                 must(len(set(ids)) == 1, f"{endpoint.url} heard of the end of {order.batch_id} as {set(ids)}")
             said = self.types[order.batch_id]
-            must(said == {TYPE_OF_END[Status(batch.status)].value}, f"{order.batch_id} is {batch.status}, and said to be {said}")
+            must(
+                said == {TYPE_OF_END[Status(batch.status)].value},
+                f"{order.batch_id} is {batch.status}, and said to be {said}",
+            )
 
 
 class WorldSender:

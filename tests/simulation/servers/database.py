@@ -1,8 +1,8 @@
 """The one database of several servers, as PostgreSQL is one to them, on SQLite in virtual time.
 
-What a connection is to a server is here: it has a session with its locks, which goes with it; transactions are fenced by whose it
-is; what is said in one is heard by those who listen once it has been committed. Statements are the product's own. Transactions run
-one after the other, each in one moment: how those of several servers meet is for the tests on a real one.
+A connection has a session with its locks, which go with it; transactions are fenced by whose it is; what is said in one is heard
+by those who listen once it has been committed. Statements are the product's own. Transactions run one after the other, each in one
+moment: how those of several servers meet is for the tests on a real one.
 """
 
 import asyncio
@@ -263,7 +263,7 @@ def _triggers() -> Iterator[str]:
         for name, events, table, when, function, word in TRIGGER.findall(script.read_text("utf-8")):
             if function == "has_changed":
                 does = (
-                    f"INSERT INTO changed (what, number) VALUES ('{word}', 1) ON CONFLICT (what) DO UPDATE SET "  # noqa: S608
+                    f"INSERT INTO changed (what, number) VALUES ('{word}', 1) ON CONFLICT (what) DO UPDATE SET "
                     "number = changed.number + 1; SELECT pg_notify('slackwater', 'public changed');"
                 )
             elif function == "told":

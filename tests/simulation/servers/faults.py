@@ -40,7 +40,9 @@ def _cut(world: "World") -> None:
     server = _one(world)
     if server is not None and server.link == UP:
         world.befallen += 1
-        server.cut(world.chance.choice((REFUSES, HANGS)), world.chance.choice((2.0, CUT_SECONDS)) * world.chance.random())
+        server.cut(
+            world.chance.choice((REFUSES, HANGS)), world.chance.choice((2.0, CUT_SECONDS)) * world.chance.random()
+        )
 
 
 def _deafen(world: "World") -> None:

@@ -1,8 +1,8 @@
 """A server's connections, and the Database port over them: what is lost is made again, what was under way is done again.
 
-As adapters/sql/postgresql/ has it (line, writing_line, database): a wait of ten seconds for a database that is away, one transaction
-at a time on each of two connections that write, an outcome that is asked for where a connection was lost during a commit, and a fence
-that a buried member does not pass. Only threads and sockets are the world's.
+As adapters/sql/postgresql/ has it (line, writing_line, database): a wait of ten seconds for a database that is away, one
+transaction at a time on each of two connections that write, an outcome that is asked for where a connection was lost during a
+commit, and a fence that a buried member does not pass. Only threads and sockets are the world's.
 """
 
 import asyncio
@@ -35,7 +35,9 @@ OVERRIDES = {
 class Line:
     """A connection that is there when it is asked for."""
 
-    def __init__(self, server: "Server", kind: str, *, greet: Callable[[Session], Callable[[Db], Any]] | None = None) -> None:
+    def __init__(
+        self, server: "Server", kind: str, *, greet: Callable[[Session], Callable[[Db], Any]] | None = None
+    ) -> None:
         """`greet` is asked on each new connection, before anything else."""
         self._server = server
         self._kind = kind

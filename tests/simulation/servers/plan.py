@@ -1,4 +1,4 @@
-"""What one seed of several servers decides beforehand: how many there are, what they share, what is asked, and what befalls them."""
+"""What a seed of several servers decides beforehand: how many there are, what they share, what is asked, what befalls them."""
 
 import random
 from enum import StrEnum
@@ -111,7 +111,9 @@ def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
     troubles = drawn if moods is None else moods
     # Where few calls fit, they are short: what is long is the waiting, and not the work.
     engines = tuple(
-        EnginePlan(f"http://engine{number}:8000", *chance.choice(((1, SHORT), (3, SHORT), (3, USUAL), (8, USUAL), (8, LONG))))
+        EnginePlan(
+            f"http://engine{number}:8000", *chance.choice(((1, SHORT), (3, SHORT), (3, USUAL), (8, USUAL), (8, LONG)))
+        )
         for number in range(chance.choice((1, 1, 2)))
     )
     limit = chance.choice((3000, 6000)) if Mood.LIMIT in troubles else None

@@ -20,9 +20,7 @@ STOP_SECONDS, REST_SECONDS = 60.0, 30.0
 STEP_SECONDS = 2.0
 
 
-def play(
-    seed: int, *, prepare: Callable[[World], None] | None = None, moods: frozenset[Mood] | None = None
-) -> World:
+def play(seed: int, *, prepare: Callable[[World], None] | None = None, moods: frozenset[Mood] | None = None) -> World:
     """Runs the seed; raises Violation with the command that replays it. `prepare` may plant a fault."""
     memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(prefix="slackwater-servers-", dir=memory if memory.is_dir() else None))
@@ -72,7 +70,10 @@ def _play(world: World) -> None:
     for _ in range(plan.servers):
         world.begin()
     for _ in range(plan.batches):
-        world.at(chance.uniform(0.0, plan.faults_seconds / 2), lambda: world.client.order(chance.choice(plan.deployments)) and None)
+        world.at(
+            chance.uniform(0.0, plan.faults_seconds / 2),
+            lambda: world.client.order(chance.choice(plan.deployments)) and None,
+        )
     faults = faults_of(plan.troubles)
     while world.time < plan.faults_seconds:
         _run(world, world.time + chance.expovariate(0.25))
@@ -122,5 +123,3 @@ def _stop(world: World) -> None:
                 server.leave()
         _run(world, world.time + 1.0)
     must(not world.living(), f"{[each.name for each in world.living()]} have not ended")
-
-

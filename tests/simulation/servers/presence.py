@@ -1,7 +1,7 @@
 """The ports Presence and Together in the world: adapters/sql/postgresql/presence.py step by step, on sessions of the world.
 
-What is PostgreSQL's is a lock that goes with its session; who looks when, and what is told of it, is the same. Statements about what
-servers tell each other are the product's own (PostgresqlTogether); only the connection that listens is the world's.
+A lock goes with its session; who looks when, and what is told of it, is the same. Statements about what servers tell each other
+are the product's own (PostgresqlTogether); only the connection that listens is the world's.
 """
 
 import asyncio
@@ -249,7 +249,9 @@ class WorldPresence:
 
     def _refuse(self, error: Exception) -> None:
         while self._asked:
-            _answer(self._asked.popleft()[1], error if isinstance(error, LedgerUnavailable) else LedgerUnavailable(OVER))
+            _answer(
+                self._asked.popleft()[1], error if isinstance(error, LedgerUnavailable) else LedgerUnavailable(OVER)
+            )
 
 
 def _doom(session: Session, db: Db, member: str) -> bool:

@@ -1,4 +1,4 @@
-"""One server of several: put together as wiring/opening.py does it, in a process of its own that may be lost, stopped or cut off."""
+"""One of several servers, put together as by wiring/opening.py, in a process of its own that may be lost, stopped or cut off."""
 
 import asyncio
 import functools
@@ -161,7 +161,8 @@ class Server:
         await membership.start(buried=self._is_buried)
         self.sharing = Sharing(self.ledger, clock, member=self.name)
         self.engines = [
-            Engine(each.name, clock, slots=each.slots, sharing=self.sharing, shared_as=each.name) for each in plan.engines
+            Engine(each.name, clock, slots=each.slots, sharing=self.sharing, shared_as=each.name)
+            for each in plan.engines
         ]
         self.budget = Budget()
         self.service = service = Service(
@@ -182,7 +183,9 @@ class Server:
                 deployments=[_deployment(each) for each in plan.deployments],
                 backends=lambda deployment: self._dispatchers(world.deployment(deployment.name)),
                 # The price differs from server to server; a batch keeps the one at which it was accepted.
-                price_of=lambda model: Price(input=150_000 + self.number, cached_input=75_000, output=600_000, discount=50),
+                price_of=lambda model: Price(
+                    input=150_000 + self.number, cached_input=75_000, output=600_000, discount=50
+                ),
                 quick_counter={},
                 assemble=self._assemble,
             ),
@@ -225,7 +228,9 @@ class Server:
 
     def _assemble(self, stored: StoredDeployment) -> Assembled:
         plan = self.world.deployment(stored.name)
-        return Assembled(deployment=_deployment(plan, made=True), works_as=plan, dispatchers=lambda: self._dispatchers(plan))
+        return Assembled(
+            deployment=_deployment(plan, made=True), works_as=plan, dispatchers=lambda: self._dispatchers(plan)
+        )
 
     def _dispatchers(self, plan: DeploymentPlan) -> list[Dispatcher]:
         made = []

@@ -169,7 +169,11 @@ class World(Processes):
 
     def mishap(self, text: str) -> float | None:
         """Whether something befalls a call. A line has fewer of these than would fail it."""
-        if not has_mishaps(self) or self._mishaps[text] >= (self.plan.attempts_max - 1) // 2 or self.chance.random() > 0.1:
+        if (
+            not has_mishaps(self)
+            or self._mishaps[text] >= (self.plan.attempts_max - 1) // 2
+            or self.chance.random() > 0.1
+        ):
             return None
         self._mishaps[text] += 1
         return self.chance.random()
@@ -196,7 +200,7 @@ class World(Processes):
             told = not server.machine_lost and server.path == UP
             looks_after(self, server, seconds=NOTICED_SECONDS if told else OVERDUE_SECONDS)
         wait = self.chance.uniform(0.5, 10.0)
-        self.at(wait, lambda: self.over or len(self.living()) >= self.plan.servers or self.begin() and None)
+        self.at(wait, lambda: self.over or len(self.living()) >= self.plan.servers or (self.begin() and None))
 
     def well(self, server: Server, since: float, until: float | None = None) -> bool:
         """Whether nothing has befallen a server, or its way to the database, since then."""

@@ -10,8 +10,8 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.ports import Clock
 from slackwater.telemetry import event
 
-# What took longer on its way says too little of when it was asked, unless nothing better is known: at the start it is asked again, so
-# often at most, and the quickest answer counts.
+# What took longer on its way says too little of when it was asked, unless nothing better is known: at the start it is asked
+# again, so often at most, and the quickest answer counts.
 ROUND_TRIP_MAX_SECONDS = 1.0
 FIRST_LOOKS = 5
 # Clocks of machines that differ by more are worth a word.

@@ -17,7 +17,7 @@ from slackwater.telemetry import counters, event
 
 # What is out when a grant ends is ended so long before: closing connections takes a turn of the event loop or two.
 CUT_SECONDS = 0.5
-# Who stood still when that moment came has answers to read that have come meanwhile: it does so for so long before it ends the rest.
+# Who stood still when that moment came has answers to read that have come meanwhile: so long it reads before it ends the rest.
 READ_SECONDS = 0.05
 # After that nothing is sent for so long: an engine may hear of a new request before it hears that a connection was closed.
 SETTLE_SECONDS = 1.0
