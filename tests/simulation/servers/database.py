@@ -1,8 +1,8 @@
 """The one database of several servers, as PostgreSQL is one to them, on SQLite in virtual time.
 
 A connection has a session with its locks, which go with it; transactions are fenced by whose it is; what is said in one is heard
-by those who listen once it has been committed. Statements are the product's own. Transactions run one after the other, each in one
-moment: how those of several servers meet is for the tests on a real one.
+by those who listen once it has been committed. Statements are the product's own. Transactions run one after the other, each in
+one moment: how those of several servers meet is for the tests on a real one.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class Session:
         self.lost = False
         """Whether the server knows that it is gone."""
         self.listens_to = ""
+        self.hears_at = 0.0
         self.heard: Callable[[str], None] = lambda word: None
         self.waiting: dict[asyncio.Future[None], None] = {}
 
@@ -193,7 +194,8 @@ class Database:
             raise
         notes, self._notes = self._notes, []
         observed.committed(session)
-        for channel, text in notes:
+        # Of those that say the same in a transaction one is sent.
+        for channel, text in dict.fromkeys(notes):
             self._notify(session, channel, text)
         return result
 
@@ -207,7 +209,9 @@ class Database:
                 continue
             if self.world.loses_hint():
                 continue
-            self.world.at(self.world.under_way(), functools.partial(self._comes, each, text))
+            # In the order in which they were said.
+            each.hears_at = max(each.hears_at, self.world.time + self.world.under_way())
+            self.world.at(each.hears_at - self.world.time, functools.partial(self._comes, each, text))
 
     def _comes(self, session: Session, text: str) -> None:
         if session.server.path != UP:

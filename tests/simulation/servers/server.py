@@ -44,10 +44,10 @@ SHARD_LINES = 5
 class Server:
     """One life of a server."""
 
-    def __init__(self, world: "World", number: int) -> None:
+    def __init__(self, world: "World", name: str = "") -> None:
         self.world = world
-        self.number = number
-        self.name = f"server{number}"
+        self.number = len(world.servers)
+        self.name = name or f"server{self.number}"
         self.process = world.process(self.name)
         self.machine_lost = self.buried = self.stopping = self.left = False
         self.link = UP
@@ -63,6 +63,11 @@ class Server:
         self.ready = False
         self.late_until = 0.0
         self.task = self.process.begin(self._live())
+
+    async def joined(self) -> None:
+        """Returns when it is there, to whoever is in another process."""
+        while not self.ready:
+            await asyncio.sleep(0.01)
 
     @property
     def up(self) -> bool:
@@ -140,25 +145,28 @@ class Server:
 
     async def _live(self) -> None:
         try:
-            await self._start()
+            await self._join()
+            await self._serve()
         except StorageTrouble:
             # It says so and ends; somebody starts it again.
             self.world.at(0.0, self.die)
             return
         self.ready = True
 
-    async def _start(self) -> None:
-        world, plan = self.world, self.world.plan
+    async def _join(self) -> None:
         self.database = ServerDatabase(self)
         self.presence = self.database.presence = WorldPresence(self, Member(id=self.name, host=self.name, version="1"))
         self.ledger = SqlLedger(self.database, together=WorldTogether(self))
         self.ledger.act_as(self.name)
         await self.presence.join()
-        self.clock = clock = DatabaseClock(self.database, self.process)
-        await clock.look()
-        hints = Hints()
-        membership = Membership(self.ledger, self.presence, news=hints.member_gone)
-        await membership.start(buried=self._is_buried)
+        self.clock = DatabaseClock(self.database, self.process)
+        await self.clock.look()
+        self.hints = Hints()
+        self.membership = Membership(self.ledger, self.presence, news=self.hints.member_gone)
+        await self.membership.start(buried=self._is_buried)
+
+    async def _serve(self) -> None:
+        world, plan, clock, hints = self.world, self.world.plan, self.clock, self.hints
         self.sharing = Sharing(self.ledger, clock, member=self.name)
         self.engines = [
             Engine(each.name, clock, slots=each.slots, sharing=self.sharing, shared_as=each.name)
@@ -176,7 +184,7 @@ class Server:
                 sharing=self.sharing,
                 hints=hints,
                 marking=self._look_at_clock,
-                membership=membership,
+                membership=self.membership,
                 together=self.ledger.together,
             ),
             Offer(

@@ -50,6 +50,14 @@ class ServerProcess(Process):
         else:
             await super().sleep(seconds)
 
+    def begin(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Runs something in it; also from inside of another one."""
+        asked_by = asyncio._get_running_loop()
+        try:
+            return super().begin(work)
+        finally:
+            asyncio._set_running_loop(asked_by)
+
     def set_clock(self, seconds: float) -> None:
         """Somebody sets the clock on its wall."""
         self._wall += seconds
@@ -182,7 +190,7 @@ class World(Processes):
 
     def begin(self) -> Server:
         """Another one starts."""
-        server = Server(self, len(self.servers))
+        server = Server(self)
         self.servers.append(server)
         return server
 
@@ -229,7 +237,8 @@ class World(Processes):
 
     def limit_of(self, key: str) -> int | None:
         """How many tokens a deployment may hold."""
-        return self._deployments[key].token_limit
+        plan = self._deployments.get(key)
+        return None if plan is None else plan.token_limit
 
     def is_of(self, text: str, paused: tuple[Target, str], engine: Upstream) -> bool:
         """Whether a line is among what is paused."""
