@@ -16,7 +16,7 @@ from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
 from tests.adapters.asked_postgresql import rows, told
-from tests.adapters.cutting_proxy import CuttingProxy
+from tests.adapters.cutting_proxy import Cut, CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.adapters.pooling_proxy import PoolingProxy
 from tests.adapters.presence_contract import PresenceContract
@@ -228,6 +228,27 @@ def test_a_claim_beside_a_burial(address: str, monkeypatch: pytest.MonkeyPatch) 
         await other.end()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_connection_that_is_lost_while_it_becomes_a_member(address: str, cut: Cut) -> None:
+    """Whether it is one already it does not know: it becomes one again, at once, and nobody buries it for that."""
+    proxy = CuttingProxy(Path(address.partition("host=")[2]))
+    proxy.at, proxy.cut = b"INSERT INTO member", cut
+
+    async def story() -> None:
+        other = await One(address, "other").begin()
+        joining = asyncio.to_thread(One, through(address, proxy), "one")
+        one = await (await joining).begin()
+        await asyncio.sleep(0.5)
+        assert proxy.cuts == 1
+        assert [each.id for each in await other.ledger.members()] == ["other", "one"]
+        assert not one.told_buried
+        for each in (one, other):
+            await each.end()
+
+    asyncio.run(story())
+    proxy.close()
 
 
 def test_a_pooler_in_transaction_mode_is_refused(address: str) -> None:

@@ -1,4 +1,4 @@
-"""What servers on one ledger tell each other, wherever it is kept: numbers, hints, and how each of them gets on. To be inherited."""
+"""What servers on one ledger tell each other, wherever it is: numbers, hints, and how each of them gets on. To be inherited."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -99,8 +99,8 @@ class TogetherContract:
 
     @pytest.mark.parametrize("kind", CHANGES)
     def test_whatever_servers_keep_in_memory_has_a_number(self, stage: Stage, kind: str) -> None:
-        """It is another one after each change, in the same transaction; what changes nothing of it leaves it, and another kind's is
-        not raised."""
+        """It is another one after each change, in the same transaction; what changes nothing of it leaves it, and no other kind's
+        is raised."""
         what, changes = CHANGES[kind]
 
         async def story(one: SqlLedger, other: SqlLedger) -> None:

@@ -24,6 +24,8 @@ NOTICED_SECONDS, OVERDUE_SECONDS = 1.5, 20.0
 SETTLED_SECONDS = 6.0
 # What operators say counts everywhere after so long.
 OBEYED_SECONDS = 2.5
+# Within so long.
+TWICE_SECONDS = 1.0
 # Half of the round trip of a look, and what a clock runs fast or slow until the next one.
 CLOCK_SECONDS = 3.5
 # An engine may die of a line so often, where nobody is lost who has seen it.
@@ -56,7 +58,11 @@ class ServersChecks(Checks):
         """Nobody is taken for dead who runs and has reached the database all the while, whatever became of connections."""
         world = self._servers
         dead = next(each for each in world.servers if each.name == name)
-        runs = dead.process.alive and not dead.process.stands and not dead.stopping and dead is not by
+        # One connection that is lost is had back in the next moment; of two in a row nobody knows that.
+        lost_twice = dead.lost_at[0] > world.time - TWICE_SECONDS
+        runs = (
+            not lost_twice and dead.process.alive and not dead.process.stands and not dead.stopping and dead is not by
+        )
         if runs and dead.troubled_at < world.time - UNTIL_SECONDS - NOTICED_SECONDS and not world.has(Mood.LATE):
             self.note(f"{by.name} has buried {name}, which runs")
 

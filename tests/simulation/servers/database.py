@@ -71,6 +71,8 @@ class Session:
         if self.lost:
             return
         self.lost = True
+        if self.kind == "member":
+            self.server.lost_at = [self.server.lost_at[1], self.server.world.time]
         for future in self.waiting:
             self.server.process.inside(functools.partial(_end, future))
         # Whoever waits for something to come over it sees that nothing will.

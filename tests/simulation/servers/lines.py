@@ -36,9 +36,15 @@ class Line:
     """A connection that is there when it is asked for."""
 
     def __init__(
-        self, server: "Server", kind: str, *, greet: Callable[[Session], Callable[[Db], Any]] | None = None
+        self,
+        server: "Server",
+        kind: str,
+        *,
+        greet: Callable[[Session], Callable[[Db], Any]] | None = None,
+        greeted: Callable[[], None] = lambda: None,
     ) -> None:
-        """`greet` is asked on each new connection, before anything else."""
+        """`greet` is asked on each new connection, before anything else; `greeted`: the answer has come."""
+        self._greeted = greeted
         self._server = server
         self._kind = kind
         self._greet = greet
@@ -88,6 +94,7 @@ class Line:
         try:
             if self._greet is not None:
                 await ask(session, Ticket(self._greet(session), writes=True))
+                self._greeted()
         except BaseException:
             session.reset()
             raise

@@ -50,7 +50,7 @@ class WorldPresence:
         self.id = member.id
         self._server = server
         self._member = member
-        self._line = Line(server, "member", greet=self._greet)
+        self._line = Line(server, "member", greet=self._greet, greeted=self._greeted)
         self._joined = self._reconnected = False
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._watching = self._retired = self._leaving = self._closing = False
@@ -66,7 +66,11 @@ class WorldPresence:
         since, tries = self._server.process.monotonic(), 0
         while True:
             try:
-                await self._get()
+                try:
+                    await self._get()
+                except Lost:
+                    # It may be a member already: at once, before somebody has looked twice.
+                    await self._get()
                 break
             except Lost:
                 await self._line.wait(tries, since)
@@ -127,7 +131,6 @@ class WorldPresence:
 
     def _greet(self, session: Session) -> Callable[[Db], Any]:
         self._watching = False
-        now = self._server.process.monotonic()
 
         def greet(db: Db) -> None:
             database = session.database
@@ -138,17 +141,17 @@ class WorldPresence:
             else:
                 until = database.time + UNTIL_SECONDS
                 row = member_row(self._member) | {"started_at": database.time, "until": until}
-                db.execute(statement("add_member"), row)
+                if not db.execute(statement("add_member"), row).rowcount:
+                    raise Buried(BURIED)
             session.listens_to, session.heard = MEMBERS, lambda word: self._news()
 
-        def greeted(db: Db) -> None:
-            greet(db)
-            self._reconnected, self._joined = self._joined, True
-            self._connected_at = self._stepped_at = now
-            self._say_at = now + SAID_SECONDS
-            self._look_at = 0.0
+        return greet
 
-        return greeted
+    def _greeted(self) -> None:
+        self._reconnected, self._joined = self._joined, True
+        self._connected_at = self._stepped_at = self._server.process.monotonic()
+        self._say_at = self._connected_at + SAID_SECONDS
+        self._look_at = 0.0
 
     def _say(self, db: Db) -> None:
         if not db.execute(SAY, (self._server.world.database.time + UNTIL_SECONDS, self.id)).rowcount:

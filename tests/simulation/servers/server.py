@@ -51,6 +51,8 @@ class Server:
         self.process = world.process(self.name)
         self.machine_lost = self.buried = self.stopping = self.left = False
         self.link = UP
+        self.lost_at = [-1000.0, -1000.0]
+        """When the connection that says that it lives was lost, the last two times."""
         self.held: list[Callable[[], None]] = []
         """What is on its way to the database or back, and cannot come through."""
         self.deaf_to: dict[Upstream, str] = {}
@@ -150,6 +152,9 @@ class Server:
         except StorageTrouble:
             # It says so and ends; somebody starts it again.
             self.world.at(0.0, self.die)
+            return
+        except Exception as error:
+            self.world.checks.note(f"{self.name} could not start: {error!r}")
             return
         self.ready = True
 

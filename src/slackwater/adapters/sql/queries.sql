@@ -775,7 +775,9 @@ ORDER BY created_at, seq LIMIT :limit;
 -- Members: who works with a ledger where those are several, and what each of them is doing.
 
 -- name: add_member!
-INSERT INTO member (id, host, version, kind, started_at, until) VALUES (:id, :host, :version, :kind, :started_at, :until);
+-- Whose answer was lost may be one already: nobody else ever has its name.
+INSERT INTO member (id, host, version, kind, started_at, until) VALUES (:id, :host, :version, :kind, :started_at, :until)
+ON CONFLICT (id) DO UPDATE SET until = excluded.until WHERE member.dead_at IS NULL;
 
 -- name: members
 SELECT id, host, version, kind, started_at, until, dead_at FROM member ORDER BY started_at, id;

@@ -82,7 +82,14 @@ class PgPresence:
     def join(self) -> None:
         """Becomes a member. Raises psycopg.Error, LedgerRefused where something stands between it and the database."""
         if not self._thread.is_alive():
-            self._line.get()
+            try:
+                self._line.get()
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                # It may be a member already: at once, before somebody has looked twice.
+                self._line.drop()
+                self._line.get()
             self._thread.start()
 
     def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
@@ -161,7 +168,8 @@ class PgPresence:
             until = float(now) + UNTIL_SECONDS
             member = self._member
             row = {"id": member.id, "host": member.host, "version": member.version, "kind": member.kind}
-            db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until})
+            if not db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until}).rowcount:
+                raise Buried(BURIED)
             self._joined = True
         else:
             self._say(db)
