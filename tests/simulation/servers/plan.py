@@ -101,7 +101,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 NIGHT_SECONDS = 10 * 3600.0
-SHORT, USUAL, LONG = (0.05, 0.5), (0.2, 3.0), (1.0, 12.0)
+SHORT, USUAL, LONG = (0.05, 0.5), (0.2, 3.0), (1.0, 25.0)
 
 
 def plan_of(seed: int, *, moods: frozenset[Mood] | None = None) -> Plan:
