@@ -16,13 +16,17 @@ class Cut(Enum):
 
 
 class CuttingProxy:
-    """Stands on a port before a server that listens on a socket in a folder; cuts the next COMMIT where it is told to."""
+    """Stands on a port before a server that listens on a socket in a folder; cuts the next COMMIT where it is told to.
+
+    Or another statement, if `at` is some of its text.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._server = str(next(folder.glob(".s.PGSQL.*[0-9]")))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.cut: Cut | None = None
+        self.at = b"COMMIT"
         self.cuts = 0
         self._kept: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -40,7 +44,7 @@ class CuttingProxy:
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                cut = self.cut if b"COMMIT" in data else None
+                cut = self.cut if self.at in data else None
                 if cut is not None:
                     self.cut = None
                     self.cuts += 1

@@ -17,9 +17,10 @@ from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
 from tests.adapters.asked_postgresql import OURS, rows, told
-from tests.adapters.cutting_proxy import CuttingProxy
+from tests.adapters.cutting_proxy import Cut, CuttingProxy
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 from tests.adapters.pooling_proxy import PoolingProxy
+from tests.adapters.presence_contract import PresenceContract
 from tests.adapters.test_postgresql_connections import through
 
 pytestmark = pytest.mark.postgresql
@@ -31,7 +32,7 @@ class One:
     def __init__(self, address: str, name: str) -> None:
         self.name = name
         self.ledger = SqlLedger.connect(address, member=Member(id=name, host="here", version="1"))
-        self.told_buried = threading.Event()
+        self.buried = threading.Event()
         self.news = 0
         assert self.ledger.presence is not None
         self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard)
@@ -40,9 +41,19 @@ class One:
     def _heard(self) -> None:
         self.news += 1
 
+    @property
+    def watching(self) -> bool:
+        """Whether it is the one that watches."""
+        return self.membership.watching
+
+    @property
+    def told_buried(self) -> bool:
+        """Whether it knows that it was buried itself."""
+        return self.buried.is_set()
+
     async def begin(self) -> "One":
         """Looks, and buries."""
-        await self.membership.start(buried=self.told_buried.set)
+        await self.membership.start(buried=self.buried.set)
 
         async def watch() -> None:
             while True:
@@ -82,45 +93,67 @@ def grown_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.YOUNG_SECONDS", 0.0)
 
 
-def test_who_dies_is_buried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the one that watches, whoever of them that is; its leases are free, and all others hear of it."""
-    grown_up(monkeypatch)
+class MembersStage:
+    """Members on a database."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._members: dict[str, One] = {}
+
+    def play(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def told() -> None:
+            try:
+                await story()
+            finally:
+                for each in self._members.values():
+                    await each.end()
+
+        asyncio.run(told())
+
+    async def join(self, name: str) -> "One":
+        one = self._members[name] = await One(self._address, name).begin()
+        return one
+
+    def dies(self, name: str) -> None:
+        self._members[name].die()
+
+    async def lose_connections(self) -> None:
+        lost = (
+            "FROM pg_stat_activity WHERE application_name LIKE 'slackwater member %' AND datname = current_database()"
+        )
+        before = set(rows(self._address, f"SELECT pid {lost}"))
+        told(self._address, f"SELECT pg_terminate_backend(pid) {lost}")
+        await true(lambda: len(set(rows(self._address, f"SELECT pid {lost}")) - before) == len(self._members))
+
+    def execute(self, statement: str) -> list[Any]:
+        if statement.startswith("SELECT"):
+            return rows(self._address, statement)
+        told(self._address, statement)
+        return []
+
+
+class TestPresence(PresenceContract):
+    """What being a member is, with locks of PostgreSQL."""
+
+    @pytest.fixture
+    def stage(self, address: str, monkeypatch: pytest.MonkeyPatch) -> MembersStage:
+        grown_up(monkeypatch)
+        return MembersStage(address)
+
+
+def test_young_members_have_their_connections_back(address: str) -> None:
+    """The same as of grown-up ones: nobody is buried where all have lost theirs at once."""
+    stage = MembersStage(address)
 
     async def story() -> None:
-        first = await One(address, "first").begin()
-        others = [await One(address, name).begin() for name in ("second", "third")]
-        assert first.membership.watching
-        await started(first.ledger, shards=(1, 1))
-        for name in ("first", "second"):
-            await claimed(first.ledger, owner=f"{name}-0")
-        first.die()
-        await true(lambda: any(each.membership.watching for each in others))
-        await true(lambda: all(each.news for each in others))
-        assert [each.id for each in await others[0].ledger.members()] == ["second", "third"]
-        assert rows(address, "SELECT owner FROM shard WHERE state = 'running'") == [("second-0",)]
-        for each in (first, *others):
-            await each.end()
-
-    asyncio.run(story())
-
-
-def test_who_has_lost_its_connection_has_it_back(address: str) -> None:
-    """Nobody is buried for it, not even where all have lost theirs at once."""
-
-    async def story() -> None:
-        members = [await One(address, name).begin() for name in ("first", "second", "third")]
+        members = [await stage.join(name) for name in ("first", "second", "third")]
         for _ in range(3):
-            lost = "FROM pg_stat_activity WHERE application_name LIKE 'slackwater member %' AND datname = current_database()"
-            before = set(rows(address, f"SELECT pid {lost}"))
-            told(address, f"SELECT pg_terminate_backend(pid) {lost}")
-            await true(lambda before=before, lost=lost: len(set(rows(address, f"SELECT pid {lost}")) - before) == 3)
+            await stage.lose_connections()
             await asyncio.sleep(0.3)
         assert len(await members[0].ledger.members()) == 3
-        assert not any(each.told_buried.is_set() for each in members)
-        for each in members:
-            await each.end()
+        assert not any(each.told_buried for each in members)
 
-    asyncio.run(story())
+    stage.play(story)
 
 
 def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +180,8 @@ def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch
         go_on.set()
         with pytest.raises(Buried):
             await writing
-        await asyncio.to_thread(zombie.told_buried.wait, 20)
-        assert zombie.told_buried.is_set()
+        await asyncio.to_thread(zombie.buried.wait, 20)
+        assert zombie.buried.is_set()
         attempts: list[Awaitable[object]] = [
             zombie.ledger.claim_shards(["batch-0"], owner="zombie-0", now=0.0, lease_seconds=9.0),
             zombie.ledger.commit_segments([segment(shard, 0)], now=0.0, lease_seconds=9.0),
@@ -198,23 +231,25 @@ def test_a_claim_beside_a_burial(address: str, monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(story())
 
 
-def test_a_burial_that_died_half_way(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who watches next finds one that is dead and not buried, and sees to it."""
-    grown_up(monkeypatch)
+@pytest.mark.parametrize("cut", Cut)
+def test_a_connection_that_is_lost_while_it_becomes_a_member(address: str, cut: Cut) -> None:
+    """Whether it is one already it does not know: it becomes one again, at once, and nobody buries it for that."""
+    proxy = CuttingProxy(Path(address.partition("host=")[2]))
+    proxy.at, proxy.cut = b"INSERT INTO member", cut
 
     async def story() -> None:
-        first = await One(address, "first").begin()
-        await started(first.ledger)
-        await claimed(first.ledger, owner="gone-0")
-        told(
-            address,
-            "INSERT INTO member (id, host, version, kind, started_at, until, dead_at) VALUES ('gone', '', '', '', 0, 0, 1)",
-        )
-        await true(lambda: not rows(address, "SELECT 1 FROM member WHERE id = 'gone'"))
-        assert rows(address, "SELECT state FROM shard") == [("queued",)]
-        await first.end()
+        other = await One(address, "other").begin()
+        joining = asyncio.to_thread(One, through(address, proxy), "one")
+        one = await (await joining).begin()
+        await asyncio.sleep(0.5)
+        assert proxy.cuts == 1
+        assert [each.id for each in await other.ledger.members()] == ["other", "one"]
+        assert not one.told_buried
+        for each in (one, other):
+            await each.end()
 
     asyncio.run(story())
+    proxy.close()
 
 
 def test_a_pooler_in_transaction_mode_is_refused(address: str) -> None:

@@ -156,6 +156,8 @@ class SimpleUse:
         self.at_most = cap
         """How many it has to send at once."""
         self.sent = 0
+        self.cut = 0
+        """How many of its calls were ended because the grant was over."""
 
     @property
     def has_work(self) -> bool:
@@ -177,6 +179,7 @@ class SimpleUse:
         except asyncio.CancelledError:
             if lane not in self.member.engine.cut_off:
                 raise
+            self.cut += 1
             self.member.engine.cut_off.remove(lane)
             lane.uncancel()
 

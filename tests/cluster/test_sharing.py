@@ -126,6 +126,21 @@ def test_the_others_have_the_slots_of_the_lost_soon(make: Make) -> None:
     assert cluster.use_from(30.0 + GRANT_SECONDS + longest + 2.0, 60.0) > 0.95
 
 
+def test_answers_that_come_while_it_stands_still_are_read(make: Make) -> None:
+    """Its grant is over when it wakes up, and so are its calls: what they have brought is not paid for a second time."""
+    cluster = make(7, 40, (0.5, 8.0))
+    member = cluster.add()
+    cluster.run(20.0)
+    out = len(cluster.upstream.out)
+    answered = cluster.upstream.answered
+    assert out > 30
+    member.stop(13.0)
+    cluster.run(32.9)
+    assert cluster.upstream.answered == answered + out
+    cluster.run(40.0)
+    assert (member.use.cut, cluster.upstream.out_max) == (0, 40)
+
+
 def test_who_comes_late_has_its_part_soon(make: Make) -> None:
     """As soon as calls of the others have ended; and who has nothing to send leaves everything to them."""
     cluster = make(4, 40)

@@ -1,4 +1,7 @@
-"""Replays seeds: `python -m tests.simulation --seed 17`, or `--seeds 0-1999 --processes 2`."""
+"""Replays seeds: `python -m tests.simulation --seed 17`, or `--seeds 0-1999 --processes 2`.
+
+With `--servers`, those of several servers over one ledger.
+"""
 
 import argparse
 import logging
@@ -8,6 +11,7 @@ import time
 
 from tests.simulation.checks import Violation
 from tests.simulation.play import play
+from tests.simulation.servers.play import play as play_servers
 from tests.simulation.virtual import Stuck
 
 
@@ -16,6 +20,14 @@ def played(seed: int) -> tuple[int, int, str]:
     try:
         return seed, play(seed).checks.sent, ""
     except (Violation, Stuck) as violation:
+        return seed, 0, str(violation)
+
+
+def played_servers(seed: int) -> tuple[int, int, str]:
+    """The same of a seed of several servers."""
+    try:
+        return seed, play_servers(seed).sending.calls, ""
+    except Violation as violation:
         return seed, 0, str(violation)
 
 
@@ -29,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", default="0-199")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--servers", action="store_true", help="several servers over one ledger")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     if args.verbose:
@@ -40,7 +53,8 @@ def main() -> None:
     seeds = range(first, last + 1)
     # A new process now and then, so that what a thousand worlds leave behind does not pile up.
     with multiprocessing.Pool(args.processes, initializer=quiet, maxtasksperchild=200) as pool:
-        lot = map(played, seeds) if len(seeds) == 1 else pool.imap_unordered(played, seeds)
+        one = played_servers if args.servers else played
+        lot = map(one, seeds) if len(seeds) == 1 else pool.imap_unordered(one, seeds)
         for done, (seed, requests, violation) in enumerate(lot, 1):
             sent += requests
             if done % 50 == 0:

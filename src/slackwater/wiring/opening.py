@@ -38,7 +38,7 @@ from slackwater.pipeline.sending.peer_words import FarBoard
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
-from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
+from slackwater.ports import BlobStore, Clock, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
 from slackwater.wiring.acquaintance import Acquaintance, refuse_unkept, said_when_slow
 from slackwater.wiring.belonging import Marking, mark_behind, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
@@ -87,7 +87,7 @@ def settings_of(config: Config, kind: Kind = Kind.SERVER, sends_for: frozenset[s
     )
 
 
-async def _clock_of(ledger: SqlLedger, database: str) -> tuple[SystemClock, DatabaseClock | None]:
+async def _clock_of(ledger: SqlLedger, database: str) -> tuple[Clock, DatabaseClock | None]:
     """The time of day: the machine's, or that of the ledger's database, which is looked at before anything asks for it."""
     if not database:
         return SystemClock(), None

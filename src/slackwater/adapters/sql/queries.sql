@@ -796,8 +796,10 @@ ORDER BY created_at, seq LIMIT :limit;
 -- Members: who works with a ledger where those are several, and what each of them is doing.
 
 -- name: add_member!
+-- Whose answer was lost may be one already: nobody else ever has its name.
 INSERT INTO member (id, host, version, kind, started_at, until, sends_for)
-VALUES (:id, :host, :version, :kind, :started_at, :until, :sends_for);
+VALUES (:id, :host, :version, :kind, :started_at, :until, :sends_for)
+ON CONFLICT (id) DO UPDATE SET until = excluded.until WHERE member.dead_at IS NULL;
 
 -- name: send_for!
 UPDATE member SET sends_for = :sends_for WHERE id = :id;

@@ -17,6 +17,8 @@ from slackwater.telemetry import counters, event
 
 # What is out when a grant ends is ended so long before: closing connections takes a turn of the event loop or two.
 CUT_SECONDS = 0.5
+# Who stood still when that moment came has answers to read that have come meanwhile: so long it reads before it ends the rest.
+READ_SECONDS = 0.05
 # After that nothing is sent for so long: an engine may hear of a new request before it hears that a connection was closed.
 SETTLE_SECONDS = 1.0
 # Whoever has not got its part yet, or has more, asks again after so long; and nobody sooner than that after the last time.
@@ -235,9 +237,12 @@ class EngineShare:
         if now < self._ends - CUT_SECONDS:
             self._set_timer(now)
             return
-        self._timer = None
         self.alone = False
         self._give(0)
+        self._timer = asyncio.get_running_loop().call_later(READ_SECONDS, self._cut_rest)
+
+    def _cut_rest(self) -> None:
+        self._timer = None
         self._cut(len(self.calls))
 
     def _cut(self, count: int) -> None:

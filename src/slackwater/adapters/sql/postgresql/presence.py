@@ -87,7 +87,14 @@ class PgPresence:
     def join(self) -> None:
         """Becomes a member. Raises psycopg.Error, LedgerRefused where something stands between it and the database."""
         if not self._thread.is_alive():
-            self._line.get()
+            try:
+                self._line.get()
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                # It may be a member already: at once, before somebody has looked twice.
+                self._line.drop()
+                self._line.get()
             self._thread.start()
 
     def begin(
@@ -176,7 +183,8 @@ class PgPresence:
             now = db.execute(f"SELECT {NOW}").fetchone()[0]
             until = float(now) + UNTIL_SECONDS
             joining = msgspec.structs.replace(self._member, started_at=float(now), until=until)
-            db.execute(text_of("add_member"), member_row(joining))
+            if not db.execute(text_of("add_member"), member_row(joining)).rowcount:
+                raise Buried(BURIED)
             self._joined = True
         else:
             self._say(db)
