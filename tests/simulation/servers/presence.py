@@ -77,7 +77,14 @@ class WorldPresence:
                 tries += 1
         self._task = asyncio.create_task(self._run(), name="presence")
 
-    def begin(self, *, looked: Callable[[Look], None], news: Callable[[], None], buried: Callable[[], None]) -> None:
+    def begin(
+        self,
+        *,
+        looked: Callable[[Look], None],
+        news: Callable[[], None],
+        buried: Callable[[], None],
+        behind: Callable[[], None] = lambda: None,
+    ) -> None:
         """See ports.Presence."""
         self._tell, self._news, self._buried = looked, news, buried
         self._look_at = 0.0
