@@ -50,8 +50,10 @@ def programs() -> Path:
 class Postgresql:
     """A server in a folder of its own that listens on a socket in it."""
 
-    def __init__(self, place: Path, *, careless: bool = True) -> None:
+    def __init__(self, place: Path, *, careless: bool = True, listen: str = "") -> None:
+        """`listen` is an address of this machine, of which anybody who reaches it may use the server."""
         self.place = place
+        self._listen = listen
         self._careless = careless
         self._bin = programs()
         self._identity: dict[str, int | list[int]] = {}
@@ -83,11 +85,14 @@ class Postgresql:
             **self._identity,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        if self._listen:
+            with (self.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
         options = {
-            "listen_addresses": "",
+            "listen_addresses": self._listen,
             "unix_socket_directories": str(self.place / "socket"),
             "max_connections": "200",
         }
@@ -123,6 +128,13 @@ class Postgresql:
         os.killpg(self.process.pid, 9)
         self.process.wait(20)
 
+    def restart(self) -> None:
+        """As an administrator does it: fast, with open connections or without."""
+        assert self.process is not None
+        self.process.send_signal(2)
+        self.process.wait(60)
+        self.start()
+
     def stop(self) -> None:
         """At once, with open connections or without."""
         if self.process is not None and self.process.poll() is None:
@@ -131,10 +143,10 @@ class Postgresql:
 
 
 @contextlib.contextmanager
-def running(*, careless: bool = True) -> Iterator[Postgresql]:
+def running(*, careless: bool = True, listen: str = "") -> Iterator[Postgresql]:
     """A server of one's own."""
     with tempfile.TemporaryDirectory(prefix="slackwater-pg-", ignore_cleanup_errors=True) as place:
-        server = Postgresql(Path(place), careless=careless)
+        server = Postgresql(Path(place), careless=careless, listen=listen)
         server.make()
         server.start()
         try:
