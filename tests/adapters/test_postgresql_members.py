@@ -216,6 +216,68 @@ def test_a_burial_that_died_half_way(address: str, monkeypatch: pytest.MonkeyPat
     asyncio.run(story())
 
 
+def test_one_that_watches_and_hangs(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event loop does nothing any more, and it says that it lives all the same. Others bury whoever dies meanwhile."""
+    grown_up(monkeypatch)
+    # It is not by its silence that they find it.
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        watcher = await One(address, "watcher").begin()
+        assert watcher.membership.watching
+        begun.set()
+        go_on.wait(60)
+        await watcher.end()
+
+    async def story() -> None:
+        await asyncio.to_thread(begun.wait, 20)
+        others = [await One(address, name).begin() for name in ("second", "third", "fourth")]
+        await started(others[0].ledger)
+        await claimed(others[0].ledger, owner="third-0")
+        others[1].die()
+        await true(lambda: rows(address, "SELECT state FROM shard") == [("queued",)])
+        assert [each.id for each in await others[0].ledger.members()] == ["watcher", "second", "fourth"]
+        for each in others:
+            await each.end()
+
+    hanging = threading.Thread(target=lambda: (asyncio.run(hang()), over.set()))
+    hanging.start()
+    try:
+        asyncio.run(story())
+    finally:
+        go_on.set()
+        hanging.join(30)
+    assert over.is_set()
+
+
+def test_what_is_left_in_a_transaction_keeps_others_waiting_for_a_moment(address: str) -> None:
+    """A thread that stands still in the middle of one, such as that of a process that is stopped, while its member is believed."""
+
+    async def story() -> None:
+        stuck, other = (SqlLedger.connect(address, member=Member(id=name, host="", version="")) for name in ("a", "b"))
+        await started(stuck, shards=(1,))
+        shard = await claimed(stuck, owner="b-0")
+        begun, go_on = threading.Event(), threading.Event()
+
+        def long(db: Any) -> None:
+            db.execute("UPDATE shard SET rank = rank")
+            begun.set()
+            go_on.wait(60)
+
+        standing = asyncio.ensure_future(stuck.sql.write(long, fenced=True))
+        await asyncio.to_thread(begun.wait, 20)
+        assert await other.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=9.0) == []
+        assert not standing.done()
+        go_on.set()
+        # It is repeated, and counts then.
+        await standing
+        for ledger in (stuck, other):
+            await ledger.close()
+
+    asyncio.run(story())
+
+
 def test_a_pooler_in_transaction_mode_is_refused(address: str) -> None:
     """At the start and in words; one that gives whole sessions is none."""
     folder = Path(address.partition("host=")[2])

@@ -311,7 +311,9 @@ def main() -> None:
             Path(folder), rounds=options.rounds, kinds=options.kinds.split(","), seed=options.seed, tell=True
         )
         print(json.dumps(structs.asdict(seen)))
-    wrong = seen.lost or seen.doubled or seen.failed or seen.miscounted or any(each.excess or each.faults for each in found)
+    wrong = (
+        seen.lost or seen.doubled or seen.failed or seen.miscounted or any(each.excess or each.faults for each in found)
+    )
     sys.exit(1 if wrong else 0)
 
 

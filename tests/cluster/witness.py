@@ -73,9 +73,7 @@ class Witness(SampledEngine):
 
     def asked_again(self, begin: float, end: float) -> set[str]:
         """Texts that came between two moments, and not for the first time."""
-        return {
-            each.text for each in self._later(begin) if each.at < end and self._of[each.text][0] is not each
-        }
+        return {each.text for each in self._later(begin) if each.at < end and self._of[each.text][0] is not each}
 
     def asked_by(self, member: str, since: float) -> int:
         """How many requests a member has sent since then."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from slackwater.core.errors import StorageTrouble
-from slackwater.core.members import Look, Watch
+from slackwater.core.members import Look, Seen, Turn, Watch
 from slackwater.pipeline.loops import Hint, Pace
 from slackwater.ports import MemberLedger, Presence
 from slackwater.telemetry import event
@@ -21,14 +21,25 @@ SETTLED_SECONDS = 3.0
 class Membership:
     """This member, and its watch over the others."""
 
-    def __init__(self, ledger: MemberLedger, presence: Presence, *, news: Callable[[], None]) -> None:
-        """`news`: somebody was buried, by whomever, and what it had is free."""
+    def __init__(
+        self,
+        ledger: MemberLedger,
+        presence: Presence,
+        *,
+        news: Callable[[], None],
+        ended: Callable[[str], bool] = lambda member: False,
+    ) -> None:
+        """`news`: somebody was buried, by whomever, and what it had is free.
+
+        `ended` says whether the process of a member is known to have ended; it may wait for a file system.
+        """
         self._ledger = ledger
         self._presence = presence
         self._news = news
+        self._ended = ended
         self._watch = Watch()
         self._look: Look | None = None
-        self._dead: set[str] = set()
+        self._dead: dict[str, Seen] = {}
         self._looks = Hint()
         self.hint = Hint()
         """Somebody is to be buried."""
@@ -41,7 +52,7 @@ class Membership:
     @property
     def watching(self) -> bool:
         """Whether it is the one that watches: some things are done by one alone."""
-        return self._look is not None and self._look.watching
+        return self._look is not None and self._look.turn is Turn.WATCHER
 
     async def start(self, *, buried: Callable[[], None]) -> None:
         """Begins to look, and buries whoever is evidently dead before this one begins. `buried`: this one is, on any thread."""
@@ -60,11 +71,11 @@ class Membership:
 
     @property
     def _settled(self) -> bool:
-        return self._look is not None and not (self._look.watching and (self._dead or self._watch.doubts))
+        return self._look is not None and not (self.watching and (self._dead or self._watch.doubts))
 
     def _looked(self, look: Look) -> None:
         self._look = look
-        self._dead.update(self._watch.judge(look))
+        self._dead.update((each.id, each) for each in self._watch.judge(look))
         self._looks.notify()
         if self._dead:
             self.hint.notify()
@@ -73,8 +84,12 @@ class Membership:
         """Buries those who are dead."""
         buried = 0
         while self._dead:
-            member = self._dead.pop()
-            if await self._presence.doom(member) and (leases := await self._ledger.bury(member)) is not None:
+            member, seen = self._dead.popitem()
+            if not await self._presence.doom(member):
+                continue
+            # One that is lost with its machine holds its lock for longer than it is believed.
+            gone = not seen.held and await asyncio.to_thread(self._ended, member)
+            if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
         return Pace.BUSY if buried else Pace.IDLE

@@ -27,6 +27,8 @@ MARK = "slackwater.mark"
 MOVED = "ledger.moved"
 # Words of the members of a ledger that is shared: who finds those of all others has the directory that they have.
 MEMBERS = "members"
+# What is in such a word, once it is locked.
+LIVING = b"locked for as long as it lives\n"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -97,6 +99,7 @@ class DataDirectory:
         self.path = path
         self._shared = shared
         self._lock = lock
+        self._living = -1
 
     @classmethod
     def open(cls, path: Path, *, restoring: bool = False, shared: bool = False) -> "DataDirectory":
@@ -153,9 +156,34 @@ class DataDirectory:
         return self.path / "blobs"
 
     def announce(self, member: str) -> None:
-        """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError."""
+        """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError.
+
+        The file is locked for as long as the process lives, and says so once it is.
+        """
         (self.path / MEMBERS).mkdir(mode=0o700, exist_ok=True)
-        (self.path / MEMBERS / member).touch(mode=0o600)
+        self._living = os.open(self.path / MEMBERS / member, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._living, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A full disk may have no room for it: then nobody is told by it.
+            os.pwrite(self._living, LIVING, 0)
+
+    def ended(self, member: str) -> bool:
+        """Whether the process of a member is known to have ended: the kernel has let go of what it had locked."""
+        try:
+            word = os.open(self.path / MEMBERS / member, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            # One of a version that locked nothing leaves an empty file.
+            if os.pread(word, len(LIVING), 0) != LIVING:
+                return False
+            fcntl.flock(word, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(word)
 
     def announced(self) -> set[str]:
         """Who has left such word."""
@@ -245,9 +273,10 @@ class DataDirectory:
 
     def close(self) -> None:
         """Lets go of the lock."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        for each in (self._lock, self._living):
+            if each >= 0:
+                os.close(each)
+        self._lock = self._living = -1
 
     def __enter__(self) -> "DataDirectory":
         return self

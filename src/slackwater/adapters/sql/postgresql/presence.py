@@ -27,28 +27,26 @@ from slackwater.adapters.sql.postgresql.member_statements import (
     JOIN,
     SAY,
     SEE,
-    UNWATCH,
-    WATCH,
 )
 from slackwater.adapters.sql.postgresql.pooler import refuse_pooler
 from slackwater.adapters.sql.postgresql.standing import stand_together
 from slackwater.adapters.sql.postgresql.text import text_of
+from slackwater.adapters.sql.postgresql.watch_turn import WatchTurn
 from slackwater.adapters.sql.postgresql.writing_line import BURIED, END, NOW
 from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
-    LOOK_SECONDS,
+    OTHERS_LOOK_SECONDS,
     SAID_SECONDS,
-    TRY_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
+    Turn,
 )
 from slackwater.telemetry import event
 
-# What somebody else than the one that watches gives to that one before it sees to it itself; and who has not looked for so long
-# may have been stopped.
+# Who has not looked for so long may have been stopped.
 LATE_SECONDS = 2.0
 OVER = "this server is no member of those who work with the ledger any more"
 CHANNEL = "slackwater_members"
@@ -69,7 +67,8 @@ class PgPresence:
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
-        self._watching = self._retired = self._leaving = self._closing = False
+        self._leaving = self._closing = False
+        self._turn = WatchTurn()
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
         self._woken, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="ledger-member", daemon=True)
@@ -116,7 +115,7 @@ class PgPresence:
 
     def retire(self) -> None:
         """See ports.Presence."""
-        self._retired = True
+        self._turn.retire()
         self._nudge()
 
     def leave(self) -> None:
@@ -147,7 +146,7 @@ class PgPresence:
             refuse_pooler(self._address, db)
         stand_together(db)
         self._former = self._line.name
-        self._watching = False
+        self._turn.reset()
         for _ in range(LOCK_TRIES):
             if db.execute(JOIN, (self.id,)).fetchone()[0]:
                 break
@@ -205,7 +204,7 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
-                    self._wait(selector, db, LOOK_SECONDS if self._watching else TRY_SECONDS)
+                    self._wait(selector, db, self._turn.gap)
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
@@ -230,20 +229,16 @@ class PgPresence:
         self._stepped_at = now
         if now >= self._say_at:
             self._say(db)
-        if self._retired and self._watching:
-            db.execute(UNWATCH)
-            self._watching = False
-        elif not self._watching and not self._retired:
-            self._watching = db.execute(WATCH).fetchone()[0]
+        self._turn.step(db)
         while self._asked:
             self._doom(db, *self._asked[0])
             self._asked.popleft()
-        if self._watching or now >= self._look_at:
+        if self._turn.now is not Turn.OTHER or now >= self._look_at:
             self._look(db, now)
-            self._look_at = now + 1.0
+            self._look_at = now + OTHERS_LOOK_SECONDS
 
     def _look(self, db: PgConnection, now: float) -> None:
-        rows = db.execute(SEE, (0.0 if self._watching else LATE_SECONDS,)).fetchall()
+        rows = db.execute(SEE).fetchall()
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
             raise Buried(BURIED)
@@ -257,13 +252,14 @@ class PgPresence:
                     Seen(
                         id=row["id"],
                         held=row["held"],
-                        overdue=row["overdue"] and age > YOUNG_SECONDS,
+                        overdue=float(row["overdue"]) if age > YOUNG_SECONDS else 0.0,
                         dead=row["dead"],
                     )
                     for row in rows
                     if row is not mine
                 ),
-                watching=self._watching,
+                at=float(mine["now"]),
+                turn=self._turn.now,
                 young=(self._reconnected and age < YOUNG_SECONDS) or float(mine["up"]) < YOUNG_SECONDS,
             )
         )

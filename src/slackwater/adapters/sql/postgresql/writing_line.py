@@ -28,6 +28,8 @@ BURIED = "others who work with the ledger took this server for dead, and have fr
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
 SERIALIZABLE, TURN = "SERIALIZABLE", "; LOCK TABLE identity IN EXCLUSIVE MODE"
+# A transaction of a thread that stands still, perhaps with its whole process, keeps others waiting no longer. It is done again.
+STANDS = "SET idle_in_transaction_session_timeout = '5s'"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
 
 
@@ -56,6 +58,8 @@ class WritingLine:
             db.execute(END, (f"slackwater {self._former}",))
         if greet is not None:
             greet(db)
+        if self._member:
+            db.execute(STANDS)
         self._former, self._number = self.line.name, 0
         db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
         if not self._member:
