@@ -48,8 +48,9 @@ class Server:
         environment: Mapping[str, str] | None = None,
         *,
         module: Sequence[str] = SERVE,
+        options: Sequence[str] = ("--port", "0"),
     ) -> None:
-        """`module` is what is run, with its first arguments."""
+        """`module` is what is run, with its first arguments; `options` are its last ones."""
         self.started = time.monotonic()
         self.data = data
         config = _on_ledger(config, data)
@@ -63,8 +64,7 @@ class Server:
                     str(config),
                     "--data",
                     str(data),
-                    "--port",
-                    "0",
+                    *options,
                 ],
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -78,6 +78,25 @@ class MemberContract:
 
         run(story)
 
+    def test_a_member_says_for_which_deployments_it_sends(self, run: Any) -> None:
+        """None as long as it has not said so; one that is none any more says nothing, and nobody is any more by it."""
+
+        async def story(ledger: SqlLedger) -> None:
+            worker = Member(id="w", host="there", version="1", kind="worker", started_at=2.0, until=9.0, sends_for=())
+            await joined(ledger, "a")
+            await ledger.add_member(worker)
+            assert await ledger.members() == [member("a"), worker]
+            await ledger.send_for("w", ["b", "tenant/ü"])
+            told = [each.sends_for for each in await ledger.members()]
+            assert told == [None, ("b", "tenant/ü")]
+            await ledger.send_for("w", [])
+            assert [each.sends("b") for each in await ledger.members()] == [True, False]
+            await ledger.bury("w")
+            await ledger.send_for("w", ["b"])
+            assert await ledger.members() == [member("a")]
+
+        run(story)
+
     def test_a_burial_frees_leases_of_that_one(self, run: Any) -> None:
         """All of its workers', at once, and nobody else's, however alike the names are. What was committed stays."""
 

@@ -144,6 +144,7 @@ NOT_POLLED = {
     *(
         "add_member",
         "members",
+        "send_for",
         "forget_member",
         "tell_members",
         "leases_of_member",

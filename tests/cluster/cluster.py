@@ -3,14 +3,17 @@
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
 
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import Report, check_account, check_files
-from tests.server import Server
+from tests.server import SERVE, Server
+
+WORKER = ("slackwater", "worker")
+PORT = ("--port", "0")
 
 
 def until(true: Callable[[], object], seconds: float = 90, gap: float = 0.02) -> None:
@@ -48,7 +51,9 @@ class Cluster:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
 
-    def start(self, *, port: int | None = None) -> Server:
+    def start(
+        self, *options: str, port: int | None = None, module: Sequence[str] = SERVE, listens: Sequence[str] = PORT
+    ) -> Server:
         """One more; with a `port`, its database is there."""
         config = self.config
         if port is not None:
@@ -58,10 +63,14 @@ class Cluster:
             )
             config.write_text(self.config.read_text().replace(self._address, there))
         log = self.folder / f"server{next(self._numbers)}.log"
-        server = Server(config, self.data, log)
+        server = Server(config, self.data, log, module=module, options=[*listens, *options])
         self._logs[server] = log
         self.servers.append(server)
         return server
+
+    def worker(self, *options: str) -> Server:
+        """One that only sends. Its address is where it says how it is."""
+        return self.start(*options, module=WORKER, listens=("--listen", "127.0.0.1:0"))
 
     def connect(self) -> None:
         """To its database, also where that has been away."""

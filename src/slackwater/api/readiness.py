@@ -4,10 +4,12 @@
 the service should be given work; a restart does not help where it says no.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slackwater.api import objects, wire
@@ -24,6 +26,19 @@ async def ready(request: Request) -> Response:
     """200, or 503 with the reasons; with the states of the backends, which are none."""
     entrance = entrance_of(request)
     return _answer(entrance.unready(), entrance.backend_states())
+
+
+def probes_app(
+    unready: Callable[[], Sequence[Unready]],
+    backend_states: Callable[[], Mapping[str, int]],
+    more: Sequence[Route] = (),
+) -> Starlette:
+    """An application for a process that has no API: both, and `more`."""
+
+    async def ready_here(request: Request) -> Response:
+        return _answer(unready(), backend_states())
+
+    return Starlette(routes=[Route("/healthz", health), Route("/readyz", ready_here), *more])
 
 
 def _answer(reasons: Sequence[Unready], states: Mapping[str, int]) -> Response:

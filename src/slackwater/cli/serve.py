@@ -2,57 +2,58 @@
 
 import asyncio
 import contextlib
-import errno
-import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
-import uvicorn
-import uvloop
 from starlette.types import ASGIApp
 
 from slackwater import __version__
 from slackwater.adapters.work.allocator import give_large_pieces_pages_of_their_own
-from slackwater.adapters.work.descriptors import raise_descriptor_limit
 from slackwater.adapters.work.process_offload import ProcessOffload
 from slackwater.adapters.work.quick_counter import QuickCounter
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
-from slackwater.api.arriving.connection import Connection
-from slackwater.api.arriving.front_door import FrontDoor
 from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
-from slackwater.api.readiness import Door
 from slackwater.cli.entrance import entrance_to
+from slackwater.cli.process import (
+    answering,
+    begin_log,
+    end_at_once_from_now_on,
+    front_door,
+    leave_at_once,
+    listen_or_leave,
+    load_or_leave,
+    log_options,
+    run_to_its_end,
+    told_to_stop,
+)
 from slackwater.cli.stopping import stopping_line
-from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
+from slackwater.config import ENCODINGS, LOOPBACK, Config, split_listen
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.errors import ConfigError, DataDirectoryError, LedgerUnavailable, StorageTrouble
+from slackwater.core.errors import ConfigError
 from slackwater.core.masking import masked, shown_url
+from slackwater.core.members import Kind
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
-from slackwater.telemetry.logs import formatter_of
-from slackwater.wiring import check_backends, fetcher_of, open_service, sender_of, sign_in_of, tracing_of, verifier_of
-from slackwater.wiring.front_door import front_door_of
+from slackwater.wiring import fetcher_of, open_service, sender_of, sign_in_of, tracing_of, verifier_of
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
 
-# What stops it: the first gently, the second at once.
 # Large input files that are validated at once: each keeps a core busy. Two at least, so that one does not hold up all others.
 VALIDATED_AT_ONCE = min(4, max(2, os.cpu_count() or 1))
 # Heavy calls of users at once: checks of files; and retries and searches, which are quick.
 CHECKED_AT_ONCE, CALLS_AT_ONCE = 4, 2
 # Where a core is short, polls and answers of engines go before the reading of files.
 NICENESS = 5
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command("serve")
@@ -62,38 +63,39 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory.  [default: slackwater-data]")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 takes a free one.  [default: 8080]")
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line of text per event, or a JSON object.",
-)
+@click.option("--no-sending", is_flag=True, help="Send nothing to engines: 'slackwater worker' does. Needs a database.")
+@log_options
 def command(
-    config_path: Path | None, data: Path | None, host: str | None, port: int | None, log_level: str, log_format: str
+    config_path: Path | None,
+    data: Path | None,
+    host: str | None,
+    port: int | None,
+    no_sending: bool,
+    log_level: str,
+    log_format: str,
 ) -> None:
     """Serve the Azure OpenAI and OpenAI Batch API in front of your engines.
 
     Without --config it listens on loopback only, accepts any key, and serves one deployment, `demo-batch`, on the
     built-in backend. Everything is kept in the data directory; after a crash the same command continues.
 
+    It answers calls and sends to engines. With a ledger on PostgreSQL, processes of their own may do the sending:
+    --no-sending leaves it to them.
+
     \b
     Examples:
       slackwater serve
       slackwater serve --config slackwater.toml --data /var/lib/slackwater --port 8080
+      slackwater serve --config slackwater.toml --no-sending    (beside: slackwater worker --config slackwater.toml)
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter_of(log_format))
-    logging.basicConfig(level=log_level.upper(), handlers=[handler])
-    try:
-        config = load(config_path)
-        check_backends(config)
-    except ConfigError as error:
-        for fault in error.faults:
-            click.echo(f"error: {fault}", err=True)
+    begin_log(log_level, log_format)
+    config = load_or_leave(config_path)
+    if no_sending and not config.database:
+        click.echo(
+            "error: --no-sending leaves the sending to 'slackwater worker', which needs a ledger that several processes can "
+            "have, and this one is a file: name [server] database (see docs/postgresql.md), or leave --no-sending out",
+            err=True,
+        )
         sys.exit(2)
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     server = msgspec.structs.replace(config.server, **given)
@@ -106,103 +108,18 @@ def command(
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    listener = _listen_or_leave(server.host, server.port, advice="choose another --port")
+    listener = listen_or_leave(server.host, server.port, advice="choose another --port")
     metrics = None
     if config.metrics.enabled and config.metrics.listen:
-        metrics = _listen_or_leave(*split_listen(config.metrics.listen), advice="choose another [metrics] listen")
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, directory, listener, metrics, demo=config_path is None))
-        for number in SIGNALS:
-            # Everything is done. One that comes now must not look like a death.
-            signal.signal(number, signal.SIG_IGN)
-    except ConfigError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except (DataDirectoryError, StorageTrouble) as error:
-        click.echo(f"error: {error}", err=True)
-        # Whoever starts it again should: a database comes back by itself, and nobody has to correct anything here.
-        sys.exit(1 if isinstance(error, LedgerUnavailable) else 2)
-
-
-def _listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:
-    try:
-        return _listen(host, port)
-    except OSError as error:
-        whose = ""
-        if error.errno == errno.EADDRINUSE:
-            whose = " (another server of ours, or llama.cpp's, which has it by default, too)" if port == 8080 else ""
-            advice = f"{advice}, such as {port + 1 if port < 65535 else 0}"
-        click.echo(f"error: cannot listen on {host}:{port}: {error.strerror}{whose}; {advice}", err=True)
-        sys.exit(2)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(1024)
-    listener.set_inheritable(False)
-    return listener
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: this module decides what a signal means."""
-
-    serving: asyncio.Task[None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def end(self) -> None:
-        """Finishes what is being answered. May be repeated."""
-        self.should_exit = True
-        await self.serving
-
-
-@contextlib.asynccontextmanager
-async def _front_door(config: Config) -> AsyncIterator[FrontDoor]:
-    """What all connections share, and the one look at them."""
-    front = front_door_of(config.front_door, raise_descriptor_limit())
-    watching = asyncio.create_task(front.watch())
-    try:
-        yield front
-    finally:
-        watching.cancel()
-
-
-@contextlib.asynccontextmanager
-async def _answering(listener: socket.socket, front: FrontDoor) -> AsyncIterator[tuple[Door, _Server]]:
-    """Somebody answers from here on: at first only that the service is starting, which may take a moment."""
-    door = Door()
-    front.takes_from(listener)
-    # Its milestones are not ours: it answers long before the service is there.
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    http = _Server(
-        uvicorn.Config(
-            door,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            http=front.protocol(Connection),  # type: ignore[arg-type]
-            ws="none",
-            timeout_graceful_shutdown=5,
-        )
-    )
-    http.serving = asyncio.create_task(http.serve(sockets=[listener]))
-    try:
-        yield door, http
-    finally:
-        await http.end()
+        metrics = listen_or_leave(*split_listen(config.metrics.listen), advice="choose another [metrics] listen")
+    kind = Kind.API if no_sending else Kind.SERVER
+    run_to_its_end(_serve(config, directory, listener, metrics, kind=kind, demo=config_path is None))
 
 
 async def _serve(
-    config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, demo: bool
+    config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, kind: Kind, demo: bool
 ) -> None:
-    stopping = _told_to_stop()
+    stopping = told_to_stop()
     give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
     # Places of their own, so that nobody waits for what somebody else's batch has in it: calls of users stand behind no
@@ -213,8 +130,8 @@ async def _serve(
     counters = {name: TiktokenCounter(name) for name in ENCODINGS}
     fetcher, sender = fetcher_of(config), sender_of(config)
     async with (
-        _front_door(config) as front,
-        _answering(listener, front) as (door, http),
+        front_door(config) as front,
+        answering(listener, front) as (door, http),
         open_service(
             config,
             directory,
@@ -227,7 +144,8 @@ async def _serve(
             fetcher=fetcher,
             sender=sender,
             tracing=tracing,
-            buried=_leave_at_once,
+            kind=kind,
+            buried=leave_at_once,
         ) as service,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -243,9 +161,9 @@ async def _serve(
         await service.start()
         door.open(app)
         if metrics is not None and service.monitor is not None:
-            metrics_door, _ = await stack.enter_async_context(_answering(metrics, front))
+            metrics_door, _ = await stack.enter_async_context(answering(metrics, front))
             metrics_door.open(_metrics_app(config, service.monitor, entrance))
-        _greet(config, directory, listener, demo=demo, keyed={key.resource for key in keys.all()})
+        _greet(config, directory, listener, kind=kind, demo=demo, keyed={key.resource for key in keys.all()})
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait((http.serving, stopped), return_when=asyncio.FIRST_COMPLETED)
         click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
@@ -259,35 +177,7 @@ async def _serve(
         if tracing is not None:
             await tracing.close()
         click.echo("stopped; the same command continues where this ended", err=True)
-    for number in SIGNALS:
-        # The loop takes its own handlers along.
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, lambda *_: os._exit(130))
-
-
-def _leave_at_once() -> None:
-    """Others go on with what this one had in hand: whatever it sends from now on is sent twice."""
-    logging.getLogger("slackwater").error(
-        "other servers took this one for dead, because it was stopped or cut off from the ledger for too long, and go on with "
-        "its work: it ends, to be started again"
-    )
-    logging.shutdown()
-    os._exit(1)
-
-
-def _told_to_stop() -> asyncio.Event:
-    """Set by the first signal. The second one ends the process at once."""
-    stopping = asyncio.Event()
-
-    def on_signal() -> None:
-        if stopping.is_set():
-            logging.getLogger("slackwater").warning("second signal: leaving at once; the journal has what counts")
-            os._exit(130)
-        stopping.set()
-
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stopping
+    end_at_once_from_now_on()
 
 
 def _metrics_app(config: Config, monitor: "Monitor", entrance: Entrance) -> ASGIApp:
@@ -334,7 +224,9 @@ def access_line(config: Config, directory: Path, keyed: Collection[str]) -> str:
     return line
 
 
-def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bool, keyed: Collection[str]) -> None:
+def _greet(
+    config: Config, directory: Path, listener: socket.socket, *, kind: Kind, demo: bool, keyed: Collection[str]
+) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     ledger = f", ledger in {shown_url(config.database)}" if config.database else ""
@@ -343,6 +235,8 @@ def _greet(config: Config, directory: Path, listener: socket.socket, *, demo: bo
         urls = [masked(backend.url or "") for backend in deployment.backends]
         places = ", ".join(url or "the built-in backend (echo, no model)" for url in urls)
         click.echo(f"  deployment {deployment.name}: {places}")
+    if not kind.sends:
+        click.echo("  sends nothing: 'slackwater worker' has to run beside it")
     if demo:
         click.echo("  no --config: one deployment on the built-in backend")
     click.echo(f"  {access_line(config, directory, keyed)}")

@@ -23,18 +23,47 @@ MISSING_SECONDS = 0.1
 YOUNG_SECONDS = 5.0
 
 
+class Kind(Enum):
+    """What a process does that works with a ledger beside others."""
+
+    SERVER = "server"
+    """Answers calls of the API, and sends to engines."""
+    API = "api"
+    """Answers, and leaves the sending to others."""
+    WORKER = "worker"
+    """Sends, and answers nobody."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has the API."""
+        return self is not Kind.WORKER
+
+    @property
+    def sends(self) -> bool:
+        """Whether it sends to engines."""
+        return self is not Kind.API
+
+
 class Member(Struct, frozen=True, kw_only=True):
     """A process that works with the ledger. `id` is its incarnation's: it is never used again, and has no hyphen."""
 
     id: str
     host: str
     version: str
-    kind: str = "server"
+    kind: str = Kind.SERVER.value
+    """As `Kind` has it; one of a newer version may have another."""
     started_at: float = 0.0
     """A moment of the ledger's clock, like the others."""
     until: float = 0.0
     dead: bool = False
     """Its end is decided, and what it had is about to be freed."""
+    sends_for: tuple[str, ...] | None = None
+    """The keys of the deployments that it sends for, in order. None: it has not said so (servers of version 29 of the schema and
+    earlier do not), and is taken to send for all."""
+
+    def sends(self, deployment: str) -> bool:
+        """Whether it sends for a deployment, by its key."""
+        return self.sends_for is None or deployment in self.sends_for
 
 
 class Duty(Enum):

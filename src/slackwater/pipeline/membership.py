@@ -6,7 +6,7 @@ finds a member that is dead and not buried. Before: everything that a member doe
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from slackwater.core.errors import StorageTrouble
 from slackwater.core.members import Look, Seen, Turn, Watch
@@ -41,8 +41,11 @@ class Membership:
         self._look: Look | None = None
         self._dead: dict[str, Seen] = {}
         self._looks = Hint()
+        self._said: tuple[str, ...] = ()
+        self.sends_for: Callable[[], Iterable[str]] = tuple
+        """The keys of the deployments that this process sends for now."""
         self.hint = Hint()
-        """Somebody is to be buried."""
+        """Somebody is to be buried, or this one sends for other deployments than before."""
 
     @property
     def id(self) -> str:
@@ -81,7 +84,7 @@ class Membership:
             self.hint.notify()
 
     async def step(self) -> Pace:
-        """Buries those who are dead."""
+        """Buries those who are dead, and says for which deployments this one sends."""
         buried = 0
         while self._dead:
             member, seen = self._dead.popitem()
@@ -92,6 +95,9 @@ class Membership:
             if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
+        if (sends_for := tuple(sorted(self.sends_for()))) != self._said:
+            await self._ledger.send_for(self.id, sends_for)
+            self._said = sends_for
         return Pace.BUSY if buried else Pace.IDLE
 
     def retire(self) -> None:

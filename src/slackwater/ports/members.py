@@ -1,6 +1,6 @@
 """What the ledger knows of those who work with it where they are several, and how one of them is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from slackwater.core.members import Duty, Look, Member
@@ -11,6 +11,10 @@ class MemberLedger(Protocol):
 
     async def members(self) -> list[Member]:
         """All of them, the oldest first."""
+        ...
+
+    async def send_for(self, member_id: str, deployments: Sequence[str]) -> None:
+        """For which deployments a member sends from now on, by their keys."""
         ...
 
     async def others(self) -> bool:

@@ -25,7 +25,7 @@ from slackwater.core.files.file import FileLimits
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
-from slackwater.core.members import Member
+from slackwater.core.members import Kind, Member
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.judgement import RetryPolicy
 from slackwater.core.sending.spend_guard import SpendGuard
@@ -37,7 +37,7 @@ from slackwater.pipeline.sending.peer_words import FarBoard
 from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
-from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, Sender, Tracing
+from slackwater.ports import BlobStore, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
 from slackwater.wiring.belonging import Marking, open_ledger, refuse_apart, refuse_strangers, take_up
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
@@ -62,9 +62,11 @@ def keeping_of(config: Config) -> dict[str, Keeping]:
     return keeping
 
 
-def settings_of(config: Config) -> Settings:
+def settings_of(config: Config, kind: Kind = Kind.SERVER, sends_for: frozenset[str] | None = None) -> Settings:
     """Bounds and periods as they are configured."""
     return Settings(
+        kind=kind,
+        sends_for=sends_for,
         worker=WorkerSettings(
             commit_seconds=config.worker.commit_seconds,
             grace_seconds=config.worker.grace_seconds,
@@ -127,6 +129,8 @@ async def open_service(
     sender: Sender | None = None,
     tracing: Tracing | None = None,
     shares_as: str | None = None,
+    kind: Kind = Kind.SERVER,
+    sends_for: frozenset[str] | None = None,
     doors: Callable[[Ledger, BlobStore], tuple[Ledger, BlobStore]] = lambda ledger, blobs: (ledger, blobs),
     buried: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Service]:
@@ -135,7 +139,8 @@ async def open_service(
     `retry` is how stubborn lines are, but for the attempts that each backend has. `guard` bounds what is spent. `doors` may
     put something before the ledger and the blobs: a test that ends the process between two calls does. `buried` is told, on any
     thread, that others who share the ledger took this one for dead: nothing that it does counts any more. On a ledger that has no
-    members, `shares_as` is the name under which engines are shared with other services in this process.
+    members, `shares_as` is the name under which engines are shared with other services in this process. On one that has some,
+    `kind` is what this one does, and `sends_for` are the keys of the deployments that it sends for; None: all.
     """
     incarnation = uuid.uuid4().hex[:12]
     meeting = Path(config.server.peers) if config.server.peers else usual_directory()
@@ -150,7 +155,7 @@ async def open_service(
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
         await asyncio.to_thread(refuse_strangers, directory, config.database)
-        member = Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
         if config.database:
             data.announce(incarnation)
         sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
@@ -173,15 +178,14 @@ async def open_service(
             budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
             credentials = Credentials(config.backend_keys)
             shares_as = shares_as if membership is None else incarnation
-            sharing = None if shares_as is None else Sharing(sql_ledger, clock, member=shares_as)
+            # Who sends to no engine has no part of any, and no place among those who do.
+            sharing = None if shares_as is None or not kind.sends else Sharing(sql_ledger, clock, member=shares_as)
+            place: PeerBoard | None = board if kind.sends else None
+            if sharing is not None:
+                place = FarBoard(board, sharing.words, clock, shared_as=shared_name)
             shared = Shared(
                 clock=clock,
-                engines=Engines(
-                    clock,
-                    config.engines,
-                    board=board if sharing is None else FarBoard(board, sharing.words, clock, shared_as=shared_name),
-                    sharing=sharing,
-                ),
+                engines=Engines(clock, config.engines, board=place, sharing=sharing),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,
@@ -224,7 +228,7 @@ async def open_service(
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                     assemble=None if accept_any else assembler_of(config, shared),
                 ),
-                settings_of(config),
+                settings_of(config, kind, sends_for),
                 incarnation=incarnation,
                 readiness=Readiness(
                     stores={"ledger": sql_ledger, "files": disk_blobs},

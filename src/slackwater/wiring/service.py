@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slackwater.core.batch import Stage
-from slackwater.core.files.retention import Kept, Retention
+from slackwater.core.files.retention import Retention
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.scheduling import shard_bytes
 from slackwater.pipeline.accounts.control_plane import ControlPlane
@@ -22,11 +22,10 @@ from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.ending.retention import RetentionJanitor
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
-from slackwater.pipeline.following import LOOK_SECONDS as FOLLOW_SECONDS
 from slackwater.pipeline.following import Following
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.validator import Validator
-from slackwater.pipeline.loops import REST_SECONDS, Hint, Hints, Loop
+from slackwater.pipeline.loops import Hint, Hints, Loop
 from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.fleet import Fleet
@@ -35,30 +34,22 @@ from slackwater.pipeline.sending.scheduler import Scheduler
 from slackwater.pipeline.sending.worker import Worker
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
-from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
 from slackwater.pipeline.wall_clock import WallWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
-from slackwater.pipeline.watching.progress import STEP_SECONDS, Progress
-from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness, Unready
-from slackwater.pipeline.watching.standings import STEP_SECONDS as SAYS_SECONDS
+from slackwater.pipeline.watching.progress import Progress
+from slackwater.pipeline.watching.readiness import Readiness, Unready
 from slackwater.pipeline.watching.standings import Standings
 from slackwater.ports import (
     Ledger,
 )
 from slackwater.telemetry import event
-from slackwater.wiring.belonging import MARKED_SECONDS
-from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
 from slackwater.wiring.service_parts import Doors, Offer, Settings
+from slackwater.wiring.stages import IMPORTS_AT_ONCE, stages_of, watching
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
-
-# Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
-IMPORTS_AT_ONCE = 4
-# Webhooks on their way at once, each to another endpoint.
-DELIVERIES_AT_ONCE = 8
 
 
 def new_output_file_id() -> str:
@@ -82,14 +73,14 @@ class Service:
     ) -> None:
         """`incarnation` must differ at every start. `chance` draws from [0, 1)."""
         ledger, blobs, clock = doors.ledger, doors.blobs, doors.clock
-        self._doors = doors
-        self._offer = offer
-        self._settings = settings
+        self.doors = doors
+        self.offer = offer
+        self.settings = settings
         self.ledger = ledger
         self.blobs = blobs
         self.clock = clock
         self.hints = hints = doors.hints or Hints()
-        self._membership = doors.membership
+        self.membership = doors.membership
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
@@ -110,8 +101,12 @@ class Service:
                 weight=offer.weights.get(deployment.resource, 1.0),
                 guard=offer.guard,
                 logs_whole=lambda: restoring.done,
-            )
+            ),
+            sends=lambda key: settings.kind.sends and (settings.sends_for is None or key in settings.sends_for),
+            changed=self._sends_for_others,
         )
+        if self.membership is not None:
+            self.membership.sends_for = self.fleet.served
         self.following = None if doors.together is None else Following(doors.together, clock, hints)
         # What there is of deployments, where another server may change that.
         current = None if self.following is None else functools.partial(self.following.now, "deployments")
@@ -164,10 +159,11 @@ class Service:
         if self.following is not None:
             self.following.follow("deployments", self.control_plane.read)
             self.following.follow("pauses", self.pauses.step)
-            self.following.follow("retention", self.retention_janitor.read)
+            if settings.kind.answers:
+                self.following.follow("retention", self.retention_janitor.read)
             self.following.follow("clock", self.wall.confirm)
             self.following.tried = self.pauses.heard
-        self._importing = IMPORTS_AT_ONCE if doors.fetcher else 1
+        self.importing = IMPORTS_AT_ONCE if doors.fetcher else 1
         self.importer = self.importer_of(ledger)
         self.deliverer = Deliverer(
             ledger, clock, sender=doors.sender, chance=random.random, wall=wall, another=hints.webhooks.nudge
@@ -196,6 +192,11 @@ class Service:
         self._loops: list[Loop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _sends_for_others(self) -> None:
+        """It sends for other deployments than before, which the other members are to know."""
+        if self.membership is not None:
+            self.membership.hint.notify()
+
     def tokens_per_second(self, key: str, *, now: float) -> float:
         """What the backends of a deployment have been seen to do, at all servers; `now` is monotonic."""
         here = self.fleet.tokens_per_second(key, now=now)
@@ -220,13 +221,13 @@ class Service:
         return FileChecks(
             view,
             self.blobs,
-            self._doors.checking or self._doors.offload,
+            self.doors.checking or self.doors.offload,
             deployments=mine,
-            counter=self._offer.counter,
-            quick_counter=self._offer.quick_counter,
-            price_of=self._offer.price_of,
+            counter=self.offer.counter,
+            quick_counter=self.offer.quick_counter,
+            price_of=self.offer.price_of,
             allowance=self.spare.allowance,
-            limits=self._settings.input,
+            limits=self.settings.input,
             current=self.current_deployments,
         )
 
@@ -236,136 +237,38 @@ class Service:
             ledger,
             self.blobs,
             self.clock,
-            fetcher=self._doors.fetcher,
+            fetcher=self.doors.fetcher,
             new_id=new_upload_file_id,
             wake=self.hints.imports.notify,
-            limits=self._settings.files,
+            limits=self.settings.files,
             chance=random.random,
         )
 
     def webhooks_of(self, resource: str) -> WebhookEndpoints:
         """The webhook endpoints of a resource."""
         return WebhookEndpoints(
-            self.ledger, self.clock, sender=self._doors.sender, resource=resource, wake=self.hints.webhooks.notify
+            self.ledger, self.clock, sender=self.doors.sender, resource=resource, wake=self.hints.webhooks.notify
         )
 
     def loops(self) -> list[Loop]:
         """Every stage with its pace. Hints make the idle times matter only after a lost hint."""
-        clock, hints = self.clock, self.hints
-        stages: list[Loop] = []
-        validating = []
-        if self._offer.quick_counter is not None:
-            # Nobody's large file, nor any number of them, is ever before a small one.
-            validating = [("validate-small", self.validator.step_small)]
-        validating += [(f"validate-{number}", self.validator.step) for number in range(self._doors.validated_at_once)]
-        stages += [
-            Loop(
-                name,
-                step,
-                clock=clock,
-                hint=hints.validate,
-                idle_seconds=1.0,
-                resting=self.validator.at_rest,
-            )
-            for name, step in validating
-        ]
-        stages += [
-            Loop(
-                "enqueue",
-                self.enqueuer.step,
-                clock=clock,
-                hint=hints.enqueue,
-                idle_seconds=REST_SECONDS,
-                then=hints.schedule.notify,
-            ),
-            Loop("schedule", self.scheduler.step, clock=clock, hint=hints.schedule, idle_seconds=REST_SECONDS),
-            Loop(
-                "finalize",
-                self.finalizer.step,
-                clock=clock,
-                hint=hints.finalize,
-                idle_seconds=1.0,
-                then=hints.batch_ended,
-                resting=self.finalizer.at_rest,
-            ),
-            Loop(
-                "janitor",
-                self.janitor.step,
-                clock=clock,
-                hint=Hint(),
-                idle_seconds=5.0,
-                every=True,
-                then=hints.house_kept,
-            ),
-            Loop("uploads", self.upload_janitor.step, clock=clock, hint=hints.uploads, idle_seconds=5.0),
-        ]
-        stages += [
-            Loop(
-                f"import-{number}",
-                self.importer.step,
-                clock=clock,
-                hint=hints.imports,
-                # One of them looks for what is to be tried again.
-                idle_seconds=REST_SECONDS if number else 1.0,
-                then=hints.imports.notify,
-            )
-            for number in range(self._importing)
-        ]
-        if self._doors.sender is not None:
-            stages += [
-                Loop(
-                    f"webhook-{number}",
-                    self.deliverer.step,
-                    clock=clock,
-                    hint=hints.webhooks,
-                    # One of them looks for what is due again; who has found something wakes the next one.
-                    idle_seconds=5.0 if number else 1.0,
-                )
-                for number in range(DELIVERIES_AT_ONCE)
-            ]
-        # Also where webhooks are turned off: batches still end, and what nobody is told of must not pile up.
-        stages.append(Loop("webhooks", self.deliverer.tidy, clock=clock, hint=Hint(), idle_seconds=60.0, every=True))
-        if self.audit_janitor is not None:
-            # A hint of its own: nobody has to wake it.
-            stages.append(Loop("audit", self.audit_janitor.step, clock=clock, hint=Hint(), idle_seconds=60.0))
-        if any(keeping.days(kept) for keeping in self._settings.keeping.values() for kept in Kept):
-            keep = self.retention_janitor.step
-            stages.append(Loop("retention", keep, clock=clock, hint=Hint(), idle_seconds=60.0))
-        stages.append(
-            Loop("deployments", self.control_plane.step, clock=clock, hint=hints.deployments, idle_seconds=REST_SECONDS)
-        )
-        if self._doors.credentials is not None:
-            look = self._doors.credentials.step
-            stages.append(Loop("keys", look, clock=clock, hint=hints.keys, idle_seconds=LOOK_AT_KEYS_SECONDS))
-        stages.append(Loop("clock", self.wall.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_CLOCK_SECONDS))
-        if self._doors.marking is not None:
-            mark = self._doors.marking
-            stages.append(Loop("marking", mark, clock=clock, hint=Hint(), idle_seconds=MARKED_SECONDS))
-        if self._membership is not None:
-            bury = self._membership.step
-            stages.append(Loop("members", bury, clock=clock, hint=self._membership.hint, idle_seconds=REST_SECONDS))
-        # Where changes are followed, they are heard of by themselves.
-        pause_seconds = 1.0 if self.following is None else REST_SECONDS
-        stages.append(Loop("pauses", self.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))
-        if self.following is not None:
-            follow = self.following
-            stages.append(Loop("follow", follow.step, clock=clock, hint=follow.hint, idle_seconds=FOLLOW_SECONDS))
-        return stages
+        return stages_of(self)
 
     async def start(self) -> None:
         """Recovers what an earlier incarnation left, then lets everything run."""
         await self.wall.start()
         await self.janitor.start()
         await self.restoring.step()
-        await self.upload_janitor.start()
-        await self.retention_janitor.start()
+        if self.settings.kind.answers:
+            await self.upload_janitor.start()
+            await self.retention_janitor.start()
         await self.control_plane.read()
         # Before anything is sent: what is paused stays so.
         await self.pauses.step()
         if self.following is not None:
             await self.following.step()
-        if self._doors.sharing is not None:
-            self._doors.sharing.start()
+        if self.doors.sharing is not None:
+            self.doors.sharing.start()
         self.fleet.start()
         if self.monitor is not None:
             self.monitor.start()
@@ -375,29 +278,14 @@ class Service:
         if self._readiness is not None:
             await self._readiness.first_look()
             self._readiness.started(lambda: [*self._loops, *self.fleet.watched()], clock=self.wall)
-            look = self._readiness.step
-            watch = self.progress.step
             # Whoever can be asked whether it is ready can be asked how it gets on.
-            loops = [
-                *loops,
-                Loop("readiness", look, clock=self.clock, hint=Hint(), idle_seconds=LOOK_SECONDS),
-                Loop("progress", watch, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
-                Loop("history", self.engine_history.step, clock=self.clock, hint=Hint(), idle_seconds=STEP_SECONDS),
-                *(
-                    ()
-                    if self.standings is None
-                    else [
-                        Loop("standings", self.standings.step, clock=self.clock, hint=Hint(), idle_seconds=SAYS_SECONDS)
-                    ]
-                ),
-                Loop("engines", self.engine_janitor.step, clock=self.clock, hint=Hint(), idle_seconds=60.0),
-            ]
+            loops += watching(self, self._readiness)
         self._loops = loops
         self._tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
 
     async def _end_stages(self) -> None:
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self._settings.worker.grace_seconds)
+            _, late = await asyncio.wait(self._tasks, timeout=self.settings.worker.grace_seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -419,15 +307,15 @@ class Service:
         """Stops claiming, waits a bounded time for calls in flight, journals, gives shards back."""
         if self._readiness is not None:
             self._readiness.stopping()
-        if self._membership is not None:
-            self._membership.retire()
+        if self.membership is not None:
+            self.membership.retire()
         for loop in self._loops:
             loop.end()
         # Stages end after the step that they are in, workers after their calls, each within the grace time.
         await asyncio.gather(self._end_stages(), self.fleet.stop())
-        if self._doors.sharing is not None:
+        if self.doors.sharing is not None:
             # Calls need their slots until they have ended.
-            await self._doors.sharing.close()
+            await self.doors.sharing.close()
         if self._readiness is not None:
             # A stop is a stop: a part of a minute is not worth more than a line.
             try:
@@ -440,9 +328,9 @@ class Service:
                 await self.standings.leave()
         if self.monitor is not None:
             self.monitor.stop()
-        if self._membership is not None:
+        if self.membership is not None:
             try:
-                await self._membership.leave()
+                await self.membership.leave()
             except Exception as error:
                 # Somebody will see that it has gone.
                 event("member_not_left", level=logging.WARNING, error=repr(error))

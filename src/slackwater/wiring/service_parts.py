@@ -12,6 +12,7 @@ from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.members import Kind
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.spend_guard import SpendGuard
@@ -100,6 +101,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Bounds and periods."""
 
     worker: WorkerSettings
+    kind: Kind = Kind.SERVER
+    """Whether it answers calls, sends, or both. Where it shares its ledger with nobody, it does both."""
+    sends_for: frozenset[str] | None = None
+    """The keys of the deployments that it sends for, if need be before they are made; None: all."""
     input: InputLimits = InputLimits()
     files: FileLimits = NO_LIMITS
     shard_lines_max: int = SHARD_LINES_MAX

@@ -13,8 +13,8 @@ from slackwater.core.members import Member
 
 # The first schema that has a mark.
 MARKED_SINCE = 19
-# The first one that knows of members.
-MEMBERS_SINCE = 27
+# The first one whose members are told as they are today.
+MEMBERS_SINCE = 30
 # Up to this size every page is looked at before a start: some tenths of a second. Of a larger one, the doctor looks at them.
 CHECKED_BYTES = 64 << 20
 # Tables that ledgers of all schemas have.

@@ -322,6 +322,7 @@ class SqlLedger:
     # Members
     add_member = part(SqlMembers.add_member)
     members = part(SqlMembers.members)
+    send_for = part(SqlMembers.send_for)
     others = part(SqlMembers.others)
     bury = part(SqlMembers.bury)
     end_duty = part(SqlMembers.end_duty)

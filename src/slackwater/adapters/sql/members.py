@@ -1,5 +1,9 @@
 """The part of the SQL ledger that knows who works with it, where those are several, and what becomes of what a dead one had."""
 
+from collections.abc import Sequence
+
+import msgspec
+
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.duties import Duties
@@ -23,6 +27,10 @@ class SqlMembers(SqlPart):
 
     async def members(self) -> list[Member]:
         return [member_record(row) for row in await self._sql.look_all("members", {})]
+
+    async def send_for(self, member_id: str, deployments: Sequence[str]) -> None:
+        row = {"id": member_id, "sends_for": encoded(deployments)}
+        await self._sql.write(lambda db: self._sql.run(db, "send_for", row), durable=False, fenced=True)
 
     async def others(self) -> bool:
         if self._sql.member is None:
@@ -56,7 +64,13 @@ def member_row(member: Member) -> dict[str, object]:
         "kind": member.kind,
         "started_at": member.started_at,
         "until": member.until,
+        "sends_for": None if member.sends_for is None else encoded(member.sends_for),
     }
+
+
+def encoded(deployments: Sequence[str]) -> str:
+    """Keys of deployments, as a column has them."""
+    return msgspec.json.encode(sorted(deployments)).decode()
 
 
 def member_record(row: Row) -> Member:
@@ -69,4 +83,5 @@ def member_record(row: Row) -> Member:
         started_at=row["started_at"],
         until=row["until"],
         dead=row["dead_at"] is not None,
+        sends_for=None if row["sends_for"] is None else msgspec.json.decode(row["sends_for"], type=tuple[str, ...]),
     )

@@ -775,10 +775,14 @@ ORDER BY created_at, seq LIMIT :limit;
 -- Members: who works with a ledger where those are several, and what each of them is doing.
 
 -- name: add_member!
-INSERT INTO member (id, host, version, kind, started_at, until) VALUES (:id, :host, :version, :kind, :started_at, :until);
+INSERT INTO member (id, host, version, kind, started_at, until, sends_for)
+VALUES (:id, :host, :version, :kind, :started_at, :until, :sends_for);
+
+-- name: send_for!
+UPDATE member SET sends_for = :sends_for WHERE id = :id;
 
 -- name: members
-SELECT id, host, version, kind, started_at, until, dead_at FROM member ORDER BY started_at, id;
+SELECT id, host, version, kind, started_at, until, dead_at, sends_for FROM member ORDER BY started_at, id;
 
 -- name: forget_member!
 DELETE FROM member WHERE id = :id;

@@ -1,5 +1,8 @@
 """The deployments that are served, and the worker of each. Both may change while the service runs.
 
+Of some of them, or of all, others may be the ones who send: their workers are here for what they know, and never start.
+
+
 A worker that is replaced, or whose deployment goes, ends the calls that are out in its grace time, journals what came and
 gives its shards back: whoever works for the deployment from then on continues with the lines that are not done.
 """
@@ -32,10 +35,12 @@ class Post:
         self.worker = worker
         self.loops: list[Loop] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self.sends = False
         # Nothing may choose it while the ledger is asked whether it can go.
         self.hidden = False
 
     def start(self) -> None:
+        self.sends = True
         self.worker.start()
         self.loops = self.worker.loops()
         self.tasks = [asyncio.create_task(loop.run(), name=f"{loop.name} {loop.of}") for loop in self.loops]
@@ -70,8 +75,19 @@ class EngineWatch(Struct, frozen=True):
 class Fleet:
     """Every deployment, by the name that the ledger has for it."""
 
-    def __init__(self, make_worker: Callable[[Deployment, Sequence[Dispatcher]], Worker]) -> None:
+    def __init__(
+        self,
+        make_worker: Callable[[Deployment, Sequence[Dispatcher]], Worker],
+        *,
+        sends: Callable[[str], bool] = lambda key: True,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`sends`: whether this process sends for a deployment, by its key; the others are known here, and nothing is done for
+        them. `changed` is told when it begins to send for one, or ends.
+        """
         self._make_worker = make_worker
+        self._sends = sends
+        self._changed = changed
         self._posts: dict[str, Post] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._running = False
@@ -92,6 +108,15 @@ class Fleet:
         """The deployment with this key."""
         post = self._posts.get(key)
         return None if post is None else post.deployment
+
+    def serves(self, key: str) -> bool:
+        """Whether this process sends for a deployment."""
+        post = self._posts.get(key)
+        return post is not None and post.sends
+
+    def served(self) -> list[str]:
+        """The keys of those that this process sends for."""
+        return [key for key, post in self._posts.items() if post.sends] if self._running else []
 
     def dispatchers_of(self, key: str) -> Sequence[Dispatcher]:
         """Who sends for a deployment."""
@@ -130,7 +155,12 @@ class Fleet:
         if before is not None:
             self._retire(before)
         if self._running:
+            self._start(post)
+
+    def _start(self, post: Post) -> None:
+        if self._sends(post.deployment.key):
             post.start()
+            self._changed()
 
     def hide(self, key: str, *, hidden: bool) -> None:
         """Whether nothing may choose a deployment for the moment."""
@@ -142,6 +172,7 @@ class Fleet:
         post = self._posts.pop(key, None)
         if post is not None:
             self._retire(post)
+            self._changed()
             meters.forget_deployment(key)
 
     def _retire(self, post: Post) -> None:
@@ -190,15 +221,19 @@ class Fleet:
             post.worker.try_now(batch_id)
 
     def dispatchers(self) -> list[tuple[str, Dispatcher]]:
-        """Those that send now, each with the key of its deployment."""
+        """Those of all deployments, each with the key of its own."""
         return [(key, each) for key, post in self._posts.items() for each in post.worker.dispatchers]
+
+    def senders(self) -> list[tuple[str, Dispatcher]]:
+        """The same of those deployments that this process sends for."""
+        return [(key, each) for key, each in self.dispatchers() if self._posts[key].sends]
 
     def watched(self) -> list["Loop | EngineWatch"]:
         """What must run for all of them: what repeats, and the watch over each engine."""
         watched: list[Loop | EngineWatch] = []
         for key, post in self._posts.items():
             watched += post.loops
-            watched += [EngineWatch(key, use.dispatcher.engine) for use in post.worker.uses]
+            watched += [EngineWatch(key, use.dispatcher.engine) for use in post.worker.uses if post.sends]
         return watched
 
     @property
@@ -210,7 +245,7 @@ class Fleet:
         """Lets every worker work, and those that are put later."""
         self._running = True
         for post in self._posts.values():
-            post.start()
+            self._start(post)
 
     async def stop(self) -> None:
         """Ends every worker, within the grace time."""

@@ -14,8 +14,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
 import psycopg
 
+from slackwater.adapters.sql.members import member_row
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import GAP_SECONDS, Line, is_lost, unavailable
 from slackwater.adapters.sql.postgresql.member_statements import (
@@ -158,9 +160,8 @@ class PgPresence:
         if not self._joined:
             now = db.execute(f"SELECT {NOW}").fetchone()[0]
             until = float(now) + UNTIL_SECONDS
-            member = self._member
-            row = {"id": member.id, "host": member.host, "version": member.version, "kind": member.kind}
-            db.execute(text_of("add_member"), row | {"started_at": float(now), "until": until})
+            joining = msgspec.structs.replace(self._member, started_at=float(now), until=until)
+            db.execute(text_of("add_member"), member_row(joining))
             self._joined = True
         else:
             self._say(db)
