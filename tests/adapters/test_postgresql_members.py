@@ -27,13 +27,13 @@ pytestmark = pytest.mark.postgresql
 class One:
     """A member, with what it has been told."""
 
-    def __init__(self, address: str, name: str) -> None:
+    def __init__(self, address: str, name: str, *, ended: Callable[[str], bool] = lambda member: False) -> None:
         self.name = name
         self.ledger = SqlLedger.connect(address, member=Member(id=name, host="here", version="1"))
         self.told_buried = threading.Event()
         self.news = 0
         assert self.ledger.presence is not None
-        self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard)
+        self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard, ended=ended)
         self._watching: asyncio.Task[None] | None = None
 
     def _heard(self) -> None:
@@ -97,6 +97,31 @@ def test_who_dies_is_buried(address: str, monkeypatch: pytest.MonkeyPatch) -> No
         await true(lambda: all(each.news for each in others))
         assert [each.id for each in await others[0].ledger.members()] == ["second", "third"]
         assert rows(address, "SELECT owner FROM shard WHERE state = 'running'") == [("second-0",)]
+        for each in (first, *others):
+            await each.end()
+
+    asyncio.run(story())
+
+
+def test_whose_process_has_ended_is_buried_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a connection that cannot come back; for one that can, everybody does."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.core.members.MISSING_SECONDS", 3600.0)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    asked = []
+
+    def ended(member: str) -> bool:
+        asked.append(member)
+        return member == "third"
+
+    async def story() -> None:
+        first = await One(address, "first", ended=ended).begin()
+        others = [await One(address, name, ended=ended).begin() for name in ("second", "third")]
+        others[0].die()
+        await true(lambda: "second" in asked)
+        others[1].die()
+        await true(lambda: rows(address, "SELECT id FROM member ORDER BY id") == [("first",), ("second",)])
+        assert "first" not in asked
         for each in (first, *others):
             await each.end()
 
@@ -252,7 +277,7 @@ def test_one_that_watches_and_hangs(address: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_is_left_in_a_transaction_keeps_others_waiting_for_a_moment(address: str) -> None:
-    """A thread that stands still in the middle of one, such as that of a process that is stopped, while its member is believed."""
+    """A thread that stands still in the middle of one, as in a process that is stopped, while its member is believed."""
 
     async def story() -> None:
         stuck, other = (SqlLedger.connect(address, member=Member(id=name, host="", version="")) for name in ("a", "b"))

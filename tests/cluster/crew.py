@@ -19,6 +19,7 @@ from tests.server import Server
 DEPLOYMENT = "crash"
 KEY = "SLACKWATER_TEST_ENGINE_KEY"
 COMMIT_SECONDS = 0.2
+ROLES = {"worker": ["worker"], "server": ["serve", "--port", "0"], "api": ["serve", "--port", "0", "--no-sending"]}
 WATCHER = """SELECT application_name FROM pg_locks AS l JOIN pg_stat_activity USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT)
@@ -28,10 +29,11 @@ SHARDS = "SELECT batch_seq, idx, epoch, state, split_part(owner, '-', 1) FROM sh
 
 
 class Member:
-    """A process of the cluster: a server, or a worker."""
+    """A process of the cluster: a worker, a server, or one that does not send (`api`)."""
 
     def __init__(self, role: str, number: int, log: Path, command: Sequence[str], *, behind: bool) -> None:
         self.role = role
+        self.sends = role != "api"
         self.key = f"p{number}"
         """By which the engine knows it."""
         self.log = log
@@ -107,8 +109,8 @@ class Crew:
             inside = behind.inside
             config = self.folder / "behind.toml"
             config.write_text(self._config.read_text().replace(self._address, self._over_the_wire()))
-        command = [*inside, sys.executable, "-m", "slackwater", "serve", "--config", str(config)]
-        command += ["--data", str(self.data), "--port", "0"]
+        command = [*inside, sys.executable, "-m", "slackwater", *ROLES[role], "--config", str(config)]
+        command += ["--data", str(self.data)]
         member = Member(role, number, self.folder / f"{role}{number}.log", command, behind=behind is not None)
         self.members.append(member)
         return member

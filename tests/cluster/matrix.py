@@ -2,8 +2,9 @@
 
 python -m tests.cluster.matrix [--rounds 20] [--kinds worker,server,...] [--seed 0]
 
-Three workers and two servers over one PostgreSQL and one data directory, real processes all of them, send to one engine, and
-customers have batches open all the time. Each round somebody fails; who has ended is started anew. One line of figures for each kind.
+Three workers, a server, and one that does not send, over one PostgreSQL and one data directory, real processes all of them, send
+to one engine, and customers have batches open all the time. Each round somebody fails; who has ended is started anew. There is a
+line of figures for each kind.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from tests.cluster.network import HERE, Wire, refusal, wired
 from tests.cluster.witness import Witness
 from tests.postgresql import Postgresql, running
 
-WORKERS, SERVERS, SLOTS = 3, 2, 24
+SLOTS = 24
 LINES, OPEN = 40, 6
 # Calls take between these, in seconds: as many are out as there are slots, and the processor has time to spare.
 SHORTEST, LONGEST = 0.3, 0.9
@@ -66,7 +67,11 @@ class Figures(Struct, kw_only=True):
         shown: dict[str, object] = {"kind": self.kind, "n": self.n}
         for name, values in (("next_claim", self.claims), ("full_rate", self.full)):
             if values:
-                shown[name] = {"median": round(statistics.median(values), 3), "worst": round(max(values), 3)}
+                shown[name] = {
+                    "n": len(values),
+                    "median": round(statistics.median(values), 3),
+                    "worst": round(max(values), 3),
+                }
         if self.resent:
             most = max(range(len(self.resent)), key=lambda each: self.resent[each])
             shown["resent"] = {
@@ -95,7 +100,7 @@ class Matrix:
         self._chance = random.Random(seed)
         self.kinds: dict[str, Callable[[Figures], None]] = {
             "worker": lambda found: self._dies(found, self._one("worker")),
-            "server": lambda found: self._dies(found, self._one("server")),
+            "server": lambda found: self._dies(found, self._one(("server", "api")[found.n % 2])),
             "finalizer": self._finalizer,
             "watcher": lambda found: self._dies(found, self._watcher()),
             "restart": lambda found: self._database(found, self._server.restart),
@@ -123,14 +128,14 @@ class Matrix:
     # Who
 
     def _one(self, role: str) -> Member:
-        """One of that kind, with shards in hand where that kind ever has some, that does not watch over the others."""
+        """One of that role that does not watch over the others, with shards in hand if it sends."""
         crew = self._crew
         there: list[Member] = []
 
         def holding() -> bool:
             watcher = crew.watcher()
-            there[:] = [each for each in crew.members if each.role == role and each is not watcher and crew.holds(each)]
-            return bool(there)
+            there[:] = [each for each in crew.members if each.role == role and each is not watcher]
+            return all(crew.holds(each) for each in there if each.sends)
 
         until(holding, gap=0.005)
         return self._chance.choice(there)
@@ -140,7 +145,7 @@ class Matrix:
 
         def watching() -> bool:
             watcher = self._crew.watcher()
-            found[:] = [watcher] if watcher is not None and self._crew.holds(watcher) else []
+            found[:] = [] if watcher is None or (watcher.sends and not self._crew.holds(watcher)) else [watcher]
             return bool(found)
 
         until(watching, gap=0.005)
@@ -219,9 +224,8 @@ class Matrix:
         self._server.start()
 
     def _stops(self, found: Figures) -> None:
-        victim = self._chance.choice(self._crew.members)
-        while not self._crew.holds(victim):
-            victim = self._chance.choice(self._crew.members)
+        victim = self._chance.choice([each for each in self._crew.members if each.sends])
+        until(lambda: self._crew.holds(victim), gap=0.01)
         self._lost_for_a_while(
             found, victim, lambda: victim.signal(signal.SIGSTOP), lambda: victim.signal(signal.SIGCONT)
         )
@@ -279,7 +283,7 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
         engine = stack.enter_context(Witness(shortest=SHORTEST, longest=LONGEST).serving(here))
         crew = Crew(folder, server.address("postgres"), engine, slots=SLOTS, wire=wire)
         stack.callback(crew.close)
-        starting = [crew.start("worker") for _ in range(WORKERS)] + [crew.start("server") for _ in range(SERVERS)]
+        starting = [crew.start(role) for role in ("worker", "worker", "worker", "server", "api")]
         for each in starting:
             each.ready()
         customers = Customers(crew, lines=LINES, open_at_once=OPEN)

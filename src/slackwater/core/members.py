@@ -2,7 +2,8 @@
 
 A member that lives holds a lock of its database session, and says again and again until when it is to be believed. A lock that
 nobody holds is a process that has ended, or one that has lost its connection and will have it back in a moment: so it has to be
-missing for that moment. A moment that is over is a machine that is lost, or a process that was stopped.
+missing for that moment, unless it is known that the process has ended. A moment that is over is a machine that is lost, or a
+process that was stopped.
 
 One member watches, another one is its deputy, who watches once it is gone. Who should have seen to something and has not may hang
 itself: somebody else does it a little later.
@@ -121,9 +122,9 @@ class Watch:
         self._missing: dict[str, float] = {}
 
     @property
-    def doubts(self) -> bool:
-        """Whether somebody is missing, and it is a later look that tells."""
-        return bool(self._missing)
+    def doubts(self) -> frozenset[str]:
+        """Who is missing. It is a later look that tells, unless somebody knows that the process has ended."""
+        return frozenset(self._missing)
 
     def judge(self, look: Look) -> list[Seen]:
         """Who is to be buried now."""

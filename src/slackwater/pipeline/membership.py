@@ -40,6 +40,7 @@ class Membership:
         self._watch = Watch()
         self._look: Look | None = None
         self._dead: dict[str, Seen] = {}
+        self._doubted: set[str] = set()
         self._looks = Hint()
         self._said: tuple[str, ...] = ()
         self.sends_for: Callable[[], Iterable[str]] = tuple
@@ -79,13 +80,19 @@ class Membership:
     def _looked(self, look: Look) -> None:
         self._look = look
         self._dead.update((each.id, each) for each in self._watch.judge(look))
+        # Whoever is doubted for longer is dead anyhow, or is back.
+        self._doubted = set(self._watch.doubts) if self.watching else set()
         self._looks.notify()
-        if self._dead:
+        if self._dead or self._doubted:
             self.hint.notify()
 
     async def step(self) -> Pace:
         """Buries those who are dead, and says for which deployments this one sends."""
         buried = 0
+        while self._doubted:
+            # At once, where it is no lost connection that may be back.
+            if await asyncio.to_thread(self._ended, member := self._doubted.pop()):
+                self._dead[member] = Seen(id=member, held=False, overdue=0.0, dead=False)
         while self._dead:
             member, seen = self._dead.popitem()
             if not await self._presence.doom(member):

@@ -24,8 +24,8 @@ class MemberLedger(Protocol):
     async def bury(self, member_id: str, *, gone: bool = False) -> int | None:
         """Frees the leases and duties of a member and forgets it, in one transaction; returns how many leases.
 
-        None where it is none any more. Nothing that it writes may count by then (`Presence.doom`). `gone`: its process is known to
-        have ended (`SharingLedger.bury_shares`).
+        None where it is none any more. Nothing that it writes may count by then (`Presence.doom`). `gone` as for
+        `SharingLedger.bury_shares`.
         """
         ...
 
