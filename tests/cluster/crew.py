@@ -40,6 +40,8 @@ class Member:
         self.behind = behind
         """Whether it is on the other side of a wire."""
         self.address = ""
+        self.away = False
+        """Whether nobody would send it calls: a load balancer has seen that it does not answer."""
         self._name = ""
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
@@ -79,7 +81,7 @@ class Crew:
     def __init__(self, folder: Path, address: str, engine: Witness, *, slots: int, wire: Wire | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self._address = address
+        self.address = address
         self._wire = wire
         self._config = folder / "slackwater.toml"
         self._config.write_text(
@@ -108,7 +110,7 @@ class Crew:
         if behind is not None:
             inside = behind.inside
             config = self.folder / "behind.toml"
-            config.write_text(self._config.read_text().replace(self._address, self._over_the_wire()))
+            config.write_text(self._config.read_text().replace(self.address, self._over_the_wire()))
         command = [*inside, sys.executable, "-m", "slackwater", *ROLES[role], "--config", str(config)]
         command += ["--data", str(self.data)]
         member = Member(role, number, self.folder / f"{role}{number}.log", command, behind=behind is not None)
@@ -116,7 +118,7 @@ class Crew:
         return member
 
     def _over_the_wire(self) -> str:
-        return f"{self._address.partition('host=')[0]}host={HERE}&sslmode=disable&gssencmode=disable"
+        return f"{self.address.partition('host=')[0]}host={HERE}&sslmode=disable&gssencmode=disable"
 
     def again(self, dead: Member, *, behind: Wire | None = None) -> Member:
         """Another one in its place."""
@@ -129,7 +131,7 @@ class Crew:
         """Those that can be called."""
         found = []
         for each in self.members:
-            if each.address and each.lives and not each.behind:
+            if each.address and each.lives and not each.behind and not each.away:
                 server = Server.__new__(Server)
                 server.address = each.address.partition("://")[2]
                 found.append(server)
@@ -145,7 +147,7 @@ class Crew:
         limit = time.monotonic() + 60
         while True:
             try:
-                self._db = psycopg.connect(self._address, autocommit=True)
+                self._db = psycopg.connect(self.address, autocommit=True)
                 return
             except psycopg.OperationalError:
                 assert time.monotonic() < limit

@@ -9,6 +9,7 @@ line of figures for each kind.
 
 import argparse
 import json
+import os
 import random
 import signal
 import statistics
@@ -30,7 +31,7 @@ from tests.cluster.witness import Witness
 from tests.postgresql import Postgresql, running
 
 SLOTS = 24
-LINES, OPEN = 40, 6
+LINES, OPEN = 40, 12
 # Calls take between these, in seconds: as many are out as there are slots, and the processor has time to spare.
 SHORTEST, LONGEST = 0.3, 0.9
 # A commit takes a moment itself, and an answer is on its way for a moment before it is counted.
@@ -84,6 +85,7 @@ class Figures(Struct, kw_only=True):
             shown["exit_codes"] = sorted(set(self.codes))
             shown["sent_after_burial"] = self.after
         shown["others_buried"] = self.buried
+        shown["load"] = round(os.getloadavg()[0], 1)
         if self.faults:
             shown["faults"] = self.faults[:5]
         return json.dumps(shown)
@@ -123,7 +125,7 @@ class Matrix:
         up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS + 0.5} s'"
         until(lambda: crew.asked(up) == [(True,)], gap=0.1)
         # The same as before, for as long as is compared with later.
-        until(lambda: engine.use(time.monotonic() - 3.0, time.monotonic()) > 0.9 * SLOTS, seconds=180, gap=0.05)
+        until(lambda: engine.use(time.monotonic() - 3.0, time.monotonic()) > FULL * SLOTS, seconds=180, gap=0.05)
 
     # Who
 
@@ -253,6 +255,7 @@ class Matrix:
         behind: Wire | None = None,
     ) -> None:
         crew, engine = self._crew, self._engine
+        victim.away = True
         shards, at = crew.holds(victim), time.monotonic()
         lose()
         lost = engine.out_of(victim.key, at, commit_seconds=COMMIT_SECONDS + SLACK_SECONDS)
@@ -263,8 +266,9 @@ class Matrix:
         find()
         found.codes.append(victim.process.wait(60))
         words = victim.log.read_bytes()[said:].decode().splitlines()
-        if len(words) != 1:
-            found.faults.append(f"it said {len(words)} lines: {words[:3]}")
+        errors = [each for each in words if " ERROR " in each]
+        if len(errors) != 1 or "took this one for dead" not in words[-1]:
+            found.faults.append(f"it said {words[-3:]}")
         found.after += engine.asked_by(victim.key, woken)
         crew.again(victim, behind=behind)
         self._sum_up(found, at, lost)
