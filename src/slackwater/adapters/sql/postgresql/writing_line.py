@@ -58,8 +58,7 @@ class WritingLine:
             db.execute(END, (f"slackwater {self._former}",))
         if greet is not None:
             greet(db)
-        if self._member:
-            db.execute(STANDS)
+        db.execute(STANDS)
         self._former, self._number = self.line.name, 0
         db.execute(FORGET, (FORGOTTEN_AFTER_SECONDS,))
         if not self._member:
