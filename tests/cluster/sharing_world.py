@@ -236,7 +236,7 @@ class Member:
         self.cluster.at(seconds, go_on)
 
     def kill(self, *, machine: bool) -> None:
-        """It ends; with its machine, its connections end without a word. Where it was the process alone, others know that soon."""
+        """It ends; with its machine, its connections end without a word. If it was the process alone, others know that soon."""
         self.process.kill()
         if not machine:
             self.cluster.at(LATENCY_SECONDS, lambda: self.cluster.upstream.closed(self.process))
