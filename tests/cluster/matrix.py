@@ -314,6 +314,8 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(ALL))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # Nothing stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="slackwater-matrix-", ignore_cleanup_errors=True) as folder:
         found, seen = played(
             Path(folder), rounds=options.rounds, kinds=options.kinds.split(","), seed=options.seed, tell=True
