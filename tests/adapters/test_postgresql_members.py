@@ -128,6 +128,27 @@ def test_whose_process_has_ended_is_buried_at_once(address: str, monkeypatch: py
     asyncio.run(story())
 
 
+def test_a_file_system_that_does_not_answer_keeps_nobody_from_a_burial(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a process has ended is not known then. It is missing all the same."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    answers = threading.Event()
+
+    async def story() -> None:
+        first, second = [await One(address, name, ended=lambda _: answers.wait(60)).begin() for name in ("a", "b")]
+        second.die()
+        try:
+            await true(lambda: rows(address, "SELECT id FROM member") == [("a",)])
+        finally:
+            answers.set()
+        for each in (first, second):
+            await each.end()
+
+    asyncio.run(story())
+
+
 def test_who_has_lost_its_connection_has_it_back(address: str) -> None:
     """Nobody is buried for it, not even where all have lost theirs at once."""
 

@@ -56,6 +56,8 @@ class Figures(Struct, kw_only=True):
     allowed: list[int] = []
     excess: int = 0
     """Lines that were sent again, and were neither in flight nor answered in the last commit interval."""
+    oldest: float = 0.0
+    """How long before the failure the earliest answer came that was lost."""
     after: int = 0
     """Requests of one that was buried, after it woke up."""
     codes: list[int] = []
@@ -80,6 +82,7 @@ class Figures(Struct, kw_only=True):
                 "worst": self.resent[most],
                 "limit_then": self.allowed[most],
                 "beyond": self.excess,
+                "oldest_answer": round(self.oldest, 2),
             }
         if self.codes:
             shown["exit_codes"] = sorted(set(self.codes))
@@ -207,6 +210,7 @@ class Matrix:
         found.resent.append(len(again))
         found.allowed.append(len(lost))
         found.excess += len(again - lost)
+        found.oldest = max([found.oldest, *(engine.answered_before(each, at) for each in again)])
 
     def _database(self, found: Figures, fails: Callable[[], None]) -> None:
         crew, engine = self._crew, self._engine
@@ -266,8 +270,7 @@ class Matrix:
         find()
         found.codes.append(victim.process.wait(60))
         words = victim.log.read_bytes()[said:].decode().splitlines()
-        errors = [each for each in words if " ERROR " in each]
-        if len(errors) != 1 or "took this one for dead" not in words[-1]:
+        if not words or "took this one for dead" not in words[-1] or any("Traceback" in each for each in words):
             found.faults.append(f"it said {words[-3:]}")
         found.after += engine.asked_by(victim.key, woken)
         crew.again(victim, behind=behind)

@@ -75,6 +75,11 @@ class Witness(SampledEngine):
         """Texts that came between two moments, and not for the first time."""
         return {each.text for each in self._later(begin) if each.at < end and self._of[each.text][0] is not each}
 
+    def answered_before(self, text: str, moment: float) -> float:
+        """How long before a moment the first answer to a text came; 0 where none did."""
+        ends = [each.ended_at for each in self._of[text] if each.answered and each.ended_at < moment]
+        return moment - min(ends) if ends else 0.0
+
     def asked_by(self, member: str, since: float) -> int:
         """How many requests a member has sent since then."""
         return sum(each.member == member for each in self._later(since))

@@ -16,6 +16,8 @@ from slackwater.telemetry import event
 
 # A start waits so long at most for the word whether those before it are dead.
 SETTLED_SECONDS = 3.0
+# So long for the word whether a process has ended.
+ENDED_SECONDS = 1.0
 
 
 class Membership:
@@ -91,14 +93,14 @@ class Membership:
         buried = 0
         while self._doubted:
             # At once, where it is no lost connection that may be back.
-            if await asyncio.to_thread(self._ended, member := self._doubted.pop()):
+            if await self._has_ended(member := self._doubted.pop()):
                 self._dead[member] = Seen(id=member, held=False, overdue=0.0, dead=False)
         while self._dead:
             member, seen = self._dead.popitem()
             if not await self._presence.doom(member):
                 continue
             # One that is lost with its machine holds its lock for longer than it is believed.
-            gone = not seen.held and await asyncio.to_thread(self._ended, member)
+            gone = not seen.held and await self._has_ended(member)
             if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
@@ -106,6 +108,14 @@ class Membership:
             await self._ledger.send_for(self.id, sends_for)
             self._said = sends_for
         return Pace.BUSY if buried else Pace.IDLE
+
+    async def _has_ended(self, member: str) -> bool:
+        """Whether it is known that its process has. A file system that does not answer knows nothing."""
+        try:
+            async with asyncio.timeout(ENDED_SECONDS):
+                return await asyncio.to_thread(self._ended, member)
+        except TimeoutError:
+            return False
 
     def retire(self) -> None:
         """This one is about to leave: somebody else watches from now on."""
