@@ -43,6 +43,7 @@ class Membership:
         self._look: Look | None = None
         self._dead: dict[str, Seen] = {}
         self._doubted: set[str] = set()
+        self._gone: set[str] = set()
         self._looks = Hint()
         self._said: tuple[str, ...] = ()
         self.sends_for: Callable[[], Iterable[str]] = tuple
@@ -95,12 +96,14 @@ class Membership:
             # At once, where it is no lost connection that may be back.
             if await self._has_ended(member := self._doubted.pop()):
                 self._dead[member] = Seen(id=member, held=False, overdue=0.0, dead=False)
+                self._gone.add(member)
         while self._dead:
             member, seen = self._dead.popitem()
             if not await self._presence.doom(member):
                 continue
             # One that is lost with its machine holds its lock for longer than it is believed.
-            gone = not seen.held and await self._has_ended(member)
+            gone = member in self._gone or (not seen.held and await self._has_ended(member))
+            self._gone.discard(member)
             if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
