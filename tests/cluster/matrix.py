@@ -300,10 +300,13 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
             figures = Figures(kind=kind)
             found.append(figures)
             begun = time.monotonic()
-            for _ in range(rounds):
-                matrix.round(kind, figures)
-            if tell:
-                print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
+            try:
+                for _ in range(rounds):
+                    matrix.round(kind, figures)
+            finally:
+                # Also of those that were cut short.
+                if tell and figures.n:
+                    print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
         seen = customers.end()
         return found, seen
 
