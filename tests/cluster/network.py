@@ -53,6 +53,8 @@ def wired() -> Iterator[Wire]:
             _ip("-n", wire.name, "link", "set", each, "up")
         yield wire
     finally:
+        # At once: with its network it would go some time later, and the next one has its name and its address.
+        subprocess.run(["ip", "link", "del", wire.name], check=False, capture_output=True, timeout=20)
         _ip("netns", "del", wire.name)
 
 
