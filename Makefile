@@ -42,10 +42,12 @@ test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do,
 	$(BIN)/python -m pytest -n $(JOBS) -m postgresql --ignore tests/cluster
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
 
-test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a ledger on PostgreSQL, and see that an engine's limit holds (half an hour)
+ROUNDS ?= 20
+test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a ledger on PostgreSQL, 20 times each (ROUNDS=20), and see that an engine's limit holds (an hour)
 	$(BIN)/python -m pytest -m postgresql -s tests/cluster
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 60 --slots 60
 	$(BIN)/python -m tests.cluster.limit --workers 6 --seconds 30 --slots 60 --calm --restart
+	$(BIN)/python -m tests.cluster.matrix --rounds $(ROUNDS)
 
 test-rolling: $(VENV)/installed ## Upgrade a cluster under load from the version before the newest step of the schema (needs the history of a clone; a minute)
 	$(BIN)/python -m tests.cluster.rolling

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from slackwater.core.sending.shared_slots import Ask, Grant
 from slackwater.ports import Said
@@ -89,14 +90,17 @@ class SharingContract:
 
         run(story)
 
-    def test_whose_process_has_ended_leaves_nothing_behind(self, run: Any) -> None:
-        """Its connections have ended with it: its grant is counted to its end, and no longer."""
+    def test_whose_process_has_ended_leaves_nothing_behind(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its connections have ended with it: it counts until engines know that, however long it was granted something."""
 
         async def story(ledger: Any) -> None:
             for member, seconds in (("a", 0.0), ("b", 60.0)):
                 assert await slots(ledger, member, ask(1, 5, longest=100.0), seconds=seconds) == 5
-                await ledger.bury_shares(member, gone=True)
+                await ledger.bury_shares(member, gone=True, now=1000.0)
             assert await slots(ledger, "c", ask(1, 10, longest=100.0)) == 5
+            monkeypatch.setattr("slackwater.adapters.sql.sharing.CLOSED_SECONDS", 0.0)
+            await ledger.bury_shares("b", gone=True, now=1000.0)
+            assert await slots(ledger, "c", ask(2, 10, held=5, longest=100.0)) == 10
 
         run(story)
 

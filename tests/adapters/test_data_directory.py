@@ -1,6 +1,7 @@
 """The data directory: one owner at a time, whose death frees it, and errors that say what to do."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -163,3 +164,34 @@ def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
     assert done.stdout == (
         f"data directory {place} cannot be used: Permission denied; correct its permissions, or name another one\n"
     )
+
+
+ANNOUNCING = """
+import sys, time
+from pathlib import Path
+from slackwater.adapters.disk.data_directory import DataDirectory
+data = DataDirectory.open(Path(sys.argv[1]), shared=True)
+data.announce("other")
+print("there", flush=True)
+time.sleep(600)
+"""
+
+
+def test_whose_process_has_ended(tmp_path: Path) -> None:
+    """The kernel tells it, and nothing else: who lives, or stands still, or is not known has not ended."""
+    with DataDirectory.open(tmp_path, shared=True) as data:
+        data.announce("me")
+        assert not data.ended("me")
+        assert not data.ended("nobody")
+        # One of an earlier version has left a word, and nothing is locked.
+        (tmp_path / "members" / "older").touch()
+        assert not data.ended("older")
+        other = subprocess.Popen([sys.executable, "-c", ANNOUNCING, tmp_path], stdout=subprocess.PIPE)
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"there\n"
+        assert not data.ended("other")
+        other.send_signal(signal.SIGSTOP)
+        assert not data.ended("other")
+        other.kill()
+        other.wait(10)
+        assert data.ended("other")

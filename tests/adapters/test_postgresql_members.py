@@ -29,13 +29,13 @@ pytestmark = pytest.mark.postgresql
 class One:
     """A member, with what it has been told."""
 
-    def __init__(self, address: str, name: str) -> None:
+    def __init__(self, address: str, name: str, *, ended: Callable[[str], bool] = lambda member: False) -> None:
         self.name = name
         self.ledger = SqlLedger.connect(address, member=Member(id=name, host="here", version="1"))
         self.buried = threading.Event()
         self.news = 0
         assert self.ledger.presence is not None
-        self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard)
+        self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard, ended=ended)
         self._watching: asyncio.Task[None] | None = None
 
     def _heard(self) -> None:
@@ -156,6 +156,52 @@ def test_young_members_have_their_connections_back(address: str) -> None:
     stage.play(story)
 
 
+def test_whose_process_has_ended_is_buried_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a connection that cannot come back; for one that can, everybody does."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.core.members.MISSING_SECONDS", 3600.0)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    asked = []
+
+    def ended(member: str) -> bool:
+        asked.append(member)
+        return member == "third"
+
+    async def story() -> None:
+        first = await One(address, "first", ended=ended).begin()
+        others = [await One(address, name, ended=ended).begin() for name in ("second", "third")]
+        others[0].die()
+        await true(lambda: "second" in asked)
+        others[1].die()
+        await true(lambda: rows(address, "SELECT id FROM member ORDER BY id") == [("first",), ("second",)])
+        assert "first" not in asked
+        for each in (first, *others):
+            await each.end()
+
+    asyncio.run(story())
+
+
+def test_a_file_system_that_does_not_answer_keeps_nobody_from_a_burial(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a process has ended is not known then. It is missing all the same."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    answers = threading.Event()
+
+    async def story() -> None:
+        first, second = [await One(address, name, ended=lambda _: answers.wait(60)).begin() for name in ("a", "b")]
+        second.die()
+        try:
+            await true(lambda: rows(address, "SELECT id FROM member") == [("a",)])
+        finally:
+            answers.set()
+        for each in (first, second):
+            await each.end()
+
+    asyncio.run(story())
+
+
 def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims, commits, renewals and everything else are refused, and it is told; what it had begun has no effect."""
     grown_up(monkeypatch)
@@ -250,6 +296,68 @@ def test_a_connection_that_is_lost_while_it_becomes_a_member(address: str, cut: 
 
     asyncio.run(story())
     proxy.close()
+
+
+def test_one_that_watches_and_hangs(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event loop does nothing any more, and it says that it lives all the same. Others bury whoever dies meanwhile."""
+    grown_up(monkeypatch)
+    # It is not by its silence that they find it.
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        watcher = await One(address, "watcher").begin()
+        assert watcher.membership.watching
+        begun.set()
+        go_on.wait(60)
+        await watcher.end()
+
+    async def story() -> None:
+        await asyncio.to_thread(begun.wait, 20)
+        others = [await One(address, name).begin() for name in ("second", "third", "fourth")]
+        await started(others[0].ledger)
+        await claimed(others[0].ledger, owner="third-0")
+        others[1].die()
+        await true(lambda: rows(address, "SELECT state FROM shard") == [("queued",)])
+        assert [each.id for each in await others[0].ledger.members()] == ["watcher", "second", "fourth"]
+        for each in others:
+            await each.end()
+
+    hanging = threading.Thread(target=lambda: (asyncio.run(hang()), over.set()))
+    hanging.start()
+    try:
+        asyncio.run(story())
+    finally:
+        go_on.set()
+        hanging.join(30)
+    assert over.is_set()
+
+
+def test_what_is_left_in_a_transaction_keeps_others_waiting_for_a_moment(address: str) -> None:
+    """A thread that stands still in the middle of one, as in a process that is stopped, while its member is believed."""
+
+    async def story() -> None:
+        stuck, other = (SqlLedger.connect(address, member=Member(id=name, host="", version="")) for name in ("a", "b"))
+        await started(stuck, shards=(1,))
+        shard = await claimed(stuck, owner="b-0")
+        begun, go_on = threading.Event(), threading.Event()
+
+        def long(db: Any) -> None:
+            db.execute("UPDATE shard SET rank = rank")
+            begun.set()
+            go_on.wait(60)
+
+        standing = asyncio.ensure_future(stuck.sql.write(long, fenced=True))
+        await asyncio.to_thread(begun.wait, 20)
+        assert await other.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=9.0) == []
+        assert not standing.done()
+        go_on.set()
+        # It is repeated, and counts then.
+        await standing
+        for ledger in (stuck, other):
+            await ledger.close()
+
+    asyncio.run(story())
 
 
 def test_a_pooler_in_transaction_mode_is_refused(address: str) -> None:

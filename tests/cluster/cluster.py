@@ -107,6 +107,10 @@ class Cluster:
             str(row[0]) for row in self.asked("SELECT split_part(owner, '-', 1) FROM shard WHERE state = 'running'")
         }
 
+    def member_names(self) -> set[str]:
+        """Who is a member."""
+        return {str(row[0]) for row in self.asked("SELECT id FROM member")}
+
     def server_of(self, member: str) -> Server:
         """Which process a member is."""
         return next(each for each in self.servers if each.process.poll() is None and self.name(each) == member)

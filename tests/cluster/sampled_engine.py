@@ -14,6 +14,7 @@ class _Connection(asyncio.Protocol):
         self._engine = engine
         self._data = bytearray()
         self._answers: asyncio.TimerHandle | None = None
+        self._asked: object = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -25,6 +26,7 @@ class _Connection(asyncio.Protocol):
         if end < 0:
             return
         head = bytes(self._data[:end]).lower()
+        key = head.partition(b"authorization: bearer ")[2].split(b"\r\n")[0].decode()
         length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
         if len(self._data) < end + 4 + length:
             return
@@ -34,21 +36,19 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
         engine = self._engine
-        engine.begins(json.loads(body)["messages"][-1]["content"])
+        self._asked = engine.begins(json.loads(body)["messages"][-1]["content"], key)
         self._answers = asyncio.get_running_loop().call_later(engine.seconds(), self._answer)
 
     def _answer(self) -> None:
         self._answers = None
-        self._engine.ends()
-        self._engine.answered += 1
+        self._engine.ends(self._asked, answered=True)
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._answers is not None:
             self._answers.cancel()
             self._answers = None
-            self._engine.ends()
-            self._engine.broken_off += 1
+            self._engine.ends(self._asked, answered=False)
 
 
 ANSWER = (
@@ -73,17 +73,25 @@ class SampledEngine:
     def seconds(self) -> float:
         return self._chance.uniform(self._shortest, self._longest)
 
-    def begins(self, text: str) -> None:
-        self._account()
+    def begins(self, text: str, key: str) -> object:
+        """A request is out. What is returned is told of its end."""
+        self.account()
         self.out += 1
         self.out_max = max(self.out_max, self.out)
         self.asked[text] += 1
+        return None
 
-    def ends(self) -> None:
-        self._account()
+    def ends(self, asked: object, *, answered: bool) -> None:
+        """It is not any more."""
+        self.account()
         self.out -= 1
+        if answered:
+            self.answered += 1
+        else:
+            self.broken_off += 1
 
-    def _account(self) -> None:
+    def account(self) -> None:
+        """Adds up what was used until now."""
         now = self._loop.time()
         self._used += self.out * (now - self._since)
         self._since = now
@@ -94,13 +102,13 @@ class SampledEngine:
         return self._used
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator["SampledEngine"]:
+    def serving(self, host: str = "127.0.0.1") -> Iterator["SampledEngine"]:
         """Serves at `url`."""
         ready = threading.Event()
 
         async def serve() -> None:
-            server = await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
-            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            server = await self._loop.create_server(lambda: _Connection(self), host, 0, backlog=1024)
+            self.url = f"http://{host}:{server.sockets[0].getsockname()[1]}/v1"
             ready.set()
             await server.serve_forever()
 

@@ -239,10 +239,16 @@ class Member:
         self.cluster.at(seconds, go_on)
 
     def kill(self, *, machine: bool) -> None:
-        """It ends; with its machine, its connections end without a word."""
+        """It ends; with its machine, its connections end without a word. If it was the process alone, others know that soon."""
         self.process.kill()
         if not machine:
             self.cluster.at(LATENCY_SECONDS, lambda: self.cluster.upstream.closed(self.process))
+            self.cluster.at(self.cluster.chance.uniform(0.05, 2.0), self._buried)
+
+    def _buried(self) -> None:
+        cluster = self.cluster
+        if not cluster.ledger_away:
+            at_once(cluster.ledger.bury_shares(self.process.name, gone=True, now=cluster.database_time))
 
     async def leave(self) -> None:
         """It ends gently."""

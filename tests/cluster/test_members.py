@@ -131,6 +131,26 @@ def test_one_that_is_stopped_and_wakes(tmp_path: Path, address: str, watcher: bo
         assert sum(len(times) - 1 for times in backend.received.values()) <= 8 + 8 + 8
 
 
+def test_the_slots_of_one_that_was_killed(tmp_path: Path, address: str) -> None:
+    """Its kernel has closed its connections, so they are the others' a moment later. Those of one that is stopped are not."""
+    out = "SELECT gone, until - extract(epoch FROM clock_timestamp()) FROM engine_slots WHERE engine != '' AND member = '{}'"
+    with CountingBackend(latency=0.3) as backend, Cluster(tmp_path, address, backend, concurrency=8) as cluster:
+        survivor, killed, stopped = cluster.start(), cluster.start(), cluster.start()
+        up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS} s'"
+        until(lambda: cluster.asked(up) == [(True,)])
+        survivor.create_batch(survivor.upload("in.jsonl", input_lines("line", 8000)))
+        slots = "SELECT count(*) FROM engine_slots WHERE engine != '' AND slots > 0"
+        until(lambda: cluster.asked(slots) == [(3,)])
+        for victim, number, gone in ((killed, signal.SIGKILL, 1), (stopped, signal.SIGSTOP, 0)):
+            name = cluster.name(victim)
+            victim.process.send_signal(number)
+            until(lambda name=name: name not in cluster.member_names())
+            ((said, left),) = cluster.asked(out.format(name))
+            assert said == gone
+            assert not gone or float(str(left)) <= 1.0
+        until(lambda: cluster.asked(out.format(cluster.name(survivor))))
+
+
 def test_one_that_is_cut_off_from_the_database(tmp_path: Path, address: str) -> None:
     """Others go on with what it had. Once it reaches the database again, nothing that it brings counts, and it ends."""
     lines = 1500

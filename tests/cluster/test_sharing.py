@@ -42,6 +42,18 @@ def test_nobody_dies(make: Make) -> None:
         assert min(parts) > 0.9 * max(parts)
 
 
+def test_what_one_had_whose_process_died(make: Make) -> None:
+    """It is the others' a moment later, long before its grant is over, and however long calls may take: nobody knows that yet."""
+    for seed in (1, 2):
+        cluster = make(seed, 60, LONG)
+        for _ in range(3):
+            cluster.add()
+        cluster.run(4.0)
+        cluster.members[0].kill(machine=False)
+        assert cluster.use_from(cluster.time + 5.0, cluster.time + 12.0) > 0.95
+        assert cluster.upstream.out_max <= 60
+
+
 def troubled(cluster: Cluster, seed: int) -> bool:
     """Five minutes in which members die, stand still, leave and want more or less. Whether the limit has held."""
     chance, limit = random.Random(f"plan of {seed}"), cluster.upstream.limit

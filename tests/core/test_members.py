@@ -1,63 +1,88 @@
 """Who is buried, look by look."""
 
-from slackwater.core.members import Look, Seen, Watch, member_of, try_seconds
+import itertools
+
+import pytest
+
+from slackwater.core.members import LOOK_SECONDS, MISSING_SECONDS, Look, Seen, Turn, Watch, member_of, try_seconds
 
 
-def seen(name: str, *, held: bool = True, overdue: bool = False, dead: bool = False) -> Seen:
+def seen(name: str, *, held: bool = True, overdue: float = 0.0, dead: bool = False) -> Seen:
     """A member in a look."""
     return Seen(id=name, held=held, overdue=overdue, dead=dead)
 
 
-def look(*others: Seen, watching: bool = True, young: bool = False) -> Look:
-    """A look of the one that watches."""
-    return Look(others=others, watching=watching, young=young)
+GONE = seen("a", held=False)
 
 
-def test_whoever_is_missing_twice_is_dead() -> None:
-    """Once may be a lost connection, which is back a moment later. It has to be two looks in a row."""
-    watch = Watch()
-    gone = seen("a", held=False)
-    assert watch.judge(look(gone, seen("b"))) == []
-    assert watch.doubts
-    assert watch.judge(look(seen("a"), seen("b"))) == []
-    assert not watch.doubts
-    assert watch.judge(look(gone, seen("b"))) == []
-    assert watch.judge(look(gone, seen("b"))) == ["a"]
+class Looking:
+    """A watch, and what it finds, look by look."""
+
+    def __init__(self) -> None:
+        self.watch = Watch()
+        self.at = 1000.0
+
+    def __call__(
+        self, *others: Seen, after: float = LOOK_SECONDS, turn: Turn = Turn.WATCHER, young: bool = False
+    ) -> list[str]:
+        self.at += after
+        return [each.id for each in self.watch.judge(Look(others=others, at=self.at, turn=turn, young=young))]
+
+
+def test_whoever_is_missing_for_a_moment_is_dead() -> None:
+    """Once may be a lost connection, which is back a moment later."""
+    look = Looking()
+    assert look(GONE, seen("b")) == []
+    assert look.watch.doubts
+    assert look(seen("a"), seen("b"), after=MISSING_SECONDS) == []
+    assert not look.watch.doubts
+    assert look(GONE, seen("b")) == []
+    assert look(GONE, seen("b"), after=MISSING_SECONDS / 2) == []
+    assert look(GONE, seen("b"), after=MISSING_SECONDS) == ["a"]
     # It is found anew where its burial did not come about.
-    assert watch.judge(look(gone)) == []
-    assert watch.judge(look(gone)) == ["a"]
+    assert look(GONE, after=MISSING_SECONDS) == []
+    assert look(GONE, after=MISSING_SECONDS) == ["a"]
 
 
-def test_whoever_is_overdue_is_dead_at_once() -> None:
+def test_one_look_is_never_enough() -> None:
+    """However long ago the one before was."""
+    look = Looking()
+    assert look(seen("a")) == []
+    assert look(GONE, after=60.0) == []
+
+
+@pytest.mark.parametrize("turn", list(Turn))
+def test_whoever_is_overdue_is_dead(turn: Turn) -> None:
     """A machine that is lost may hold its lock for long, and a process that was stopped for ever."""
-    assert Watch().judge(look(seen("a", overdue=True), seen("b"))) == ["a"]
+    look = Looking()
+    assert look(seen("a", overdue=turn.value), seen("b"), turn=turn) == []
+    assert look(seen("a", overdue=turn.value + 0.01), seen("b"), turn=turn) == ["a"]
 
 
-def test_others_see_to_those_who_are_overdue_alone() -> None:
-    """The one that watches may be among them. Locks are its business."""
-    watch = Watch()
-    for _ in range(3):
-        assert watch.judge(look(seen("a", held=False), watching=False)) == []
-    assert watch.judge(look(seen("a", overdue=True), watching=False)) == ["a"]
+def test_who_does_not_watch_leaves_it_to_those_who_do() -> None:
+    """For a while: they may be dead themselves, or hang, and say that they live all the same."""
+    took = {}
+    for turn in Turn:
+        look = Looking()
+        begun = look.at + LOOK_SECONDS
+        took[turn] = next(look.at - begun for _ in itertools.count() if look(GONE, turn=turn))
+    assert took[Turn.WATCHER] < took[Turn.DEPUTY] < took[Turn.OTHER]
+    assert took[Turn.OTHER] == pytest.approx(Turn.OTHER.value + MISSING_SECONDS, abs=2 * LOOK_SECONDS)
 
 
-def test_looks_of_two_who_watched_are_not_added_up() -> None:
-    """What was missing when somebody else watched is missing for the first time."""
-    watch = Watch()
-    gone = seen("a", held=False)
-    assert watch.judge(look(gone)) == []
-    assert watch.judge(look(gone, watching=False)) == []
-    assert watch.judge(look(gone)) == []
-    assert watch.judge(look(gone)) == ["a"]
+def test_a_deputy_that_begins_to_watch_knows_who_is_missing() -> None:
+    """The one that watched is dead as soon as anybody else would be."""
+    look = Looking()
+    assert look(GONE, turn=Turn.DEPUTY) == []
+    assert look(GONE, after=MISSING_SECONDS) == ["a"]
 
 
 def test_the_young_bury_nobody_but_the_dead() -> None:
     """After a fail-over all have lost their locks, and who is back first must not take the others for dead."""
-    watch = Watch()
-    lost = (seen("a", held=False), seen("b", overdue=True), seen("c", dead=True))
+    look = Looking()
     for _ in range(3):
-        assert watch.judge(look(*lost, young=True)) == ["c"]
-    assert watch.judge(look(seen("a", held=False))) == []
+        assert look(GONE, seen("b", overdue=1.0), seen("c", dead=True), young=True, after=1.0) == ["c"]
+    assert look(GONE) == []
 
 
 def test_whose_an_owner_is() -> None:

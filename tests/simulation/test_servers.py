@@ -7,7 +7,7 @@ import pytest
 
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.shards import SqlShards
-from slackwater.core.members import Look, Watch
+from slackwater.core.members import Look, Seen, Turn, Watch
 from slackwater.core.sending import shared_slots
 from slackwater.core.sending.shared_slots import Holding
 from slackwater.pipeline.following import Following
@@ -71,8 +71,8 @@ def test_a_death_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_member_that_stands_still_and_is_never_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lock is held, and nothing else is looked at."""
 
-    def judge(self: Watch, look: Look) -> list[str]:
-        return [each.id for each in look.others if look.watching and not each.held]
+    def judge(self: Watch, look: Look) -> list[Seen]:
+        return [each for each in look.others if look.turn is Turn.WATCHER and not each.held]
 
     monkeypatch.setattr(Watch, "judge", judge)
     assert found(Mood.LOST, Mood.STOPPED)
@@ -81,8 +81,8 @@ def test_a_member_that_stands_still_and_is_never_missed(monkeypatch: pytest.Monk
 def test_who_is_missing_once_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is lost and had back in the next moment."""
 
-    def judge(self: Watch, look: Look) -> list[str]:
-        return [each.id for each in look.others if each.dead or each.overdue or not each.held]
+    def judge(self: Watch, look: Look) -> list[Seen]:
+        return [each for each in look.others if each.dead or each.overdue or not each.held]
 
     monkeypatch.setattr(Watch, "judge", judge)
     assert ", which runs" in found(Mood.CUT, Mood.AWAY)

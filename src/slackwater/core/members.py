@@ -2,7 +2,11 @@
 
 A member that lives holds a lock of its database session, and says again and again until when it is to be believed. A lock that
 nobody holds is a process that has ended, or one that has lost its connection and will have it back in a moment: so it has to be
-seen twice. A moment that is over is a machine that is lost, or a process that was stopped.
+missing for that moment, unless it is known that the process has ended. A moment that is over is a machine that is lost, or a
+process that was stopped.
+
+One member watches, another one is its deputy, who watches once it is gone. Who should have seen to something and has not may hang
+itself: somebody else does it a little later.
 """
 
 from enum import Enum
@@ -12,11 +16,13 @@ from msgspec import Struct
 # So long a member is to be believed after it has said that it lives, and how often it says so.
 UNTIL_SECONDS = 15.0
 SAID_SECONDS = 3.0
-# How often the one that watches looks, and how often the others try to be that one.
-LOOK_SECONDS = 0.1
-TRY_SECONDS = 0.2
-# Of so many, each tries as often; of more, each less often, because it is enough that one of them does.
-TRYING, TRY_SECONDS_MAX = 4, 1.0
+# How often the one that watches looks, and its deputy.
+LOOK_SECONDS = 0.05
+# How often each of the others tries to be one of the two, and how many of those tries there are to a look. Of so many, each tries
+# as often; of more, each less often, because it is enough that one of them does.
+TRY_SECONDS, TRYING, TRY_SECONDS_MAX, LOOK_EVERY = 0.5, 8, 2.0, 2
+# A lost connection is back by then.
+MISSING_SECONDS = 0.1
 # After a lost connection nobody is buried for so long: all may have lost theirs, and be about to have them back.
 YOUNG_SECONDS = 5.0
 
@@ -77,13 +83,22 @@ class Duty(Enum):
     """What waits for a webhook endpoint."""
 
 
+class Turn(Enum):
+    """What a member has to do with the deaths of others; its value is how long it leaves them to those before it, in seconds."""
+
+    WATCHER = 0.0
+    DEPUTY = 0.5
+    OTHER = 2.0
+
+
 class Seen(Struct, frozen=True, kw_only=True):
     """A member in one look."""
 
     id: str
     held: bool
     """Its lock is held by somebody, and that can only be itself."""
-    overdue: bool
+    overdue: float
+    """For how long it has not been believed any more, in seconds; 0 while it is."""
     dead: bool
 
 
@@ -91,14 +106,15 @@ class Look(Struct, frozen=True, kw_only=True):
     """The other members, as one of them sees them."""
 
     others: tuple[Seen, ...]
-    watching: bool
-    """Whether who looks is the one that watches. Others only see to those who are overdue, the one that watches among them."""
+    at: float
+    """When it was, by the ledger's clock."""
+    turn: Turn
     young: bool = False
     """Whether it has just got its connection back."""
 
 
 def try_seconds(members: int) -> float:
-    """How often each of so many members tries to be the one that watches."""
+    """How often each of so many members tries to be the one that watches, or its deputy."""
     return min(TRY_SECONDS_MAX, TRY_SECONDS * max(1.0, members / TRYING))
 
 
@@ -108,24 +124,29 @@ def member_of(owner: str) -> str:
 
 
 class Watch:
-    """Remembers who was missing in the last look."""
+    """Remembers since when somebody is missing."""
 
     def __init__(self) -> None:
-        self._missing: frozenset[str] = frozenset()
+        self._missing: dict[str, float] = {}
 
     @property
-    def doubts(self) -> bool:
-        """Whether somebody was missing, and it is the next look that tells."""
-        return bool(self._missing)
+    def doubts(self) -> frozenset[str]:
+        """Who is missing. It is a later look that tells, unless somebody knows that the process has ended."""
+        return frozenset(self._missing)
 
-    def judge(self, look: Look) -> list[str]:
+    def judge(self, look: Look) -> list[Seen]:
         """Who is to be buried now."""
-        found = [each.id for each in look.others if each.dead]
+        found = [each for each in look.others if each.dead]
         if look.young:
-            self._missing = frozenset()
+            self._missing = {}
             return found
         living = [each for each in look.others if not each.dead]
-        missing = frozenset(each.id for each in living if not each.held) if look.watching else frozenset()
-        found += [each.id for each in living if each.overdue or (each.id in missing and each.id in self._missing)]
-        self._missing = missing - frozenset(found)
+        before = self._missing
+        self._missing = {each.id: before.get(each.id, look.at) for each in living if not each.held}
+        grace = look.turn.value
+        for each in living:
+            since = self._missing.get(each.id, look.at)
+            if each.overdue > grace or look.at - since >= MISSING_SECONDS + grace:
+                found.append(each)
+                self._missing.pop(each.id, None)
         return found

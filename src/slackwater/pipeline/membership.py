@@ -9,26 +9,41 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from slackwater.core.errors import StorageTrouble
-from slackwater.core.members import Look, Watch
+from slackwater.core.members import Look, Seen, Turn, Watch
 from slackwater.pipeline.loops import Hint, Pace
 from slackwater.ports import MemberLedger, Presence
 from slackwater.telemetry import event
 
 # A start waits so long at most for the word whether those before it are dead.
 SETTLED_SECONDS = 3.0
+# So long for the word whether a process has ended.
+ENDED_SECONDS = 1.0
 
 
 class Membership:
     """This member, and its watch over the others."""
 
-    def __init__(self, ledger: MemberLedger, presence: Presence, *, news: Callable[[], None]) -> None:
-        """`news`: somebody was buried, by whomever, and what it had is free."""
+    def __init__(
+        self,
+        ledger: MemberLedger,
+        presence: Presence,
+        *,
+        news: Callable[[], None],
+        ended: Callable[[str], bool] = lambda member: False,
+    ) -> None:
+        """`news`: somebody was buried, by whomever, and what it had is free.
+
+        `ended` says whether the process of a member is known to have ended; it may wait for a file system.
+        """
         self._ledger = ledger
         self._presence = presence
         self._news = news
+        self._ended = ended
         self._watch = Watch()
         self._look: Look | None = None
-        self._dead: set[str] = set()
+        self._dead: dict[str, Seen] = {}
+        self._doubted: set[str] = set()
+        self._gone: set[str] = set()
         self._looks = Hint()
         self._said: tuple[str, ...] = ()
         self.sends_for: Callable[[], Iterable[str]] = tuple
@@ -44,7 +59,7 @@ class Membership:
     @property
     def watching(self) -> bool:
         """Whether it is the one that watches: some things are done by one alone."""
-        return self._look is not None and self._look.watching
+        return self._look is not None and self._look.turn is Turn.WATCHER
 
     def others(self) -> frozenset[str]:
         """Who else works with the ledger, by the last look."""
@@ -70,27 +85,47 @@ class Membership:
 
     @property
     def _settled(self) -> bool:
-        return self._look is not None and not (self._look.watching and (self._dead or self._watch.doubts))
+        return self._look is not None and not (self.watching and (self._dead or self._watch.doubts))
 
     def _looked(self, look: Look) -> None:
         self._look = look
-        self._dead.update(self._watch.judge(look))
+        self._dead.update((each.id, each) for each in self._watch.judge(look))
+        # Whoever is doubted for longer is dead anyhow, or is back.
+        self._doubted = set(self._watch.doubts) if self.watching else set()
         self._looks.notify()
-        if self._dead:
+        if self._dead or self._doubted:
             self.hint.notify()
 
     async def step(self) -> Pace:
         """Buries those who are dead, and says for which deployments this one sends."""
         buried = 0
+        while self._doubted:
+            # At once, where it is no lost connection that may be back.
+            if await self._has_ended(member := self._doubted.pop()):
+                self._dead[member] = Seen(id=member, held=False, overdue=0.0, dead=False)
+                self._gone.add(member)
         while self._dead:
-            member = self._dead.pop()
-            if await self._presence.doom(member) and (leases := await self._ledger.bury(member)) is not None:
+            member, seen = self._dead.popitem()
+            if not await self._presence.doom(member):
+                continue
+            # One that is lost with its machine holds its lock for longer than it is believed.
+            gone = member in self._gone or (not seen.held and await self._has_ended(member))
+            self._gone.discard(member)
+            if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
         if (sends_for := tuple(sorted(self.sends_for()))) != self._said:
             await self._ledger.send_for(self.id, sends_for)
             self._said = sends_for
         return Pace.BUSY if buried else Pace.IDLE
+
+    async def _has_ended(self, member: str) -> bool:
+        """Whether it is known that its process has. A file system that does not answer knows nothing."""
+        try:
+            async with asyncio.timeout(ENDED_SECONDS):
+                return await asyncio.to_thread(self._ended, member)
+        except TimeoutError:
+            return False
 
     def retire(self) -> None:
         """This one is about to leave: somebody else watches from now on."""

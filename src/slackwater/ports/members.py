@@ -29,10 +29,11 @@ class MemberLedger(Protocol):
         """Whether anybody else is a member, or was one a moment ago."""
         ...
 
-    async def bury(self, member_id: str) -> int | None:
+    async def bury(self, member_id: str, *, gone: bool = False) -> int | None:
         """Frees the leases and duties of a member and forgets it, in one transaction; returns how many leases.
 
-        None where it is none any more. Nothing that it writes may count by then (`Presence.doom`).
+        None where it is none any more. Nothing that it writes may count by then (`Presence.doom`). `gone` as for
+        `SharingLedger.bury_shares`.
         """
         ...
 

@@ -48,7 +48,8 @@ class SharingLedger(Protocol):
     async def bury_shares(self, member: str, *, gone: bool = False, now: float = 0.0) -> None:
         """A member is dead: it gets nothing any more. What it was granted counts to its end, because it may still be out there.
 
-        `gone`: its process is known to have ended, and its connections with it, so that engines do not go on for it.
+        `gone`: its process is known to have ended, and its connections with it, so that engines do not go on for it. What it was
+        granted counts for the moment that engines need to notice (`CLOSED_SECONDS`).
         """
         ...
 

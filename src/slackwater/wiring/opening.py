@@ -188,7 +188,9 @@ async def open_service(
             ledger, blobs = doors(sql_ledger, disk_blobs)
             hints, membership = Hints(), None
             if sql_ledger.presence is not None:
-                membership = Membership(ledger, sql_ledger.presence, news=hints.member_gone)
+                membership = Membership(
+                    ledger, sql_ledger.presence, news=hints.member_gone, ended=data.announcements.ended
+                )
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
             await take_up(sql_ledger, data)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from slackwater.adapters.sql import sqlite
 from slackwater.adapters.sql.db import Cursor, Db, Values
 from slackwater.adapters.sql.sqlite import SqliteDatabase
+from slackwater.core.members import Turn
 
 if TYPE_CHECKING:
     from tests.simulation.servers.server import Server
@@ -61,8 +62,8 @@ class Session:
         self.open = False
         database = self.database
         database.sessions.pop(self, None)
-        if database.watcher is self:
-            database.watcher = None
+        for turn in [turn for turn, holder in database.turns.items() if holder is self]:
+            del database.turns[turn]
         for name in [name for name, holder in database.locks.items() if holder is self]:
             del database.locks[name]
 
@@ -152,7 +153,7 @@ class Database:
         self.sessions: dict[Session, None] = {}
         self.locks: dict[str, Session] = {}
         """The lock of each member, and the session that holds it."""
-        self.watcher: Session | None = None
+        self.turns: dict[Turn, Session] = {}
         self._notes: list[tuple[str, str]] = []
         self.by: Session | None = None
         db = self.sqlite.reader

@@ -19,14 +19,16 @@ from slackwater.adapters.sql.postgresql.writing_line import BURIED
 from slackwater.adapters.sql.statements import statement
 from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
+    LOOK_EVERY,
     LOOK_SECONDS,
     SAID_SECONDS,
-    TRY_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
+    Turn,
+    try_seconds,
 )
 from slackwater.pipeline.loops import Hint
 from tests.simulation.servers.database import Lost, Session, Ticket
@@ -53,7 +55,9 @@ class WorldPresence:
         self._line = Line(server, "member", greet=self._greet, greeted=self._greeted)
         self._joined = self._reconnected = False
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
-        self._watching = self._retired = self._leaving = self._closing = False
+        self._turn = Turn.OTHER
+        self._members = 1
+        self._retired = self._leaving = self._closing = False
         self._asked: deque[tuple[str, asyncio.Future[bool]]] = deque()
         self._wake = Hint()
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +141,7 @@ class WorldPresence:
         raise LedgerUnavailable(f"another process is the member {self.id} of this ledger")
 
     def _greet(self, session: Session) -> Callable[[Db], Any]:
-        self._watching = False
+        self._turn = Turn.OTHER
 
         def greet(db: Db) -> None:
             database = session.database
@@ -186,9 +190,12 @@ class WorldPresence:
                 gap = GAP_SECONDS
             else:
                 gap = 0.0
-                seconds = LOOK_SECONDS if self._watching else TRY_SECONDS
-                await self._wait(seconds, seen)
+                await self._wait(self._gap, seen)
         self._refuse(LedgerUnavailable(OVER))
+
+    @property
+    def _gap(self) -> float:
+        return try_seconds(self._members) if self._turn is Turn.OTHER else LOOK_SECONDS
 
     async def _wait(self, seconds: float, seen: int) -> None:
         """Until then, or until something has come: ten times a second, so it is done in few turns of the loop."""
@@ -210,23 +217,18 @@ class WorldPresence:
         database = session.database
         says = now >= self._say_at
 
-        def work(db: Db) -> tuple[bool, Any]:
+        def work(db: Db) -> tuple[Turn, Any]:
             if says:
                 self._say(db)
-            watching = self._watching
-            if self._retired and watching:
-                database.watcher, watching = None, False
-            elif not watching and not self._retired and database.watcher is None:
-                database.watcher, watching = session, True
-            if not (watching or now >= self._look_at):
-                return watching, None
-            late = 0.0 if watching else LATE_SECONDS
-            return watching, [
-                (row["id"], row["id"] in database.locks, row["until"] < database.time - late, bool(row["dead"]))
+            turn = self._take_turn(session)
+            if turn is Turn.OTHER and now < self._look_at:
+                return turn, None
+            return turn, [
+                (row["id"], row["id"] in database.locks, max(0.0, database.time - row["until"]), bool(row["dead"]))
                 for row in db.execute(SEE).fetchall()
             ]
 
-        self._watching, rows = await ask(session, Ticket(work, writes=says))
+        self._turn, rows = await ask(session, Ticket(work, writes=says))
         if says:
             self._say_at = self._server.process.monotonic() + SAID_SECONDS
         while self._asked:
@@ -236,10 +238,25 @@ class WorldPresence:
             _answer(future, done)
         if rows is not None:
             self._look(session, rows, now)
-            self._look_at = now + 1.0
+            self._look_at = now + LOOK_EVERY * self._gap
 
-    def _look(self, session: Session, rows: list[tuple[str, bool, bool, bool]], now: float) -> None:
+    def _take_turn(self, session: Session) -> Turn:
+        """One watches, and another one is its deputy: by locks of their sessions."""
+        turns = session.database.turns
+        held = next((turn for turn, holder in turns.items() if holder is session), Turn.OTHER)
+        if self._retired:
+            turns.pop(held, None)
+            return Turn.OTHER
+        free = next((turn for turn in (Turn.WATCHER, Turn.DEPUTY) if turn not in turns), None)
+        if free is not None and free.value < held.value:
+            turns.pop(held, None)
+            turns[free] = session
+            return free
+        return held
+
+    def _look(self, session: Session, rows: list[tuple[str, bool, float, bool]], now: float) -> None:
         database = session.database
+        self._members = len(rows)
         mine = next((row for row in rows if row[0] == self.id), None)
         if mine is None or mine[3]:
             raise Buried(BURIED)
@@ -247,11 +264,12 @@ class WorldPresence:
         self._tell(
             Look(
                 others=tuple(
-                    Seen(id=name, held=held, overdue=overdue and age > YOUNG_SECONDS, dead=dead)
+                    Seen(id=name, held=held, overdue=overdue if age > YOUNG_SECONDS else 0.0, dead=dead)
                     for name, held, overdue, dead in rows
                     if name != self.id
                 ),
-                watching=self._watching,
+                at=database.time,
+                turn=self._turn,
                 young=(self._reconnected and age < YOUNG_SECONDS)
                 or self._server.world.time - database.up_since < YOUNG_SECONDS,
             )

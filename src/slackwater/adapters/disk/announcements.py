@@ -57,6 +57,13 @@ class Announcements:
                 os.close(word)
         return None
 
+    def ended(self, member: str) -> bool:
+        """Whether the process of a member is known to have ended: the kernel has let go of what it had locked."""
+        try:
+            return self.locked(member) is False
+        except OSError:
+            return False
+
     def answer(self, me: str, member: str) -> bool | None:
         """Gives a member's nonce back. None where its word is not seen; False where it does not ask for that. Raises OSError."""
         nonce = self._read(member)

@@ -55,13 +55,14 @@ class SqlMembers(SqlPart):
             return False
         return any(row["id"] != self._sql.member for row in await self._sql.look_all("members", {}))
 
-    async def bury(self, member_id: str) -> int | None:
+    async def bury(self, member_id: str, *, gone: bool = False) -> int | None:
         def work(db: Db) -> int | None:
             if not self._sql.run(db, "forget_member", {"id": member_id}):
                 return None
             self._sql.run(db, "end_duties", {"member": member_id})
-            # What it has out at engines counts to the end of its grants: it may only have lost its connection.
-            self._sharing.bury_in(db, member_id)
+            # Unless its process is gone, what it has out at engines counts to the end of its grants: it may only have lost its
+            # connection.
+            self._sharing.bury_in(db, member_id, gone=gone)
             freed = self._shards.free_those_of(db, member_id)
             self._sql.one(db, "tell_members", {"id": member_id})
             return freed

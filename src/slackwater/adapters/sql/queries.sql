@@ -898,7 +898,8 @@ DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
 DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
 
 -- name: bury_engine_slots!
-UPDATE engine_slots SET serial = :buried, wanted = 0, alone = 0, gone = :gone WHERE member = :member;
+UPDATE engine_slots SET serial = :buried, wanted = 0, alone = 0, gone = :gone,
+    until = CASE WHEN :gone = 1 AND until > :closed THEN :closed ELSE until END WHERE member = :member;
 
 -- name: bury_member!
 -- Under the name of no engine: it shows at all of them that a member is buried.

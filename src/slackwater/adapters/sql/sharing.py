@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from slackwater.adapters.sql.base import SqlPart
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.rows import text_of
-from slackwater.core.sending.shared_slots import LONGEST_MAX, Ask, Grant, Holding, granted, refused
+from slackwater.core.sending.shared_slots import CLOSED_SECONDS, LONGEST_MAX, Ask, Grant, Holding, granted, refused
 from slackwater.ports import Heard, Said
 
 # The number of whom nobody can follow.
@@ -94,7 +94,8 @@ class SqlSharing(SqlPart):
         """The same as a part of a transaction."""
         moment = self._now(db, now)
         values = {"member": member, "gone": int(gone), "buried": BURIED, "until": moment}
-        self._sql.run(db, "bury_engine_slots", values)
+        closed = moment + CLOSED_SECONDS
+        self._sql.run(db, "bury_engine_slots", values | {"closed": closed})
         self._sql.run(db, "bury_member", values)
         self._sql.run(db, "forget_engine_slots", {"engine": "", "before": moment - GRAVE_SECONDS})
 

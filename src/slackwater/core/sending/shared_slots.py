@@ -26,6 +26,9 @@ TURN_SECONDS = 10.0
 LONGER, KNOWN_CALLS, KNOWN_TIMES = 1.25, 20, 2.0
 LONGEST_UNKNOWN, LONGEST_MAX = 60.0, 900.0
 
+# The connections of a process that has ended are closed by its kernel, of which an engine knows after so long at the latest.
+CLOSED_SECONDS = 1.0
+
 
 class Ask(Struct, frozen=True, kw_only=True):
     """What a member wants of one engine."""

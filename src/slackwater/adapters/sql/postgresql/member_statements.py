@@ -5,8 +5,11 @@ from slackwater.adapters.sql.postgresql.writing_line import NOW
 # Of a member, and of the one that watches: numbers that nobody else in this database locks.
 LOCK = "hashtextextended('slackwater member ' || current_schema() || ' ' || {id}, 0)"
 JOIN = f"SELECT pg_try_advisory_lock({LOCK.format(id='CAST(? AS TEXT)')})"
-WATCH = "SELECT pg_try_advisory_lock(hashtextextended('slackwater watch ' || current_schema(), 0))"
-UNWATCH = WATCH.replace("pg_try_advisory_lock", "pg_advisory_unlock")
+_WATCH, _DEPUTY = (f"(hashtextextended('slackwater {turn} ' || current_schema(), 0))" for turn in ("watch", "deputy"))
+# The turn of who asks: its place among those of `watch_turn.TURNS`.
+TRY = f"SELECT CASE WHEN pg_try_advisory_lock{_WATCH} THEN 0 WHEN pg_try_advisory_lock{_DEPUTY} THEN 1 ELSE 2 END"
+TRY_AS_DEPUTY = f"SELECT CASE WHEN pg_try_advisory_lock{_WATCH} THEN 0 ELSE 1 END"
+UNWATCH, UNDEPUTE = (f"SELECT pg_advisory_unlock{key}" for key in (_WATCH, _DEPUTY))
 # A word of this moment is worth nothing after a crash: it waits for no disk and for no standby, which may be away.
 SAY = f"""UPDATE member SET until = {NOW} + ? WHERE id = ? AND dead_at IS NULL
 AND set_config('synchronous_commit', 'off', true) = 'off'"""  # noqa: S608 - no name of a user
@@ -14,12 +17,9 @@ AND set_config('synchronous_commit', 'off', true) = 'off'"""  # noqa: S608 - no 
 HELD = f"""{LOCK.format(id="member.id")} IN (SELECT (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT) FROM pg_locks AS l
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608
-SEEN = f"""SELECT id, dead_at IS NOT NULL AS dead, until < {NOW} - ? AS overdue, {{held}} AS held,
-    pg_backend_pid() AS pid, extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) AS up
+SEE = f"""SELECT id, dead_at IS NOT NULL AS dead, GREATEST(0, {NOW} - until) AS overdue, {HELD} AS held,
+    {NOW} AS now, pg_backend_pid() AS pid, extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) AS up
 FROM member"""  # noqa: S608
-SEE = SEEN.format(held=HELD)
-# Who does not watch buries nobody for a lock: to look at all of them costs more than the rest.
-SEE_OVERDUE = SEEN.format(held="TRUE")
 AGAIN = f"SELECT {HELD} AND until > {NOW} AND dead_at IS NULL FROM member WHERE id = ?"  # noqa: S608
 # Every connection of a member has its name at the end of its own.
 DISCONNECT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity

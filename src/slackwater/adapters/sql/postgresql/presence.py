@@ -29,29 +29,26 @@ from slackwater.adapters.sql.postgresql.member_statements import (
     JOIN,
     SAY,
     SEE,
-    SEE_OVERDUE,
-    UNWATCH,
-    WATCH,
 )
 from slackwater.adapters.sql.postgresql.pooler import refuse_pooler
 from slackwater.adapters.sql.postgresql.standing import stand_together
 from slackwater.adapters.sql.postgresql.text import text_of
+from slackwater.adapters.sql.postgresql.watch_turn import WatchTurn
 from slackwater.adapters.sql.postgresql.writing_line import BURIED, END, NOW
 from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
-    LOOK_SECONDS,
+    LOOK_EVERY,
     SAID_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
-    try_seconds,
+    Turn,
 )
 from slackwater.telemetry import event
 
-# What somebody else than the one that watches gives to that one before it sees to it itself; and who has not looked for so long
-# may have been stopped.
+# Who has not looked for so long may have been stopped.
 LATE_SECONDS = 2.0
 OVER = "this server is no member of those who work with the ledger any more"
 CHANNEL = "slackwater_members"
@@ -72,8 +69,8 @@ class PgPresence:
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._reconnected = False
-        self._members = 1
-        self._watching = self._retired = self._leaving = self._closing = False
+        self._leaving = self._closing = False
+        self._turn = WatchTurn()
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
         self._woken, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="ledger-member", daemon=True)
@@ -139,7 +136,7 @@ class PgPresence:
 
     def retire(self) -> None:
         """See ports.Presence."""
-        self._retired = True
+        self._turn.retire()
         self._nudge()
 
     def leave(self) -> None:
@@ -170,7 +167,7 @@ class PgPresence:
             refuse_pooler(self._address, db)
         stand_together(db)
         self._former = self._line.name
-        self._watching = False
+        self._turn.reset()
         for _ in range(LOCK_TRIES):
             if db.execute(JOIN, (self.id,)).fetchone()[0]:
                 break
@@ -229,7 +226,7 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
-                    self._wait(selector, db, LOOK_SECONDS if self._watching else try_seconds(self._members))
+                    self._wait(selector, db, self._turn.gap)
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
@@ -254,26 +251,21 @@ class PgPresence:
         self._stepped_at = now
         if now >= self._say_at:
             self._say(db)
-        if self._retired and self._watching:
-            db.execute(UNWATCH)
-            self._watching = False
-        elif not self._watching and not self._retired:
-            self._watching = db.execute(WATCH).fetchone()[0]
+        self._turn.step(db)
         while self._asked:
             self._doom(db, *self._asked[0])
             self._asked.popleft()
-        if self._watching or now >= self._look_at:
+        if self._turn.now is not Turn.OTHER or now >= self._look_at:
             looked_at = time.monotonic()
             if looked_at - now > LATE_SECONDS:
                 # The database has kept it waiting, and the others, too.
                 self._reconnected, self._connected_at = True, looked_at
             self._look(db, looked_at)
-            self._look_at = now + 1.0
+            self._look_at = now + LOOK_EVERY * self._turn.gap
 
     def _look(self, db: PgConnection, now: float) -> None:
-        see, late = (SEE, 0.0) if self._watching else (SEE_OVERDUE, LATE_SECONDS)
-        rows = db.execute(see, (late,)).fetchall()
-        self._members = len(rows)
+        rows = db.execute(SEE).fetchall()
+        self._turn.members = len(rows)
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
             raise Buried(BURIED)
@@ -287,13 +279,14 @@ class PgPresence:
                     Seen(
                         id=row["id"],
                         held=row["held"],
-                        overdue=row["overdue"] and age > YOUNG_SECONDS,
+                        overdue=float(row["overdue"]) if age > YOUNG_SECONDS else 0.0,
                         dead=row["dead"],
                     )
                     for row in rows
                     if row is not mine
                 ),
-                watching=self._watching,
+                at=float(mine["now"]),
+                turn=self._turn.now,
                 young=(self._reconnected and age < YOUNG_SECONDS) or float(mine["up"]) < YOUNG_SECONDS,
             )
         )
@@ -307,7 +300,8 @@ class PgPresence:
             of = f" {member}"
             # What it has begun and not ended would keep everybody waiting.
             db.execute(DISCONNECT, (len(of), of))
-            db.script(b"BEGIN; SET LOCAL lock_timeout = '2s'")
+            # Who loses this in a power cut has lost with it all that was freed for it.
+            db.script(b"BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL synchronous_commit = off")
             try:
                 db.execute(HOLD, (member,))
                 db.execute(DEAD, (member,))

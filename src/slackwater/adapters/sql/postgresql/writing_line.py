@@ -42,6 +42,8 @@ BURIED = "others who work with the ledger took this server for dead, and have fr
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
 SERIALIZABLE, TURN = "SERIALIZABLE", "; LOCK TABLE identity IN EXCLUSIVE MODE"
+# A transaction of a thread that stands still, perhaps with its whole process, keeps others waiting no longer. It is done again.
+STANDS = "SET idle_in_transaction_session_timeout = '5s'"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ?"
 
 
@@ -77,6 +79,7 @@ class WritingLine:
             db.execute(END, (f"slackwater {self._former}",))
         if greet is not None:
             greet(db)
+        db.execute(STANDS)
         if not self._member:
             db.execute(f"INSERT INTO writer (id, number, at) VALUES (?, 0, {NOW})", (self.line.name,))  # noqa: S608
         elif not db.execute(BY_MEMBER, (self.line.name, self._member)).rowcount:
