@@ -91,5 +91,5 @@ def test_whose_an_owner_is() -> None:
 
 
 def test_many_do_not_try_more_often_than_few() -> None:
-    """Four of them try twenty times a second together, and fifty no more than fifty times; each at least once a second."""
-    assert [try_seconds(each) for each in (1, 4, 8, 20, 50, 1_000)] == [0.2, 0.2, 0.4, 1.0, 1.0, 1.0]
+    """Eight of them try sixteen times a second together, and fifty no more than twenty-five; each at least every two seconds."""
+    assert [try_seconds(each) for each in (1, 8, 16, 50, 1_000)] == [0.5, 0.5, 1.0, 2.0, 2.0]
