@@ -77,6 +77,7 @@ POLLED: dict[str, tuple[str, ...]] = {
     # A thousand imports at most wait, in their order.
     "next_import": ("SCAN import USING INDEX import_in_order",),
     "batches_at_work": ALONE,
+    "deployments_at_work": ALONE,
     "pauses": ALONE,
     # There are few engines.
     "paces": ("SCAN engine_pace",),
@@ -98,6 +99,7 @@ POLLED: dict[str, tuple[str, ...]] = {
     "batch_to_claim": ALONE,
     "account_of": ALONE,
     # What servers that share a ledger do at the moment: a handful each.
+    "members": ("SCAN member", "USE TEMP B-TREE FOR ORDER BY"),
     "duties_of_others": ALONE,
     # What is in hand: at most 32 shards of each worker.
     "shards_in_hand": ("SCAN shard USING INDEX shard_running", "USE TEMP B-TREE FOR GROUP BY"),
@@ -145,7 +147,6 @@ NOT_POLLED = {
     *("resume_shards", "engine_minutes", "pause_readings", "set_pace", "forget_pace", "audit_settled"),
     *(
         "add_member",
-        "members",
         "send_for",
         # A row for each member, and what it has in hand, for an operator who asks.
         "member_that_watches",

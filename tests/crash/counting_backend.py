@@ -29,6 +29,11 @@ class CountingBackend:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @property
+    def connections(self) -> int:
+        """How many there have ever been."""
+        return len(self._writers)
+
     def __enter__(self) -> "CountingBackend":
         self._thread.start()
         assert self._ready.wait(10), "the backend's thread starts"

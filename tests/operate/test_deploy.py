@@ -51,8 +51,9 @@ def compose() -> Any:
 def test_a_stop_is_given_its_time() -> None:
     """Whoever stops the server waits longer than the server waits for calls in flight."""
     needed = WorkerConfig().grace_seconds + ENDING_SECONDS
-    (seconds,) = unit("slackwater.service")["TimeoutStopSec"]
-    assert int(seconds) >= needed
+    for name in ("slackwater.service", "slackwater-worker@.service"):
+        (seconds,) = unit(name)["TimeoutStopSec"]
+        assert int(seconds) >= needed
     before = pod()["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod()["terminationGracePeriodSeconds"] >= needed + before
     assert int(compose()["stop_grace_period"].removesuffix("s")) >= needed
@@ -65,7 +66,7 @@ def test_every_command_exists() -> None:
     lines += [json.loads(words)[1:] for words in re.findall(r"HEALTHCHECK .*CMD (\[.*\])", text)]
     lines += [json.loads(words) for words in re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)]
     lines.append(pod()["containers"][0]["args"])
-    assert len(lines) == 5
+    assert len(lines) == 6
     for command, *options in lines:
         assert command in COMMANDS
         asked = subprocess.run(

@@ -1,7 +1,7 @@
 """Workers that are replaced while they work: what they hold is given back, and whoever comes next goes on with it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def dispatcher(backend: Silent) -> Dispatcher:
 class House:
     """A batch of three lines in one shard, and a fleet that may work on it."""
 
-    def __init__(self, ledger: Any, blobs: DiskBlobs) -> None:
+    def __init__(self, ledger: Any, blobs: DiskBlobs, *, sends: Callable[[str], bool] = lambda key: True) -> None:
         self.ledger = ledger
         self.hint = Hint()
         self.workers: list[Worker] = []
@@ -99,7 +99,11 @@ class House:
             self.workers.append(worker)
             return worker
 
-        self.fleet = Fleet(make)
+        self.changes = 0
+        self.fleet = Fleet(make, sends=sends, changed=self._changed)
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     async def done(self) -> None:
         """Returns when every line of the batch is journaled."""
@@ -107,14 +111,14 @@ class House:
             await self.hint.wait(SystemClock(), 0.05)
 
 
-async def house(folder: Path, ledger: Any) -> House:
+async def house(folder: Path, ledger: Any, *, sends: Callable[[str], bool] = lambda key: True) -> House:
     """With the batch in it."""
     blobs = DiskBlobs(folder)
     writer = await blobs.create("files/0")
     await writer.write(LINES)
     await writer.publish()
     await started(ledger, shards=(3,))
-    return House(ledger, blobs)
+    return House(ledger, blobs, sends=sends)
 
 
 def test_a_worker_that_is_replaced_gives_its_shards_back(tmp_path: Path) -> None:
@@ -178,6 +182,39 @@ def test_a_deployment_that_changes_without_new_backends_keeps_its_worker(tmp_pat
         assert own.fleet.get("d") is None
         await own.fleet.stop()
         assert backend.closed
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_others_send_for_a_deployment(tmp_path: Path) -> None:
+    """It is known, changed and removed here, and nothing of it is sent. What is sent for is told, and when that changes."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(":memory:")
+        home = await house(tmp_path, ledger, sends=lambda key: key == "ours")
+        ours = Deployment(name="ours", model="m", backends=())
+        theirs, mine = Silent(answers=True), Silent(answers=True)
+        home.fleet.put(DEPLOYMENT, [dispatcher(theirs)])
+        home.fleet.put(ours, [dispatcher(mine)])
+        assert (home.fleet.served(), home.changes) == ([], 0)
+        home.fleet.start()
+        assert (home.fleet.served(), home.changes) == (["ours"], 1)
+        assert {each.key for each in home.fleet.all()} == {"d", "ours"}
+        assert [key for key, _ in home.fleet.dispatchers()] == ["d", "ours"]
+        assert [key for key, _ in home.fleet.senders()] == ["ours"]
+        assert {each.of for each in home.fleet.watched()} == {"ours"}
+        home.hint.notify()
+        again = Silent(answers=True)
+        home.fleet.put(DEPLOYMENT, [dispatcher(again)])
+        home.fleet.remove("ours")
+        assert home.fleet.served() == []
+        home.fleet.remove("d")
+        await home.fleet.stop()
+        assert not any(each.asked.is_set() for each in (theirs, mine, again))
+        assert all(each.closed for each in (theirs, mine, again))
+        # The shard waits for whoever sends.
+        assert (await ledger.claim_shards(["batch-0"], owner="o", now=0.0, lease_seconds=9.0))[0].index == 0
         await ledger.close()
 
     asyncio.run(story())

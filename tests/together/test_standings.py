@@ -162,7 +162,9 @@ def test_what_keeps_a_batch_waiting_is_said_everywhere(tmp_path: Path, address: 
 
 @pytest.mark.postgresql
 def test_what_is_said_is_bounded(tmp_path: Path, address: str) -> None:
-    """Of a deployment of which there is nothing to say there is no row; a server that stops takes what it has said along."""
+    """Of a deployment of which there is nothing to say there is no row, and of all engines that are idle there is one. A server
+    that stops takes what it has said along.
+    """
 
     async def story(quiet: Served, busy: Served) -> None:
         def rows() -> list[tuple[Any, ...]]:
@@ -170,7 +172,8 @@ def test_what_is_said_is_bounded(tmp_path: Path, address: str) -> None:
                 return db.execute("SELECT deployment FROM standing ORDER BY deployment").fetchall()
 
         await told(quiet, busy)
-        assert set(rows()) == {("",)}
+        assert set(rows()) == {("",), (" engines",)}
+        assert rows().count((" engines",)) == 1
         file = (await quiet.upload(lines(100))).json()["id"]
         batch_id = (await quiet.create(file)).json()["id"]
         await begun(busy, batch_id)

@@ -73,6 +73,7 @@ def shown_deployment(view: DeploymentView, *, everything: bool, whole: bool = Fa
         open_batches=load.open_batches,
         content_filter=deployment.rai_policy_name,
         pause=None if view.pause is None else _pause(view.pause, everything=everything),
+        waiting_on=shown_waiting_on(view.waiting_on, everything=everything),
         backends=[_backend(backend, everything=everything, whole=whole) for backend in view.backends],
     )
 

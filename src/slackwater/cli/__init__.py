@@ -19,7 +19,7 @@ COMMANDS = {
     "split": ("slackwater.cli.split", "Cut a file that is too large for one batch."),
     "estimate": ("slackwater.cli.estimate", "Say what a file will cost, and how long it will take."),
     "serve": ("slackwater.cli.serve", "Run the batch service."),
-    "worker": ("slackwater.cli.worker", "Send for a service whose ledger is on PostgreSQL, without an API."),
+    "worker": ("slackwater.cli.worker", "Send for servers that share a ledger; no API."),
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
     "engines": ("slackwater.cli.engines", "Look at the engines of a service, pause and resume them."),

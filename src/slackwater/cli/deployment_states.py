@@ -22,6 +22,8 @@ def state_of(state: dict[str, Any]) -> str:
     pause = state.get("pause")
     if isinstance(pause, dict):
         return state_line({"health": "paused", "pause": pause, "since": pause.get("since")})
+    if unsent := _unsent(state):
+        return state_line(unsent, words="waits")
     backends = _backends(state)
     troubled = [each for each in backends if each.get("health") != "ok" or _said(each)]
     if not troubled:
@@ -33,6 +35,14 @@ def state_of(state: dict[str, Any]) -> str:
         for each in sorted(troubled, key=lambda each: each.get("health") == "ok")
     )
     return said if len(troubled) == len(backends) else f"{said}; {len(backends) - len(troubled)} ok"
+
+
+def _unsent(state: dict[str, Any]) -> dict[str, Any] | None:
+    """What is wrong with a deployment itself, however its backends are: nobody sends for it."""
+    waiting = state.get("waiting_on")
+    if isinstance(waiting, dict) and waiting.get("what") == "deployment" and waiting.get("health") == "down":
+        return waiting
+    return None
 
 
 def _said(backend: dict[str, Any]) -> str:
@@ -127,18 +137,22 @@ def _follow(api: "Api", name: str | None, seen_by: "_Lines | Screen") -> None:
 
 def _news(state: dict[str, Any]) -> object:
     """What of a state is worth a line. The moments of the next tries are not, nor are figures, nor what lasts a moment only."""
-    return state.get("pause"), [
-        (
-            each.get("name"),
-            each.get("health"),
-            None if each.get("health") == "ok" else each.get("reason"),
-            bool(_quiet(each)),
-            (each.get("pacing") or {}).get("pace"),
-            (each.get("pacing") or {}).get("state"),
-            held(each) if _lasts((each.get("pacing") or {}).get("frozen_since")) else "",
-        )
-        for each in _backends(state)
-    ]
+    return (
+        state.get("pause"),
+        _unsent(state),
+        [
+            (
+                each.get("name"),
+                each.get("health"),
+                None if each.get("health") == "ok" else each.get("reason"),
+                bool(_quiet(each)),
+                (each.get("pacing") or {}).get("pace"),
+                (each.get("pacing") or {}).get("state"),
+                held(each) if _lasts((each.get("pacing") or {}).get("frozen_since")) else "",
+            )
+            for each in _backends(state)
+        ],
+    )
 
 
 def _lasts(since: object) -> bool:

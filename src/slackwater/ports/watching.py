@@ -86,6 +86,10 @@ class WatchingLedger(Protocol):
         ...
 
     async def deployment_load(self, deployment: str) -> DeploymentLoad: ...
+    async def deployments_at_work(self) -> set[str]:
+        """The keys of those that have batches which are to be validated, wait for room, or run."""
+        ...
+
     async def results_behind(
         self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
     ) -> list[NewResults]:

@@ -123,7 +123,7 @@ class Monitor:
                 closed=each.state in (DoorState.OK, DoorState.PAUSED),
                 state=each.state,
             )
-            for key, each in self._fleet.dispatchers()
+            for key, each in self._fleet.senders()
         )
         return Moment(
             now=now,

@@ -31,6 +31,7 @@ from slackwater.pipeline.following import Following
 from slackwater.pipeline.input.file_checks import FileChecks
 from slackwater.pipeline.input.validator import Validator
 from slackwater.pipeline.loops import Hint, Hints, Loop
+from slackwater.pipeline.membership import Membership
 from slackwater.pipeline.quota.enqueuer import Enqueuer
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.fleet import Fleet
@@ -41,11 +42,12 @@ from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import WallWatch
 from slackwater.pipeline.watching.cluster_watch import ClusterWatch
-from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, out_of, sums_of
+from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Readiness, Unready
+from slackwater.pipeline.watching.senders import Senders
 from slackwater.pipeline.watching.standings import Standings
 from slackwater.ports import (
     Ledger,
@@ -199,11 +201,22 @@ class Service:
                 member=incarnation,
                 says=lambda: self.watch.says_all(),
                 itself=self._itself,
+                idle_engines=lambda: self.engine_watch.idle(),
             )
         )
-        others = {} if standings is None else {"others": standings.of}
-        self.watch = DeploymentWatch(ledger, clock, self.fleet, self.spare, self.progress, **others)
-        others_engines = {} if standings is None else {"others": standings.engines}
+        self.senders = None if self.membership is None else self._senders_of(self.membership)
+        self.watch = DeploymentWatch(
+            ledger,
+            clock,
+            self.fleet,
+            self.spare,
+            self.progress,
+            others=nobody_else if standings is None else standings.of,
+            nobody_since=somebody if self.senders is None else self.senders.nobody_since,
+        )
+        others_engines = (
+            {} if standings is None else {"others": standings.engines, "others_idle": standings.idle_engines}
+        )
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
         me = doors.member or Member(id=incarnation, host=socket.gethostname(), version=__version__)
         self.cluster_watch = ClusterWatch(
@@ -229,6 +242,15 @@ class Service:
             clock_ahead_seconds=self.doors.clock_ahead(),
             sections=dict(self.doors.sections),
             scraped_since=None if self.monitor is None else self.monitor.scraped_since,
+        )
+
+    def _senders_of(self, membership: Membership) -> Senders:
+        return Senders(
+            self.ledger,
+            self.clock,
+            deployments=lambda: [each.key for each in self.fleet.all()],
+            serves=self.fleet.serves,
+            speaks=lambda: membership.watching,
         )
 
     def _sends_for_others(self) -> None:
@@ -335,7 +357,9 @@ class Service:
 
     def backend_states(self) -> Mapping[str, int]:
         """How many backends are in each state, over all deployments; states that none is in are left out."""
-        return Counter(dispatcher.state.value for _, dispatcher in self.fleet.dispatchers())
+        if self.settings.kind.sends:
+            return Counter(dispatcher.state.value for _, dispatcher in self.fleet.senders())
+        return Counter(view.health.value for each in self.fleet.all() for view in self.watch.backends(each))
 
     @property
     def in_flight(self) -> int:

@@ -12,6 +12,7 @@ from slackwater.pipeline.loops import REST_SECONDS, Hint, Loop
 from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
 from slackwater.pipeline.watching.progress import STEP_SECONDS
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness
+from slackwater.pipeline.watching.senders import STEP_SECONDS as LOOK_AT_SENDERS_SECONDS
 from slackwater.pipeline.watching.standings import STEP_SECONDS as SAYS_SECONDS
 from slackwater.wiring.belonging import MARKED_SECONDS
 from slackwater.wiring.credentials import LOOK_SECONDS as LOOK_AT_KEYS_SECONDS
@@ -153,6 +154,10 @@ def watching(service: "Service", readiness: Readiness) -> list[Loop]:
     ]
     if kind.sends:
         stages.append(Loop("history", service.engine_history.step, clock=clock, hint=Hint(), idle_seconds=STEP_SECONDS))
+    if service.senders is not None:
+        stages.append(
+            Loop("senders", service.senders.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_SENDERS_SECONDS)
+        )
     if service.standings is not None:
         stages.append(Loop(SAYING, service.standings.step, clock=clock, hint=Hint(), idle_seconds=SAYS_SECONDS))
     if kind.answers:

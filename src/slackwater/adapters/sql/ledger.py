@@ -259,6 +259,7 @@ class SqlLedger:
     queue_position = part(SqlOverview.queue_position)
     batches_at_work = part(SqlOverview.batches_at_work)
     deployment_load = part(SqlOverview.deployment_load)
+    deployments_at_work = part(SqlOverview.deployments_at_work)
     results_behind = part(SqlOverview.results_behind)
 
     # Monitoring

@@ -113,6 +113,9 @@ class SqlOverview(SqlPart):
             open_batches=waiting[0] + others[0], held=others[1], waiting_batches=waiting[0], waiting=waiting[1]
         )
 
+    async def deployments_at_work(self) -> set[str]:
+        return {row["deployment"] for row in await self._sql.look_all("deployments_at_work", {})}
+
     async def results_behind(
         self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
     ) -> list[NewResults]:

@@ -641,6 +641,10 @@ WHERE stage = 'running' ORDER BY seq LIMIT :limit;
 SELECT stage = 'waiting' AS waits, SUM(batches) AS batches, SUM(tokens) AS tokens FROM batch_load
 WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending') GROUP BY waits;
 
+-- name: deployments_at_work
+-- One that has batches in two stages is there twice.
+SELECT deployment FROM batch_load WHERE stage IN ('new', 'waiting', 'running') AND batches > 0;
+
 -- name: results_behind
 -- What lies in the logs of a batch behind the offsets that a reader has come to; of each log in the order of its bytes.
 SELECT segment.seq AS seq, 'completed' AS outcome, output_key AS key,

@@ -28,7 +28,8 @@ class WaitingOn(Struct, frozen=True, kw_only=True):
     what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
     """What is paused, or else what it waits for. A `batch` that is not paused is held back alone: its lines fail, or are told to
     wait, and those of others are answered. An `engine` that is `busy` is taken by others and answers nobody. A `deployment`
-    that is `down` is not served at all, a `content_filter` cannot judge, and the `disk` is the service's own."""
+    that is `down` is not served at all, or no living server or worker sends for it; a `content_filter` cannot judge, and the
+    `disk` is the service's own."""
     backend: str | None
     """The one that is looked at first; for others than administrators, its host."""
     health: Literal["busy", "refusing", "blocked", "down", "paused"]
@@ -318,7 +319,8 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True):
     sku: str
     health: Literal["serving", "degraded", "waiting", "refusing", "blocked", "down", "paused"]
     """That of its backends: all of them take requests; some do not; none does for a moment; none does, for one reason, or for
-    several (`down`, also where there is none). `paused`: by an operator, the deployment or all of its engines."""
+    several (`down`, also where there is none, and where no server or worker sends for it). `paused`: by an operator, the
+    deployment or all of its engines."""
     accepts: bool
     """False while it is being deleted: it takes no new batches."""
     regions: list[str]
@@ -327,6 +329,8 @@ class DeploymentStatus(Struct, frozen=True, kw_only=True):
     content_filter: str | None
     pause: PauseObject | None
     """Where somebody has paused it."""
+    waiting_on: WaitingOn | None
+    """What keeps all of its batches waiting; null while something of them can be sent."""
     backends: list[BackendStatus]
 
 

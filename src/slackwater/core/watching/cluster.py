@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from slackwater.core.members import SAID_SECONDS, UNTIL_SECONDS, Duty, Kind, Member
 from slackwater.core.sending.engine_names import one_name
-from slackwater.core.watching.standings import Says, SaysOfItself
+from slackwater.core.watching.standings import EngineView, Says, SaysOfItself
 
 K = TypeVar("K")
 # Who has not said that it lives for so long has missed two times to say so.
@@ -83,6 +83,8 @@ class MemberSays(Struct, frozen=True, kw_only=True):
     """What a member has said lately: of itself, and by the keys of deployments."""
 
     itself: SaysOfItself = SaysOfItself()
+    idle_engines: Sequence[EngineView] = ()
+    """Those to which it sends, and for which it has nothing at the moment."""
     deployments: Mapping[str, Says] = {}
 
 

@@ -144,9 +144,6 @@ class Pauses:
         return True
 
     def _try_engine(self, engine: Engine) -> None:
-        if not engine.uses:
-            # Others send to it, and have heard of it.
-            return
         engine.try_now({use.door for use in engine.uses})
         for key in {key for key, each in self._fleet.dispatchers() if each.engine is engine}:
             if self._fleet.pause_of(key) is None:
@@ -163,8 +160,7 @@ class Pauses:
 
     def _try_deployment(self, key: str, dispatchers: Iterable[Dispatcher], batch_id: str | None = None) -> None:
         for engine, doors in _by_engine(dispatchers):
-            if engine.uses:
-                engine.try_now(doors)
+            engine.try_now(doors)
         self._fleet.try_now(key, batch_id)
 
     async def try_batch(self, batch: Batch, *, backends: bool) -> bool:

@@ -29,6 +29,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher, Standing
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Fleet
 from slackwater.pipeline.watching.progress import Progress
+from slackwater.pipeline.watching.senders import NOBODY
 from slackwater.ports import Clock, DeploymentLoad, Ledger
 
 # An error that is older says nothing about today.
@@ -52,11 +53,18 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
     allowance: Allowance
     backends: list[BackendView]
     pause: Pause | None
+    waiting_on: WaitingOn | None
+    """What keeps all of its batches waiting."""
 
 
-def _alone_here(key: str) -> Sequence[Says]:
+def nobody_else(key: str) -> Sequence[Says]:
     """Where a ledger has one server, nobody else says anything."""
     return ()
+
+
+def somebody(key: str) -> float | None:
+    """And that one sends."""
+    return None
 
 
 class DeploymentWatch:
@@ -70,10 +78,12 @@ class DeploymentWatch:
         spare: SpareCapacity,
         progress: Progress,
         *,
-        others: Callable[[str], Sequence[Says]] = _alone_here,
+        others: Callable[[str], Sequence[Says]] = nobody_else,
+        nobody_since: Callable[[str], float | None] = somebody,
     ) -> None:
-        """`others` is what other servers say of a deployment."""
+        """`others` is what other servers say of a deployment. `nobody_since`: since when nobody sends for it."""
         self._others = others
+        self._nobody_since = nobody_since
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
@@ -87,16 +97,29 @@ class DeploymentWatch:
 
     async def _view(self, deployment: Deployment) -> DeploymentView:
         pause = self._fleet.pause_of(deployment.key)
-        others = self._others(deployment.key)
-        backends = backends_of([self.says(deployment.key), *others]) if others else self._backends(deployment)
+        backends, shut = self.backends(deployment), self.shut(deployment.key)
+        # What nobody sends for is not well, however its backends are.
+        known = () if shut is not None and shut.reason == NOBODY else [backend.health for backend in backends]
         return DeploymentView(
             deployment=deployment,
-            health=health_of([backend.health for backend in backends], paused=pause is not None),
+            health=health_of(known, paused=pause is not None),
+            waiting_on=shut,
             load=await self._ledger.deployment_load(deployment.key),
             pause=pause,
             allowance=await self._spare.allowance(deployment),
             backends=backends,
         )
+
+    def backends(self, deployment: Deployment) -> list[BackendView]:
+        """Its backends as all see them who send for it."""
+        others = self._others(deployment.key)
+        if not others:
+            return self._backends(deployment)
+        return backends_of([*self._mine(deployment.key, self.says), *others])
+
+    def _mine(self, key: str, says: Callable[[str], Says]) -> list[Says]:
+        """What is to be heard of this process beside others: where it does not send, it does not know how it is."""
+        return [says(key)] if self._fleet.serves(key) else []
 
     def _backends(self, deployment: Deployment) -> list[BackendView]:
         zones = {(backend.name, backend.region): backend.data_zone for backend in deployment.backends}
@@ -175,7 +198,8 @@ class DeploymentWatch:
         key = batch.deployment
         others = self._others(key)
         if others and not queued:
-            return self.shut(key) or waiting_of(batch.id, [self._says_of(batch, key), *others])
+            mine = self._mine(key, lambda key: self._says_of(batch, key))
+            return self.shut(key) or waiting_of(batch.id, [*mine, *others])
         return self.shut(key) or (None if queued else self._alone(batch.id, batch.endpoint, key))
 
     def _alone(self, batch_id: str, endpoint: str, key: str) -> WaitingOn | None:
@@ -258,17 +282,20 @@ class DeploymentWatch:
         )
 
     def shut(self, key: str) -> WaitingOn | None:
-        """What keeps the batches of a deployment waiting: a pause, that it is not served, or of backends that are all shut the
-        one that opens first.
+        """What keeps the batches of a deployment waiting: a pause, that it is not served, that nobody sends for it, or of
+        backends that are all shut the one that opens first.
 
         None while one of them is open, or has asked for a moment only.
         """
         if (pause := self._fleet.pause_of(key)) is not None:
             return WaitingOn(what="deployment", reason=pause.reason, since=pause.since, who=pause.who)
+        if (since := self._nobody_since(key)) is not None:
+            return WaitingOn(what="deployment", health=DoorState.DOWN, reason=NOBODY, since=int(since))
         others = self._others(key)
         if not others:
             return self._shut(key)
-        return shut_of([Says(at_work=bool(self._fleet.in_hand(key)), shut=self._shut(key)), *others])
+        mine = self._mine(key, lambda key: Says(at_work=bool(self._fleet.in_hand(key)), shut=self._shut(key)))
+        return shut_of([*mine, *others])
 
     def _shut(self, key: str) -> WaitingOn | None:
         """The same as far as it shows at this server."""
@@ -342,10 +369,10 @@ def sums_of(fleet: Fleet) -> Mapping[tuple[str, str], Sequence[float]]:
     """For every backend: calls that have ended, the seconds that they took, and tokens."""
     return {
         (key, each.name): (each.meter.seconds.count, each.meter.seconds.total, each.meter.tokens)
-        for key, each in fleet.dispatchers()
+        for key, each in fleet.senders()
     }
 
 
 def out_of(fleet: Fleet) -> Mapping[tuple[str, str], int]:
     """For every backend: calls that are out."""
-    return {(key, each.name): each.meter.in_flight for key, each in fleet.dispatchers()}
+    return {(key, each.name): each.meter.in_flight for key, each in fleet.senders()}

@@ -1,6 +1,8 @@
 """How the engines of a service are, for whoever runs it: each with what it is called, who uses it, and what keeps it waiting."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.engine_names import engine_id
@@ -26,6 +28,13 @@ def standing_of(dispatchers: Sequence[Dispatcher]) -> Standing:
     return min(standings, key=lambda each: (each.state is not DoorState.OK, each.until or 0.0))
 
 
+def _by_engine(senders: Iterable[tuple[str, Dispatcher]]) -> dict[Engine, list[tuple[str, Dispatcher]]]:
+    found: dict[Engine, list[tuple[str, Dispatcher]]] = {}
+    for key, dispatcher in senders:
+        found.setdefault(dispatcher.engine, []).append((key, dispatcher))
+    return found
+
+
 class EngineWatch:
     """Looks at engines."""
 
@@ -38,9 +47,13 @@ class EngineWatch:
         progress: Progress,
         *,
         others: Callable[[], Sequence[EngineView]] = _alone_here,
+        others_idle: Callable[[], Sequence[EngineView]] = _alone_here,
     ) -> None:
-        """`others` is what other servers say of engines to which something goes that they have in hand."""
+        """`others` is what other servers say of engines to which something goes that they have in hand; `others_idle`, of those
+        for which they have nothing.
+        """
         self._others = others
+        self._others_idle = others_idle
         self._ledger = ledger
         self._clock = clock
         self._fleet = fleet
@@ -48,16 +61,16 @@ class EngineWatch:
         self._progress = progress
 
     def by_engine(self) -> dict[Engine, list[tuple[str, Dispatcher]]]:
-        """Who sends to each engine that is used now, with the keys of their deployments."""
-        found: dict[Engine, list[tuple[str, Dispatcher]]] = {}
-        for key, dispatcher in self._fleet.dispatchers():
-            found.setdefault(dispatcher.engine, []).append((key, dispatcher))
-        return found
+        """Who sends to each engine from here, with the keys of their deployments."""
+        return _by_engine(self._fleet.senders())
 
     async def views(self) -> list[EngineView]:
         """Every engine, by name, those included that are paused and not used."""
-        used = {engine.name: self._view(engine, senders) for engine, senders in self.by_engine().items()}
-        if others := self._others():
+        used = {
+            engine.name: self._view(engine, senders)
+            for engine, senders in _by_engine(self._fleet.dispatchers()).items()
+        }
+        if (others := self._others()) or self._others_idle():
             used = self._with(used, others)
         unused = [
             EngineView(
@@ -82,20 +95,30 @@ class EngineWatch:
 
     def at_work(self) -> list[EngineView]:
         """Those to which something goes that is in hand here."""
+        return [self._view(engine, senders) for engine, senders in self.by_engine().items() if self._in_hand(senders)]
+
+    def idle(self) -> list[EngineView]:
+        """The others to which this process sends."""
         return [
-            self._view(engine, senders)
-            for engine, senders in self.by_engine().items()
-            if any(self._fleet.in_hand(key) for key, _ in senders)
+            self._view(engine, senders) for engine, senders in self.by_engine().items() if not self._in_hand(senders)
         ]
 
+    def _in_hand(self, senders: Sequence[tuple[str, Dispatcher]]) -> bool:
+        return any(self._fleet.in_hand(key) for key, _ in senders)
+
     def _with(self, here: dict[str, EngineView], others: Sequence[EngineView]) -> dict[str, EngineView]:
-        """Engines as all servers together see them. Of one that is not configured here, only they know."""
-        mine = {each.name for each in self.at_work()}
+        """Engines as all servers together see them. Of one to which nothing goes from here, only they know."""
+        mine, sent_to = {each.name for each in self.at_work()}, {engine.name for engine in self.by_engine()}
+        at_work = {each.name for each in others}
+        # Who sends to an engine itself needs no words of those who have as little to send as it has.
+        idle = [each for each in self._others_idle() if each.name not in sent_to and each.name not in at_work]
         found = dict(here)
-        for name in sorted({each.name for each in others}):
-            said = [each for each in others if each.name == name]
-            own = [here[name]] if name in here else []
-            found[name] = engine_of_all([*own, *said], [*(own if name in mine else []), *said])
+        for name in sorted(at_work | {each.name for each in idle}):
+            said = [each for each in (*others, *idle) if each.name == name]
+            own = [here[name]] if name in sent_to else []
+            view = engine_of_all([*own, *said], [*(own if name in mine else []), *said])
+            users = {*view.deployments, *(here[name].deployments if name in here else ())}
+            found[name] = msgspec.structs.replace(view, deployments=sorted(users))
         return found
 
     def _view(self, engine: Engine, senders: Sequence[tuple[str, Dispatcher]]) -> EngineView:

@@ -21,6 +21,10 @@ SAY_SECONDS = 2.0
 LIVES_SECONDS = 10.0
 
 
+# Under this name, which no deployment has, stands what is said of engines that have nothing to do.
+IDLE_ENGINES = " engines"
+
+
 class Standings:
     """What all servers say."""
 
@@ -32,9 +36,12 @@ class Standings:
         member: str,
         says: Callable[[], Mapping[str, Says]],
         itself: Callable[[], SaysOfItself],
+        idle_engines: Callable[[], Sequence[EngineView]] = tuple,
     ) -> None:
-        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of, and
-        `itself`: what it says that is about none."""
+        """`member` is the name of this server. `says`: what it says of each deployment that it has something to say of;
+        `itself`: what it says that is about none; `idle_engines`, of the engines that have nothing to do.
+        """
+        self._idle_engines = idle_engines
         self._together = together
         self._clock = clock
         self._member = member
@@ -44,6 +51,7 @@ class Standings:
         self._said_at = float("-inf")
         self._others: dict[str, list[Says]] = {}
         self._others_engines: list[EngineView] = []
+        self._others_idle: list[EngineView] = []
         self._heard: Mapping[str, MemberSays] = {}
         self._words = Words()
         self._encode = msgspec.json.Encoder().encode
@@ -60,6 +68,10 @@ class Standings:
         """What the others say, by the name of the server; without those that have said nothing lately."""
         return self._heard
 
+    def idle_engines(self) -> Sequence[EngineView]:
+        """What the others say of engines to which they send, and for which they have nothing at the moment."""
+        return self._others_idle
+
     async def step(self) -> Pace:
         """Says how it is here, if that is due, and reads what the others say."""
         now = self._clock.monotonic()
@@ -71,6 +83,8 @@ class Standings:
 
     async def _say(self) -> None:
         says = {key: self._encode(each) for key, each in self._says().items()}
+        if idle := list(self._idle_engines()):
+            says[IDLE_ENGINES] = self._encode(SaysOfItself(engines=idle))
         news = {key: text for key, text in says.items() if self._said.get(key) != text}
         news |= {key: b"" for key in self._said if key not in says}
         # Always: it says that this server lives.
@@ -85,6 +99,7 @@ class Standings:
                 others.setdefault(key, []).append(says)
         self._others = others
         self._others_engines = [engine for each in self._heard.values() for engine in each.itself.engines]
+        self._others_idle = [engine for each in self._heard.values() for engine in each.idle_engines]
 
     async def leave(self) -> None:
         """Says nothing any more."""
@@ -103,22 +118,30 @@ class Words:
         """By the name of the server."""
         read: dict[bytes, Says | SaysOfItself | None] = {}
         itself: dict[str, SaysOfItself] = {}
+        idle: dict[str, list[EngineView]] = {}
         deployments: dict[str, dict[str, Says]] = {}
         for each in standings:
             said = read[each.facts] = self._read[each.facts] if each.facts in self._read else self._meant(each)
             if isinstance(said, Says):
                 deployments.setdefault(each.member, {})[each.deployment] = said
+            elif said is not None and each.deployment:
+                idle[each.member] = said.engines
             elif said is not None:
                 itself[each.member] = said
         self._read = read
         return {
-            member: MemberSays(itself=itself.get(member, SaysOfItself()), deployments=deployments.get(member, {}))
-            for member in sorted({*itself, *deployments})
+            member: MemberSays(
+                itself=itself.get(member, SaysOfItself()),
+                idle_engines=idle.get(member, []),
+                deployments=deployments.get(member, {}),
+            )
+            for member in sorted({*itself, *idle, *deployments})
         }
 
     def _meant(self, standing: Standing) -> Says | SaysOfItself | None:
         try:
-            return self._decode(standing.facts) if standing.deployment else self._decode_itself(standing.facts)
+            about_itself = standing.deployment in ("", IDLE_ENGINES)
+            return self._decode_itself(standing.facts) if about_itself else self._decode(standing.facts)
         except msgspec.MsgspecError:
             # Another version says it in other words.
             return None

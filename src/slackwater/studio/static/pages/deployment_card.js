@@ -8,7 +8,7 @@ import { to } from "../app/router.js";
 import { html } from "../app/ui.js";
 import { Quota } from "./deployment_quota.js";
 import { isOfConfiguration, kindOfAny, quotaOf, stateOf } from "./deployments_data.js";
-import { does, kindOfBackend, Pill, requests, Sentence, Until } from "./health.js";
+import { does, isUnsent, kindOfBackend, Pill, requests, Sentence, Until } from "./health.js";
 import { Pacing } from "./pacing.js";
 import { Resume, TryNow } from "./pauses.js";
 
@@ -50,6 +50,7 @@ function Actions({ each, state, onEdit, onDelete }) {
 
 /** What becomes of its jobs. @param {any} status */
 function waits(status) {
+  if (isUnsent(status)) return status.waiting_on.reason;
   if (!status.open_batches) return "No job is open.";
   const jobs = status.open_batches === 1 ? "1 job is" : `${number(status.open_batches)} jobs are`;
   return ["serving", "degraded"].includes(status.health) ? `${jobs} open.` : `${jobs} open, and nothing of them is lost meanwhile.`;

@@ -72,6 +72,7 @@ export function does(health, reason, brief = false) {
   if (/^status 2/.test(reason ?? "")) return "gives no usable answer";
   if (status) return `answers ${status}`;
   if (/^It is not served/.test(reason ?? "")) return "is not served";
+  if (/^No living server or worker/.test(reason ?? "")) return brief ? "has no sender" : "has nobody who sends for it";
   if (/^no connection/.test(reason ?? "")) return "cannot be reached";
   if (/^no (whole )?answer/.test(reason ?? "")) return "gives no answer in time";
   return /^the connection was closed/.test(reason ?? "") ? "hangs up" : "is down";
@@ -98,6 +99,9 @@ export const Named = ({ name }) => html`<a href=${to("/deployments", { search: n
 /** The backend of several that is tried first. @param {any[]} backends */
 const first = (backends) => [...backends].sort((one, other) => (one.until ?? Infinity) - (other.until ?? Infinity))[0];
 
+/** Whether nobody sends for it, however its backends are. @param {any} status */
+export const isUnsent = ({ waiting_on: waiting }) => waiting?.what === "deployment" && waiting.health === "down" && waiting.since !== null;
+
 /**
  * What is to be said of a deployment on one line. @param {{status: any, named?: any}} properties named: how it is called there
  */
@@ -106,6 +110,7 @@ export function Sentence({ status, named = html`<${Named} name=${status.name} />
   const { backends, pause } = status;
   const wanted = status.open_batches > 0;
   if (pause) return html`<strong>${named} is paused</strong> since <${Since} at=${pause.since} />${pause.who ? ` by ${pause.who}` : ""}${pause.reason ? `: ${pause.reason}` : ""}`;
+  if (isUnsent(status)) return html`<strong>${named} ${does("down", status.waiting_on.reason)}</strong> since <${Since} at=${status.waiting_on.since} />`;
   if (!backends.length) return html`<strong>Nothing answers for ${named}</strong>: it has no backends`;
   const out = backends.filter((/** @type {any} */ each) => !["ok", "busy"].includes(each.health));
   if (kind === "quiet") {
