@@ -129,3 +129,30 @@ def test_what_a_database_allows_too_little_of(tmp_path: Path, postgresql: Databa
         db.execute(f"ALTER DATABASE {name} SET idle_session_timeout = '30s'".encode())
     assert about("PostgreSQL takes 8 of the role of the ledger") == ["warning"]
     assert about("idle_session_timeout = 30000 ms") == ["warning"]
+
+
+def test_members_of_what_has_none(tmp_path: Path, postgresql: Databases) -> None:
+    """Of an empty database and of one that nobody serves there are none; an embedded ledger is none of a database's; another
+    version's is not guessed at; and one that is away is said to be, on one line without its password."""
+    address = postgresql.new(template="template1")
+    config = tmp_path / "slackwater.toml"
+    config.write_text(f'[server]\ndatabase = "{address}"\n{DEPLOYMENT}')
+    members = ("members", "--json", "--config", "slackwater.toml")
+    assert json.loads(slackwater(*members, cwd=tmp_path).stdout)["data"] == []
+    slackwater("keys", "create", "--config", "slackwater.toml", cwd=tmp_path)
+    found = json.loads(slackwater(*members, cwd=tmp_path).stdout)
+    assert (found["data"], found["warnings"], found["shared"]) == ([], [], True)
+    with psycopg.connect(address, autocommit=True) as db:
+        db.execute("UPDATE schema_version SET version = 27")
+    other = slackwater(*members, cwd=tmp_path)
+    assert (other.returncode, other.stderr.count("\n")) == (1, 1)
+    assert "schema 27" in other.stderr
+    gone = address.replace("host=", f"connect_timeout=1&password={PASSWORD}&host=/nowhere")
+    config.write_text(f'[server]\ndatabase = "{gone}"\n{DEPLOYMENT}')
+    lost = slackwater(*members, cwd=tmp_path)
+    assert (lost.returncode, lost.stderr.count("\n")) == (1, 1)
+    assert PASSWORD not in lost.stdout + lost.stderr
+    config.write_text(DEPLOYMENT)
+    embedded = slackwater(*members, cwd=tmp_path)
+    assert embedded.returncode == 2
+    assert "names no database" in embedded.stderr

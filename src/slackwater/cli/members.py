@@ -57,7 +57,7 @@ def _of_database(config_path: Path, asked: Asked) -> dict[str, Any]:
 
     from slackwater.api.members import member_list
     from slackwater.config import database_in
-    from slackwater.core.errors import StorageTrouble
+    from slackwater.core.errors import DataDirectoryError, StorageTrouble
     from slackwater.wiring.members_at import members_at
 
     with told():
@@ -69,7 +69,7 @@ def _of_database(config_path: Path, asked: Asked) -> dict[str, Any]:
             )
         try:
             members = members_at(address)
-        except StorageTrouble as error:
+        except (StorageTrouble, DataDirectoryError) as error:
             fail(str(error))
     found: dict[str, Any] = msgspec.to_builtins(member_list(members.views, members.concerns, shared=True))
     return found

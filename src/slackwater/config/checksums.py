@@ -32,6 +32,8 @@ SECTIONS = (
 DIGITS = 8
 # Of these, only the names of what is in them counts: nobody knows what people write there.
 NAMES_ONLY = frozenset({"headers"})
+# Where a file lies may be another place on each machine.
+PLACES = frozenset({"file", "ca_file", "api_key_file"})
 
 
 def checksums(config: Config, ledger: str) -> dict[str, str]:
@@ -47,11 +49,10 @@ def checksums(config: Config, ledger: str) -> dict[str, str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        # Where a file lies may be another place on each machine.
         return {
             name: sorted(each) if name in NAMES_ONLY and isinstance(each, dict) else _plain(each)
             for name, each in value.items()
-            if name != "file" and not name.endswith("_file")
+            if name not in PLACES
         }
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]

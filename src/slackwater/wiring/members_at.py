@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
+from slackwater.core.errors import LedgerRefused
 from slackwater.core.watching.cluster import Concern, MemberView, concerns_of, member_views
 from slackwater.pipeline.watching.standings import Words
 
@@ -24,5 +26,11 @@ def members_in(found: ServerFound, *, deployments: Collection[str] = ()) -> Memb
 
 
 def members_at(address: str, *, deployments: Collection[str] = ()) -> MembersFound:
-    """The same of the ledger at an address. Raises LedgerUnavailable and LedgerRefused."""
+    """The same of the ledger at an address. Raises LedgerUnavailable, and LedgerRefused where it is of another version."""
+    found = SqlLedger.found_at(address)
+    if not found.empty and found.schema != SCHEMA_VERSION:
+        raise LedgerRefused(
+            f"the ledger is of another version of Slackwater (schema {found.schema}; this version knows {SCHEMA_VERSION}): use "
+            "the version that serves it"
+        )
     return members_in(SqlLedger.server_of(address), deployments=deployments)

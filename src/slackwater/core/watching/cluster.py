@@ -83,6 +83,8 @@ class MemberSays(Struct, frozen=True, kw_only=True):
     """What a member has said lately: of itself, and by the keys of deployments."""
 
     itself: SaysOfItself = SaysOfItself()
+    idle_engines: Sequence[EngineView] = ()
+    """Those to which it sends, and for which it has nothing at the moment."""
     deployments: Mapping[str, Says] = {}
     idle_engines: list[EngineView] = []
     """Those to which it sends, and for which it has nothing at the moment."""

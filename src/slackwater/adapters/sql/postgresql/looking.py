@@ -32,7 +32,7 @@ CONNECTIONS = """SELECT least(
     (SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
     (SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database())),
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()
-        AND application_name NOT LIKE 'slackwater %')"""
+        AND (datname IS DISTINCT FROM current_database() OR application_name NOT LIKE 'slackwater %'))"""
 # Who has said nothing for so long says nothing (pipeline/watching/standings.py).
 LIVES_SECONDS = 10.0
 
