@@ -86,8 +86,6 @@ class MemberSays(Struct, frozen=True, kw_only=True):
     idle_engines: Sequence[EngineView] = ()
     """Those to which it sends, and for which it has nothing at the moment."""
     deployments: Mapping[str, Says] = {}
-    idle_engines: list[EngineView] = []
-    """Those to which it sends, and for which it has nothing at the moment."""
 
 
 class EngineHeld(Struct, frozen=True, kw_only=True):
