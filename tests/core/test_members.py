@@ -1,6 +1,6 @@
 """Who is buried, look by look."""
 
-from slackwater.core.members import Look, Seen, Watch, member_of, try_seconds
+from slackwater.core.members import Look, Seen, Watch, member_of, step_seconds
 
 
 def seen(name: str, *, held: bool = True, overdue: bool = False, dead: bool = False) -> Seen:
@@ -67,4 +67,7 @@ def test_whose_an_owner_is() -> None:
 
 def test_many_do_not_try_more_often_than_few() -> None:
     """Four of them try twenty times a second together, and fifty no more than fifty times; each at least once a second."""
-    assert [try_seconds(each) for each in (1, 4, 8, 20, 50, 1_000)] == [0.2, 0.2, 0.4, 1.0, 1.0, 1.0]
+    tries = [step_seconds(each, watching=False) for each in (1, 4, 8, 20, 50, 1_000)]
+    assert tries == [0.2, 0.2, 0.4, 1.0, 1.0, 1.0]
+    # Who watches looks ten times a second, and while it is alone once.
+    assert [step_seconds(each, watching=True) for each in (1, 2, 50)] == [1.0, 0.1, 0.1]

@@ -68,8 +68,13 @@ class Look(Struct, frozen=True, kw_only=True):
     """Whether it has just got its connection back."""
 
 
-def try_seconds(members: int) -> float:
-    """How often each of so many members tries to be the one that watches."""
+def step_seconds(members: int, *, watching: bool) -> float:
+    """How often each of so many members tries to be the one that watches, and how often that one looks.
+
+    Where there is nobody else to look at, it is enough to hear of others in a second.
+    """
+    if watching:
+        return LOOK_SECONDS if members > 1 else TRY_SECONDS_MAX
     return min(TRY_SECONDS_MAX, TRY_SECONDS * max(1.0, members / TRYING))
 
 

@@ -37,14 +37,13 @@ from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.adapters.sql.postgresql.writing_line import BURIED, END, NOW
 from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
-    LOOK_SECONDS,
     SAID_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
     Look,
     Member,
     Seen,
-    try_seconds,
+    step_seconds,
 )
 from slackwater.telemetry import event
 
@@ -207,7 +206,7 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
-                    self._wait(selector, db, LOOK_SECONDS if self._watching else try_seconds(self._members))
+                    self._wait(selector, db, step_seconds(self._members, watching=self._watching))
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
