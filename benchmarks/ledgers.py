@@ -27,7 +27,7 @@ from benchmarks.harness import chat_input, median, mock_backend, table
 from benchmarks.service import Service
 from tests.postgresql import Postgresql
 
-CONCURRENCY, WARM_LINES, BAR, NO_HEAVIER = 256, 500, 1.25, 1.05
+CONCURRENCY, WARM_LINES, BAR, NO_HEAVIER = 256, 5_000, 1.25, 1.05
 HERE = Path(__file__).parent.parent
 
 

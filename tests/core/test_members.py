@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from slackwater.core.members import LOOK_SECONDS, MISSING_SECONDS, Look, Seen, Turn, Watch, member_of, try_seconds
+from slackwater.core.members import LOOK_SECONDS, MISSING_SECONDS, Look, Seen, Turn, Watch, member_of, step_seconds
 
 
 def seen(name: str, *, held: bool = True, overdue: float = 0.0, dead: bool = False) -> Seen:
@@ -92,4 +92,7 @@ def test_whose_an_owner_is() -> None:
 
 def test_many_do_not_try_more_often_than_few() -> None:
     """Eight of them try sixteen times a second together, and fifty no more than twenty-five; each at least every two seconds."""
-    assert [try_seconds(each) for each in (1, 8, 16, 50, 1_000)] == [0.5, 0.5, 1.0, 2.0, 2.0]
+    tries = [step_seconds(each, Turn.OTHER) for each in (1, 8, 16, 50, 1_000)]
+    assert tries == [0.5, 0.5, 1.0, 2.0, 2.0]
+    # Who watches looks twenty times a second, and while it is alone once.
+    assert [step_seconds(each, Turn.WATCHER) for each in (1, 2, 50)] == [1.0, 0.05, 0.05]

@@ -16,8 +16,8 @@ from msgspec import Struct
 # So long a member is to be believed after it has said that it lives, and how often it says so.
 UNTIL_SECONDS = 15.0
 SAID_SECONDS = 3.0
-# How often the one that watches looks, and its deputy.
-LOOK_SECONDS = 0.05
+# How often the one that watches looks, and its deputy; and how often it does while it is alone.
+LOOK_SECONDS, ALONE_SECONDS = 0.05, 1.0
 # How often each of the others tries to be one of the two, and how many of those tries there are to a look. Of so many, each tries
 # as often; of more, each less often, because it is enough that one of them does.
 TRY_SECONDS, TRYING, TRY_SECONDS_MAX, LOOK_EVERY = 0.5, 8, 2.0, 2
@@ -113,8 +113,13 @@ class Look(Struct, frozen=True, kw_only=True):
     """Whether it has just got its connection back."""
 
 
-def try_seconds(members: int) -> float:
-    """How often each of so many members tries to be the one that watches, or its deputy."""
+def step_seconds(members: int, turn: Turn) -> float:
+    """How often each of so many members looks where it watches or is the deputy, and tries to be one of them where it is neither.
+
+    Where there is nobody else to look at, it is enough to hear of others in a second.
+    """
+    if turn is not Turn.OTHER:
+        return LOOK_SECONDS if members > 1 else ALONE_SECONDS
     return min(TRY_SECONDS_MAX, TRY_SECONDS * max(1.0, members / TRYING))
 
 

@@ -20,7 +20,6 @@ from slackwater.adapters.sql.statements import statement
 from slackwater.core.errors import Buried, LedgerUnavailable
 from slackwater.core.members import (
     LOOK_EVERY,
-    LOOK_SECONDS,
     SAID_SECONDS,
     UNTIL_SECONDS,
     YOUNG_SECONDS,
@@ -28,7 +27,7 @@ from slackwater.core.members import (
     Member,
     Seen,
     Turn,
-    try_seconds,
+    step_seconds,
 )
 from slackwater.pipeline.loops import Hint
 from tests.simulation.servers.database import Lost, Session, Ticket
@@ -195,7 +194,7 @@ class WorldPresence:
 
     @property
     def _gap(self) -> float:
-        return try_seconds(self._members) if self._turn is Turn.OTHER else LOOK_SECONDS
+        return step_seconds(self._members, self._turn)
 
     async def _wait(self, seconds: float, seen: int) -> None:
         """Until then, or until something has come: ten times a second, so it is done in few turns of the loop."""

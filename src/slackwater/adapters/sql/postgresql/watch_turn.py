@@ -6,7 +6,7 @@ burial, and holds up vacuum; a connection more for each member would cost more t
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.member_statements import TRY, TRY_AS_DEPUTY, UNDEPUTE, UNWATCH
-from slackwater.core.members import LOOK_SECONDS, Turn, try_seconds
+from slackwater.core.members import Turn, step_seconds
 
 TURNS = (Turn.WATCHER, Turn.DEPUTY, Turn.OTHER)
 
@@ -23,7 +23,7 @@ class WatchTurn:
     @property
     def gap(self) -> float:
         """Seconds to its next step."""
-        return try_seconds(self.members) if self.now is Turn.OTHER else LOOK_SECONDS
+        return step_seconds(self.members, self.now)
 
     def retire(self) -> None:
         """From now on it is never its turn."""
