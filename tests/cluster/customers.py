@@ -4,6 +4,7 @@ import http.client
 import json
 import random
 import threading
+import traceback
 from collections import Counter
 from typing import Any
 
@@ -65,6 +66,8 @@ class Customers:
                     self._look(batch_id)
                 self._nap.wait(0.05)
         except BaseException as error:
+            # Said at once: without customers everybody else waits for work in vain.
+            traceback.print_exc()
             self._error = error
 
     def _ended(self) -> list[str]:

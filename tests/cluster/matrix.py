@@ -52,6 +52,8 @@ class Figures(Struct, kw_only=True):
     """From the failure to the next claim of one of its shards."""
     full: list[float] = []
     """From the failure to the full rate."""
+    losses: list[tuple[float, set[str]]] = []
+    """When it was, and what was in flight then, or answered in the last commit interval."""
     resent: list[int] = []
     allowed: list[int] = []
     excess: int = 0
@@ -206,11 +208,20 @@ class Matrix:
 
         until(there, seconds=150, gap=0.05)
         found.full.append(full[0])
-        again = engine.asked_again(at, time.monotonic())
-        found.resent.append(len(again))
-        found.allowed.append(len(lost))
-        found.excess += len(again - lost)
-        found.oldest = max([found.oldest, *(engine.answered_before(each, at) for each in again)])
+        found.losses.append((at, lost))
+
+    def count_resent(self, found: Figures) -> None:
+        """Looks at what was sent twice, once all rounds of a kind are over: lines may wait longer than a round for their turn."""
+        engine, now = self._engine, time.monotonic()
+        for at, lost in found.losses:
+            again = engine.asked_again(at, now) & lost
+            found.resent.append(len(again))
+            found.allowed.append(len(lost))
+            found.oldest = max([found.oldest, *(engine.answered_before(each, at) for each in again)])
+        if found.losses:
+            found.excess = len(
+                engine.asked_again(found.losses[0][0], now).difference(*(lost for _, lost in found.losses))
+            )
 
     def _database(self, found: Figures, fails: Callable[[], None]) -> None:
         crew, engine = self._crew, self._engine
@@ -305,6 +316,7 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
                     matrix.round(kind, figures)
             finally:
                 # Also of those that were cut short.
+                matrix.count_resent(figures)
                 if tell and figures.n:
                     print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
         seen = customers.end()
