@@ -171,7 +171,7 @@ import sys, time
 from pathlib import Path
 from slackwater.adapters.disk.data_directory import DataDirectory
 data = DataDirectory.open(Path(sys.argv[1]), shared=True)
-data.announce("other")
+data.announcements.announce("other")
 print("there", flush=True)
 time.sleep(600)
 """
@@ -180,18 +180,18 @@ time.sleep(600)
 def test_whose_process_has_ended(tmp_path: Path) -> None:
     """The kernel tells it, and nothing else: who lives, or stands still, or is not known has not ended."""
     with DataDirectory.open(tmp_path, shared=True) as data:
-        data.announce("me")
-        assert not data.ended("me")
-        assert not data.ended("nobody")
+        assert data.announcements.announce("me")
+        assert not data.announcements.ended("me")
+        assert not data.announcements.ended("nobody")
         # One of an earlier version has left a word, and nothing is locked.
         (tmp_path / "members" / "older").touch()
-        assert not data.ended("older")
+        assert not data.announcements.ended("older")
         other = subprocess.Popen([sys.executable, "-c", ANNOUNCING, tmp_path], stdout=subprocess.PIPE)
         assert other.stdout is not None
         assert other.stdout.readline() == b"there\n"
-        assert not data.ended("other")
+        assert not data.announcements.ended("other")
         other.send_signal(signal.SIGSTOP)
-        assert not data.ended("other")
+        assert not data.announcements.ended("other")
         other.kill()
         other.wait(10)
-        assert data.ended("other")
+        assert data.announcements.ended("other")
