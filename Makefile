@@ -39,7 +39,7 @@ test-long: $(VENV)/installed ## Run the further cases for which `make test` has 
 	$(BIN)/python -m pytest -n $(JOBS) -m long
 
 test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
-	$(BIN)/python -m pytest -n $(JOBS) -m postgresql --ignore tests/cluster
+	$(BIN)/python -m pytest -n $(JOBS) -m "postgresql and not studio" --ignore tests/cluster
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
 
 ROUNDS ?= 20

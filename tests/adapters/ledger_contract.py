@@ -221,11 +221,11 @@ class LedgerContract:
             wrote = [segment(first, 1, offset=10, ends=True), segment(second, 0, offset=20, ends=True, epoch=7)]
             assert await ledger.commit_segments(wrote, now=1, lease_seconds=9) == [("batch-0", 1, 7)]
             assert await ledger.begin_finalizing(now=1_200) is None
-            held = [("batch-0", 0, 1), ("batch-0", 1, 1)]
+            held = [("batch-0", shard.index, shard.epoch) for shard in (first, second)]
             states = await ledger.renew_leases(held, now=1, lease_seconds=9)
             assert [state.index for state in states] == [1]
-            assert not await ledger.finish_shard("batch-0", 0, epoch=1)
-            assert not await ledger.release_shard("batch-0", 0, epoch=1)
+            assert not await ledger.finish_shard("batch-0", 0, epoch=first.epoch)
+            assert not await ledger.release_shard("batch-0", 0, epoch=first.epoch)
             assert await ledger.release_leases(now=5.0) == 0
             assert (
                 await ledger.commit_segments([segment(second, 0, offset=20, ends=True)], now=1, lease_seconds=9) == []
