@@ -1,6 +1,7 @@
 """Several who work with one ledger on PostgreSQL: who is seen to be dead, what that one can still do, and the order of things."""
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -35,7 +36,12 @@ class One:
         self.buried = threading.Event()
         self.news = 0
         assert self.ledger.presence is not None
-        self.membership = Membership(self.ledger, self.ledger.presence, news=self._heard, ended=ended)
+        self.membership = Membership(
+            self.ledger,
+            self.ledger.presence,
+            news=self._heard,
+            ended=functools.partial(asyncio.to_thread, ended),
+        )
         self._watching: asyncio.Task[None] | None = None
 
     def _heard(self) -> None:

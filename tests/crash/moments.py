@@ -31,9 +31,11 @@ LEDGER_READS = frozenset(
         "blob_in_use",
         "claimable_batches",
         "close",
+        "cluster",
         "counted_tokens",
         "deployment_load",
         "deployments",
+        "deployments_at_work",
         # In a ledger without members there are no duties.
         "end_duty",
         "engine_history",

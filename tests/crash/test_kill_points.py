@@ -73,6 +73,7 @@ ELSEWHERE = frozenset(
         "delete_webhook_endpoint",
         # Members of a shared ledger, who kill each other's servers in tests/cluster.
         "bury",
+        "send_for",
         # Keys, sessions and deployments.
         "add_session",
         "delete_keys",

@@ -6,7 +6,7 @@ finds a member that is dead and not buried. Before: everything that a member doe
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from slackwater.core.errors import StorageTrouble
 from slackwater.core.members import Look, Seen, Turn, Watch
@@ -29,7 +29,7 @@ class Membership:
         presence: Presence,
         *,
         news: Callable[[], None],
-        ended: Callable[[str], bool] = lambda member: False,
+        ended: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         """`news`: somebody was buried, by whomever, and what it had is free.
 
@@ -121,9 +121,11 @@ class Membership:
 
     async def _has_ended(self, member: str) -> bool:
         """Whether it is known that its process has. A file system that does not answer knows nothing."""
+        if self._ended is None:
+            return False
         try:
             async with asyncio.timeout(ENDED_SECONDS):
-                return await asyncio.to_thread(self._ended, member)
+                return await self._ended(member)
         except TimeoutError:
             return False
 

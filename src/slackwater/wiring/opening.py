@@ -189,7 +189,7 @@ async def open_service(
             hints, membership = Hints(), None
             if sql_ledger.presence is not None:
                 membership = Membership(
-                    ledger, sql_ledger.presence, news=hints.member_gone, ended=data.announcements.ended
+                    ledger, sql_ledger.presence, news=hints.member_gone, ended=data.announcements.has_ended
                 )
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)

@@ -6,6 +6,7 @@ nonce: another server gives it back in a file of its own, and so each knows that
 one leaves an empty file, of which nothing is expected.
 """
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -63,6 +64,10 @@ class Announcements:
             return self.locked(member) is False
         except OSError:
             return False
+
+    async def has_ended(self, member: str) -> bool:
+        """The same, for whoever may not wait for a file system."""
+        return await asyncio.to_thread(self.ended, member)
 
     def answer(self, me: str, member: str) -> bool | None:
         """Gives a member's nonce back. None where its word is not seen; False where it does not ask for that. Raises OSError."""
