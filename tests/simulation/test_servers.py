@@ -7,6 +7,7 @@ import pytest
 
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.shards import SqlShards
+from slackwater.adapters.sql.statements import statement
 from slackwater.core.members import Look, Seen, Turn, Watch
 from slackwater.core.sending import shared_slots
 from slackwater.core.sending.shared_slots import Holding
@@ -20,7 +21,7 @@ from tests.simulation.servers.play import play
 from tests.simulation.servers.world import World
 
 # As many as a normal run has time for, and a longer one; more with `python -m tests.simulation --servers`.
-SEEDS, SEEDS_LONG, SEEDS_AT_ONCE = 6, 120, 3
+SEEDS, SEEDS_LONG, SEEDS_AT_ONCE = 3, 120, 3
 SEEDS_MAX = 16
 
 
@@ -39,7 +40,7 @@ def test_seeds(first: int) -> None:
 
 def test_a_seed_decides_everything() -> None:
     """The same seed sends the same requests and ends at the same moment."""
-    first, second = play(9), play(9)
+    first, second = play(1), play(1)
     assert (first.sending.calls, first.time) == (second.sending.calls, second.time)
 
 
@@ -68,6 +69,7 @@ def test_a_death_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "and still has" in found(Mood.KILLED)
 
 
+@pytest.mark.long
 def test_a_member_that_stands_still_and_is_never_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lock is held, and nothing else is looked at."""
 
@@ -124,6 +126,7 @@ def test_changes_that_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 # Faults that this world has found
 
 
+@pytest.mark.long
 def test_answers_that_are_thrown_away_when_a_grant_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """They came while the process stood still, and nobody had read them yet."""
     over = EngineShare._over
@@ -154,6 +157,22 @@ def _slow(world: World) -> None:
     world.late_until = 60.0
 
 
+def test_a_start_whose_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a member already when it asked once more."""
+
+    def once(name: str) -> str:
+        return statement(name).partition("ON CONFLICT")[0] if name == "add_member" else statement(name)
+
+    monkeypatch.setattr("tests.simulation.servers.presence.statement", once)
+    assert "could not start" in found(Mood.PAUSES, prepare=_forgetful)
+
+
+def _forgetful(world: World) -> None:
+    """Many answers are lost in the first moments."""
+    world.loses_answer = lambda: world.time < 0.05 and world.chance.random() < 0.3  # type: ignore[method-assign]
+
+
+@pytest.mark.long
 def test_without_a_planted_fault_nothing_is_found() -> None:
     """The same moods, and all is well: what was found above was found for a reason."""
     lots: list[tuple[Collection[Mood], Any]] = [
