@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-postgresql test-cluster test-rolling test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
+.PHONY: help install demo test test-long lint types test-postgresql test-postgresql-kills test-cluster test-rolling test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -41,6 +41,11 @@ test-long: $(VENV)/installed ## Run the further cases for which `make test` has 
 test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m "postgresql and not studio" --ignore tests/cluster
 	SLACKWATER_TEST_LEDGER=postgresql $(BIN)/python -m pytest -n $(JOBS) tests/api
+
+test-postgresql-kills: $(VENV)/installed ## Kill points with ledgers on PostgreSQL, alone and beside a server, and its connections cut after any message (three hours)
+	$(BIN)/python -m tests.crash.cut_points
+	$(BIN)/python -m tests.crash.kill_points --postgresql
+	$(BIN)/python -m tests.crash.kill_points --beside
 
 ROUNDS ?= 20
 test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a ledger on PostgreSQL, 20 times each (ROUNDS=20), and see that an engine's limit holds (an hour)

@@ -13,7 +13,7 @@ import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.moving import NOBODY, end_at
-from slackwater.core.errors import Buried, LedgerRefused, LedgerUnavailable
+from slackwater.core.errors import Buried, LedgerBehind, LedgerRefused, LedgerUnavailable
 from slackwater.core.members import Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
@@ -33,7 +33,7 @@ class One:
     def __init__(self, address: str, name: str, *, ended: Callable[[str], bool] = lambda member: False) -> None:
         self.name = name
         self.ledger = SqlLedger.connect(address, member=Member(id=name, host="here", version="1"))
-        self.buried = threading.Event()
+        self.buried, self.told_behind = threading.Event(), threading.Event()
         self.news = 0
         assert self.ledger.presence is not None
         self.membership = Membership(
@@ -59,7 +59,7 @@ class One:
 
     async def begin(self) -> "One":
         """Looks, and buries."""
-        await self.membership.start(buried=self.buried.set)
+        await self.membership.start(buried=self.buried.set, behind=self.told_behind.set)
 
         async def watch() -> None:
             while True:
@@ -249,6 +249,37 @@ def test_a_dead_one_can_do_nothing(address: str, monkeypatch: pytest.MonkeyPatch
         assert rows(address, "SELECT state, count(*) FROM shard GROUP BY state") == [("queued", 2)]
         assert await other.ledger.file("file-1") is None
         for each in (zombie, other):
+            await each.end()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("loss", ["UPDATE writer SET number = number - 1", "DELETE FROM writer"], ids=["one", "all"])
+def test_what_was_confirmed_and_is_gone(address: str, loss: str) -> None:
+    """A member that was told so finds it out when it comes back; one that has lost nothing that was to be kept goes on."""
+
+    async def story() -> None:
+        one, two = await One(address, "a").begin(), await One(address, "b").begin()
+        await started(two.ledger, shards=(1, 1))
+        await one.ledger.add_file(file(1))
+        # Nothing waits for the disk here.
+        assert await claimed(one.ledger, owner="a-0")
+        end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name ~ '^slackwater {}.* a$'"
+        told(address, f"{loss} WHERE id ~ '^worker .* a$'")
+        rows(address, end.format("worker"))
+        assert await claimed(one.ledger, owner="a-0")
+        rows(address, end.format("writer"))
+        await one.ledger.add_file(file(2))
+        told(address, f"{loss} WHERE id ~ '^writer .* a$'")
+        rows(address, end.format("writer"))
+        for number in (3, 4):
+            with pytest.raises(LedgerBehind, match="has lost what it had confirmed"):
+                await one.ledger.add_file(file(number))
+        assert one.told_behind.is_set()
+        assert not one.told_buried
+        await two.ledger.add_file(file(5))
+        assert not two.told_behind.is_set()
+        for each in (one, two):
             await each.end()
 
     asyncio.run(story())

@@ -10,7 +10,7 @@ from slackwater.adapters.disk.data_directory import DataDirectory, mark_in
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.files.belonging import Fit, Mark
 from slackwater.core.members import Member
-from slackwater.wiring.belonging import Marking, look, take_up
+from slackwater.wiring.belonging import Marking, look, mark_behind, take_up
 from tests.postgresql import Databases
 
 pytestmark = pytest.mark.postgresql
@@ -120,3 +120,26 @@ def test_an_older_ledger_is_refused_all_the_same(tmp_path: Path, address: str) -
             assert look(tmp_path, address)[0] is fit
         data.write_mark(Mark("another", 0))
         assert look(tmp_path, address)[0] is Fit.OTHER
+
+
+def test_a_ledger_that_has_lost_something(tmp_path: Path, address: str) -> None:
+    """Whoever knows it raises the mark above the ledger's; others who run leave it as it is, and no start is let in."""
+
+    async def story() -> None:
+        with DataDirectory.open(tmp_path, shared=True) as data, DataDirectory.open(tmp_path, shared=True) as knows:
+            ledger = SqlLedger.connect(address, member=member("a"))
+            await take_up(ledger, data)
+            with data.marking():
+                marked = asyncio.create_task(asyncio.to_thread(mark_behind, knows))
+                # One ahead, as where a server has died in between.
+                await ledger.raise_generation()
+            await marked
+            marking = Marking(ledger, data)
+            for _ in range(3):
+                await marking.step()
+            assert (await ledger.mark()).generation == 2
+            assert mark_in(tmp_path) == Mark((await ledger.mark()).identity, 3)
+            assert look(tmp_path, address)[0] is Fit.OLDER
+            await ledger.close()
+
+    asyncio.run(story())

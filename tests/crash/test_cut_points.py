@@ -1,4 +1,4 @@
-"""A server loses its connection to PostgreSQL now here, now there. `make test-kill-points` does it after every message."""
+"""A server loses its connection to PostgreSQL now here, now there. `make test-postgresql-kills` does it after every message."""
 
 from pathlib import Path
 

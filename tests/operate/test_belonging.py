@@ -147,7 +147,9 @@ def test_an_operator_who_knows_goes_on(tmp_path: Path, served: Path, kind: str) 
     assert len(bytes_of_users) >= len([name for name in before if name.startswith("blobs/")]) + 1
     _, found, mark = look(data)
     assert found.mark == mark
-    assert CliRunner().invoke(main, ["recover", "--data", str(data)]).output.count("nothing to recover\n") == 1
+    assert (
+        CliRunner().invoke(main, ["recover", "--data", str(data)]).output.splitlines()[0].endswith("nothing to recover")
+    )
 
 
 def test_an_older_directory_as_a_whole(tmp_path: Path, served: Path) -> None:

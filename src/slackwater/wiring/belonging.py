@@ -27,6 +27,8 @@ UNLOCKED_SECONDS = UNTIL_SECONDS + 2 * YOUNG_SECONDS
 FORGOTTEN_SECONDS = 86_400.0
 # Looks at a mark that others are changing. They do it once in some minutes.
 LOOKS_MAX = 5
+# How often, and how far apart, somebody who knows that the ledger has lost something tries to have the mark for itself.
+BEHIND_TRIES, BEHIND_GAP_SECONDS = 30, 0.1
 # How often a server that runs does it.
 MARKED_SECONDS = 300.0
 
@@ -175,10 +177,16 @@ async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
 
 def mark_behind(data: DataDirectory) -> None:
     """Lets nobody start with the ledger of a data directory: it has lost what it had confirmed."""
-    mark = mark_in(data.path)
-    if mark is not None:
-        # It may be one ahead of the directory, where a server has died in between.
-        data.write_mark(Mark(mark.identity, mark.generation + 2))
+    for attempt in range(BEHIND_TRIES):
+        with data.marking() as mine:
+            mark = mark_in(data.path)
+            # Whoever raises it at the moment would write over ours. One that was stopped while it did is not waited for.
+            if mark is not None and (mine or attempt + 1 == BEHIND_TRIES):
+                # The ledger may be one ahead of the directory, where a server has died in between.
+                data.write_mark(Mark(mark.identity, mark.generation + 2))
+            if mark is None or mine:
+                return
+        time.sleep(BEHIND_GAP_SECONDS)
 
 
 class Marking:
