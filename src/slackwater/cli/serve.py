@@ -34,7 +34,7 @@ from slackwater.cli.entrance import entrance_to
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, load, split_listen
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.errors import ConfigError, DataDirectoryError, LedgerUnavailable, StorageTrouble
+from slackwater.core.errors import ConfigError, DataDirectoryError, FilesUnavailable, LedgerUnavailable, StorageTrouble
 from slackwater.core.masking import masked, shown_url
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
@@ -122,7 +122,8 @@ def command(
     except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         # Whoever starts it again should: a database comes back by itself, and nobody has to correct anything here.
-        sys.exit(1 if isinstance(error, LedgerUnavailable) else 2)
+        passes = isinstance(error, LedgerUnavailable) or (isinstance(error, FilesUnavailable) and error.passes)
+        sys.exit(1 if passes else 2)
 
 
 def _listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:

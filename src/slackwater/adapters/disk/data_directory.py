@@ -27,6 +27,8 @@ MARK = "slackwater.mark"
 MOVED = "ledger.moved"
 # Words of the members of a ledger that is shared: who finds those of all others has the directory that they have.
 MEMBERS = "members"
+# Where the files are, if not here.
+FILES = "files.elsewhere"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -151,6 +153,21 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    @staticmethod
+    def files_of(path: Path) -> str:
+        """Where the files of a data directory are; empty: in it, or nobody has said so yet. Raises DataDirectoryError."""
+        try:
+            return (path / FILES).read_text("utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise _unusable(path, error) from error
+
+    def note_files(self, address: str) -> None:
+        """Says durably that the files are at this address. Raises OSError."""
+        if self.files_of(self.path) != address:
+            self._write(FILES, address.encode())
 
     def announce(self, member: str) -> None:
         """Leaves word that a member of those who share the ledger has this directory; before it is one. Raises OSError."""

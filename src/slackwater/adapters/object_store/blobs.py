@@ -34,6 +34,9 @@ ROUNDS_MAX = 5
 # As much as a small batch of results: where this fits, work can go on.
 PROBE_BYTES = 1 << 12
 PROBE = "probe"
+PROBES = "probes"
+# What says to which ledger they belong.
+MARK = "slackwater.mark"
 # Where what no ledger names lies, and where logs do.
 LOST, LOGS = "lost", "logs"
 # How names end that are in nobody's list.
@@ -67,6 +70,32 @@ class ObjectBlobs:
     async def try_write(self) -> None:
         """Writes an object that means nothing. Raises what a write raises; else the store refuses no more."""
         await self._calls.put(PROBE, bytes(PROBE_BYTES))
+
+    # Of `try_out`.
+    REQUESTS = 7
+
+    async def try_out(self, name: str) -> float:
+        """Does everything once that a server does, with an object of this name below `probes/`, and removes it.
+
+        Returns by how many seconds our clock is ahead. Raises OSError where bytes are not what they were, and FilesUnavailable.
+        """
+        key, data = f"{PROBES}/{name}", secrets.token_bytes(PROBE_BYTES)
+        await self._calls.put(key, data, create=True)
+        try:
+            apart = time.time() - (await self._calls.head(key))["last_modified"].timestamp()
+            try:
+                await self._calls.put(key, b"other bytes", create=True)
+            except FileExistsError:
+                pass
+            else:
+                raise OSError(f"{self.shown}: it has replaced an object that was to be new; it is no store for results")
+            there = await self.read(BlobRange(key=key, offset=0, length=PROBE_BYTES))
+            some = await self.read(BlobRange(key=key, offset=7, length=9))
+            if (there, some) != (data, data[7:16]) or name not in await self.names(f"{PROBES}/"):
+                raise OSError(f"{self.shown}: what was written is not what is read")
+        finally:
+            await self.delete(key)
+        return apart
 
     async def create(self, key: str) -> ObjectWriter:
         """Starts a blob. Nothing is asked of the store before there is a part of it."""
@@ -270,6 +299,22 @@ class ObjectBlobs:
             return True
         found = await self._calls.names(target + "/")
         return bool(found["objects"] or found["common_prefixes"])
+
+    async def mark(self) -> bytes | None:
+        """What `write_mark` wrote last; None where nothing was."""
+        try:
+            return await self._calls.bytes_of(MARK)
+        except FileNotFoundError:
+            return None
+
+    async def write_mark(self, data: bytes) -> None:
+        """Says durably to which ledger the blobs belong."""
+        await self._calls.put(MARK, data)
+
+    async def has_blobs(self) -> bool:
+        """Whether there are any, but for what was set aside."""
+        found = await self._calls.names("")
+        return any(each.rstrip("/") not in (LOST, PROBES) for each in found["common_prefixes"])
 
     async def sweep_parts(self, *, untouched_seconds: float) -> int:
         """Removes what asks for the time have left (`now.*.part`) that long ago; returns how many."""
