@@ -1,5 +1,7 @@
 """`[server] files` and what belongs to it: every fault has its line, and no secret is in any."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,13 @@ def test_what_is_right(tmp_path: Path) -> None:
     config = load(written(tmp_path, server + "\n[worker]\ncommit_seconds = 5.0"), {"KEY": SECRET})
     assert settings_of(config).worker.commit_seconds == 5.0
     assert settings_of(load(written(tmp_path, ""), {})).worker.commit_seconds == 0.2
+
+
+def test_a_folder_needs_none_of_it() -> None:
+    """Nothing of object stores is imported by a server, or a look at one, whose files are in its data directory."""
+    asked = (
+        "import slackwater.cli.serve, slackwater.cli.run, slackwater.wiring.doctor, sys; "
+        "print([name for name in sys.modules if 'obstore' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
