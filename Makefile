@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-postgresql test-postgresql-kills test-cluster test-rolling test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
+.PHONY: help install demo test test-long lint types test-postgresql test-postgresql-kills test-cluster test-rolling test-stores test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -25,7 +25,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm and not postgresql"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm and not postgresql and not stores"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -56,6 +56,13 @@ test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a l
 
 test-rolling: $(VENV)/installed ## Upgrade a cluster under load from the version before the newest step of the schema (needs the history of a clone; a minute)
 	$(BIN)/python -m tests.cluster.rolling
+
+AZURITE ?= $(HOME)/.cache/slackwater-tests/azurite
+test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite (installs both: 330 MB; ten minutes)
+	@command -v npm > /dev/null || { echo "error: npm is needed to install Azurite; install it (apt-get install npm)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt 'moto[server]>=5.2,<6'
+	@test -d $(AZURITE)/node_modules/azurite || npm install --no-audit --no-fund --silent --prefix $(AZURITE) azurite@3.37.0
+	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m pytest -n $(JOBS) -m stores tests/stores
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh

@@ -16,6 +16,7 @@ import pytest
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.core.batch import Batch, Status
+from slackwater.core.errors import FilesUnavailable
 from slackwater.core.sending.rereading import TRIES_DAMAGED, TRIES_REFUSED
 from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.sending.shard_lines import LAST_READS
@@ -453,3 +454,58 @@ def test_damage_is_counted(tmp_path: Path) -> None:
             assert meters.lines_lost[what] - lost[what] == 1
 
     served(tmp_path, story)
+
+
+class Gone(Stubborn):
+    """An object store that cannot be reached for a while."""
+
+    async def read(self, source: BlobRange) -> bytes:
+        if self.refuses(source):
+            self.refused += 1
+            raise FilesUnavailable("it does not answer")
+        return await super().read(source)
+
+
+@pytest.mark.parametrize("what", ["shards", "lines that wait", "results"])
+def test_a_store_that_cannot_be_asked(tmp_path: Path, what: str) -> None:
+    """That says nothing of the bytes: for an hour nothing is given up, and then nothing was lost."""
+    blobs, pad = Gone(tmp_path), "x" * (1 << 20)
+
+    async def story(service: Service) -> None:
+        told: set[str] = set()
+
+        def script(text: str, engine: ScriptedEngine) -> Answer:
+            if text in told:
+                return GOOD
+            told.add(text)
+            return refusal(429, 100.0)
+
+        def goes_for_an_hour() -> None:
+            until = service.loop.time() + 3600.0
+            blobs.refuses = lambda place: service.loop.time() < until
+
+        engine = ScriptedEngine(service.loop, script)
+        batch_id = await service.batch([text + pad for text in TEXTS], shard_lines=1)
+        if what == "shards":
+            goes_for_an_hour()
+        service.serve(engine, in_flight_bytes=1 << 28)
+        if what == "lines that wait":
+            while len(told) < LINES:
+                assert service.loop.time() < 3600
+                await asyncio.sleep(1.0)
+            goes_for_an_hour()
+        await service.ended(batch_id, seconds_max=9000)
+        if what == "results":
+            goes_for_an_hour()
+            finalizer = Finalizer(service.ledger, service.blobs, service.clock, new_file_id=lambda: "file-never")
+            for _ in range(TRIES_REFUSED + TRIES_DAMAGED):
+                with pytest.raises(FilesUnavailable):
+                    await finalizer.step()
+                await finalizer.step()
+        blobs.refuses = lambda place: False
+        ended = await finish(service, batch_id)
+        assert blobs.refused > 3
+        assert ended.errors == []
+        assert len(ended.output) == LINES
+
+    served(tmp_path, story, blobs=blobs)

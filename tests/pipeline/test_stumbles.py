@@ -14,7 +14,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import Status
-from slackwater.core.errors import SlackwaterError
+from slackwater.core.errors import FilesUnavailable, SlackwaterError
 from slackwater.core.sending.deployment import BackendRef, Deployment
 from slackwater.core.sending.rereading import TRIES_REFUSED
 from slackwater.pipeline.ending.finalizer import Finalizer
@@ -68,6 +68,39 @@ def test_a_file_that_kills_its_scan_waits_and_then_fails(tmp_path: Path) -> None
         (waiting,) = await ledger.waiting()
         assert [each.id for each in waiting.batches] == ["batch-1", "batch-2"]
         assert await validator.step() is Pace.IDLE
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+class Unasked(DiskBlobs):
+    """An object store that cannot be reached for a while."""
+
+    gone = True
+
+    def reader(self, key: str) -> BinaryIO:
+        if self.gone:
+            raise FilesUnavailable("it does not answer")
+        return super().reader(key)
+
+
+def test_a_file_whose_store_cannot_be_asked_is_not_given_up(tmp_path: Path) -> None:
+    """However often it is tried: that says nothing of the file."""
+
+    async def story() -> None:
+        ledger, blobs = SqlLedger.open(":memory:"), Unasked(tmp_path)
+        await upload(blobs, 0)
+        await ledger.add_batch(batch(0))
+        validator = Validator(
+            ledger, blobs, SystemClock(), InlineOffload(), deployments=lambda: [DEPLOYMENT], counter=None
+        )
+        for _ in range(STUMBLES_MAX + TRIES_REFUSED):
+            with pytest.raises(FilesUnavailable):
+                await validator.step()
+        blobs.gone = False
+        await validator.step()
+        (waiting,) = await ledger.waiting()
+        assert [each.id for each in waiting.batches] == ["batch-0"]
         await ledger.close()
 
     asyncio.run(story())

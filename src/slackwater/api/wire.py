@@ -16,6 +16,7 @@ from slackwater.core.errors import (
     Conflict,
     EncodingRefused,
     FileRefused,
+    FilesUnavailable,
     FileTooLarge,
     FileUnreadable,
     Forbidden,
@@ -163,6 +164,9 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
         return envelope(507, message=message, code=codes.failure, kind=kind)
     if isinstance(error, LedgerUnavailable):
         message = "The service cannot reach its database. Nothing was changed; try again in a moment."
+        return envelope(503, message=message, code=codes.failure, kind=kind)
+    if isinstance(error, FilesUnavailable):
+        message = "The service cannot reach the store of its files. Nothing was changed; try again in a moment."
         return envelope(503, message=message, code=codes.failure, kind=kind)
     if isinstance(error, FileUnreadable):
         return envelope(500, message=error.message, code=error.code, kind=kind, headers={"x-should-retry": "false"})

@@ -53,6 +53,11 @@ def command(data: Data, output: Path | None, keep: int, verified: Path | None, q
                     "the ledger is in a database: back it up with PostgreSQL's own means, and the directory beside it after "
                     "that; see docs/postgresql.md"
                 )
+            if data.files_elsewhere:
+                raise DataDirectoryError(
+                    f"the files are in {data.files_elsewhere}, and this copies a data directory: keep them with the means of "
+                    "the store, and the ledger with its own; docs/object-stores.md says how, and in which order"
+                )
             _make(data.path, output, keep=keep, quiet=quiet)
     except (BackupError, DataDirectoryError) as error:
         click.echo(f"error: {error}", err=True)

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.output import USAGE, fail
-from slackwater.config import ServerConfig, data_in, database_in
+from slackwater.config import ServerConfig, data_in, database_in, files_in
 from slackwater.core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +22,8 @@ class Data(Struct, frozen=True, kw_only=True):
 
     path: Path
     given: bool
+    files: str = ""
+    """Where its files are, where --config says that they are not in it."""
     database: str = ""
     """The address of its ledger, where --config says that it is not in the directory. Not to be shown: it may have a password."""
 
@@ -28,6 +31,11 @@ class Data(Struct, frozen=True, kw_only=True):
     def shown(self) -> str:
         """The whole path, for people: who reads it may stand elsewhere."""
         return str(self.path.absolute())
+
+    @property
+    def files_elsewhere(self) -> str:
+        """Where its files are, as the configuration or the directory says it; empty: in it. Raises DataDirectoryError."""
+        return self.files or DataDirectory.files_of(self.path)
 
     def must_exist(self) -> None:
         """Ends the command where nothing is there: whoever looks, or goes on with what is there, makes nothing."""
@@ -72,6 +80,11 @@ def _chosen(data: Path | None, config: Path | None, *, needed: bool) -> Data:
             raise click.UsageError("name the data directory: --data DIR, or --config FILE of the server")
         return Data(path=DEFAULT_DATA if data is None else data, given=data is not None)
     try:
-        return Data(path=data_in(config) if data is None else data, given=True, database=database_in(config))
+        return Data(
+            path=data_in(config) if data is None else data,
+            given=True,
+            database=database_in(config),
+            files=files_in(config),
+        )
     except ConfigError as error:
         fail("; ".join(error.faults), USAGE)

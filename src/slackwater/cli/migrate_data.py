@@ -32,7 +32,7 @@ def command(data: Data, where: str, replace_zeros: bool, quiet: bool) -> None:
     """Move the ledger (batches, files, keys, usage: every fact) to PostgreSQL, or back into the data directory.
 
     Stop the server first; batches that are under way go on from where they are when it starts again. The configuration names both
-    ends: [server] data, and [server] database. Files and results stay in the data directory.
+    ends: [server] data, and [server] database. Files and results stay where they are, also in an object store.
 
     Every row is copied, read back and compared. Only then does the new ledger count, and the old one is marked: a server
     that is started on it by mistake says where the ledger has gone. Until then nothing is changed where it was. If it is

@@ -24,7 +24,7 @@ from slackwater.api.arriving.connection import Connection
 from slackwater.api.arriving.front_door import FrontDoor
 from slackwater.api.readiness import Door
 from slackwater.config import Config, load
-from slackwater.core.errors import ConfigError, DataDirectoryError, LedgerUnavailable, StorageTrouble
+from slackwater.core.errors import ConfigError, DataDirectoryError, FilesUnavailable, LedgerUnavailable, StorageTrouble
 from slackwater.telemetry.logs import formatter_of
 from slackwater.wiring import check_backends
 from slackwater.wiring.front_door import front_door_of
@@ -89,7 +89,8 @@ def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
     except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         # Whoever starts it again should: a database comes back by itself, and nobody has to correct anything here.
-        sys.exit(1 if isinstance(error, LedgerUnavailable) else 2)
+        passes = isinstance(error, LedgerUnavailable) or (isinstance(error, FilesUnavailable) and error.passes)
+        sys.exit(1 if passes else 2)
 
 
 def listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:

@@ -16,7 +16,7 @@ from slackwater.config.deployments import endpoint_of, limit_of, may_stream, rea
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
-from slackwater.config.reading import LOOPBACK, data_in, database_in, load, look
+from slackwater.config.reading import LOOPBACK, data_in, database_in, files_in, load, look
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -70,6 +70,7 @@ __all__ = [
     "data_in",
     "database_in",
     "endpoint_of",
+    "files_in",
     "limit_of",
     "load",
     "look",

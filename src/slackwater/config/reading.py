@@ -16,6 +16,7 @@ from slackwater.config.deployments import check_deployment, deployments_of, fits
 from slackwater.config.engines import check_engines, engines_of, with_engines
 from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
+from slackwater.config.object_files import faults_of_files
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
@@ -86,6 +87,13 @@ def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
     if faults:
         raise ConfigError([f"{path}: {fault}" for fault in faults])
     return with_password(address, password) if password else address
+
+
+def files_in(path: Path) -> str:
+    """Where the files are that a configuration names, as it is written; empty: in the data directory. Raises ConfigError."""
+    server = _parsed(path).get("server", {})
+    files = server.get("files", "") if isinstance(server, dict) else ""
+    return files if isinstance(files, str) else ""
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -191,6 +199,8 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
     secret = server.database_password_env
     password = _secret(secret, "[server] database_password_env", environ, faults) if secret else ""
+    secret = server.files_key_env
+    files_secret = _secret(secret, "[server] files_key_env", environ, faults) if secret else ""
     secret = studio.oidc_client_secret_env
     studio_secret = _secret(secret, "[studio] oidc_client_secret_env", environ, faults) if secret else None
     _check(config, faults)
@@ -199,6 +209,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         api_keys=tuple(api_keys),
         backend_keys=backend_keys,
         studio_secret=studio_secret,
+        files_secret=files_secret,
         database=with_password(server.database, password) if server.database and password else server.database,
     )
 
@@ -244,6 +255,7 @@ def _check(config: Config, faults: list[str]) -> None:
     if not 0 <= server.port <= 65535:
         faults.append(f"[server]: port {server.port} is not between 0 and 65535")
     faults += [f"[server]: {fault}" for fault in faults_of_database(server.database, server.database_password_env)]
+    faults += [f"[server]: {fault}" for fault in faults_of_files(server)]
     faults += config.front_door.faults()
     faults += faults_of_origins(server.cors_origins)
     if server.free_bytes_min < 0:

@@ -28,10 +28,20 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Directory for the ledger and the files; made when it is missing, used by one server, or by all that share a database."""
     database: str = ""
     """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
-    data directory. The files stay in the data directory. Needs `slackwater[postgresql]`. `slackwater migrate-data` moves a ledger
+    data directory. Files stay where they are. Needs `slackwater[postgresql]`. `slackwater migrate-data` moves a ledger
     there and back. See postgresql.md."""
     database_password_env: str = ""
     """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""
+    files: str = ""
+    """Where files and results are, such as `s3://bucket/prefix`, `az://account/container/prefix` or `gs://bucket/prefix`;
+    empty: in the data directory. Needs `slackwater[stores]`. See object-stores.md."""
+    files_endpoint: str = ""
+    """Address of a store that only speaks like S3 or Azure, such as `https://minio.internal:9000`; empty: the cloud's own."""
+    files_region: str = ""
+    """Region of an S3 bucket, such as `eu-west-1`. Empty: what `AWS_REGION` says, or `us-east-1`."""
+    files_key_env: str = ""
+    """Environment variable that holds the key: `KEY_ID:SECRET` for S3, an account key or a SAS token for Azure, the JSON of a
+    service account for Google. Empty: the variables that each cloud's own programs read, or the identity of the machine."""
     api_key_envs: list[str] = msgspec.field(default_factory=list)
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
     lenient_api_version: bool = False
@@ -346,6 +356,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Values of the environment variables that backends and classifiers name."""
     database: str = ""
     """The address of the ledger, with its password; empty: a file in the data directory."""
+    files_secret: str = ""
+    """The key to the object store; empty: it is found elsewhere."""
     studio_secret: str | None = None
     """That of the application that people sign in with."""
 

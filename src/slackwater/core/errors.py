@@ -34,6 +34,7 @@ the one that masks.
     ├── FileUnreadable            bytes that were written are gone, cut off or others now
     ├── StorageTrouble            nothing can be written now: pause, then try again; nothing is lost
     │   ├── StorageFull           the disk has no room
+    │   ├── FilesUnavailable      the object store with the files cannot be reached, or refuses us
     │   └── LedgerUnavailable     the ledger's database cannot be reached
     │       └── Buried            others took this server for dead, and nothing that it writes counts
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
@@ -304,6 +305,18 @@ class StorageFull(StorageTrouble):
     """The disk has no room."""
 
     code = "storage_full"
+
+
+class FilesUnavailable(StorageTrouble):
+    """The object store with the files does not answer, or does not let us in. What was asked for has not happened, or may be
+    asked for again without harm. The message says what to do."""
+
+    code = "files_unavailable"
+
+    def __init__(self, message: str, *, passes: bool = False) -> None:
+        """`passes`: it may be over in a moment, without anybody doing something."""
+        super().__init__(message)
+        self.passes = passes
 
 
 class DataDirectoryError(SlackwaterError):

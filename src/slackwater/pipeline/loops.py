@@ -14,10 +14,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from weakref import WeakValueDictionary
 
-from slackwater.core.errors import StorageFull, StorageTrouble
+from slackwater.core.errors import FilesUnavailable, StorageFull, StorageTrouble
 from slackwater.ports import Clock
 from slackwater.telemetry import event, meters
 
+# What a step says that can write nothing now; anything else is the ledger.
+TROUBLES: tuple[tuple[type[StorageTrouble], str], ...] = (
+    (StorageFull, "storage_full"),
+    (FilesUnavailable, "files_unavailable"),
+)
 BACK_OFF_FIRST = 0.2
 BACK_OFF_MAX = 10.0
 # A stage that has nothing to look after, or that is told of all that it has to do, looks again after so long: should its
@@ -253,7 +258,7 @@ class Loop:
                     self._then()
             except StorageTrouble as error:
                 self._begun = None
-                kind = "storage_full" if isinstance(error, StorageFull) else "ledger_unavailable"
+                kind = next((kind for each, kind in TROUBLES if isinstance(error, each)), "ledger_unavailable")
                 meters.stage_failures[self._stage, kind] += 1
                 event(kind, level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
                 await self._wait(back_off)

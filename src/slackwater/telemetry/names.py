@@ -261,8 +261,8 @@ KEYS_REFUSED = _counter("http_keys_refused", "Calls with a key or token that is 
 
 STAGE_FAILURES = _counter(
     "stage_failures",
-    "Steps of a stage that went wrong and are tried again: fault, storage_full (no room on the disk) or ledger_unavailable "
-    "(its database cannot be reached).",
+    "Steps of a stage that went wrong and are tried again: fault, storage_full (no room on the disk), ledger_unavailable "
+    "(its database cannot be reached) or files_unavailable (the object store of the files cannot be reached, or refuses).",
     "stage",
     "reason",
 )

@@ -6,6 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
+
+import msgspec
 
 from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
 from slackwater.adapters.sql.clock import DatabaseClock
@@ -59,11 +62,11 @@ def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
     return SqlLedger.look(DataDirectory.ledger_in(path))
 
 
-def fault_of(fit: Fit, path: Path, database: str = "") -> str | None:
-    """Why a data directory is refused, without what to do about it; None where it is not."""
+def fault_of(fit: Fit, path: Path, database: str = "", *, files: str = "") -> str | None:
+    """Why a data directory, or a store with its files, is refused, without what to do about it; None where it is not."""
     words = WORDS.get(fit)
     ledger = f"the ledger {shown_url(database)}" if database else DataDirectory.ledger_in(path)
-    return None if words is None else words.format(ledger=ledger, data=path)
+    return None if words is None else words.format(ledger=ledger, data=files or path)
 
 
 def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
@@ -94,8 +97,11 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
             return fit, found, mark
 
 
-def refuse_strangers(path: Path, database: str = "") -> None:
-    """Raises DataDirectoryError where the ledger does not belong to the bytes, or is damaged, before anything is written."""
+def refuse_strangers(path: Path, database: str = "") -> Found:
+    """What the ledger is.
+
+    Raises DataDirectoryError where it does not belong to the bytes, or is damaged, before anything is written.
+    """
     fit, found, mark = look(path, database)
     fault = fault_of(fit, path, database)
     if fault is not None:
@@ -107,6 +113,7 @@ def refuse_strangers(path: Path, database: str = "") -> None:
             files_generation=mark and mark.generation,
         )
         raise DataDirectoryError(f"{fault}; {REMEDY.format(data=path)}")
+    return found
 
 
 async def refuse_apart(ledger: SqlLedger, data: DataDirectory, me: str) -> None:
@@ -144,34 +151,50 @@ async def refuse_apart(ledger: SqlLedger, data: DataDirectory, me: str) -> None:
                 words.remove(name)
 
 
-async def take_up(ledger: SqlLedger, data: DataDirectory) -> None:
+class Marked(Protocol):
+    """Where blobs lie that are not in the data directory, and have a mark of their own."""
+
+    async def mark(self) -> bytes | None:
+        """What was written last."""
+        ...
+
+    async def write_mark(self, data: bytes) -> None:
+        """Durably."""
+        ...
+
+
+async def take_up(ledger: SqlLedger, data: DataDirectory, store: Marked | None = None) -> None:
     """Raises the generation for this start, unless there are others who do."""
-    mark = None if await ledger.others() else await _raised(ledger, data)
+    mark = None if await ledger.others() else await _raised(ledger, data, store)
     if mark is not None:
         event("ledger_taken_up", identity=mark.identity, generation=mark.generation)
 
 
-async def _raised(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
+async def _raised(ledger: SqlLedger, data: DataDirectory, store: Marked | None) -> Mark | None:
     """Raises the generation, in the ledger first. On a full disk it stays what it was, and None comes back."""
     try:
         with data.marking() as mine:
-            return await _raised_alone(ledger, data) if mine else None
+            return await _raised_alone(ledger, data, store) if mine else None
     except (StorageTrouble, OSError) as error:
         event("generation_not_raised", level=logging.WARNING, error=repr(error))
         return None
 
 
-async def _raised_alone(ledger: SqlLedger, data: DataDirectory) -> Mark | None:
+async def _raised_alone(ledger: SqlLedger, data: DataDirectory, store: Marked | None) -> Mark | None:
     before, there = await ledger.mark(), mark_in(data.path)
     if there is not None and there.identity == before.identity and there.generation > before.generation:
         # Somebody knows that the ledger has lost something. Nobody starts with it until it is said that it counts.
         event("ledger_behind", level=logging.ERROR, generation=before.generation, files=there.generation)
         return None
+    if store is not None and before.generation and await store.mark() != msgspec.json.encode(before):
+        await store.write_mark(msgspec.json.encode(before))
     if there != before and before.generation:
         # It ended between the two once. Another step on would look like another ledger.
         await asyncio.to_thread(data.write_mark, before)
     mark = await ledger.raise_generation()
     await asyncio.to_thread(data.write_mark, mark)
+    if store is not None:
+        await store.write_mark(msgspec.json.encode(mark))
     return mark
 
 
@@ -198,10 +221,12 @@ class Marking:
         data: DataDirectory,
         clock: DatabaseClock | None = None,
         *,
+        store: Marked | None = None,
         mine: Callable[[], bool] = lambda: True,
     ) -> None:
         """`clock` is looked at each time, where the time of day is the database's. `mine`: whether this server does it now."""
         self._mine = mine
+        self._store = store
         self._ledger = ledger
         self._clock = clock
         self._data = data
@@ -212,6 +237,6 @@ class Marking:
         if self._clock is not None:
             await self._clock.look()
         if self._begun and self._mine():
-            await _raised(self._ledger, self._data)
+            await _raised(self._ledger, self._data, self._store)
         self._begun = True
         return Pace.IDLE

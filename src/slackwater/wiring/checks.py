@@ -6,9 +6,10 @@ from pathlib import Path
 from slackwater.adapters.shared_memory.peer_board import why_unusable
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config
-from slackwater.core.errors import ConfigError
+from slackwater.core.errors import ConfigError, DataDirectoryError
 from slackwater.wiring.backends import backend_of
 from slackwater.wiring.content_filters import content_filter_of
+from slackwater.wiring.files import MISSING, is_installed, store_of
 from slackwater.wiring.tracing import faults_of_tracing
 
 
@@ -29,8 +30,20 @@ def check_backends(config: Config) -> None:
     faults += faults_of_tracing(config)
     if config.database and importlib.util.find_spec("psycopg") is None:
         faults.append("[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'")
+    if config.server.files:
+        faults += _faults_of_files(config)
     if faults:
         raise ConfigError(faults)
+
+
+def _faults_of_files(config: Config) -> list[str]:
+    if not is_installed():
+        return [f"[server]: files: {MISSING}"]
+    try:
+        store_of(config)
+    except DataDirectoryError as error:
+        return [f"[server]: files: {error}"]
+    return []
 
 
 def unheard_peers(config: Config) -> str:

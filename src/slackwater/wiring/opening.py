@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slackwater import __version__
 from slackwater.adapters.disk.blobs import DiskBlobs
@@ -45,8 +46,12 @@ from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines, shared_name
+from slackwater.wiring.files import COMMIT_SECONDS, PARTS_SWEPT_SECONDS, DiskRoom, refuse_apart_from_files, store_of
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
+
+if TYPE_CHECKING:
+    from slackwater.adapters.object_store.blobs import ObjectBlobs
 
 RETRY = RetryPolicy()
 
@@ -70,10 +75,10 @@ def settings_of(config: Config, kind: Kind = Kind.SERVER, sends_for: frozenset[s
         kind=kind,
         sends_for=sends_for,
         worker=WorkerSettings(
-            commit_seconds=config.worker.commit_seconds,
+            commit_seconds=max(config.worker.commit_seconds, COMMIT_SECONDS if config.server.files else 0.0),
             grace_seconds=config.worker.grace_seconds,
             in_flight_bytes=config.worker.in_flight_bytes,
-            **({"kept_bytes": 0} if config.database else {}),
+            **({"kept_bytes": 0} if config.database or config.server.files else {}),
         ),
         input=InputLimits(
             lines_max=config.limits.requests_per_file,
@@ -124,8 +129,12 @@ def _fall_behind(data: DataDirectory, told: Callable[[], None]) -> None:
     told()
 
 
-async def _sweep_parts(blobs: DiskBlobs, ledger: MemberLedger) -> None:
+async def _sweep_parts(blobs: "DiskBlobs | ObjectBlobs", ledger: MemberLedger) -> None:
     """What was half written when somebody ended. What there is comes first: who else there is may be writing some of it."""
+    if not isinstance(blobs, DiskBlobs):
+        # What is half written there is nothing that anybody could list.
+        await blobs.sweep_parts(untouched_seconds=PARTS_SWEPT_SECONDS)
+        return
     found = await blobs.parts()
     if found:
         others = await ledger.others()
@@ -177,15 +186,17 @@ async def open_service(
         damage_in_words(data.ledger_path),
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
-        await asyncio.to_thread(refuse_strangers, directory, config.database)
+        found = await asyncio.to_thread(refuse_strangers, directory, config.database)
+        store = store_of(config)
+        await refuse_apart_from_files(store, found, directory, config.database)
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
         if config.database:
             await asyncio.to_thread(_announce, data, incarnation)
         sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
-            disk_blobs = DiskBlobs(data.blobs_path)
-            ledger, blobs = doors(sql_ledger, disk_blobs)
+            files, room = (DiskBlobs(data.blobs_path),) * 2 if store is None else (store, DiskRoom(data.path))
+            ledger, blobs = doors(sql_ledger, files)
             hints, membership = Hints(), None
             if sql_ledger.presence is not None:
                 membership = Membership(
@@ -193,8 +204,10 @@ async def open_service(
                 )
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
-            await take_up(sql_ledger, data)
-            await _sweep_parts(disk_blobs, sql_ledger)
+            if store is not None:
+                data.note_files(store.shown)
+            await take_up(sql_ledger, data, store)
+            await _sweep_parts(files, sql_ledger)
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
@@ -245,7 +258,11 @@ async def open_service(
                     clock_confirmed=data.clock_confirmed,
                     together=sql_ledger.together,
                     marking=Marking(
-                        sql_ledger, data, database_clock, mine=lambda: membership is None or membership.watching
+                        sql_ledger,
+                        data,
+                        database_clock,
+                        store=store,
+                        mine=lambda: membership is None or membership.watching,
                     ).step,
                 ),
                 Offer(
@@ -262,8 +279,8 @@ async def open_service(
                 settings_of(config, kind, sends_for),
                 incarnation=incarnation,
                 readiness=Readiness(
-                    stores={"ledger": sql_ledger, "files": disk_blobs},
-                    room=disk_blobs,
+                    stores={"ledger": sql_ledger, "files": files},
+                    room=room,
                     free_bytes_min=config.server.free_bytes_min,
                     damaged=lambda: sql_ledger.damaged,
                 ),

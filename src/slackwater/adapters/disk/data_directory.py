@@ -28,6 +28,8 @@ MARK = "slackwater.mark"
 MOVED = "ledger.moved"
 # What a file system says that has no locks.
 LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
+# Where the files are, if not here.
+FILES = "files.elsewhere"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -159,6 +161,21 @@ class DataDirectory:
     def blobs_path(self) -> Path:
         """The root of the blobs."""
         return self.path / "blobs"
+
+    @staticmethod
+    def files_of(path: Path) -> str:
+        """Where the files of a data directory are; empty: in it, or nobody has said so yet. Raises DataDirectoryError."""
+        try:
+            return (path / FILES).read_text("utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise _unusable(path, error) from error
+
+    def note_files(self, address: str) -> None:
+        """Says durably that the files are at this address. Raises OSError."""
+        if self.files_of(self.path) != address:
+            self._write(FILES, address.encode())
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:

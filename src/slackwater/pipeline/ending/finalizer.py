@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from slackwater.core.batch import Batch, EmptyFiles, Status
+from slackwater.core.errors import StorageTrouble
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.members import Duty
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, RESULT_UNREADABLE, LineWriter
@@ -147,7 +148,7 @@ class Finalizer:
         )
         try:
             await self._clean(batch, keep=mine)
-        except OSError as fault:
+        except (OSError, StorageTrouble) as fault:
             # The batch has ended all the same; the next start sweeps.
             event("not_cleaned", level=logging.WARNING, batch=batch.id, error=repr(fault))
 

@@ -16,7 +16,7 @@ import msgspec
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.batch import Batch, BatchError, Stage
-from slackwater.core.errors import NoRoom
+from slackwater.core.errors import NoRoom, StorageTrouble
 from slackwater.core.input.line_judge import InputLimits, Rules
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
 from slackwater.core.members import Duty
@@ -193,6 +193,9 @@ class Validator:
                 f"Validating the input file took longer than {late.seconds:,.0f} seconds. Split it into several files.",
             )
             return Pace.BUSY
+        except StorageTrouble:
+            # Nothing is known of the file while nobody can be asked for it.
+            raise
         except OSError as fault:
             reading = self._unread.setdefault(batch.id, Rereading())
             last = reading.failed(damaged=isinstance(fault, Damaged), now=self._clock.monotonic())

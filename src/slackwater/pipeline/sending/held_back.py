@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from slackwater.core.errors import LedgerUnavailable, StorageTrouble
+from slackwater.core.errors import FilesUnavailable, LedgerUnavailable, StorageTrouble
 from slackwater.core.sending.door import STATES, DoorState
 from slackwater.core.sending.evidence import Kind
 from slackwater.core.sending.judgement import DEATHS_MAX, Setback
@@ -18,6 +18,7 @@ from slackwater.pipeline.sending.lease import Lease
 
 NO_ROOM = "There is no room on the disk for answers. Nothing is sent until there is; an operator has to make some."
 NO_LEDGER = "The database of the ledger cannot be reached. Nothing is sent until it can."
+NO_FILES = "The object store of the files cannot be reached, or refuses. Nothing is sent until it takes answers again."
 UNREADABLE = "A part of its input cannot be read from the disk. That is tried again a few times."
 SUSPECTED = f"The engine has stopped {DEATHS_MAX} times while its requests were out: they go one at a time and alone."
 
@@ -31,7 +32,11 @@ class HeldBack(Struct, frozen=True):
 
 def not_written(since: float, trouble: StorageTrouble) -> HeldBack:
     """Results could not be written down since then."""
-    words = NO_LEDGER if isinstance(trouble, LedgerUnavailable) else NO_ROOM
+    words = NO_ROOM
+    if isinstance(trouble, LedgerUnavailable):
+        words = NO_LEDGER
+    elif isinstance(trouble, FilesUnavailable):
+        words = NO_FILES
     return HeldBack("disk", Standing(DoorState.DOWN, words, since, None))
 
 

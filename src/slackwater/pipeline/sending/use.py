@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from slackwater.core.errors import StorageTrouble
 from slackwater.core.sending.asked_tokens import generated_max
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door
@@ -259,6 +260,9 @@ class BackendUse:
         if text is None:
             try:
                 text = await read_line(self._blobs, lease.shard, item.line, item.start, item.stop)
+            except StorageTrouble:
+                # The line is where it was; whoever keeps it cannot be asked now, which says nothing of the line.
+                return None
             except OSError as error:
                 if not self._last_try(item, error):
                     return None

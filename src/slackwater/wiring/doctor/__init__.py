@@ -9,6 +9,7 @@ from slackwater.config.engines import unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
+from slackwater.wiring.doctor.files import file_findings
 from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
 from slackwater.wiring.doctor.ledger import ledger_findings
 from slackwater.wiring.doctor.machine import clock_findings, limit_findings, peer_findings
@@ -30,7 +31,7 @@ def examine(
     found += ledger_findings(directory, config, now=now(), deep=deep)
     found += [*limit_findings(config, holder), *peer_findings(config)]
     answers = asyncio.run(
-        _ask(config, running=holder is not None and read is not None, given=config_path is not None, now=now)
+        _ask(config, directory, running=holder is not None and read is not None, given=config_path is not None, now=now)
     )
     if holder is not None and read is None:
         answers.insert(
@@ -69,8 +70,11 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
     return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused]
 
 
-async def _ask(config: Config, *, running: bool, given: bool, now: Callable[[], float]) -> list[Finding]:
+async def _ask(
+    config: Config, directory: Path, *, running: bool, given: bool, now: Callable[[], float]
+) -> list[Finding]:
     backends, dates = await backend_findings(config, now=now)
     found = await server_findings(config, given=given) if running else []
     pages = await page_findings(config)
-    return [*found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]
+    files = await file_findings(directory, config)
+    return [*files, *found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]

@@ -76,9 +76,12 @@ def _look(
                 "make a back-up before that",
             )
         )
-    found += _files(ledger, directory)
+    elsewhere = config.server.files or DataDirectory.files_of(directory)
+    found += [] if elsewhere else _files(ledger, directory)
     found += growth_findings(ledger, directory, now)
-    if deep:
+    if deep and elsewhere:
+        found.append(note("files", f"those in {elsewhere} are not read: that would be paid for"))
+    elif deep:
         found += deep_findings(ledger, schema, directory)
     newest = ledger.execute(
         "SELECT max(at) FROM (SELECT max(created_at) AS at FROM file UNION ALL SELECT max(created_at) FROM batch)"

@@ -1,0 +1,114 @@
+"""Which object store, and how it is reached: what another process is told, too."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from slackwater.core.files.object_address import ObjectAddress
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+# A request that fails for a reason that may pass is sent again for so long: what is gone for twenty seconds is not noticed.
+RETRIED_SECONDS = 30.0
+RETRIES_MAX = 20
+# Nothing comes or goes for so long: the connection is dead. A part of 8 MiB has to fit into it.
+SILENT_SECONDS = 60
+# A body that a slow reader takes piece by piece may take longer than any other request.
+WHOLE_SECONDS = 6 * 3600
+
+
+class Place(Protocol):
+    """Opens a store. It can be pickled."""
+
+    @property
+    def shown(self) -> str:
+        """How people know it. No secret is in it."""
+        ...
+
+    @property
+    def retried_seconds(self) -> float:
+        """For how long a request is made again that fails for a reason that may pass."""
+        ...
+
+    def open(self) -> "ObjectStore":
+        """A store whose paths are keys."""
+        ...
+
+
+class CloudPlace:
+    """A place in one of the clouds, or in what speaks as one of them."""
+
+    def __init__(
+        self,
+        address: ObjectAddress,
+        *,
+        endpoint: str = "",
+        region: str = "",
+        secret: str = "",
+        retried_seconds: float = RETRIED_SECONDS,
+    ) -> None:
+        """`secret`: an account key or a SAS token (Azure), `KEY_ID:SECRET` (S3), or the JSON of a service account (Google).
+
+        Without one, the usual variables of the environment count, or who the machine is.
+        """
+        self._address = address
+        self._endpoint = endpoint
+        self._region = region
+        self._secret = secret
+        self.retried_seconds = retried_seconds
+
+    def __repr__(self) -> str:
+        return f"CloudPlace({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The address."""
+        return str(self._address)
+
+    def open(self) -> "ObjectStore":
+        """A store whose paths are keys. Asks nobody. Raises ValueError for a secret of another form."""
+        address = self._address
+        client: ClientConfig = {
+            "connect_timeout": timedelta(seconds=5),
+            "read_timeout": timedelta(seconds=SILENT_SECONDS),
+            "timeout": timedelta(seconds=WHOLE_SECONDS),
+            "allow_http": self._endpoint.startswith("http://"),
+        }
+        retry: RetryConfig = {
+            "max_retries": RETRIES_MAX,
+            "retry_timeout": timedelta(seconds=self.retried_seconds),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=3),
+                "base": 2,
+            },
+        }
+        usual: dict[str, Any] = {"prefix": address.prefix or None, "client_options": client, "retry_config": retry}
+        if address.kind == "az":
+            return AzureStore(address.container, account_name=address.account, **self._azure(), **usual)
+        if address.kind == "gs":
+            secret: dict[str, Any] = {"service_account_key": self._secret} if self._secret else {}
+            return GCSStore(address.container, **secret, **usual)
+        return S3Store(address.container, **self._s3(), **usual)
+
+    def _s3(self) -> dict[str, Any]:
+        options = {"endpoint": self._endpoint} if self._endpoint else {}
+        if self._region:
+            options["region"] = self._region
+        if self._secret:
+            name, colon, secret = self._secret.partition(":")
+            if not (name and colon and secret):
+                raise ValueError("the secret of s3:// is KEY_ID:SECRET")
+            options |= {"access_key_id": name, "secret_access_key": secret}
+        return options
+
+    def _azure(self) -> dict[str, Any]:
+        # Whoever writes the endpoint of Azurite writes its account, too.
+        options = {"endpoint": self._endpoint} if self._endpoint else {}
+        if "sig=" in self._secret:
+            options["sas_key"] = self._secret.removeprefix("?")
+        elif self._secret:
+            options["account_key"] = self._secret
+        return options

@@ -1,0 +1,1 @@
+"""Tests that need object stores: moto and Azurite, from packages (make test-stores)."""
