@@ -43,6 +43,11 @@ def slackwater(*words: str, cwd: Path, **environment: str) -> subprocess.Complet
             'database = "postgresql://r@db/x"\ndatabase_password_env = "NOT_SET"',
             "the environment variable NOT_SET is not set",
         ),
+        (
+            f'database = "postgresql://r:{PASSWORD}@db/x?sslmod=verify-full"',
+            '[server]: database: invalid URI query parameter: "sslmod"',
+        ),
+        (f'database = "postgresql://r:{PASSWORD}%zz@db/x"', "[server]: database: it is no address"),
     ],
 )
 def test_what_is_wrong_with_an_address(tmp_path: Path, settings: str, said: str) -> None:
@@ -52,6 +57,27 @@ def test_what_is_wrong_with_an_address(tmp_path: Path, settings: str, said: str)
     assert done.returncode == 2
     assert said in done.stderr
     assert PASSWORD not in done.stderr
+
+
+def test_every_command_says_what_is_wrong_with_an_address(tmp_path: Path) -> None:
+    """On one line, before anything is asked of anybody."""
+    (tmp_path / "slackwater-data").mkdir()
+    (tmp_path / "slackwater.toml").write_text(
+        f'[server]\ndatabase = "postgresql://r:{PASSWORD}@db/x?sslmod=verify-full"\n{DEPLOYMENT}'
+    )
+    for words in (
+        ("serve", "--port", "0"),
+        ("worker",),
+        ("members",),
+        ("doctor",),
+        ("migrate-data", "--to", "postgresql"),
+    ):
+        done = slackwater(*words, "--config", "slackwater.toml", cwd=tmp_path)
+        said = done.stdout + done.stderr
+        assert done.returncode in (1, 2), said
+        assert "sslmod" in said
+        assert "Traceback" not in said
+        assert PASSWORD not in said
 
 
 def test_a_good_address(tmp_path: Path) -> None:

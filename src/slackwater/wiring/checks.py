@@ -28,12 +28,25 @@ def check_backends(config: Config) -> None:
         except ConfigError as error:
             faults += [f"content filter '{content_filter.name}': {fault}" for fault in error.faults]
     faults += faults_of_tracing(config)
-    if config.database and importlib.util.find_spec("psycopg") is None:
-        faults.append("[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'")
+    if config.database:
+        faults += _faults_of_database(config.database)
     if config.server.files:
         faults += _faults_of_files(config)
     if faults:
         raise ConfigError(faults)
+
+
+def _faults_of_database(address: str) -> list[str]:
+    if importlib.util.find_spec("psycopg") is None:
+        return ["[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'"]
+    # Only who has one pays for the library.
+    from slackwater.adapters.sql.postgresql.address import parameters_of
+
+    try:
+        parameters_of(address)
+    except ValueError as error:
+        return [f"[server]: database: {error}"]
+    return []
 
 
 def _faults_of_files(config: Config) -> list[str]:

@@ -10,14 +10,15 @@ from typing import Any
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.rows import no_result
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
 from slackwater.adapters.sql.db import Cursor, Values
+from slackwater.adapters.sql.postgresql.address import parameters_of
 from slackwater.adapters.sql.postgresql.text import statement
+from slackwater.core.errors import LedgerRefused
 
 OLDEST = 15
 DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
@@ -93,8 +94,11 @@ class PgConnection:
     """A connection, one statement at a time."""
 
     def __init__(self, address: str, *, name: str) -> None:
-        """Raises psycopg.Error."""
-        asked = conninfo_to_dict(address)
+        """Raises psycopg.Error, and LedgerRefused for what is no address."""
+        try:
+            asked = parameters_of(address)
+        except ValueError as error:
+            raise LedgerRefused(f"[server] database: {error}") from error
         options = {key: value for key, value in DEFAULTS.items() if key not in asked}
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"
