@@ -147,6 +147,23 @@ class TestPresence(PresenceContract):
         return MembersStage(address)
 
 
+def test_who_has_just_come_waits_for_those_who_come_back(address: str) -> None:
+    """It may have been waiting for the same database as all others, and be the first that is let in."""
+
+    async def story() -> None:
+        told(
+            address,
+            "INSERT INTO member (id, host, version, kind, started_at, until) VALUES ('away', '', '', '', 0, 0)",
+        )
+        new = await One(address, "new").begin()
+        assert new.membership.watching
+        await asyncio.sleep(1.0)
+        assert [each.id for each in await new.ledger.members()] == ["away", "new"]
+        await new.end()
+
+    asyncio.run(story())
+
+
 def test_young_members_have_their_connections_back(address: str) -> None:
     """The same as of grown-up ones: nobody is buried where all have lost theirs at once."""
     stage = MembersStage(address)

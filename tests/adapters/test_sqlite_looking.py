@@ -157,6 +157,7 @@ NOT_POLLED = {
         "member_that_watches",
         "duties_in_hand",
         "slots_in_hand",
+        "forget_grave",
         "forget_member",
         "tell_members",
         "leases_of_member",

@@ -82,6 +82,8 @@ def test_the_young_bury_nobody_but_the_dead() -> None:
     look = Looking()
     for _ in range(3):
         assert look(GONE, seen("b", overdue=1.0), seen("c", dead=True), young=True, after=1.0) == ["c"]
+        # Whoever knows that its process has ended need not wait.
+        assert look.watch.doubts == {"a"}
     assert look(GONE) == []
 
 

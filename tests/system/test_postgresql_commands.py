@@ -48,6 +48,7 @@ def slackwater(*words: str, cwd: Path, **environment: str) -> subprocess.Complet
             '[server]: database: invalid URI query parameter: "sslmod"',
         ),
         (f'database = "postgresql://r:{PASSWORD}%zz@db/x"', "[server]: database: it is no address"),
+        (f'database = "postgresql://r:x@{PASSWORD}@db/x"', "[server]: database: it is no address"),
     ],
 )
 def test_what_is_wrong_with_an_address(tmp_path: Path, settings: str, said: str) -> None:

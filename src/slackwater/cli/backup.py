@@ -50,8 +50,8 @@ def command(data: Data, output: Path | None, keep: int, verified: Path | None, q
             data.must_exist()
             if data.database:
                 raise DataDirectoryError(
-                    "the ledger is in a database: back it up with PostgreSQL's own means, and the directory beside it after "
-                    "that; see docs/postgresql.md"
+                    "the ledger is in a database: back it up with PostgreSQL's own means, and the directory beside it before and "
+                    "after that; see 'Back-ups' in docs/postgresql.md"
                 )
             if data.files_elsewhere:
                 raise DataDirectoryError(

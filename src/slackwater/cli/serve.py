@@ -200,10 +200,15 @@ def _refuse_strangers(config: Config, directory: Path, *, any_key: bool) -> None
         raise ConfigError(
             [
                 f"host {host} would let anybody use this service: there is no API key in {directory}. Make some with "
-                f"'slackwater keys create --data {directory}', or put api_key_envs = [\"SLACKWATER_API_KEY\"] under [server], "
-                "or listen on 127.0.0.1"
+                f"'slackwater keys create {_named(config, directory)}', or put api_key_envs = [\"SLACKWATER_API_KEY\"] under "
+                "[server], or listen on 127.0.0.1"
             ]
         )
+
+
+def _named(config: Config, directory: Path) -> str:
+    """How a command is told which ledger: in a directory whose ledger is in a database, it would make another one."""
+    return "--config FILE" if config.database else f"--data {directory}"
 
 
 def access_line(config: Config, directory: Path, keyed: Collection[str]) -> str:
@@ -221,7 +226,7 @@ def access_line(config: Config, directory: Path, keyed: Collection[str]) -> str:
     if lost:
         line += f"; there are keys of {', '.join(lost)}, which [[resources]] does not name"
     if not config.api_keys and not config.oidc.issuers and (none := sorted(resources - set(keyed))):
-        make = f"slackwater keys create --data {directory} --resource {none[0]}"
+        make = f"slackwater keys create {_named(config, directory)} --resource {none[0]}"
         line += f"; nobody can call {', '.join(none)}: '{make}' makes keys"
     return line
 

@@ -23,7 +23,8 @@ LOOK_SECONDS, ALONE_SECONDS = 0.05, 1.0
 TRY_SECONDS, TRYING, TRY_SECONDS_MAX, LOOK_EVERY = 0.5, 8, 2.0, 2
 # A lost connection is back by then.
 MISSING_SECONDS = 0.1
-# After a lost connection nobody is buried for so long: all may have lost theirs, and be about to have them back.
+# A new connection sees nobody missing for so long, unless a process is known to have ended: the others may have lost theirs, and
+# be about to have them back.
 YOUNG_SECONDS = 5.0
 
 
@@ -110,7 +111,7 @@ class Look(Struct, frozen=True, kw_only=True):
     """When it was, by the ledger's clock."""
     turn: Turn
     young: bool = False
-    """Whether it has just got its connection back."""
+    """Whether it has just got its connection."""
 
 
 def step_seconds(members: int, turn: Turn) -> float:
@@ -142,10 +143,11 @@ class Watch:
     def judge(self, look: Look) -> list[Seen]:
         """Who is to be buried now."""
         found = [each for each in look.others if each.dead]
-        if look.young:
-            self._missing = {}
-            return found
         living = [each for each in look.others if not each.dead]
+        if look.young:
+            # Nobody is missing for long yet. Somebody may know that a process has ended.
+            self._missing = {each.id: look.at for each in living if not each.held}
+            return found
         before = self._missing
         self._missing = {each.id: before.get(each.id, look.at) for each in living if not each.held}
         grace = look.turn.value

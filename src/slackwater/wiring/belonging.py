@@ -77,9 +77,9 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
     embedded = DataDirectory.ledger_in(path)
     if database and embedded.exists():
         raise DataDirectoryError(
-            f"{path} has a ledger of its own ({embedded.name}), and the configuration names a database: move it there with "
-            "'slackwater migrate-data --to postgresql', name another data directory, or take [server] database out of the "
-            "configuration"
+            f"{path} has a ledger of its own ({embedded.name}), and the configuration names a database: take [server] database "
+            "out of the configuration where that ledger counts (after 'slackwater migrate-data --to embedded' it does), move it "
+            "to the database with 'slackwater migrate-data --to postgresql', or name another data directory"
         )
     if not database:
         refuse_gone(path)

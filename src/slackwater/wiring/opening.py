@@ -27,6 +27,7 @@ from slackwater.core.files.file import FileLimits
 from slackwater.core.files.retention import Keeping
 from slackwater.core.input.line_judge import InputLimits
 from slackwater.core.input.tokens import QuickCounter, TokenCounter
+from slackwater.core.masking import shown_url
 from slackwater.core.members import Kind, Member
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.judgement import RetryPolicy
@@ -204,6 +205,7 @@ async def open_service(
                 )
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
+            data.note_ledger(shown_url(config.database))
             if store is not None:
                 data.note_files(store.shown)
             await take_up(sql_ledger, data, store)

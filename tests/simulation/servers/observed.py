@@ -22,6 +22,7 @@ CREATE TRIGGER noted_stage AFTER UPDATE OF stage ON batch BEGIN
     SELECT noted('stage', NEW.id, OLD.stage, NEW.stage, NULL, NULL); END;
 CREATE TRIGGER noted_change AFTER UPDATE OF status, output_file_id, error_file_id, completed, failed ON batch
 WHEN OLD.stage = 'ended' BEGIN SELECT noted('change', NEW.id, NULL, NULL, NULL, NULL); END;
+CREATE TRIGGER noted_birth AFTER INSERT ON member BEGIN SELECT noted('birth', NEW.id, NULL, NULL, NULL, NULL); END;
 CREATE TRIGGER noted_burial AFTER DELETE ON member BEGIN SELECT noted('burial', OLD.id, NULL, NULL, NULL, NULL); END;
 """
 
@@ -83,6 +84,9 @@ class Observed:
                     self.ended[what[0]] = now
             elif kind == "change":
                 note(f"{what[0]} has ended and was changed")
+            elif kind == "birth":
+                # One that was buried before it had heard that it is a member becomes one again: it had nothing yet.
+                self.burials.pop(what[0], None)
             elif kind == "burial":
                 self.burials[what[0]] = now
                 self._world.checks.was_buried(what[0], by)

@@ -52,7 +52,7 @@ class WorldPresence:
         self._server = server
         self._member = member
         self._line = Line(server, "member", greet=self._greet, greeted=self._greeted)
-        self._joined = self._reconnected = False
+        self._joined = False
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
         self._turn = Turn.OTHER
         self._members = 1
@@ -150,6 +150,7 @@ class WorldPresence:
                 self._say(db)
             else:
                 until = database.time + UNTIL_SECONDS
+                db.execute(statement("forget_grave"), {"id": self.id})
                 row = member_row(self._member) | {"started_at": database.time, "until": until}
                 if not db.execute(statement("add_member"), row).rowcount:
                     raise Buried(BURIED)
@@ -158,7 +159,7 @@ class WorldPresence:
         return greet
 
     def _greeted(self) -> None:
-        self._reconnected, self._joined = self._joined, True
+        self._joined = True
         self._connected_at = self._stepped_at = self._server.process.monotonic()
         self._say_at = self._connected_at + SAID_SECONDS
         self._look_at = 0.0
@@ -211,7 +212,7 @@ class WorldPresence:
         now = self._server.process.monotonic()
         if now - self._stepped_at > LATE_SECONDS:
             # It was stopped itself, and others perhaps with it: they have a while to say that they live.
-            self._reconnected, self._connected_at = True, now
+            self._connected_at = now
         self._stepped_at = now
         database = session.database
         says = now >= self._say_at
@@ -269,8 +270,7 @@ class WorldPresence:
                 ),
                 at=database.time,
                 turn=self._turn,
-                young=(self._reconnected and age < YOUNG_SECONDS)
-                or self._server.world.time - database.up_since < YOUNG_SECONDS,
+                young=age < YOUNG_SECONDS or self._server.world.time - database.up_since < YOUNG_SECONDS,
             )
         )
 

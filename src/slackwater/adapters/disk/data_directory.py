@@ -28,8 +28,9 @@ MARK = "slackwater.mark"
 MOVED = "ledger.moved"
 # What a file system says that has no locks.
 LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
-# Where the files are, if not here.
+# Where the files are, if not here; and the ledger, where it has never been here.
 FILES = "files.elsewhere"
+LEDGER = "ledger.elsewhere"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -74,6 +75,16 @@ def refuse_gone(path: Path) -> None:
         raise LedgerMoved(
             f"the ledger of {path} moved to {gone.place} at {gone.at}: name that in [server] database and give the "
             "configuration with --config, or bring it back with 'slackwater migrate-data --to embedded'"
+        )
+    note = path / LEDGER
+    if note.exists() and not DataDirectory.ledger_in(path).exists():
+        try:
+            place = note.read_text("utf-8").strip()
+        except OSError as error:
+            raise _unusable(path, error) from error
+        raise LedgerMoved(
+            f"the ledger of {path} is in a database, {place}: give the configuration that names it with --config. Where that is "
+            f"lost for good, remove {note}, and ask again"
         )
 
 
@@ -176,6 +187,14 @@ class DataDirectory:
         """Says durably that the files are at this address. Raises OSError."""
         if self.files_of(self.path) != address:
             self._write(FILES, address.encode())
+
+    def note_ledger(self, place: str) -> None:
+        """Says durably in which database the ledger is; empty: it is here. Raises OSError."""
+        note = self.path / LEDGER
+        if not place:
+            note.unlink(missing_ok=True)
+        elif not note.exists() or note.read_text("utf-8").strip() != place:
+            self._write(LEDGER, place.encode())
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:

@@ -897,6 +897,9 @@ DELETE FROM engine_slots WHERE engine = :engine AND until < :before;
 -- Not what was asked for later, nor the grave of one that is buried.
 DELETE FROM engine_slots WHERE engine = :engine AND member = :member AND serial <= :serial;
 
+-- name: forget_grave!
+DELETE FROM engine_slots WHERE member = :id;
+
 -- name: bury_engine_slots!
 UPDATE engine_slots SET serial = :buried, wanted = 0, alone = 0, gone = :gone,
     until = CASE WHEN :gone = 1 AND until > :closed THEN :closed ELSE until END WHERE member = :member;

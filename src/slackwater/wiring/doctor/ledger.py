@@ -125,7 +125,9 @@ def _keys(config: Config, directory: Path, *, stored: int) -> list[Finding]:
     if count or config.oidc.issuers:
         tokens = f", and tokens of {len(config.oidc.issuers)} issuers" if config.oidc.issuers else ""
         return [ok(about, f"callers need one of {count} keys{tokens}")]
-    make = f"make some: slackwater keys create --data {directory}"
+    # In a directory whose ledger is in a database it would make another one.
+    where = "--config FILE, with this configuration" if config.database else f"--data {directory}"
+    make = f"make some: slackwater keys create {where}"
     if host in LOOPBACK:
         return [note(about, "there are none: whoever is on this machine may call", make)]
     return [fault(about, f"there are none, and {host} is open to others; the server would not start", make)]

@@ -11,7 +11,10 @@ HARMLESS = ("invalid URI query parameter:", "invalid connection option")
 def parameters_of(address: str) -> dict[str, str]:
     """What is in it, by libpq's names. Raises ValueError, with words that show nothing that may be secret."""
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(address).items()}
+        found = {name: str(value) for name, value in conninfo_to_dict(address).items()}
+        if "@" in found.get("host", ""):
+            raise psycopg.ProgrammingError
+        return found
     except psycopg.ProgrammingError as error:
         said = " ".join(str(error).split())
         if said.startswith(HARMLESS):

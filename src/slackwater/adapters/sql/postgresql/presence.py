@@ -68,7 +68,6 @@ class PgPresence:
         self._former = ""
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
-        self._reconnected = False
         self._leaving = self._closing = False
         self._turn = WatchTurn()
         self._asked: deque[tuple[str, asyncio.AbstractEventLoop, asyncio.Future[bool]]] = deque()
@@ -175,10 +174,11 @@ class PgPresence:
         else:
             raise LedgerUnavailable(f"another process is the member {self.id} of this ledger")
         self._pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
-        self._reconnected = self._joined
         if not self._joined:
             now = db.execute(f"SELECT {NOW}").fetchone()[0]
             until = float(now) + UNTIL_SECONDS
+            # It may have been buried before it had heard that it is a member. It had nothing then, and has no grave.
+            db.execute(text_of("forget_grave"), {"id": self.id})
             joining = msgspec.structs.replace(self._member, started_at=float(now), until=until)
             if not db.execute(text_of("add_member"), member_row(joining)).rowcount:
                 raise Buried(BURIED)
@@ -247,7 +247,7 @@ class PgPresence:
         now = time.monotonic()
         if now - self._stepped_at > LATE_SECONDS:
             # It was stopped itself, and others perhaps with it: they have a while to say that they live.
-            self._reconnected, self._connected_at = True, now
+            self._connected_at = now
         self._stepped_at = now
         if now >= self._say_at:
             self._say(db)
@@ -259,7 +259,7 @@ class PgPresence:
             looked_at = time.monotonic()
             if looked_at - now > LATE_SECONDS:
                 # The database has kept it waiting, and the others, too.
-                self._reconnected, self._connected_at = True, looked_at
+                self._connected_at = looked_at
             self._look(db, looked_at)
             self._look_at = now + LOOK_EVERY * self._turn.gap
 
@@ -287,7 +287,7 @@ class PgPresence:
                 ),
                 at=float(mine["now"]),
                 turn=self._turn.now,
-                young=(self._reconnected and age < YOUNG_SECONDS) or float(mine["up"]) < YOUNG_SECONDS,
+                young=age < YOUNG_SECONDS or float(mine["up"]) < YOUNG_SECONDS,
             )
         )
 
