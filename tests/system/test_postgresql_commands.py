@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.postgresql import Databases
+from tests.server import Server
 
 pytestmark = pytest.mark.postgresql
 
@@ -88,6 +89,28 @@ def test_a_good_address(tmp_path: Path) -> None:
     )
     done = slackwater("check-config", "slackwater.toml", cwd=tmp_path, DB=PASSWORD)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_directory_whose_ledger_was_never_in_it(tmp_path: Path, postgresql: Databases) -> None:
+    """Nothing speaks of an empty ledger, or makes one, where only the directory is named; nor where another database is."""
+    address, config = postgresql.new(template="template1"), tmp_path / "slackwater.toml"
+    config.write_text(f'[server]\ndatabase = "{address}"\n{DEPLOYMENT}')
+    data = tmp_path / "data"
+    server = Server(config, data, tmp_path / "server.log")
+    server.upload("in.jsonl", b"{}\n")
+    assert server.terminate() == 0
+    before = sorted(each.name for each in data.iterdir())
+    for words in (("recover",), ("recover", "--yes"), ("keys", "create"), ("serve", "--port", "0")):
+        done = slackwater(*words, "--data", str(data), cwd=tmp_path)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "is in a database" in done.stderr
+        assert "--config" in done.stderr
+        assert sorted(each.name for each in data.iterdir()) == before
+    config.write_text(f'[server]\ndatabase = "{postgresql.new(template="template1")}"\n{DEPLOYMENT}')
+    done = slackwater("serve", "--port", "0", "--config", str(config), "--data", str(data), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "recover --config FILE" in done.stderr
+    assert "slackwater restore" not in done.stderr
 
 
 def test_keys_usage_and_audit(tmp_path: Path, postgresql: Databases) -> None:

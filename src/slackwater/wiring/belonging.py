@@ -49,6 +49,17 @@ REMEDY = (
 )
 
 
+def remedy_of(data: Path, database: str = "") -> str:
+    """What to do where a ledger and files do not belong together."""
+    if not database:
+        return REMEDY.format(data=data)
+    return (
+        "nothing was changed: name the database that belongs there, or put a back-up of it back (see 'Back-ups' in "
+        "docs/postgresql.md); 'slackwater recover --config FILE', with this configuration, says what it would mean to go on with "
+        "what is there"
+    )
+
+
 def open_ledger(data: DataDirectory, database: str, *, alone: bool = False, member: Member | None = None) -> SqlLedger:
     """The ledger of a data directory, or that at `database`: `alone`, where no server has it, or as one of its members."""
     return SqlLedger.connect(database, alone=alone, member=member) if database else SqlLedger.open(data.ledger_path)
@@ -112,7 +123,7 @@ def refuse_strangers(path: Path, database: str = "") -> Found:
             ledger_generation=found.mark and found.mark.generation,
             files_generation=mark and mark.generation,
         )
-        raise DataDirectoryError(f"{fault}; {REMEDY.format(data=path)}")
+        raise DataDirectoryError(f"{fault}; {remedy_of(path, database)}")
     return found
 
 

@@ -18,7 +18,7 @@ from slackwater.adapters.sql.sqlite_moving import source_at, target_at
 from slackwater.core.errors import DataDirectoryError, LedgerMoved, MoveError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Gone
 from slackwater.core.masking import shown_url
-from slackwater.wiring.belonging import REMEDY, fault_of, look
+from slackwater.wiring.belonging import fault_of, look, remedy_of
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ def _refuse_strangers(path: Path, database: str) -> None:
     fit, found, _ = look(path, database)
     words = fault_of(fit, path, database)
     if words is not None:
-        raise DataDirectoryError(f"{words}; {REMEDY.format(data=path)}")
+        raise DataDirectoryError(f"{words}; {remedy_of(path, database)}")
     if found.empty:
         place = shown_url(database) or DataDirectory.ledger_in(path)
         raise DataDirectoryError(f"there is no ledger in {place}, and so nothing to move: start the server")

@@ -8,7 +8,7 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.masking import shown_url
-from slackwater.wiring.belonging import REMEDY, fault_of, look
+from slackwater.wiring.belonging import fault_of, look, remedy_of
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.members import member_findings
 
@@ -64,7 +64,7 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
         )
     words = fault_of(fit, directory, config.database)
     if words is not None:
-        return [*findings, fault(ABOUT, words, REMEDY.format(data=directory))], 0
+        return [*findings, fault(ABOUT, words, remedy_of(directory, config.database))], 0
     if found.empty:
         return [*findings, note(ABOUT, "there is no schema yet; the first start makes it")], 0
     if found.schema > SCHEMA_VERSION:

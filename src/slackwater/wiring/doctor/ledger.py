@@ -8,7 +8,7 @@ from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
-from slackwater.wiring.belonging import REMEDY, fault_of, look
+from slackwater.wiring.belonging import fault_of, look, remedy_of
 from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.deep import deep_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
@@ -53,7 +53,7 @@ def _stranger(directory: Path) -> Finding | None:
     except DataDirectoryError as error:
         return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory")
     words = fault_of(fit, directory)
-    return None if words is None else fault(ABOUT, words, REMEDY.format(data=directory))
+    return None if words is None else fault(ABOUT, words, remedy_of(directory))
 
 
 def _look(
