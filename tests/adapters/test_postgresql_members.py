@@ -14,7 +14,7 @@ import pytest
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.moving import NOBODY, end_at
 from slackwater.core.errors import Buried, LedgerBehind, LedgerRefused, LedgerUnavailable
-from slackwater.core.members import Duty, Member
+from slackwater.core.members import YOUNG_SECONDS, Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
 from tests.adapters.asked_postgresql import OURS, rows, told
@@ -151,6 +151,9 @@ def test_who_has_just_come_waits_for_those_who_come_back(address: str) -> None:
     """It may have been waiting for the same database as all others, and be the first that is let in."""
 
     async def story() -> None:
+        # Of a database that has just been started nobody buries anybody anyhow.
+        up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS} s'"
+        await true(lambda: rows(address, up) == [(True,)])
         told(
             address,
             "INSERT INTO member (id, host, version, kind, started_at, until) VALUES ('away', '', '', '', 0, 0)",
@@ -160,6 +163,21 @@ def test_who_has_just_come_waits_for_those_who_come_back(address: str) -> None:
         await asyncio.sleep(1.0)
         assert [each.id for each in await new.ledger.members()] == ["away", "new"]
         await new.end()
+
+    asyncio.run(story())
+
+
+def test_who_was_buried_before_it_knew_that_it_is_a_member(address: str) -> None:
+    """It becomes one all the same, and engines do not take it for a dead one."""
+
+    async def story() -> None:
+        other = await One(address, "other").begin()
+        await other.ledger.bury_shares("late")
+        assert rows(address, "SELECT 1 FROM engine_slots WHERE member = 'late'")
+        late = await One(address, "late").begin()
+        assert not rows(address, "SELECT 1 FROM engine_slots WHERE member = 'late'")
+        for each in (late, other):
+            await each.end()
 
     asyncio.run(story())
 

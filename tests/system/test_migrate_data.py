@@ -167,7 +167,8 @@ def test_who_starts_on_the_old_one_is_told(data: Path, tmp_path: Path, address: 
     log = tmp_path / "server.log"
     with pytest.raises(NotStarted):
         Server(database, data, log)
-    assert "move it there with 'slackwater migrate-data --to postgresql'" in log.read_text()
+    assert "take [server] database out of the configuration where that ledger counts" in log.read_text()
+    assert "move it to the database with 'slackwater migrate-data --to postgresql'" in log.read_text()
     assert migrate_data(database, "postgresql").returncode == 0
     with pytest.raises(NotStarted):
         Server(embedded, data, log)

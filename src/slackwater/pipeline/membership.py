@@ -90,7 +90,7 @@ class Membership:
     def _looked(self, look: Look) -> None:
         self._look = look
         self._dead.update((each.id, each) for each in self._watch.judge(look))
-        # Whoever is doubted for longer is dead anyhow, or is back.
+        # Asked for again with each look, until it is back or dead anyhow: a kernel lets go of all that a process had one by one.
         self._doubted = set(self._watch.doubts) if self.watching else set()
         self._looks.notify()
         if self._dead or self._doubted:

@@ -2,7 +2,6 @@
 
 Of some of them, or of all, others may be the ones who send: their workers are here for what they know, and never start.
 
-
 A worker that is replaced, or whose deployment goes, ends the calls that are out in its grace time, journals what came and
 gives its shards back: whoever works for the deployment from then on continues with the lines that are not done.
 """
