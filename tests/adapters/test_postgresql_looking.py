@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,7 @@ from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.core.members import Member
 from tests.adapters.ledger_contract import claimed, segment, started
 from tests.adapters.test_sqlite_looking import POLLED
+from tests.postgresql import Databases
 
 pytestmark = pytest.mark.postgresql
 
@@ -59,12 +61,65 @@ def plan(address: str, name: str) -> str:
         db.close()
 
 
+@pytest.fixture(scope="module")
+def quiet_night(postgresql: Databases) -> Iterator[str]:
+    """A ledger that has counted its rows when thousands of batches had ended and none ran, in front of a morning with thousands."""
+    address = postgresql.take()
+    db = PgConnection(address, name="night")
+    try:
+        columns = db.execute(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'batch' "
+            "AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'"
+        ).fetchall()
+        told = {"stage": "'ended'", "status": "'completed'", "deployment": "'d' || mod(n, 10)"}
+        free = {"text": "'x' || n", "bigint": "n", "double precision": "n", "bytea": "''"}
+        values = {name: told.get(name, free[kind]) for name, kind in columns} | told
+        db.execute(
+            f"INSERT INTO batch ({', '.join(values)}) SELECT {', '.join(values.values())} FROM generate_series(1, 5000) AS n"  # noqa: S608
+        )
+        shards = "INSERT INTO shard (batch_seq, idx, offset_, length, lines, tokens, deployment, done, state) "
+        db.execute(shards + "SELECT seq, 0, 0, 9, 1, 1, deployment, ''::BYTEA, 'done' FROM batch")
+        db.execute("ANALYZE")
+    finally:
+        db.close()
+    yield address
+    postgresql.give_back(address)
+
+
+@pytest.fixture(params=["address", "quiet_night"])
+def situation(request: pytest.FixtureRequest) -> str:
+    """The address of a ledger on its first day, when nothing has ever been counted, or after a quiet night."""
+    address: str = request.getfixturevalue(request.param)
+    return address
+
+
 @pytest.mark.parametrize("name", POLLED)
-def test_no_large_table_is_walked(address: str, name: str) -> None:
-    """Planned when everything was empty and nothing had ever been counted, as on the first day of a ledger."""
-    found = plan(address, name)
+def test_no_large_table_is_walked(situation: str, name: str) -> None:
+    """Nor are all batches that run, where some are named: statistics may say that there are few."""
+    found = plan(situation, name)
     walked = set(re.findall(r"Seq Scan on (\w+)", found)) & set(LARGE)
     assert walked <= {WALKS.get(name, "")}, found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batch",
+        "batch_by_seq",
+        "batches",
+        "batch_to_claim",
+        "claimable_batches",
+        "held_leases",
+        "held_shard",
+        "overview_rows",
+    ],
+)
+def test_batches_that_are_named_are_found_by_their_name(situation: str, name: str) -> None:
+    """Whatever else is asked of them: there may be ten thousand that run."""
+    found = plan(situation, name)
+    scans = re.findall(r"Scan (?:Backward )?using batch_\w+ on batch\b.*\n\s*Index Cond: \((.*)\)", found)
+    assert scans and all(re.search(r"\b(id|seq) = ", each) for each in scans), found
+    assert len(re.findall(r" on batch\b", found)) == len(scans), found
 
 
 @pytest.mark.parametrize(
@@ -86,9 +141,9 @@ def test_no_large_table_is_walked(address: str, name: str) -> None:
         ("last_segment", "segment_of_shard"),
     ],
 )
-def test_the_index_has_only_what_is_looked_for(address: str, name: str, index: str) -> None:
+def test_the_index_has_only_what_is_looked_for(situation: str, name: str, index: str) -> None:
     """One that merely fits would walk through every running batch, or every shard of one."""
-    assert index in plan(address, name)
+    assert index in plan(situation, name)
 
 
 def test_no_index_of_batches_grows_with_claims_and_ends(address: str) -> None:

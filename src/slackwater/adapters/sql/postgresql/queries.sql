@@ -1,20 +1,26 @@
 -- What PostgreSQL wants to be asked in other words, under the same names as in queries.sql; everything else it takes as it is.
 
 -- name: batches
-SELECT * FROM batch WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON)));
+-- One by one, here and below: as a list, they may be what each row of the table is compared with.
+SELECT batch.* FROM json_array_elements_text(CAST(:seqs AS JSON)) AS asked
+CROSS JOIN LATERAL (SELECT * FROM batch WHERE seq = CAST(asked.value AS BIGINT) LIMIT 1) AS batch;
 
 -- name: overview_rows
-SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename FROM batch
-WHERE seq IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON))) ORDER BY seq DESC;
+SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) AS filename
+FROM json_array_elements_text(CAST(:seqs AS JSON)) AS asked
+CROSS JOIN LATERAL (SELECT * FROM batch WHERE seq = CAST(asked.value AS BIGINT) LIMIT 1) AS batch ORDER BY batch.seq DESC;
 
 -- name: claimable_batches
-SELECT id FROM batch WHERE id IN (SELECT value FROM json_array_elements_text(CAST(:ids AS JSON))) AND stage = 'running' AND EXISTS (
-    SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
+-- The stage is asked for in words that no index knows, here and below, so that a batch is found by its name, and not among all
+-- that run: of these there may be ten thousand where statistics know of none.
+SELECT batch.id FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
+CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND left(stage, 7) = 'running' LIMIT 1) AS batch
+WHERE EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
 
 -- name: batch_to_claim
 -- Locked before its shard, as by whoever ends it or pauses it.
 SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
-FROM batch WHERE id = :id AND stage = 'running' FOR NO KEY UPDATE;
+FROM batch WHERE id = :id AND left(stage, 7) = 'running' FOR NO KEY UPDATE;
 
 -- name: claim_shard
 -- What others are claiming in this moment is passed over: it is taken. A claim waits for no disk, so the database may have forgotten it
@@ -46,9 +52,12 @@ WHERE shard.batch_seq = (SELECT seq FROM batch WHERE id = :id) AND shard.idx = :
 
 -- name: held_leases
 SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
-FROM json_array_elements(CAST(:leases AS JSON)) AS held JOIN batch ON batch.id = held.value ->> 0
-JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = CAST(held.value ->> 1 AS BIGINT)
-WHERE shard.epoch = CAST(held.value ->> 2 AS BIGINT) AND left(shard.state, 7) = 'running';
+FROM json_array_elements(CAST(:leases AS JSON)) AS held
+CROSS JOIN LATERAL (SELECT seq, id, stage, status, paused FROM batch WHERE id = held.value ->> 0 LIMIT 1) AS batch
+CROSS JOIN LATERAL (
+    SELECT batch_seq, idx, epoch, lease_until FROM shard
+    WHERE batch_seq = batch.seq AND idx = CAST(held.value ->> 1 AS BIGINT) AND epoch = CAST(held.value ->> 2 AS BIGINT)
+        AND left(state, 7) = 'running' LIMIT 1) AS shard;
 
 -- name: webhook_listeners
 SELECT webhook_endpoint.id FROM batch JOIN webhook_endpoint USING (resource)
