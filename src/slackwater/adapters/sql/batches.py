@@ -13,7 +13,7 @@ from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text_of
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.accounts.price import Price
-from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
+from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, UserStorage, move
 from slackwater.core.errors import Conflict, NoRoom
 from slackwater.core.files.file import File
 from slackwater.core.members import Duty
@@ -109,6 +109,40 @@ class SqlBatches(SqlPart):
             if row is not None and self._move(db, row, Event.CANCEL_REQUESTED, now=now):
                 row = self._sql.one(db, "batch", {"id": batch_id})
             return None if row is None else batch_record(row)
+
+        return await self._sql.write(work)
+
+    # Bringing
+
+    async def next_to_bring(self, *, skip: Collection[str] = (), busy: Collection[str] = ()) -> Batch | None:
+        # No name of a resource has a space in it.
+        names = f" {' '.join(sorted(busy))} "
+        return await self._duties.next(
+            # Whose input is to come is not to be validated: it is the same work, which goes on behind it.
+            Duty.VALIDATE,
+            lambda passed: self._next_to_bring(names, passed),
+            lambda found: {"thing": found.id},
+            skip=skip,
+            stands="still_to_bring",
+        )
+
+    async def _next_to_bring(self, busy: str, skip: Collection[str]) -> Batch | None:
+        for names in (busy, ""):
+            rows = await self._sql.look_all("next_to_bring", {"busy": names, "limit": len(skip) + 1})
+            if (row := _first(rows, skip)) is not None:
+                return batch_record(row)
+        return None
+
+    async def finish_bringing(
+        self, batch_id: str, *, blob: str, size: int, storage: UserStorage, deployment: str | None, tokens: int
+    ) -> bool:
+        def work(db: Db) -> bool:
+            row = self._sql.one(db, "batch", {"id": batch_id})
+            if row is None or not self._move(db, row, Event.BROUGHT, now=0):
+                return False
+            values = {"seq": row["seq"], "blob": blob, "size": size, "deployment": deployment, "tokens": tokens}
+            self._sql.run(db, "keep_brought", values | {"storage": text_of(storage)})
+            return True
 
         return await self._sql.write(work)
 
@@ -263,17 +297,19 @@ class SqlBatches(SqlPart):
 
     # Ending
 
-    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+    async def begin_finalizing(
+        self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False
+    ) -> Batch | None:
         return await self._duties.next(
             Duty.FINALIZE,
-            lambda passed: self._begin_finalizing(now=now, skip=passed),
+            lambda passed: self._begin_finalizing(now=now, skip=passed, elsewhere=elsewhere),
             lambda found: {"thing": found.id},
             skip=skip,
             stands="still_to_end",
         )
 
-    async def _begin_finalizing(self, *, now: int, skip: Collection[str]) -> Batch | None:
-        values = {"limit": len(skip) + 1}
+    async def _begin_finalizing(self, *, now: int, skip: Collection[str], elsewhere: bool) -> Batch | None:
+        values = {"limit": len(skip) + 1, "elsewhere": int(elsewhere)}
 
         def look(db: Db) -> tuple[Row | None, Row | None]:
             return _first(self._sql.all(db, "exhausted", values), skip), _first(
@@ -295,7 +331,14 @@ class SqlBatches(SqlPart):
         return await self._sql.write(work, durable=False)
 
     async def publish_files(
-        self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
+        self,
+        batch_id: str,
+        *,
+        output: File | None,
+        error: File | None,
+        now: int,
+        lost: int = 0,
+        storage: UserStorage | None = None,
     ) -> Batch | None:
         def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
@@ -307,6 +350,8 @@ class SqlBatches(SqlPart):
                     self._sql.run(db, "add_file", file_row(file) | {"resource": row["resource"]})
             ids = {"output": output.id if output else None, "error": error.id if error else None}
             self._sql.run(db, "set_files", ids | {"seq": row["seq"], "lost": lost})
+            if storage is not None:
+                self._sql.run(db, "set_storage", {"seq": row["seq"], "storage": text_of(storage)})
             status = Status(row["status"])
             if status is Status.CANCELLING:
                 event = Event.PUBLISHED_CANCELLED
@@ -327,11 +372,14 @@ class SqlBatches(SqlPart):
         return await self._sql.write(work)
 
     async def elapse_windows(self, *, now: int) -> list[str]:
-        if not await self._sql.database.read(lambda db: self._sql.all(db, "elapsed", {"now": now})):
+        def look(db: Db) -> list[Row]:
+            return self._sql.all(db, "elapsed", {"now": now}) + self._sql.all(db, "elapsed_elsewhere", {"now": now})
+
+        if not await self._sql.database.read(look):
             return []
 
         def work(db: Db) -> list[str]:
-            rows = self._sql.all(db, "elapsed", {"now": now})
+            rows = look(db)
             for row in rows:
                 self._move(db, row, Event.WINDOW_ELAPSED, now=now)
             return [row["id"] for row in rows]

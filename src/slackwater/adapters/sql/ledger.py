@@ -252,6 +252,10 @@ class SqlLedger:
     postpone_import = part(SqlImports.postpone_import)
     finish_import = part(SqlImports.finish_import)
 
+    # Input in storages of users
+    next_to_bring = part(SqlBatches.next_to_bring)
+    finish_bringing = part(SqlBatches.finish_bringing)
+
     # Lists of batches
     batches = part(SqlLists.batches)
 
