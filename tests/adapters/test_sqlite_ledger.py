@@ -11,8 +11,8 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.ports import Ledger
-from tests.adapters.engine_contract import EngineContract
 from tests.adapters.bringing_contract import BringingContract
+from tests.adapters.engine_contract import EngineContract
 from tests.adapters.ledger_contract import LedgerContract, batch, file
 from tests.adapters.pause_contract import PauseContract
 from tests.adapters.sharing_contract import SharingContract

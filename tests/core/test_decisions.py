@@ -4,7 +4,20 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.batch import BEGIN, BEGIN_ELSEWHERE, MOMENT, MOVES, TERMINAL, Batch, Event, Move, Policies, Stage, Status, move
+from slackwater.core.batch import (
+    BEGIN,
+    BEGIN_ELSEWHERE,
+    MOMENT,
+    MOVES,
+    TERMINAL,
+    Batch,
+    Event,
+    Move,
+    Policies,
+    Stage,
+    Status,
+    move,
+)
 from slackwater.core.quota.enqueued import admit, refusal, shorten, was_let_in
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.core.sending.scheduling import rank_shards, shard_bytes

@@ -337,9 +337,7 @@ class Ledger(
         ...
 
     # Finalizing
-    async def begin_finalizing(
-        self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False
-    ) -> Batch | None:
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False) -> Batch | None:
         """The next batch, not in `skip`, that has nothing left to run.
 
         `elsewhere`: of those alone whose results go to a storage of their user's; otherwise, of all others.

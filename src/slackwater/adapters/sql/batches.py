@@ -297,9 +297,7 @@ class SqlBatches(SqlPart):
 
     # Ending
 
-    async def begin_finalizing(
-        self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False
-    ) -> Batch | None:
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False) -> Batch | None:
         return await self._duties.next(
             Duty.FINALIZE,
             lambda passed: self._begin_finalizing(now=now, skip=passed, elsewhere=elsewhere),

@@ -55,7 +55,7 @@ class BatchOverviewRow(Struct, frozen=True, kw_only=True):
     endpoint: str
     deployment: str | None
     model: str | None
-    input_file_id: str
+    input_file_id: str | None
     filename: str | None
     """That of the input file; null once it is deleted."""
     counts: RequestCountsObject

@@ -273,7 +273,11 @@ class Validator:
         return Pace.BUSY
 
     async def _compare(self, batch: Batch, scan: Scan) -> None:
-        """Raises Damaged where other bytes were read than were uploaded. Of a file that is deleted nobody knows."""
+        """Raises Damaged where other bytes were read than were uploaded, or brought. Of a file that is deleted nobody knows."""
+        if batch.storage is not None:
+            if (scan.size, scan.checksum) != (batch.input_bytes, batch.storage.checksum):
+                raise Damaged(f"{batch.input_blob} is not what was brought")
+            return
         file = await self._ledger.file(batch.input_file_id)
         if file is not None and not scan.is_of(file):
             raise Damaged(f"{batch.input_blob} is not what was uploaded")
