@@ -13,6 +13,8 @@ from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import FilesUnavailable, UserBlobModified, UserStorageAway, UserStorageRefused
 from slackwater.core.sending.deployment import Deployment
 from slackwater.pipeline.admission import Admission, Order
+from slackwater.pipeline.ending.finalizer import Finalizer
+from slackwater.pipeline.ending.handing_over import HandingOver
 from slackwater.pipeline.files.bringing import Bringing
 from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobVersion
@@ -280,6 +282,25 @@ def test_one_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
         await hangs
         assert (await world.now(slow)).status is Status.CANCELLING
         assert len(world.files()) == 1
+
+    play(tmp_path, story)
+
+
+def test_one_that_is_cancelled_before_its_input_has_come(tmp_path: Path) -> None:
+    """It ends without results, and nobody asks for the blob that it never had here to be removed."""
+
+    async def story(world: World) -> None:
+        batch = await world.create()
+        await world.ledger.request_cancel(batch.id, now=1)
+        handing_over = HandingOver(world.blobs, world.watch, world.storages)
+        finalizer = Finalizer(
+            world.ledger, world.blobs, world.watch, new_file_id=lambda: "file-x", handing_over=handing_over
+        )
+        assert await finalizer.step() is Pace.BUSY
+        found = await world.now(batch)
+        assert found.status is Status.CANCELLED
+        assert found.storage is not None
+        assert (found.storage.output_url, found.output_file_id) == ("", None)
 
     play(tmp_path, story)
 

@@ -51,7 +51,13 @@ def _arriving(service: "Service") -> list[Loop]:
         for name, step in validating
     ]
     stages += [
-        Loop(f"bring-{number}", service.bringing.step, clock=clock, hint=hints.validate, idle_seconds=idle)
+        Loop(
+            f"bring-{number}",
+            service.bringing.step,
+            clock=clock,
+            hint=_if_any(service, hints.validate),
+            idle_seconds=idle,
+        )
         for number, idle in _elsewhere(service)
     ]
     stages.append(Loop("uploads", service.upload_janitor.step, clock=clock, hint=hints.uploads, idle_seconds=5.0))
@@ -88,6 +94,11 @@ def _elsewhere(service: "Service") -> list[tuple[int, float]]:
         # What was made before the configuration lost them is still to end.
         return [(0, REST_SECONDS)]
     return [(number, REST_SECONDS if number else 1.0) for number in range(AT_ONCE_ELSEWHERE)]
+
+
+def _if_any(service: "Service", hint: Hint) -> Hint:
+    """The hint, where there are storages; else nobody is woken for what hardly ever comes."""
+    return Hint() if service.doors.storages is None else hint
 
 
 def _housekeeping(service: "Service") -> list[Loop]:
@@ -131,7 +142,7 @@ def _ending(service: "Service") -> list[Loop]:
                 f"hand-over-{number}",
                 service.finalizer_elsewhere.step,
                 clock=clock,
-                hint=hints.finalize,
+                hint=_if_any(service, hints.finalize),
                 idle_seconds=idle,
                 then=hints.batch_ended,
             )

@@ -11,7 +11,7 @@ from slackwater.api.objects.times import Moment
 class OutputFolder(Struct, frozen=True, kw_only=True):
     """Where results go in a storage of the caller's."""
 
-    url: str
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
     """A folder, or a container, that the operator lets the resource name."""
     delimiter: Literal["/"] = "/"
 

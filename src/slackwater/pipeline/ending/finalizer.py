@@ -231,7 +231,8 @@ class Finalizer:
         for key in self._tried.pop(batch.id, set()) - keep:
             await self._blobs.delete(key)
         await self._blobs.delete(f"logs/{batch.id}/")
-        if not await self._ledger.blob_in_use(batch.input_blob):
+        # Of one whose input has never come there is none.
+        if batch.input_blob and not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
 
 
