@@ -9,6 +9,7 @@ import pytest
 
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.core.batch import Batch, Policies, Status
 from slackwater.core.errors import FilesUnavailable, UserBlobModified, UserStorageAway, UserStorageRefused
 from slackwater.core.sending.deployment import Deployment
@@ -17,6 +18,8 @@ from slackwater.pipeline.ending.finalizer import Finalizer
 from slackwater.pipeline.ending.handing_over import HandingOver
 from slackwater.pipeline.files.bringing import Bringing
 from slackwater.pipeline.loops import Pace
+from slackwater.pipeline.watching.line_finder import Found, LineFinder
+from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.ports import BlobVersion
 from tests.api.calls import chat
 from tests.pipeline.test_importer import Died, Watch
@@ -301,6 +304,8 @@ def test_one_that_is_cancelled_before_its_input_has_come(tmp_path: Path) -> None
         assert found.status is Status.CANCELLED
         assert found.storage is not None
         assert (found.storage.output_url, found.output_file_id) == ("", None)
+        finder = LineFinder(world.blobs, InlineOffload(), ResultReader(world.ledger, world.blobs))
+        assert await finder.find(found, "task-0") == Found()
 
     play(tmp_path, story)
 
