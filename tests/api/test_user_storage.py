@@ -250,7 +250,12 @@ def test_killed_while_results_wait_for_their_storage(house: House) -> None:
     assert house.call.ended(other["id"])["status"] == "completed"
     while "results_wait_for_storage" not in house.log.read_text():
         pass
-    assert house.call("GET", f"/batches/{made['id']}").json["status"] == "finalizing"
+    said = house.call("GET", f"/batches/{made['id']}")
+    assert said.json["status"] == "finalizing"
+    assert said.headers["slackwater-waiting-on"].startswith("down; what=storage; since=")
+    waiting = Caller(house.server, "openai")("GET", f"/batches/{made['id']}/progress").json["waiting_on"]
+    assert (waiting["what"], waiting["health"]) == ("storage", "down")
+    assert waiting["reason"].startswith("it does not answer")
     house.server.kill()
     house.start()
     folder.unlink()

@@ -71,7 +71,7 @@ def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
 
 def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
     """Why a batch does not get on, in words; empty while it does, or where the server does not say."""
-    if not api.ours or batch.get("status") not in ("validating", "in_progress"):
+    if not api.ours or batch.get("status") not in ("validating", "in_progress", "finalizing"):
         return ""
     try:
         return delay_line(api.progress(str(batch["id"])))

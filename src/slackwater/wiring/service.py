@@ -170,7 +170,8 @@ class Service:
             Finalizer, ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done
         )
         self.finalizer = finalizer()
-        self.finalizer_elsewhere = finalizer(handing_over=HandingOver(blobs, clock, doors.storages))
+        self.handing_over = HandingOver(blobs, clock, doors.storages)
+        self.finalizer_elsewhere = finalizer(handing_over=self.handing_over)
         self.bringing = Bringing(
             ledger,
             blobs,
@@ -230,6 +231,7 @@ class Service:
             self.progress,
             others=nobody_else if standings is None else standings.of,
             nobody_since=somebody if self.senders is None else self.senders.nobody_since,
+            storage_wait=lambda batch_id: self.bringing.waits.of(batch_id) or self.handing_over.waits.of(batch_id),
         )
         others_engines = (
             {} if standings is None else {"others": standings.engines, "others_idle": standings.idle_engines}

@@ -15,6 +15,7 @@ from msgspec import Struct
 from slackwater.core.batch import Batch, Status, UserStorage
 from slackwater.core.errors import UserStorageRefused, UserStorageTrouble
 from slackwater.core.files.file import File
+from slackwater.core.files.storage_waits import StorageWaits
 from slackwater.ports import BlobStore, Clock, UserStorages
 from slackwater.telemetry import event
 
@@ -22,8 +23,6 @@ from slackwater.telemetry import event
 OUTPUT, ERROR = "results.jsonl", "errors.jsonl"
 # Whoever finds another's bytes under such a name takes the next one.
 NAMES_MAX = 8
-# Seconds to the next try, at first and at most.
-WAIT_FIRST, WAIT_MAX = 1.0, 60.0
 
 
 class Made(Struct, frozen=True):
@@ -44,13 +43,12 @@ class HandingOver:
         self._clock = clock
         self._storages = storages
         self._made: dict[str, Made] = {}
-        # Until when a batch waits, and how long the next time.
-        self._waits: dict[str, tuple[float, float]] = {}
+        self.waits = StorageWaits()
+        """Batches whose store does not take their results."""
 
     def waiting(self) -> set[str]:
-        """Batches whose store has just not taken their results."""
-        now = self._clock.monotonic()
-        return {batch_id for batch_id, (until, _) in self._waits.items() if now < until}
+        """Those that are not to be tried yet."""
+        return self.waits.waiting(self._clock.monotonic())
 
     def made(self, batch: Batch) -> Made | None:
         """What an earlier try has made of a batch, if it still ends like that."""
@@ -64,16 +62,16 @@ class HandingOver:
         try:
             handed = await self._hand_over(batch, storage, made)
         except UserStorageTrouble as trouble:
-            _, wait = self._waits.get(batch.id, (0.0, WAIT_FIRST))
-            self._waits[batch.id] = self._clock.monotonic() + wait, min(2 * wait, WAIT_MAX)
+            refused = isinstance(trouble, UserStorageRefused)
+            seconds = self.waits.failed(batch.id, refused=refused, now=self._clock.monotonic()).seconds
             self._made[batch.id] = made
-            event("results_wait_for_storage", level=logging.WARNING, batch=batch.id, seconds=wait, reason=trouble)
+            event("results_wait_for_storage", level=logging.WARNING, batch=batch.id, seconds=seconds, reason=trouble)
             raise
         except OSError:
             # What was made is not there any more, or not what it was: it is made again.
             self._made.pop(batch.id, None)
             raise
-        self._waits.pop(batch.id, None)
+        self.waits.over(batch.id)
         self._made.pop(batch.id, None)
         return handed
 

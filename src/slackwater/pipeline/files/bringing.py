@@ -12,6 +12,7 @@ import msgspec
 
 from slackwater.core.batch import Batch, BatchError, UserStorage
 from slackwater.core.errors import StorageTrouble, UserBlobModified, UserStorageAway, UserStorageRefused
+from slackwater.core.files.storage_waits import StorageWaits
 from slackwater.core.input.peek import HEAD_BYTES, Peek, peek
 from slackwater.core.members import Duty
 from slackwater.core.sending.deployment import Deployment
@@ -20,8 +21,6 @@ from slackwater.pipeline.loops import Pace
 from slackwater.ports import BlobStore, BlobWriter, Clock, Ledger, UserStorages
 from slackwater.telemetry import event, meters
 
-# So long a batch waits for a store that was away, at first and at most.
-WAIT_FIRST, WAIT_MAX = 1.0, 60.0
 # So many bytes come before it is looked whether anybody still wants them.
 LOOK_BYTES = 64 << 20
 # What a batch says that fails: the vendor's words (spec 5.1).
@@ -72,15 +71,15 @@ class Bringing:
         self._brought = brought
         self._ended = ended
         self._in_hand: dict[str, str] = {}
-        # Until when a batch waits for its store, and how long the next time; and tries that have failed otherwise.
-        self._waits: dict[str, tuple[float, float]] = {}
+        self.waits = StorageWaits()
+        """Batches whose store is away."""
+        # Tries that have failed otherwise.
         self._failed: dict[str, Rereading] = {}
 
     async def step(self) -> Pace:
         """Copies the input of the next batch whose store is not known to be away."""
         now = self._clock.monotonic()
-        waiting = {key for key, (until, _) in self._waits.items() if now < until}
-        waiting |= {key for key, each in self._failed.items() if now < each.until}
+        waiting = self.waits.waiting(now) | {key for key, each in self._failed.items() if now < each.until}
         skip = self._in_hand.keys() | waiting
         batch = await self._ledger.next_to_bring(skip=skip, busy=set(self._in_hand.values()))
         if batch is None:
@@ -107,9 +106,8 @@ class Bringing:
         except _NotWanted:
             event("input_dropped", batch=batch.id)
         except UserStorageAway as away:
-            _, wait = self._waits.get(batch.id, (0.0, WAIT_FIRST))
-            self._waits[batch.id] = self._clock.monotonic() + wait, min(2 * wait, WAIT_MAX)
-            event("input_waits_for_storage", level=logging.WARNING, batch=batch.id, seconds=wait, reason=away)
+            seconds = self.waits.failed(batch.id, refused=False, now=self._clock.monotonic()).seconds
+            event("input_waits_for_storage", level=logging.WARNING, batch=batch.id, seconds=seconds, reason=away)
             return
         except UserStorageRefused as refused:
             event("input_refused", level=logging.WARNING, batch=batch.id, reason=refused)
@@ -131,7 +129,7 @@ class Bringing:
             if not last:
                 return
             await self._fail(batch, "invalid_request", UNREADABLE)
-        self._waits.pop(batch.id, None)
+        self.waits.over(batch.id)
         self._failed.pop(batch.id, None)
 
     async def _bring(self, storages: UserStorages, batch: Batch, storage: UserStorage) -> None:

@@ -82,7 +82,7 @@ function HowNow({ batch, progress, done, onDone }) {
   const { waiting_on: waiting, queue_position: position, requests_out: out, quiet_since: quiet } = progress;
   const deployment = html`<${Named} name=${progress.deployment ?? "its deployment"} />`;
   if (waiting) {
-    const looked = waiting.health !== "paused" && !["deployment", "content_filter", "disk"].includes(waiting.what);
+    const looked = waiting.health !== "paused" && !["deployment", "content_filter", "disk", "storage"].includes(waiting.what);
     return html`<${WaitingOn} waiting=${waiting} deployment=${progress.deployment} verb=${looked && html`<${TryNow} path=${`/batches/${part(batch.id)}`} name="the engine" disabled=${!isAdmin.value}
       why="Administrators may have the engine looked at at once." onDone=${onDone} />`} />`;
   }
