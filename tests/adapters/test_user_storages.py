@@ -12,8 +12,10 @@ pytest.importorskip("obstore")
 
 from slackwater.adapters.object_store.place import CloudPlace
 from slackwater.adapters.object_store.user_storages import Listed, ListedStorages
+from slackwater.config import Config, StorageConfig
 from slackwater.core.errors import Forbidden, InvalidRequest, UserStorageRefused
 from slackwater.core.files.blob_url import read_root
+from slackwater.wiring.doctor.storages import storage_findings
 
 KEY = "key-id:s3cr3t-s3cr3t"
 
@@ -29,6 +31,7 @@ class Odd(ThreadingHTTPServer):
             b"",
         )
         self.asked: list[tuple[str, str | None]] = []
+        self.methods: list[str] = []
 
     @property
     def url(self) -> str:
@@ -42,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Odd
 
     def do_GET(self) -> None:
+        self.server.methods.append(self.command)
         self.server.asked.append((self.path, self.headers.get("authorization")))
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
@@ -138,3 +142,19 @@ def test_nobody_is_asked_about_what_is_not_listed(
 
     asyncio.run(story())
     assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "answers"), (403, "the credential may not do that"), (200, "made up")]
+)
+def test_what_doctor_says(odd: tuple[Odd, Odd], status: int, words: str) -> None:
+    """Whether the storage lets us look for a blob that is not there."""
+    store, _ = odd
+    store.status = status
+    config = Config(
+        storage=(StorageConfig(url="s3://box", endpoint=store.url, key_env="KEY"),), storage_secrets={"KEY": KEY}
+    )
+    (found,) = asyncio.run(storage_findings(config))
+    assert words in found.message
+    assert KEY.partition(":")[2] not in repr(found)
+    assert not any(method in ("PUT", "POST") for method in store.methods)
