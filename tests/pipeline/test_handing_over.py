@@ -241,3 +241,28 @@ def test_a_configuration_that_has_lost_the_place(tmp_path: Path) -> None:
         await world.ended()
 
     play(tmp_path, story)
+
+
+def test_a_fault_with_one_storage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Is told, and the batch waits; the stage goes on, or others would pay for it."""
+
+    class Odd(ListedStorages):
+        async def put(self, *_: Any, **__: Any) -> None:
+            raise RuntimeError("nobody has thought of this")
+
+    async def story(world: World) -> None:
+        await world.batch()
+        odd = Finalizer(
+            world.ledger,
+            world.blobs,
+            world.watch,
+            new_file_id=lambda: f"file-{next(world.numbers)}",
+            handing_over=HandingOver(world.blobs, world.watch, Odd([])),
+        )
+        assert await odd.step() is Pace.BUSY
+        assert await odd.step() is Pace.IDLE
+        assert "not_handed_over" in caplog.text
+        await world.incarnation().step()
+        await world.ended()
+
+    play(tmp_path, story)

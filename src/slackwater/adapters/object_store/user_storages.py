@@ -184,6 +184,8 @@ class _Store:
             raise UserStorageAway(str(error)) from None
         except (FileNotFoundError, FileExistsError):
             raise
+        except ValueError:
+            raise UserStorageRefused(f"{self.shown}: the library takes no such name") from None
         except OSError as error:
             # Of a folder.
             raise UserStorageAway(f"{self.shown}: {error.strerror or 'it could not be read or written'}") from None

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.core.batch import Batch, Status, UserStorage
-from slackwater.core.errors import UserStorageRefused, UserStorageTrouble
+from slackwater.core.errors import SlackwaterError, UserStorageRefused, UserStorageTrouble
 from slackwater.core.files.file import File
 from slackwater.core.files.storage_waits import StorageWaits
 from slackwater.ports import BlobStore, Clock, UserStorages
@@ -101,7 +101,14 @@ class HandingOver:
         def content() -> AsyncIterator[bytes]:
             return self._blobs.stream_whole(file.blob, size=file.size, checksum=checksum)
 
-        await storages.put(batch.resource, url, content, size=file.size, checksum=checksum)
+        try:
+            await storages.put(batch.resource, url, content, size=file.size, checksum=checksum)
+        except (SlackwaterError, OSError):
+            raise
+        except Exception as fault:
+            # What one storage makes go wrong is no trouble of the stage.
+            event("not_handed_over", level=logging.ERROR, batch=batch.id, error=repr(fault))
+            raise UserStorageRefused("a fault of the batch service") from fault
 
 
 def _name(batch: Batch, made: Made, attempt: int) -> str:
