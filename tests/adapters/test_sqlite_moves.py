@@ -102,7 +102,7 @@ def test_every_event_in_every_standing(before: Standing, event: Event) -> None:
 
 
 def test_nothing_but_the_table_moves_a_batch() -> None:
-    """Of all statements, only that of `_move` writes a stage or a status of a batch; and stages that are read exist."""
+    """Of all statements, only that of `move_batch` writes a stage or a status of a batch; and stages that are read exist."""
     text = (Path(sql.__path__[0]) / "queries.sql").read_text()
     for statement in re.split(r"-- name: ", text)[1:]:
         if re.search(r"UPDATE batch\b", statement):

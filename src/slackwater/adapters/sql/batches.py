@@ -1,4 +1,4 @@
-"""The part of the SQL ledger that knows the life of batches. One method here writes stage and status: `_move`.
+"""The part of the SQL ledger that knows the life of batches. One method here writes stage and status: `move_batch`.
 
 Which standing follows which is in core/batch.py.
 """
@@ -75,7 +75,7 @@ class SqlBatches(SqlPart):
         row = await self._sql.look_one("batch", {"id": batch_id})
         return None if row is None else batch_record(row)
 
-    def _move(self, db: Db, row: Row, event: Event, *, now: int) -> bool:
+    def move_batch(self, db: Db, row: Row, event: Event, *, now: int) -> bool:
         """Moves a batch by the table, and says whether that changed anything: the only writer of stage and status.
 
         Only where the batch still stands where it stood in `row`, however many there are who want to move it. Where it
@@ -106,43 +106,9 @@ class SqlBatches(SqlPart):
     async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
         def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
-            if row is not None and self._move(db, row, Event.CANCEL_REQUESTED, now=now):
+            if row is not None and self.move_batch(db, row, Event.CANCEL_REQUESTED, now=now):
                 row = self._sql.one(db, "batch", {"id": batch_id})
             return None if row is None else batch_record(row)
-
-        return await self._sql.write(work)
-
-    # Bringing
-
-    async def next_to_bring(self, *, skip: Collection[str] = (), busy: Collection[str] = ()) -> Batch | None:
-        # No name of a resource has a space in it.
-        names = f" {' '.join(sorted(busy))} "
-        return await self._duties.next(
-            # Whose input is to come is not to be validated: it is the same work, which goes on behind it.
-            Duty.VALIDATE,
-            lambda passed: self._next_to_bring(names, passed),
-            lambda found: {"thing": found.id},
-            skip=skip,
-            stands="still_to_bring",
-        )
-
-    async def _next_to_bring(self, busy: str, skip: Collection[str]) -> Batch | None:
-        for names in (busy, ""):
-            rows = await self._sql.look_all("next_to_bring", {"busy": names, "limit": len(skip) + 1})
-            if (row := _first(rows, skip)) is not None:
-                return batch_record(row)
-        return None
-
-    async def finish_bringing(
-        self, batch_id: str, *, blob: str, size: int, storage: UserStorage, deployment: str | None, tokens: int
-    ) -> bool:
-        def work(db: Db) -> bool:
-            row = self._sql.one(db, "batch", {"id": batch_id})
-            if row is None or not self._move(db, row, Event.BROUGHT, now=0):
-                return False
-            values = {"seq": row["seq"], "blob": blob, "size": size, "deployment": deployment, "tokens": tokens}
-            self._sql.run(db, "keep_brought", values | {"storage": text_of(storage)})
-            return True
 
         return await self._sql.write(work)
 
@@ -200,7 +166,7 @@ class SqlBatches(SqlPart):
                 values = {"resource": row["resource"], "name": stored}
                 if self._sql.one(db, "deployment_version", values) is None:
                     return None
-            if row is None or not self._move(db, row, Event.VALIDATED, now=0):
+            if row is None or not self.move_batch(db, row, Event.VALIDATED, now=0):
                 return None
             self._sql.run(
                 db,
@@ -249,7 +215,7 @@ class SqlBatches(SqlPart):
         # What is alone starts, also where it was validated under a higher limit: nothing that could end would make room for it.
         if load["held"] and not fits(tokens, limit=start.limit, held=load["held"]):
             return False
-        self._move(db, row, Event.ENQUEUED, now=start.now)
+        self.move_batch(db, row, Event.ENQUEUED, now=start.now)
         ranks = [(rank, row["seq"], index) for index, rank in enumerate(start.ranks)]
         db.executemany(self._sql.text("rank_shard"), ranks)
         self._sql.run(db, "mark_ranked", {"seq": row["seq"]})
@@ -258,7 +224,7 @@ class SqlBatches(SqlPart):
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
         def work(db: Db) -> bool:
             row = self._sql.one(db, "batch", {"id": batch_id})
-            if row is None or not self._move(db, row, Event.REJECTED, now=now):
+            if row is None or not self.move_batch(db, row, Event.REJECTED, now=now):
                 return False
             self._sql.run(db, "set_errors", {"seq": row["seq"], "errors": text_of(list(errors))})
             self._webhooks.announce(db, batch_id, Status.FAILED, now=now)
@@ -283,7 +249,7 @@ class SqlBatches(SqlPart):
                     if held and not fits(row["enqueued_tokens"], limit=limit, held=held):
                         break
                     held += row["enqueued_tokens"]
-                if self._move(db, row, Event.ENQUEUED, now=now):
+                if self.move_batch(db, row, Event.ENQUEUED, now=now):
                     started.append(batch_id)
             return started
 
@@ -321,7 +287,7 @@ class SqlBatches(SqlPart):
         def work(db: Db) -> Batch | None:
             exhausted, ending = look(db)
             if exhausted is not None:
-                self._move(db, exhausted, Event.EXHAUSTED, now=now)
+                self.move_batch(db, exhausted, Event.EXHAUSTED, now=now)
                 ending = self._sql.one(db, "batch", {"id": exhausted["id"]})
             return None if ending is None else batch_record(ending)
 
@@ -358,7 +324,7 @@ class SqlBatches(SqlPart):
                 unfinished = self._sql.all(db, "unfinished_shards", {"id": batch_id})
                 never_ran = unfinished or row["total"] == 0
                 event = Event.PUBLISHED_EXPIRED if never_ran else Event.PUBLISHED
-            self._move(db, row, event, now=now)
+            self.move_batch(db, row, event, now=now)
             self._sql.run(db, "forget_shards", {"seq": row["seq"]})
             self._sql.run(db, "forget_segments", {"seq": row["seq"]})
             self._sql.run(db, "forget_texts", {"seq": row["seq"]})
@@ -379,7 +345,7 @@ class SqlBatches(SqlPart):
         def work(db: Db) -> list[str]:
             rows = look(db)
             for row in rows:
-                self._move(db, row, Event.WINDOW_ELAPSED, now=now)
+                self.move_batch(db, row, Event.WINDOW_ELAPSED, now=now)
             return [row["id"] for row in rows]
 
         return await self._sql.write(work)
