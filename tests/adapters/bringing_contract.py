@@ -10,6 +10,7 @@ from msgspec import structs
 from slackwater.core.batch import Batch, Policies, Status, UserStorage, WindowElapsed
 from slackwater.ports import Ledger
 from tests.adapters.ledger_contract import batch, file, started
+from tests.adapters.studio_contract import ids
 
 Story = Callable[[Ledger], Awaitable[None]]
 STORAGE = UserStorage(input_url="https://a.test/in/x.jsonl", folder_url="https://a.test/out", version='"v1"')
@@ -133,5 +134,15 @@ class BringingContract:
             kept = await ledger.publish_files("batch-2", output=file(9), error=None, now=1_400)
             assert kept is not None
             assert kept.storage is None
+
+        run(story)
+
+    def test_it_is_found_by_the_name_of_its_blob(self, run: Any) -> None:
+        """As others are by that of their file."""
+
+        async def story(ledger: Ledger) -> None:
+            await ledger.add_batch(elsewhere(0))
+            await ledger.add_batch(elsewhere(1, storage=structs.replace(STORAGE, input_url="s3://box/other.jsonl")))
+            assert await ids(ledger, search="X.jsonl") == ["0"]
 
         run(story)
