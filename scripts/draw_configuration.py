@@ -24,6 +24,7 @@ SECTIONS = (
     config.StudioConfig,
     config.EngineConfig,
     config.ResourceConfig,
+    config.StorageConfig,
     config.BillingConfig,
     config.PriceConfig,
     config.ContentFilterConfig,

@@ -4,15 +4,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from slackwater.core.batch import BEGIN, MOVES, TERMINAL, Stage, Status
+from slackwater.core.batch import BEGIN, BEGIN_ELSEWHERE, MOVES, TERMINAL, Stage, Status
 
+BEGINS = (BEGIN, BEGIN_ELSEWHERE)
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 BEGIN_LINE = "<!-- {}: drawn from core/batch.py by scripts/draw_states.py -->"
 END_LINE = "<!-- {} end -->"
 
 
-def _diagram(begin: str, arrows: Iterable[str], ends: Iterable[str]) -> str:
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+def _diagram(begins: Iterable[str], arrows: Iterable[str], ends: Iterable[str]) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {begin}" for begin in dict.fromkeys(begins))]
     lines += dict.fromkeys(f"    {arrow}" for arrow in arrows)
     return "\n".join([*lines, *(f"    {end} --> [*]" for end in ends), "```"])
 
@@ -25,7 +26,11 @@ def statuses() -> str:
         for event, (_, after) in events.items()
         if after is not before
     )
-    return _diagram(BEGIN[1].value, arrows, (status.value for status in Status if status in TERMINAL))
+    return _diagram(
+        (each[1].value for each in (BEGIN, BEGIN_ELSEWHERE)),
+        arrows,
+        (status.value for status in Status if status in TERMINAL),
+    )
 
 
 def stages() -> str:
@@ -36,7 +41,7 @@ def stages() -> str:
         for event, (after, _) in events.items()
         if after is not before
     )
-    return _diagram(BEGIN[0].value, arrows, [Stage.ENDED.value])
+    return _diagram((each[0].value for each in BEGINS), arrows, [Stage.ENDED.value])
 
 
 def page() -> str:

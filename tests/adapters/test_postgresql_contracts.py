@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.adapters.bringing_contract import BringingContract
 from tests.adapters.deployment_contract import DeploymentContract
 from tests.adapters.engine_contract import EngineContract
 from tests.adapters.import_contract import ImportContract
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.postgresql
 
 class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract, SharingContract):
     """Batches, shards and files; pauses; the history of engines."""
+
+
+class TestBringing(OnPostgresql, BringingContract):
+    """Batches whose user keeps their bytes himself."""
 
 
 class TestDeployments(OnPostgresql, DeploymentContract):

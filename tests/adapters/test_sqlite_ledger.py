@@ -11,20 +11,21 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import DataDirectoryError, StorageFull
 from slackwater.ports import Ledger
+from tests.adapters.bringing_contract import BringingContract
 from tests.adapters.engine_contract import EngineContract
 from tests.adapters.ledger_contract import LedgerContract, batch, file
 from tests.adapters.pause_contract import PauseContract
 from tests.adapters.sharing_contract import SharingContract
 
 
-class TestOnDisk(LedgerContract, PauseContract, EngineContract, SharingContract):
+class TestOnDisk(LedgerContract, BringingContract, PauseContract, EngineContract, SharingContract):
     """With its writer thread, as a service has it."""
 
     def open(self, place: Path) -> Ledger:
         return SqlLedger.open(place / "ledger.sqlite")
 
 
-class TestInMemory(LedgerContract, PauseContract, EngineContract, SharingContract):
+class TestInMemory(LedgerContract, BringingContract, PauseContract, EngineContract, SharingContract):
     """On the caller's thread, as simulations have it."""
 
     def open(self, place: Path) -> Ledger:

@@ -64,6 +64,10 @@ POLLED: dict[str, tuple[str, ...]] = {
     "blob_in_use": ALONE,
     "lost_leases": ALONE,
     "elapsed": ALONE,
+    "elapsed_elsewhere": ALONE,
+    "next_to_bring": ALONE,
+    "keep_brought": ALONE,
+    "set_storage": ALONE,
     "expired_files": ALONE,
     "uploads_to_expire": ALONE,
     "uploads_to_empty": ALONE,
@@ -113,6 +117,7 @@ POLLED: dict[str, tuple[str, ...]] = {
     "still_to_validate": ALONE,
     "still_to_end": ALONE,
     "still_to_fetch": ALONE,
+    "still_to_bring": ALONE,
     "still_to_deliver": ALONE,
 }
 # What users, operators and starts ask for, and what is done for something that has been found.

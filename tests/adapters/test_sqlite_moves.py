@@ -10,11 +10,13 @@ from slackwater.adapters import sql
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import MOMENT, MOVES, Event, Policies, Stage, Standing, Status, WindowElapsed
 from slackwater.ports import NewShard
+from tests.adapters.bringing_contract import brought, elsewhere
 from tests.adapters.ledger_contract import batch, claimed, segment
 
 NOW = 7_000
 # How a batch comes to stand somewhere.
 ROADS: dict[Standing, tuple[Event, ...]] = {
+    (Stage.BRINGING, Status.VALIDATING): (),
     (Stage.NEW, Status.VALIDATING): (),
     (Stage.WAITING, Status.VALIDATING): (Event.VALIDATED,),
     (Stage.RUNNING, Status.IN_PROGRESS): (Event.VALIDATED, Event.ENQUEUED),
@@ -29,7 +31,9 @@ ROADS: dict[Standing, tuple[Event, ...]] = {
 
 async def happen(ledger: SqlLedger, event: Event) -> None:
     """What makes the event happen, where it can: by the methods of the port alone."""
-    if event is Event.VALIDATED:
+    if event is Event.BROUGHT:
+        await brought(ledger, 0)
+    elif event is Event.VALIDATED:
         shards = [NewShard(offset=0, length=10, lines=1, tokens=1)]
         await ledger.accept_batch("batch-0", deployment="d", endpoint="/x", total=1, tokens=1, shards=shards)
     elif event is Event.REJECTED:
@@ -68,7 +72,8 @@ def test_every_event_in_every_standing(before: Standing, event: Event) -> None:
     async def story() -> None:
         ledger = SqlLedger.open(":memory:")
         try:
-            await ledger.add_batch(batch(policies=Policies(window_elapsed=WindowElapsed.EXPIRE)))
+            make = elsewhere if before[0] is Stage.BRINGING else batch
+            await ledger.add_batch(make(0, policies=Policies(window_elapsed=WindowElapsed.EXPIRE)))
             road = ROADS[before]
             if event is Event.PUBLISHED_EXPIRED and before == (Stage.ENDING, Status.FINALIZING):
                 # Nothing of it ran.
@@ -97,7 +102,7 @@ def test_every_event_in_every_standing(before: Standing, event: Event) -> None:
 
 
 def test_nothing_but_the_table_moves_a_batch() -> None:
-    """Of all statements, only that of `_move` writes a stage or a status of a batch; and stages that are read exist."""
+    """Of all statements, only that of `move_batch` writes a stage or a status of a batch; and stages that are read exist."""
     text = (Path(sql.__path__[0]) / "queries.sql").read_text()
     for statement in re.split(r"-- name: ", text)[1:]:
         if re.search(r"UPDATE batch\b", statement):
@@ -112,5 +117,5 @@ def test_nothing_but_the_table_moves_a_batch() -> None:
     read = re.findall(r"\bstage (?:=|!=) ('\w+')|\bstage IN \(([^)]*)\)", text)
     names = {name for pair in read for part in pair for name in re.findall(r"'(\w+)'", part)}
     assert names == {stage.value for stage in Stage}
-    open_ones = {frozenset(re.findall(r"'(\w+)'", names)) for _, names in read if names.count("'") == 8}
+    open_ones = {frozenset(re.findall(r"'(\w+)'", names)) for _, names in read if names.count("'") == 10}
     assert open_ones == {frozenset(stage.value for stage in Stage if stage is not Stage.ENDED)}

@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_named(kind: Any, body: dict[str, Any], param: str,
 
 def test_unknown_fields_are_ignored() -> None:
     """Newer clients send what we do not know; null means the same as nothing."""
-    read = read_object(BATCH | {"input_blob": "x", "metadata": None, "output_expires_after": None}, NewBatch)
+    read = read_object(BATCH | {"input_blobs": "x", "metadata": None, "output_expires_after": None}, NewBatch)
     assert read == NewBatch(input_file_id="f", endpoint="/v1/chat/completions", completion_window="24h")
 
 

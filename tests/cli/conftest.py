@@ -14,6 +14,8 @@ KEY = "a-key-of-the-tests"
 CONFIG = """
 [server]
 api_key_envs = ["SERVICE_KEY"]
+[[storage]]
+url = "file://STORAGE"
 [[prices]]
 model = "*"
 input = "2.50"
@@ -43,7 +45,7 @@ echo = { hang_rate = 1.0 }
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests of the command line."""
     scratch: Path = tmp_path_factory.mktemp("cli")
-    (scratch / "slackwater.toml").write_text(CONFIG)
+    (scratch / "slackwater.toml").write_text(CONFIG.replace("STORAGE", str(scratch)))
     server = Server(scratch / "slackwater.toml", scratch / "data", scratch / "server.log", {"SERVICE_KEY": KEY})
     yield server
     server.kill()

@@ -276,3 +276,33 @@ def test_deployments_and_usage(terminal: Terminal) -> None:
     assert row["requests"] >= 3
     assert row["currency"] == "USD"
     assert terminal("usage", "--server", url, "--resource", "x").returncode == 2
+
+
+def test_a_blob_instead_of_a_file(terminal: Terminal, server: Server) -> None:
+    """Nothing is uploaded or downloaded, and the end says where the results are."""
+    storage = server.data.parent
+    (storage / "in.jsonl").write_bytes(chat(3))
+    words = ("batches", "submit", "--blob", f"file://{storage}/in.jsonl", "--folder", f"file://{storage}/out", "--wait")
+    done = terminal(*words)
+    assert done.returncode == 0, done.stderr
+    said = next(line for line in done.stderr.splitlines() if line.startswith("output: "))
+    assert ids(Path(said.removeprefix("output: file://"))) == ["task-0", "task-1", "task-2"]
+    assert terminal.well("batches", "list", "--limit", "1").split("\t")[-1] == "in.jsonl"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--blob", "s3://box/in.jsonl"),
+        ("--folder", "s3://box/out"),
+        ("in.jsonl", "--blob", "s3://box/in.jsonl", "--folder", "s3://box/out"),
+        ("--blob", "s3://box/in.jsonl", "--folder", "s3://box/out", "--output", "out.jsonl"),
+    ],
+)
+def test_neither_file_nor_blob(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """One line says what goes together."""
+    questions(terminal)
+    done = terminal("batches", "submit", *words)
+    assert done.returncode == 2
+    assert "--blob" in done.stderr

@@ -17,6 +17,8 @@ enabled = true
 hosts = ["IMPORTS"]
 allow_http = true
 allow_private_addresses = true
+[[storage]]
+url = "file://STORAGE"
 [[deployments]]
 name = "quick"
 enqueued_token_limit = 24487000
@@ -66,7 +68,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, recorded_backend: RecordedB
     scratch = tmp_path_factory.mktemp("contract")
     host = recorded_backend.host
     (scratch / "slackwater.toml").write_text(
-        CONFIG.replace("RECORDED", host).replace("IMPORTS", host.removeprefix("http://"))
+        CONFIG.replace("RECORDED", host)
+        .replace("IMPORTS", host.removeprefix("http://"))
+        .replace("STORAGE", str(scratch))
     )
     server = Server(scratch / "slackwater.toml", scratch / "data", scratch / "server.log")
     yield server

@@ -94,6 +94,27 @@ def test_import(azure: House, recorded_backend: RecordedBackend) -> None:
     headers_agree(recorded["headers"], answer)
 
 
+@replays("azure/batch_blob_storage.json")
+@pytest.mark.contract("A POST /batches", "A GET /batches/{batch_id}")
+def test_blobs_of_the_caller_s(azure: House) -> None:
+    """From its create to its end: what it names instead of files, which is empty before, and the same folder for both."""
+    recorded = sample("azure/batch_blob_storage.json")
+    storage = azure.server.data.parent
+    (storage / "test.jsonl").write_bytes(azure.chat(3))
+    here = {"input_blob": f"file://{storage}/test.jsonl", "output_folder": {"url": f"file://{storage}/batch-output"}}
+    answer = azure.post("/batches", recorded["request"]["body"] | here)
+    assert answer.status == 200
+    agree(recorded["created"], answer.json, SUPERSET)
+    assert (answer.json["output_blob"], answer.json["error_blob"]) == ("", "")
+    batch = azure.until(answer.json["id"])
+    agree(recorded["completed"], batch, SUPERSET)
+    assert batch["input_blob"] == here["input_blob"]
+    for name in ("output_blob", "error_blob"):
+        begins, _, ends = recorded["completed"][name].partition("{GUID}")
+        assert batch[name].startswith(begins.replace("https://docstest002.blob.core.windows.net", f"file://{storage}"))
+        assert batch[name].endswith(ends)
+
+
 FILE_WHEN_DONE = Difference(
     ("file",),
     "object",

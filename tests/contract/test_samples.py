@@ -10,7 +10,6 @@ from tests.contract.samples import REPLAYED, SAMPLES, UNSENT, sample
 
 REPLAYING = (test_azure_samples, test_error_samples, test_openai_samples, test_window_samples)
 NOT_REPLAYED = {
-    "azure/batch_blob_storage.json": "Batches whose input and output lie in a storage account are not offered.",
     "azure/batch_early_2024_rest_shape.json": "Stale: the shape of the first days of the first preview (spec 11.2, 1).",
     "azure/error_404_deployment_not_found.json": "An answer of online inference, which is not offered.",
     "azure/error_429_rate_limit.json": "An answer of online inference, which is not offered; this API has no rate limit.",

@@ -50,6 +50,7 @@ LEDGER_READS = frozenset(
         "members",
         "next_delivery",
         "next_import",
+        "next_to_bring",
         "next_to_validate",
         "open_batches",
         "others",

@@ -62,6 +62,8 @@ ELSEWHERE = frozenset(
     {
         # Files from a URL, and uploads that are given up.
         "add_import",
+        # Input in a storage of its user's: tests/system/test_user_storage.py.
+        "finish_bringing",
         "cancel_upload",
         "expire_uploads",
         "finish_import",

@@ -36,6 +36,8 @@ STAGES = {
     "janitor": "elapse_windows",
     "uploads": "expire_uploads",
     "import-0": "next_import",
+    "bring-0": "next_to_bring",
+    "hand-over-0": "begin_finalizing",
     "webhook-0": "next_delivery",
     "webhooks": "end_overdue_deliveries",
     "audit": "trim_audit",

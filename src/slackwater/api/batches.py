@@ -27,15 +27,49 @@ async def create(request: Request) -> Response:
     """Creates a batch. What is wrong with the input file's content shows later, on the batch."""
     dialect = dialect_of(request)
     body = await read_body(request, NewBatch)
+    check_storage(body)
     order = Order(
-        input_file_id=body.input_file_id,
+        input_file_id=body.input_file_id or "",
         endpoint=body.endpoint,
         completion_window=body.completion_window,
         metadata=checked_metadata(body.metadata),
+        input_blob=body.input_blob or "",
+        output_folder="" if body.output_folder is None else body.output_folder.url,
     )
     policies = policies_of(dialect, body.output_expires_after)
-    key = idempotency_key(request, body.idempotency_key, "create", msgspec.structs.astuple(order), policies)
+    # As it was digested before there were storages: a key outlives a version.
+    asked = [order.input_file_id, order.endpoint, order.completion_window, order.metadata]
+    asked += [order.input_blob, order.output_folder] if order.input_blob else []
+    key = idempotency_key(request, body.idempotency_key, "create", asked, policies)
     return await admitted_response(request, await admit(request, order, policies, key))
+
+
+def check_storage(body: NewBatch) -> None:
+    """Raises InvalidRequest where a batch is of a file and of a blob, of neither, or has what batches of blobs cannot have."""
+    if body.input_blob is None and body.output_folder is None:
+        if body.input_file_id is None:
+            raise InvalidRequest(
+                "Missing required parameter: 'input_file_id'.", code="missing_required_parameter", param="input_file_id"
+            )
+        return
+    for name, value in (("input_blob", body.input_blob), ("output_folder", body.output_folder)):
+        if value is None:
+            raise InvalidRequest(
+                f"Missing required parameter: '{name}'. 'input_blob' and 'output_folder' go together.",
+                code="missing_required_parameter",
+                param=name,
+            )
+    for name, given, why in (
+        ("input_file_id", body.input_file_id, "send one of the two"),
+        ("metadata", body.metadata, "leave it out"),
+        (
+            "output_expires_after",
+            body.output_expires_after,
+            "the results are in your storage, and so are rules for them",
+        ),
+    ):
+        if given:
+            raise InvalidRequest(f"'{name}' cannot be combined with 'input_blob': {why}.", param=name)
 
 
 async def admit(request: Request, order: Order, policies: Policies, key: IdempotencyKey | None) -> Admitted:

@@ -109,7 +109,7 @@ def shown_waiting_on(waiting_on: WaitingOn | None, *, everything: bool) -> objec
         return None
     paused = waiting_on.health is DoorState.PAUSED
     # What somebody of the resource has said, or the service itself, all of it may read.
-    own = waiting_on.what in (("batch", "deployment") if paused else ("deployment", "disk", "engine"))
+    own = waiting_on.what in (("batch", "deployment") if paused else ("deployment", "disk", "engine", "storage"))
     return objects.WaitingOn(
         what=waiting_on.what,
         backend=None if waiting_on.backend is None else shown_name(waiting_on.backend, everything=everything),

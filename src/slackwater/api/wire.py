@@ -99,7 +99,7 @@ def batch_object(batch: Batch) -> objects.BatchObject:
         endpoint=batch.endpoint,
         model=batch.model,
         errors=errors,
-        input_file_id=batch.input_file_id,
+        input_file_id=batch.input_file_id or None,
         completion_window=batch.completion_window,
         status=batch.status.value,
         output_file_id=batch.output_file_id,
@@ -124,6 +124,9 @@ def batch_object(batch: Batch) -> objects.BatchObject:
             total_tokens=usage.input_tokens + usage.output_tokens,
         ),
         metadata=batch.metadata,
+        input_blob=UNSET if batch.storage is None else batch.storage.input_url,
+        output_blob=UNSET if batch.storage is None else batch.storage.output_url,
+        error_blob=UNSET if batch.storage is None else batch.storage.error_url,
     )
 
 

@@ -102,8 +102,13 @@ def _row(batch: dict[str, Any]) -> list[str]:
     now = reading(batch)
     counts = [str(now.done - now.failed), str(now.failed), str(now.total)]
     # Azure's dated answers have no model (spec 3.2).
-    ends = [moment(batch.get("created_at")), text_of(batch.get("model")), text_of(batch.get("input_file_id"))]
+    ends = [moment(batch.get("created_at")), text_of(batch.get("model")), _input(batch)]
     return [text_of(batch.get("id")), text_of(batch.get("status")), *counts, *ends]
+
+
+def _input(batch: dict[str, Any]) -> str:
+    """What a batch was made of: the id of a file, or the name of a blob, whose URL would be too long."""
+    return text_of(batch.get("input_file_id") or str(batch.get("input_blob") or "").rpartition("/")[2])
 
 
 @command.command("show")

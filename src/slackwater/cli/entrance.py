@@ -118,6 +118,9 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
             deployments=deployments,
             expiry_now=service.wall.expiry_now,
             current=service.current_deployments,
+            resource=resource,
+            storages=service.doors.storages,
+            blob_bytes_max=limits.input_blob_bytes,
         ),
         uploads=Uploads(
             ledger,

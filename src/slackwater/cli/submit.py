@@ -39,7 +39,9 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 
 
 @click.command("submit")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), required=False)
+@click.option("--blob", metavar="URL", help="A blob in a storage of your own, instead of FILE.")
+@click.option("--folder", metavar="URL", help="Where in that storage the results go.")
 @click.option("-d", "--deployment", metavar="NAME", help="Send every line to this one, whatever model it names.")
 @click.option("--endpoint", metavar="PATH", help="[default: the first line's url]")
 @click.option("--window", default="24h", show_default=True, help="Completion window.")
@@ -57,7 +59,9 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 @server_options
 def submit(
-    file: Path,
+    file: Path | None,
+    blob: str | None,
+    folder: str | None,
     deployment: str | None,
     endpoint: str | None,
     window: str,
@@ -70,7 +74,7 @@ def submit(
     quiet: bool,
     asked: Asked,
 ) -> None:
-    """Upload FILE, or standard input for -, and create a batch of it. Prints the batch's id.
+    """Upload FILE, or standard input for -, and create a batch of it, or of a blob. Prints the batch's id.
 
     The file is checked first, with the rules of the server, and whether the server has its deployment. With --wait or --output
     the command lasts until the batch has ended; Ctrl-C ends the waiting, not the batch.
@@ -87,24 +91,33 @@ def submit(
     if endpoint is not None and "://" in endpoint:
         path = urlsplit(endpoint).path or "/v1/chat/completions"
         fail(f"--endpoint is a path, such as {path}, and no address; the address of the server goes to --server", USAGE)
+    if (file is None) == (blob is None) or (blob is None) != (folder is None):
+        fail("name either a FILE, or a --blob together with a --folder", USAGE)
+    if blob is not None and (deployment or number or metadata or output):
+        fail("--blob goes without --deployment, --number, --metadata and --output: a blob is taken as it is", USAGE)
     with api_of(asked) as api, tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
         if output is not None:
             check_free([output, errors_beside(output)], overwrite=overwrite)
-        with spooled(file) as (given, _):
-            source = given
-            if deployment is not None or number:
-                source = Path(scratch) / "filled.jsonl"
-                copy_filled(given, source, model=deployment, number=number)
-            endpoint = endpoint or first_url(source)
-            if not no_check:
-                # The cheap question first: a large file takes a while.
-                _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
-                if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
-                    sys.exit(WENT_WRONG)
-            name = "stdin.jsonl" if file == STANDARD else file.name
-            batch = _create(api, source, name, endpoint, window, metadata, quiet=quiet)
-            # The copy is not needed while the batch runs for hours.
-            source.unlink() if source != given else None
+        if blob is not None and folder is not None:
+            endpoint = endpoint or "/v1/chat/completions"
+            batch = api.create_batch_of_blob(blob=blob, folder=folder, endpoint=endpoint, window=window)
+        else:
+            assert file is not None, "it was looked at"
+            with spooled(file) as (given, _):
+                source = given
+                if deployment is not None or number:
+                    source = Path(scratch) / "filled.jsonl"
+                    copy_filled(given, source, model=deployment, number=number)
+                endpoint = endpoint or first_url(source)
+                if not no_check:
+                    # The cheap question first: a large file takes a while.
+                    _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
+                    if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
+                        sys.exit(WENT_WRONG)
+                name = "stdin.jsonl" if file == STANDARD else file.name
+                batch = _create(api, source, name, endpoint, window, metadata, quiet=quiet)
+                # The copy is not needed while the batch runs for hours.
+                source.unlink() if source != given else None
         if not wait and output is None:
             if asked.as_json:
                 print_json(batch)

@@ -71,7 +71,7 @@ def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
 
 def why_it_waits(api: "Api", batch: dict[str, Any]) -> str:
     """Why a batch does not get on, in words; empty while it does, or where the server does not say."""
-    if not api.ours or batch.get("status") not in ("validating", "in_progress"):
+    if not api.ours or batch.get("status") not in ("validating", "in_progress", "finalizing"):
         return ""
     try:
         return delay_line(api.progress(str(batch["id"])))
@@ -164,10 +164,14 @@ def conclude(batch: dict[str, Any], saved: dict[str, Path], *, quiet: bool, agai
     note(f"{batch['id']} {status}{took}: {now.done - now.failed:,} of {now.total:,} answered, {now.failed:,} failed")
     for kind, path in saved.items():
         note(f"{kind}: {path}")
+    if blob := batch.get("output_blob"):
+        note(f"output: {blob}")
     if not clean:
         left = now.total - now.done
         unanswered = f"{left:,} requests never ran, " if left > 0 else ""
         where = f"see {saved['errors']}" if "errors" in saved else "their reasons are in the error file"
+        if batch.get("error_blob"):
+            where, again = f"see {batch['error_blob']}", None
         retry = "" if again is None else f". To try them again: {again.command('batches', 'retry', str(batch['id']))}"
         note(f"{unanswered}{now.failed:,} requests failed; {where}{retry}")
     return 0 if clean else WENT_WRONG

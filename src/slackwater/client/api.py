@@ -35,6 +35,11 @@ class Api:
             body["metadata"] = dict(metadata)
         return self._once("/batches", body)
 
+    def create_batch_of_blob(self, *, blob: str, folder: str, endpoint: str, window: str) -> Object:
+        """The same of a blob in a storage of the user's, into a folder there; a call of Azure's."""
+        body: Object = {"input_file_id": None, "endpoint": endpoint, "completion_window": window}
+        return self._once("/batches", body | {"input_blob": blob, "output_folder": {"url": folder}})
+
     def retry_batch(self, batch_id: str) -> Object:
         """Makes a new batch of the lines that failed or never ran; an extension of ours."""
         try:

@@ -36,6 +36,7 @@ from slackwater.config.sections import (
     WorkerConfig,
 )
 from slackwater.config.studio import StudioConfig
+from slackwater.config.user_storages import StorageConfig
 
 __all__ = [
     "CONCURRENCY",
@@ -63,6 +64,7 @@ __all__ = [
     "ResourceConfig",
     "ScoresConfig",
     "ServerConfig",
+    "StorageConfig",
     "StudioConfig",
     "TracingConfig",
     "WebhooksConfig",

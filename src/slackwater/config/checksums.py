@@ -27,6 +27,7 @@ SECTIONS = (
     "deployments",
     "engines",
     "resources",
+    "storage",
     "content_filters",
 )
 DIGITS = 8

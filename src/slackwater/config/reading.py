@@ -33,6 +33,7 @@ from slackwater.config.sections import (
 )
 from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import section, suggest
+from slackwater.config.user_storages import faults_of_storages, storages_of
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
@@ -125,6 +126,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     engines = engines_of(raw.pop("engines", []), faults)
     deployments = [with_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
     resources = _resources(raw.pop("resources", []), faults)
+    storages = storages_of(raw.pop("storage", []), faults)
     filters = filters_of(raw.pop("content_filters", []), section, faults)
     for name in raw:
         known = (
@@ -147,6 +149,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             "content_filters",
             "control_plane",
             "resources",
+            "storage",
         )
         faults.append(f"{name}: unknown section{suggest(name, known)}")
     if server is None or limits is None or worker is None or imports is None or faults:
@@ -178,6 +181,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         deployments=tuple(with_engines(each, engines) for each in deployments),
         content_filters=tuple(with_terms(content_filter, folder, faults) for content_filter in filters),
         resources=tuple(resources),
+        storage=tuple(storages),
     )
     api_keys = [_secret(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
     backend_keys = {
@@ -201,6 +205,11 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     password = _secret(secret, "[server] database_password_env", environ, faults) if secret else ""
     secret = server.files_key_env
     files_secret = _secret(secret, "[server] files_key_env", environ, faults) if secret else ""
+    storage_secrets = {
+        each.key_env: _secret(each.key_env, f"storage {number}: key_env", environ, faults)
+        for number, each in enumerate(storages, 1)
+        if each.key_env
+    }
     secret = studio.oidc_client_secret_env
     studio_secret = _secret(secret, "[studio] oidc_client_secret_env", environ, faults) if secret else None
     _check(config, faults)
@@ -210,6 +219,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         backend_keys=backend_keys,
         studio_secret=studio_secret,
         files_secret=files_secret,
+        storage_secrets=storage_secrets,
         database=with_password(server.database, password) if server.database and password else server.database,
     )
 
@@ -291,6 +301,7 @@ def _check(config: Config, faults: list[str]) -> None:
     seen: set[tuple[str, str]] = set()
     known = {"default", *(resource.name for resource in config.resources)}
     _check_resources(config.resources, faults)
+    faults += faults_of_storages(config.storage, known)
     check_engines(config.engines, config.deployments, faults)
     faults += faults_of_prices(config.billing, config.prices)
     faults += [f"[oidc]: {fault}" for fault in faults_of_oidc(config.oidc, known)]

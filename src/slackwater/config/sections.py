@@ -9,6 +9,7 @@ from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
+from slackwater.config.user_storages import StorageConfig
 from slackwater.core.endpoints import REQUIRED_KEY
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
@@ -74,6 +75,8 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Most uploaded files that live until they are deleted; 0 is no limit. Results of batches do not count."""
     expiring_files: int = 10_000
     """Most uploaded files that have an expiry; 0 is no limit."""
+    input_blob_bytes: int = 1 << 30
+    """Largest input in a storage of the user's own (`[[storage]]`), in bytes; 0 is no limit."""
     requests_per_file: int = 100_000
     """Most requests in one input file; 0 is no limit."""
     embedding_inputs: int = 50_000
@@ -348,6 +351,7 @@ class Config(Struct, frozen=True, kw_only=True):
     deployments: tuple[DeploymentConfig, ...] = ()
     engines: tuple[EngineConfig, ...] = ()
     resources: tuple[ResourceConfig, ...] = ()
+    storage: tuple[StorageConfig, ...] = ()
     content_filters: tuple[ContentFilterConfig, ...] = ()
     collector: str = ""
     """Where spans go, after a look at the environment; empty: nothing is traced."""
@@ -358,6 +362,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """The address of the ledger, with its password; empty: a file in the data directory."""
     files_secret: str = ""
     """The key to the object store; empty: it is found elsewhere."""
+    storage_secrets: dict[str, str] = msgspec.field(default_factory=dict)
+    """Keys to storages of users, by the variables that name them."""
     studio_secret: str | None = None
     """That of the application that people sign in with."""
 

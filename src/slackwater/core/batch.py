@@ -25,6 +25,8 @@ class Status(StrEnum):
 class Stage(StrEnum):
     """What is to be done next with a batch, and by whom. It drives the pipeline and is never shown."""
 
+    BRINGING = "bringing"
+    """Its input lies in a storage of its user's, and is to be copied from there."""
     NEW = "new"
     """To be validated."""
     WAITING = "waiting"
@@ -39,6 +41,7 @@ class Stage(StrEnum):
 class Event(StrEnum):
     """What moves a batch from one stage or status to the next."""
 
+    BROUGHT = "brought"
     VALIDATED = "validated"
     REJECTED = "rejected"
     ENQUEUED = "enqueued"
@@ -54,7 +57,14 @@ class Event(StrEnum):
 # a cancel of a batch that has ended, changes nothing.
 Standing = tuple[Stage, Status]
 BEGIN: Standing = (Stage.NEW, Status.VALIDATING)
+BEGIN_ELSEWHERE: Standing = (Stage.BRINGING, Status.VALIDATING)
 MOVES: dict[Standing, dict[Event, Standing]] = {
+    BEGIN_ELSEWHERE: {
+        Event.BROUGHT: BEGIN,
+        Event.REJECTED: (Stage.ENDED, Status.FAILED),
+        Event.WINDOW_ELAPSED: (Stage.ENDING, Status.FINALIZING),
+        Event.CANCEL_REQUESTED: (Stage.ENDING, Status.CANCELLING),
+    },
     BEGIN: {
         Event.VALIDATED: (Stage.WAITING, Status.VALIDATING),
         Event.REJECTED: (Stage.ENDED, Status.FAILED),
@@ -163,12 +173,30 @@ class BatchError(Struct, frozen=True, kw_only=True):
     line: int | None = None
 
 
+class UserStorage(Struct, frozen=True, kw_only=True):
+    """Where the bytes of a batch are whose user keeps them himself: bring your own storage (spec 4.4)."""
+
+    input_url: str
+    """The blob that it was made of."""
+    folder_url: str
+    """What its results are put below; without a slash at its end."""
+    version: str = ""
+    """What the store called the bytes of the input at create, such as an ETag; empty where it did not let us look."""
+    checksum: int | None = None
+    """CRC-32 of the copy that was made of the input; None before."""
+    output_url: str = ""
+    error_url: str = ""
+    """Where the results are; empty until the batch has ended, and where it has none."""
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """What the user asked for and how far it is. Moments are whole seconds since 1970 in UTC."""
 
     id: str
     input_file_id: str
+    """Empty where its input came from a storage of its user's."""
     input_blob: str
+    """The key of the bytes of its input; empty as long as they are to be brought."""
     endpoint: str
     completion_window: str
     status: Status
@@ -201,6 +229,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """How many of its answers had to be made valid JSON."""
     paused: bool = False
     """Whether somebody has paused it: nothing more of it is sent until it is resumed."""
+    storage: UserStorage | None = None
+    """Where its user has the input and wants the results; None: they are files here."""
 
     @property
     def ended_at(self) -> int | None:

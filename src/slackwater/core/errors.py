@@ -28,6 +28,10 @@ the one that masks.
     ├── ClassifierFailed          a content filter's classifier did not judge a text
     ├── FetchFailed               a file could not be fetched from its URL
     ├── SendFailed                a webhook was not answered
+    ├── UserStorageTrouble        a storage of a user's did not do what it was asked for
+    │   ├── UserStorageAway       it does not answer, or has no room: it is waited for
+    │   ├── UserStorageRefused    we may not use it, or there is no such bucket
+    │   └── UserBlobModified      a blob is not what it was when its batch was created
     ├── CallFailed                a server did not do what the command line asked it for
     │   └── ServerUnreachable     it did not answer, or the connection was lost
     ├── IssuerUnavailable         a token cannot be checked now, because its issuer's keys cannot be had
@@ -262,6 +266,26 @@ class SendFailed(SlackwaterError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class UserStorageTrouble(SlackwaterError):
+    """A storage of a user's did not do what it was asked for. The message is for the operator; no URL and no key is in it."""
+
+    code = "input_no_permissions"
+
+
+class UserStorageAway(UserStorageTrouble):
+    """It does not answer, or has no room. It is waited for."""
+
+
+class UserStorageRefused(UserStorageTrouble):
+    """We may not do that there, or there is no such bucket: somebody has to do something."""
+
+
+class UserBlobModified(UserStorageTrouble):
+    """A blob is not what it was when its batch was created."""
+
+    code = "input_modified"
 
 
 class CallFailed(SlackwaterError):

@@ -7,36 +7,52 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct
 
-from slackwater.core.batch import TERMINAL, Batch, Policies, Status
+from slackwater.core.accounts.resource import DEFAULT
+from slackwater.core.batch import TERMINAL, Batch, Policies, Status, UserStorage
 from slackwater.core.endpoints import NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
 from slackwater.core.errors import (
     Conflict,
+    FilesUnavailable,
     FileUnreadable,
+    Forbidden,
     InputFileMissing,
     InvalidRequest,
     NoRoom,
     NotFound,
     TokenLimitExceeded,
+    UserStorageAway,
+    UserStorageRefused,
 )
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.peek import HEAD_BYTES, Peek, peek
 from slackwater.core.quota.enqueued import limit_reached
 from slackwater.core.sending.deployment import Deployment, WhenFull
 from slackwater.pipeline import stored_files
-from slackwater.ports import BlobRange, BlobStore, Clock, IdempotencyKey, Ledger
+from slackwater.ports import BlobRange, BlobStore, BlobVersion, Clock, IdempotencyKey, Ledger, UserStorages
 from slackwater.telemetry import event, remember_origin
 
 WINDOW = "24h"
 WINDOW_SECONDS = 86_400
+NO_STORAGES = (
+    "Batches of blobs in a storage of your own are turned off. What may be named is listed by the operator, as [[storage]] in "
+    "the configuration."
+)
+BLOB_MISSING = "Cannot find the blob that 'input_blob' names. Put it there first."
+STORAGE_AWAY = "The storage that 'input_blob' names does not answer at the moment. Try again."
 
 
 class Order(Struct, frozen=True, kw_only=True):
     """What the caller asks for; types are checked, values are not."""
 
     input_file_id: str
+    """Empty where there is an `input_blob`."""
     endpoint: str
     completion_window: str
     metadata: Mapping[str, str] | None = None
+    input_blob: str = ""
+    """The URL of a blob in a storage of the caller's."""
+    output_folder: str = ""
+    """The URL of the folder in one that its results go to."""
 
 
 class Admitted(Struct, frozen=True, kw_only=True):
@@ -59,11 +75,18 @@ class Admission:
         deployments: Callable[[], Iterable[Deployment]],
         expiry_now: Callable[[], float] | None = None,
         current: Callable[[], Awaitable[None]] | None = None,
+        resource: str = DEFAULT,
+        storages: UserStorages | None = None,
+        blob_bytes_max: int = 0,
     ) -> None:
         """`wake` hints that there is something to do. `expiry_now`: by which moment files have expired; now without it.
 
         `current` returns when `deployments` says what there is now, where another server may change that.
+        `storages` has what `resource` may name; blobs there may have up to `blob_bytes_max` bytes, 0 is no limit.
         """
+        self._resource = resource
+        self._storages = storages
+        self._blob_bytes_max = blob_bytes_max
         self._current = current
         self._expiry_now = expiry_now or clock.now
         self._ledger = ledger
@@ -90,13 +113,18 @@ class Admission:
         if key is not None and (earlier := await self._ledger.batch_of_key(key)) is not None:
             return Admitted(batch=earlier, repeated=True)
         self._check(order)
-        file = await self._input_file(order.input_file_id)
-        look, taker = await self._peek(file)
+        file = storage = taker = None
+        look = Peek()
+        if order.input_blob:
+            storage = await self._storage_of(order)
+        else:
+            file = await self._input_file(order.input_file_id)
+            look, taker = await self._peek(file)
         now = int(self._clock.now())
         made = Batch(
             id=batch_id,
-            input_file_id=file.id,
-            input_blob=file.blob,
+            input_file_id="" if file is None else file.id,
+            input_blob="" if file is None else file.blob,
             endpoint=endpoint,
             completion_window=WINDOW,
             status=Status.VALIDATING,
@@ -105,8 +133,9 @@ class Admission:
             policies=policies,
             deployment=look.deployment,
             enqueued_tokens=look.tokens or 0,
-            input_bytes=file.size,
+            input_bytes=0 if file is None else file.size,
             metadata=None if order.metadata is None else dict(order.metadata),
+            storage=storage,
         )
         # With dynamic quota, whether there is room is only known when the tokens are (spec 6.2).
         limit = None
@@ -123,7 +152,7 @@ class Admission:
             # Two creates under one key came at once, and the other was first.
             return Admitted(batch=batch, repeated=True)
         remember_origin(batch.id)
-        event("batch_created", batch=batch.id, file=file.id, endpoint=batch.endpoint)
+        event("batch_created", batch=batch.id, file=batch.input_file_id or "elsewhere", endpoint=batch.endpoint)
         self._wake()
         return Admitted(batch=batch)
 
@@ -142,6 +171,32 @@ class Admission:
                 + ".",
                 param="endpoint",
             )
+
+    async def _storage_of(self, order: Order) -> UserStorage:
+        """Where the caller's blobs are, if this one may name them, and what its input is called now."""
+        if self._storages is None:
+            raise Forbidden(NO_STORAGES, param="input_blob")
+        self._storages.check(self._resource, order.input_blob, param="input_blob")
+        self._storages.check(self._resource, order.output_folder, param="output_folder.url", folder=True)
+        try:
+            there = await self._storages.look(self._resource, order.input_blob)
+        except FileNotFoundError as missing:
+            raise InputFileMissing(BLOB_MISSING, param="input_blob") from missing
+        except UserStorageAway as away:
+            event("storage_not_asked", reason=away)
+            raise FilesUnavailable(STORAGE_AWAY, passes=True) from away
+        except UserStorageRefused as refused:
+            # The batch says it, as the vendor's does; rights that come in a moment are in time.
+            event("storage_not_asked", reason=refused)
+            there = BlobVersion("", 0)
+        if self._blob_bytes_max and there.size > self._blob_bytes_max:
+            raise InvalidRequest(
+                f"The blob has {there.size:,} bytes, and may have {self._blob_bytes_max:,}. Split it into several.",
+                param="input_blob",
+            )
+        return UserStorage(
+            input_url=order.input_blob, folder_url=order.output_folder.rstrip("/"), version=there.version
+        )
 
     async def _input_file(self, file_id: str) -> File:
         file = await self._ledger.file(file_id)

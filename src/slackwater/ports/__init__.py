@@ -37,6 +37,7 @@ from slackwater.ports.sharing import Heard, Said, SharingLedger
 from slackwater.ports.times import TimeLedger, WallTime
 from slackwater.ports.together import Standing, Together
 from slackwater.ports.tracing import Span, SpanKind, Tracing
+from slackwater.ports.user_storages import BlobVersion, UserStorages
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
 from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, TokenVerifier
@@ -54,6 +55,7 @@ __all__ = [
     "BlobRange",
     "BlobStat",
     "BlobStore",
+    "BlobVersion",
     "BlobWriter",
     "Classifier",
     "Clock",
@@ -104,6 +106,7 @@ __all__ = [
     "TokenVerifier",
     "Tracing",
     "UnfinishedShard",
+    "UserStorages",
     "Waiting",
     "WallTime",
     "WatchingLedger",

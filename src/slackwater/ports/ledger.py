@@ -5,7 +5,7 @@ from typing import Protocol
 
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot, StoredKey
-from slackwater.core.batch import Batch, BatchError, Stage
+from slackwater.core.batch import Batch, BatchError, Stage, UserStorage
 from slackwater.core.files.file import File, FileLimits, FileStatus, Purpose
 from slackwater.core.files.upload import Upload, UploadPart
 from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
@@ -206,6 +206,23 @@ class Ledger(
         """Moves the batch to `cancelling` if its status allows that, and returns what it is now; None if unknown."""
         ...
 
+    # Bringing
+    async def next_to_bring(self, *, skip: Collection[str] = (), busy: Collection[str] = ()) -> Batch | None:
+        """The oldest batch, not in `skip`, whose input is to be copied from a storage of its user's.
+
+        Those of resources that are `busy` come behind all others. A duty, where there are members.
+        """
+        ...
+
+    async def finish_bringing(
+        self, batch_id: str, *, blob: str, size: int, storage: UserStorage, deployment: str | None, tokens: int
+    ) -> bool:
+        """The input is here, under the key `blob`: the batch is to be validated. False if it is no longer waited for.
+
+        From here on it holds `tokens` of its deployment, which are an estimate.
+        """
+        ...
+
     # Validation
     async def next_to_validate(
         self, *, after: str = "", skip: Collection[str] = (), small: bool = False
@@ -320,9 +337,10 @@ class Ledger(
         ...
 
     # Finalizing
-    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False) -> Batch | None:
         """The next batch, not in `skip`, that has nothing left to run.
 
+        `elsewhere`: of those alone whose results go to a storage of their user's; otherwise, of all others.
         It is `finalizing` (all lines are done, or its window elapsed) or `cancelling`. A duty, where there are members.
         """
         ...
@@ -333,11 +351,19 @@ class Ledger(
         ...
 
     async def publish_files(
-        self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
+        self,
+        batch_id: str,
+        *,
+        output: File | None,
+        error: File | None,
+        now: int,
+        lost: int = 0,
+        storage: UserStorage | None = None,
     ) -> Batch | None:
         """Files, ids, status, and tokens back, in one transaction. None if somebody else has ended the batch.
 
         `lost` of the results that were completed could not be read any more: they count as failed from now on.
+        `storage` says where the results are that are no files here.
         """
         ...
 

@@ -11,6 +11,7 @@ from slackwater.wiring.backends import backend_of
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.files import MISSING, is_installed, store_of
 from slackwater.wiring.tracing import faults_of_tracing
+from slackwater.wiring.user_storages import faults_of_user_storages
 
 
 def check_backends(config: Config) -> None:
@@ -30,6 +31,7 @@ def check_backends(config: Config) -> None:
     faults += faults_of_tracing(config)
     if config.database:
         faults += _faults_of_database(config.database)
+    faults += faults_of_user_storages(config)
     if config.server.files:
         faults += _faults_of_files(config)
     if faults:

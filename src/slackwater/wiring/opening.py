@@ -50,6 +50,7 @@ from slackwater.wiring.engines import Engines, shared_name
 from slackwater.wiring.files import COMMIT_SECONDS, PARTS_SWEPT_SECONDS, DiskRoom, refuse_apart_from_files, store_of
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
+from slackwater.wiring.user_storages import user_storages_of
 
 if TYPE_CHECKING:
     from slackwater.adapters.object_store.blobs import ObjectBlobs
@@ -87,6 +88,7 @@ def settings_of(config: Config, kind: Kind = Kind.SERVER, sends_for: frozenset[s
             errors_max=config.limits.validation_errors,
         ),
         files=FileLimits(lasting=config.limits.lasting_files, expiring=config.limits.expiring_files),
+        input_blob_bytes=config.limits.input_blob_bytes,
         audit_keep_days=config.audit.keep_days,
         lost_keep_days=config.server.lost_keep_days,
         keeping=keeping_of(config),
@@ -245,6 +247,7 @@ async def open_service(
                     checking=checking,
                     fetcher=fetcher,
                     sender=sender,
+                    storages=user_storages_of(config),
                     tracing=tracing,
                     budget=budget,
                     credentials=credentials,

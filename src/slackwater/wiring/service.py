@@ -22,9 +22,11 @@ from slackwater.core.watching.cluster import MemberSays
 from slackwater.core.watching.standings import SaysOfItself
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.ending.finalizer import Finalizer
+from slackwater.pipeline.ending.handing_over import HandingOver
 from slackwater.pipeline.ending.janitor import AuditJanitor, EngineJanitor, Janitor, UploadJanitor
 from slackwater.pipeline.ending.restoring import Restoring
 from slackwater.pipeline.ending.retention import RetentionJanitor
+from slackwater.pipeline.files.bringing import Bringing
 from slackwater.pipeline.files.importer import Importer
 from slackwater.pipeline.files.intake import new_file_id as new_upload_file_id
 from slackwater.pipeline.following import Following
@@ -164,7 +166,23 @@ class Service:
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
-        self.finalizer = Finalizer(ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done)
+        finalizer = functools.partial(
+            Finalizer, ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done
+        )
+        self.finalizer = finalizer()
+        self.handing_over = HandingOver(blobs, clock, doors.storages)
+        self.finalizer_elsewhere = finalizer(handing_over=self.handing_over)
+        self.bringing = Bringing(
+            ledger,
+            blobs,
+            clock,
+            storages=doors.storages,
+            new_id=new_upload_file_id,
+            deployments=self.fleet.all,
+            bytes_max=settings.input_blob_bytes,
+            brought=hints.validate.notify,
+            ended=hints.batch_ended,
+        )
         tell = None if doors.together is None else functools.partial(doors.together.change, "clock")
         self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed, tell=tell)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
@@ -213,6 +231,7 @@ class Service:
             self.progress,
             others=nobody_else if standings is None else standings.of,
             nobody_since=somebody if self.senders is None else self.senders.nobody_since,
+            storage_wait=lambda batch_id: self.bringing.waits.of(batch_id) or self.handing_over.waits.of(batch_id),
         )
         others_engines = (
             {} if standings is None else {"others": standings.engines, "others_idle": standings.idle_engines}

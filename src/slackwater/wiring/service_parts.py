@@ -34,6 +34,7 @@ from slackwater.ports import (
     StoredDeployment,
     Together,
     Tracing,
+    UserStorages,
 )
 from slackwater.wiring.credentials import Credentials
 
@@ -58,6 +59,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Without one, nothing is imported from URLs."""
     sender: Sender | None = None
     """Without one, no webhook is sent."""
+    storages: UserStorages | None = None
+    """Without any, no batch is made of a blob in a storage of its user's."""
     tracing: Tracing | None = None
     budget: Budget | None = None
     """What may lie in memory, over all deployments."""
@@ -115,6 +118,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The keys of the deployments that it sends for, if need be before they are made; None: all."""
     input: InputLimits = InputLimits()
     files: FileLimits = NO_LIMITS
+    input_blob_bytes: int = 0
+    """Largest blob in a storage of a user's that a batch is made of; 0 is no limit."""
     shard_lines_max: int = SHARD_LINES_MAX
     keeping: Mapping[str, Keeping] = msgspec.field(default_factory=dict)
     """For how long each resource keeps things; one that is not named keeps everything."""

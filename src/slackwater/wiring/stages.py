@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SAYING = "standings"
 # Imports at once. One that is slow to its last allowed second takes one of these places, and not all.
 IMPORTS_AT_ONCE = 4
+# Batches whose input is brought at once, and those whose results are handed over, where there are storages of users. A store that
+# is slow or away takes one of these places, and not all.
+AT_ONCE_ELSEWHERE = 4
 # Webhooks on their way at once, each to another endpoint.
 DELIVERIES_AT_ONCE = 8
 
@@ -46,6 +49,16 @@ def _arriving(service: "Service") -> list[Loop]:
     stages = [
         Loop(name, step, clock=clock, hint=hints.validate, idle_seconds=1.0, resting=validator.at_rest)
         for name, step in validating
+    ]
+    stages += [
+        Loop(
+            f"bring-{number}",
+            service.bringing.step,
+            clock=clock,
+            hint=_if_any(service, hints.validate),
+            idle_seconds=idle,
+        )
+        for number, idle in _elsewhere(service)
     ]
     stages.append(Loop("uploads", service.upload_janitor.step, clock=clock, hint=hints.uploads, idle_seconds=5.0))
     stages += [
@@ -73,6 +86,19 @@ def _arriving(service: "Service") -> list[Loop]:
             for number in range(DELIVERIES_AT_ONCE)
         ]
     return stages
+
+
+def _elsewhere(service: "Service") -> list[tuple[int, float]]:
+    """The places of those who work for batches in storages of users, and after what time each looks. One where there are none."""
+    if service.doors.storages is None:
+        # What was made before the configuration lost them is still to end.
+        return [(0, REST_SECONDS)]
+    return [(number, REST_SECONDS if number else 1.0) for number in range(AT_ONCE_ELSEWHERE)]
+
+
+def _if_any(service: "Service", hint: Hint) -> Hint:
+    """The hint, where there are storages; else nobody is woken for what hardly ever comes."""
+    return Hint() if service.doors.storages is None else hint
 
 
 def _housekeeping(service: "Service") -> list[Loop]:
@@ -110,6 +136,17 @@ def _ending(service: "Service") -> list[Loop]:
             idle_seconds=1.0,
             then=hints.batch_ended,
             resting=service.finalizer.at_rest,
+        ),
+        *(
+            Loop(
+                f"hand-over-{number}",
+                service.finalizer_elsewhere.step,
+                clock=clock,
+                hint=_if_any(service, hints.finalize),
+                idle_seconds=idle,
+                then=hints.batch_ended,
+            )
+            for number, idle in _elsewhere(service)
         ),
         Loop(
             "janitor",

@@ -186,7 +186,7 @@ def named_in(ledger: Db, schema: int) -> list[Named]:
     rows += ledger.execute("SELECT blob, max(size) FROM file WHERE status = 'processed' GROUP BY blob").fetchall()
     rows += ledger.execute(
         "SELECT DISTINCT input_blob, NULL FROM batch"
-        " WHERE stage != 'ended' AND input_blob NOT IN (SELECT blob FROM file)"
+        " WHERE stage != 'ended' AND input_blob != '' AND input_blob NOT IN (SELECT blob FROM file)"
     ).fetchall()
     checksums: dict[str, int] = {}
     if schema >= CHECKSUMS_SINCE:

@@ -34,6 +34,9 @@ PAGE = 1000
 class Calls:
     """The requests that are made, by key."""
 
+    # What is told when the store goes, and when it is back.
+    UNAVAILABLE, AGAIN = "files_unavailable", "files_answer_again"
+
     def __init__(self, place: Place) -> None:
         self.place = place
         self.store = place.open()
@@ -65,7 +68,7 @@ class Calls:
             wait = min(2 * wait, BACK_OFF_MAX)
         if self._told:
             self._told = False
-            event("files_answer_again", store=self.place.shown)
+            event(self.AGAIN, store=self.place.shown)
         if writes:
             self.refuses_writes = False
         return answer
@@ -81,13 +84,17 @@ class Calls:
             request.cancel()
             raise
         except (BaseError, OSError) as error:
-            raise translated(error, self.place.shown, key) from None
+            raise self.in_words(error, key) from None
+
+    def in_words(self, error: Exception, key: str) -> Exception:
+        """An error of ours for what a request has raised."""
+        return translated(error, self.place.shown, key)
 
     def _trouble(self, why: str, writes: bool) -> None:
         self.refuses_writes = self.refuses_writes or writes
         if not self._told:
             self._told = True
-            event("files_unavailable", level=logging.WARNING, reason=why)
+            event(self.UNAVAILABLE, level=logging.WARNING, reason=why)
 
     async def put(self, key: str, data: bytes, *, create: bool = False) -> None:
         """Writes an object in one request. With `create`, raises FileExistsError where there is one already."""

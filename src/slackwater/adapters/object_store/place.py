@@ -1,9 +1,10 @@
 """Which object store, and how it is reached: what another process is told, too."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from obstore.store import AzureStore, GCSStore, S3Store
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from slackwater.core.files.object_address import ObjectAddress
 
@@ -48,6 +49,7 @@ class CloudPlace:
         region: str = "",
         secret: str = "",
         retried_seconds: float = RETRIED_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         """`secret`: an account key or a SAS token (Azure), `KEY_ID:SECRET` (S3), or the JSON of a service account (Google).
 
@@ -58,6 +60,7 @@ class CloudPlace:
         self._region = region
         self._secret = secret
         self.retried_seconds = retried_seconds
+        self._silent_seconds = silent_seconds
 
     def __repr__(self) -> str:
         return f"CloudPlace({self.shown})"
@@ -72,7 +75,7 @@ class CloudPlace:
         address = self._address
         client: ClientConfig = {
             "connect_timeout": timedelta(seconds=5),
-            "read_timeout": timedelta(seconds=SILENT_SECONDS),
+            "read_timeout": timedelta(seconds=self._silent_seconds),
             "timeout": timedelta(seconds=WHOLE_SECONDS),
             "allow_http": self._endpoint.startswith("http://"),
         }
@@ -112,3 +115,25 @@ class CloudPlace:
         elif self._secret:
             options["account_key"] = self._secret
         return options
+
+
+class FolderPlace:
+    """A folder of this machine that is used like a store."""
+
+    retried_seconds = 0.0
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    @property
+    def shown(self) -> str:
+        """Its URL."""
+        return f"file://{self._folder}"
+
+    def holds(self, key: str) -> bool:
+        """Whether no link leads a key out of the folder."""
+        return Path(self._folder, key).resolve().is_relative_to(self._folder.resolve())
+
+    def open(self) -> "ObjectStore":
+        """A store whose paths are keys. Raises an error where there is no such folder."""
+        return LocalStore(self._folder)

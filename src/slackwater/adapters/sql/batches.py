@@ -1,4 +1,4 @@
-"""The part of the SQL ledger that knows the life of batches. One method here writes stage and status: `_move`.
+"""The part of the SQL ledger that knows the life of batches. One method here writes stage and status: `move_batch`.
 
 Which standing follows which is in core/batch.py.
 """
@@ -13,7 +13,7 @@ from slackwater.adapters.sql.overview import SqlOverview
 from slackwater.adapters.sql.rows import batch_record, batch_row, file_row, text_of
 from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.accounts.price import Price
-from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, move
+from slackwater.core.batch import Batch, BatchError, Event, Stage, Status, UserStorage, move
 from slackwater.core.errors import Conflict, NoRoom
 from slackwater.core.files.file import File
 from slackwater.core.members import Duty
@@ -75,7 +75,7 @@ class SqlBatches(SqlPart):
         row = await self._sql.look_one("batch", {"id": batch_id})
         return None if row is None else batch_record(row)
 
-    def _move(self, db: Db, row: Row, event: Event, *, now: int) -> bool:
+    def move_batch(self, db: Db, row: Row, event: Event, *, now: int) -> bool:
         """Moves a batch by the table, and says whether that changed anything: the only writer of stage and status.
 
         Only where the batch still stands where it stood in `row`, however many there are who want to move it. Where it
@@ -106,7 +106,7 @@ class SqlBatches(SqlPart):
     async def request_cancel(self, batch_id: str, *, now: int) -> Batch | None:
         def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
-            if row is not None and self._move(db, row, Event.CANCEL_REQUESTED, now=now):
+            if row is not None and self.move_batch(db, row, Event.CANCEL_REQUESTED, now=now):
                 row = self._sql.one(db, "batch", {"id": batch_id})
             return None if row is None else batch_record(row)
 
@@ -166,7 +166,7 @@ class SqlBatches(SqlPart):
                 values = {"resource": row["resource"], "name": stored}
                 if self._sql.one(db, "deployment_version", values) is None:
                     return None
-            if row is None or not self._move(db, row, Event.VALIDATED, now=0):
+            if row is None or not self.move_batch(db, row, Event.VALIDATED, now=0):
                 return None
             self._sql.run(
                 db,
@@ -215,7 +215,7 @@ class SqlBatches(SqlPart):
         # What is alone starts, also where it was validated under a higher limit: nothing that could end would make room for it.
         if load["held"] and not fits(tokens, limit=start.limit, held=load["held"]):
             return False
-        self._move(db, row, Event.ENQUEUED, now=start.now)
+        self.move_batch(db, row, Event.ENQUEUED, now=start.now)
         ranks = [(rank, row["seq"], index) for index, rank in enumerate(start.ranks)]
         db.executemany(self._sql.text("rank_shard"), ranks)
         self._sql.run(db, "mark_ranked", {"seq": row["seq"]})
@@ -224,7 +224,7 @@ class SqlBatches(SqlPart):
     async def reject_batch(self, batch_id: str, *, errors: Sequence[BatchError], now: int) -> bool:
         def work(db: Db) -> bool:
             row = self._sql.one(db, "batch", {"id": batch_id})
-            if row is None or not self._move(db, row, Event.REJECTED, now=now):
+            if row is None or not self.move_batch(db, row, Event.REJECTED, now=now):
                 return False
             self._sql.run(db, "set_errors", {"seq": row["seq"], "errors": text_of(list(errors))})
             self._webhooks.announce(db, batch_id, Status.FAILED, now=now)
@@ -249,7 +249,7 @@ class SqlBatches(SqlPart):
                     if held and not fits(row["enqueued_tokens"], limit=limit, held=held):
                         break
                     held += row["enqueued_tokens"]
-                if self._move(db, row, Event.ENQUEUED, now=now):
+                if self.move_batch(db, row, Event.ENQUEUED, now=now):
                     started.append(batch_id)
             return started
 
@@ -263,17 +263,17 @@ class SqlBatches(SqlPart):
 
     # Ending
 
-    async def begin_finalizing(self, *, now: int, skip: Collection[str] = ()) -> Batch | None:
+    async def begin_finalizing(self, *, now: int, skip: Collection[str] = (), elsewhere: bool = False) -> Batch | None:
         return await self._duties.next(
             Duty.FINALIZE,
-            lambda passed: self._begin_finalizing(now=now, skip=passed),
+            lambda passed: self._begin_finalizing(now=now, skip=passed, elsewhere=elsewhere),
             lambda found: {"thing": found.id},
             skip=skip,
             stands="still_to_end",
         )
 
-    async def _begin_finalizing(self, *, now: int, skip: Collection[str]) -> Batch | None:
-        values = {"limit": len(skip) + 1}
+    async def _begin_finalizing(self, *, now: int, skip: Collection[str], elsewhere: bool) -> Batch | None:
+        values = {"limit": len(skip) + 1, "elsewhere": int(elsewhere)}
 
         def look(db: Db) -> tuple[Row | None, Row | None]:
             return _first(self._sql.all(db, "exhausted", values), skip), _first(
@@ -287,7 +287,7 @@ class SqlBatches(SqlPart):
         def work(db: Db) -> Batch | None:
             exhausted, ending = look(db)
             if exhausted is not None:
-                self._move(db, exhausted, Event.EXHAUSTED, now=now)
+                self.move_batch(db, exhausted, Event.EXHAUSTED, now=now)
                 ending = self._sql.one(db, "batch", {"id": exhausted["id"]})
             return None if ending is None else batch_record(ending)
 
@@ -295,7 +295,14 @@ class SqlBatches(SqlPart):
         return await self._sql.write(work, durable=False)
 
     async def publish_files(
-        self, batch_id: str, *, output: File | None, error: File | None, now: int, lost: int = 0
+        self,
+        batch_id: str,
+        *,
+        output: File | None,
+        error: File | None,
+        now: int,
+        lost: int = 0,
+        storage: UserStorage | None = None,
     ) -> Batch | None:
         def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
@@ -307,6 +314,8 @@ class SqlBatches(SqlPart):
                     self._sql.run(db, "add_file", file_row(file) | {"resource": row["resource"]})
             ids = {"output": output.id if output else None, "error": error.id if error else None}
             self._sql.run(db, "set_files", ids | {"seq": row["seq"], "lost": lost})
+            if storage is not None:
+                self._sql.run(db, "set_storage", {"seq": row["seq"], "storage": text_of(storage)})
             status = Status(row["status"])
             if status is Status.CANCELLING:
                 event = Event.PUBLISHED_CANCELLED
@@ -315,7 +324,7 @@ class SqlBatches(SqlPart):
                 unfinished = self._sql.all(db, "unfinished_shards", {"id": batch_id})
                 never_ran = unfinished or row["total"] == 0
                 event = Event.PUBLISHED_EXPIRED if never_ran else Event.PUBLISHED
-            self._move(db, row, event, now=now)
+            self.move_batch(db, row, event, now=now)
             self._sql.run(db, "forget_shards", {"seq": row["seq"]})
             self._sql.run(db, "forget_segments", {"seq": row["seq"]})
             self._sql.run(db, "forget_texts", {"seq": row["seq"]})
@@ -327,13 +336,16 @@ class SqlBatches(SqlPart):
         return await self._sql.write(work)
 
     async def elapse_windows(self, *, now: int) -> list[str]:
-        if not await self._sql.database.read(lambda db: self._sql.all(db, "elapsed", {"now": now})):
+        def look(db: Db) -> list[Row]:
+            return self._sql.all(db, "elapsed", {"now": now}) + self._sql.all(db, "elapsed_elsewhere", {"now": now})
+
+        if not await self._sql.database.read(look):
             return []
 
         def work(db: Db) -> list[str]:
-            rows = self._sql.all(db, "elapsed", {"now": now})
+            rows = look(db)
             for row in rows:
-                self._move(db, row, Event.WINDOW_ELAPSED, now=now)
+                self.move_batch(db, row, Event.WINDOW_ELAPSED, now=now)
             return [row["id"] for row in rows]
 
         return await self._sql.write(work)

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
+from slackwater.adapters.sql.bringing import SqlBringing
 from slackwater.adapters.sql.db import Database, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.duties import Duties
@@ -71,8 +72,10 @@ class SqlLedger:
         self.duties = duties = Duties(sql)
         overview, webhooks, files, shards = SqlOverview(sql), SqlWebhooks(sql, duties), SqlFiles(sql), SqlShards(sql)
         sharing = SqlSharing(sql)
+        batches = SqlBatches(sql, overview=overview, webhooks=webhooks, duties=duties)
         parts = (
-            SqlBatches(sql, overview=overview, webhooks=webhooks, duties=duties),
+            batches,
+            SqlBringing(sql, batches, duties),
             shards,
             SqlQueue(sql),
             files,
@@ -251,6 +254,10 @@ class SqlLedger:
     next_import = part(SqlImports.next_import)
     postpone_import = part(SqlImports.postpone_import)
     finish_import = part(SqlImports.finish_import)
+
+    # Input in storages of users
+    next_to_bring = part(SqlBringing.next_to_bring)
+    finish_bringing = part(SqlBringing.finish_bringing)
 
     # Lists of batches
     batches = part(SqlLists.batches)

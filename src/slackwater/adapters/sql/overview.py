@@ -73,7 +73,10 @@ class SqlOverview(SqlPart):
     def add_text(self, db: Db, batch: Batch) -> None:
         """What a new batch is found by. Part of the transaction that adds it."""
         file = self._sql.one(db, "file", {"id": batch.input_file_id})
-        lines = [batch.id, "" if file is None else file["filename"], *(batch.metadata or {}).values()]
+        name = "" if file is None else file["filename"]
+        if batch.storage is not None:
+            name = batch.storage.input_url.rpartition("/")[2]
+        lines = [batch.id, name, *(batch.metadata or {}).values()]
         self._sql.run(db, "add_batch_text", {"id": batch.id, "text": "\n".join(lines).casefold()})
 
     def _overview_rows(self, db: Db, seqs: list[int]) -> list[OverviewRow]:

@@ -70,9 +70,11 @@ WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :l
 
 -- name: add_batch!
 INSERT INTO batch (id, resource, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at,
-                   expires, policies, metadata, total, deployment, enqueued_tokens, input_bytes, idempotency_key, idempotency_digest)
+                   expires, policies, metadata, total, deployment, enqueued_tokens, input_bytes, storage, idempotency_key,
+                   idempotency_digest)
 VALUES (:id, :resource, :input_file_id, :input_blob, :endpoint, :completion_window, :status, :stage, :created_at, :expires_at,
-        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :input_bytes, :idempotency_key, :idempotency_digest);
+        :expires, :policies, :metadata, :total, :deployment, :enqueued_tokens, :input_bytes, :storage, :idempotency_key,
+        :idempotency_digest);
 
 -- name: batch_of_key
 SELECT * FROM batch WHERE resource = :resource AND idempotency_key = :key;
@@ -86,6 +88,15 @@ SELECT * FROM batch WHERE seq = :seq;
 -- name: batches
 -- The rows of a page; lists.py has found which ones, and knows their order.
 SELECT * FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: next_to_bring
+-- Of tenants that have none in hand before all others.
+SELECT * FROM batch INDEXED BY batch_by_stage WHERE stage = 'bringing' AND NOT (:busy LIKE '% ' || resource || ' %')
+ORDER BY seq LIMIT :limit;
+
+-- name: keep_brought!
+UPDATE batch SET input_blob = :blob, input_bytes = :size, deployment = :deployment, enqueued_tokens = :tokens, storage = :storage
+WHERE seq = :seq;
 
 -- name: tenant_to_validate
 -- The first tenant behind another one that has a batch to validate.
@@ -140,7 +151,7 @@ WHERE deployment = :deployment AND stage IN ('waiting', 'running', 'ending');
 -- name: enqueued_tokens
 -- Also those of batches that are not validated yet: what was estimated for them when they were made.
 SELECT COALESCE(SUM(tokens), 0) FROM batch_load
-WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending');
+WHERE deployment = :deployment AND stage IN ('bringing', 'new', 'waiting', 'running', 'ending');
 
 -- name: unranked
 -- One that an operator has paused gets its ranks when it goes on.
@@ -272,11 +283,13 @@ UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state IN ('queued'
 
 -- name: exhausted
 -- Batches whose every shard is done.
-SELECT * FROM batch WHERE stage = 'running' AND shards_done = shards ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'running' AND shards_done = shards AND (storage IS NOT NULL) = (:elsewhere = 1)
+ORDER BY seq LIMIT :limit;
 
 -- name: ending
 -- Batches that are ending and have no shard in anybody's hands.
-SELECT * FROM batch WHERE stage = 'ending' AND shards_in_hand = 0 ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'ending' AND shards_in_hand = 0 AND (storage IS NOT NULL) = (:elsewhere = 1)
+ORDER BY seq LIMIT :limit;
 
 -- name: unfinished_shards
 SELECT shard.idx, shard.offset_, shard.length, shard.lines, shard.done, shard.checksums, batch.input_blob
@@ -292,6 +305,9 @@ WHERE batch.id = :id AND shard.idx = :idx;
 -- Results that were completed and cannot be read any more are in the error file, and have failed.
 UPDATE batch SET output_file_id = :output, error_file_id = :error, completed = completed - :lost, failed = failed + :lost
 WHERE seq = :seq;
+
+-- name: set_storage!
+UPDATE batch SET storage = :storage WHERE seq = :seq;
 
 -- name: forget_shards!
 DELETE FROM shard WHERE batch_seq = :seq;
@@ -312,6 +328,11 @@ WHERE shard.state = 'running' AND (shard.lease_until < :now OR shard.owner != :s
 -- name: elapsed
 SELECT * FROM batch INDEXED BY batch_to_expire WHERE expires = 1 AND expires_at <= :now AND stage IN ('new', 'waiting', 'running')
 ORDER BY expires_at, seq LIMIT 100;
+
+-- name: elapsed_elsewhere
+-- Those whose input has not come yet. There are few.
+SELECT * FROM batch INDEXED BY batch_by_stage WHERE stage = 'bringing' AND expires = 1 AND expires_at <= :now
+ORDER BY seq LIMIT 100;
 
 -- Uploads: files that come in parts.
 
@@ -576,7 +597,7 @@ DELETE FROM deployment WHERE resource = :resource AND name = :name AND NOT EXIST
 
 -- name: open_batches
 SELECT (SELECT COALESCE(SUM(batches), 0) FROM batch_load
-        WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending')) AS count,
+        WHERE deployment = :deployment AND stage IN ('bringing', 'new', 'waiting', 'running', 'ending')) AS count,
        (SELECT MIN(expires_at) FROM batch WHERE deployment = :deployment AND stage != 'ended') AS first_expires_at;
 
 -- name: add_region!
@@ -590,9 +611,9 @@ SELECT region FROM batch_region WHERE batch_seq = (SELECT seq FROM batch WHERE i
 -- name: open_readings
 -- By deployment and status. Rows of batches that have ended are not touched.
 SELECT COALESCE(deployment, '') AS deployment, status, COUNT(*) AS batches, SUM(enqueued_tokens) AS enqueued_tokens,
-       MIN(CASE WHEN stage IN ('new', 'waiting', 'running') AND completed + failed = 0 THEN created_at END) AS unbegun_since,
+       MIN(CASE WHEN stage IN ('bringing', 'new', 'waiting', 'running') AND completed + failed = 0 THEN created_at END) AS unbegun_since,
        COUNT(CASE WHEN expires_at <= :now THEN 1 END) AS overdue
-FROM batch INDEXED BY batch_by_stage WHERE stage IN ('new', 'waiting', 'running', 'ending') GROUP BY 1, 2;
+FROM batch INDEXED BY batch_by_stage WHERE stage IN ('bringing', 'new', 'waiting', 'running', 'ending') GROUP BY 1, 2;
 
 -- name: ended_readings
 -- An index has all of it, in this order, so no row of a batch is read and nothing is sorted.
@@ -656,7 +677,7 @@ WHERE stage = 'running' ORDER BY seq LIMIT :limit;
 
 -- name: deployment_load
 SELECT stage = 'waiting' AS waits, SUM(batches) AS batches, SUM(tokens) AS tokens FROM batch_load
-WHERE deployment = :deployment AND stage IN ('new', 'waiting', 'running', 'ending') GROUP BY waits;
+WHERE deployment = :deployment AND stage IN ('bringing', 'new', 'waiting', 'running', 'ending') GROUP BY waits;
 
 -- name: deployments_at_work
 -- One that has batches in two stages is there twice.
@@ -856,6 +877,9 @@ DELETE FROM duty WHERE member = :member;
 
 -- name: still_to_validate
 SELECT 1 FROM batch WHERE id = :thing AND stage = 'new';
+
+-- name: still_to_bring
+SELECT 1 FROM batch WHERE id = :thing AND stage = 'bringing';
 
 -- name: still_to_end
 SELECT 1 FROM batch WHERE id = :thing AND stage = 'ending' AND shards_in_hand = 0;

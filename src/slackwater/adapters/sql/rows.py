@@ -7,7 +7,17 @@ import msgspec
 from slackwater.adapters.sql.db import Row
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
-from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Stage, Status, WindowElapsed
+from slackwater.core.batch import (
+    BEGIN,
+    BEGIN_ELSEWHERE,
+    Batch,
+    BatchError,
+    Policies,
+    RequestCounts,
+    Status,
+    UserStorage,
+    WindowElapsed,
+)
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.files.upload import Upload, UploadPart, UploadStatus
 from slackwater.ports import BlobRange, IdempotencyKey
@@ -15,6 +25,7 @@ from slackwater.ports import BlobRange, IdempotencyKey
 _policies = msgspec.json.Decoder(Policies)
 _metadata = msgspec.json.Decoder(dict[str, str])
 _errors = msgspec.json.Decoder(list[BatchError])
+_storage = msgspec.json.Decoder(UserStorage)
 _price = msgspec.json.Decoder(Price)
 MOMENTS = (
     "in_progress_at",
@@ -100,7 +111,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
         "endpoint": batch.endpoint,
         "completion_window": batch.completion_window,
         "status": batch.status.value,
-        "stage": Stage.NEW.value,
+        "stage": (BEGIN if batch.input_blob else BEGIN_ELSEWHERE)[0].value,
         "created_at": batch.created_at,
         "expires_at": batch.expires_at,
         "expires": int(batch.policies.window_elapsed is WindowElapsed.EXPIRE),
@@ -110,6 +121,7 @@ def batch_row(batch: Batch, key: IdempotencyKey | None = None) -> dict[str, Any]
         "deployment": batch.deployment,
         "enqueued_tokens": batch.enqueued_tokens,
         "input_bytes": batch.input_bytes,
+        "storage": None if batch.storage is None else text_of(batch.storage),
         "idempotency_key": None if key is None else key.key,
         "idempotency_digest": None if key is None else key.digest,
     }
@@ -149,6 +161,7 @@ def batch_record(row: Row) -> Batch:
         first_result_at=column["first_result_at"],
         answers_mended=column["answers_mended"],
         paused=bool(column["paused"]),
+        storage=None if column["storage"] is None else _storage.decode(column["storage"]),
         **{moment: column[moment] for moment in MOMENTS},
     )
 

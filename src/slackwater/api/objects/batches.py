@@ -2,17 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slackwater.api.objects.files import ExpiresAfter
 from slackwater.api.objects.times import Moment
 
 
-class NewBatch(Struct, frozen=True, kw_only=True):
-    """A batch to be made of an uploaded file (spec 3.1)."""
+class OutputFolder(Struct, frozen=True, kw_only=True):
+    """Where results go in a storage of the caller's."""
 
-    input_file_id: str
-    """A file with the purpose `batch`."""
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+    """A folder, or a container, that the operator lets the resource name."""
+    delimiter: Literal["/"] = "/"
+
+
+class NewBatch(Struct, frozen=True, kw_only=True):
+    """A batch to be made of an uploaded file, or of a blob in a storage of the caller's (spec 3.1)."""
+
+    input_file_id: str | None = None
+    """A file with the purpose `batch`. Required where there is no `input_blob`."""
     endpoint: str
     """Such as `/v1/chat/completions`, with or without `/v1`."""
     completion_window: str
@@ -20,6 +28,9 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     metadata: Annotated[dict[str, Any], Meta(max_length=16)] | None = None
     """Up to 16 pairs: keys of up to 64 characters, values of up to 512."""
     output_expires_after: ExpiresAfter | None = None
+    input_blob: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+    """The URL of a blob instead of a file, with an `output_folder` and without `metadata` (spec 4.4)."""
+    output_folder: OutputFolder | None = None
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     """As the header `Idempotency-Key`: a repeated create returns the batch that the first one made."""
 
@@ -89,7 +100,8 @@ class BatchObject(Struct, frozen=True, kw_only=True):
     model: str | None
     """The model that answered, as the backend named it; null until the first answer."""
     errors: BatchErrors | None
-    input_file_id: str
+    input_file_id: str | None
+    """null where there is an `input_blob`."""
     completion_window: str
     status: Literal[
         "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
@@ -108,6 +120,11 @@ class BatchObject(Struct, frozen=True, kw_only=True):
     request_counts: RequestCountsObject
     usage: UsageObject
     metadata: dict[str, str] | None
+    input_blob: str | UnsetType = UNSET
+    """Only of batches whose user keeps their bytes himself, as the next two."""
+    output_blob: str | UnsetType = UNSET
+    error_blob: str | UnsetType = UNSET
+    """Empty until the batch has ended. The blob with the errors is only made where there are any."""
 
 
 class BatchList(Struct, frozen=True, kw_only=True):

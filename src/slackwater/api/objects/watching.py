@@ -25,11 +25,11 @@ class PauseObject(Struct, frozen=True, kw_only=True):
 class WaitingOn(Struct, frozen=True, kw_only=True):
     """Why nothing of a batch is sent: something is paused, or no backend of its deployment is open, or it is held back alone."""
 
-    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
+    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk", "storage"]
     """What is paused, or else what it waits for. A `batch` that is not paused is held back alone: its lines fail, or are told to
     wait, and those of others are answered. An `engine` that is `busy` is taken by others and answers nobody. A `deployment`
-    that is `down` is not served at all, or no living server or worker sends for it; a `content_filter` cannot judge, and the
-    `disk` is the service's own."""
+    that is `down` is not served at all, or no living server or worker sends for it; a `content_filter` cannot judge, the
+    `disk` is the service's own, and a `storage` that of the user, which does not give the input or take the results."""
     backend: str | None
     """The one that is looked at first; for others than administrators, its host."""
     health: Literal["busy", "refusing", "blocked", "down", "paused"]
@@ -55,7 +55,7 @@ class BatchOverviewRow(Struct, frozen=True, kw_only=True):
     endpoint: str
     deployment: str | None
     model: str | None
-    input_file_id: str
+    input_file_id: str | None
     filename: str | None
     """That of the input file; null once it is deleted."""
     counts: RequestCountsObject

@@ -48,7 +48,7 @@ class BackendView(Struct, frozen=True, kw_only=True):
 class WaitingOn(Struct, frozen=True, kw_only=True):
     """Why nothing of a batch is sent: what is paused, the backend of its deployment that opens first, or what holds it alone."""
 
-    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk"]
+    what: Literal["batch", "deployment", "engine", "backend", "content_filter", "disk", "storage"]
     backend: str | None = None
     health: DoorState = DoorState.PAUSED
     reason: str

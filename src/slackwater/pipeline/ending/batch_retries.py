@@ -95,6 +95,10 @@ class BatchRetries:
         """
         if not batch.terminal:
             raise Conflict(f"The batch is '{batch.status.value}'. Only a batch that has ended can be tried again.")
+        if batch.storage is not None:
+            raise Conflict(
+                "Input and results of this batch are in your storage: make a batch of a blob with what failed."
+            )
         source = await self._input_of(batch)
         if batch.status is Status.FAILED or (batch.error_file_id is None and batch.output_file_id is None):
             return source.id

@@ -9,13 +9,14 @@ coded error line too, and never the end of the batch. Before: worker. After: dow
 import logging
 from collections.abc import Callable, Iterable
 
-from slackwater.core.batch import Batch, EmptyFiles, Status
-from slackwater.core.errors import StorageTrouble
+from slackwater.core.batch import Batch, EmptyFiles, Status, UserStorage
+from slackwater.core.errors import StorageTrouble, UserStorageTrouble
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.members import Duty
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, RESULT_UNREADABLE, LineWriter
 from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.ending import segment_lines
+from slackwater.pipeline.ending.handing_over import HandingOver, Made
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.shard_lines import (
     Damaged,
@@ -42,7 +43,7 @@ class Unreadable(Exception):
 
 
 class Finalizer:
-    """Ends one batch per step."""
+    """Ends one batch per step: of those whose results are files here, or of those whose users want them elsewhere."""
 
     def __init__(
         self,
@@ -52,8 +53,14 @@ class Finalizer:
         *,
         new_file_id: Callable[[], str],
         logs_whole: Callable[[], bool] = lambda: True,
+        handing_over: HandingOver | None = None,
     ) -> None:
-        """`logs_whole`: whether the logs have all that was written to them; before that no batch ends."""
+        """`logs_whole`: whether the logs have all that was written to them; before that no batch ends.
+
+        With `handing_over`, it ends those batches whose results go to storages of their users; several steps may run at once.
+        """
+        self._handing_over = handing_over
+        self._in_hand: set[str] = set()
         self._logs_whole = logs_whole
         self._ledger = ledger
         self._blobs = blobs
@@ -78,21 +85,34 @@ class Finalizer:
             return Pace.IDLE
         now = self._clock.monotonic()
         waiting = {key for key, each in self._unread.items() if now < each.until and key not in self._given_up}
-        batch = await self._ledger.begin_finalizing(now=int(self._clock.now()), skip=self._stumbled | waiting)
+        if self._handing_over is not None:
+            waiting |= self._handing_over.waiting() | self._in_hand
+        batch = await self._ledger.begin_finalizing(
+            now=int(self._clock.now()), skip=self._stumbled | waiting, elsewhere=self._handing_over is not None
+        )
         if batch is None:
             self._nothing_left = not self._stumbled and not waiting
             # Those that could not be ended are tried again when nobody else waits.
             self._stumbled.clear()
             return Pace.IDLE
+        if batch.id in self._in_hand:
+            # Another step took it while the ledger was asked; the next look passes over it.
+            return Pace.BUSY
+        self._in_hand.add(batch.id)
         try:
             return await self._finalize(batch)
         finally:
+            self._in_hand.discard(batch.id)
             await self._ledger.end_duty(Duty.FINALIZE, batch.id)
 
     async def _finalize(self, batch: Batch) -> Pace:
+        made = None if self._handing_over is None else self._handing_over.made(batch)
         try:
-            ending = _Ending(self._ledger, self._blobs, batch, salvages=batch.id in self._given_up)
-            output, error = await self._write_files(ending) if batch.counts.total else (None, None)
+            made = made or await self._make(batch)
+            storage = None if self._handing_over is None else await self._handing_over.hand_over(batch, made)
+        except UserStorageTrouble:
+            # It has been said, and is tried again.
+            return Pace.BUSY
         except Unreadable as unreadable:
             self._could_not_read(batch, unreadable.what, unreadable.cause)
             return Pace.BUSY
@@ -100,11 +120,16 @@ class Finalizer:
             # One batch that cannot be ended must not keep the others from it.
             self._stumbled.add(batch.id)
             raise
-        await self._end(batch, output, error, lost=ending.lost_completed)
-        meters.lines_lost["results"] += ending.lost
+        await self._end(batch, made, storage)
+        meters.lines_lost["results"] += made.lost
         self._unread.pop(batch.id, None)
         self._given_up.discard(batch.id)
         return Pace.BUSY
+
+    async def _make(self, batch: Batch) -> Made:
+        ending = _Ending(self._ledger, self._blobs, batch, salvages=batch.id in self._given_up)
+        output, error = await self._write_files(ending) if batch.counts.total else (None, None)
+        return Made(batch.status, output, error, ending.lost, ending.lost_completed)
 
     def _could_not_read(self, batch: Batch, what: str, cause: OSError) -> None:
         """Tries it again later, and after the last time ends the batch with what can be read."""
@@ -122,16 +147,21 @@ class Finalizer:
         if last:
             self._given_up.add(batch.id)
 
-    async def _end(self, batch: Batch, output: File | None, error: File | None, *, lost: int) -> None:
+    async def _end(self, batch: Batch, made: Made, storage: UserStorage | None) -> None:
         now = int(self._clock.now())
-        ended = await self._ledger.publish_files(batch.id, output=output, error=error, now=now, lost=lost)
-        mine = {file.blob for file in (output, error) if file is not None}
+        output, error = (made.output, made.error) if storage is None else (None, None)
+        ended = await self._ledger.publish_files(
+            batch.id, output=output, error=error, now=now, lost=made.lost_completed, storage=storage
+        )
+        mine = {file.blob for file in (made.output, made.error) if file is not None}
         if ended is None:
             # Somebody else has ended it, and perhaps removed what we read from: only theirs count.
             self._tried.pop(batch.id, None)
             for key in mine:
                 await self._blobs.delete(key)
             return
+        if storage is not None:
+            mine = set()
         meters.batch_ended(
             ended.status.value, created_at=ended.created_at, expires_at=ended.expires_at, now=self._clock.now()
         )
@@ -172,7 +202,7 @@ class Finalizer:
     @staticmethod
     def _there_is(batch: Batch, writer: BlobWriter) -> bool:
         """Whether a batch has this file."""
-        return writer.size > 0 or batch.policies.empty_files is not EmptyFiles.OMIT
+        return writer.size > 0 or batch.storage is not None or batch.policies.empty_files is not EmptyFiles.OMIT
 
     async def _publish(
         self, batch: Batch, writer: BlobWriter, file_id: str, key: str, *, filename: str, named: bool = True
@@ -201,7 +231,8 @@ class Finalizer:
         for key in self._tried.pop(batch.id, set()) - keep:
             await self._blobs.delete(key)
         await self._blobs.delete(f"logs/{batch.id}/")
-        if not await self._ledger.blob_in_use(batch.input_blob):
+        # Of one whose input has never come there is none.
+        if batch.input_blob and not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
 
 

@@ -184,7 +184,12 @@ class Validator:
             await self._compare(batch, scan)
         except FileNotFoundError:
             # Deleted between the look at the file and the creation of the batch.
-            await self._give_up(batch, f"The input file '{batch.input_file_id}' has been deleted. Upload it again.")
+            gone = (
+                "copy of the input blob is gone"
+                if batch.storage
+                else f"input file '{batch.input_file_id}' has been deleted"
+            )
+            await self._give_up(batch, f"The {gone}. {_again(batch)}")
             return Pace.BUSY
         except ReadTooLong as late:
             event("scan_too_long", level=logging.ERROR, batch=batch.id, seconds=late.seconds)
@@ -208,7 +213,7 @@ class Validator:
                 error=repr(fault),
             )
             if last:
-                await self._give_up(batch, "The input file could not be read. Upload it again.")
+                await self._give_up(batch, f"The input file could not be read. {_again(batch)}")
             return Pace.BUSY
         except Exception as fault:
             stumbles = self._stumbles[batch.id] = self._stumbles.get(batch.id, 0) + 1
@@ -273,7 +278,11 @@ class Validator:
         return Pace.BUSY
 
     async def _compare(self, batch: Batch, scan: Scan) -> None:
-        """Raises Damaged where other bytes were read than were uploaded. Of a file that is deleted nobody knows."""
+        """Raises Damaged where other bytes were read than were uploaded, or brought. Of a file that is deleted nobody knows."""
+        if batch.storage is not None:
+            if (scan.size, scan.checksum) != (batch.input_bytes, batch.storage.checksum):
+                raise Damaged(f"{batch.input_blob} is not what was brought")
+            return
         file = await self._ledger.file(batch.input_file_id)
         if file is not None and not scan.is_of(file):
             raise Damaged(f"{batch.input_blob} is not what was uploaded")
@@ -379,6 +388,11 @@ class Validator:
             deployments=None if self._accept_any else {name: _offers(each) for name, each in deployments.items()},
             **msgspec.structs.asdict(self._limits),
         )
+
+
+def _again(batch: Batch) -> str:
+    """What is to be done where its bytes are lost."""
+    return "Upload it again." if batch.storage is None else "Make another batch of the blob."
 
 
 def _offers(deployment: Deployment) -> Capabilities:

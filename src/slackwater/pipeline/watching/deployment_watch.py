@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import Batch, Status
 from slackwater.core.endpoints import normalised
+from slackwater.core.files.storage_waits import StorageWait
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.door import DoorState
@@ -67,6 +68,10 @@ def somebody(key: str) -> float | None:
     return None
 
 
+AWAY = "it does not answer, or has no room; it is tried again by itself"
+REFUSES = "it does not let the service in: its rights, or what the operator has listed, have to be corrected"
+
+
 class DeploymentWatch:
     """Looks at deployments."""
 
@@ -80,8 +85,13 @@ class DeploymentWatch:
         *,
         others: Callable[[str], Sequence[Says]] = nobody_else,
         nobody_since: Callable[[str], float | None] = somebody,
+        storage_wait: Callable[[str], StorageWait | None] = lambda batch_id: None,
     ) -> None:
-        """`others` is what other servers say of a deployment. `nobody_since`: since when nobody sends for it."""
+        """`others` is what other servers say of a deployment. `nobody_since`: since when nobody sends for it.
+
+        `storage_wait`: whether a batch, by its id, waits here for a storage of its user's.
+        """
+        self._storage_wait = storage_wait
         self._others = others
         self._nobody_since = nobody_since
         self._ledger = ledger
@@ -193,6 +203,8 @@ class DeploymentWatch:
             pause = await self._ledger.pause_of(Target.BATCH, batch.id)
             if pause is not None:
                 return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
+        if batch.storage is not None and (wait := self._storage_wait(batch.id)) is not None:
+            return self._on_storage(wait)
         if not (queued or batch.status is Status.IN_PROGRESS) or batch.deployment is None:
             return None
         key = batch.deployment
@@ -201,6 +213,16 @@ class DeploymentWatch:
             mine = self._mine(key, lambda key: self._says_of(batch, key))
             return self.shut(key) or waiting_of(batch.id, [*mine, *others])
         return self.shut(key) or (None if queued else self._alone(batch.id, batch.endpoint, key))
+
+    def _on_storage(self, wait: StorageWait) -> WaitingOn:
+        epoch = self._clock.now() - self._clock.monotonic()
+        return WaitingOn(
+            what="storage",
+            health=DoorState.REFUSING if wait.refused else DoorState.DOWN,
+            reason=REFUSES if wait.refused else AWAY,
+            since=int(epoch + wait.since),
+            until=int(epoch + wait.until),
+        )
 
     def _alone(self, batch_id: str, endpoint: str, key: str) -> WaitingOn | None:
         """What holds a batch of a deployment that is served: its own lines, our disk, a content filter, others at its engines."""

@@ -42,7 +42,8 @@ class LineFinder:
     async def find(self, batch: Batch, custom_id: str) -> Found:
         """Its line in the input, and in the results so far. Either is None where there is none, or its file is gone."""
         try:
-            found = await self._request(batch.input_blob, custom_id)
+            # Of one whose input has not come yet there is none.
+            found = await self._request(batch.input_blob, custom_id) if batch.input_blob else None
         except FileNotFoundError:
             found = None
         number, request = (None, None) if found is None else found

@@ -15,6 +15,7 @@ from slackwater.wiring.doctor.ledger import ledger_findings
 from slackwater.wiring.doctor.machine import clock_findings, limit_findings, peer_findings
 from slackwater.wiring.doctor.network import backend_findings, issuer_findings, server_findings
 from slackwater.wiring.doctor.pages import page_findings
+from slackwater.wiring.doctor.storages import storage_findings
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -76,5 +77,5 @@ async def _ask(
     backends, dates = await backend_findings(config, now=now)
     found = await server_findings(config, given=given) if running else []
     pages = await page_findings(config)
-    files = await file_findings(directory, config)
+    files = [*await file_findings(directory, config), *await storage_findings(config)]
     return [*files, *found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]

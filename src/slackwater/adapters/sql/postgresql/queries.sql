@@ -36,7 +36,7 @@ RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deploymen
 
 -- name: exhausted
 -- By a column that is made of the two numbers: an index on these would change with every shard.
-SELECT * FROM batch WHERE stage = 'running' AND exhausted ORDER BY seq LIMIT :limit;
+SELECT * FROM batch WHERE stage = 'running' AND exhausted AND (storage IS NOT NULL) = (:elsewhere = 1) ORDER BY seq LIMIT :limit;
 
 -- name: held_shard
 -- Locked from here to the end of the transaction, so that the epoch that was seen is the one that is written for. The state is asked for

@@ -72,10 +72,13 @@ function useBatch(id) {
     { again: (data) => !data || isOpen(data.batch.status) },
   );
   const fileId = known.data?.batch.input_file_id;
+  /** @type {string|undefined} */
+  const blob = known.data?.batch.input_blob;
   useEffect(() => {
     // The file may be gone: the job then goes by its id.
-    if (fileId) call(`/files/${part(fileId)}`).then((file) => setFilename({ of: fileId, name: file.filename }), () => setFilename({ of: fileId, name: null }));
-  }, [fileId]);
+    if (blob) setFilename({ of: blob, name: blob.split("/").at(-1) ?? blob });
+    else if (fileId) call(`/files/${part(fileId)}`).then((file) => setFilename({ of: fileId, name: file.filename }), () => setFilename({ of: fileId, name: null }));
+  }, [fileId, blob]);
   return { ...known, data: known.data && filename && { ...known.data, filename: filename.name } };
 }
 
@@ -83,15 +86,15 @@ function useBatch(id) {
 function Actions({ batch, progress, ask, onDone }) {
   const open = isOpen(batch.status);
   const counts = batch.request_counts;
-  const again = !open && (batch.status === "failed" || counts.completed < counts.total);
+  const again = !open && !batch.input_blob && (batch.status === "failed" || counts.completed < counts.total);
   // Ended before it was validated: there are no lines to retry, but the file is there.
-  const unread = !open && batch.status !== "failed" && counts.total === 0;
+  const unread = !open && !batch.input_blob && batch.status !== "failed" && counts.total === 0;
   const why = "Your role may only look. Ask for a key with the role user.";
   const sends = batch.status === "validating" || batch.status === "in_progress";
   const paused = progress.waiting_on?.what === "batch";
   const file = (/** @type {string} */ id) => `${API}/files/${part(id)}/content`;
   return html`
-    <${Button} icon="code" onClick=${() => ask("code")}>Code<//>
+    ${!batch.input_blob && html`<${Button} icon="code" onClick=${() => ask("code")}>Code<//>`}
     ${sends && !paused && html`<${Button} icon="clock" disabled=${!mayAct.value} why=${why} onClick=${() => ask("pause")}>Pause<//>`}
     ${sends && paused && html`<${Resume} path=${`/batches/${part(batch.id)}`} name="The job" disabled=${!mayAct.value} why=${why} onDone=${onDone} />`}
     ${open && html`<${Button} kind="bad" icon="stop" disabled=${!mayAct.value || batch.status === "cancelling"} why=${mayAct.value ? "It is being cancelled." : why} onClick=${() => ask("cancel")}>Cancel<//>`}

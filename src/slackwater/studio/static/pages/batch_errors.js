@@ -27,7 +27,7 @@ export function Refusal({ batch }) {
     }
     setBusy(false);
   };
-  const actions = html`${!report && errors.some((/** @type {any} */ each) => each.line !== null) && html`<${Button} icon="search" busy=${busy} disabled=${!mayAct.value} why="Your role may only look." onClick=${look}>Show the lines<//>`}
+  const actions = html`${!report && batch.input_file_id && errors.some((/** @type {any} */ each) => each.line !== null) && html`<${Button} icon="search" busy=${busy} disabled=${!mayAct.value} why="Your role may only look." onClick=${look}>Show the lines<//>`}
     <${Button} kind="main" icon="plus" href=${to("/batches/new")}>Create with a corrected file<//>`;
   return html`<${Panel} title="Why the file was refused" actions=${actions}>
     <${Failure} error=${error} title="The lines cannot be shown." />
@@ -42,6 +42,7 @@ export function ErrorGroups({ batch }) {
   const wanted = failed > 0 || never;
   const groups = useLoad(async (signal) => (wanted ? call(`/batches/${part(batch.id)}/error_groups`, { signal }) : null), [batch.id, failed, batch.status]);
   if (!wanted) return null;
+  if (batch.error_blob) return html`<${Panel} title="Errors" id="errors"><p>They are in your storage: <code>${batch.error_blob}</code></p><//>`;
   const data = groups.data?.data ?? [];
   const title = !never ? "Errors" : failed ? `Errors and ${batch.status} requests` : `${STATUSES[batch.status].text} requests`;
   return html`<${Panel} title=${title} id="errors">

@@ -82,7 +82,7 @@ function HowNow({ batch, progress, done, onDone }) {
   const { waiting_on: waiting, queue_position: position, requests_out: out, quiet_since: quiet } = progress;
   const deployment = html`<${Named} name=${progress.deployment ?? "its deployment"} />`;
   if (waiting) {
-    const looked = waiting.health !== "paused" && !["deployment", "content_filter", "disk"].includes(waiting.what);
+    const looked = waiting.health !== "paused" && !["deployment", "content_filter", "disk", "storage"].includes(waiting.what);
     return html`<${WaitingOn} waiting=${waiting} deployment=${progress.deployment} verb=${looked && html`<${TryNow} path=${`/batches/${part(batch.id)}`} name="the engine" disabled=${!isAdmin.value}
       why="Administrators may have the engine looked at at once." onDone=${onDone} />`} />`;
   }
@@ -143,7 +143,10 @@ export function Facts({ batch, progress, filename }) {
     ["Endpoint", html`<code>${batch.endpoint}</code>`],
     ["Window", html`${batch.completion_window}, until <${Time} at=${batch.expires_at} />`],
     ...(progress.kept_until ? [["Kept until", html`<${Time} at=${progress.kept_until} />`]] : []),
-    ["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`],
+    ...(batch.input_blob ? [
+      ["Input blob", html`<span class="cut" title=${batch.input_blob}>${batch.input_blob}</span>`],
+      ["Results", batch.output_blob ? html`<span class="cut" title=${batch.output_blob}>${batch.output_blob}</span>` : html`<span class="muted">in your storage, after the end</span>`],
+    ] : [["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`]]),
     ...metadata.map(([name, value]) => [name, value]),
   ];
   return html`<${Panel} title="Details"><dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt class="cut" title=${name}>${name}</dt><dd>${value}</dd></div>`)}</dl><//>`;

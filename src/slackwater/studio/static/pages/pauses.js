@@ -61,6 +61,7 @@ export function PauseDialog({ path, title, name, onDone, onClose, children }) {
 function subject(waiting, deployment) {
   if (waiting.what === "batch") return waiting.health === "paused" ? "This job" : "What is left of this job";
   if (waiting.what === "disk") return "The disk of the service";
+  if (waiting.what === "storage") return "Your storage";
   if (waiting.what === "content_filter") return html`The content filter of ${deployment}`;
   return waiting.what === "deployment" ? html`The deployment ${deployment}` : html`The engine of ${deployment}`;
 }
@@ -68,6 +69,7 @@ function subject(waiting, deployment) {
 /** What that does; where it is the job itself, the engine answers others meanwhile. @param {any} waiting @param {boolean} [brief] */
 function holds({ what, health, reason }, brief = false) {
   const status = /^status ([3-5]\d\d)/.exec(reason ?? "")?.[1];
+  if (what === "storage") return health === "refusing" ? "does not let the service in" : "does not answer";
   if (what === "disk") return /room/.test(reason ?? "") ? "has no room for answers" : "does not give all of the input";
   if (what === "engine" && health === "busy") return brief ? "is taken by others" : "is taken by others, and answers nobody";
   if (what !== "batch" || health === "paused") return does(health, reason, brief);
@@ -78,7 +80,7 @@ function holds({ what, health, reason }, brief = false) {
 /** What a job waits for, on one short line of a list. @param {any} waiting as `waiting_on` of the overview has it */
 export function waitsFor(waiting) {
   if (waiting.what === "batch" && waiting.health === "paused") return "Paused";
-  const who = /** @type {Record<string, string>} */ ({ batch: "The rest", deployment: "Deployment", content_filter: "Content filter", disk: "Disk" })[waiting.what] ?? "Engine";
+  const who = /** @type {Record<string, string>} */ ({ batch: "The rest", deployment: "Deployment", content_filter: "Content filter", disk: "Disk", storage: "Storage" })[waiting.what] ?? "Engine";
   const again = nextTry(waiting.until).replace("next try", "try");
   return `${who} ${holds(waiting, true)}${again && `, ${again}`}`;
 }

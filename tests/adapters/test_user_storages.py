@@ -1,0 +1,160 @@
+"""Storages of users that do odd things: one that sends us elsewhere, and one that repeats the key."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+pytest.importorskip("obstore")
+
+from slackwater.adapters.object_store.place import CloudPlace
+from slackwater.adapters.object_store.user_storages import Listed, ListedStorages
+from slackwater.config import Config, StorageConfig
+from slackwater.core.errors import Forbidden, InvalidRequest, UserStorageRefused
+from slackwater.core.files.blob_url import read_root
+from slackwater.wiring.doctor.storages import storage_findings
+
+KEY = "key-id:s3cr3t-s3cr3t"
+
+
+class Odd(ThreadingHTTPServer):
+    """Answers with what it is told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status, self.headers, self.body = (
+            200,
+            {"ETag": '"1"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"},
+            b"",
+        )
+        self.asked: list[tuple[str, str | None]] = []
+        self.methods: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One answer for everything."""
+
+    server: Odd
+
+    def do_GET(self) -> None:
+        self.server.methods.append(self.command)
+        self.server.asked.append((self.path, self.headers.get("authorization")))
+        self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(self.server.body)
+
+    do_HEAD = do_PUT = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def odd() -> Iterator[tuple[Odd, Odd]]:
+    """A store, and another server."""
+    with Odd() as store, Odd() as other:
+        for each in (store, other):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
+        yield store, other
+        for each in (store, other):
+            each.shutdown()
+
+
+def storages(store: Odd) -> ListedStorages:
+    """The store as a configuration lists it, for the resource `r`."""
+    root = read_root("s3://box", store.url)
+    assert root.address is not None
+    place = CloudPlace(root.address, endpoint=store.url, secret=KEY, retried_seconds=0)
+    return ListedStorages([Listed("r", root, place)])
+
+
+def test_a_redirect_takes_no_key_along(odd: tuple[Odd, Odd]) -> None:
+    """The library follows it (docs/user-storage.md), and who is there learns nothing that opens the store."""
+    store, other = odd
+    store.status, store.headers = 302, {"Location": f"{other.url}/meta-data"}
+    asyncio.run(storages(store).look("r", "s3://box/in.jsonl"))
+    assert [key is not None for _, key in store.asked] == [True]
+    assert other.asked == [("/meta-data", None)]
+
+
+def test_what_a_store_says_is_not_repeated(odd: tuple[Odd, Odd], caplog: pytest.LogCaptureFixture) -> None:
+    """It may say the key, or the name that a user has chosen."""
+    store, _ = odd
+    store.status = 403
+    store.body = f"<Error><Code>AccessDenied</Code><Message>{KEY} for name-of-a-user</Message></Error>".encode()
+
+    async def story() -> str:
+        with pytest.raises(UserStorageRefused) as said:
+            await storages(store).put("r", "s3://box/name-of-a-user", lambda: nothing(), size=0, checksum=0)
+        return str(said.value)
+
+    said = asyncio.run(story())
+    assert "the credential may not do that" in said
+    for secret in (*KEY.split(":"), "name-of-a-user"):
+        assert secret not in said + caplog.text
+
+
+async def nothing() -> Any:
+    """No bytes."""
+    for piece in ():
+        yield piece
+
+
+@pytest.mark.parametrize(
+    ("resource", "url", "refused"),
+    [
+        ("other", "s3://box/in.jsonl", Forbidden),
+        ("r", "s3://box2/in.jsonl", Forbidden),
+        ("r", "s3://box/../in.jsonl", InvalidRequest),
+        ("r", "s3://box/in.jsonl?X-Amz-Signature=s3cr3t", InvalidRequest),
+    ],
+)
+def test_nobody_is_asked_about_what_is_not_listed(
+    odd: tuple[Odd, Odd], resource: str, url: str, refused: type[Exception]
+) -> None:
+    """Neither at the check, nor by whoever forgets it."""
+    store, _ = odd
+
+    async def story() -> None:
+        listed = storages(store)
+        with pytest.raises(refused) as said:
+            listed.check(resource, url, param="input_blob")
+        assert "s3cr3t" not in str(said.value)
+        with pytest.raises(UserStorageRefused):
+            await listed.look(resource, url)
+        with pytest.raises(UserStorageRefused):
+            await listed.put(resource, url, lambda: nothing(), size=0, checksum=0)
+        with pytest.raises(UserStorageRefused):
+            async for _ in listed.read(resource, url, version=""):
+                pass
+
+    asyncio.run(story())
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "answers"), (403, "the credential may not do that"), (200, "made up")]
+)
+def test_what_doctor_says(odd: tuple[Odd, Odd], status: int, words: str) -> None:
+    """Whether the storage lets us look for a blob that is not there."""
+    store, _ = odd
+    store.status = status
+    config = Config(
+        storage=(StorageConfig(url="s3://box", endpoint=store.url, key_env="KEY"),), storage_secrets={"KEY": KEY}
+    )
+    (found,) = asyncio.run(storage_findings(config))
+    assert words in found.message
+    assert KEY.partition(":")[2] not in repr(found)
+    assert not any(method in ("PUT", "POST") for method in store.methods)
