@@ -11,6 +11,7 @@ from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import READERS
+from slackwater.adapters.sql.postgresql.line import is_lost
 from slackwater.core.errors import LedgerUnavailable
 from slackwater.core.members import Member
 from tests.adapters.asked_postgresql import OURS, rows, told
@@ -126,6 +127,13 @@ def test_a_database_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(LedgerUnavailable, match="the ledger cannot be reached") as caught:
         SqlLedger.connect(f"postgresql://role:correct-horse@/name?host={tmp_path}")
     assert "correct-horse" not in str(caught.value)
+
+
+def test_what_the_library_itself_says_is_a_lost_connection() -> None:
+    """Of the end of a server it may say so before it takes the connection for lost. What a server says of a row is none."""
+    assert is_lost(psycopg.DatabaseError("server closed the connection unexpectedly"))
+    assert not is_lost(psycopg.errors.UniqueViolation("twice"))
+    assert not is_lost(psycopg.errors.DataCorrupted("a page"))
 
 
 def test_a_statement_stays_prepared_whatever_becomes_of_a_transaction(address: str) -> None:

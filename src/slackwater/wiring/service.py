@@ -45,6 +45,7 @@ from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
+from slackwater.pipeline.watching.ledger_watch import LedgerWatch
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Readiness, Unready
 from slackwater.pipeline.watching.senders import Senders
@@ -227,6 +228,7 @@ class Service:
             deployments=lambda: [each.key for each in self.fleet.all()],
             others=None if standings is None else standings.heard,
         )
+        self.ledger_watch = LedgerWatch(clock, settings.kind, doors.away)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []

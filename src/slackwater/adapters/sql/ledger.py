@@ -34,7 +34,7 @@ from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
 from slackwater.core.members import Member
-from slackwater.ports import Presence, Together
+from slackwater.ports import Away, Presence, Together
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -181,6 +181,11 @@ class SqlLedger:
     def refuses_writes(self) -> bool:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         return self.sql.database.refuses_writes
+
+    @property
+    def away(self) -> Away | None:
+        """That its database cannot be used; None while it can, and where it is a file."""
+        return self.sql.database.away
 
     @property
     def damaged(self) -> bool:

@@ -44,6 +44,9 @@ def is_lost(error: BaseException) -> bool:
     """
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.FeatureNotSupported):
         return True
+    if type(error) is psycopg.DatabaseError and error.sqlstate is None:
+        # It is the library itself that says so, of a connection that it does not take for lost yet.
+        return True
     return isinstance(error, LOST) and not isinstance(error, NOT_LOST)
 
 
