@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
-from slackwater.adapters.sql.db import Database, Row
+from slackwater.adapters.sql.db import Database, Db, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.engines import SqlEngines
@@ -143,6 +143,13 @@ class SqlLedger:
         from slackwater.adapters.sql.postgresql.looking import server_of
 
         return server_of(address)
+
+    @staticmethod
+    def asked_at(address: str, ask: Callable[[Db], R]) -> R:
+        """What `ask` finds in the ledger on PostgreSQL that `address` names. Raises LedgerUnavailable and LedgerRefused."""
+        from slackwater.adapters.sql.postgresql.looking import asked_of
+
+        return asked_of(address, ask)
 
     @classmethod
     def look(cls, path: Path) -> "SqlLedger":

@@ -9,7 +9,7 @@ from slackwater.adapters.sql.identity import ServerFound
 from slackwater.config import Config
 from slackwater.config.checksums import checksums
 from slackwater.core.files.belonging import Mark
-from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, lasting
+from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, lasting, setting_of
 from slackwater.wiring.acquaintance import ONE_FOLDER
 from slackwater.wiring.deployments import deployment_record
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
@@ -79,7 +79,7 @@ def _configured(living: list[MemberView], config: Config, mark: Mark | None) -> 
             continue
         other = [name for name in sorted({*mine, *each.sections}) if mine.get(name, "") != each.sections.get(name, "")]
         if other:
-            message = f"{each.name} works with another configuration than this one: {', '.join(f'[{name}]' for name in other)}"
+            message = f"{each.name} works with another configuration than this one: {', '.join(map(setting_of, other))}"
             findings.append(warning(ABOUT, message, "start it again with this one, or examine with its own"))
     return findings
 
