@@ -43,7 +43,9 @@ class Place:
     def found(self, *, deep: bool, level: Level = Level.FAULT) -> dict[str, str]:
         """What is said of the files and of their bytes."""
         findings = examine(self.config, None, now=lambda: 0.0, deep=deep)
-        return {each.about: each.message for each in findings if each.level is level and each.about in ("files", "bytes")}
+        return {
+            each.about: each.message for each in findings if each.level is level and each.about in ("files", "bytes")
+        }
 
 
 def test_every_byte_is_read(tmp_path: Path, address: str) -> None:
@@ -52,7 +54,7 @@ def test_every_byte_is_read(tmp_path: Path, address: str) -> None:
     assert (place.found(deep=True), place.found(deep=False)) == ({}, {})
     assert place.found(deep=True, level=Level.OK) == {
         "files": "every file that the ledger names is there, with its size",
-        "bytes": "1 files, parts and segments are what was written",
+        "bytes": "of 1 files, parts and segments, all are what was written",
     }
     place.file.write_bytes(bytes(32) + b"1")
     assert place.found(deep=True) == {"bytes": "1 of 1 are missing or are not what was written: files/f"}

@@ -41,6 +41,8 @@ def command(data: Data) -> None:
         )
         sys.exit(2)
     if together:
-        click.echo("one of the servers hears it within five seconds and tells the others; see clock_confirmed in their logs")
+        click.echo(
+            "one of the servers hears it within five seconds and tells the others; see clock_confirmed in their logs"
+        )
     else:
         click.echo("the server hears it within five seconds; see clock_confirmed in its log")

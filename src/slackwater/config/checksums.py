@@ -29,8 +29,8 @@ SECTIONS = (
     "resources",
     "content_filters",
 )
-# Others belong to a machine or a process, such as where it listens, its memory and its metrics page. Of these, what decides what users
-# are answered and what becomes of their requests and files is the same for all.
+# Others belong to a machine or a process, such as where it listens, its memory and its metrics page. Of these, what decides what
+# users are answered, and what becomes of their requests and files, is the same for all.
 SETTINGS = {
     "server": ("files", "api_key_envs", "lenient_api_version", "cors_origins", "lost_keep_days", "region"),
     "worker": ("answer_bytes",),
@@ -47,7 +47,9 @@ def checksums(config: Config, ledger: str) -> dict[str, str]:
     """A checksum for each section, or setting (`server.files`), that is not empty, for the ledger of that identity."""
     parts = {section: getattr(config, section) for section in SECTIONS}
     parts |= {
-        f"{section}.{name}": getattr(getattr(config, section), name) for section in SETTINGS for name in SETTINGS[section]
+        f"{section}.{name}": getattr(getattr(config, section), name)
+        for section in SETTINGS
+        for name in SETTINGS[section]
     }
     found = {}
     for section, part in parts.items():

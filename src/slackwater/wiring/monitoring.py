@@ -111,7 +111,7 @@ class Monitor:
         readings: Readings | None = None
         members: MembersReading | None = None
         away = self._ledger.away
-        shown = self._cluster.shows_ledger(self.scraped_since)
+        shown = self._cluster.shows_ledger(self._scrapes.heard(now))
         try:
             # Nobody waits for a database that is known not to answer.
             if shown and away is None:

@@ -244,6 +244,7 @@ class Service:
             clock_ahead_seconds=self.doors.clock_ahead(),
             sections=dict(self.doors.sections),
             scraped_since=None if self.monitor is None else self.monitor.scraped_since,
+            has_page=self.monitor is not None and self.settings.kind.answers,
         )
 
     def _senders_of(self, membership: Membership) -> Senders:

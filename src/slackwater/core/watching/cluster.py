@@ -318,6 +318,11 @@ def _told(groups: Mapping[str, Sequence[MemberView]]) -> str:
     return "; ".join(f"{what}: {', '.join(each.name for each in groups[what])}" for what in sorted(groups))
 
 
+def counted(number: int, thing: str) -> str:
+    """So many of a thing: `1 shard`, `2 shards`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def lasting(seconds: float) -> str:
     """A time for people: `12 s`, `3 min`, `5 h`."""
     hours, minutes = divmod(int(max(0.0, seconds)) // 60, 60)

@@ -65,7 +65,7 @@ def _sound(rows: Rows, schema: int, blobs: Path) -> list[Finding]:
     if damaged:
         damaged &= {key for key, sound in _looked_at(rows, schema, blobs, only=frozenset(damaged)) if not sound}
     if not damaged:
-        return [ok("bytes", f"{looked} files, parts and segments are what was written")]
+        return [ok("bytes", f"of {looked} files, parts and segments, all are what was written")]
     some = ", ".join(sorted(damaged)[:NAMED_MAX])
     fix = "look at the disk, and take them from a back-up (its directory blobs)"
     return [fault("bytes", f"{len(damaged)} of {looked} are missing or are not what was written: {some}", fix)]

@@ -103,6 +103,12 @@ def _connections(about: ServerFound) -> list[Finding]:
     needed, most, others = (members + 1) * CONNECTIONS_OF_ONE, about.connections.most, about.connections.others
     told = f"PostgreSQL takes {most} of the role of the ledger, and others have {others}"
     if most - others < needed:
-        message = f"{told}; {members} servers and one more may need {needed}"
+        message = f"{told}; {_members(members)} may need {needed}"
         return [warning("connections", message, "raise max_connections, or the limit of the role or the database")]
-    return [ok("connections", f"{told}; {members} servers and one more need {needed} at most")]
+    return [ok("connections", f"{told}; {_members(members)} need {needed} at most")]
+
+
+def _members(number: int) -> str:
+    """Those there are, and one more, each with so many connections."""
+    there = f"the {number} that are there and one more" if number else "a first server or worker"
+    return f"{there}, with {CONNECTIONS_OF_ONE} each,"

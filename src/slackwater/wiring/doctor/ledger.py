@@ -9,8 +9,8 @@ from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
 from slackwater.wiring.belonging import fault_of, look, remedy_of
-from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.bytes import byte_findings
+from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.growth import growth_findings
 
