@@ -1,8 +1,8 @@
 """Which of several servers shows on its metrics page what is the same for all of them, so that a sum over their pages is right.
 
 It is the one whose page has been asked for longest, over and over: that one is certainly read. The others leave it out. Where the
-one that shows it is asked no more, or is gone, the next one does; for one scrape, both may have it or neither. Before anybody knows
-of one that is asked over and over, it is the first by name of those that can be asked.
+one that shows it is asked no more, or is gone, the next one does; for one scrape, both may have it or neither. Before one
+is known to be asked over and over, it is the first by name of those that can be asked.
 """
 
 from collections.abc import Iterable
