@@ -406,8 +406,10 @@ ROWS: tuple[tuple[str, list[Panel]], ...] = (
             (
                 "Servers and workers",
                 "short",
-                "Who shares the ledger, and the seconds since the one that has been silent longest has said that it lives.",
+                "Who shares the ledger; the seconds since the one that has been silent longest has said that it lives; and for "
+                "how many the ledger's database has been away.",
                 [
+                    (f"slackwater_ledger_unavailable_seconds{{{ON}}}", "database away, {{instance}}"),
                     (most("slackwater_members", "kind"), "{{kind}}"),
                     (most("slackwater_member_lag_seconds", "job"), "silent, seconds"),
                 ],

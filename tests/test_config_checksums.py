@@ -47,6 +47,13 @@ def test_the_section_that_differs_is_told(tmp_path: Path) -> None:
         ("concurrency = 8", 'concurrency = 8\nslices = "never"', "engines"),
         ('name = "d"', 'name = "e"', "deployments"),
         ("[[engines]]", "[limits]\nrequests_per_file = 5\n[[engines]]", "limits"),
+        # Which keys are taken, which answers are too large, what is kept, and who may call from where.
+        ('["KEY"]', "[]", "server.api_key_envs"),
+        ("port = 8080", 'port = 8080\ncors_origins = ["https://app.example"]', "server.cors_origins"),
+        ("port = 8080", "port = 8080\nlost_keep_days = 30", "server.lost_keep_days"),
+        ("port = 8080", 'port = 8080\nfiles = "s3://bucket/prefix"', "server.files"),
+        ("[[engines]]", "[worker]\nanswer_bytes = 1000000\n[[engines]]", "worker.answer_bytes"),
+        ("[[engines]]", '[studio]\npublic_url = "https://batch.example"\n[[engines]]', "studio.public_url"),
     ):
         other = of(tmp_path, TEXT.replace(before, after))
         assert {name for name in {*found, *other} if found.get(name) != other.get(name)} == {section}
@@ -58,7 +65,9 @@ def test_what_may_be_another_one_at_each(tmp_path: Path) -> None:
     (tmp_path / "authority.pem").write_text("")
     for before, after in (
         ("port = 8080", 'port = 9090\nhost = "127.0.0.2"\ndata = "elsewhere"'),
-        ("[[engines]]", "[worker]\ngrace_seconds = 5.0\n[[engines]]"),
+        ("port = 8080", 'peers = "/dev/shm"\nfree_bytes_min = 1\ngzip_downloads = false'),
+        ("[[engines]]", "[worker]\ngrace_seconds = 5.0\nmemory_bytes = 200000000\n[[engines]]"),
+        ("[[engines]]", "[front_door]\nconnections = 64\n[studio]\nenabled = false\n[[engines]]"),
         ("[[engines]]", '[metrics]\nlisten = "127.0.0.1:9091"\n[[engines]]'),
     ):
         assert of(tmp_path, TEXT.replace(before, after)) == found

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.postgresql.address import faults_of
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import READERS
-from slackwater.core.errors import LedgerUnavailable
+from slackwater.adapters.sql.postgresql.line import is_lost
+from slackwater.adapters.sql.postgresql.trouble import settled
+from slackwater.core.errors import LedgerRefused, LedgerUnavailable
 from slackwater.core.members import Member
 from tests.adapters.asked_postgresql import OURS, rows, told
 from tests.adapters.cutting_proxy import Cut, CuttingProxy
@@ -126,6 +130,64 @@ def test_a_database_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(LedgerUnavailable, match="the ledger cannot be reached") as caught:
         SqlLedger.connect(f"postgresql://role:correct-horse@/name?host={tmp_path}")
     assert "correct-horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("//slackwater@", "//nobody@", "make the role, or correct its name"),
+        (None, "/none?", "make the database, or correct its name"),
+        ("?host=", "?sslmode=full&host=", "sslmode has to be disable, allow"),
+        ("?host=", "?port=abc&host=", "port has to be a number"),
+    ],
+)
+def test_what_does_not_pass_is_told_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str, words: str
+) -> None:
+    """However much patience there is with a database that cannot be reached."""
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.line.PATIENCE_SECONDS", 1e9)
+    name = f"/{conninfo_to_dict(address)['dbname']}?"
+    wrong = address.replace(before or name, after)
+    assert wrong != address
+    for ask in (SqlLedger.found_at, SqlLedger.connect):
+        with pytest.raises((LedgerUnavailable, LedgerRefused), match=words):
+            ask(wrong)
+
+
+def test_of_several_hosts_one_that_is_away_may_be_back() -> None:
+    """So what another one says does not end the waiting; and no limit that is reached does."""
+    refused = 'connection to server at "a" failed: FATAL: password authentication failed for user "r"'
+    away = 'connection to server at "b" failed: Connection refused Is the server running on that host?'
+    full = 'connection to server at "a" failed: FATAL: sorry, too many clients already'
+    assert [settled(said) for said in (refused, f"{refused} {refused}", f"{refused} {away}", away, full, "")] == [
+        *(True, True),
+        *(False, False, False, False),
+    ]
+
+
+def test_an_address_is_looked_at_as_libpq_does() -> None:
+    """Each value that it would not take is told, and none is shown: it may be a part of a password."""
+    wrong = "postgresql://r:hunter2@a,b:70000/d?sslmode=full&connect_timeout=soon&target_session_attrs=rw&gssencmode=hunter3"
+    faults = faults_of(wrong)
+    assert [fault.split()[0] for fault in sorted(faults)] == [
+        "connect_timeout",
+        "gssencmode",
+        "port",
+        "sslmode",
+        "target_session_attrs",
+    ]
+    assert not any(value in fault for fault in faults for value in ("hunter", "70000", "soon"))
+    assert "hunter2" not in str(faults_of("postgresql://r:hunter2/x@db/d"))
+    assert faults_of("postgresql://r@a,b:5433/d?sslmode=verify-full&hostaddr=10.0.0.1,10.0.0.2&connect_timeout=5") == ()
+    assert faults_of("postgresql:///d?host=/var/run/postgresql") == ()
+    assert faults_of("postgresql://a,b/d?port=1,2,3") == ("could not match 3 port numbers to 2 hosts",)
+
+
+def test_what_the_library_itself_says_is_a_lost_connection() -> None:
+    """Of the end of a server it may say so before it takes the connection for lost. What a server says of a row is none."""
+    assert is_lost(psycopg.DatabaseError("server closed the connection unexpectedly"))
+    assert not is_lost(psycopg.errors.UniqueViolation("twice"))
+    assert not is_lost(psycopg.errors.DataCorrupted("a page"))
 
 
 def test_a_statement_stays_prepared_whatever_becomes_of_a_transaction(address: str) -> None:

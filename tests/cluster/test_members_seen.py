@@ -158,7 +158,7 @@ def test_the_doctor_and_the_command(tmp_path: Path, address: str) -> None:
         assert said.count("the one that watches") == 1
         assert said.count(" shards in hand") == 2
         [(level, said)] = examined(cluster, "connections")
-        assert "2 servers and one more need 27" in said
+        assert "the 2 that are there and one more, with 9 each, need 27 at most" in said
         # The command, of the database and of a server, says the same.
         options = (("--config", str(cluster.config)), ("--server", f"http://{first.address}"))
         for words in options:
@@ -170,7 +170,9 @@ def test_the_doctor_and_the_command(tmp_path: Path, address: str) -> None:
             listed = slackwater("members", *words, cwd=tmp_path).stdout.splitlines()
             rows = [line.split("\t") for line in listed]
             assert [row[0] for row in rows] == [cluster.name(each) for each in (first, second)]
-            assert all("shards" in row[6] for row in rows)
+            assert all("shard" in row[6] for row in rows)
+            assert [row[4] for row in rows] == ["ok", "ok"]
+            assert [row[6].startswith("watch over the others, ") for row in rows].count(True) == 1
         both = slackwater("members", *options[0], *options[1], cwd=tmp_path)
         assert both.returncode == 2
         # Another configuration, and another directory, than those that the members have.

@@ -196,3 +196,26 @@ def test_one_of_them_shows_it() -> None:
         if shows(since, name, [(at, each) for each, at in tied.items() if each != name])
     ]
     assert showing == ["a"]
+
+
+def test_the_first_scrapes_find_it_on_one_page() -> None:
+    """Of three that nobody has asked before, each is asked every 15 s: it is on one of the pages each time, and stays there."""
+    names = ("a", "b", "c")
+    scrapes = {name: Scrapes() for name in names}
+    # What each says of itself is heard by the others some seconds later.
+    said: dict[str, float | None] = dict.fromkeys(names)
+    shown = []
+    for number in range(4):
+        showing = []
+        for place, name in enumerate(reversed(names)):
+            now = 100.0 + 15 * number + place
+            scrapes[name].asked(now)
+            others = [(since, other) for other in names if other != name and (since := said[other]) is not None]
+            if shows(scrapes[name].heard(now), name, others, [other for other in names if other != name]):
+                showing.append(name)
+        said = {name: scrapes[name].since(100.0 + 15 * number + 7) for name in names}
+        shown.append(showing)
+    assert shown == [["a"], ["a"], ["c"], ["c"]]
+    # A person who asks one alone is shown it by the first of them; where there is no other, by that one.
+    assert not shows(None, "b", [], ["a"])
+    assert shows(None, "b", [], ["c"])

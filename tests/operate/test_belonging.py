@@ -360,3 +360,16 @@ def test_a_clock_that_is_said_to_be_right(tmp_path: Path) -> None:
         assert not data.clock_confirmed()
         assert CliRunner().invoke(main, asked).exit_code == 0
         assert [data.clock_confirmed(), data.clock_confirmed()] == [True, False]
+
+
+def test_the_clock_of_several_servers_is_said_to_be_right(tmp_path: Path) -> None:
+    """Nobody of them has the directory alone: it is enough that one is there. What a dead one has left is nobody."""
+    asked = ["confirm-clock", "--data", str(tmp_path)]
+    with DataDirectory.open(tmp_path, shared=True) as data:
+        assert CliRunner().invoke(main, asked).exit_code == 2
+        assert data.announcements.announce("m1")
+        told = CliRunner().invoke(main, asked)
+        assert (told.exit_code, "tells the others" in told.stdout) == (0, True)
+        assert data.clock_confirmed()
+    alone = CliRunner().invoke(main, asked)
+    assert (alone.exit_code, "no server runs" in alone.stderr) == (2, True)

@@ -48,6 +48,9 @@ def slackwater(*words: str, cwd: Path, **environment: str) -> subprocess.Complet
             f'database = "postgresql://r:{PASSWORD}@db/x?sslmod=verify-full"',
             '[server]: database: invalid URI query parameter: "sslmod"',
         ),
+        ('database = "postgresql://db/x?sslmode=full"', "[server]: database: sslmode has to be disable, allow, prefer"),
+        ('database = "postgresql://db:abc/x"', "[server]: database: port has to be a number from 1 to 65535"),
+        (f'database = "postgresql://r:{PASSWORD}/x@db/x"', "[server]: database: port has to be a number"),
         (f'database = "postgresql://r:{PASSWORD}%zz@db/x"', "[server]: database: it is no address"),
         (f'database = "postgresql://r:x@{PASSWORD}@db/x"', "[server]: database: it is no address"),
     ],
@@ -59,6 +62,28 @@ def test_what_is_wrong_with_an_address(tmp_path: Path, settings: str, said: str)
     assert done.returncode == 2
     assert said in done.stderr
     assert PASSWORD not in done.stderr
+
+
+def test_each_fault_of_an_address_has_a_line(tmp_path: Path) -> None:
+    """All at once, as of any other setting."""
+    (tmp_path / "slackwater.toml").write_text(
+        f'[server]\ndatabase = "postgresql://db:abc/x?sslmode=full&connect_timeout=soon"\n{DEPLOYMENT}'
+    )
+    done = slackwater("check-config", "slackwater.toml", cwd=tmp_path)
+    assert sorted(line.split()[2] for line in done.stderr.splitlines()) == ["connect_timeout", "port", "sslmode"]
+
+
+def test_nobody_is_there(tmp_path: Path, postgresql: Databases) -> None:
+    """The list of members says so, with what to do, in a pipe, too; it is no error, and standard output has nothing."""
+    (tmp_path / "slackwater.toml").write_text(f'[server]\ndatabase = "{postgresql.new()}"\n{DEPLOYMENT}')
+    done = slackwater("members", "--config", "slackwater.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == [
+        "no server or worker works with the ledger; start one: slackwater serve --config slackwater.toml"
+    ]
+    done = slackwater("members", "--config", "slackwater.toml", "--json", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)["data"]) == (0, [])
+    assert "start one" in done.stderr
 
 
 def test_every_command_says_what_is_wrong_with_an_address(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from slackwater.api.auth import Authenticator
 from slackwater.api.dialects import Dialect
-from slackwater.api.metrics import Page
+from slackwater.api.metrics import Monitored
 from slackwater.api.studio_door import StudioDoor
 from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import InvalidRequest
@@ -88,8 +88,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     """How many backends are in each state, over all resources."""
     studio: StudioDoor | None = None
     """How people sign in; None where there are no pages for them."""
-    metrics: Page | None = None
-    """The metrics page; None where it is not on this port."""
+    metrics: Monitored | None = None
+    """Who makes the metrics page; None where it is not on this port."""
     tracing: Tracing | None = None
 
 

@@ -68,7 +68,7 @@ def entrance_to(
         unready=service.unready,
         backend_states=service.backend_states,
         # With an address of its own, it is not here, too.
-        metrics=None if service.monitor is None or config.metrics.listen else service.monitor.page,
+        metrics=None if service.monitor is None or config.metrics.listen else service.monitor,
         tracing=tracing,
     )
 

@@ -7,6 +7,7 @@ import click
 
 from slackwater.cli.output import USAGE, fail, note, print_json, print_rows, text_of
 from slackwater.cli.server_options import Asked, server_options, service_of, told
+from slackwater.core.watching.cluster import counted
 
 
 @click.command("members")
@@ -21,13 +22,16 @@ def command(config_path: Path | None, asked: Asked) -> None:
     """List the servers and workers that share a ledger: what each is, when it was last heard of, and what it has in hand.
 
     A server is asked with a key of the service; with --config, the ledger's database is, also where no server answers. What is
-    wrong with them together is said on standard error.
+    wrong with them together is said on standard error, and so is that nobody is there.
+
+    A "server" answers calls and sends to engines, an "api" answers ('serve --no-sending'), a "worker" sends. One of them has the
+    watch over the others: it frees what a dead one had in hand.
 
     In a pipe, each is a line with tabs between: id, host, kind, version, state, seconds since it said that it lives, what it has
     in hand, tokens a second.
 
     \b
-    Exit codes: 0 done, 1 it went wrong, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, also where nobody is there, 1 it went wrong, 2 wrong usage, 130 interrupted.
     \b
     Examples:
       slackwater members
@@ -35,11 +39,16 @@ def command(config_path: Path | None, asked: Asked) -> None:
       slackwater members --json | jq '.data[].host'
     """
     found = _of_server(asked) if config_path is None else _of_database(config_path, asked)
+    listed = found.get("data") or []
+    if not listed:
+        note(f"no server or worker works with the ledger; start one: slackwater serve --config {config_path}")
     if asked.as_json:
         print_json(found)
         return
+    if not listed:
+        return
     columns = ("id", "host", "kind", "version", "state", "heard of", "in hand", "tokens/s")
-    print_rows(columns, map(_row, found.get("data") or []), nothing="no server or worker works with the ledger")
+    print_rows(columns, map(_row, listed), nothing="")
     for each in found.get("warnings") or []:
         note(f"warning: {each.get('message')} -> {each.get('fix')}")
 
@@ -81,7 +90,7 @@ def _row(member: dict[str, Any]) -> list[str]:
         text_of(member.get("host")),
         text_of(member.get("kind")),
         text_of(member.get("version")),
-        f"{member.get('state')}{', watches' if member.get('watching') else ''}",
+        text_of(member.get("state")),
         text_of(member.get("lag_seconds")),
         in_hand(member),
         text_of(member.get("tokens_per_second")),
@@ -93,9 +102,10 @@ def in_hand(member: dict[str, Any]) -> str:
     shards = sum(each["shards"] for each in member.get("shards") or [])
     slots = sum(each["slots"] for each in member.get("engines") or [])
     parts = [
-        f"{shards} shards" if shards else "",
+        "watch over the others" if member.get("watching") else "",
+        counted(shards, "shard") if shards else "",
         *(f"{each['duty']} {each['count']}" for each in member.get("duties") or []),
-        f"{member['requests_out']} requests out" if member.get("requests_out") else "",
-        f"{slots} slots" if slots else "",
+        f"{counted(member['requests_out'], 'request')} out" if member.get("requests_out") else "",
+        counted(slots, "slot") if slots else "",
     ]
     return ", ".join(filter(None, parts))

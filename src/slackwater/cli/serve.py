@@ -185,7 +185,7 @@ async def _serve(
 def _metrics_app(config: Config, monitor: "Monitor", entrance: Entrance) -> ASGIApp:
     # Others reach an address that is not loopback, so there it needs the key, as everywhere.
     host, _ = split_listen(config.metrics.listen)
-    return metrics_app(monitor.page, None if host in LOOPBACK else entrance.authenticator)
+    return metrics_app(monitor, None if host in LOOPBACK else entrance.authenticator)
 
 
 def _is_locked(config: Config, *, any_key: bool) -> bool:

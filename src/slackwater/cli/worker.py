@@ -192,7 +192,7 @@ async def _probes(config: Config, service: Service, listener: socket.socket) -> 
             verifier=None,
             may_open=False,
         )
-    return probes_app(service.unready, service.backend_states, [metrics_route(service.monitor.page, authenticator)])
+    return probes_app(service.unready, service.backend_states, [metrics_route(service.monitor, authenticator)])
 
 
 def _greet(config: Config, directory: Path, listener: socket.socket | None, only: frozenset[str] | None) -> None:

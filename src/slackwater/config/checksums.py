@@ -13,7 +13,7 @@ import msgspec
 from slackwater.config.sections import Config
 from slackwater.core.masking import masked
 
-# Sections that are the same for all. What belongs to a machine or a process (`[server]`, `[worker]`, `[metrics]` ...) may differ.
+# Sections that are the same for all.
 SECTIONS = (
     "limits",
     "imports",
@@ -30,6 +30,13 @@ SECTIONS = (
     "storage",
     "content_filters",
 )
+# Others belong to a machine or a process, such as where it listens, its memory and its metrics page. Of these, what decides what
+# users are answered, and what becomes of their requests and files, is the same for all.
+SETTINGS = {
+    "server": ("files", "api_key_envs", "lenient_api_version", "cors_origins", "lost_keep_days", "region"),
+    "worker": ("answer_bytes",),
+    "studio": ("session_hours", "public_url", "oidc_client_id", "oidc_issuer", "oidc_scope"),
+}
 DIGITS = 8
 # Of these, only the names of what is in them counts: nobody knows what people write there.
 NAMES_ONLY = frozenset({"headers"})
@@ -38,10 +45,16 @@ PLACES = frozenset({"file", "ca_file", "api_key_file"})
 
 
 def checksums(config: Config, ledger: str) -> dict[str, str]:
-    """A checksum for each of the sections that is not empty, for the ledger of that identity."""
+    """A checksum for each section, or setting (`server.files`), that is not empty, for the ledger of that identity."""
+    parts = {section: getattr(config, section) for section in SECTIONS}
+    parts |= {
+        f"{section}.{name}": getattr(getattr(config, section), name)
+        for section in SETTINGS
+        for name in SETTINGS[section]
+    }
     found = {}
-    for section in SECTIONS:
-        built = msgspec.to_builtins(getattr(config, section))
+    for section, part in parts.items():
+        built = msgspec.to_builtins(part)
         if built:
             text = msgspec.json.encode(_plain(built), order="deterministic")
             found[section] = hmac.digest(ledger.encode(), text, hashlib.sha256).hex()[:DIGITS]

@@ -23,6 +23,7 @@ TROUBLES: tuple[tuple[type[StorageTrouble], str], ...] = (
     (StorageFull, "storage_full"),
     (FilesUnavailable, "files_unavailable"),
 )
+AWAY = "ledger_unavailable"
 BACK_OFF_FIRST = 0.2
 BACK_OFF_MAX = 10.0
 # A stage that has nothing to look after, or that is told of all that it has to do, looks again after so long: should its
@@ -258,9 +259,13 @@ class Loop:
                     self._then()
             except StorageTrouble as error:
                 self._begun = None
-                kind = next((kind for each, kind in TROUBLES if isinstance(error, each)), "ledger_unavailable")
+                kind = next((kind for each, kind in TROUBLES if isinstance(error, each)), AWAY)
                 meters.stage_failures[self._stage, kind] += 1
-                event(kind, level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
+                if kind == AWAY:
+                    # Every stage finds that out, again and again: it is said once (pipeline/watching/ledger_watch.py).
+                    logging.getLogger("slackwater").debug("stage %s: %s", self.name, error)
+                else:
+                    event(kind, level=logging.WARNING, stage=self.name, retry_in=back_off, reason=error)
                 await self._wait(back_off)
                 back_off = min(BACK_OFF_MAX, back_off * 2)
                 continue

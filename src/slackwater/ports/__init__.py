@@ -6,7 +6,7 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
 from slackwater.ports.engines import EngineLedger
-from slackwater.ports.health import Room, Writable
+from slackwater.ports.health import Away, Room, Writable
 from slackwater.ports.ledger import ANY_VERSION, NO_LIMITS, Ledger
 from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
@@ -49,6 +49,7 @@ __all__ = [
     "AccountLedger",
     "AuditEntry",
     "AuditSearch",
+    "Away",
     "Backend",
     "BatchDone",
     "BlobLog",

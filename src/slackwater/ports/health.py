@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from msgspec import Struct
+
 
 class Writable(Protocol):
     """A store of which somebody wants to know whether it takes what is written."""
@@ -14,6 +16,15 @@ class Writable(Protocol):
     async def try_write(self) -> None:
         """Writes something that means nothing, durably. Raises what a write raises; else it refuses no more."""
         ...
+
+
+class Away(Struct, frozen=True, kw_only=True):
+    """The ledger's database cannot be used."""
+
+    seconds: float
+    """For how long."""
+    why: str
+    """In words, without anything that is secret."""
 
 
 class Room(Protocol):

@@ -4,6 +4,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from slackwater.ports.health import Away
+
 
 class OpenReading(Struct, frozen=True, kw_only=True):
     """The batches of one deployment that are in one status and have not ended."""
@@ -42,6 +44,11 @@ class Readings(Struct, frozen=True, kw_only=True):
 
 class MonitoredLedger(Protocol):
     """Tells what there is to watch, without holding up whoever works."""
+
+    @property
+    def away(self) -> Away | None:
+        """That its database cannot be used."""
+        ...
 
     async def readings(self, *, now: int) -> Readings:
         """The sums as they are now. Their cost grows with the batches that have not ended, and little with the others."""

@@ -280,6 +280,10 @@ MEMBER_LAG = _ledger_gauge(
     "For how long the member that has been silent longest has not said that it lives: up to 3 s is usual, after 15 s it is taken "
     "for dead.",
 )
+LEDGER_AWAY = _gauge(
+    "ledger_unavailable_seconds",
+    "For how long this process cannot use the ledger's database; 0 while it can, and where the ledger is in a file.",
+)
 LEDGER_READ = _ledger_gauge(
     "ledger_read",
     "1 where this page has what the ledger knows, 0 where it could not be read in time; absent where another server has it.",
@@ -345,6 +349,7 @@ METRICS = (
     LOOP_LAG,
     MEMBERS,
     MEMBER_LAG,
+    LEDGER_AWAY,
     LEDGER_READ,
     BUILD_INFO,
 )

@@ -42,13 +42,12 @@ def _faults_of_database(address: str) -> list[str]:
     if importlib.util.find_spec("psycopg") is None:
         return ["[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'"]
     # Only who has one pays for the library.
-    from slackwater.adapters.sql.postgresql.address import parameters_of
+    from slackwater.adapters.sql.postgresql.address import faults_of
 
     try:
-        parameters_of(address)
+        return [f"[server]: database: {fault}" for fault in faults_of(address)]
     except ValueError as error:
         return [f"[server]: database: {error}"]
-    return []
 
 
 def _faults_of_files(config: Config) -> list[str]:

@@ -91,6 +91,11 @@ class Monitor:
         """Since when somebody asks for the page, over and over; None where nobody does."""
         return self._scrapes.since(self._clock.now())
 
+    @property
+    def ledger_away(self) -> bool:
+        """Whether the ledger's database is known not to answer."""
+        return self._ledger.away is not None
+
     async def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its media type."""
         async with self._one_at_a_time:
@@ -105,9 +110,11 @@ class Monitor:
         now = self._clock.now()
         readings: Readings | None = None
         members: MembersReading | None = None
-        shown = self._cluster.shows_ledger(self.scraped_since)
+        away = self._ledger.away
+        shown = self._cluster.shows_ledger(self._scrapes.heard(now))
         try:
-            if shown:
+            # Nobody waits for a database that is known not to answer.
+            if shown and away is None:
                 async with asyncio.timeout(LEDGER_SECONDS):
                     members = _members_of(await self._cluster.views())
                     readings = await self._ledger.readings(now=int(now))
@@ -130,6 +137,7 @@ class Monitor:
             shown=shown,
             readings=readings,
             members=members,
+            away_seconds=0.0 if away is None else away.seconds,
             backends=meters.backends(),
             windows=windows,
             engines=tuple(

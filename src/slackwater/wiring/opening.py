@@ -261,6 +261,7 @@ async def open_service(
                     else Acquaintance(data.announcements, incarnation, membership.others).step,
                     sharing=sharing,
                     clock_confirmed=data.clock_confirmed,
+                    away=lambda: sql_ledger.away,
                     together=sql_ledger.together,
                     marking=Marking(
                         sql_ledger,

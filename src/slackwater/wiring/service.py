@@ -47,6 +47,7 @@ from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
 from slackwater.pipeline.watching.engine_watch import EngineWatch
+from slackwater.pipeline.watching.ledger_watch import LedgerWatch
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Readiness, Unready
 from slackwater.pipeline.watching.senders import Senders
@@ -246,6 +247,7 @@ class Service:
             deployments=lambda: [each.key for each in self.fleet.all()],
             others=None if standings is None else standings.heard,
         )
+        self.ledger_watch = LedgerWatch(clock, settings.kind, doors.away)
         self.engine_history = EngineHistory(ledger, clock, self.engine_watch, owner=incarnation)
         self.engine_janitor = EngineJanitor(ledger, clock, wall=wall)
         self._loops: list[Loop] = []
@@ -261,6 +263,7 @@ class Service:
             clock_ahead_seconds=self.doors.clock_ahead(),
             sections=dict(self.doors.sections),
             scraped_since=None if self.monitor is None else self.monitor.scraped_since,
+            has_page=self.monitor is not None and self.settings.kind.answers,
         )
 
     def _senders_of(self, membership: Membership) -> Senders:

@@ -25,6 +25,7 @@ from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.ports import (
     NO_LIMITS,
+    Away,
     BlobStore,
     Clock,
     Fetcher,
@@ -84,6 +85,8 @@ class Doors(Struct, frozen=True, kw_only=True):
     """Sees to it that they and this one see each other's files."""
     together: Together | None = None
     """What servers on this ledger tell each other; None where it can have only one."""
+    away: Callable[[], Away | None] = lambda: None
+    """That the ledger's database cannot be used."""
     clock_confirmed: Callable[[], bool] = lambda: False
     """Whether an operator has just said that the clock is right, after it has jumped."""
 

@@ -10,6 +10,7 @@ from slackwater.core.files.retention import Kept
 from slackwater.pipeline.following import LOOK_SECONDS as FOLLOW_SECONDS
 from slackwater.pipeline.loops import REST_SECONDS, Hint, Loop
 from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
+from slackwater.pipeline.watching.ledger_watch import LOOK_SECONDS as LOOK_AT_LEDGER_SECONDS
 from slackwater.pipeline.watching.progress import STEP_SECONDS
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness
 from slackwater.pipeline.watching.senders import STEP_SECONDS as LOOK_AT_SENDERS_SECONDS
@@ -181,6 +182,8 @@ def _following(service: "Service") -> list[Loop]:
     pause_seconds = 1.0 if service.following is None else REST_SECONDS
     stages.append(Loop("pauses", service.pauses.step, clock=clock, hint=Hint(), idle_seconds=pause_seconds))
     if service.following is not None:
+        away = service.ledger_watch
+        stages.append(Loop("ledger", away.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_LEDGER_SECONDS))
         follow = service.following
         stages.append(Loop("follow", follow.step, clock=clock, hint=follow.hint, idle_seconds=FOLLOW_SECONDS))
     return stages

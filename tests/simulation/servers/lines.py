@@ -234,6 +234,7 @@ class ServerDatabase:
 
     def __init__(self, server: "Server") -> None:
         self.refuses_writes = self.damaged = False
+        self.away = None
         self.presence: WorldPresence | None = None
         self._server = server
         self._writer, self._worker = _Queue(server, "writer"), _Queue(server, "worker")

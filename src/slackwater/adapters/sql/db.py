@@ -7,7 +7,7 @@ transaction, or anew where its transaction met another one or lost its connectio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from slackwater.ports import Presence
+from slackwater.ports import Away, Presence
 
 T = TypeVar("T")
 Values = Sequence[Any] | Mapping[str, Any]
@@ -45,10 +45,18 @@ class Db(Protocol):
 class Database(Protocol):
     """Where a work runs. None of the methods holds up the event loop for longer than a point read of an embedded database."""
 
-    refuses_writes: bool
-    """Whether the last write failed for a reason that is the database's or the disk's."""
     damaged: bool
     """Whether something was read that is not what was written. It stays so: no second try helps."""
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed for a reason that is the database's or the disk's, or the database is away."""
+        ...
+
+    @property
+    def away(self) -> Away | None:
+        """That the database cannot be used, where that has lasted for a moment. Asks nobody, and may be asked by any thread."""
+        ...
 
     @property
     def presence(self) -> Presence | None:

@@ -10,7 +10,7 @@ from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.bringing import SqlBringing
-from slackwater.adapters.sql.db import Database, Row
+from slackwater.adapters.sql.db import Database, Db, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.duties import Duties
 from slackwater.adapters.sql.engines import SqlEngines
@@ -35,7 +35,7 @@ from slackwater.adapters.sql.webhooks import SqlWebhooks
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.files.belonging import Mark
 from slackwater.core.members import Member
-from slackwater.ports import Presence, Together
+from slackwater.ports import Away, Presence, Together
 
 S = TypeVar("S", bound=SqlPart)
 P = ParamSpec("P")
@@ -147,6 +147,13 @@ class SqlLedger:
 
         return server_of(address)
 
+    @staticmethod
+    def asked_at(address: str, ask: Callable[[Db], R]) -> R:
+        """What `ask` finds in the ledger on PostgreSQL that `address` names. Raises LedgerUnavailable and LedgerRefused."""
+        from slackwater.adapters.sql.postgresql.looking import asked_of
+
+        return asked_of(address, ask)
+
     @classmethod
     def look(cls, path: Path) -> "SqlLedger":
         """Opens a database to read it, also one that a server has open. Raises DataDirectoryError where it cannot."""
@@ -184,6 +191,11 @@ class SqlLedger:
     def refuses_writes(self) -> bool:
         """Whether the last write failed for a reason that is the database's or the disk's."""
         return self.sql.database.refuses_writes
+
+    @property
+    def away(self) -> Away | None:
+        """That its database cannot be used; None while it can, and where it is a file."""
+        return self.sql.database.away
 
     @property
     def damaged(self) -> bool:

@@ -143,6 +143,7 @@ class SqliteDatabase:
         self._searcher = self._writer if inline else connect(path)
         self._search_steps = search_steps
         self.presence = None
+        self.away = None
         self.refuses_writes = False
         """Whether the last write failed for a reason that is the database's or the disk's."""
         self.damaged = False

@@ -89,6 +89,8 @@ class Moment(Struct, frozen=True, kw_only=True):
     readings: Readings | None
     """None where the ledger could not be read, or is not shown here; likewise `members`."""
     members: MembersReading | None
+    away_seconds: float
+    """For how long the ledger's database cannot be used; 0 while it can."""
     backends: Mapping[tuple[str, str], BackendMeter]
     windows: tuple[Window, ...]
     engines: tuple[EngineReading, ...]
@@ -268,6 +270,7 @@ class PrometheusPage:
         if moment.members is not None:
             yield _family(names.MEMBERS, _by_name(moment.members.kinds))
             yield _family(names.MEMBER_LAG, [((), moment.members.lag_seconds)])
+        yield _family(names.LEDGER_AWAY, [((), moment.away_seconds)])
         yield _family(names.LEDGER_READ, [((), moment.readings is not None)] if moment.shown else [])
         yield _family(names.BUILD_INFO, [((__version__, platform.python_version()), 1)])
 

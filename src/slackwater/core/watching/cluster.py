@@ -120,7 +120,7 @@ class MemberView(Struct, frozen=True, kw_only=True):
     clock_ahead_seconds: float | None
     """By how much the clock of its machine is before that of the ledger."""
     sections: Mapping[str, str] | None
-    """Checksums of sections of its configuration, by their names."""
+    """Checksums of sections of its configuration, and of single settings (`server.files`), by their names."""
 
     @property
     def sends(self) -> bool:
@@ -285,9 +285,15 @@ def _sections(there: Sequence[MemberView]) -> Iterable[Concern]:
                 named = " and ".join(", ".join(each.name for each in side) for side in sides.values())
                 yield Concern(
                     kind="configurations_differ",
-                    message=f"[{section}] is not the same in the configurations of {named}",
+                    message=f"{setting_of(section)} is not the same in the configurations of {named}",
                     fix="give all members the same configuration, and start those again that have another one",
                 )
+
+
+def setting_of(name: str) -> str:
+    """A section, or one setting of it, as the configuration has it: `[engines]`, `[server] files`."""
+    section, _, setting = name.partition(".")
+    return f"[{section}] {setting}".strip()
 
 
 def _clocks(there: Sequence[MemberView]) -> Iterable[Concern]:
@@ -310,6 +316,11 @@ def _grouped(pairs: Iterable[tuple[K, MemberView]]) -> dict[K, list[MemberView]]
 
 def _told(groups: Mapping[str, Sequence[MemberView]]) -> str:
     return "; ".join(f"{what}: {', '.join(each.name for each in groups[what])}" for what in sorted(groups))
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of a thing: `1 shard`, `2 shards`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def lasting(seconds: float) -> str:

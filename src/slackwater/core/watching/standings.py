@@ -119,6 +119,8 @@ class SaysOfItself(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Checksums of sections of its configuration."""
     scraped_since: float | None = None
     """Since when somebody asks for its metrics page, over and over; None where nobody does."""
+    has_page: bool = False
+    """Whether it has one that can be asked for, as far as it knows: a worker does not."""
 
 
 def speakers(said: Sequence[Says]) -> Sequence[Says]:

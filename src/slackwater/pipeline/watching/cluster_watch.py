@@ -60,10 +60,15 @@ class ClusterWatch:
         return member_views(reading, {**heard, self._me.id: self._says()}, here=self._me.id)
 
     def shows_ledger(self, scraped_since: float | None) -> bool:
-        """Whether the metrics page of this process has what is the same for all members; the others then leave it out."""
+        """Whether the metrics page of this process has what is the same for all members; the others then leave it out.
+
+        `scraped_since`: since when somebody asks for it, as far as the others know.
+        """
         said = {} if self._others is None else self._others()
         asked = [(each.itself.scraped_since, member) for member, each in said.items()]
-        return shows(scraped_since, self._me.id, [(since, member) for since, member in asked if since is not None])
+        known = [(since, member) for since, member in asked if since is not None]
+        pages = [member for member, each in said.items() if each.itself.has_page]
+        return shows(scraped_since, self._me.id, known, pages)
 
     def concerns(self, views: Sequence[MemberView]) -> list[Concern]:
         """What is wrong with them together."""

@@ -109,7 +109,9 @@ class Readiness:
             return [STARTING]
         found = [STOPPING] if self._phase is Phase.STOPPING else []
         found += [
-            Unready(f"{word}_not_writable", f"The last write to the {word} failed; see the log of the service for why.")
+            Unready(
+                f"{word}_not_writable", f"Nothing can be written to the {word}; see the log of the service for why."
+            )
             for word, store in self._stores.items()
             if store.refuses_writes
         ]

@@ -1,7 +1,9 @@
 """The ledger where it is a database: whether it answers, is ours, keeps what it is told, and how it is reached."""
 
+import functools
 from pathlib import Path
 
+from slackwater.adapters.backup.store import named_in
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
@@ -9,6 +11,7 @@ from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.masking import shown_url
 from slackwater.wiring.belonging import fault_of, look, remedy_of
+from slackwater.wiring.doctor.bytes import byte_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.members import member_findings
 
@@ -17,8 +20,8 @@ ABOUT = "ledger"
 CONNECTIONS_OF_ONE = 9
 
 
-def database_findings(directory: Path, config: Config) -> tuple[list[Finding], int]:
-    """What is to be said of it, and how many keys are in it. Changes nothing."""
+def database_findings(directory: Path, config: Config, *, deep: bool = False) -> tuple[list[Finding], int]:
+    """What is to be said of it and of the files that it names, and how many keys are in it. Changes nothing."""
     where = shown_url(config.database)
     try:
         fit, found, _ = look(directory, config.database)
@@ -74,7 +77,24 @@ def database_findings(directory: Path, config: Config) -> tuple[list[Finding], i
         message = f"the next start brings it from schema {found.schema} to {SCHEMA_VERSION}"
         return [*findings, note(ABOUT, message, "make a back-up before that")], about.keys
     members = member_findings(about, directory, config, found.mark)
-    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *_connections(about), *members], about.keys
+    files = _files(directory, config, deep=deep)
+    return [*findings, ok(ABOUT, f"of schema {found.schema}"), *files, *_connections(about), *members], about.keys
+
+
+def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
+    """Each question has a connection of its own: to read all files may take longer than one lives."""
+    ask = functools.partial(SqlLedger.asked_at, config.database)
+    try:
+        return byte_findings(
+            directory,
+            config,
+            schema=SCHEMA_VERSION,
+            rows=lambda query: ask(lambda db: db.execute(query).fetchall()),
+            named=lambda: ask(lambda db: named_in(db, SCHEMA_VERSION)),
+            deep=deep,
+        )
+    except StorageTrouble as error:
+        return [fault("files", f"not looked at: {error}", "look again when the database is back")]
 
 
 def _connections(about: ServerFound) -> list[Finding]:
@@ -83,6 +103,12 @@ def _connections(about: ServerFound) -> list[Finding]:
     needed, most, others = (members + 1) * CONNECTIONS_OF_ONE, about.connections.most, about.connections.others
     told = f"PostgreSQL takes {most} of the role of the ledger, and others have {others}"
     if most - others < needed:
-        message = f"{told}; {members} servers and one more may need {needed}"
+        message = f"{told}; {_members(members)} may need {needed}"
         return [warning("connections", message, "raise max_connections, or the limit of the role or the database")]
-    return [ok("connections", f"{told}; {members} servers and one more need {needed} at most")]
+    return [ok("connections", f"{told}; {_members(members)} need {needed} at most")]
+
+
+def _members(number: int) -> str:
+    """Those there are, and one more, each with so many connections."""
+    there = f"the {number} that are there and one more" if number else "a first server or worker"
+    return f"{there}, with {CONNECTIONS_OF_ONE} each,"

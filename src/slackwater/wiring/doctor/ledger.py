@@ -3,27 +3,26 @@
 import sqlite3
 from pathlib import Path
 
-from slackwater.adapters.backup.store import named_blobs
+from slackwater.adapters.backup.store import named_in
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
 from slackwater.wiring.belonging import fault_of, look, remedy_of
+from slackwater.wiring.doctor.bytes import byte_findings
 from slackwater.wiring.doctor.database import database_findings
-from slackwater.wiring.doctor.deep import deep_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.growth import growth_findings
 
 ABOUT = "ledger"
 # Clocks may differ by this much before anything is wrong.
 SECONDS_AHEAD_MAX = 60
-NAMED_MAX = 3
 
 
 def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool = False) -> list[Finding]:
     """What is to be said of the ledger; of the keys also where there is none yet. `deep`: of every byte of the files, too."""
     if config.database:
-        found, stored = database_findings(directory, config)
+        found, stored = database_findings(directory, config, deep=deep)
         return [*found, *_keys(config, directory, stored=stored)]
     path = DataDirectory.ledger_in(directory)
     stranger = _stranger(directory)
@@ -76,13 +75,15 @@ def _look(
                 "make a back-up before that",
             )
         )
-    elsewhere = config.server.files or DataDirectory.files_of(directory)
-    found += [] if elsewhere else _files(ledger, directory)
+    found += byte_findings(
+        directory,
+        config,
+        schema=schema,
+        rows=lambda query: ledger.execute(query).fetchall(),
+        named=lambda: named_in(ledger, schema),
+        deep=deep,
+    )
     found += growth_findings(ledger, directory, now)
-    if deep and elsewhere:
-        found.append(note("files", f"those in {elsewhere} are not read: that would be paid for"))
-    elif deep:
-        found += deep_findings(ledger, schema, directory)
     newest = ledger.execute(
         "SELECT max(at) FROM (SELECT max(created_at) AS at FROM file UNION ALL SELECT max(created_at) FROM batch)"
     ).fetchone()[0]
@@ -94,29 +95,6 @@ def _look(
         )
     stored = ledger.execute("SELECT count(*) FROM api_key").fetchone()[0] if schema >= 6 else 0
     return [*found, *_keys(config, directory, stored=stored), *(_webhooks(ledger, config) if schema >= 7 else [])]
-
-
-def _files(ledger: sqlite3.Connection, directory: Path) -> list[Finding]:
-    """Whether every byte that the ledger names is there. Asked twice: a server may take something away in between."""
-    missing: set[str] = set()
-    for again in (False, True):
-        named = {each for each in named_blobs(ledger) if not again or each.key in missing}
-        missing = {each.key for each in named if each.size is not None and _size(directory, each.key) < each.size}
-        if not missing:
-            return [ok("files", "every file that the ledger names is there, with its size")]
-    some = ", ".join(sorted(missing)[:NAMED_MAX])
-    return [
-        fault(
-            "files", f"{len(missing)} are missing or cut off: {some}", "take them from a back-up (its directory blobs)"
-        )
-    ]
-
-
-def _size(directory: Path, key: str) -> int:
-    try:
-        return (directory / "blobs" / key).stat().st_size
-    except OSError:
-        return -1
 
 
 def _keys(config: Config, directory: Path, *, stored: int) -> list[Finding]:

@@ -9,7 +9,7 @@ from slackwater.adapters.sql.identity import ServerFound
 from slackwater.config import Config
 from slackwater.config.checksums import checksums
 from slackwater.core.files.belonging import Mark
-from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, lasting
+from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, counted, lasting, setting_of
 from slackwater.wiring.acquaintance import ONE_FOLDER
 from slackwater.wiring.deployments import deployment_record
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
@@ -47,11 +47,11 @@ def _told(view: MemberView, *, now: float) -> str:
     ]
     facts += ["about to end"] if view.state.value == "leaving" else []
     facts += ["the one that watches"] if view.watching else []
-    facts += [f"{sum(view.shards.values())} shards in hand"] if view.shards else []
+    facts += [f"{counted(sum(view.shards.values()), 'shard')} in hand"] if view.shards else []
     facts += [f"{duty.value} {len(things)}" for duty, things in view.duties.items()]
-    facts += [f"{view.requests_out} requests out"] if view.requests_out else []
+    facts += [f"{counted(view.requests_out, 'request')} out"] if view.requests_out else []
     slots = sum(each.slots for each in view.engines)
-    facts += [f"{slots} slots of {len(view.engines)} engines"] if slots else []
+    facts += [f"{counted(slots, 'slot')} of {counted(len(view.engines), 'engine')}"] if slots else []
     return f"{view.name} ({', '.join(facts)})"
 
 
@@ -79,7 +79,7 @@ def _configured(living: list[MemberView], config: Config, mark: Mark | None) -> 
             continue
         other = [name for name in sorted({*mine, *each.sections}) if mine.get(name, "") != each.sections.get(name, "")]
         if other:
-            message = f"{each.name} works with another configuration than this one: {', '.join(f'[{name}]' for name in other)}"
+            message = f"{each.name} works with another configuration than this one: {', '.join(map(setting_of, other))}"
             findings.append(warning(ABOUT, message, "start it again with this one, or examine with its own"))
     return findings
 

@@ -16,7 +16,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
 from slackwater.adapters.sql.db import Cursor, Values
-from slackwater.adapters.sql.postgresql.address import parameters_of
+from slackwater.adapters.sql.postgresql.address import faults_of, parameters_of
 from slackwater.adapters.sql.postgresql.text import statement
 from slackwater.core.errors import LedgerRefused
 
@@ -96,9 +96,11 @@ class PgConnection:
     def __init__(self, address: str, *, name: str) -> None:
         """Raises psycopg.Error, and LedgerRefused for what is no address."""
         try:
-            asked = parameters_of(address)
+            asked, faults = parameters_of(address), faults_of(address)
         except ValueError as error:
             raise LedgerRefused(f"[server] database: {error}") from error
+        if faults:
+            raise LedgerRefused(f"[server] database: {'; '.join(faults)}")
         options = {key: value for key, value in DEFAULTS.items() if key not in asked}
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"

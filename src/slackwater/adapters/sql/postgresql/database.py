@@ -17,6 +17,7 @@ from typing import TypeVar
 import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
+from slackwater.adapters.sql.postgresql.absence import Absence
 from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate, refuse_without_rights, without_right
@@ -26,6 +27,7 @@ from slackwater.adapters.sql.postgresql.writing_line import SERIALIZABLE, Writin
 from slackwater.adapters.sql.writing import TOGETHER_MAX, Writer
 from slackwater.core.errors import LedgerRefused, LedgerUnavailable, StorageFull
 from slackwater.core.members import Member
+from slackwater.ports import Away
 from slackwater.telemetry import event
 
 T = TypeVar("T")
@@ -50,8 +52,9 @@ class PostgresqlDatabase:
 
         As a `member` it works with the ledger beside others. Raises LedgerUnavailable and LedgerRefused.
         """
-        self.refuses_writes = False
+        self._refuses_writes = False
         self.damaged = False
+        self._absence = Absence()
         self._search_seconds = search_seconds
         self._local = threading.local()
         self._lines: list[Line] = []
@@ -62,7 +65,7 @@ class PostgresqlDatabase:
             for kind, isolation, greets in (("writer", SERIALIZABLE, greet), ("worker", "READ COMMITTED", None))
         )
         self._member = name
-        self.presence = PgPresence(address, member) if member else None
+        self.presence = PgPresence(address, member, self._absence) if member else None
         if not read_only:
             try:
                 self._prepare()
@@ -73,12 +76,9 @@ class PostgresqlDatabase:
         self._searcher = ThreadPoolExecutor(1, thread_name_prefix="ledger-search")
         self._threads = tuple(ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("ledger", "ledger-worker"))
         # Locks of several works that are fenced would not be in one order.
-        self._writer, self._worker = (
-            Writer(thread, _Watched(self, line), together=together)
-            for thread, line, together in zip(
-                self._threads, (self._writing, self._fenced), (TOGETHER_MAX, 1 if member else TOGETHER_MAX), strict=True
-            )
-        )
+        self._writer = Writer(self._threads[0], _Watched(self, self._writing, "writer"), together=TOGETHER_MAX)
+        together = 1 if member else TOGETHER_MAX
+        self._worker = Writer(self._threads[1], _Watched(self, self._fenced, "worker"), together=together)
 
     def _prepare(self) -> None:
         """On a connection of its own: the others begin with what the schema has."""
@@ -106,6 +106,16 @@ class PostgresqlDatabase:
     def address(self) -> str:
         """Where it is. Not to be shown: it may have a password."""
         return self._address
+
+    @property
+    def away(self) -> Away | None:
+        """For how long it cannot be used, and why."""
+        return self._absence.now
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed, or it is away."""
+        return self._refuses_writes or self.away is not None
 
     def senders(self) -> tuple[int, ...]:
         """The server processes of the connections that write, and so of all that is said here."""
@@ -147,11 +157,21 @@ class PostgresqlDatabase:
             raise SearchTooLong(f"more than {self._search_seconds} s") from error
 
     def _read(self, work: Callable[[Db], T], begin: bytes, end: bytes) -> T:
+        since = time.monotonic()
+        try:
+            result = self._read_to_its_end(work, begin, end, since=since)
+        except LedgerUnavailable as error:
+            self._absence.failed("reads", error, since=since)
+            raise
+        self._absence.worked("reads")
+        return result
+
+    def _read_to_its_end(self, work: Callable[[Db], T], begin: bytes, end: bytes, *, since: float) -> T:
         line: Line | None = getattr(self._local, "line", None)
         if line is None:
             line = self._local.line = Line(self._address, "reader", member=self._member)
             self._lines.append(line)
-        since, tries, met = time.monotonic(), 0, 0
+        tries, met = 0, 0
         while True:
             try:
                 db = line.get()
@@ -183,7 +203,7 @@ class PostgresqlDatabase:
         """Commits a transaction that has changed nothing but its connection's number, on either connection that writes."""
         for fenced in (False, True):
             await self.write(lambda db: None, fenced=fenced)
-        self.refuses_writes = False
+        self._refuses_writes = False
 
     async def give_back_pages(self, limit: int) -> int:
         """PostgreSQL does that itself."""
@@ -215,17 +235,22 @@ class PostgresqlDatabase:
 class _Watched:
     """Transactions of a connection, and whether the database takes writes."""
 
-    def __init__(self, database: PostgresqlDatabase, line: WritingLine) -> None:
+    def __init__(self, database: PostgresqlDatabase, line: WritingLine, who: str) -> None:
         self._database = database
         self._line = line
+        self._who = who
 
     def __call__(self, work: Callable[[Db], T], /, *, durable: bool) -> T:
+        since = time.monotonic()
         try:
             result = self._line.transact(work, durable=durable)
         except (LedgerUnavailable, LedgerRefused, StorageFull, psycopg.Error) as error:
             self._database.saw(error)
             if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.OperationalError):
-                self._database.refuses_writes = True
+                self._database._refuses_writes = True
+                if not isinstance(error, StorageFull):
+                    self._database._absence.failed(self._who, error, since=since)
             raise
-        self._database.refuses_writes = False
+        self._database._refuses_writes = False
+        self._database._absence.worked(self._who)
         return result

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import psycopg
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
-from slackwater.adapters.sql.postgresql.trouble import remedy_of
+from slackwater.adapters.sql.postgresql.trouble import remedy_of, settled
 from slackwater.core.errors import LedgerUnavailable
 from slackwater.core.masking import masked
 
@@ -43,6 +43,9 @@ def is_lost(error: BaseException) -> bool:
     Nor is it of use where a newer version has given a table another column: the plans that it keeps are for what there was.
     """
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.FeatureNotSupported):
+        return True
+    if type(error) is psycopg.DatabaseError and error.sqlstate is None:
+        # It is the library itself that says so, of a connection that it does not take for lost yet.
         return True
     return isinstance(error, LOST) and not isinstance(error, NOT_LOST)
 
@@ -75,6 +78,7 @@ class Line:
         self._greet = greet
         self._db: PgConnection | None = None
         self._tried_at = self._down_since = 0.0
+        self._was_there = False
         self.name = ""
         self.closing = False
 
@@ -101,7 +105,7 @@ class Line:
         except psycopg.Error:
             self._down_since = self._down_since or now
             raise
-        self._db, self._down_since = db, 0.0
+        self._db, self._down_since, self._was_there = db, 0.0, True
         return db
 
     @property
@@ -126,7 +130,11 @@ class Line:
         self.drop()
 
     def wait(self, attempt: int, since: float, error: BaseException) -> None:
-        """Waits before another try, or raises LedgerUnavailable where there has been enough of that since then."""
-        if self.closing or time.monotonic() - since > PATIENCE_SECONDS:
+        """Waits before another try, or raises LedgerUnavailable where there has been enough of that since then.
+
+        At once where nobody is let in, and never was: whoever works with the database may have to wait for a fail-over to end.
+        """
+        refused = not self._was_there and settled(" ".join(str(error).split()))
+        if self.closing or refused or time.monotonic() - since > PATIENCE_SECONDS:
             raise unavailable(error) from error
         time.sleep(min(GAP_MAX_SECONDS, GAP_SECONDS * 2**attempt))

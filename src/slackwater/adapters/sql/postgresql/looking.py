@@ -37,7 +37,8 @@ CONNECTIONS = """SELECT least(
 LIVES_SECONDS = 10.0
 
 
-def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
+def asked_of(address: str, ask: Callable[[PgConnection], T]) -> T:
+    """What `ask` finds over a connection of its own, once it is there. Raises LedgerUnavailable and LedgerRefused."""
     line, since, tries = Line(address, "look"), time.monotonic(), 0
     while True:
         try:
@@ -56,7 +57,7 @@ def _asked(address: str, ask: Callable[[PgConnection], T]) -> T:
 
 def found_at(address: str) -> Found:
     """What the ledger of the database is that `address` names. Raises LedgerUnavailable, LedgerRefused and LedgerMoved."""
-    return _asked(address, find)
+    return asked_of(address, find)
 
 
 def find(db: PgConnection) -> Found:
@@ -76,7 +77,7 @@ def find(db: PgConnection) -> Found:
 
 def server_of(address: str) -> ServerFound:
     """The server behind it. Raises LedgerUnavailable and LedgerRefused."""
-    return _asked(address, functools.partial(_server, address))
+    return asked_of(address, functools.partial(_server, address))
 
 
 def _server(address: str, db: PgConnection) -> ServerFound:

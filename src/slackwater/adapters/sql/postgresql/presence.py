@@ -18,6 +18,7 @@ import msgspec
 import psycopg
 
 from slackwater.adapters.sql.members import member_row
+from slackwater.adapters.sql.postgresql.absence import Absence
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import GAP_SECONDS, Line, is_lost, unavailable
 from slackwater.adapters.sql.postgresql.member_statements import (
@@ -59,8 +60,10 @@ LOCK_TRIES, LOCK_GAP_SECONDS = 200, 0.01
 class PgPresence:
     """One member, seen from inside."""
 
-    def __init__(self, address: str, member: Member) -> None:
+    def __init__(self, address: str, member: Member, absence: Absence) -> None:
+        """`absence` is told of the database when this has, or has not, its connection."""
         self.id = member.id
+        self._absence = absence
         self._member = member
         self._line = Line(address, "member", greet=self._greet, member=member.id)
         self._address = address
@@ -203,6 +206,7 @@ class PgPresence:
             selector.register(self._woken, selectors.EVENT_READ)
             gap = 0.0
             while not self._closing:
+                self._absence.asked = begun = time.monotonic()
                 try:
                     db = self._line.get()
                     self._step(db)
@@ -213,6 +217,7 @@ class PgPresence:
                     break
                 except (psycopg.Error, LedgerUnavailable) as error:
                     self._refuse(error)
+                    self._absence.failed("member", error, since=begun)
                     if self._line.lost or is_lost(error):
                         self._line.drop()
                     # At once the first time: before somebody has looked twice.
@@ -226,11 +231,14 @@ class PgPresence:
                     self._wait(selector, None, GAP_SECONDS)
                 else:
                     gap = 0.0
+                    self._absence.worked("member")
                     self._wait(selector, db, self._turn.gap)
+        self._absence.asked = None
         self._refuse(LedgerUnavailable(OVER))
 
     def _wait(self, selector: selectors.BaseSelector, db: PgConnection | None, seconds: float) -> None:
         """Until then, or until something has come over the connection, or from this process."""
+        self._absence.asked = None
         if db is None or db.lost:
             selector.select(seconds)
         else:

@@ -36,6 +36,29 @@ REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
 )
 
 
+# What nobody comes by waiting: somebody has to correct it, here or there. Full or not there yet is another matter.
+SETTLED = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "does not support SSL",
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "does not exist",
+    "is not permitted to log in",
+)
+# Before what is said of each host, and of each try at one.
+TRIED = "connection to server "
+
+
+def settled(said: str) -> bool:
+    """Whether trying again is of no use: of several hosts, all have to say so, because one that is away may take writes later."""
+    _, *tries = said.split(TRIED)
+    return bool(tries) and all(any(words in each for words in SETTLED) for each in tries)
+
+
 def remedy_of(said: str) -> str:
     """What to do about what was said, after a semicolon; nothing where nobody knows."""
     for words, remedy in REMEDIES:

@@ -1,0 +1,102 @@
+"""What the log says of a database that is away: that it is, now and then that it still is, and that it is back."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from slackwater.core.members import Kind
+from slackwater.pipeline.watching.ledger_watch import BACK_SECONDS, LOOK_SECONDS, SAID_SECONDS, LedgerWatch
+from slackwater.ports import Away
+from tests.pipeline.test_progress import Clock
+
+
+class Place:
+    """One who looks, at a database that may be away."""
+
+    def __init__(self, kind: Kind = Kind.SERVER) -> None:
+        self.clock = Clock()
+        self.since: float | None = None
+        self.watch = LedgerWatch(self.clock, kind, self.away)
+
+    def away(self) -> Away | None:
+        """For how long it is."""
+        return None if self.since is None else Away(seconds=self.clock.at - self.since, why="it is off")
+
+    def look(self, times: float) -> None:
+        """Looks again and again, once a second."""
+        for _ in range(round(times)):
+            self.clock.at += LOOK_SECONDS
+            asyncio.run(self.watch.step())
+
+
+def said(caplog: pytest.LogCaptureFixture) -> Sequence[str]:
+    """The lines so far, and from now on only others."""
+    lines = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def _level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+def test_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    """When it is lost, with what goes on meanwhile; each half a minute, with how long; when it is back, with how long it was."""
+    place = Place()
+    place.look(9)
+    place.since = place.clock.at
+    place.look(2)
+    (line,) = said(caplog)
+    assert line == (
+        "ledger_unavailable reason=it is off meanwhile=nothing new is sent to engines, answers that come are kept in memory; "
+        "calls are answered with 503"
+    )
+    place.look(SAID_SECONDS - 1)
+    assert said(caplog) == []
+    place.look(3 * SAID_SECONDS + 1)
+    assert said(caplog) == [
+        f"ledger_unavailable for_seconds={seconds} reason=it is off" for seconds in (32, 62, 92, 122)
+    ]
+    place.since = None
+    place.look(BACK_SECONDS + 1)
+    assert said(caplog) == ["ledger_back away_seconds=122"]
+    place.look(99)
+    assert said(caplog) == []
+
+
+def test_a_moment_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
+    """One look finds it away, as a process does that stood still itself: nothing is said, not even that it is back."""
+    place = Place()
+    for _ in range(5):
+        place.since = place.clock.at
+        place.look(1)
+        place.since = None
+        place.look(BACK_SECONDS + 1)
+    assert said(caplog) == []
+
+
+def test_one_that_comes_and_goes_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """There is no line for each time: it is back when it stays."""
+    place = Place()
+    for _ in range(12):
+        place.since = place.clock.at
+        place.look(1)
+        place.since = None
+        place.look(BACK_SECONDS - 1)
+    assert [line.split()[0] for line in said(caplog)] == ["ledger_unavailable"] * 2
+    place.look(BACK_SECONDS)
+    assert [line.split()[0] for line in said(caplog)] == ["ledger_back"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Kind.API, "calls are answered"), (Kind.WORKER, "nothing new is sent")])
+def test_each_says_what_it_does(caplog: pytest.LogCaptureFixture, kind: Kind, words: str) -> None:
+    """A worker answers no calls, and a server without sending sends nothing anyhow."""
+    place = Place(kind)
+    place.since = place.clock.at
+    place.look(3)
+    (line,) = said(caplog)
+    assert line.partition("meanwhile=")[2].startswith(words)
+    assert ";" not in line
