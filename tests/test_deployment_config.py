@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from slackwater.config import Config, load, may_stream, ordered_deployment
+from slackwater.config.engines import limits_of, unequal_numbers
 from slackwater.config.sections import CONCURRENCY, ControlPlaneConfig
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
@@ -341,6 +342,31 @@ def test_what_an_engine_says_holds_for_backends_that_say_nothing(tmp_path: Path)
     allowed = msgspec.structs.replace(config, control_plane=ControlPlaneConfig(backend_hosts=["a:8000"]))
     body = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://a:8000/v1"}]}}
     assert ordered_deployment(body, resource="default", name="n", config=allowed).backends[0].most == 512
+
+
+def test_the_smallest_number_is_the_engine_s(tmp_path: Path) -> None:
+    """However its path is written, and whoever names it. A backend that names none has that; it is noted where two differ and no
+    section says how many there are. A section goes before all of them. A deployment of the API makes nobody else's smaller.
+    """
+    there = [("/v1", "concurrency = 24\n"), ("/v2", ""), ("/v3/", "concurrency = 8\n")]
+    text = "".join(
+        f'[[deployments]]\nname = "d{number}"\n[[deployments.backends]]\nurl = "http://A:80{path}"\n{more}'
+        for number, (path, more) in enumerate(there)
+    )
+    for section, limit, noted in (("", 8, 1), ('[[engines]]\nurl = "http://a"\nconcurrency = 16\n', 16, 0)):
+        (tmp_path / "c.toml").write_text(section + text)
+        config = load(tmp_path / "c.toml", {})
+        assert limits_of(config.deployments, config.engines) == {"http://a:80": limit}
+        assert [each.backends[0].most for each in config.deployments] == [24, limit, 8]
+        notes = unequal_numbers(config.engines, config.deployments)
+        assert len(notes) == noted
+        assert all("'http://a:80': its backends name 8 and 24 for concurrency" in note for note in notes)
+        allowed = msgspec.structs.replace(config, control_plane=ControlPlaneConfig(backend_hosts=["a"]))
+        body: dict[str, Any] = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://a/v1"}]}}
+        assert ordered_deployment(body, resource="default", name="n", config=allowed).backends[0].most == limit
+        body["properties"]["backends"][0]["concurrency"] = 1
+        ordered = ordered_deployment(body, resource="default", name="n", config=allowed)
+        assert (ordered.backends[0].most, limits_of(config.deployments, config.engines)) == (1, {"http://a:80": limit})
 
 
 def test_other_engines_are_others(tmp_path: Path) -> None:
