@@ -60,7 +60,7 @@ def test_a_stop_is_given_its_time() -> None:
 
 
 def test_an_outage_at_the_start_leaves_nothing_failed() -> None:
-    """Who cannot reach its ledger ends with 1 and is started again, however often; whose configuration is wrong, with 2, is not."""
+    """Who cannot reach its ledger ends with 1 and is started again, however often; a wrong configuration ends with 2 for good."""
     for name in ("slackwater.service", "slackwater-worker@.service"):
         said = unit(name)
         assert said["StartLimitIntervalSec"] == ["0"]

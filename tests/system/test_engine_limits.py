@@ -173,7 +173,7 @@ def test_deployments_of_the_api(tmp_path: Path) -> None:
 def test_calls_that_are_given_up_have_their_slots_until_the_engine_knows(tmp_path: Path) -> None:
     """A batch is cancelled while all slots are its own, and another one waits for them, again and again."""
     with SampledEngine(shortest=0.4, longest=0.8, notices=0.1).serving() as engine:
-        config = config_of(tmp_path, engine, 8, None)
+        config = config_of(tmp_path, engine, 8, 8)
         server = Server(config, tmp_path / "data", tmp_path / "server.log")
         try:
             for _ in range(3):

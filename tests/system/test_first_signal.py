@@ -16,7 +16,7 @@ CONFIG = '[server]\nport = 0\ndatabase = "{}"\n[[deployments]]\nname = "d"\n[[de
 NOWHERE = "postgresql://127.0.0.1:9/nothing"
 
 
-def begin(command: str, config: Path, *options: str) -> "subprocess.Popen[bytes]":
+def begin(command: str, config: Path, *options: str, data: str = "data") -> "subprocess.Popen[bytes]":
     """A process that has just begun."""
     words = [
         sys.executable,
@@ -27,7 +27,7 @@ def begin(command: str, config: Path, *options: str) -> "subprocess.Popen[bytes]
         "--config",
         str(config),
         "--data",
-        str(config.parent / "data"),
+        str(config.parent / data),
     ]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
@@ -73,10 +73,9 @@ def test_while_its_database_is_waited_for(tmp_path: Path, command: str) -> None:
         )
         process = begin(command, config)
         connection, _ = listener.accept()
-        process.send_signal(signal.SIGTERM)
         connection.close()
-    assert process.wait(60) == 0
-    assert b"the ledger cannot be reached" in process.communicate()[1]
-    process = begin(command, config)
-    assert process.wait(60) == 1
-    process.communicate()
+        process.send_signal(signal.SIGTERM)
+        other = begin(command, config, data="other")
+        assert process.wait(60) == 0
+        assert other.wait(60) == 1
+    assert all(b"the ledger cannot be reached" in each.communicate()[1] for each in (process, other))
