@@ -65,21 +65,23 @@ def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[Deploym
 
 
 def limits_of(deployments: Iterable[DeploymentConfig], engines: Iterable[EngineConfig]) -> dict[str, int]:
-    """How many requests each engine takes from everybody together, by its name: what its section says, else the smallest number
-    that a backend names for it. Those of which nobody says anything are not there.
+    """How many requests each engine takes from everybody together, by its `one_name`: what its section says, else the smallest
+    number that a backend names for it. Those of which nobody says anything are not there.
     """
     limits: dict[str, int] = {}
     for name, number in _numbers(deployments):
-        limits[name] = min(number, limits.get(name, number))
-    said = {name: each.concurrency for each in engines if each.concurrency and (name := _name(each.url)) is not None}
-    return limits | said
+        limits[one_name(name)] = min(number, limits.get(one_name(name), number))
+    for each in engines:
+        if each.concurrency and (of := _name(each.url)) is not None:
+            limits[one_name(of)] = each.concurrency
+    return limits
 
 
 def with_limits(deployment: DeploymentConfig, limits: Mapping[str, int]) -> DeploymentConfig:
     """The deployment, whose backends that name no number of their own may have all that their engine takes."""
     backends = [
-        msgspec.structs.replace(backend, concurrency=limits[name])
-        if backend.concurrency is None and backend.url is not None and (name := _name(backend.url)) in limits
+        msgspec.structs.replace(backend, concurrency=limits.get(one_name(name)))
+        if backend.concurrency is None and backend.url is not None and (name := _name(backend.url)) is not None
         else backend
         for backend in deployment.backends
     ]
@@ -99,10 +101,10 @@ def unused_engines(engines: Iterable[EngineConfig], deployments: Iterable[Deploy
 
 def unequal_numbers(engines: Iterable[EngineConfig], deployments: Iterable[DeploymentConfig]) -> list[str]:
     """What is no fault, and perhaps not meant: engines without a section, for which backends name different numbers."""
-    said = {_name(each.url) for each in engines if each.concurrency}
+    said = limits_of((), engines)
     named: dict[str, set[int]] = {}
     for name, number in _numbers(deployments):
-        named.setdefault(name, set()).add(number)
+        named.setdefault(one_name(name), set()).add(number)
     return [
         f"engine '{name}': its backends name {' and '.join(map(str, sorted(numbers)))} for concurrency, and the smallest holds "
         "for all of them together; where it takes more, say how many in an [[engines]] section: each then has its own at most"

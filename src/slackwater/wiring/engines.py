@@ -62,20 +62,22 @@ class Engines:
         self._clock = clock
         self._board = board
         self._sharing = sharing
-        self._configured = {engine_of(each.url): each for each in configured}
+        # One server has one engine, by whichever name of this host it is called.
+        self._configured = {one_name(engine_of(each.url)): each for each in configured}
         self._limits = limits_of(deployments, self._configured.values())
         self._engines: dict[str, Engine] = {}
 
     def engine(self, backend: BackendConfig, *, place: str) -> Engine:
         """The engine of a backend; a built-in one is an engine of its own, named after its place."""
         name = place if backend.url is None else engine_of(backend.url)
-        engine = self._engines.get(name)
+        key = one_name(name)
+        engine = self._engines.get(key)
         if engine is None:
-            said = self._configured.get(name)
-            engine = self._engines[name] = Engine(
+            said = self._configured.get(key)
+            engine = self._engines[key] = Engine(
                 name,
                 self._clock,
-                slots=self._limits.get(name),
+                slots=self._limits.get(key),
                 pace=configured_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),
