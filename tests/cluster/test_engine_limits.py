@@ -84,5 +84,7 @@ def shares(cluster: Cluster) -> list[int]:
     """What each has been granted of the engine."""
     return [
         int(str(row[0]))
-        for row in cluster.asked("SELECT slots FROM engine_slots WHERE until > extract(epoch FROM now())")
+        for row in cluster.asked(
+            "SELECT slots FROM engine_slots WHERE engine LIKE 'http%' AND until > extract(epoch FROM now())"
+        )
     ]
