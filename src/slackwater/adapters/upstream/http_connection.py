@@ -176,11 +176,8 @@ class Connection(asyncio.Protocol):
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
         future, self.future = self.future, None
-        self._body = self.stream = None
         self.abort()
-        if self._share is not None:
-            self._share.close()
-            self._share = None
+        self._let_go()
         if future is not None and not future.done():
             future.set_result(error)
 
@@ -194,7 +191,7 @@ class Connection(asyncio.Protocol):
 
         False where that cannot be said, or not before the rest of the request: then there is nothing to wait for.
         """
-        self._body = self.stream = None
+        self._let_go()
         raw = self.transport.get_extra_info("socket")
         if raw is None or self.transport.is_closing() or self.transport.get_write_buffer_size():
             return False
@@ -207,6 +204,12 @@ class Connection(asyncio.Protocol):
         self._left = True
         self._read_on()
         return True
+
+    def _let_go(self) -> None:
+        """What has come of the answer is nobody's, and takes no memory from others."""
+        self._body = self.stream = None
+        share, self._share = self._share, None
+        _close(share)
 
     def abort(self) -> None:
         """Closes the socket at once; what was not written yet is dropped."""
