@@ -6,14 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, load, may_stream, ordered_deployment
+from slackwater.config.engines import limits_of, unequal_numbers
 from slackwater.config.sections import CONCURRENCY, ControlPlaneConfig
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.rate_limits import Told
 from slackwater.wiring import deployment_record
-from slackwater.wiring.engines import told_of
+from slackwater.wiring.engines import Engines, told_of
 from tests.test_config import faults
 
 OURS = """
@@ -341,6 +343,47 @@ def test_what_an_engine_says_holds_for_backends_that_say_nothing(tmp_path: Path)
     allowed = msgspec.structs.replace(config, control_plane=ControlPlaneConfig(backend_hosts=["a:8000"]))
     body = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://a:8000/v1"}]}}
     assert ordered_deployment(body, resource="default", name="n", config=allowed).backends[0].most == 512
+
+
+def test_a_server_is_one_engine_by_any_name_of_this_host(tmp_path: Path) -> None:
+    """Its number is named once, and holds by whichever name somebody else calls it."""
+    urls = ("http://localhost:8000/v1", "http://127.0.0.1:8000/v2", "http://[::1]:8000")
+    text = "".join(
+        f'[[deployments]]\nname = "d{place}"\n[[deployments.backends]]\nurl = "{url}"\n'
+        for place, url in enumerate(urls)
+    )
+    (tmp_path / "c.toml").write_text(text + "concurrency = 8\n")
+    config = load(tmp_path / "c.toml", {})
+    assert [each.backends[0].most for each in config.deployments] == [8, 8, 8]
+    engines = Engines(SystemClock(), config.engines, config.deployments)
+    made = {id(engines.engine(each.backends[0], place="")) for each in config.deployments}
+    assert len(made) == 1
+    assert engines.engine(config.deployments[0].backends[0], place="").name == "http://localhost:8000"
+
+
+def test_the_smallest_number_is_the_engine_s(tmp_path: Path) -> None:
+    """However its path is written, and whoever names it. A backend that names none has that; it is noted where two differ and no
+    section says how many there are. A section goes before all of them. A deployment of the API makes nobody else's smaller.
+    """
+    there = [("/v1", "concurrency = 24\n"), ("/v2", ""), ("/v3/", "concurrency = 8\n")]
+    text = "".join(
+        f'[[deployments]]\nname = "d{number}"\n[[deployments.backends]]\nurl = "http://A:80{path}"\n{more}'
+        for number, (path, more) in enumerate(there)
+    )
+    for section, limit, noted in (("", 8, 1), ('[[engines]]\nurl = "http://a"\nconcurrency = 16\n', 16, 0)):
+        (tmp_path / "c.toml").write_text(section + text)
+        config = load(tmp_path / "c.toml", {})
+        assert limits_of(config.deployments, config.engines) == {"http://a:80": limit}
+        assert [each.backends[0].most for each in config.deployments] == [24, limit, 8]
+        notes = unequal_numbers(config.engines, config.deployments)
+        assert len(notes) == noted
+        assert all("'http://a:80': its backends name 8 and 24 for concurrency" in note for note in notes)
+        allowed = msgspec.structs.replace(config, control_plane=ControlPlaneConfig(backend_hosts=["a"]))
+        body: dict[str, Any] = {"properties": {"model": {"name": "m"}, "backends": [{"url": "http://a/v1"}]}}
+        assert ordered_deployment(body, resource="default", name="n", config=allowed).backends[0].most == limit
+        body["properties"]["backends"][0]["concurrency"] = 1
+        ordered = ordered_deployment(body, resource="default", name="n", config=allowed)
+        assert (ordered.backends[0].most, limits_of(config.deployments, config.engines)) == (1, {"http://a:80": limit})
 
 
 def test_other_engines_are_others(tmp_path: Path) -> None:

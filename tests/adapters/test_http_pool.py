@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
-from slackwater.core.errors import BackendReplyBroken, BackendUnreachable
+from slackwater.core.errors import BackendReplyBroken, BackendTimeout, BackendUnreachable
 from slackwater.core.sending.request import Reply
 from tests.adapters.conftest import Run
 from tests.adapters.scripted_server import Peer, ScriptedServer, echo, turns, with_server
@@ -97,6 +98,69 @@ def test_cancelling_at_any_moment_harms_nobody_else(run: Run[None], seed: int) -
                 assert (await calls[number]).body == b"%d" % number
 
     run(with_server(script, test, connections_max=2))
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "too late"])
+def test_a_call_is_over_when_the_server_has_noticed(run: Run[None], ends: str) -> None:
+    """However it takes it: what comes of an answer meanwhile is nobody's, and the place of the connection is free only then."""
+    seen: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        _, body = await peer.request()
+        seen.append(body.decode())
+        if body == b"next":
+            await peer.answer(body)
+            return
+        # It reads no more requests, and is slow to see that nobody waits.
+        assert await peer.reader.read() == b""
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nl")
+        await asyncio.sleep(0.05)
+        seen.append("noticed")
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        call = asyncio.create_task(backend.send("/x", b"first"))
+        after = asyncio.create_task(backend.send("/x", b"next"))
+        await asyncio.wait_for(_true(lambda: seen == ["first"]), PATIENCE)
+        if ends == "cancelled":
+            call.cancel()
+        outcome = (await asyncio.gather(call, return_exceptions=True))[0]
+        assert isinstance(outcome, asyncio.CancelledError if ends == "cancelled" else BackendTimeout)
+        assert seen[:2] == ["first", "noticed"]
+        assert (await after).body == b"next"
+        assert seen == ["first", "noticed", "next"]
+
+    late = Timeouts(first_byte=PATIENCE if ends == "cancelled" else 0.2, total=PATIENCE)
+    run(with_server(script, test, connections_max=1, timeouts=late))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_does_not_notice_keeps_nobody(run: Run[None], *, again: bool) -> None:
+    """It has a moment. Whoever is cancelled once more does not wait even for that."""
+
+    async def script(peer: Peer) -> None:
+        _, body = await peer.request()
+        if body == b"next":
+            await peer.answer(body)
+        await peer.stay_silent()
+
+    async def test(server: ScriptedServer, backend: HttpBackend) -> None:
+        call = asyncio.create_task(backend.send("/x", b"first"))
+        await asyncio.wait_for(_true(lambda: bool(server.peers)), PATIENCE)
+        await turns()
+        call.cancel()
+        if again:
+            await asyncio.sleep(0)
+            call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(call, PATIENCE)
+        assert (await backend.send("/x", b"next")).body == b"next"
+
+    run(with_server(script, test, connections_max=1))
+
+
+async def _true(look: Callable[[], bool]) -> None:
+    while not look():
+        await asyncio.sleep(0.001)
 
 
 def test_cancelling_while_connecting_frees_the_slot(run: Run[None]) -> None:

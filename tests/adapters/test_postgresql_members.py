@@ -30,7 +30,7 @@ pytestmark = pytest.mark.postgresql
 class One:
     """A member, with what it has been told."""
 
-    def __init__(self, address: str, name: str, *, ended: Callable[[str], bool] = lambda member: False) -> None:
+    def __init__(self, address: str, name: str, *, alive: Callable[[str], bool | None] = lambda member: None) -> None:
         self.name = name
         self.ledger = SqlLedger.connect(address, member=Member(id=name, host="here", version="1"))
         self.buried, self.told_behind = threading.Event(), threading.Event()
@@ -40,7 +40,7 @@ class One:
             self.ledger,
             self.ledger.presence,
             news=self._heard,
-            ended=functools.partial(asyncio.to_thread, ended),
+            alive=functools.partial(asyncio.to_thread, alive),
         )
         self._watching: asyncio.Task[None] | None = None
 
@@ -204,19 +204,51 @@ def test_whose_process_has_ended_is_buried_at_once(address: str, monkeypatch: py
     monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
     asked = []
 
-    def ended(member: str) -> bool:
+    def alive(member: str) -> bool:
         asked.append(member)
-        return member == "third"
+        return member != "third"
 
     async def story() -> None:
-        first = await One(address, "first", ended=ended).begin()
-        others = [await One(address, name, ended=ended).begin() for name in ("second", "third")]
+        first = await One(address, "first", alive=alive).begin()
+        others = [await One(address, name, alive=alive).begin() for name in ("second", "third")]
         others[0].die()
         await true(lambda: "second" in asked)
         others[1].die()
         await true(lambda: rows(address, "SELECT id FROM member ORDER BY id") == [("first",), ("second",)])
         assert "first" not in asked
         for each in (first, *others):
+            await each.end()
+
+    asyncio.run(story())
+
+
+def test_who_is_known_to_live_may_lose_its_connection_again_and_again(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody buries it for that while it is to be believed. After that it is buried, whatever is known of its process."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 8.0)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.SAID_SECONDS", 0.5)
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'slackwater member % second'"
+    asked = []
+
+    def alive(member: str) -> bool:
+        asked.append(member)
+        return True
+
+    async def story() -> None:
+        first, second, third = [await One(address, name, alive=alive).begin() for name in ("first", "second", "third")]
+        with psycopg.connect(address, autocommit=True) as db:
+            # However often it is back within that time.
+            until = time.monotonic() + 1.5
+            while time.monotonic() < until:
+                await asyncio.to_thread(db.execute, cut.encode())
+        assert "second" in asked
+        await true(lambda: rows(address, "SELECT id FROM member ORDER BY id") == [("first",), ("second",), ("third",)])
+        assert not second.told_buried
+        second.die()
+        await true(lambda: ("second",) not in rows(address, "SELECT id FROM member"))
+        for each in (first, second, third):
             await each.end()
 
     asyncio.run(story())
@@ -231,7 +263,7 @@ def test_a_file_system_that_does_not_answer_keeps_nobody_from_a_burial(
     answers = threading.Event()
 
     async def story() -> None:
-        first, second = [await One(address, name, ended=lambda _: answers.wait(60)).begin() for name in ("a", "b")]
+        first, second = [await One(address, name, alive=lambda _: answers.wait(60)).begin() for name in ("a", "b")]
         second.die()
         try:
             await true(lambda: rows(address, "SELECT id FROM member") == [("a",)])

@@ -44,6 +44,11 @@ class _Connection(asyncio.Protocol):
         self._engine.ends(self._asked, answered=True)
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
 
+    def eof_received(self) -> bool:
+        """Whoever has hung up is noticed after a while; until then the engine works on."""
+        asyncio.get_running_loop().call_later(self._engine.notices, self._transport.close)
+        return True
+
     def connection_lost(self, error: Exception | None) -> None:
         if self._answers is not None:
             self._answers.cancel()
@@ -60,8 +65,9 @@ ANSWER = (
 class SampledEngine:
     """One, on a thread of its own."""
 
-    def __init__(self, *, shortest: float, longest: float) -> None:
-        """Calls take between these, in seconds."""
+    def __init__(self, *, shortest: float, longest: float, notices: float = 0.0) -> None:
+        """Calls take between these, in seconds. So long after a connection was closed it `notices`."""
+        self.notices = notices
         self._shortest, self._longest = shortest, longest
         self._chance = random.Random(0)
         self.url = ""

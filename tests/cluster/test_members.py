@@ -170,6 +170,27 @@ def test_one_that_is_cut_off_from_the_database(tmp_path: Path, address: str) -> 
     gate.close()
 
 
+def test_one_that_loses_its_connection_again_and_again(tmp_path: Path, address: str) -> None:
+    """It lives, as its lock in the data directory shows: nobody buries it, and nothing is asked for twice."""
+    with CountingBackend(latency=0.05) as backend, Cluster(tmp_path, address, backend, concurrency=8) as cluster:
+        first, second = cluster.start(), cluster.start()
+        names = {cluster.name(first), cluster.name(second)}
+        # Who has just come buries nobody for that.
+        signal.sigtimedwait([], YOUNG_SECONDS + 1.0)
+        batch_id = first.create_batch(first.upload("in.jsonl", input_lines("line", 1000)))
+        until(lambda: len(backend.answered) > 50)
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'slackwater member % {}'"
+        limit = time.monotonic() + 2.0
+        while time.monotonic() < limit:
+            cluster.asked(cut.format(cluster.name(second)))
+        until(lambda: ended(first, batch_id))
+        whole(first, batch_id, 1000)
+        assert {len(times) for times in backend.received.values()} == {1}
+        assert cluster.member_names() == names
+        assert "member_buried" not in cluster.log(first)
+        assert [each.terminate() for each in (first, second)] == [0, 0]
+
+
 def test_a_machine_of_its_own_kind_is_refused(tmp_path: Path, address: str) -> None:
     """A directory whose ledger is a shared one has no place for a server with a ledger of its own."""
     with CountingBackend(latency=0.0) as backend, Cluster(tmp_path, address, backend) as cluster:

@@ -59,6 +59,20 @@ def test_a_stop_is_given_its_time() -> None:
     assert int(compose()["stop_grace_period"].removesuffix("s")) >= needed
 
 
+def test_an_outage_at_the_start_leaves_nothing_failed() -> None:
+    """Who cannot reach its ledger ends with 1 and is started again, however often; a wrong configuration ends with 2 for good."""
+    for name in ("slackwater.service", "slackwater-worker@.service"):
+        said = unit(name)
+        assert said["StartLimitIntervalSec"] == ["0"]
+        assert "StartLimitBurst" not in said
+        assert (said["Restart"], said["RestartPreventExitStatus"]) == (["on-failure"], ["2"])
+        # A crash at every start takes a second of a processor.
+        assert int(said["RestartSec"][0]) >= 5
+        assert "postgresql.service" in said["After"][0].split()
+        # It is not pulled in where it is elsewhere, and its end is not ours.
+        assert not {"Requires", "BindsTo", "PartOf"} & set(said)
+
+
 def test_every_command_exists() -> None:
     """Units, image and manifests call commands with options that the command line has."""
     lines = [shlex.split(line)[1:] for name in UNITS.glob("*.service") for line in unit(name.name)["ExecStart"]]

@@ -144,7 +144,7 @@ async def serving(
     await clock.look()
     blobs = DiskBlobs(directory)
     budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
-    shared = Shared(clock=clock, engines=Engines(clock, config.engines), budget=budget)
+    shared = Shared(clock=clock, engines=Engines(clock, config.engines, config.deployments), budget=budget)
     by_key = {deployment_record(each).key: each for each in config.deployments}
     service = Service(
         Doors(

@@ -2,8 +2,11 @@
 
 import gc
 import importlib
+import os
+import signal
 import sys
 from types import ModuleType
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -43,6 +46,8 @@ SECTIONS = {
     "Use a server": ("batches", "files", "deployments", "usage", "profiles"),
     "Work without one": ("demo", "run", "validate", "split", "estimate", "sim-engine", "completion"),
 }
+# Those that run until a signal ends them, with exit code 0.
+LASTING = ("serve", "worker")
 
 
 def _loaded(name: str) -> ModuleType:
@@ -62,6 +67,13 @@ def _loaded(name: str) -> ModuleType:
 
 class _Lazy(click.Group):
     """Imports a command when it is called, so that a start pays only for what it uses."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        if not (arguments or named) and sys.argv[1:2] and sys.argv[1] in LASTING:
+            # Until the command hears signals itself, half a second and more, it has begun nothing that could be left half done.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: os._exit(0))
+        return super().main(*arguments, **named)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

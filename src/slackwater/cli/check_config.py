@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from slackwater.config import load
-from slackwater.config.engines import unused_engines
+from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring import check_backends
 from slackwater.wiring.checks import unheard_peers
@@ -29,7 +29,8 @@ def command(file: Path) -> None:
             click.echo(fault, err=True)
         sys.exit(2)
     unheard = unheard_peers(config)
-    for noted in (*unused_engines(config.engines, config.deployments), *([unheard] if unheard else [])):
+    of_engines = [each(config.engines, config.deployments) for each in (unused_engines, unequal_numbers)]
+    for noted in (*(note for notes in of_engines for note in notes), *([unheard] if unheard else [])):
         click.echo(f"note: {noted}", err=True)
     names = ", ".join(f"{d.name} ({len(d.backends)} backend{'s' * (len(d.backends) > 1)})" for d in config.deployments)
     click.echo(f"{file}: fine. Deployments: {names}.")

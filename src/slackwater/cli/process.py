@@ -1,6 +1,6 @@
 """What the commands have in common that run for long: where they listen, who answers there, and what signals mean.
 
-The first signal stops gently, the second at once.
+The first signal stops gently, the second at once. One that comes before there is an event loop finds nothing begun (`cli.main`).
 """
 
 import asyncio
@@ -77,11 +77,20 @@ def load_or_leave(path: Path | None) -> Config:
     return config
 
 
-def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Runs it. What goes wrong ends the process with one line; 1 says that starting it again may help."""
+def run_to_its_end(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Runs it; what it is given is set by the first signal. What goes wrong ends the process with one line; 1 says that starting
+    it again may help.
+    """
+    stopping: asyncio.Event | None = None
+
+    async def told() -> None:
+        nonlocal stopping
+        stopping = _told_to_stop()
+        await work(stopping)
+
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
+            runner.run(told())
         _hear_no_more()
     except ConfigError as error:
         click.echo(f"error: {error}", err=True)
@@ -90,7 +99,8 @@ def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
         click.echo(f"error: {error}", err=True)
         # Whoever starts it again should: a database comes back by itself, and nobody has to correct anything here.
         passes = isinstance(error, LedgerUnavailable) or (isinstance(error, FilesUnavailable) and error.passes)
-        sys.exit(1 if passes else 2)
+        # Nor has anything failed for whoever has told it to stop while it waited for its database.
+        sys.exit((0 if stopping is not None and stopping.is_set() else 1) if passes else 2)
 
 
 def listen_or_leave(host: str, port: int, *, advice: str) -> socket.socket:
@@ -185,7 +195,7 @@ def _leave_at_once(why: str) -> None:
     os._exit(1)
 
 
-def told_to_stop() -> asyncio.Event:
+def _told_to_stop() -> asyncio.Event:
     """Set by the first signal. The second one ends the process at once."""
     stopping = asyncio.Event()
 

@@ -34,7 +34,6 @@ from slackwater.cli.process import (
     load_or_leave,
     log_options,
     run_to_its_end,
-    told_to_stop,
 )
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, split_listen
@@ -114,13 +113,20 @@ def command(
     if config.metrics.enabled and config.metrics.listen:
         metrics = listen_or_leave(*split_listen(config.metrics.listen), advice="choose another [metrics] listen")
     kind = Kind.API if no_sending else Kind.SERVER
-    run_to_its_end(_serve(config, directory, listener, metrics, kind=kind, demo=config_path is None))
+    demo = config_path is None
+    run_to_its_end(lambda stopping: _serve(config, directory, listener, metrics, stopping, kind=kind, demo=demo))
 
 
 async def _serve(
-    config: Config, directory: Path, listener: socket.socket, metrics: socket.socket | None, *, kind: Kind, demo: bool
+    config: Config,
+    directory: Path,
+    listener: socket.socket,
+    metrics: socket.socket | None,
+    stopping: asyncio.Event,
+    *,
+    kind: Kind,
+    demo: bool,
 ) -> None:
-    stopping = told_to_stop()
     give_large_pieces_pages_of_their_own()
     tracing = tracing_of(config)
     # Places of their own, so that nobody waits for what somebody else's batch has in it: calls of users stand behind no

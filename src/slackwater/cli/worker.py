@@ -30,7 +30,6 @@ from slackwater.cli.process import (
     load_or_leave,
     log_options,
     run_to_its_end,
-    told_to_stop,
 )
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import LOOPBACK, Config, split_listen
@@ -101,7 +100,8 @@ def command(
         except ValueError as error:
             _leave(f"--{error}")
         listener = listen_or_leave(*place, advice="choose another --listen")
-    run_to_its_end(_work(config, data or Path(config.server.data), listener, only or None))
+    directory = data or Path(config.server.data)
+    run_to_its_end(lambda stopping: _work(config, directory, listener, only or None, stopping))
 
 
 def _leave(fault: str) -> NoReturn:
@@ -115,8 +115,13 @@ def _key(name: str) -> str:
     return key_of(resource, rest) if slash else name
 
 
-async def _work(config: Config, directory: Path, listener: socket.socket | None, only: frozenset[str] | None) -> None:
-    stopping = told_to_stop()
+async def _work(
+    config: Config,
+    directory: Path,
+    listener: socket.socket | None,
+    only: frozenset[str] | None,
+    stopping: asyncio.Event,
+) -> None:
     give_large_pieces_pages_of_their_own()
     raise_descriptor_limit()
     tracing, answers = tracing_of(config), ProcessOffload()

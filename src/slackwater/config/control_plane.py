@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.config.deployments import MICROSOFTS, check_deployment, deployment_of, limit_of
-from slackwater.config.engines import with_engines
+from slackwater.config.engines import limits_of, with_limits
 from slackwater.config.sections import BackendConfig, Config, ControlPlaneConfig, DeploymentConfig
 from slackwater.core.errors import ConfigError, ImportRefused, InvalidRequest
 from slackwater.core.masking import MASK
@@ -55,7 +55,7 @@ def ordered_deployment(body: dict[str, Any], *, resource: str, name: str, config
             raise ConfigError(faults)
         given = properties.get("model") or {}
         ordered = _on(source, asked, own_model="name" in given, own=properties)
-    ordered = with_engines(ordered, config.engines)
+    ordered = with_limits(ordered, limits_of(config.deployments, config.engines))
     _check_capacity(ordered, where, config.control_plane, faults)
     check_deployment(ordered, {None, *(each.name for each in config.content_filters)}, faults)
     if faults:

@@ -1,6 +1,6 @@
 """The sections about engines: each names one server, once, and as its backends do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -64,12 +64,24 @@ def check_engines(engines: Sequence[EngineConfig], deployments: Iterable[Deploym
             )
 
 
-def with_engines(deployment: DeploymentConfig, engines: Iterable[EngineConfig]) -> DeploymentConfig:
-    """The deployment with what its engines say for backends that say nothing themselves: how many requests may be out."""
-    said = {name: each.concurrency for each in engines if each.concurrency and (name := _name(each.url)) is not None}
+def limits_of(deployments: Iterable[DeploymentConfig], engines: Iterable[EngineConfig]) -> dict[str, int]:
+    """How many requests each engine takes from everybody together, by its `one_name`: what its section says, else the smallest
+    number that a backend names for it. Those of which nobody says anything are not there.
+    """
+    limits: dict[str, int] = {}
+    for name, number in _numbers(deployments):
+        limits[one_name(name)] = min(number, limits.get(one_name(name), number))
+    for each in engines:
+        if each.concurrency and (of := _name(each.url)) is not None:
+            limits[one_name(of)] = each.concurrency
+    return limits
+
+
+def with_limits(deployment: DeploymentConfig, limits: Mapping[str, int]) -> DeploymentConfig:
+    """The deployment, whose backends that name no number of their own may have all that their engine takes."""
     backends = [
-        msgspec.structs.replace(backend, concurrency=said[name])
-        if backend.concurrency is None and backend.url is not None and (name := _name(backend.url)) in said
+        msgspec.structs.replace(backend, concurrency=limits.get(one_name(name)))
+        if backend.concurrency is None and backend.url is not None and (name := _name(backend.url)) is not None
         else backend
         for backend in deployment.backends
     ]
@@ -85,6 +97,28 @@ def unused_engines(engines: Iterable[EngineConfig], deployments: Iterable[Deploy
         for engine in engines
         if (name := _name(engine.url)) is not None and name not in backends
     ]
+
+
+def unequal_numbers(engines: Iterable[EngineConfig], deployments: Iterable[DeploymentConfig]) -> list[str]:
+    """What is no fault, and perhaps not meant: engines without a section, for which backends name different numbers."""
+    said = limits_of((), engines)
+    named: dict[str, set[int]] = {}
+    for name, number in _numbers(deployments):
+        named.setdefault(one_name(name), set()).add(number)
+    return [
+        f"engine '{name}': its backends name {' and '.join(map(str, sorted(numbers)))} for concurrency, and the smallest holds "
+        "for all of them together; where it takes more, say how many in an [[engines]] section: each then has its own at most"
+        for name, numbers in sorted(named.items())
+        if len(numbers) > 1 and name not in said
+    ]
+
+
+def _numbers(deployments: Iterable[DeploymentConfig]) -> Iterator[tuple[str, int]]:
+    """How many requests backends say that an engine takes, by its name."""
+    for deployment in deployments:
+        for backend in deployment.backends:
+            if backend.concurrency and backend.url is not None and (name := _name(backend.url)) is not None:
+                yield name, backend.concurrency
 
 
 def _backends(deployments: Iterable[DeploymentConfig]) -> set[str]:

@@ -13,7 +13,7 @@ from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_pric
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.database import faults_of_database, with_password
 from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
-from slackwater.config.engines import check_engines, engines_of, with_engines
+from slackwater.config.engines import check_engines, engines_of, limits_of, with_limits
 from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.object_files import faults_of_files
@@ -160,6 +160,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         return None
     if studio is None or front_door is None:
         return None
+    limits_of_engines = limits_of(deployments, engines)
     config = Config(
         server=server,
         front_door=front_door,
@@ -178,7 +179,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         billing=billing,
         prices=tuple(prices),
         engines=tuple(engines),
-        deployments=tuple(with_engines(each, engines) for each in deployments),
+        deployments=tuple(with_limits(each, limits_of_engines) for each in deployments),
         content_filters=tuple(with_terms(content_filter, folder, faults) for content_filter in filters),
         resources=tuple(resources),
         storage=tuple(storages),

@@ -196,7 +196,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     lies beside this configuration."""
     concurrency: int | None = None
     """Requests in flight at once; the most of them where the engine is paced. By default what `[[engines]]` says for the server,
-    else 64, and 256 where it is paced."""
+    else what another backend there says, else 64, and 256 where it is paced. Of several numbers for one server without such a
+    section, the smallest holds for all of its backends together."""
     connect_seconds: float = 10.0
     """Time to open a connection."""
     first_byte_seconds: float = 600.0
@@ -245,7 +246,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Where it is, such as `http://127.0.0.1:8000`; a path is read over."""
     concurrency: int | None = None
     """Requests in flight at once, of all its backends together, and of each that names no number of its own; one that does has
-    that many at most. By default it is the largest that a backend says."""
+    that many at most. By default it is the smallest that a backend says. See deployments.md."""
     pace: str | None = None
     """How much of it batches may take beside others: `gentle`, `strict`, `full`, `fixed`, or the time between two tokens that
     others may see, such as `50ms`. By default `gentle` where its metrics page is found, else `fixed`. See pacing.md."""

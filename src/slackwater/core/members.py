@@ -2,8 +2,8 @@
 
 A member that lives holds a lock of its database session, and says again and again until when it is to be believed. A lock that
 nobody holds is a process that has ended, or one that has lost its connection and will have it back in a moment: so it has to be
-missing for that moment, unless it is known that the process has ended. A moment that is over is a machine that is lost, or a
-process that was stopped.
+missing for that moment, unless it is known that the process has ended; and one that is known to live may be missing for as long
+as it is to be believed. A moment that is over is a machine that is lost, or a process that was stopped.
 
 One member watches, another one is its deputy, who watches once it is gone. Who should have seen to something and has not may hang
 itself: somebody else does it a little later.
@@ -21,7 +21,7 @@ LOOK_SECONDS, ALONE_SECONDS = 0.05, 1.0
 # How often each of the others tries to be one of the two, and how many of those tries there are to a look. Of so many, each tries
 # as often; of more, each less often, because it is enough that one of them does.
 TRY_SECONDS, TRYING, TRY_SECONDS_MAX, LOOK_EVERY = 0.5, 8, 2.0, 2
-# A lost connection is back by then.
+# A lost connection is back by then, mostly: of those whose process is known to live nobody asks when.
 MISSING_SECONDS = 0.1
 # A new connection sees nobody missing for so long, unless a process is known to have ended: the others may have lost theirs, and
 # be about to have them back.
@@ -101,6 +101,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     overdue: float
     """For how long it has not been believed any more, in seconds; 0 while it is."""
     dead: bool
+
+    @property
+    def only_missing(self) -> bool:
+        """Whether nothing speaks against it but that nobody holds its lock."""
+        return not (self.held or self.overdue or self.dead)
 
 
 class Look(Struct, frozen=True, kw_only=True):

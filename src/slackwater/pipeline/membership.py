@@ -16,8 +16,8 @@ from slackwater.telemetry import event
 
 # A start waits so long at most for the word whether those before it are dead.
 SETTLED_SECONDS = 3.0
-# So long for the word whether a process has ended.
-ENDED_SECONDS = 1.0
+# So long for the word whether a process lives or has ended.
+KNOWN_SECONDS = 1.0
 
 
 class Membership:
@@ -29,16 +29,17 @@ class Membership:
         presence: Presence,
         *,
         news: Callable[[], None],
-        ended: Callable[[str], Awaitable[bool]] | None = None,
+        alive: Callable[[str], Awaitable[bool | None]] | None = None,
     ) -> None:
         """`news`: somebody was buried, by whomever, and what it had is free.
 
-        `ended` says whether the process of a member is known to have ended; it may wait for a file system.
+        `alive` says whether the process of a member is known to live (True) or to have ended (False); it may wait for a file
+        system.
         """
         self._ledger = ledger
         self._presence = presence
         self._news = news
-        self._ended = ended
+        self._alive = alive
         self._watch = Watch()
         self._look: Look | None = None
         self._dead: dict[str, Seen] = {}
@@ -101,16 +102,21 @@ class Membership:
         buried = 0
         while self._doubted:
             # At once, where it is no lost connection that may be back.
-            if await self._has_ended(member := self._doubted.pop()):
+            if await self._lives(member := self._doubted.pop()) is False:
                 self._dead[member] = Seen(id=member, held=False, overdue=0.0, dead=False)
                 self._gone.add(member)
         while self._dead:
             member, seen = self._dead.popitem()
+            gone = member in self._gone
+            self._gone.discard(member)
+            # One that is lost with its machine holds its lock for longer than it is believed, and its file's perhaps for ever.
+            lives = None if gone or seen.held else await self._lives(member)
+            if lives and seen.only_missing:
+                # It has lost its connection, and whoever has ended holds no lock: it may take as long as it is believed.
+                continue
             if not await self._presence.doom(member):
                 continue
-            # One that is lost with its machine holds its lock for longer than it is believed.
-            gone = member in self._gone or (not seen.held and await self._has_ended(member))
-            self._gone.discard(member)
+            gone = gone or lives is False
             if (leases := await self._ledger.bury(member, gone=gone)) is not None:
                 event("member_buried", member=member, leases=leases)
                 buried += 1
@@ -119,15 +125,15 @@ class Membership:
             self._said = sends_for
         return Pace.BUSY if buried else Pace.IDLE
 
-    async def _has_ended(self, member: str) -> bool:
-        """Whether it is known that its process has. A file system that does not answer knows nothing."""
-        if self._ended is None:
-            return False
+    async def _lives(self, member: str) -> bool | None:
+        """Whether its process is known to live, or to have ended. A file system that does not answer knows nothing."""
+        if self._alive is None:
+            return None
         try:
-            async with asyncio.timeout(ENDED_SECONDS):
-                return await self._ended(member)
+            async with asyncio.timeout(KNOWN_SECONDS):
+                return await self._alive(member)
         except TimeoutError:
-            return False
+            return None
 
     def retire(self) -> None:
         """This one is about to leave: somebody else watches from now on."""

@@ -113,6 +113,7 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
                 door=door,
                 concurrency=backend.slots,
                 most=backend.most,
+                says=backend.concurrency,
                 model=backend.model,
                 retry=msgspec.structs.replace(shared.retry, attempts_max=backend.attempts),
                 clock=clock,

@@ -5,8 +5,9 @@ import urllib.parse
 from collections.abc import Iterable
 
 from slackwater.adapters.shared_memory.peer_board import host_mark
-from slackwater.config import BackendConfig, EngineConfig
+from slackwater.config import BackendConfig, DeploymentConfig, EngineConfig
 from slackwater.config.deployments import is_cloud
+from slackwater.config.engines import limits_of
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import engine_of, one_name
 from slackwater.core.sending.pace import EnginePace, pace_of
@@ -49,29 +50,34 @@ class Engines:
         self,
         clock: Clock,
         configured: Iterable[EngineConfig] = (),
+        deployments: Iterable[DeploymentConfig] = (),
         *,
         board: PeerBoard | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        """`configured` are the sections about engines. On `board` other servers of ours are found; `sharing` divides what
+        """`configured` are the sections about engines, `deployments` those of the same configuration: what its backends say of
+        an engine holds also for who does not send for them. On `board` other servers of ours are found; `sharing` divides what
         engines take with the other members of a cluster.
         """
         self._clock = clock
         self._board = board
         self._sharing = sharing
-        self._configured = {engine_of(each.url): each for each in configured}
+        # One server has one engine, by whichever name of this host it is called.
+        self._configured = {one_name(engine_of(each.url)): each for each in configured}
+        self._limits = limits_of(deployments, self._configured.values())
         self._engines: dict[str, Engine] = {}
 
     def engine(self, backend: BackendConfig, *, place: str) -> Engine:
         """The engine of a backend; a built-in one is an engine of its own, named after its place."""
         name = place if backend.url is None else engine_of(backend.url)
-        engine = self._engines.get(name)
+        key = one_name(name)
+        engine = self._engines.get(key)
         if engine is None:
-            said = self._configured.get(name)
-            engine = self._engines[name] = Engine(
+            said = self._configured.get(key)
+            engine = self._engines[key] = Engine(
                 name,
                 self._clock,
-                slots=None if said is None else said.concurrency,
+                slots=self._limits.get(key),
                 pace=configured_pace(said, backend),
                 slices=said is None or said.slices != NEVER,
                 seat=None if self._board is None or backend.url is None else self._board.seat(name),

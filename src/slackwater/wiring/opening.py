@@ -203,7 +203,7 @@ async def open_service(
             hints, membership = Hints(), None
             if sql_ledger.presence is not None:
                 membership = Membership(
-                    ledger, sql_ledger.presence, news=hints.member_gone, ended=data.announcements.has_ended
+                    ledger, sql_ledger.presence, news=hints.member_gone, alive=data.announcements.alive
                 )
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
@@ -227,7 +227,7 @@ async def open_service(
                 place = FarBoard(board, sharing.words, clock, shared_as=shared_name)
             shared = Shared(
                 clock=clock,
-                engines=Engines(clock, config.engines, board=place, sharing=sharing),
+                engines=Engines(clock, config.engines, config.deployments, board=place, sharing=sharing),
                 budget=budget,
                 credentials=credentials,
                 filters=filters,

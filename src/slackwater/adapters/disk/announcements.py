@@ -58,16 +58,19 @@ class Announcements:
                 os.close(word)
         return None
 
-    def ended(self, member: str) -> bool:
-        """Whether the process of a member is known to have ended: the kernel has let go of what it had locked."""
-        try:
-            return self.locked(member) is False
-        except OSError:
-            return False
+    def lives(self, member: str) -> bool | None:
+        """Whether the process of a member is known to live, or to have ended: a kernel has its lock, or has let go of it.
 
-    async def has_ended(self, member: str) -> bool:
+        None: nobody knows.
+        """
+        try:
+            return self.locked(member)
+        except OSError:
+            return None
+
+    async def alive(self, member: str) -> bool | None:
         """The same, for whoever may not wait for a file system."""
-        return await asyncio.to_thread(self.ended, member)
+        return await asyncio.to_thread(self.lives, member)
 
     def answer(self, me: str, member: str) -> bool | None:
         """Gives a member's nonce back. None where its word is not seen; False where it does not ask for that. Raises OSError."""

@@ -6,6 +6,7 @@ the caller once. Before: the pool, which owns the connection. What must hold: by
 
 import asyncio
 import fcntl
+import os
 import select
 import socket
 import sys
@@ -19,7 +20,7 @@ import msgspec
 
 from slackwater.adapters.upstream.http_reply import Packed, ReplyTooLarge, Unpacker, decoded, retry_after_seconds
 from slackwater.adapters.upstream.http_stream import EVENT_STREAM, Stream
-from slackwater.core.errors import BackendError, BackendReplyBroken
+from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout
 from slackwater.core.sending.budget import SMALL_BYTES, Budget, Share
 from slackwater.core.sending.rate_limit_headers import RATE_LIMIT_HEADERS, read_rate_limits
 from slackwater.core.sending.request import Reply
@@ -91,6 +92,7 @@ class Connection(asyncio.Protocol):
         "_gone",
         "_head_complete",
         "_idle",
+        "_left",
         "_noted",
         "_overhead",
         "_parser",
@@ -142,7 +144,7 @@ class Connection(asyncio.Protocol):
         # Until the others have had their turn. And at which length of the answer that is next.
         self._resting = False
         self._turn_ends = 0
-        self.used = self.answering = False
+        self.used = self.answering = self._left = False
         self._fault: BackendReplyBroken | None = None
         self._overhead = self._status = 0
         self.stream: Stream | None = None
@@ -174,13 +176,40 @@ class Connection(asyncio.Protocol):
     def fail(self, error: BackendError | None) -> None:
         """Ends the call, and the connection with it."""
         future, self.future = self.future, None
-        self._body = self.stream = None
         self.abort()
-        if self._share is not None:
-            self._share.close()
-            self._share = None
+        self._let_go()
         if future is not None and not future.done():
             future.set_result(error)
+
+    def expire(self, why: str) -> None:
+        """The time of the call is over. Whoever waits for it hears that, and ends it (`hang_up`, `fail`)."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(BackendTimeout(why))
+
+    def hang_up(self) -> bool:
+        """Says to the peer that nobody waits for its answer, of which no more is heard; `lost` is told when it has hung up, too.
+
+        False where that cannot be said, or not before the rest of the request: then there is nothing to wait for.
+        """
+        self._let_go()
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return False
+        try:
+            # Below TLS, too. Of their own sockets, transports let nobody else close one half.
+            with socket.socket(fileno=os.dup(raw.fileno())) as half:
+                half.shutdown(socket.SHUT_WR)
+        except OSError:
+            return False
+        self._left = True
+        self._read_on()
+        return True
+
+    def _let_go(self) -> None:
+        """What has come of the answer is nobody's, and takes no memory from others."""
+        self._body = self.stream = None
+        share, self._share = self._share, None
+        _close(share)
 
     def abort(self) -> None:
         """Closes the socket at once; what was not written yet is dropped."""
@@ -204,6 +233,8 @@ class Connection(asyncio.Protocol):
             pass
 
     def data_received(self, data: bytes) -> None:
+        if self._left:
+            return
         if self.future is None:
             # Bytes that nobody asked for. Whatever they mean, the next answer must not begin with them.
             self.abort()
@@ -252,6 +283,9 @@ class Connection(asyncio.Protocol):
 
     def _ended(self, error: Exception | None) -> None:
         """The peer says no more. For some answers that is the end of the body; for all others it is a fault."""
+        if self._left:
+            # As was asked of it.
+            return
         if self.future is None:
             self._gone(self)
         elif self._head_complete and not self._bounded and error is None:

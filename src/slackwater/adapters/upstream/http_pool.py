@@ -25,6 +25,9 @@ from slackwater.core.sending.request import Reply
 
 # How often deadlines are looked at. A call may overrun its time by this much.
 SWEEP_SECONDS = 0.25
+# So long the server has to hang up, too, on a call that was given up: until then it may work on it. It is less than a member of a
+# cluster has between the end of its calls and the end of its slots (`engine_share`).
+LEAVING_SECONDS = 0.25
 # How long `close` waits for sockets to say goodbye; only TLS takes more than a turn of the loop.
 GOODBYE_SECONDS = 1.0
 
@@ -95,8 +98,9 @@ class Pool:
     async def call(self, head: bytes, body: bytes, path: str = "", heard: Heard | None = None) -> Reply:
         """One request over one connection. With `heard`, an answer to `path` may come as a stream, and is told as it comes.
 
-        Raises BackendError; cancelling closes the connection. A kept connection that turns out to be closed is replaced,
-        once, by a fresh one: nothing was answered, and servers close idle connections when they like.
+        Raises BackendError. Cancelling closes the connection, and the call is over when the server has noticed that, or has had
+        time to. A kept connection that turns out to be closed is replaced, once, by a fresh one: nothing was answered, and
+        servers close idle connections when they like.
         """
         loop = asyncio.get_running_loop()
         connection = self._idle.pop() if self._idle else await self._acquire(loop)
@@ -113,8 +117,11 @@ class Pool:
             except asyncio.CancelledError:
                 # The answer may have come in the same moment: then the connection is idle, or carries another call.
                 if connection.future is future:
-                    connection.fail(None)
+                    await self._leave(loop, connection)
                 raise
+            if connection.future is future:
+                # Its time was over.
+                await self._leave(loop, connection)
             if type(outcome) is Reply:
                 return outcome
             if isinstance(outcome, BackendError):
@@ -127,6 +134,15 @@ class Pool:
                 # The first connection may have carried the request to the server after all.
                 error.sent = True
                 raise
+
+    async def _leave(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        """Ends a call without its answer. While the server works on it, whoever sends the next one has one too many there."""
+        connection.lost = loop.create_future()
+        try:
+            if connection.hang_up():
+                await asyncio.wait((connection.lost,), timeout=LEAVING_SECONDS)
+        finally:
+            connection.fail(None)
 
     async def close(self) -> None:
         """Closes idle connections and refuses new calls, once all who use it have closed it; calls under way go on."""
@@ -270,13 +286,11 @@ class Pool:
                 continue
             age = now - connection.started - connection.paused_seconds
             if age > timeouts.total:
-                connection.fail(BackendTimeout(f"no whole answer within {timeouts.total:g} s (total)"))
+                connection.expire(f"no whole answer within {timeouts.total:g} s (total)")
             elif age > timeouts.first_byte and not connection.answering:
-                connection.fail(BackendTimeout(f"no answer within {timeouts.first_byte:g} s (first byte)"))
+                connection.expire(f"no answer within {timeouts.first_byte:g} s (first byte)")
             elif (stream := connection.stream) is not None and stream.at and now - stream.at > timeouts.first_byte:
-                connection.fail(
-                    BackendTimeout(f"nothing more of the answer within {timeouts.first_byte:g} s (first byte)")
-                )
+                connection.expire(f"nothing more of the answer within {timeouts.first_byte:g} s (first byte)")
         horizon = now - self._keep_alive_seconds
         for connection in [connection for connection in self._idle if connection.idle_since < horizon]:
             connection.abort()

@@ -76,17 +76,19 @@ class Dispatcher:
         large: LargeAnswers | None = None,
         streams: bool = True,
         most: int | None = None,
+        says: int | None = None,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
         Without `large`, answers of any size are read here. `streams`: whether calls may be streamed where somebody listens.
-        At an engine that is paced `most` calls may be out.
+        At an engine that is paced `most` calls may be out. `says` is how many its engine takes, where the backend names a number.
         """
         self.name = name
         self.region = region
         self.concurrency = concurrency
         self.most = most or concurrency
+        self.says = says
         self.metered = isinstance(backend, Metered)
         self.engine = engine
         self.door = door

@@ -57,9 +57,10 @@ class Engine:
         sharing: Sharing | None = None,
         shared_as: str = "",
     ) -> None:
-        """`slots` is its limit; without one, the largest that a backend names for it. `pace` is what is configured, `slices`
-        whether long prompts may go in slices, `seat` where other servers of ours are heard. `sharing` divides the limit with the
-        other members of a cluster, who call it `shared_as`; without it, all of it is this server's.
+        """`slots` is its limit; without one, the smallest that is said of it (`says`), else the largest that a use may have.
+        `pace` is what is configured, `slices` whether long prompts may go in slices, `seat` where other servers of ours are
+        heard. `sharing` divides the limit with the other members of a cluster, who call it `shared_as`; without it, all of it is
+        this server's.
         """
         self.name = name
         self.shared_as = shared_as or name
@@ -76,6 +77,8 @@ class Engine:
         self.cut_off: set[asyncio.Task[None]] = set()
         """Lanes whose call was ended because its slot is somebody else's."""
         self._slots = slots
+        # What others say of its limit, and who; it counts where nobody is there who knows better.
+        self._said: dict[object, int] = {}
         self._clock = clock
         self.doors: dict[tuple[str, str], Door] = {}
         self._lanes: set[asyncio.Task[None]] = set()
@@ -138,6 +141,27 @@ class Engine:
         calm = self._held is None and self._alone is None and not self._suspicious
         self._usual = steady and calm and not self._paced
 
+    # What is said of it
+
+    def says(self, who: object, number: int | None) -> None:
+        """Somebody who has a backend here says how many requests it takes from everybody together; None: nothing any more.
+
+        Whether or not it is sent to for that backend here and now.
+        """
+        before = self._said.pop(who, None)
+        if number is not None:
+            self._said[who] = number
+        if number != before:
+            self._count_slots()
+            if self._share is not None:
+                self._share.changed()
+            self.call_where_open(self._clock.monotonic())
+
+    @property
+    def _number(self) -> int | None:
+        """Its limit, where anybody names one."""
+        return self._slots or min(self._said.values(), default=None)
+
     # Uses
 
     def attach(self, use: Use) -> None:
@@ -170,7 +194,7 @@ class Engine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _count_slots(self) -> None:
-        self.limit = self._slots or max((use.cap for use in self.uses), default=0)
+        self.limit = self._number or max((use.cap for use in self.uses), default=0)
         self.slots = self.limit if self._share is None else min(self.limit, self._share.slots)
         self.pacing.resized()
         self._look_usual()
@@ -343,7 +367,7 @@ class Engine:
     @property
     def limit_of_all(self) -> int:
         """How many calls it takes, from all members. Whoever still looks for its page must not keep the others to less."""
-        if self._slots or not self.pacing.undecided:
+        if self._number or not self.pacing.undecided:
             return self.limit
         return max((use.most for use in self.uses), default=self.limit)
 

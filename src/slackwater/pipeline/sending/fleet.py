@@ -150,6 +150,9 @@ class Fleet:
             before.deployment = deployment
             return
         post = self._posts[deployment.key] = Post(deployment, self._make_worker(deployment, dispatchers))
+        for dispatcher in dispatchers:
+            # Also where somebody else sends for it: an engine's limit is that of all who use it.
+            dispatcher.engine.says(dispatcher, dispatcher.says)
         self._obey(post)
         if before is not None:
             self._retire(before)
@@ -175,6 +178,8 @@ class Fleet:
             meters.forget_deployment(key)
 
     def _retire(self, post: Post) -> None:
+        for dispatcher in post.worker.dispatchers:
+            dispatcher.engine.says(dispatcher, None)
         if self._running:
             task = asyncio.create_task(self._end(post))
             self._retiring.add(task)

@@ -444,7 +444,8 @@ class Worker:
         for lease in self._leases:
             self._abort(lease, Cause.SHUTDOWN)
         while self.in_flight:
-            await asyncio.sleep(0)
+            # Their engines are told, and have a moment to say that they have heard it.
+            await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
         """Journals what came and gives the shards back. Comes after `drain`, once the loops have ended."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.config import Config, data_in, load, look
-from slackwater.config.engines import unused_engines
+from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import data_findings, holder_of
@@ -68,7 +68,11 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
         note("configuration", each, "write its url as that backend does, or leave the section out")
         for each in unused_engines(config.engines, config.deployments)
     ]
-    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused]
+    unequal = [
+        note("configuration", each, "name one number, or write an [[engines]] section")
+        for each in unequal_numbers(config.engines, config.deployments)
+    ]
+    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused, *unequal]
 
 
 async def _ask(
