@@ -111,7 +111,7 @@ class Crew:
             inside = behind.inside
             config = self.folder / "behind.toml"
             config.write_text(self._config.read_text().replace(self.address, self._over_the_wire()))
-        command = [*inside, sys.executable, "-m", "slackwater", *ROLES[role], "--config", str(config)]
+        command = [*inside, sys.executable, "-m", "tests.cluster.inside", *ROLES[role], "--config", str(config)]
         command += ["--data", str(self.data)]
         member = Member(role, number, self.folder / f"{role}{number}.log", command, behind=behind is not None)
         self.members.append(member)

@@ -4,6 +4,7 @@ import http.client
 import json
 import random
 import threading
+import time
 import traceback
 from collections import Counter
 from typing import Any
@@ -43,6 +44,7 @@ class Customers:
         self._db: psycopg.Connection[tuple[Any, ...]] | None = None
         self._chance = random.Random(1)
         self._error: BaseException | None = None
+        self._doing, self._since = "", time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -56,14 +58,24 @@ class Customers:
         self._check_account()
         return self.seen
 
+    def told(self) -> str:
+        """What they are at, for people."""
+        alive = self._thread.is_alive()
+        return f"{len(self._open)} open, {self._doing} for {time.monotonic() - self._since:.1f} s, alive {alive}: {self._open}"
+
+    def _does(self, what: str) -> None:
+        self._doing, self._since = what, time.monotonic()
+
     def _run(self) -> None:
         try:
             while not self._stopping.is_set() or self._open:
                 if len(self._open) < self._most and not self._stopping.is_set():
                     self._create()
                     continue
+                self._does("asking who has ended")
                 for batch_id in self._ended():
                     self._look(batch_id)
+                self._does("waiting")
                 self._nap.wait(0.05)
         except BaseException as error:
             # Said at once: without customers everybody else waits for work in vain.
@@ -86,6 +98,7 @@ class Customers:
         prefix = f"batch{self._number}"
         try:
             server = self._chance.choice(self._crew.servers())
+            self._does(f"making {prefix} at {server.address}")
             batch_id = server.create_batch(server.upload("in.jsonl", input_lines(prefix, self._lines)))
         except (*TROUBLE, IndexError):
             # It may exist all the same; then it ends as the others do, and nobody asks for it.
@@ -96,6 +109,7 @@ class Customers:
     def _look(self, batch_id: str) -> None:
         try:
             server = self._chance.choice(self._crew.servers())
+            self._does(f"reading {batch_id} at {server.address}")
             batch = server.batch(batch_id)
             texts = [
                 server.raw("GET", f"/files/{batch[kind]}/content")

@@ -23,6 +23,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from slackwater.core.members import YOUNG_SECONDS
+from tests.cluster.broke_off import picture
 from tests.cluster.cluster import until
 from tests.cluster.crew import COMMIT_SECONDS, Crew, Member
 from tests.cluster.customers import Customers, Seen
@@ -314,6 +315,10 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
             try:
                 for _ in range(rounds):
                     matrix.round(kind, figures)
+            except BaseException as error:
+                print(f"round {figures.n} of {kind} broke off: {error!r}", file=sys.stderr)
+                print(picture(crew, engine, customers), file=sys.stderr, flush=True)
+                raise
             finally:
                 # Also of those that were cut short.
                 matrix.count_resent(figures)
