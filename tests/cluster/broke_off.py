@@ -10,10 +10,11 @@ from tests.cluster.customers import Customers
 from tests.cluster.inside import OVER
 from tests.cluster.witness import Witness
 
+LEFT = "round(CAST(until - extract(epoch FROM clock_timestamp()) AS NUMERIC), 2) AS left"
 TABLES = {
-    "members": "SELECT id, kind, round(CAST(until - extract(epoch FROM clock_timestamp()) AS NUMERIC), 2) AS left, dead_at FROM member",
+    "members": f"SELECT id, kind, {LEFT}, dead_at FROM member",
     "slots": "SELECT engine, member, wanted, slots, most, serial, longest, known, alone, gone, "
-    "round(CAST(until - extract(epoch FROM clock_timestamp()) AS NUMERIC), 2) AS left FROM engine_slots ORDER BY until DESC LIMIT 20",
+    f"{LEFT} FROM engine_slots ORDER BY until DESC LIMIT 20",
     "batches": "SELECT stage, status, ranked, paused, count(*), min(id), max(queued_number) FROM batch "
     "WHERE stage != 'ended' GROUP BY 1, 2, 3, 4",
     "open": "SELECT id, stage, shards, shards_done, shards_in_hand, queued_number, total, completed, failed FROM batch "
@@ -23,11 +24,10 @@ TABLES = {
     "duties": "SELECT * FROM duty",
     "pauses": "SELECT * FROM pause",
     "paces": "SELECT * FROM engine_pace",
-    "words": "SELECT topic, member, left(text, 200), round(CAST(until - extract(epoch FROM clock_timestamp()) AS NUMERIC), 2) "
-    "FROM member_word ORDER BY until DESC LIMIT 30",
+    "words": f"SELECT topic, member, left(text, 200), {LEFT} FROM member_word ORDER BY until DESC LIMIT 30",
     "connections": "SELECT application_name, state, wait_event_type, wait_event, "
-    "round(extract(epoch FROM clock_timestamp() - xact_start), 2), round(extract(epoch FROM clock_timestamp() - state_change), 2), "
-    "left(query, 80) FROM pg_stat_activity WHERE datname IS NOT NULL ORDER BY 1",
+    "round(extract(epoch FROM clock_timestamp() - xact_start), 2), "
+    "round(extract(epoch FROM clock_timestamp() - state_change), 2), left(query, 80) FROM pg_stat_activity WHERE datname IS NOT NULL ORDER BY 1",
     "locks": "SELECT locktype, mode, granted, classid, objid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE locktype = 'advisory' OR NOT granted",
 }

@@ -1,14 +1,17 @@
 """A database that has lost its last moments, under members that live: claims and burials wait for no disk."""
 
+import asyncio
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.core.members import Member
 from tests.cluster.cluster import Cluster, ended, until, whole
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
-from tests.postgresql import Databases
+from tests.postgresql import Databases, running
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(300)]
 
@@ -36,3 +39,21 @@ def test_a_claim_that_is_forgotten_is_made_again(tmp_path: Path, postgresql: Dat
         cluster.connect()
         until(lambda: ended(servers[0], batch_id))
         whole(servers[1], batch_id, 1, "second", account=False)
+
+
+def test_for_whom_a_member_sends_is_kept() -> None:
+    """It says it once. A database that had forgotten it would tell everybody that nobody sends."""
+
+    async def story() -> None:
+        # What waits for no disk comes there much later.
+        with running(careless=False, settings={"wal_writer_delay": "10s"}) as server:
+            ledger = SqlLedger.connect(
+                server.address("postgres"), member=Member(id="m", host="", version="", sends_for=())
+            )
+            await ledger.send_for("m", ["a"])
+            server.kill()
+            server.start()
+            assert [each.sends_for for each in await ledger.members()] == [("a",)]
+            await ledger.close()
+
+    asyncio.run(story())
