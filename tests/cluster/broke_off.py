@@ -1,4 +1,4 @@
-"""What a cluster in trouble looked like when it did not get well: what the database has, what each member knows, what it said last."""
+"""What a cluster looked like that did not get well: what the database has, and what each member knows and said last."""
 
 import signal
 import time
@@ -27,7 +27,8 @@ TABLES = {
     "words": f"SELECT topic, member, left(text, 200), {LEFT} FROM member_word ORDER BY until DESC LIMIT 30",
     "connections": "SELECT application_name, state, wait_event_type, wait_event, "
     "round(extract(epoch FROM clock_timestamp() - xact_start), 2), "
-    "round(extract(epoch FROM clock_timestamp() - state_change), 2), left(query, 80) FROM pg_stat_activity WHERE datname IS NOT NULL ORDER BY 1",
+    "round(extract(epoch FROM clock_timestamp() - state_change), 2),"
+    "left(query, 80) FROM pg_stat_activity WHERE datname IS NOT NULL ORDER BY 1",
     "locks": "SELECT locktype, mode, granted, classid, objid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE locktype = 'advisory' OR NOT granted",
 }

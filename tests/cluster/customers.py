@@ -27,6 +27,8 @@ class Seen(Struct):
     doubled: int = 0
     failed: int = 0
     miscounted: int = 0
+    slowest: float = 0.0
+    """Seconds from the making of a batch to its end, at most."""
 
 
 class Customers:
@@ -37,7 +39,8 @@ class Customers:
         self._crew = crew
         self._lines = lines
         self._most = open_at_once
-        self._open: dict[str, str] = {}
+        self._open: dict[str, tuple[str, float]] = {}
+        """Those that have not ended: what their lines are called by, and since when they are there."""
         self._number = 0
         self._stopping = threading.Event()
         self._nap = threading.Event()
@@ -61,7 +64,9 @@ class Customers:
     def told(self) -> str:
         """What they are at, for people."""
         alive = self._thread.is_alive()
-        return f"{len(self._open)} open, {self._doing} for {time.monotonic() - self._since:.1f} s, alive {alive}: {self._open}"
+        now = time.monotonic()
+        ages = {each: round(now - made) for each, (_, made) in self._open.items()}
+        return f"{self._doing} for {now - self._since:.1f} s, alive {alive}, open for seconds: {ages}; {self.seen}"
 
     def _does(self, what: str) -> None:
         self._doing, self._since = what, time.monotonic()
@@ -104,7 +109,7 @@ class Customers:
             # It may exist all the same; then it ends as the others do, and nobody asks for it.
             self._nap.wait(0.1)
             return
-        self._open[batch_id] = prefix
+        self._open[batch_id] = prefix, time.monotonic()
 
     def _look(self, batch_id: str) -> None:
         try:
@@ -119,10 +124,11 @@ class Customers:
         except (*TROUBLE, IndexError):
             self._nap.wait(0.1)
             return
-        prefix = self._open.pop(batch_id)
+        prefix, made = self._open.pop(batch_id)
         found = Counter(json.loads(line)["custom_id"] for text in texts for line in text.splitlines())
         seen, counts = self.seen, batch["request_counts"]
         seen.batches += 1
+        seen.slowest = max(seen.slowest, round(time.monotonic() - made, 1))
         seen.lines += len(found)
         seen.lost += sum(f"{prefix}-{number}" not in found for number in range(self._lines))
         seen.doubled += sum(found.values()) - len(found)

@@ -258,7 +258,8 @@ class Matrix:
             former.process.wait(10)
             victim = crew.again(former, behind=wire)
             self._settle()
-        until(lambda: crew.holds(victim), gap=0.01)
+        # One that comes last may have nothing for a while, where the others have claimed what there was.
+        until(lambda: crew.holds(victim) and self._engine.out_to(victim.key), gap=0.01)
         self._lost_for_a_while(found, victim, wire.cut, wire.mend, behind=wire)
 
     def _lost_for_a_while(

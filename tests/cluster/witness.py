@@ -71,6 +71,10 @@ class Witness(SampledEngine):
             and (not each.ended_at or each.ended_at > now or (each.answered and each.ended_at > now - commit_seconds))
         }
 
+    def out_to(self, member: str) -> int:
+        """How many requests of a member are out."""
+        return sum(each.member == member and not each.ended_at for each in self._later(self._loop.time() - 60))
+
     def asked_again(self, begin: float, end: float) -> set[str]:
         """Texts that came between two moments, and not for the first time."""
         return {each.text for each in self._later(begin) if each.at < end and self._of[each.text][0] is not each}
