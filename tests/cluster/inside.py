@@ -106,8 +106,8 @@ def _tell(number: int, frame: FrameType | None) -> None:
                     lines.append(shown(each))
                 except Exception as error:
                     lines.append(f"{kind.__name__}: {error!r}")
-    for number, stack in sys._current_frames().items():
-        lines.append(f"thread {number}: {' < '.join(_places(stack))}")
+    for thread, standing in sys._current_frames().items():
+        lines.append(f"thread {thread}: {' < '.join(_places(standing))}")
     try:
         for task in asyncio.all_tasks():
             stack = task.get_stack(limit=3)
@@ -118,7 +118,7 @@ def _tell(number: int, frame: FrameType | None) -> None:
 
 
 def _places(frame: FrameType | None) -> list[str]:
-    found = []
+    found: list[str] = []
     while frame is not None and len(found) < 8:
         found.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
         frame = frame.f_back
