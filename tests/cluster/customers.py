@@ -55,11 +55,16 @@ class Customers:
         """No new ones; waits until all have ended."""
         self._stopping.set()
         self._thread.join(seconds)
-        if self._error is not None:
-            raise self._error
+        self.at_work()
         assert not self._thread.is_alive(), f"not ended: {self._open}"
         self._check_account()
         return self.seen
+
+    def at_work(self) -> bool:
+        """Always true: raises what has kept them from it. Without them everybody else waits in vain."""
+        if self._error is not None:
+            raise self._error
+        return True
 
     def told(self) -> str:
         """What they are at, for people."""
@@ -83,7 +88,6 @@ class Customers:
                 self._does("waiting")
                 self._nap.wait(0.05)
         except BaseException as error:
-            # Said at once: without customers everybody else waits for work in vain.
             traceback.print_exc()
             self._error = error
 
@@ -133,7 +137,8 @@ class Customers:
         seen.lost += sum(f"{prefix}-{number}" not in found for number in range(self._lines))
         seen.doubled += sum(found.values()) - len(found)
         seen.failed += counts["failed"] + (batch["status"] != "completed")
-        seen.miscounted += abs(batch["usage"]["input_tokens"] - self._lines) + abs(counts["completed"] - self._lines)
+        tokens = (batch["usage"] or {}).get("input_tokens", 0)
+        seen.miscounted += abs(tokens - self._lines) + abs(counts["completed"] - self._lines)
 
     def _check_account(self) -> None:
         """What the ledger has of all batches, of those as well whose create was never answered."""

@@ -100,8 +100,18 @@ class Figures(Struct, kw_only=True):
 class Matrix:
     """The cluster, and its failures."""
 
-    def __init__(self, crew: Crew, engine: Witness, server: Postgresql, *, seed: int, wire: Wire | None) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        engine: Witness,
+        server: Postgresql,
+        customers: Customers,
+        *,
+        seed: int,
+        wire: Wire | None,
+    ) -> None:
         self._crew = crew
+        self._customers = customers
         self._engine = engine
         self._server = server
         self._wire = wire
@@ -131,7 +141,12 @@ class Matrix:
         up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS + 0.5} s'"
         until(lambda: crew.asked(up) == [(True,)], gap=0.1)
         # The same as before, for as long as is compared with later.
-        until(lambda: engine.use(time.monotonic() - 3.0, time.monotonic()) > FULL * SLOTS, seconds=180, gap=0.05)
+        at_work = self._customers.at_work
+        until(
+            lambda: at_work() and engine.use(time.monotonic() - 3.0, time.monotonic()) > FULL * SLOTS,
+            seconds=180,
+            gap=0.05,
+        )
 
     # Who
 
@@ -259,7 +274,8 @@ class Matrix:
             victim = crew.again(former, behind=wire)
             self._settle()
         # One that comes last may have nothing for a while, where the others have claimed what there was.
-        until(lambda: crew.holds(victim) and self._engine.out_to(victim.key), gap=0.01)
+        at_work, engine = self._customers.at_work, self._engine
+        until(lambda: at_work() and crew.holds(victim) and engine.out_to(victim.key), gap=0.01)
         self._lost_for_a_while(found, victim, wire.cut, wire.mend, behind=wire)
 
     def _lost_for_a_while(
@@ -307,7 +323,7 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
         for each in starting:
             each.ready()
         customers = Customers(crew, lines=LINES, open_at_once=OPEN)
-        matrix = Matrix(crew, engine, server, seed=seed, wire=wire)
+        matrix = Matrix(crew, engine, server, customers, seed=seed, wire=wire)
         found = []
         for kind in kinds:
             figures = Figures(kind=kind)
