@@ -50,7 +50,7 @@ class Figures(Struct, kw_only=True):
     kind: str
     n: int = 0
     claims: list[float] = []
-    """From the failure to the next claim of one of its shards."""
+    """From the failure to the next claim of one of its shards; where it is the database's, of any."""
     full: list[float] = []
     """From the failure to the full rate."""
     losses: list[tuple[float, set[str]]] = []
@@ -241,10 +241,13 @@ class Matrix:
 
     def _database(self, found: Figures, fails: Callable[[], None]) -> None:
         crew, engine = self._crew, self._engine
-        names, at = {each.name for each in crew.members}, time.monotonic()
+        names = {each.name for each in crew.members}
+        before, at = crew.held(), time.monotonic()
         lost = engine.out_of("", at, commit_seconds=COMMIT_SECONDS + SLACK_SECONDS)
         fails()
         crew.connect()
+        until(lambda: crew.held() - before, gap=0.01)
+        found.claims.append(time.monotonic() - at)
         self._sum_up(found, at, lost)
         found.buried += len(names - {str(row[0]) for row in crew.asked("SELECT id FROM member")})
         for each in list(crew.members):
