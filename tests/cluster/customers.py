@@ -48,6 +48,8 @@ class Customers:
         self._chance = random.Random(1)
         self._error: BaseException | None = None
         self._doing, self._since = "", time.monotonic()
+        self._trouble: dict[str, str] = {}
+        """What went wrong last with each of the batches that have not ended, or with the last that was made."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -71,7 +73,7 @@ class Customers:
         alive = self._thread.is_alive()
         now = time.monotonic()
         ages = {each: round(now - made) for each, (_, made) in self._open.items()}
-        return f"{self._doing} for {now - self._since:.1f} s, alive {alive}, open for seconds: {ages}; {self.seen}"
+        return f"{self._doing} for {now - self._since:.1f} s, alive {alive}, open for seconds: {ages}; {self.seen}; trouble: {self._trouble}"
 
     def _does(self, what: str) -> None:
         self._doing, self._since = what, time.monotonic()
@@ -109,8 +111,9 @@ class Customers:
             server = self._chance.choice(self._crew.servers())
             self._does(f"making {prefix} at {server.address}")
             batch_id = server.create_batch(server.upload("in.jsonl", input_lines(prefix, self._lines)))
-        except (*TROUBLE, IndexError):
+        except (*TROUBLE, IndexError) as error:
             # It may exist all the same; then it ends as the others do, and nobody asks for it.
+            self._trouble[""] = f"{prefix}: {error!r}"
             self._nap.wait(0.1)
             return
         self._open[batch_id] = prefix, time.monotonic()
@@ -125,10 +128,12 @@ class Customers:
                 for kind in ("output_file_id", "error_file_id")
                 if batch[kind]
             ]
-        except (*TROUBLE, IndexError):
+        except (*TROUBLE, IndexError) as error:
+            self._trouble[batch_id] = repr(error)
             self._nap.wait(0.1)
             return
         prefix, made = self._open.pop(batch_id)
+        self._trouble.pop(batch_id, None)
         found = Counter(json.loads(line)["custom_id"] for text in texts for line in text.splitlines())
         seen, counts = self.seen, batch["request_counts"]
         seen.batches += 1
