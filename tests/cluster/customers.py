@@ -73,7 +73,8 @@ class Customers:
         alive = self._thread.is_alive()
         now = time.monotonic()
         ages = {each: round(now - made) for each, (_, made) in self._open.items()}
-        return f"{self._doing} for {now - self._since:.1f} s, alive {alive}, open for seconds: {ages}; {self.seen}; trouble: {self._trouble}"
+        at = f"{self._doing} for {now - self._since:.1f} s, alive {alive}"
+        return f"{at}; open for seconds: {ages}; {self.seen}; trouble: {self._trouble}"
 
     def _does(self, what: str) -> None:
         self._doing, self._since = what, time.monotonic()
