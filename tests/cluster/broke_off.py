@@ -1,5 +1,6 @@
 """What a cluster looked like that did not get well: what the database has, and what each member knows and said last."""
 
+import os
 import signal
 import time
 
@@ -39,7 +40,7 @@ LAST_LINES = 25
 
 def picture(crew: Crew, engine: Witness, customers: Customers) -> str:
     """All of it, for people."""
-    parts = [_of_engine(crew, engine), _of_customers(customers)]
+    parts = [f"== load {os.getloadavg()}", _of_engine(crew, engine), _of_customers(customers)]
     parts += [f"== {name}\n" + _rows(crew, query) for name, query in TABLES.items()]
     parts += [_of_member(each) for each in list(crew.members)]
     return "\n".join(parts)
