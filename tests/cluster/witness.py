@@ -43,8 +43,9 @@ class Witness(SampledEngine):
 
     def _sample(self) -> None:
         self.account()
-        self._use_at.append(self._loop.time())
+        # Whoever asks on another thread goes by the moments that there are: each has its use by then.
         self._use.append(self.used)
+        self._use_at.append(self._loop.time())
         self._loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def begins(self, text: str, key: str) -> Asked:
