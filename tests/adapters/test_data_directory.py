@@ -6,6 +6,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,31 @@ def test_the_mark_is_changed_by_one_at_a_time(tmp_path: Path) -> None:
     with DataDirectory.open(tmp_path) as alone, alone.marking() as mine:
         assert mine
         assert not (tmp_path / "slackwater.marking").exists()
+
+
+def test_several_that_begin_at_once_note_the_same(tmp_path: Path) -> None:
+    """Each of them writes it, as none has found it; what is there is whole at every moment, and nothing is left beside it."""
+    writers, rounds, place = 4, 50, "postgresql://a-host/slackwater " * 100
+    together = threading.Barrier(writers)
+    note, faults = tmp_path / "ledger.elsewhere", []
+
+    def begin() -> None:
+        with DataDirectory.open(tmp_path, shared=True) as data:
+            for _ in range(rounds):
+                together.wait(60)
+                note.unlink(missing_ok=True)
+                together.wait(60)
+                try:
+                    data.note_ledger(place)
+                    assert note.read_text().strip() == place.strip()
+                except Exception as fault:
+                    faults.append(fault)
+
+    with ThreadPoolExecutor(writers) as threads:
+        for each in [threads.submit(begin) for _ in range(writers)]:
+            each.result()
+    assert not faults
+    assert {each.name for each in tmp_path.iterdir()} == {"slackwater.lock", note.name}
 
 
 def test_a_killed_owner_lets_go(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT)
     = hashtextextended('slackwater watch ' || current_schema(), 0)"""
 HELD = "SELECT batch_seq, idx, epoch FROM shard WHERE state = 'running' AND split_part(owner, '-', 1) = %s"
+ALL_HELD = "SELECT batch_seq, idx, epoch FROM shard WHERE state = 'running'"
 SHARDS = "SELECT batch_seq, idx, epoch, state, split_part(owner, '-', 1) FROM shard WHERE batch_seq = ANY(%s)"
 
 
@@ -111,7 +112,7 @@ class Crew:
             inside = behind.inside
             config = self.folder / "behind.toml"
             config.write_text(self._config.read_text().replace(self.address, self._over_the_wire()))
-        command = [*inside, sys.executable, "-m", "slackwater", *ROLES[role], "--config", str(config)]
+        command = [*inside, sys.executable, "-m", "tests.cluster.inside", *ROLES[role], "--config", str(config)]
         command += ["--data", str(self.data)]
         member = Member(role, number, self.folder / f"{role}{number}.log", command, behind=behind is not None)
         self.members.append(member)
@@ -165,6 +166,10 @@ class Crew:
     def holds(self, member: Member) -> list[tuple[int, int, int]]:
         """The shards that it has in hand: batch, number, epoch."""
         return [(int(a), int(b), int(c)) for a, b, c in self.asked(HELD, member.name)]
+
+    def held(self) -> set[tuple[int, int, int]]:
+        """The shards that anybody has in hand: batch, number, epoch."""
+        return {(int(a), int(b), int(c)) for a, b, c in self.asked(ALL_HELD)}
 
     def taken(self, member: Member, shards: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
         """How many of those it has still, and how many somebody has claimed since."""

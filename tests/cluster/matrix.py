@@ -9,10 +9,8 @@ line of figures for each kind.
 
 import argparse
 import json
-import os
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -20,12 +18,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from slackwater.core.members import YOUNG_SECONDS
+from tests.cluster.broke_off import picture
 from tests.cluster.cluster import until
 from tests.cluster.crew import COMMIT_SECONDS, Crew, Member
 from tests.cluster.customers import Customers, Seen
+from tests.cluster.figures import Figures
 from tests.cluster.network import HERE, Wire, refusal, wired
 from tests.cluster.witness import Witness
 from tests.postgresql import Postgresql, running
@@ -43,64 +43,21 @@ STOPPED_SECONDS = 25.0
 NOTICED_SECONDS = 30.0
 
 
-class Figures(Struct, kw_only=True):
-    """What one kind of failure showed. Seconds."""
-
-    kind: str
-    n: int = 0
-    claims: list[float] = []
-    """From the failure to the next claim of one of its shards."""
-    full: list[float] = []
-    """From the failure to the full rate."""
-    losses: list[tuple[float, set[str]]] = []
-    """When it was, and what was in flight then, or answered in the last commit interval."""
-    resent: list[int] = []
-    allowed: list[int] = []
-    excess: int = 0
-    """Lines that were sent again, and were neither in flight nor answered in the last commit interval."""
-    oldest: float = 0.0
-    """How long before the failure the earliest answer came that was lost."""
-    after: int = 0
-    """Requests of one that was buried, after it woke up."""
-    codes: list[int] = []
-    buried: int = 0
-    """Members that were buried and had not failed."""
-    faults: list[str] = []
-
-    def line(self) -> str:
-        """The figures, and what is wrong with them."""
-        shown: dict[str, object] = {"kind": self.kind, "n": self.n}
-        for name, values in (("next_claim", self.claims), ("full_rate", self.full)):
-            if values:
-                shown[name] = {
-                    "n": len(values),
-                    "median": round(statistics.median(values), 3),
-                    "worst": round(max(values), 3),
-                }
-        if self.resent:
-            most = max(range(len(self.resent)), key=lambda each: self.resent[each])
-            shown["resent"] = {
-                "median": statistics.median(self.resent),
-                "worst": self.resent[most],
-                "limit_then": self.allowed[most],
-                "beyond": self.excess,
-                "oldest_answer": round(self.oldest, 2),
-            }
-        if self.codes:
-            shown["exit_codes"] = sorted(set(self.codes))
-            shown["sent_after_burial"] = self.after
-        shown["others_buried"] = self.buried
-        shown["load"] = round(os.getloadavg()[0], 1)
-        if self.faults:
-            shown["faults"] = self.faults[:5]
-        return json.dumps(shown)
-
-
 class Matrix:
     """The cluster, and its failures."""
 
-    def __init__(self, crew: Crew, engine: Witness, server: Postgresql, *, seed: int, wire: Wire | None) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        engine: Witness,
+        server: Postgresql,
+        customers: Customers,
+        *,
+        seed: int,
+        wire: Wire | None,
+    ) -> None:
         self._crew = crew
+        self._customers = customers
         self._engine = engine
         self._server = server
         self._wire = wire
@@ -130,7 +87,12 @@ class Matrix:
         up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS + 0.5} s'"
         until(lambda: crew.asked(up) == [(True,)], gap=0.1)
         # The same as before, for as long as is compared with later.
-        until(lambda: engine.use(time.monotonic() - 3.0, time.monotonic()) > FULL * SLOTS, seconds=180, gap=0.05)
+        at_work = self._customers.at_work
+        until(
+            lambda: at_work() and engine.use(time.monotonic() - 3.0, time.monotonic()) > FULL * SLOTS,
+            seconds=180,
+            gap=0.05,
+        )
 
     # Who
 
@@ -225,10 +187,13 @@ class Matrix:
 
     def _database(self, found: Figures, fails: Callable[[], None]) -> None:
         crew, engine = self._crew, self._engine
-        names, at = {each.name for each in crew.members}, time.monotonic()
+        names = {each.name for each in crew.members}
+        before, at = crew.held(), time.monotonic()
         lost = engine.out_of("", at, commit_seconds=COMMIT_SECONDS + SLACK_SECONDS)
         fails()
         crew.connect()
+        until(lambda: crew.held() - before, gap=0.01)
+        found.claims.append(time.monotonic() - at)
         self._sum_up(found, at, lost)
         found.buried += len(names - {str(row[0]) for row in crew.asked("SELECT id FROM member")})
         for each in list(crew.members):
@@ -257,7 +222,9 @@ class Matrix:
             former.process.wait(10)
             victim = crew.again(former, behind=wire)
             self._settle()
-        until(lambda: crew.holds(victim), gap=0.01)
+        # One that comes last may have nothing for a while, where the others have claimed what there was.
+        at_work, engine = self._customers.at_work, self._engine
+        until(lambda: at_work() and crew.holds(victim) and engine.out_to(victim.key), gap=0.01)
         self._lost_for_a_while(found, victim, wire.cut, wire.mend, behind=wire)
 
     def _lost_for_a_while(
@@ -288,6 +255,19 @@ class Matrix:
         self._sum_up(found, at, lost)
 
 
+def _rounds(matrix: Matrix, figures: Figures, rounds: int, *, tell: bool) -> None:
+    """Those of one kind."""
+    begun = time.monotonic()
+    try:
+        for _ in range(rounds):
+            matrix.round(figures.kind, figures)
+    finally:
+        # Also of those that were cut short.
+        matrix.count_resent(figures)
+        if tell and figures.n:
+            print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
+
+
 def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool) -> tuple[list[Figures], Seen]:
     """The rounds of each kind."""
     with ExitStack() as stack:
@@ -305,21 +285,18 @@ def played(folder: Path, *, rounds: int, kinds: list[str], seed: int, tell: bool
         for each in starting:
             each.ready()
         customers = Customers(crew, lines=LINES, open_at_once=OPEN)
-        matrix = Matrix(crew, engine, server, seed=seed, wire=wire)
-        found = []
-        for kind in kinds:
-            figures = Figures(kind=kind)
-            found.append(figures)
-            begun = time.monotonic()
-            try:
-                for _ in range(rounds):
-                    matrix.round(kind, figures)
-            finally:
-                # Also of those that were cut short.
-                matrix.count_resent(figures)
-                if tell and figures.n:
-                    print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
-        seen = customers.end()
+        matrix = Matrix(crew, engine, server, customers, seed=seed, wire=wire)
+        found: list[Figures] = []
+        try:
+            for kind in kinds:
+                figures = Figures(kind=kind)
+                found.append(figures)
+                _rounds(matrix, figures, rounds, tell=tell)
+            seen = customers.end()
+        except BaseException as error:
+            print(f"broke off after {[(each.kind, each.n) for each in found]}: {error!r}", file=sys.stderr)
+            print(picture(crew, engine, customers), file=sys.stderr, flush=True)
+            raise
         return found, seen
 
 

@@ -43,8 +43,9 @@ class Witness(SampledEngine):
 
     def _sample(self) -> None:
         self.account()
-        self._use_at.append(self._loop.time())
+        # Whoever asks on another thread goes by the moments that there are: each has its use by then.
         self._use.append(self.used)
+        self._use_at.append(self._loop.time())
         self._loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def begins(self, text: str, key: str) -> Asked:
@@ -70,6 +71,10 @@ class Witness(SampledEngine):
             and each.at <= now
             and (not each.ended_at or each.ended_at > now or (each.answered and each.ended_at > now - commit_seconds))
         }
+
+    def out_to(self, member: str) -> int:
+        """How many requests of a member are out."""
+        return sum(each.member == member and not each.ended_at for each in self._later(self._loop.time() - 60))
 
     def asked_again(self, begin: float, end: float) -> set[str]:
         """Texts that came between two moments, and not for the first time."""

@@ -15,6 +15,7 @@ from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.adapters.work.quick_counter import QuickCounter
 from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.core.batch import Stage, Status
+from slackwater.core.errors import LedgerUnavailable
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.core.sending.pause import Pause, Target
@@ -144,6 +145,38 @@ def test_small_files_never_wait_for_large_ones(tmp_path: Path) -> None:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+class Failing:
+    """A ledger that cannot be reached when it is asked for the next batch but one, that one time."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def next_to_validate(self, **about: Any) -> Any:
+        self.asked += 1
+        if self.asked == 2:
+            raise LedgerUnavailable("away")
+        return await self._ledger.next_to_validate(**about)
+
+
+def test_what_was_taken_before_the_ledger_was_away_is_taken_again(tmp_path: Path) -> None:
+    """A batch that was in hand when another one was looked for waits for nobody."""
+
+    async def story() -> None:
+        ledger, validator = await waiting(tmp_path, InlineOffload(), SystemClock(), [("ann", 500), ("bob", 500)])
+        validator._ledger = Failing(ledger)  # type: ignore[assignment]
+        with pytest.raises(LedgerUnavailable):
+            await validator.step_small()
+        assert validator._in_hand == set()
+        assert await validator.step_small() is Pace.BUSY
+        assert await ledger.next_to_validate(after="", small=True) is None
 
     asyncio.run(story())
 

@@ -95,6 +95,9 @@ class Following:
             self.hint.notify()
         if word.startswith("try "):
             self.tried(word)
+        elif word == "everything":
+            # It listens again: a database that was away may have lost its last moments, of claims and burials, too.
+            self._hints.anew()
         elif word != "changed":
             self._hints.heard(word)
 

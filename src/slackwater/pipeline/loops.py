@@ -46,6 +46,13 @@ class Hint:
         self._waiters: dict[asyncio.Future[None], None] = {}
         self.count = 0
         """How often it was given."""
+        self.doubts = 0
+        """How often it was given because the ledger may not have what it had before."""
+
+    def doubt(self) -> None:
+        """Wakes everybody who waits: what they know of the ledger may not be so any more. Must be called on the event loop."""
+        self.doubts += 1
+        self.notify()
 
     def notify(self) -> None:
         """Wakes everybody who waits. Must be called on the event loop."""
@@ -157,6 +164,12 @@ class Hints:
             self.claimable(deployment)
         elif word in known:
             known[word]()
+
+    def anew(self) -> None:
+        """The ledger was away: what was hinted at may have been lost, and what it did last, where that waited for no disk."""
+        for hint in self._claims.values():
+            hint.doubt()
+        self.everything()
 
     def everything(self) -> None:
         """Whatever was hinted at may have been lost."""

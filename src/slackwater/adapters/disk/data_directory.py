@@ -219,13 +219,29 @@ class DataDirectory:
 
     def _write(self, name: str, text: bytes) -> None:
         disk, part = Disk(), self.path / (name + PART)
-        written = disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        written = self._open_alone(disk, part)
         try:
+            disk.truncate(written, 0)
             write_all(disk, written, [text + b"\n"])
             disk.sync(written)
+            self._rename(part.name, name)
         finally:
             os.close(written)
-        self._rename(name + PART, name)
+
+    def _open_alone(self, disk: Disk, part: Path) -> int:
+        """A file that is on its way, for one at a time: of several that begin together, each writes what none has found."""
+        while True:
+            opened = disk.open(part, os.O_WRONLY | os.O_CREAT)
+            try:
+                # Who has it writes some bytes, and gives it its name.
+                fcntl.flock(opened, fcntl.LOCK_EX)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(opened), part.stat()):
+                        return opened
+            except BaseException:
+                os.close(opened)
+                raise
+            os.close(opened)
 
     def _rename(self, name: str, to: str) -> None:
         disk = Disk()

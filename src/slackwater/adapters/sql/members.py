@@ -36,7 +36,8 @@ class SqlMembers(SqlPart):
 
     async def send_for(self, member_id: str, deployments: Sequence[str]) -> None:
         row = {"id": member_id, "sends_for": encoded(deployments)}
-        await self._sql.write(lambda db: self._sql.run(db, "send_for", row), durable=False, fenced=True)
+        # It is said once.
+        await self._sql.write(lambda db: self._sql.run(db, "send_for", row), fenced=True)
 
     async def cluster(self, *, now: float) -> ClusterReading:
         def work(db: Db) -> ClusterReading:

@@ -125,8 +125,14 @@ class Validator:
     async def step_small(self) -> Pace:
         """Validates the next batches with small files, some at once."""
         batches: list[Batch] = []
-        while len(batches) < SMALL_AT_ONCE and (batch := await self._next(small=True)) is not None:
-            batches.append(batch)
+        try:
+            while len(batches) < SMALL_AT_ONCE and (batch := await self._next(small=True)) is not None:
+                batches.append(batch)
+        except BaseException:
+            # Nobody would ever take again what is in hand.
+            for each in batches:
+                await self._let_go(each)
+            raise
         if not batches:
             return Pace.IDLE
         outcomes = await asyncio.gather(*map(self._take, batches), return_exceptions=True)
@@ -162,11 +168,16 @@ class Validator:
                 span.fail(type(error).__name__)
             raise
         finally:
-            await self._ledger.end_duty(Duty.VALIDATE, batch.id)
-            self._in_hand.discard(batch.id)
+            await self._let_go(batch)
             meters.validation_seconds.observe(self._clock.monotonic() - begun)
             if span is not None:
                 span.end()
+
+    async def _let_go(self, batch: Batch) -> None:
+        try:
+            await self._ledger.end_duty(Duty.VALIDATE, batch.id)
+        finally:
+            self._in_hand.discard(batch.id)
 
     def _span(self, batch: Batch) -> Span | None:
         """Part of the call that made the batch, where that one is traced."""

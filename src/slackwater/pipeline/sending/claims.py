@@ -47,6 +47,10 @@ class Claims:
         self._number = 0
         self._seen = 0
 
+    def begin_anew(self) -> None:
+        """The ledger may have gone back a little, and its numbers with it: what it has is learned from the first one on."""
+        self._seen = 0
+
     async def learn(self) -> None:
         """Reads what is new in the ledger."""
         while True:

@@ -108,6 +108,8 @@ class Worker:
             budget=budget,
         )
         self._claims = Claims(deployment, ledger, self._feed)
+        # Those that have been heeded.
+        self._doubts = hint.doubts
         self._journal = Journal(
             ledger,
             blobs,
@@ -244,6 +246,9 @@ class Worker:
             self._claiming = False
 
     async def _claim(self) -> Pace:
+        if self._hint.doubts != self._doubts:
+            self._doubts = self._hint.doubts
+            self._claims.begin_anew()
         await self._claims.learn()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
         picked = await self._claims.pick({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
