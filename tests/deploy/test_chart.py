@@ -19,6 +19,7 @@ from tests.deploy.test_files import CONTAINERFILE, ENDING_SECONDS, KUBERNETES_VE
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+PAGE = (CHART.parents[2] / "docs" / "kubernetes.md").read_text("utf-8")
 SECRETS = {"SLACKWATER_API_KEY": "k", "SLACKWATER_DATABASE_PASSWORD": "p"}
 KEDA = ("worker.autoscaling.by=keda", "keda.host=db.internal")
 # What somebody may choose; each is rendered and looked at.
@@ -63,7 +64,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "nothing besides": ("podDisruptionBudgets=false", "networkPolicy.enabled=false", "serviceAccount.create=false"),
 }
-# Packages with models of objects that are not Kubernetes' own, in a place apart: one of them changes pytest where it is installed.
+# Models of objects that are not Kubernetes' own, packages in a place apart: one of them changes pytest where it is installed.
 MODELS = {
     "keda.sh/v1alpha1": "cloudcoil.models.keda",
     "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator",
@@ -271,6 +272,27 @@ def test_what_cannot_be_is_refused_in_words() -> None:
         (("workers.default.deployments={a'b}",), "does not match pattern"),
     ):
         assert words in refused(*values), values
+
+
+@pytest.mark.deploy
+def test_the_examples_of_the_page() -> None:
+    """The Ingress is valid and finds the service; the pools are those that the page says."""
+    import kubernetes_validate
+
+    (text,) = re.findall(r"^```yaml\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    ingress = yaml.safe_load(text)
+    for version in KUBERNETES_VERSIONS:
+        kubernetes_validate.validate(ingress, version, strict=True)
+    service = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    documents = rendered()
+    assert service["name"] == "batch-slackwater"
+    assert service["port"]["name"] in {each["name"] for each in one(documents, "Service", "")["spec"]["ports"]}
+    (lines,) = re.findall(r"^      workers:\n(?:      .*\n)+", PAGE, re.MULTILINE)
+    pools = helm(
+        "template", "batch", str(CHART), "--set-json", f"workers={json.dumps(yaml.safe_load(lines)['workers'])}"
+    )
+    made = pods(tuple(each for each in yaml.safe_load_all(pools.stdout) if each))
+    assert set(made) == {"batch-slackwater-server", "batch-slackwater-worker-large", "batch-slackwater-worker-small"}
 
 
 @pytest.mark.deploy
