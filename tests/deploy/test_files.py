@@ -129,6 +129,21 @@ def test_units_with_what_a_cluster_adds_are_valid(tmp_path: Path) -> None:
     _judge(units)
 
 
+@pytest.mark.deploy
+def test_the_mount_of_the_page_is_waited_for(tmp_path: Path) -> None:
+    """systemd tries it for as long as it takes, and does not hold up the boot: what the page says of `bg`."""
+    page = (DEPLOY.parent / "docs" / "shared-directory.md").read_text("utf-8")
+    (line,) = re.findall(r"^    (\S+ +/var/lib/slackwater +nfs4 .+)$", page, re.MULTILINE)
+    table = tmp_path / "fstab"
+    table.write_text(line + "\n")
+    generator = ["/usr/lib/systemd/system-generators/systemd-fstab-generator", *[str(tmp_path)] * 3]
+    subprocess.run(generator, check=True, env={"SYSTEMD_FSTAB": str(table)}, timeout=60)
+    mount = (tmp_path / "var-lib-slackwater.mount").read_text("utf-8")
+    assert "TimeoutSec=infinity" in mount
+    assert "retry=10000" in mount
+    assert not (tmp_path / "remote-fs.target.requires" / "var-lib-slackwater.mount").exists()
+
+
 def _placed(place: Path) -> list[str]:
     program = Path(sys.executable).with_name("slackwater")
     for path in UNITS.iterdir():
