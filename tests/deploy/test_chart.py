@@ -318,6 +318,24 @@ def test_the_notes_name_what_is_needed() -> None:
     assert all(name in notes for name in (*SECRETS, "ENGINE_KEY"))
     # Three servers, two workers, and one of each that comes in an upgrade.
     assert "let 70 connections in" in notes
+    assert "Nobody sends" not in notes
+
+
+@pytest.mark.deploy
+def test_the_notes_name_deployments_that_no_pool_has() -> None:
+    """By the name that a pool would have to have; where a pool or the servers send for all, there is none."""
+    config = '[server]\ndatabase = "postgresql://db"\n' + "".join(
+        f'[[deployments]]\nname = "{name}"\n{resource}[[deployments.backends]]\necho = {{}}\n'
+        for name, resource in (("llama", ""), ("qwen", ""), ("qwen", 'resource = "team-a"\n'))
+    )
+    given = ("install", "batch", str(CHART), "--dry-run=client", "--set", f"config={config}")
+    some = ("--set", "workers.default.deployments={llama}")
+    said = re.findall(r"^Nobody sends for (\S+):", helm(*given, *some).stdout, re.MULTILINE)
+    assert said == ["qwen", "team-a/qwen"]
+    for all_of_them in ((), (*some, "--set", "server.sends=true"), (*some, "--set", "workers.other.replicas=1")):
+        shown = helm(*given, *all_of_them)
+        assert shown.returncode == 0, shown.stderr
+        assert "Nobody sends" not in shown.stdout
 
 
 @pytest.mark.deploy
