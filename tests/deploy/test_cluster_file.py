@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,27 @@ def test_the_configuration_can_be_served() -> None:
     assert variables == {*config.server.api_key_envs, config.server.database_password_env}
     made = services()["database"]["environment"]
     assert (made["POSTGRES_USER"], made["POSTGRES_DB"]) == ("slackwater", "slackwater")
+
+
+def compose() -> list[str]:
+    """Docker's, in either of its forms. None needs a daemon for this."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
+            return command
+    raise AssertionError("docker compose is needed: apt-get install docker-compose, or as your system has it")
+
+
+@pytest.mark.deploy
+@pytest.mark.parametrize("file", ["cluster.yaml", "compose.yaml"])
+def test_compose_takes_it_and_asks_for_secrets(file: str) -> None:
+    """Docker's own reading of it is well; without the variables nothing starts."""
+    command = [*compose(), "--file", str(CONTAINER / file), "config"]
+    without = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    read = subprocess.run(command, capture_output=True, text=True, timeout=60, env=without | SECRETS)
+    assert read.returncode == 0, read.stderr
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, env=without)
+    assert refused.returncode != 0
+    assert "set it to the key that callers must have" in refused.stderr
 
 
 @pytest.mark.deploy
