@@ -79,7 +79,7 @@ test-monitoring: $(VENV)/installed ## Check the metrics page and the alerts with
 	@command -v promtool > /dev/null || { echo "error: promtool is needed to check metrics and alerts; install it (apt-get install prometheus)"; exit 1; }
 	$(BIN)/python -m pytest -m monitoring tests/monitoring
 
-test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubectl, Helm and HAProxy (installs Helm and models of objects: 200 MB)
+test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubectl, Helm, HAProxy and docker compose (installs Helm and models of objects: 200 MB)
 	BIN=$(BIN) JOBS=$(JOBS) tests/deploy/run.sh
 
 test-fuzz: $(VENV)/installed ## Send 20,000 generated requests, 5,000 input files and 1,000,000 broken heads and chunks (under an hour)
