@@ -79,10 +79,8 @@ test-monitoring: $(VENV)/installed ## Check the metrics page and the alerts with
 	@command -v promtool > /dev/null || { echo "error: promtool is needed to check metrics and alerts; install it (apt-get install prometheus)"; exit 1; }
 	$(BIN)/python -m pytest -m monitoring tests/monitoring
 
-test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubectl and npm (installs kubernetes-validate)
-	@for tool in systemd-analyze kubectl npx; do command -v $$tool > /dev/null || { echo "error: $$tool is needed to check the files of deploy/; install it"; exit 1; }; done
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt kubernetes-validate
-	$(BIN)/python -m pytest -m deploy tests/operate
+test-deploy: $(VENV)/installed ## Check the files of deploy/ with systemd, kubectl, Helm, HAProxy and docker compose (installs Helm and models of objects: 200 MB)
+	BIN=$(BIN) JOBS=$(JOBS) tests/deploy/run.sh
 
 test-fuzz: $(VENV)/installed ## Send 20,000 generated requests, 5,000 input files and 1,000,000 broken heads and chunks (under an hour)
 	$(BIN)/python -m tests.fuzz.api --requests 20000

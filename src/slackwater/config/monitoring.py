@@ -19,7 +19,8 @@ without this setting, the page needs a key of the service."""
 
 
 class TracingConfig(Struct, frozen=True, kw_only=True):
-    """`[tracing]`: spans of calls and requests for an OpenTelemetry collector. Needs the extra `slackwater[tracing]`."""
+    """`[tracing]`: spans of calls and requests for an OpenTelemetry collector. Needs more packages: in a checkout,
+    `pip install '.[tracing]'`."""
 
     endpoint: str = ""
     """Where the collector takes OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. None: the standard environment \

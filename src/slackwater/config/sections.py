@@ -29,13 +29,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Directory for the ledger and the files; made when it is missing, used by one server, or by all that share a database."""
     database: str = ""
     """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
-    data directory. Files stay where they are. Needs `slackwater[postgresql]`. `slackwater migrate-data` moves a ledger
-    there and back. See postgresql.md."""
+    data directory. Files stay where they are. Needs `pip install '.[postgresql]'` in a checkout.
+    `slackwater migrate-data` moves a ledger there and back. See postgresql.md."""
     database_password_env: str = ""
     """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""
     files: str = ""
     """Where files and results are, such as `s3://bucket/prefix`, `az://account/container/prefix` or `gs://bucket/prefix`;
-    empty: in the data directory. Needs `slackwater[stores]`. See object-stores.md."""
+    empty: in the data directory. Needs `pip install '.[stores]'` in a checkout. See object-stores.md."""
     files_endpoint: str = ""
     """Address of a store that only speaks like S3 or Azure, such as `https://minio.internal:9000`; empty: the cloud's own."""
     files_region: str = ""

@@ -40,7 +40,7 @@ def check_backends(config: Config) -> None:
 
 def _faults_of_database(address: str) -> list[str]:
     if importlib.util.find_spec("psycopg") is None:
-        return ["[server]: database: psycopg is not installed; pip install 'slackwater[postgresql]'"]
+        return ["[server]: database: psycopg is not installed; in a checkout: pip install '.[postgresql]'"]
     # Only who has one pays for the library.
     from slackwater.adapters.sql.postgresql.address import faults_of
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slackwater.adapters.object_store.blobs import ObjectBlobs
     from slackwater.adapters.object_store.place import CloudPlace
 
-MISSING = "obstore is not installed; pip install 'slackwater[stores]'"
+MISSING = "obstore is not installed; in a checkout: pip install '.[stores]'"
 # An append is a request there, which takes its time and is paid for: so long results are collected at least.
 COMMIT_SECONDS = 1.5
 # What a question for the time has left, if it ended in it.

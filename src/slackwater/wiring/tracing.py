@@ -17,7 +17,8 @@ def tracing_of(config: Config) -> Tracing | None:
         return None
     if not _installed():
         # A platform may set the standard variable for everybody; that is no reason not to start.
-        event("tracing_unavailable", level=logging.WARNING, reason="slackwater[tracing] is not installed")
+        reason = "its packages are not installed; in a checkout: pip install '.[tracing]'"
+        event("tracing_unavailable", level=logging.WARNING, reason=reason)
         return None
     # Only a service that traces pays for the libraries.
     from slackwater.adapters.telemetry.otlp_tracing import OtlpTracing

@@ -58,7 +58,7 @@ def part(
 def _need_driver() -> None:
     if importlib.util.find_spec("psycopg") is None:
         raise LedgerRefused(
-            "the ledger is on PostgreSQL, and psycopg is not installed: pip install 'slackwater[postgresql]'"
+            "the ledger is on PostgreSQL, and psycopg is not installed; in a checkout: pip install '.[postgresql]'"
         )
 
 

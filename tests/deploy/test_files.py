@@ -21,6 +21,11 @@ from slackwater.config.reading import LOOPBACK
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = DEPLOY / "systemd"
 CONTAINERFILE = DEPLOY / "container" / "Containerfile"
+# Which units each file of additions says that it is for.
+DROP_INS = {
+    "shared-directory.conf": ("slackwater.service", "slackwater-worker@.service", "slackwater-backup.service"),
+    "backup-postgresql.conf": ("slackwater-backup.service",),
+}
 # What is left of a stop after the calls in flight: answers that are being written, and the ledger's last words.
 ENDING_SECONDS = 10
 KUBERNETES_VERSIONS = ("1.31", "1.34", "1.37")
@@ -120,13 +125,50 @@ def test_every_place_names_this_version() -> None:
 
 @pytest.mark.deploy
 def test_units_are_valid(tmp_path: Path) -> None:
-    """systemd takes them as they are (with the program where it is here), and finds little that is exposed."""
+    """systemd takes them (with the programs where they are here), and finds little that is exposed."""
+    _judge(_placed(tmp_path))
+
+
+@pytest.mark.deploy
+def test_units_with_what_a_cluster_adds_are_valid(tmp_path: Path) -> None:
+    """With each file of additions where it says that it goes."""
+    units = _placed(tmp_path)
+    for name, those in DROP_INS.items():
+        text = (UNITS / name).read_text("utf-8")
+        for each in those:
+            assert each in text or f"{each}.d" in text
+            folder = tmp_path / f"{each}.d"
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(text.replace("ExecStart=pg_dump", "ExecStart=true"))
+    _judge(units)
+
+
+@pytest.mark.deploy
+def test_the_mount_of_the_page_is_waited_for(tmp_path: Path) -> None:
+    """systemd tries it for as long as it takes, and does not hold up the boot: what the page says of `bg`."""
+    page = (DEPLOY.parent / "docs" / "shared-directory.md").read_text("utf-8")
+    (line,) = re.findall(r"^    (\S+ +/var/lib/slackwater +nfs4 .+)$", page, re.MULTILINE)
+    table = tmp_path / "fstab"
+    table.write_text(line + "\n")
+    generator = ["/usr/lib/systemd/system-generators/systemd-fstab-generator", *[str(tmp_path)] * 3]
+    subprocess.run(generator, check=True, env={"SYSTEMD_FSTAB": str(table)}, timeout=60)
+    mount = (tmp_path / "var-lib-slackwater.mount").read_text("utf-8")
+    assert "TimeoutSec=infinity" in mount
+    assert "retry=10000" in mount
+    assert not (tmp_path / "remote-fs.target.requires" / "var-lib-slackwater.mount").exists()
+
+
+def _placed(place: Path) -> list[str]:
     program = Path(sys.executable).with_name("slackwater")
     for path in UNITS.iterdir():
-        (tmp_path / path.name).write_text(
-            path.read_text("utf-8").replace("/opt/slackwater/bin/slackwater", str(program))
-        )
-    units = sorted(str(path) for path in tmp_path.iterdir())
+        if path.suffix != ".conf":
+            (place / path.name).write_text(
+                path.read_text("utf-8").replace("/opt/slackwater/bin/slackwater", str(program))
+            )
+    return sorted(str(path) for path in place.iterdir())
+
+
+def _judge(units: list[str]) -> None:
     verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
     assert (verified.returncode, verified.stderr) == (0, "")
     for each in units:
