@@ -10,17 +10,23 @@ SELECT batch.*, (SELECT filename FROM file WHERE file.id = batch.input_file_id) 
 FROM json_array_elements_text(CAST(:seqs AS JSON)) AS asked
 CROSS JOIN LATERAL (SELECT * FROM batch WHERE seq = CAST(asked.value AS BIGINT) LIMIT 1) AS batch ORDER BY batch.seq DESC;
 
+-- name: queued_batches
+-- In the words of its index (migrations/postgresql/0033_batches_by_stage.sql).
+SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, completed + failed AS ended
+FROM batch WHERE deployment = :deployment AND left(stage, 7) = 'running' AND queued_number > :after
+ORDER BY queued_number LIMIT :limit;
+
 -- name: claimable_batches
 -- The stage is asked for in words that no index knows, here and below, so that a batch is found by its name, and not among all
 -- that run: of these there may be ten thousand where statistics know of none.
 SELECT batch.id FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
-CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND left(stage, 7) = 'running' LIMIT 1) AS batch
+CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND starts_with(stage, 'running') LIMIT 1) AS batch
 WHERE EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
 
 -- name: batch_to_claim
 -- Locked before its shard, as by whoever ends it or pauses it.
 SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
-FROM batch WHERE id = :id AND left(stage, 7) = 'running' FOR NO KEY UPDATE;
+FROM batch WHERE id = :id AND starts_with(stage, 'running') FOR NO KEY UPDATE;
 
 -- name: claim_shard
 -- What others are claiming in this moment is passed over: it is taken. A claim waits for no disk, so the database may have forgotten it
