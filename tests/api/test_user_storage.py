@@ -34,6 +34,11 @@ name = "refusing-batch"
 [[deployments.backends]]
 echo = {{ refusal_rate = 1.0 }}
 [[deployments]]
+name = "small-batch"
+enqueued_token_limit = 20
+[[deployments.backends]]
+echo = {{ hang_rate = 1.0 }}
+[[deployments]]
 name = "stuck-batch"
 [[deployments.backends]]
 echo = {{ hang_rate = 1.0 }}
@@ -169,6 +174,17 @@ def test_a_cancelled_one(house: House) -> None:
     refused = house.call("POST", f"/batches/{made['id']}/retry", {})
     assert refused.status == 409
     assert "in your storage" in refused.error["message"]
+
+
+def test_quota_counts_for_it(house: House) -> None:
+    """Nobody has let it in before its tokens were counted: where there is no room then, it fails."""
+    holds = house.batch(chat(3, model="small-batch"))
+    while house.call("GET", f"/batches/{holds['id']}").json["status"] == "validating":
+        pass
+    batch = house.call.ended(house.batch(chat(3, model="small-batch"), "in2.jsonl")["id"])
+    assert [error["code"] for error in batch["errors"]["data"]] == ["token_limit_exceeded"]
+    house.call("POST", f"/batches/{holds['id']}/cancel")
+    house.call.ended(holds["id"])
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ class RenewsByOwner(SqlLedger):
 
 def test_leases_that_are_renewed_by_their_owner() -> None:
     """Who lost a shard and got it again works on it twice."""
-    assert "was lost" in found(Mood.JUMPS, Mood.POISON, first=10, ledger_class=RenewsByOwner)
+    assert "was lost" in found(Mood.JUMPS, Mood.POISON, first=34, ledger_class=RenewsByOwner)
 
 
 def test_limits_of_each_deployment(monkeypatch: pytest.MonkeyPatch) -> None:

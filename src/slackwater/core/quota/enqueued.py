@@ -38,9 +38,11 @@ def fits(tokens: int, *, limit: int | None, held: int) -> bool:
 def was_let_in(batch: Batch, deployment: Deployment) -> bool:
     """Whether there was room for a batch when it was made: whoever was told so is not refused later for want of it.
 
-    Where nothing could be estimated, or create is no promise (OpenAI's family, dynamic quota), nobody has said so.
+    Where nothing could be estimated, or create is no promise (OpenAI's family, dynamic quota), nobody has said so. Nor where the
+    input came later than the batch.
     """
-    return batch.policies.validation == "azure" and batch.enqueued_tokens > 0 and not deployment.dynamic_quota
+    known = batch.enqueued_tokens > 0 and batch.storage is None
+    return batch.policies.validation == "azure" and known and not deployment.dynamic_quota
 
 
 def refusal(
