@@ -339,6 +339,23 @@ def test_the_notes_name_deployments_that_no_pool_has() -> None:
 
 
 @pytest.mark.deploy
+def test_nothing_is_a_word_of_a_pool_too() -> None:
+    """None, or none for all deployments, is not the same as not to say it."""
+    pool = {"replicas": 0, "deployments": []}
+    usual = ("worker.replicas=5", "worker.deployments={llama}")
+    made = one(rendered(*usual), "Deployment", "-worker-default")
+    assert made["spec"]["replicas"] == 5
+    values = [word for value in usual for word in ("--set", value)]
+    done = helm("template", "batch", str(CHART), *values, "--set-json", f"workers.default={json.dumps(pool)}")
+    made = one(tuple(each for each in yaml.safe_load_all(done.stdout) if each), "Deployment", "-worker-default")
+    assert made["spec"]["replicas"] == 0
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert not [word for word in container["args"] if word.startswith("--deployments")]
+    idle = rendered(*KEDA, "worker.autoscaling.minReplicas=2", "workers.default.autoscaling.minReplicas=0")
+    assert one(idle, "ScaledObject", "-worker-default")["spec"]["minReplicaCount"] == 0
+
+
+@pytest.mark.deploy
 def test_pools_are_what_they_say_or_what_all_are() -> None:
     """A pool's own word counts, and what it leaves out is that of `worker`."""
     documents = rendered("workers.big.deployments={llama,team-a/qwen}", "workers.big.replicas=3", "worker.replicas=5")
