@@ -306,6 +306,15 @@ def test_every_command_exists() -> None:
         assert [each for each in options if each.partition("=")[0] not in known] == []
 
 
+def noted(*options: str) -> str:
+    """What Helm tells whoever has installed it."""
+    said = helm("install", "batch", str(CHART), "--dry-run=client", *options)
+    if "cluster unreachable" in said.stderr:
+        pytest.skip("Helm 3 asks a cluster even for this; Helm 4 does not")
+    assert said.returncode == 0, said.stderr
+    return said.stdout.partition("NOTES:")[2]
+
+
 @pytest.mark.deploy
 def test_the_notes_name_what_is_needed() -> None:
     """Every variable that the configuration names, and as many connections as there may be members."""
@@ -328,14 +337,12 @@ def test_the_notes_name_deployments_that_no_pool_has() -> None:
         f'[[deployments]]\nname = "{name}"\n{resource}[[deployments.backends]]\necho = {{}}\n'
         for name, resource in (("llama", ""), ("qwen", ""), ("qwen", 'resource = "team-a"\n'))
     )
-    given = ("install", "batch", str(CHART), "--dry-run=client", "--set", f"config={config}")
+    given = ("--set", f"config={config}")
     some = ("--set", "workers.default.deployments={llama}")
-    said = re.findall(r"^Nobody sends for (\S+):", helm(*given, *some).stdout, re.MULTILINE)
+    said = re.findall(r"^Nobody sends for (\S+):", noted(*given, *some), re.MULTILINE)
     assert said == ["qwen", "team-a/qwen"]
     for all_of_them in ((), (*some, "--set", "server.sends=true"), (*some, "--set", "workers.other.replicas=1")):
-        shown = helm(*given, *all_of_them)
-        assert shown.returncode == 0, shown.stderr
-        assert "Nobody sends" not in shown.stdout
+        assert "Nobody sends" not in noted(*given, *all_of_them)
 
 
 @pytest.mark.deploy
