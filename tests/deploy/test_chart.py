@@ -319,11 +319,7 @@ def noted(*options: str) -> str:
 def test_the_notes_name_what_is_needed() -> None:
     """Every variable that the configuration names, and as many connections as there may be members."""
     config = VALUES["config"] + '[[deployments.backends]]\nurl = "http://engine:8000/v1"\napi_key_env = "ENGINE_KEY"\n'
-    said = helm(
-        "install", "batch", str(CHART), "--dry-run=client", "--set", f"config={config}", "--set", "server.replicas=3"
-    )
-    assert said.returncode == 0, said.stderr
-    notes = said.stdout.partition("NOTES:")[2]
+    notes = noted("--set", f"config={config}", "--set", "server.replicas=3")
     assert all(name in notes for name in (*SECRETS, "ENGINE_KEY"))
     # Three servers, two workers, and one of each that comes in an upgrade.
     assert "let 70 connections in" in notes
