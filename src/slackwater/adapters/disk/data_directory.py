@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -218,14 +219,15 @@ class DataDirectory:
         self._write(MARK, msgspec.json.encode(mark))
 
     def _write(self, name: str, text: bytes) -> None:
-        disk, part = Disk(), self.path / (name + PART)
+        # Several who start at once write the same: each a file of its own, or one would rename what another has just begun.
+        disk, part = Disk(), self.path / f"{name}.{secrets.token_hex(4)}{PART}"
         written = disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             write_all(disk, written, [text + b"\n"])
             disk.sync(written)
         finally:
             os.close(written)
-        self._rename(name + PART, name)
+        self._rename(part.name, name)
 
     def _rename(self, name: str, to: str) -> None:
         disk = Disk()
