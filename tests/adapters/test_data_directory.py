@@ -195,6 +195,7 @@ def test_no_permission(tmp_path: Path, place: str, locked_before: bool) -> None:
 
 ANNOUNCING = """
 import sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from slackwater.adapters.disk.data_directory import DataDirectory
 data = DataDirectory.open(Path(sys.argv[1]), shared=True)
@@ -204,21 +205,33 @@ time.sleep(600)
 """
 
 
-def test_whose_process_has_ended(tmp_path: Path) -> None:
-    """The kernel tells it, and nothing else: who lives, or stands still, or is not known has not ended."""
+def test_whose_process_lives(tmp_path: Path) -> None:
+    """The kernel tells it, and nothing else: who stands still lives, and of who is not known nobody knows."""
     with DataDirectory.open(tmp_path, shared=True) as data:
         assert data.announcements.announce("me")
-        assert not data.announcements.ended("me")
-        assert not data.announcements.ended("nobody")
+        assert data.announcements.lives("me") is True
+        assert data.announcements.lives("nobody") is None
         # One of an earlier version has left a word, and nothing is locked.
         (tmp_path / "members" / "older").touch()
-        assert not data.announcements.ended("older")
+        assert data.announcements.lives("older") is None
         other = subprocess.Popen([sys.executable, "-c", ANNOUNCING, tmp_path], stdout=subprocess.PIPE)
         assert other.stdout is not None
         assert other.stdout.readline() == b"there\n"
-        assert not data.announcements.ended("other")
+        assert data.announcements.lives("other") is True
         other.send_signal(signal.SIGSTOP)
-        assert not data.announcements.ended("other")
+        assert data.announcements.lives("other") is True
         other.kill()
         other.wait(10)
-        assert data.announcements.ended("other")
+        assert data.announcements.lives("other") is False
+
+
+def test_many_who_start_at_once_say_where_the_ledger_is(tmp_path: Path) -> None:
+    """Each writes it, none is in the way of another, whoever reads it finds the whole of it, and nothing else is left."""
+    place = "postgresql://db.internal/slackwater"
+    with DataDirectory.open(tmp_path / "data", shared=True) as data:
+        for _ in range(20):
+            with ThreadPoolExecutor(8) as starting:
+                list(starting.map(lambda _: data.note_ledger(place), range(8)))
+            (note,) = data.path.glob("ledger.elsewhere*")
+            assert note.read_text().strip() == place
+            data.note_ledger("")

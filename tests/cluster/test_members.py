@@ -226,7 +226,7 @@ def test_many_start_at_once(tmp_path: Path, address: str) -> None:
         said = subprocess.run([*doctor, "--json"], capture_output=True, text=True, timeout=60).stdout
         (found,) = (each for each in json.loads(said)["findings"] if each["about"] == "members")
         assert found["level"] == "ok"
-        assert found["message"].startswith("6 servers work with the ledger")
+        assert found["message"].startswith("6 servers and workers work with the ledger")
         cluster.servers[0].kill()
         until(lambda: len(cluster.asked("SELECT id FROM member")) == 5)
 
