@@ -98,17 +98,18 @@ def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
 
 
 def _connections(about: ServerFound) -> list[Finding]:
-    """Whether there is room for the servers, and for one more: at an upgrade the new one is beside the old."""
+    """Whether there is room for the members, and for one more: at an upgrade the new one is beside the old."""
     members = sum(not each.dead for each in about.cluster.members)
     needed, most, others = (members + 1) * CONNECTIONS_OF_ONE, about.connections.most, about.connections.others
     told = f"PostgreSQL takes {most} of the role of the ledger, and others have {others}"
+    those = (
+        f"{members} {'server or worker' if members == 1 else 'servers and workers'} and one more"
+        if members
+        else "a first server or worker"
+    )
+    need = f"{those} may need {needed}, {CONNECTIONS_OF_ONE} each" if members else f"{those} may need {needed}"
     if most - others < needed:
-        message = f"{told}; {_members(members)} may need {needed}"
-        return [warning("connections", message, "raise max_connections, or the limit of the role or the database")]
-    return [ok("connections", f"{told}; {_members(members)} need {needed} at most")]
-
-
-def _members(number: int) -> str:
-    """Those there are, and one more, each with so many connections."""
-    there = f"the {number} that are there and one more" if number else "a first server or worker"
-    return f"{there}, with {CONNECTIONS_OF_ONE} each,"
+        return [
+            warning("connections", f"{told}; {need}", "raise max_connections, or the limit of the role or the database")
+        ]
+    return [ok("connections", f"{told}; {need}")]
