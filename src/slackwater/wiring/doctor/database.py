@@ -1,6 +1,5 @@
 """The ledger where it is a database: whether it answers, is ours, keeps what it is told, and how it is reached."""
 
-import functools
 from pathlib import Path
 
 from slackwater.adapters.backup.store import named_in
@@ -83,14 +82,14 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
 
 def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
     """Each question has a connection of its own: to read all files may take longer than one lives."""
-    ask = functools.partial(SqlLedger.asked_at, config.database)
+    address = config.database
     try:
         return byte_findings(
             directory,
             config,
             schema=SCHEMA_VERSION,
-            rows=lambda query: ask(lambda db: db.execute(query).fetchall()),
-            named=lambda: ask(lambda db: named_in(db, SCHEMA_VERSION)),
+            rows=lambda query: SqlLedger.asked_at(address, lambda db: db.execute(query).fetchall()),
+            named=lambda: SqlLedger.asked_at(address, lambda db: named_in(db, SCHEMA_VERSION)),
             deep=deep,
         )
     except StorageTrouble as error:
