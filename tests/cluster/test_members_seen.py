@@ -158,7 +158,7 @@ def test_the_doctor_and_the_command(tmp_path: Path, address: str) -> None:
         assert said.count("the one that watches") == 1
         assert said.count(" shards in hand") == 2
         [(level, said)] = examined(cluster, "connections")
-        assert "the 2 that are there and one more, with 9 each, need 27 at most" in said
+        assert "2 servers and workers and one more may need 27, 9 each" in said
         # The command, of the database and of a server, says the same.
         options = (("--config", str(cluster.config)), ("--server", f"http://{first.address}"))
         for words in options:

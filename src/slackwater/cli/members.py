@@ -41,7 +41,7 @@ def command(config_path: Path | None, asked: Asked) -> None:
     found = _of_server(asked) if config_path is None else _of_database(config_path, asked)
     listed = found.get("data") or []
     if not listed:
-        note(f"no server or worker works with the ledger; start one: slackwater serve --config {config_path}")
+        note(f"no server or worker works with the ledger; start one: slackwater serve --config {config_path or 'FILE'}")
     if asked.as_json:
         print_json(found)
         return

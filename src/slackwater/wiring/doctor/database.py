@@ -1,6 +1,5 @@
 """The ledger where it is a database: whether it answers, is ours, keeps what it is told, and how it is reached."""
 
-import functools
 from pathlib import Path
 
 from slackwater.adapters.backup.store import named_in
@@ -83,14 +82,14 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
 
 def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
     """Each question has a connection of its own: to read all files may take longer than one lives."""
-    ask = functools.partial(SqlLedger.asked_at, config.database)
+    address = config.database
     try:
         return byte_findings(
             directory,
             config,
             schema=SCHEMA_VERSION,
-            rows=lambda query: ask(lambda db: db.execute(query).fetchall()),
-            named=lambda: ask(lambda db: named_in(db, SCHEMA_VERSION)),
+            rows=lambda query: SqlLedger.asked_at(address, lambda db: db.execute(query).fetchall()),
+            named=lambda: SqlLedger.asked_at(address, lambda db: named_in(db, SCHEMA_VERSION)),
             deep=deep,
         )
     except StorageTrouble as error:
@@ -98,17 +97,18 @@ def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
 
 
 def _connections(about: ServerFound) -> list[Finding]:
-    """Whether there is room for the servers, and for one more: at an upgrade the new one is beside the old."""
+    """Whether there is room for the members, and for one more: at an upgrade the new one is beside the old."""
     members = sum(not each.dead for each in about.cluster.members)
     needed, most, others = (members + 1) * CONNECTIONS_OF_ONE, about.connections.most, about.connections.others
     told = f"PostgreSQL takes {most} of the role of the ledger, and others have {others}"
+    those = (
+        f"{members} {'server or worker' if members == 1 else 'servers and workers'} and one more"
+        if members
+        else "a first server or worker"
+    )
+    need = f"{those} may need {needed}, {CONNECTIONS_OF_ONE} each" if members else f"{those} may need {needed}"
     if most - others < needed:
-        message = f"{told}; {_members(members)} may need {needed}"
-        return [warning("connections", message, "raise max_connections, or the limit of the role or the database")]
-    return [ok("connections", f"{told}; {_members(members)} need {needed} at most")]
-
-
-def _members(number: int) -> str:
-    """Those there are, and one more, each with so many connections."""
-    there = f"the {number} that are there and one more" if number else "a first server or worker"
-    return f"{there}, with {CONNECTIONS_OF_ONE} each,"
+        return [
+            warning("connections", f"{told}; {need}", "raise max_connections, or the limit of the role or the database")
+        ]
+    return [ok("connections", f"{told}; {need}")]
