@@ -101,6 +101,13 @@ def test_no_large_table_is_walked(situation: str, name: str) -> None:
     assert walked <= {WALKS.get(name, "")}, found
 
 
+@pytest.mark.parametrize("name", POLLED)
+def test_no_large_table_is_compared_row_by_row(situation: str, name: str) -> None:
+    """An index that is read from end to end, and joined then, is a walk as well."""
+    found = plan(situation, name)
+    assert not re.search(r"Join Filter: .*\b(batch|shard)\.", found), found
+
+
 @pytest.mark.parametrize(
     "name",
     [

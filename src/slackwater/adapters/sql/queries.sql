@@ -273,10 +273,9 @@ JOIN shard ON shard.batch_seq = batch.seq AND shard.idx = json_extract(held.valu
 WHERE shard.epoch = json_extract(held.value, '$[2]') AND shard.state = 'running';
 
 -- name: segments
-SELECT segment.seq, segment.idx, segment.epoch, output_key, output_offset, output_length, error_key, error_offset,
-       error_length, output_checksums, error_checksums
-FROM segment JOIN batch ON batch.seq = segment.batch_seq
-WHERE batch.id = :id AND segment.seq > :after ORDER BY segment.seq LIMIT :limit;
+SELECT seq, idx, epoch, output_key, output_offset, output_length, error_key, error_offset, error_length, output_checksums,
+       error_checksums
+FROM segment WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: stop_shards!
 UPDATE shard SET state = 'stopped' WHERE batch_seq = :seq AND state IN ('queued', 'paused');
@@ -316,13 +315,15 @@ DELETE FROM shard WHERE batch_seq = :seq;
 DELETE FROM segment WHERE batch_seq = :seq;
 
 -- name: lost_leases
--- Shards whose lease is over.
-SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+-- Shards whose lease is over. What their batch says is asked for one by one, here and below: they are few, and batches are not.
+SELECT batch_seq, idx, (SELECT stage FROM batch WHERE seq = batch_seq) AS stage,
+       (SELECT paused FROM batch WHERE seq = batch_seq) AS paused FROM shard
 WHERE shard.state = 'running' AND shard.lease_until < :now;
 
 -- name: leases_of_the_dead
 -- Also those whose owner is known to be dead, because only one can live: after a restart all that are in hand, or most.
-SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT batch_seq, idx, (SELECT stage FROM batch WHERE seq = batch_seq) AS stage,
+       (SELECT paused FROM batch WHERE seq = batch_seq) AS paused FROM shard
 WHERE shard.state = 'running' AND (shard.lease_until < :now OR shard.owner != :survivor);
 
 -- name: elapsed
@@ -852,11 +853,13 @@ SELECT :id;
 
 -- name: leases_of_member
 -- Names of owners are made of their member's: those lie side by side in the index of owners.
-SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT batch_seq, idx, (SELECT stage FROM batch WHERE seq = batch_seq) AS stage,
+       (SELECT paused FROM batch WHERE seq = batch_seq) AS paused FROM shard
 WHERE shard.state = 'running' AND shard.owner >= :first AND shard.owner < :last ORDER BY shard.batch_seq, shard.idx;
 
 -- name: leases_of_no_member
-SELECT shard.batch_seq, shard.idx, batch.stage, batch.paused FROM shard JOIN batch ON batch.seq = shard.batch_seq
+SELECT batch_seq, idx, (SELECT stage FROM batch WHERE seq = batch_seq) AS stage,
+       (SELECT paused FROM batch WHERE seq = batch_seq) AS paused FROM shard
 WHERE shard.state = 'running' AND (shard.lease_until < :now OR NOT EXISTS (
     SELECT 1 FROM member WHERE shard.owner >= member.id || '-' AND shard.owner < member.id || '.'))
 ORDER BY shard.batch_seq, shard.idx;

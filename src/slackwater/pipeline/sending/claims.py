@@ -19,7 +19,8 @@ OPEN_MAX = 32
 OPEN_BYTES_MAX = 8 << 20
 # What a shard has at most.
 SHARD_LINES = 1000
-# Where others claim, too: so many more are looked at once one was found of which they have claimed everything.
+# Where others claim, too: so many more are looked at with the first, for as long as some are found of which they have claimed
+# everything.
 LOOKED_AHEAD = 16
 # News that are read at a time.
 NEWS_MAX = 500
@@ -46,6 +47,7 @@ class Claims:
         self._places: dict[str, Place[Candidate]] = {}
         self._number = 0
         self._seen = 0
+        self._ahead = 0
 
     def begin_anew(self) -> None:
         """The ledger may have gone back a little, and its numbers with it: what it has is learned from the first one on."""
@@ -85,16 +87,16 @@ class Claims:
 
     async def pick(self, skip: Collection[str]) -> list[str]:
         """The same as `next`, without those of which others have claimed everything meanwhile: these are forgotten."""
-        ahead = 0
+        there: frozenset[str] = frozenset()
         while picked := self.next(skip):
-            looked_at = [*picked, *self._behind(picked, ahead)]
-            there = await self._ledger.claimable_batches(looked_at)
-            for batch_id in looked_at:
-                if batch_id not in there:
-                    self._forget(batch_id)
             if there.issuperset(picked):
                 return picked
-            ahead = LOOKED_AHEAD
+            looked_at = [*picked, *self._behind(picked, self._ahead)]
+            there = await self._ledger.claimable_batches(looked_at)
+            gone = [batch_id for batch_id in looked_at if batch_id not in there]
+            for batch_id in gone:
+                self._forget(batch_id)
+            self._ahead = LOOKED_AHEAD if gone else 0
         return []
 
     def _behind(self, picked: Sequence[str], most: int) -> list[str]:

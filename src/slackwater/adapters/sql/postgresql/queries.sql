@@ -21,7 +21,7 @@ ORDER BY queued_number LIMIT :limit;
 -- that run: of these there may be ten thousand where statistics know of none.
 SELECT batch.id FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
 CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND starts_with(stage, 'running') LIMIT 1) AS batch
-WHERE EXISTS (SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
+CROSS JOIN LATERAL (SELECT 1 FROM shard WHERE batch_seq = batch.seq AND state = 'queued' AND rank IS NOT NULL LIMIT 1) AS shard;
 
 -- name: batch_to_claim
 -- Locked before its shard, as by whoever ends it or pauses it.
@@ -55,6 +55,13 @@ SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, bat
 FROM shard JOIN batch ON batch.seq = shard.batch_seq
 WHERE shard.batch_seq = (SELECT seq FROM batch WHERE id = :id) AND shard.idx = :idx AND shard.epoch = :epoch
   AND left(shard.state, 7) = 'running';
+
+-- name: files_to_forget
+-- For each file that is old enough, whether there is one, and not all open batches beside all files.
+SELECT id, resource, filename, purpose, size, created_at, blob, expires_at, status, status_details, checksum
+FROM file WHERE resource = :resource AND purpose = :purpose AND created_at < :before
+    AND (SELECT 1 FROM batch WHERE input_blob = file.blob AND stage != 'ended' LIMIT 1) IS NULL
+ORDER BY created_at, seq LIMIT :limit;
 
 -- name: held_leases
 SELECT shard.batch_seq, shard.idx, shard.epoch, shard.lease_until, batch.id, batch.stage, batch.status, batch.paused
