@@ -21,7 +21,7 @@ OPEN_BYTES_MAX = 8 << 20
 SHARD_LINES = 1000
 # Where others claim, too: so many more are looked at with the first, for as long as some are found of which they have claimed
 # everything.
-LOOKED_AHEAD = 16
+LOOKED_AHEAD = 8
 # News that are read at a time.
 NEWS_MAX = 500
 
