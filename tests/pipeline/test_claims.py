@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.pipeline.sending.claims import LOOKED_AHEAD, Claims
 from tests.adapters.ledger_contract import started
@@ -32,6 +34,7 @@ class _Counted:
 
     async def claimable_batches(self, batch_ids: Any) -> frozenset[str]:
         self.looks += 1
+        assert self.looks < 100, "looks without end"
         return await self._ledger.claimable_batches(batch_ids)
 
 
@@ -64,6 +67,32 @@ def test_what_others_have_claimed_to_the_end_costs_no_claim(tmp_path: Path) -> N
         for _ in range(2):
             await ledger.claim_shards(last, owner="b-0", now=0.0, lease_seconds=9.0)
         assert await claims.pick(()) == []
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("wanted", [80, 120, 300, 2000])
+def test_a_look_is_enough_whoever_has_the_next_turn(tmp_path: Path, wanted: int) -> None:
+    """Every fourth turn is the oldest's, and several batches are picked at once: asked again, it would be others."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l", inline=True)
+        ledger.act_as("a")
+        counted: Any = _Counted(ledger)
+        feed: Any = _Hungry()
+        feed.wanted = wanted
+        claims = Claims("d", counted, feed)
+        for number in range(14):
+            # The oldest has the most left.
+            await started(ledger, number, shards=(50 if number else 1000, 1))
+        await claims.learn()
+        for turn in range(9):
+            picked = await claims.pick(())
+            assert picked
+            assert counted.looks == turn + 1
+            # Others take one of them before the next turn.
+            await ledger.claim_shards(picked[:1], owner="b-0", now=0.0, lease_seconds=9.0)
         await ledger.close()
 
     asyncio.run(story())

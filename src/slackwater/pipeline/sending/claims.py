@@ -87,16 +87,19 @@ class Claims:
 
     async def pick(self, skip: Collection[str]) -> list[str]:
         """The same as `next`, without those of which others have claimed everything meanwhile: these are forgotten."""
-        there: frozenset[str] = frozenset()
         while picked := self.next(skip):
-            if there.issuperset(picked):
-                return picked
             looked_at = [*picked, *self._behind(picked, self._ahead)]
             there = await self._ledger.claimable_batches(looked_at)
             gone = [batch_id for batch_id in looked_at if batch_id not in there]
             for batch_id in gone:
                 self._forget(batch_id)
             self._ahead = LOOKED_AHEAD if gone else 0
+            # Whose turn it is changes with each time it is asked for: what counts is the answer that was looked at.
+            if kept := [batch_id for batch_id in picked if batch_id in there]:
+                return kept
+            # All of it was gone, and what has been found behind it needs no look.
+            if (picked := self.next(skip)) and there.issuperset(picked):
+                return picked
         return []
 
     def _behind(self, picked: Sequence[str], most: int) -> list[str]:
