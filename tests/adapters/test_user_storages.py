@@ -233,7 +233,7 @@ def test_a_folder_that_refuses_is_no_folder_that_is_away(tmp_path: Path) -> None
     (folder / "secret.jsonl").write_bytes(b"x")
     (folder / "secret.jsonl").chmod(0)
     # Whoever is nobody has to come this far.
-    for each in (folder, *(each for each in folder.parents if str(each).startswith("/tmp/"))):  # noqa: S108
+    for each in (folder, *(each for each in folder.parents if str(each).startswith("/tmp/"))):
         each.chmod(each.stat().st_mode | 0o055)
     done = subprocess.run(
         [sys.executable, "-c", DENIED, str(folder)], capture_output=True, text=True, timeout=60, env=os.environ
