@@ -228,6 +228,20 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_missing_password_is_called_one(tmp_path: Path) -> None:
+    """Not everything that is secret is a key."""
+    database = '[server]\ndatabase = "postgresql://h/db"\ndatabase_password_env = "P"'
+    (found,) = faults(tmp_path, GOOD.replace("[server]", database), ENGINE_KEY="k")
+    assert found.endswith("the environment variable P is not set; set it to the password before starting")
+
+
+@pytest.mark.parametrize("address", ["postgres:/u@h/db", "postgresql:h/db", "PostgreSQL://h/db"])
+def test_an_address_that_libpq_reads_as_something_else(tmp_path: Path, address: str) -> None:
+    """It would look for a parameter of that name."""
+    text = GOOD.replace("[server]", f'[server]\ndatabase = "{address}"')
+    assert "must look like postgresql://" in "\n".join(faults(tmp_path, text, ENGINE_KEY="k"))
+
+
 @pytest.mark.parametrize("text", ["= nonsense", "[server\n"])
 def test_what_is_no_toml(tmp_path: Path, text: str) -> None:
     """One line with the place."""

@@ -50,9 +50,10 @@ def test_faults(tmp_path: Path, storage: str, words: str) -> None:
     ("storage", "words"),
     [
         (f'url = "{AZURE}"\nkey_env = "KEY"', ""),
-        ('url = "s3://box"\nkey_env = "KEY"', "storage 1: the key in key_env is none"),
-        ('url = "gs://box"\nkey_env = "KEY"', "storage 1: the key in key_env is none"),
-        ('url = "file:///nowhere/at/all"', "storage 1: there is no such folder"),
+        ('url = "s3://box"\nkey_env = "KEY"', "storage 1: key_env KEY: s3://box: the key is not KEY_ID:SECRET"),
+        ('url = "gs://box"\nkey_env = "KEY"', "storage 1: key_env KEY: gs://box: the key is not the JSON of a service"),
+        ('url = "file:///nowhere/at/all"', "storage 1: file:///nowhere/at/all: there is no such folder"),
+        ('url = "file:///etc/hosts"', "storage 1: file:///etc/hosts is no folder"),
     ],
 )
 def test_what_only_an_opening_shows(tmp_path: Path, storage: str, words: str) -> None:

@@ -1,16 +1,20 @@
-"""Storages of users that do odd things: one that sends us elsewhere, and one that repeats the key."""
+"""Storages of users that do odd things: one that sends us elsewhere, one that repeats the key, and folders that refuse."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("obstore")
 
-from slackwater.adapters.object_store.place import CloudPlace
+from slackwater.adapters.object_store.place import CloudPlace, FolderPlace
 from slackwater.adapters.object_store.user_storages import Listed, ListedStorages
 from slackwater.config import Config, StorageConfig
 from slackwater.core.errors import Forbidden, InvalidRequest, UserStorageRefused
@@ -158,3 +162,95 @@ def test_what_doctor_says(odd: tuple[Odd, Odd], status: int, words: str) -> None
     assert words in found.message
     assert KEY.partition(":")[2] not in repr(found)
     assert not any(method in ("PUT", "POST") for method in store.methods)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("/srv/x", True),
+        ("file://tmp/x", True),
+        ("file://localhost/tmp/x", True),
+        ("file:///tmp/../x", True),
+        ("https://ACCOUNT.blob.core.windows.net/box", True),
+        ("file:///etc/hosts", False),
+    ],
+)
+def test_doctor_leaves_what_is_no_place_to_the_configuration(url: str, fault: bool) -> None:
+    """It is a fault there; a file is a place that refuses."""
+    found = asyncio.run(storage_findings(Config(storage=(StorageConfig(url=url),))))
+    assert [each.message for each in found] == (
+        [] if fault else ["file:///etc/hosts is no folder; correct it, see docs/user-storage.md"]
+    )
+
+
+# Asks for everything that is done with a folder, and says what came of it; root is let in everywhere, so not as root.
+DENIED = """
+import asyncio, os, sys
+from pathlib import Path
+from slackwater.adapters.object_store.place import FolderPlace
+from slackwater.adapters.object_store.user_storages import Listed, ListedStorages
+from slackwater.core.files.blob_url import read_root
+
+folder = sys.argv[1]
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+listed = ListedStorages([Listed("r", read_root(f"file://{folder}"), FolderPlace(folder))])
+
+async def content():
+    yield b"x"
+
+async def read(url):
+    async for piece in listed.read("r", url, version=""):
+        pass
+
+async def story():
+    for name in ("shut/in.jsonl", "secret.jsonl", "file/in.jsonl"):
+        for call in (listed.look("r", f"file://{folder}/{name}"), read(f"file://{folder}/{name}")):
+            try:
+                await call
+            except Exception as error:
+                print(type(error).__name__, error)
+    for name in ("shut/g/out", "kept/g/out", "file/g/out"):
+        for size in (1, 9 << 20):
+            try:
+                await listed.put("r", f"file://{folder}/{name}", content, size=size, checksum=0)
+            except Exception as error:
+                print(type(error).__name__, error)
+
+asyncio.run(story())
+"""
+
+
+def test_a_folder_that_refuses_is_no_folder_that_is_away(tmp_path: Path) -> None:
+    """No rights, a folder that is only read, a file in a folder's place: nobody is told to look at the network."""
+    folder = tmp_path / "place"
+    for name, mode in (("shut", 0), ("kept", 0o555)):
+        (folder / name).mkdir(parents=True)
+        (folder / name).chmod(mode)
+    (folder / "file").write_bytes(b"x")
+    (folder / "secret.jsonl").write_bytes(b"x")
+    (folder / "secret.jsonl").chmod(0)
+    # Whoever is nobody has to come this far.
+    for each in (folder, *(each for each in folder.parents if str(each).startswith("/tmp/"))):
+        each.chmod(each.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-c", DENIED, str(folder)], capture_output=True, text=True, timeout=60, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 12
+    for line in said:
+        assert line.startswith(f"UserStorageRefused file://{folder}: "), line
+        assert "(Permission denied)" in line or "(Not a directory)" in line
+    (folder / "shut").chmod(0o700)
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    """They lead nowhere, which is said like a link that leads out."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    listed = ListedStorages([Listed("r", read_root(f"file://{tmp_path}"), FolderPlace(str(tmp_path)))])
+    with pytest.raises(UserStorageRefused, match="in a circle"):
+        asyncio.run(listed.look("r", f"file://{tmp_path}/a/in.jsonl"))

@@ -268,10 +268,11 @@ def test_killed_while_results_wait_for_their_storage(house: House) -> None:
         pass
     said = house.call("GET", f"/batches/{made['id']}")
     assert said.json["status"] == "finalizing"
-    assert said.headers["slackwater-waiting-on"].startswith("down; what=storage; since=")
+    assert said.headers["slackwater-waiting-on"].startswith("refusing; what=storage; since=")
     waiting = Caller(house.server, "openai")("GET", f"/batches/{made['id']}/progress").json["waiting_on"]
-    assert (waiting["what"], waiting["health"]) == ("storage", "down")
-    assert waiting["reason"].startswith("it does not answer")
+    assert (waiting["what"], waiting["health"]) == ("storage", "refusing")
+    assert waiting["reason"].startswith("it does not let the service in"), waiting["reason"]
+    assert "(Not a directory)" in house.log.read_text()
     house.server.kill()
     house.start()
     folder.unlink()

@@ -52,6 +52,38 @@ def test_the_directory_of_the_configuration(configured: Terminal) -> None:
     assert f"keys in {configured.directory / 'other'}" in configured("keys", "create", "--data", "other").stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('data = "mydata"', 'dta = "mydata"'), "[server]: unknown setting 'dta'; did you mean 'data'?"),
+        (('data = "mydata"', 'database_pasword_env = "P"'), "did you mean 'database_password_env'?"),
+        (("[server]", "[sever]"), "sever: unknown section; did you mean 'server'?"),
+        (('data = "mydata"', 'port = "80"'), "[server]: port: expected `int`"),
+    ],
+)
+@pytest.mark.parametrize("look", [["members"], ["keys", "create"], *LOOKS])
+def test_a_mistyped_name_is_said(configured: Terminal, look: list[str], change: tuple[str, str], words: str) -> None:
+    """As `serve` says it: what was meant would be somewhere else."""
+    (configured.directory / "c.toml").write_text(CONFIG.replace(*change))
+    done = configured(*look, "--config", "c.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert names_in(configured.directory) == ["c.toml"]
+
+
+def test_keys_of_a_resource_that_the_configuration_has_not(configured: Terminal) -> None:
+    """None are made, because nobody could use them; those that there are can still be taken away."""
+    (configured.directory / "c.toml").write_text(CONFIG + '[[resources]]\nname = "research"\n')
+    wrong = configured("keys", "create", "--resource", "researhc", "--config", "c.toml")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no resource 'researhc'" in wrong.stderr
+    assert "it has default, research" in wrong.stderr
+    assert names_in(configured.directory) == ["c.toml"]
+    configured.well("keys", "create", "--resource", "research", "--config", "c.toml")
+    (configured.directory / "c.toml").write_text(CONFIG)
+    configured.well("keys", "delete", "--resource", "research", "--config", "c.toml")
+
+
 @pytest.mark.parametrize("look", [*LOOKS, ["keys", "rotate", "--key", "key1"], ["keys", "delete"]])
 def test_who_looks_makes_nothing(offline: Terminal, look: list[str]) -> None:
     """A directory that is not there is said, whole, with how to name another; it is not there afterwards either."""
@@ -65,7 +97,7 @@ def test_who_looks_makes_nothing(offline: Terminal, look: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("[server]\ndata = 5\n", "data must be the path"), ("[", "not valid TOML"), (None, "read")]
+    ("text", "words"), [("[server]\ndata = 5\n", "data: expected `str`"), ("[", "not valid TOML"), (None, "read")]
 )
 def test_a_configuration_that_does_not_say(offline: Terminal, text: str | None, words: str) -> None:
     """One line, exit code 2, and nothing is made."""

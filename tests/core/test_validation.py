@@ -5,6 +5,7 @@ import json
 import pytest
 
 from slackwater.core.endpoints import normalised
+from slackwater.core.sending.deployment import Capabilities
 from tests.core.input_lines import DEPLOYMENT, body, check, line
 
 
@@ -122,7 +123,14 @@ def test_openai_codes(data: bytes, code: str, param: str | None) -> None:
 def test_unknown_deployment() -> None:
     """A model that is no deployment is `model_not_found`; without a list of deployments any name will do."""
     data = line(body=body(model="nobody"))
-    assert check(data).errors[0].code == "model_not_found"
+    error = check(data).errors[0]
+    assert error.code == "model_not_found"
+    # Whoever may make batches may list models, too.
+    assert error.message.endswith(" of this service: 'REPLACE-WITH-MODEL-DEPLOYMENT-NAME'.")
+    many = {f"d{number}": Capabilities() for number in range(9)}
+    assert check(data, deployments=many).errors[0].message.endswith("such as 'd0', 'd1', 'd2', 'd3', 'd4'.")
+    # The vendor's sentence stays as it is.
+    assert check(data, family="openai").errors[0].message.endswith("is not supported by the Batch API.")
     assert check(data, deployments=None).errors == []
 
 

@@ -1,6 +1,7 @@
 """The chart of deploy/helm, rendered by Helm itself."""
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,15 @@ import yaml
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "slackwater"
 RELEASE = "batch"
+# A configuration with the deployments that pools are given here.
+CONFIG = '[server]\ndatabase = "postgresql://db/slackwater"\n[[resources]]\nname = "team-a"\n' + "".join(
+    f'[[deployments]]\nname = "{name}"\n{resource}[[deployments.backends]]\necho = {{}}\n'
+    for name, resource in (
+        *((name, "") for name in ("llama", "small", "crash", "llama-batch", "qwen-batch")),
+        *((name, 'resource = "team-a"\n') for name in ("qwen",)),
+    )
+)
+CONFIGURED = ("--set-json", f"config={json.dumps(CONFIG)}")
 
 
 def program() -> str:
@@ -31,6 +41,8 @@ def helm(*words: str) -> subprocess.CompletedProcess[str]:
 def rendered(*values: str) -> tuple[dict[str, Any], ...]:
     """What is applied with these values (`--set` has them), hooks included."""
     options = [word for value in values for word in ("--set", value)]
+    if any("deployments=" in value for value in values):
+        options += CONFIGURED
     done = helm("template", RELEASE, str(CHART), *options)
     assert done.returncode == 0, done.stderr
     return tuple(each for each in yaml.safe_load_all(done.stdout) if each)

@@ -14,7 +14,7 @@ import yaml
 
 from slackwater import __version__
 from slackwater.config import WorkerConfig, load
-from tests.deploy.helm import CHART, helm, one, pods, refused, rendered
+from tests.deploy.helm import CHART, CONFIGURED, helm, one, pods, refused, rendered
 from tests.deploy.test_files import CONTAINERFILE, ENDING_SECONDS, KUBERNETES_VERSIONS
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
@@ -270,8 +270,29 @@ def test_what_cannot_be_is_refused_in_words() -> None:
         (("worker.autoscaling.by=keda",), "keda.host"),
         (("worker.autoscaling.minReplicas=9",), "minReplicas is more than maxReplicas"),
         (("workers.default.deployments={a'b}",), "not match pattern"),
+        (
+            ("workers.default.deployments={demo-batch,lama}",),
+            "workers.default names the deployment lama, and config has none that is called so; it has demo-batch",
+        ),
+        (("worker.deployments={team-a/demo-batch}",), "workers.default names the deployment team-a/demo-batch"),
     ):
         assert words in refused(*values), values
+
+
+@pytest.mark.deploy
+def test_a_pool_may_name_what_the_api_has_made() -> None:
+    """Where it may make deployments, the configuration has not all of them."""
+    config = VALUES["config"] + '[control_plane]\nbackend_hosts = ["engine"]\n'
+    done = helm(
+        "template",
+        "batch",
+        str(CHART),
+        "--set-json",
+        f"config={json.dumps(config)}",
+        "--set",
+        "worker.deployments={made}",
+    )
+    assert "--deployments=made" in done.stdout, done.stderr
 
 
 @pytest.mark.deploy
@@ -288,9 +309,8 @@ def test_the_examples_of_the_page() -> None:
     assert service["name"] == "batch-slackwater"
     assert service["port"]["name"] in {each["name"] for each in one(documents, "Service", "")["spec"]["ports"]}
     (lines,) = re.findall(r"^      workers:\n(?:      .*\n)+", PAGE, re.MULTILINE)
-    pools = helm(
-        "template", "batch", str(CHART), "--set-json", f"workers={json.dumps(yaml.safe_load(lines)['workers'])}"
-    )
+    workers = json.dumps(yaml.safe_load(lines)["workers"])
+    pools = helm("template", "batch", str(CHART), "--set-json", f"workers={workers}", *CONFIGURED)
     made = pods(tuple(each for each in yaml.safe_load_all(pools.stdout) if each))
     assert set(made) == {"batch-slackwater-server", "batch-slackwater-worker-large", "batch-slackwater-worker-small"}
 
@@ -298,7 +318,9 @@ def test_the_examples_of_the_page() -> None:
 @pytest.mark.deploy
 def test_every_command_exists() -> None:
     """With these options."""
-    containers = [pod["spec"]["containers"][0] for pod in pods(rendered("workers.default.deployments={a}")).values()]
+    containers = [
+        pod["spec"]["containers"][0] for pod in pods(rendered("workers.default.deployments={llama}")).values()
+    ]
     containers += one(rendered(), "Pod", "-doctor")["spec"]["containers"]
     for command, *options in (each["args"] for each in containers):
         asked = [sys.executable, "-m", "slackwater", command, "--help"]
@@ -322,7 +344,7 @@ def test_the_notes_name_what_is_needed() -> None:
     notes = noted("--set", f"config={config}", "--set", "server.replicas=3")
     assert all(name in notes for name in (*SECRETS, "ENGINE_KEY"))
     # Three servers, two workers, and one of each that comes in an upgrade.
-    assert "let 70 connections in" in notes
+    assert "let 63 connections in" in notes
     assert "Nobody sends" not in notes
 
 
@@ -349,7 +371,9 @@ def test_nothing_is_a_word_of_a_pool_too() -> None:
     made = one(rendered(*usual), "Deployment", "-worker-default")
     assert made["spec"]["replicas"] == 5
     values = [word for value in usual for word in ("--set", value)]
-    done = helm("template", "batch", str(CHART), *values, "--set-json", f"workers.default={json.dumps(pool)}")
+    done = helm(
+        "template", "batch", str(CHART), *values, "--set-json", f"workers.default={json.dumps(pool)}", *CONFIGURED
+    )
     made = one(tuple(each for each in yaml.safe_load_all(done.stdout) if each), "Deployment", "-worker-default")
     assert made["spec"]["replicas"] == 0
     (container,) = made["spec"]["template"]["spec"]["containers"]

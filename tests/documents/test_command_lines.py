@@ -188,6 +188,8 @@ def test_command_line(world: World) -> None:
 
 def test_readme(world: World) -> None:
     """README.md: a file against an engine, keys of a resource, usage."""
+    config = world.directory / "slackwater.toml"
+    config.write_text(config.read_text() + '[[resources]]\nname = "research"\n')
     with CountingBackend(latency=0.0) as backend:
         world.environment |= {"SLACKWATER_API_KEY": KEY}
         printed = walk(
@@ -197,6 +199,18 @@ def test_readme(world: World) -> None:
     assert len((world.directory / "answers.jsonl").read_bytes().splitlines()) == 12
     assert "key1" in printed
     assert "resource,day,deployment" in printed
+
+
+def test_the_pieces_of_readme_fit() -> None:
+    """The line of the file names the deployment of the configuration, and the command what its engine calls the model."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    (line,), (config, *_) = (re.findall(rf"^```{kind}\n(.+?)^```$", text, re.M | re.S) for kind in ("json", "toml"))
+    (deployment,) = tomllib.loads(config)["deployments"]
+    assert json.loads(line)["body"]["model"] == deployment["name"]
+    told = [each.text for each in commands(ROOT / "README.md") if each.text.startswith("slackwater run ")]
+    assert told
+    for each in told:
+        assert f"--backend {deployment['backends'][0]['url']} --model {deployment['backends'][0]['model']}" in each
 
 
 def test_api(world: World) -> None:

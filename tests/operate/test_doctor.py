@@ -15,6 +15,7 @@ import pytest
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.wiring.doctor import examine
 from slackwater.wiring.doctor.finding import Level
 from slackwater.wiring.doctor.growth import growth_findings
 from tests.adapters.ledger_contract import file
@@ -55,6 +56,30 @@ def told(found: dict[str, Any], about: str, level: str) -> str:
 
 def backend(url: str, more: str = "") -> str:
     return f'[[deployments]]\nname = "tiny"\n[[deployments.backends]]\nurl = "{url}"\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '[[storage]]\nurl = "/srv/x"',
+        '[[storage]]\nurl = "s3://box"\nendpoint = "http://["',
+        '[server]\nfiles = "s3:/box"',
+        '[server]\nfiles = "az://UPPER/box"\nfiles_endpoint = "http://["',
+        '[server]\ndatabase = "postgres:/u@h/db"',
+        '[server]\ndatabase = "postgresql://[/db"',
+        '[oidc]\nissuers = ["http://["]',
+        '[oidc]\nissuers = ["https://127.0.0.1:1"]\njwks_url = "http://["',
+        '[[engines]]\nurl = "http://["',
+        '[[content_filters]]\nname = "f"\n[content_filters.classifier]\nurl = "http://["',
+        '[[deployments]]\nname = "e"\n[[deployments.backends]]\necho = {}\nurl = "http://127.0.0.1:1"',
+    ],
+)
+def test_what_the_configuration_is_refused_for_is_a_line_here(tmp_path: Path, config: str) -> None:
+    """Whatever the doctor reads of it besides: no fault of a value ends it."""
+    path = tmp_path / "slackwater.toml"
+    path.write_text(f'{config}\n[[deployments]]\nname = "d"\n[[deployments.backends]]\necho = {{}}\n')
+    found = examine(path, tmp_path / "data", now=time.time)
+    assert any(each.about == "configuration" and each.level is Level.FAULT for each in found)
 
 
 def test_a_well_server(tmp_path: Path) -> None:

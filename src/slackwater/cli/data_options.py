@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.output import USAGE, fail
-from slackwater.config import ServerConfig, data_in, database_in, files_in
+from slackwater.config import ServerConfig, data_in, database_in, files_in, resources_in, server_in
 from slackwater.core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +26,9 @@ class Data(Struct, frozen=True, kw_only=True):
     """Where its files are, where --config says that they are not in it."""
     database: str = ""
     """The address of its ledger, where --config says that it is not in the directory. Not to be shown: it may have a password."""
+
+    resources: frozenset[str] | None = None
+    """Those that there are, where --config says it."""
 
     @property
     def shown(self) -> str:
@@ -80,11 +83,13 @@ def _chosen(data: Path | None, config: Path | None, *, needed: bool) -> Data:
             raise click.UsageError("name the data directory: --data DIR, or --config FILE of the server")
         return Data(path=DEFAULT_DATA if data is None else data, given=data is not None)
     try:
+        server_in(config)
         return Data(
             path=data_in(config) if data is None else data,
             given=True,
             database=database_in(config),
             files=files_in(config),
+            resources=resources_in(config),
         )
     except ConfigError as error:
         fail("; ".join(error.faults), USAGE)

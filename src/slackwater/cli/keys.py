@@ -13,7 +13,7 @@ from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.cli.data_options import Data, data_options
-from slackwater.cli.output import note, print_json
+from slackwater.cli.output import USAGE, fail, note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_or_data_options
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot
 from slackwater.core.errors import DataDirectoryError, StorageTrouble, UserError
@@ -75,6 +75,9 @@ def create(data: Data, resource: str | None, role: str, asked: Asked) -> None:
             note(f"keys of {api.connection.target.url}")
     else:
         owner = resource or DEFAULT
+        if data.resources is not None and owner not in data.resources:
+            names = ", ".join(sorted(data.resources))
+            fail(f"the configuration has no resource '{owner}', so nobody could use its keys; it has {names}", USAGE)
         made = _change(data, "create_keys", owner, role, lambda keys: keys.create(owner, Role(role)))
     _show(made, asked)
 

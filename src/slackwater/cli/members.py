@@ -65,11 +65,12 @@ def _of_database(config_path: Path, asked: Asked) -> dict[str, Any]:
     import msgspec
 
     from slackwater.api.members import member_list
-    from slackwater.config import database_in
+    from slackwater.config import database_in, server_in
     from slackwater.core.errors import DataDirectoryError, StorageTrouble
     from slackwater.wiring.members_at import members_at
 
     with told():
+        server_in(config_path)
         address = database_in(config_path)
         if not address:
             fail(

@@ -16,7 +16,7 @@ from slackwater.config.deployments import endpoint_of, limit_of, may_stream, rea
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
-from slackwater.config.reading import LOOPBACK, data_in, database_in, files_in, load, look
+from slackwater.config.reading import LOOPBACK, data_in, database_in, files_in, load, look, resources_in, server_in
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -80,6 +80,8 @@ __all__ = [
     "ordered_deployment",
     "price_list",
     "read_key",
+    "resources_in",
+    "server_in",
     "split_listen",
     "usable_backends",
 ]

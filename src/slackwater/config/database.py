@@ -3,7 +3,7 @@
 import urllib.parse
 from collections.abc import Iterator
 
-SCHEMES = ("postgresql", "postgres")
+STARTS = ("postgresql://", "postgres://")
 
 
 def faults_of_database(address: str, password_env: str) -> Iterator[str]:
@@ -15,7 +15,8 @@ def faults_of_database(address: str, password_env: str) -> Iterator[str]:
     try:
         parts = urllib.parse.urlsplit(address)
         # Several hosts, as libpq has them, are no number.
-        good = parts.scheme in SCHEMES and not parts.fragment and len(parts.path) > 1
+        # Without both slashes libpq takes it for something else.
+        good = address.startswith(STARTS) and not parts.fragment and len(parts.path) > 1
         options = dict(urllib.parse.parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     except ValueError:
         good, options = False, {}

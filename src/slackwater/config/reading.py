@@ -34,6 +34,7 @@ from slackwater.config.sections import (
 from slackwater.config.studio import StudioConfig, faults_of_studio
 from slackwater.config.tables import section, suggest
 from slackwater.config.user_storages import faults_of_storages, storages_of
+from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.imports import fault_of_host
 from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
@@ -41,6 +42,28 @@ from slackwater.core.sending.turns import WEIGHT_MAX, WEIGHT_MIN
 # Whoever means for ever says 0.
 KEPT_DAYS_MAX = 36_500
 
+SECTIONS = (
+    "server",
+    "front_door",
+    "limits",
+    "worker",
+    "imports",
+    "webhooks",
+    "audit",
+    "retention",
+    "metrics",
+    "tracing",
+    "oidc",
+    "studio",
+    "billing",
+    "prices",
+    "engines",
+    "deployments",
+    "content_filters",
+    "control_plane",
+    "resources",
+    "storage",
+)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -77,6 +100,27 @@ def data_in(path: Path) -> Path:
     return Path(data)
 
 
+def server_in(path: Path) -> None:
+    """Raises ConfigError where names in [server], or those of sections, are none that there are, or types are wrong.
+
+    So is somebody told who has mistyped what one of the others here looks for, and would get what counts without it.
+    """
+    raw, faults = _parsed(path), list[str]()
+    section(raw.get("server", {}), ServerConfig, "[server]", faults)
+    _check_names(raw, faults)
+    if faults:
+        raise ConfigError([f"{path}: {fault}" for fault in faults])
+
+
+def resources_in(path: Path) -> frozenset[str]:
+    """The names of the resources that there are with a configuration. Raises ConfigError."""
+    faults: list[str] = []
+    resources = _resources(_parsed(path).get("resources", []), faults)
+    if faults:
+        raise ConfigError([f"{path}: {fault}" for fault in faults])
+    return frozenset({DEFAULT, *(resource.name for resource in resources)})
+
+
 def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
     """The address of the ledger that a configuration names; empty: it is a file in the data directory. Raises ConfigError."""
     environ = os.environ if environ is None else environ
@@ -84,7 +128,7 @@ def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
     named = [server.get(name, "") if isinstance(server, dict) else "" for name in ("database", "database_password_env")]
     address, variable = (each if isinstance(each, str) else "" for each in named)
     faults = [f"[server]: {fault}" for fault in faults_of_database(address, variable)]
-    password = _secret(variable, "[server] database_password_env", environ, faults) if variable else ""
+    password = _secret(variable, "[server] database_password_env", environ, faults, what="password") if variable else ""
     if faults:
         raise ConfigError([f"{path}: {fault}" for fault in faults])
     return with_password(address, password) if password else address
@@ -107,51 +151,27 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], folder: Path) -> Config | None:
-    raw = dict(raw)
-    server = section(raw.pop("server", {}), ServerConfig, "[server]", faults)
-    front_door = section(raw.pop("front_door", {}), FrontDoorConfig, "[front_door]", faults)
-    limits = section(raw.pop("limits", {}), LimitsConfig, "[limits]", faults)
-    worker = section(raw.pop("worker", {}), WorkerConfig, "[worker]", faults)
-    imports = section(raw.pop("imports", {}), ImportsConfig, "[imports]", faults)
-    webhooks = section(raw.pop("webhooks", {}), WebhooksConfig, "[webhooks]", faults)
-    audit = section(raw.pop("audit", {}), AuditConfig, "[audit]", faults)
-    retention = section(raw.pop("retention", {}), RetentionConfig, "[retention]", faults)
-    metrics = section(raw.pop("metrics", {}), MetricsConfig, "[metrics]", faults)
-    tracing = section(raw.pop("tracing", {}), TracingConfig, "[tracing]", faults)
-    control_plane = section(raw.pop("control_plane", {}), ControlPlaneConfig, "[control_plane]", faults)
-    oidc = section(raw.pop("oidc", {}), OidcConfig, "[oidc]", faults)
-    studio = section(raw.pop("studio", {}), StudioConfig, "[studio]", faults)
-    billing = section(raw.pop("billing", {}), BillingConfig, "[billing]", faults)
-    prices = _prices(raw.pop("prices", []), faults)
-    engines = engines_of(raw.pop("engines", []), faults)
-    deployments = [with_files(each, folder) for each in deployments_of(raw.pop("deployments", []), faults)]
-    resources = _resources(raw.pop("resources", []), faults)
-    storages = storages_of(raw.pop("storage", []), faults)
-    filters = filters_of(raw.pop("content_filters", []), section, faults)
-    for name in raw:
-        known = (
-            "server",
-            "front_door",
-            "limits",
-            "worker",
-            "imports",
-            "webhooks",
-            "audit",
-            "retention",
-            "metrics",
-            "tracing",
-            "oidc",
-            "studio",
-            "billing",
-            "prices",
-            "engines",
-            "deployments",
-            "content_filters",
-            "control_plane",
-            "resources",
-            "storage",
-        )
-        faults.append(f"{name}: unknown section{suggest(name, known)}")
+    server = section(raw.get("server", {}), ServerConfig, "[server]", faults)
+    front_door = section(raw.get("front_door", {}), FrontDoorConfig, "[front_door]", faults)
+    limits = section(raw.get("limits", {}), LimitsConfig, "[limits]", faults)
+    worker = section(raw.get("worker", {}), WorkerConfig, "[worker]", faults)
+    imports = section(raw.get("imports", {}), ImportsConfig, "[imports]", faults)
+    webhooks = section(raw.get("webhooks", {}), WebhooksConfig, "[webhooks]", faults)
+    audit = section(raw.get("audit", {}), AuditConfig, "[audit]", faults)
+    retention = section(raw.get("retention", {}), RetentionConfig, "[retention]", faults)
+    metrics = section(raw.get("metrics", {}), MetricsConfig, "[metrics]", faults)
+    tracing = section(raw.get("tracing", {}), TracingConfig, "[tracing]", faults)
+    control_plane = section(raw.get("control_plane", {}), ControlPlaneConfig, "[control_plane]", faults)
+    oidc = section(raw.get("oidc", {}), OidcConfig, "[oidc]", faults)
+    studio = section(raw.get("studio", {}), StudioConfig, "[studio]", faults)
+    billing = section(raw.get("billing", {}), BillingConfig, "[billing]", faults)
+    prices = _prices(raw.get("prices", []), faults)
+    engines = engines_of(raw.get("engines", []), faults)
+    deployments = [with_files(each, folder) for each in deployments_of(raw.get("deployments", []), faults)]
+    resources = _resources(raw.get("resources", []), faults)
+    storages = storages_of(raw.get("storage", []), faults)
+    filters = filters_of(raw.get("content_filters", []), section, faults)
+    _check_names(raw, faults)
     if server is None or limits is None or worker is None or imports is None or faults:
         return None
     if webhooks is None or oidc is None or billing is None or control_plane is None or audit is None:
@@ -203,7 +223,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         if classifier is not None and (key := classifier.api_key_env) is not None:
             backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
     secret = server.database_password_env
-    password = _secret(secret, "[server] database_password_env", environ, faults) if secret else ""
+    password = _secret(secret, "[server] database_password_env", environ, faults, what="password") if secret else ""
     secret = server.files_key_env
     files_secret = _secret(secret, "[server] files_key_env", environ, faults) if secret else ""
     storage_secrets = {
@@ -212,7 +232,9 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         if each.key_env
     }
     secret = studio.oidc_client_secret_env
-    studio_secret = _secret(secret, "[studio] oidc_client_secret_env", environ, faults) if secret else None
+    studio_secret = (
+        _secret(secret, "[studio] oidc_client_secret_env", environ, faults, what="client secret") if secret else None
+    )
     _check(config, faults)
     return msgspec.structs.replace(
         config,
@@ -223,6 +245,10 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         storage_secrets=storage_secrets,
         database=with_password(server.database, password) if server.database and password else server.database,
     )
+
+
+def _check_names(raw: Mapping[str, Any], faults: list[str]) -> None:
+    faults += [f"{name}: unknown section{suggest(name, SECTIONS)}" for name in raw if name not in SECTIONS]
 
 
 def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
@@ -241,10 +267,10 @@ def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:
     return [resource for resource in read if resource is not None]
 
 
-def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str]) -> str:
+def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str], *, what: str = "key") -> str:
     value = environ.get(name, "")
     if not value:
-        faults.append(f"{where}: the environment variable {name} is not set; set it to the key before starting")
+        faults.append(f"{where}: the environment variable {name} is not set; set it to the {what} before starting")
     return value
 
 
@@ -300,7 +326,7 @@ def _check(config: Config, faults: list[str]) -> None:
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
         )
     seen: set[tuple[str, str]] = set()
-    known = {"default", *(resource.name for resource in config.resources)}
+    known = {DEFAULT, *(resource.name for resource in config.resources)}
     _check_resources(config.resources, faults)
     faults += faults_of_storages(config.storage, known)
     check_engines(config.engines, config.deployments, faults)

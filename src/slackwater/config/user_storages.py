@@ -14,7 +14,7 @@ class StorageConfig(Struct, frozen=True, kw_only=True):
 
     url: str
     """Such as `https://ACCOUNT.blob.core.windows.net/CONTAINER`, `az://ACCOUNT/CONTAINER`, `s3://BUCKET`, `gs://BUCKET`, each
-    with a prefix or without, or `file:///FOLDER`. Everything below it may be read, and written to. Needs `slackwater[stores]`."""
+    with a prefix or without, or `file:///FOLDER`. Everything below it may be read, and written to. Needs `'.[stores]'`."""
     resource: str = DEFAULT
     """The resource that may name it; nobody else may."""
     endpoint: str = ""

@@ -42,8 +42,8 @@ DIRECTLY = Way()
 
 def way_to(config: BackendConfig) -> Way:
     """As the environment and the configuration say. Raises ConfigError for what cannot be used."""
-    url = urllib.parse.urlsplit(config.url or "")
     try:
+        url = urllib.parse.urlsplit(config.url or "")
         port = url.port or (443 if url.scheme == "https" else 80)
         proxy = proxy_for(url.scheme, url.hostname or "", port, os.environ) if url.scheme in DEFAULT_PORTS else None
     except ValueError as error:

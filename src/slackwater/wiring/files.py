@@ -62,7 +62,10 @@ def store_of(config: Config) -> "ObjectBlobs | None":
     """The same, opened; None where files lie in the data directory. Raises DataDirectoryError."""
     if not config.server.files:
         return None
-    place = place_of(config)
+    try:
+        place = place_of(config)
+    except ValueError as error:
+        raise DataDirectoryError(f"[server] files: {error}") from None
     from slackwater.adapters.object_store.blobs import ObjectBlobs
 
     try:
@@ -70,7 +73,7 @@ def store_of(config: Config) -> "ObjectBlobs | None":
     except Exception as error:
         # What it says may have the key in it.
         raise DataDirectoryError(
-            f"{place.shown}: the key in [server] files_key_env is none, or the address is none; see docs/object-stores.md"
+            f"{place.why_closed(error)}; correct [server] files_key_env or files_endpoint, see docs/object-stores.md"
         ) from error
 
 

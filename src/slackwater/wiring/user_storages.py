@@ -8,7 +8,7 @@ from slackwater.core.files.blob_url import BlobRoot, read_root
 from slackwater.wiring.files import MISSING, is_installed
 
 if TYPE_CHECKING:
-    from slackwater.adapters.object_store.place import Place
+    from slackwater.adapters.object_store.place import CloudPlace, FolderPlace
     from slackwater.adapters.object_store.user_storages import ListedStorages
     from slackwater.config.user_storages import StorageConfig
 
@@ -32,7 +32,16 @@ def user_storages_of(config: Config) -> "ListedStorages | None":
     return ListedStorages(listed)
 
 
-def _place_of(storage: "StorageConfig", root: BlobRoot, secret: str) -> "Place":
+def is_place(storage: "StorageConfig") -> bool:
+    """Whether a section names a place."""
+    try:
+        read_root(storage.url, storage.endpoint)
+    except ValueError:
+        return False
+    return True
+
+
+def _place_of(storage: "StorageConfig", root: BlobRoot, secret: str) -> "CloudPlace | FolderPlace":
     from slackwater.adapters.object_store.place import CloudPlace, FolderPlace
 
     if root.address is None:
@@ -56,12 +65,11 @@ def faults_of_user_storages(config: Config) -> list[str]:
     faults = []
     for number, each in enumerate(config.storage, 1):
         root = read_root(each.url, each.endpoint)
+        place = _place_of(each, root, config.storage_secrets.get(each.key_env, ""))
         try:
-            _place_of(each, root, config.storage_secrets.get(each.key_env, "")).open()
-        except Exception:
+            place.open()
+        except Exception as error:
             # What it says may have the key in it.
-            what = (
-                "there is no such folder" if root.address is None else "the key in key_env is none, or the url is none"
-            )
-            faults.append(f"storage {number}: {what}; correct it, see docs/user-storage.md")
+            where = f"key_env {each.key_env}: " if each.key_env else ""
+            faults.append(f"storage {number}: {where}{place.why_closed(error)}; correct it, see docs/user-storage.md")
     return faults

@@ -63,6 +63,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (not $pools) (not .Values.server.sends) -}}
 {{ fail "nobody would send: name a pool in workers, or set server.sends" }}
 {{- end -}}
+{{- $config := include "slackwater.config" . | fromJson -}}
+{{- $known := list -}}
+{{- range dig "deployments" list $config -}}
+{{- $known = append $known (ternary .name (printf "%s/%s" .resource .name) (or (not .resource) (eq .resource "default"))) -}}
+{{- end -}}
+{{- /* With backend_hosts there are others, which the API has made. A worker looks for them in the ledger when it starts. */ -}}
+{{- if not (dig "control_plane" "backend_hosts" list $config) -}}
+{{- range $name, $pool := $pools -}}
+{{- range $pool.deployments -}}
+{{- if not (has . $known) -}}
+{{ fail (printf "workers.%s names the deployment %s, and config has none that is called so; it has %s" $name . (join ", " $known)) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- toJson $pools -}}
 {{- end -}}
 

@@ -3,6 +3,8 @@
 Nothing of its text is repeated: an address may carry a signature.
 """
 
+import errno
+import os
 import re
 
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, UnauthenticatedError
@@ -36,11 +38,31 @@ NO_CREDENTIAL = (
 SILENT = "it does not answer: look at the network, and at [server] files_endpoint"
 BUSY = "it is too busy, or failed: it is asked again"
 REFUSED = "it refuses the request"
+FOLDER_DENIED = "this process may not read or write there: give its user the rights"
+FOLDER_READ_ONLY = "the file system is read-only: mount it for writing"
+NO_FOLDER = "a file is where a folder has to be, or the other way round: name another place, or move it away"
+FOLDER_LOOP = "links lead in a circle: correct them"
+LONG_NAME = "a name is too long for its file system: choose a shorter one"
+
+_OF_FOLDER = re.compile(r"Generic LocalFileSystem error: .*\(os error (\d+)\)$")
+# What a folder does not do until somebody changes it; what else may go wrong there passes, as with a mount that comes back.
+_FOLDER_REFUSES = {
+    errno.EACCES: FOLDER_DENIED,
+    errno.EPERM: FOLDER_DENIED,
+    errno.EROFS: FOLDER_READ_ONLY,
+    errno.ENOTDIR: NO_FOLDER,
+    errno.EISDIR: NO_FOLDER,
+    errno.ELOOP: FOLDER_LOOP,
+    errno.ENAMETOOLONG: LONG_NAME,
+}
 
 
 def translated(error: Exception, where: str, key: str) -> Exception:
     """FileNotFoundError, FileExistsError, StorageFull or FilesUnavailable for what a request to the store `where` raised."""
     text = str(error)
+    number = _OF_FOLDER.match(text.partition("\n")[0])
+    if number is not None:
+        return fault_of_folder(int(number[1]), where)
     code, status = _CODE.search(text), _STATUS.search(text)
     said = code.group(1) if code else ""
     if any(each in text for each in _NO_BUCKET):
@@ -53,6 +75,16 @@ def translated(error: Exception, where: str, key: str) -> Exception:
         return StorageFull(f"no room in {where}: raise its quota, or delete what nobody needs ({said or 507})")
     remedy = _remedy(error, text, said, status.group(1) if status else "")
     return FilesUnavailable(_line(where, remedy, said), passes=remedy in (SILENT, BUSY))
+
+
+def fault_of_folder(number: int, where: str) -> FilesUnavailable | StorageFull:
+    """The error of ours for what an operating system says of a folder, by its errno."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"no room in {where}: delete what nobody needs, or raise the quota ({os.strerror(number)})")
+    remedy = _FOLDER_REFUSES.get(number)
+    if remedy is None:
+        return FilesUnavailable(f"{where}: it could not be read or written: {os.strerror(number)}", passes=True)
+    return FilesUnavailable(f"{where}: {remedy} ({os.strerror(number)})")
 
 
 def _line(where: str, remedy: str, said: str) -> str:

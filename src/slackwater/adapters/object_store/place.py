@@ -1,5 +1,6 @@
 """Which object store, and how it is reached: what another process is told, too."""
 
+import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,12 @@ RETRIES_MAX = 20
 SILENT_SECONDS = 60
 # A body that a slow reader takes piece by piece may take longer than any other request.
 WHOLE_SECONDS = 6 * 3600
+# What the secret of each cloud looks like.
+KEY_FORMS = {
+    "s3": "KEY_ID:SECRET",
+    "az": "an account key or a SAS token of Azure",
+    "gs": "the JSON of a service account of Google",
+}
 
 
 class Place(Protocol):
@@ -69,6 +76,13 @@ class CloudPlace:
     def shown(self) -> str:
         """The address."""
         return str(self._address)
+
+    def why_closed(self, error: Exception) -> str:
+        """Why `open` has raised that, in words that have no secret."""
+        del error
+        if self._secret:
+            return f"{self.shown}: the key is not {KEY_FORMS[self._address.kind]}"
+        return f"{self.shown}: its endpoint, or what the environment says of it, is not what this kind of store takes"
 
     def open(self) -> "ObjectStore":
         """A store whose paths are keys. Asks nobody. Raises ValueError for a secret of another form."""
@@ -131,9 +145,23 @@ class FolderPlace:
         return f"file://{self._folder}"
 
     def holds(self, key: str) -> bool:
-        """Whether no link leads a key out of the folder."""
-        return Path(self._folder, key).resolve().is_relative_to(self._folder.resolve())
+        """Whether no link leads a key out of the folder, or in a circle."""
+        try:
+            return Path(self._folder, key).resolve().is_relative_to(self._folder.resolve())
+        except RuntimeError:
+            # How Python says that of a circle.
+            return False
+
+    def why_closed(self, error: Exception) -> str:
+        """Why `open` has raised that."""
+        if isinstance(error, NotADirectoryError):
+            return f"{self.shown} is no folder"
+        if isinstance(error, PermissionError):
+            return f"{self.shown}: this user may not look into the folders above it"
+        return f"{self.shown}: there is no such folder"
 
     def open(self) -> "ObjectStore":
-        """A store whose paths are keys. Raises an error where there is no such folder."""
+        """A store whose paths are keys. Raises an OSError where there is no such folder."""
+        if not stat.S_ISDIR(self._folder.stat().st_mode):
+            raise NotADirectoryError
         return LocalStore(self._folder)

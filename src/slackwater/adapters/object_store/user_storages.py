@@ -1,6 +1,7 @@
 """Storages that users have of their own: what they name is looked up in what the operator has listed, and nowhere else."""
 
 import contextlib
+import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -11,8 +12,8 @@ from obstore.exceptions import BaseError, PreconditionError
 from zlib_ng.zlib_ng import crc32
 
 from slackwater.adapters.object_store.calls import Calls
-from slackwater.adapters.object_store.errors import SILENT, translated
-from slackwater.adapters.object_store.place import CloudPlace, FolderPlace, Place
+from slackwater.adapters.object_store.errors import SILENT, fault_of_folder, translated
+from slackwater.adapters.object_store.place import CloudPlace, FolderPlace
 from slackwater.adapters.object_store.writer import PART_BYTES, ObjectWriter
 from slackwater.core.errors import (
     FilesUnavailable,
@@ -48,7 +49,7 @@ class Listed(Struct, frozen=True):
 
     resource: str
     root: BlobRoot
-    place: Place
+    place: CloudPlace | FolderPlace
 
 
 class ListedStorages:
@@ -157,7 +158,7 @@ class _StorageCalls(Calls):
 class _Store:
     """One of the places, open."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: CloudPlace | FolderPlace) -> None:
         self.shown = place.shown
         self._place = place
         self.calls = _opened(place)
@@ -168,7 +169,7 @@ class _Store:
     def in_our_words(self, key: str) -> Iterator[None]:
         """Around each request: not while the store rests, and what goes wrong is one of two."""
         if isinstance(self._place, FolderPlace) and not self._place.holds(key):
-            raise UserStorageRefused(f"{self.shown}: a link leads out of the folder")
+            raise UserStorageRefused(f"{self.shown}: a link leads out of the folder, or in a circle")
         if time.monotonic() < self._rests_until:
             raise UserStorageAway(f"{self.shown}: it did not answer a moment ago")
         try:
@@ -188,7 +189,9 @@ class _Store:
             raise UserStorageRefused(f"{self.shown}: the library takes no such name") from None
         except OSError as error:
             # Of a folder.
-            raise UserStorageAway(f"{self.shown}: {error.strerror or 'it could not be read or written'}") from None
+            said = fault_of_folder(error.errno or errno.EIO, self.shown)
+            passes = isinstance(said, StorageFull) or said.passes
+            raise (UserStorageAway if passes else UserStorageRefused)(str(said)) from None
         self._rest = REST_FIRST
 
     def _is_silent(self, error: FilesUnavailable) -> bool:
@@ -267,9 +270,9 @@ class _Target:
         """Nothing is remembered of it."""
 
 
-def _opened(place: Place) -> _StorageCalls:
+def _opened(place: CloudPlace | FolderPlace) -> _StorageCalls:
     try:
         return _StorageCalls(place)
-    except Exception:
+    except Exception as error:
         # What it says may have the key in it.
-        raise UserStorageRefused(f"{place.shown}: the key in [[storage]] key_env is none; correct it") from None
+        raise UserStorageRefused(f"{place.why_closed(error)}; correct it, see docs/user-storage.md") from None

@@ -6,7 +6,7 @@ an unusual way. Codes and texts are those of spec 5.1 (Azure) and 5.2 (OpenAI).
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -41,6 +41,8 @@ INVALID_JSON = "invalid_json_line"
 NULL = Raw(b"null")
 # An id up to this many characters is kept as it is; of a longer one a digest, which bounds what 100,000 ids can take.
 ID_KEPT_MAX = 24
+# Deployments that are named to whoever has named another one.
+NAMED_MAX = 5
 # Longer lines are checked for UTF-8 in pieces: a decoded copy of a whole one could take four times its size.
 PIECE = 1 << 20
 
@@ -213,7 +215,7 @@ class LineJudge:
                 return self._fault("model_not_found", message, "body.model")
             message = (
                 f"The deployment {shown(model)} that the model property of the input file names wasn't found. "
-                "Please ensure that it is the name of a deployment of this service."
+                f"Please ensure that it is the name of a deployment of this service{_such_as(self._rules.deployments)}."
             )
             return self._fault("model_not_found", message, "body.model")
         self.sees_images = capabilities.images
@@ -305,6 +307,13 @@ def id_key(custom_id: str) -> str | bytes:
     if len(custom_id) <= ID_KEPT_MAX and custom_id.isascii():
         return custom_id
     return blake2b(custom_id.encode(), digest_size=16).digest()
+
+
+def _such_as(names: Iterable[str]) -> str:
+    """Some of the names, for the end of a sentence."""
+    known = sorted(names)
+    some = ", ".join(map(shown, known[:NAMED_MAX]))
+    return f", such as {some}" if known[NAMED_MAX:] else f": {some}" if known else "; it has none"
 
 
 NOT_JSON = "This line is not parseable as valid JSON."

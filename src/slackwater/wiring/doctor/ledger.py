@@ -101,8 +101,10 @@ def _keys(config: Config, directory: Path, *, stored: int) -> list[Finding]:
     host, about = config.server.host, "keys"
     count = stored + len(config.api_keys)
     if count or config.oidc.issuers:
-        tokens = f", and tokens of {len(config.oidc.issuers)} issuers" if config.oidc.issuers else ""
-        return [ok(about, f"callers need one of {count} keys{tokens}")]
+        issuers = len(config.oidc.issuers)
+        keys = f"one of {count} keys" if count > 1 else "the one key that there is" if count else ""
+        tokens = f"a token of one of {issuers} issuers" if issuers > 1 else "a token of the issuer" if issuers else ""
+        return [ok(about, f"callers need {' or '.join(filter(None, (keys, tokens)))}")]
     # In a directory whose ledger is in a database it would make another one.
     where = "--config FILE, with this configuration" if config.database else f"--data {directory}"
     make = f"make some: slackwater keys create {where}"

@@ -91,7 +91,7 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
             if answer.ahead is not None:
                 dates[backend.url or ""] = answer.ahead
     for content_filter in config.content_filters:
-        if (classifier := content_filter.classifier) is not None and classifier.url:
+        if (classifier := content_filter.classifier) is not None and classifier.url and is_address(classifier.url):
             about = f"classifier of {content_filter.name}"
             answer = await _ask(classifier.url, {}, BackendConfig(url=classifier.url))
             if isinstance(answer, str):
@@ -194,7 +194,7 @@ async def issuer_findings(config: Config) -> list[Finding]:
                     continue
                 url = discovery.jwks_uri
             keys = msgspec.json.decode(await fetch(url), type=KeySet).keys
-        except (SlackwaterError, msgspec.DecodeError) as error:
+        except (SlackwaterError, msgspec.DecodeError, ValueError) as error:
             fix = "correct [oidc] issuers or jwks_url, or let this machine reach it"
             found.append(fault(about, f"its keys cannot be had: {error}", fix))
             continue

@@ -32,7 +32,8 @@ async def page_findings(config: Config) -> list[Finding]:
     engines: dict[str, list[BackendConfig]] = {}
     for deployment in config.deployments:
         for backend in deployment.backends:
-            if backend.url is not None and is_address(backend.url):
+            # What is an echo as well is a fault of the configuration.
+            if backend.url is not None and backend.echo is None and is_address(backend.url):
                 engines.setdefault(engine_of(backend.url), []).append(backend)
     asked = [_of_engine(name, engines[name], said.get(name), config) for name in sorted(engines)]
     return list(await asyncio.gather(*asked))

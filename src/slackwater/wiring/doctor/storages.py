@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 
+import msgspec
+
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, UserStorageAway, UserStorageRefused
 from slackwater.wiring.doctor.finding import Finding, fault, ok, warning
-from slackwater.wiring.user_storages import user_storages_of
+from slackwater.wiring.user_storages import is_place, user_storages_of
 
 ABOUT = "storage"
 SEE = "see docs/user-storage.md"
@@ -14,8 +16,10 @@ SEE = "see docs/user-storage.md"
 
 async def storage_findings(config: Config) -> list[Finding]:
     """A line for each: it is asked for a blob that is not there. Nothing is written: they are other people's."""
+    # What is no place is a fault of the configuration, and said with its others.
+    named = [each for each in config.storage if is_place(each)]
     try:
-        storages = user_storages_of(config)
+        storages = user_storages_of(msgspec.structs.replace(config, storage=tuple(named)))
     except DataDirectoryError as error:
         return [fault(ABOUT, str(error), SEE)]
     if storages is None:
@@ -32,4 +36,4 @@ async def storage_findings(config: Config) -> list[Finding]:
             return warning(ABOUT, f"{refused}", f"batches that name it fail, or wait with their results; {SEE}")
         return warning(ABOUT, f"{url} has a blob of a name that was made up", "look who answers there")
 
-    return list(await asyncio.gather(*(one(each.resource, each.url.rstrip("/")) for each in config.storage)))
+    return list(await asyncio.gather(*(one(each.resource, each.url.rstrip("/")) for each in named)))

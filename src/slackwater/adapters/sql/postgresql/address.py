@@ -6,7 +6,7 @@ import re
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-PARAMETERS = "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"
+PARAMETERS = "https://www.postgresql.org/docs/current/libpq-connect.html"
 # What libpq says of an address names the parameter, or repeats a part of it, which may be the password.
 HARMLESS = ("invalid URI query parameter:", "invalid connection option")
 # libpq looks at values only when it connects: it is given a place where nobody is, and nothing goes over a network.
