@@ -51,7 +51,7 @@ def test_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
     place.look(2)
     (line,) = said(caplog)
     assert line == (
-        "ledger_unavailable reason=it is off meanwhile=nothing new is sent to engines, answers that come are kept in memory; "
+        "ledger_unavailable reason=it is off meanwhile=after some ten seconds nothing new is sent to engines, answers that come are kept in memory; "
         "calls are answered with 503"
     )
     place.look(SAID_SECONDS - 1)
