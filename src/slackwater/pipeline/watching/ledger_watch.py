@@ -17,7 +17,7 @@ LOOK_SECONDS = 1.0
 SAID_SECONDS = 30.0
 # It has to be back for so long: one that comes and goes is away.
 BACK_SECONDS = 3.0
-SENDING = "nothing new is sent to engines, answers that come are kept in memory"
+SENDING = "after some ten seconds nothing new is sent to engines, answers that come are kept in memory"
 ANSWERING = "calls are answered with 503"
 
 
