@@ -18,7 +18,7 @@ import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
 from slackwater.adapters.sql.postgresql.absence import Absence
-from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
+from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, kept_waiting, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate, refuse_without_rights, without_right
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
@@ -141,13 +141,17 @@ class PostgresqlDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, begin, b"ROLLBACK")
 
     async def search(self, work: Callable[[Db], T]) -> T:
-        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
+        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong.
+
+        And LedgerUnavailable where it waits for a lock: that is sooner over, and nobody's search is to blame for it.
+        """
+        longest = max(2, int(self._search_seconds * 1000))
         begin = (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
             # What is searched for decides how.
             "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on; "
             "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
-            f"SET LOCAL statement_timeout = {max(1, int(self._search_seconds * 1000))}"
+            f"SET LOCAL lock_timeout = {longest // 2}; SET LOCAL statement_timeout = {longest}"
         ).encode()
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -187,7 +191,7 @@ class PostgresqlDatabase:
                 met += 1
                 wait_for_others(met, error)
             except psycopg.errors.LockNotAvailable as error:
-                raise unavailable(error) from error
+                raise kept_waiting(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not line.lost:
                     raise

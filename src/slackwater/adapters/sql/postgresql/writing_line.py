@@ -14,6 +14,7 @@ from slackwater.adapters.sql.postgresql.line import (
     REPEATED_MAX,
     Line,
     is_lost,
+    kept_waiting,
     unavailable,
     wait_for_others,
 )
@@ -28,10 +29,6 @@ FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
 # Whoever buries a member has its row first, and removes the rows of its connections after that.
 BY_MEMBER = f"""INSERT INTO writer (id, number, at)
 SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
-KEPT_WAITING = (
-    "the ledger's database keeps everybody waiting for a lock: see in pg_stat_activity who has it, or whether a standby of "
-    "synchronous_standby_names is away"
-)
 BEHIND = (
     "the ledger's database has lost what it had confirmed to this server, as a standby has that was promoted and had not got "
     "all of it"
@@ -117,7 +114,7 @@ class WritingLine:
                 ) from error
             except psycopg.errors.LockNotAvailable as error:
                 # Whoever waits for a standby that is away has its locks meanwhile.
-                raise LedgerUnavailable(f"{KEPT_WAITING} ({' '.join(str(error).split())})") from error
+                raise kept_waiting(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not self.line.lost:
                     raise
