@@ -1,6 +1,7 @@
 """A PostgreSQL that is there and says nothing, and one that only takes its time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -12,10 +13,15 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
 from slackwater.core.errors import LedgerUnavailable
+from slackwater.core.members import YOUNG_SECONDS
+from tests.adapters.asked_postgresql import rows
 from tests.adapters.ledger_contract import file
+from tests.adapters.test_postgresql_members import One, true
 from tests.postgresql import Postgresql, running
 
 T = TypeVar("T")
+# So long anybody is believed here.
+UNTIL_SECONDS = 2.5
 pytestmark = pytest.mark.postgresql
 
 
@@ -159,3 +165,35 @@ def test_rows_that_stop_coming(server: Postgresql) -> None:
                     server.freeze()
         assert db.lost
         server.thaw()
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["connections are given up", "answers come late"])
+def test_nobody_is_buried_for_it(server: Postgresql, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+    """All were equally silent for longer than anybody is believed: when it goes on, they have a while to say that they live."""
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", UNTIL_SECONDS)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.SAID_SECONDS", UNTIL_SECONDS / 4)
+    if not lost:
+        monkeypatch.setattr("slackwater.adapters.sql.postgresql.hearing.SILENT_SECONDS", 60.0)
+    address = server.address("postgres")
+
+    async def story() -> None:
+        # Of a database that has just been started nobody buries anybody anyhow, nor does who has just come.
+        up = f"SELECT clock_timestamp() - pg_postmaster_start_time() > interval '{YOUNG_SECONDS} s'"
+        members = [await One(address, f"{name}{lost}").begin() for name in ("first", "second", "third")]
+        joined = time.monotonic()
+        await true(lambda: rows(address, up) == [(True,)] and time.monotonic() - joined > YOUNG_SECONDS)
+        server.freeze()
+        frozen = time.monotonic()
+        await true(lambda: time.monotonic() - frozen > 2 * UNTIL_SECONDS)
+        server.thaw()
+        thawed = time.monotonic()
+        # By then all are judged again as ever.
+        await true(lambda: time.monotonic() - thawed > 2 * YOUNG_SECONDS)
+        assert not any(each.told_buried for each in members)
+        assert len(rows(address, "SELECT 1 FROM member WHERE dead_at IS NULL")) == len(members)
+        members[0].die()
+        await true(lambda: len(rows(address, "SELECT 1 FROM member WHERE dead_at IS NULL")) == len(members) - 1)
+        for each in members:
+            await each.end()
+
+    asyncio.run(story())
