@@ -108,6 +108,10 @@ def test_a_transaction_that_it_stops_in(server: Postgresql, ends: bool) -> None:
             with pytest.raises(LedgerUnavailable):
                 await database.look(lambda db: db.execute("SELECT 1").fetchone())
             if ends:
+                # Those behind it are told all the same.
+                behind = [database.write(lambda db: db.execute("INSERT INTO kept (number) VALUES (3)")) for _ in range(9)]
+                told = await asyncio.gather(*behind, return_exceptions=True)
+                assert {type(each) for each in told} == {LedgerUnavailable}
                 assert not writing.done()
                 server.thaw()
             (outcome,) = await asyncio.gather(writing, return_exceptions=True)

@@ -61,8 +61,13 @@ class PostgresqlDatabase:
         self._address = address
         greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
         self._writing, self._fenced = (
-            WritingLine(address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind)
-            for kind, isolation, greets in (("writer", SERIALIZABLE, greet), ("worker", "READ COMMITTED", None))
+            WritingLine(
+                address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind, stuck=stuck
+            )
+            for kind, isolation, greets, stuck in (
+                ("writer", SERIALIZABLE, greet, lambda error: self._writer.refuse(error)),
+                ("worker", "READ COMMITTED", None, lambda error: self._worker.refuse(error)),
+            )
         )
         self._member = name
         self.presence = PgPresence(address, member, self._absence) if member else None
