@@ -109,7 +109,9 @@ def test_a_transaction_that_it_stops_in(server: Postgresql, ends: bool) -> None:
                 await database.look(lambda db: db.execute("SELECT 1").fetchone())
             if ends:
                 # Those behind it are told all the same.
-                behind = [database.write(lambda db: db.execute("INSERT INTO kept (number) VALUES (3)")) for _ in range(9)]
+                behind = [
+                    database.write(lambda db: db.execute("INSERT INTO kept (number) VALUES (3)")) for _ in range(9)
+                ]
                 told = await asyncio.gather(*behind, return_exceptions=True)
                 assert {type(each) for each in told} == {LedgerUnavailable}
                 assert not writing.done()

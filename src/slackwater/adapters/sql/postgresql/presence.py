@@ -268,7 +268,7 @@ class PgPresence:
             self._look_at = now + LOOK_EVERY * self._turn.gap
 
     def _waited(self, since: float) -> float:
-        """What time it is. Where the database has kept it waiting, it has kept the others, too, who could not say that they live."""
+        """What time it is. A database that has kept it waiting has kept the others, too, who could not say that they live."""
         now = time.monotonic()
         if now - since > LATE_SECONDS:
             self._connected_at = now

@@ -61,8 +61,8 @@ class WritingLine:
     ) -> None:
         """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none.
 
-        `behind` is told, on the thread of whoever writes, that the database has lost what a member knows to be kept. `stuck` is told, on
-        that thread and again and again, that there is no end to asking what became of a transaction: others wait in vain.
+        `behind` is told, on the thread of whoever writes, that the database has lost what a member knows to be kept; `stuck`,
+        there and again and again, that there is no end to asking what became of a transaction, and others wait in vain.
         """
         self.line = Line(address, kind, greet=lambda db: self._greet(db, greet), member=member)
         self._member = member
