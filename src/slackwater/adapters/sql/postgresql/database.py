@@ -60,6 +60,8 @@ class PostgresqlDatabase:
         self._lines: list[Line] = []
         self._address = address
         greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
+        self._writer: Writer
+        self._worker: Writer
         self._writing, self._fenced = (
             WritingLine(
                 address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind, stuck=stuck
