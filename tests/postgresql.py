@@ -202,16 +202,34 @@ class Postgresql:
         assert self.process is not None
         # It makes no new ones while they are counted.
         self.process.send_signal(signal.SIGSTOP)
-        place = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        children = [int(each) for each in place.read_text().split()]
-        for each in (self.process.pid, *children):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+        children = self._children()
+        self._signal(signal.SIGKILL)
         self.process.wait(20)
         limit = time.monotonic() + 20
         while any(_runs(each) for each in children):
             assert time.monotonic() < limit
             time.sleep(0.005)
+
+    def freeze(self) -> None:
+        """All of its processes stand still; the kernel goes on taking what is sent to them."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """They go on."""
+        self._signal(signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        place = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(each) for each in place.read_text().split()]
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        for each in (*self._children(), self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
 
     def restart(self) -> None:
         """As an administrator does it: fast, with open connections or without."""

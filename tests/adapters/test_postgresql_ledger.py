@@ -16,6 +16,7 @@ from tests.adapters.asked_postgresql import told
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 
 pytestmark = pytest.mark.postgresql
+NARROWED = BatchQuery(conditions=(Condition(Field.ENDPOINT, Operator.EQ, "/embeddings"),))
 
 
 # Many at once
@@ -125,15 +126,44 @@ def test_a_search_has_a_bound(address: str) -> None:
 
     async def story() -> None:
         ledger = SqlLedger(PostgresqlDatabase(address, search_seconds=0.05))
-        with pytest.raises(InvalidRequest, match=r"Narrow '\$filter' down"):
-            conditions = (Condition(Field.ENDPOINT, Operator.EQ, "/embeddings"),)
+        # As if there were very many.
+        told(
+            address,
+            "ALTER TABLE batch RENAME TO few",
+            "CREATE VIEW batch AS SELECT few.* FROM few WHERE (SELECT pg_sleep(60) IS NOT NULL)",
+        )
+        try:
             async with asyncio.timeout(20):
-                # Somebody keeps the table for himself for a while.
-                with psycopg.connect(address) as other:
-                    other.execute("LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
-                    await ledger.batches(BatchQuery(conditions=conditions), limit=10)
+                with pytest.raises(InvalidRequest, match=r"Narrow '\$filter' down"):
+                    await ledger.batches(NARROWED, limit=10)
+                with pytest.raises(LedgerUnavailable, match="takes longer for a page than it may"):
+                    # There is nothing that the caller could narrow down.
+                    await ledger.batches(limit=10)
+        finally:
+            told(address, "DROP VIEW batch", "ALTER TABLE few RENAME TO batch")
         await ledger.add_batch(batch(7))
         assert [each.id for each in await ledger.batches(limit=1)] == ["batch-7"]
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_search_that_waits_for_a_lock_is_not_too_long(address: str) -> None:
+    """Somebody keeps the table for himself for a while: that is no fault of who searches."""
+
+    async def story() -> None:
+        ledger = SqlLedger(PostgresqlDatabase(address, search_seconds=0.2))
+        async with asyncio.timeout(20):
+            with psycopg.connect(address) as other:
+                other.execute("LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
+                for search in (
+                    lambda: ledger.batches(NARROWED, limit=10),
+                    lambda: ledger.batches(limit=10),
+                    lambda: ledger.batch_overview(resource="default", limit=10),
+                ):
+                    with pytest.raises(LedgerUnavailable, match="waiting for a lock"):
+                        await search()
+            assert await ledger.batches(limit=1) == []
         await ledger.close()
 
     asyncio.run(story())

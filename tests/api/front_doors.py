@@ -38,6 +38,11 @@ class Application:
         try:
             if path == "/wait":
                 await self.go_on.wait()
+            elif path == "/late":
+                # A key that somebody had to be asked about first.
+                await self.go_on.wait()
+                scope[VISITOR].known()
+                self.ended.append("known")
             elif path == "/fail":
                 raise RuntimeError("on purpose")
             elif path == "/large":

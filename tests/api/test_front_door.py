@@ -418,3 +418,18 @@ def test_where_everybody_is_busy_a_newcomer_is_told() -> None:
             assert await each.status() == 200
 
     at_a_door(test, connections_max=10)
+
+
+def test_a_key_that_turns_out_to_be_good_too_late() -> None:
+    """Who has given up meanwhile leaves no trace of it."""
+
+    async def test(place: Place) -> None:
+        stranger = await place.connect()
+        await stranger.write(b"GET /late HTTP/1.1\r\n" + HOST + b"\r\n")
+        await until(lambda: place.application.asked == ["/late"])
+        stranger.writer.transport.abort()
+        await until(lambda: not place.door.connections)
+        place.application.go_on.set()
+        await until(lambda: "known" in place.application.ended)
+
+    at_a_door(test)

@@ -6,7 +6,7 @@ import pytest
 
 from slackwater.api import wire
 from slackwater.api.dialects import DIALECTS, Dialect
-from slackwater.core.errors import IssuerUnavailable, PermissionDenied, SlackwaterError, TokenRefused
+from slackwater.core.errors import IssuerUnavailable, LedgerUnavailable, PermissionDenied, SlackwaterError, TokenRefused
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ def test_errors_of_tokens(dialect: Dialect, error: SlackwaterError, status: int,
     body = json.loads(bytes(response.body))["error"]
     code = openai if dialect.prefix == "/v1" else azure
     assert (response.status_code, body["message"], body["code"]) == (status, str(error), code)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.prefix)
+def test_a_ledger_that_cannot_be_asked(dialect: Dialect) -> None:
+    """It says when to ask again, and nothing of where the ledger is."""
+    response = wire.error_response(dialect, LedgerUnavailable("the ledger cannot be reached: db.internal"))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert b"db.internal" not in bytes(response.body)

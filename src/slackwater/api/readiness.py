@@ -48,7 +48,7 @@ def _answer(reasons: Sequence[Unready], states: Mapping[str, int]) -> Response:
     shown = [objects.UnreadyReason(code=reason.code, message=reason.message) for reason in reasons]
     response = wire.json_response(objects.Readiness(status="unavailable", reasons=shown, backends=backends))
     response.status_code = 503
-    response.headers["Retry-After"] = "5"
+    response.headers["Retry-After"] = wire.AWAY_SECONDS
     return response
 
 

@@ -56,6 +56,8 @@ STATUSES: tuple[tuple[type[UserError], int], ...] = (
     (UserError, 400),
 )
 # OpenAI's words for a missing and for a wrong key (spec 7.3). The key itself is not repeated: answers get logged.
+# When to ask again, in seconds, where the ledger cannot be asked. /readyz says the same.
+AWAY_SECONDS = "5"
 NO_KEY = "You didn't provide an API key. Send it as an Authorization header: 'Authorization: Bearer YOUR_KEY'."
 WRONG_KEY = "Incorrect API key provided. Use one of the keys that this service was configured with."
 
@@ -167,7 +169,7 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
         return envelope(507, message=message, code=codes.failure, kind=kind)
     if isinstance(error, LedgerUnavailable):
         message = "The service cannot reach its database. Nothing was changed; try again in a moment."
-        return envelope(503, message=message, code=codes.failure, kind=kind)
+        return envelope(503, message=message, code=codes.failure, kind=kind, headers={"Retry-After": AWAY_SECONDS})
     if isinstance(error, FilesUnavailable):
         message = "The service cannot reach the store of its files. Nothing was changed; try again in a moment."
         return envelope(503, message=message, code=codes.failure, kind=kind)

@@ -237,6 +237,10 @@ class WorldPresence:
             self._asked.popleft()
             _answer(future, done)
         if rows is not None:
+            late = self._server.process.monotonic()
+            if late - now > LATE_SECONDS:
+                # The database has kept it waiting, and the others, too.
+                self._connected_at = now = late
             self._look(session, rows, now)
             self._look_at = now + LOOK_EVERY * self._gap
 

@@ -69,6 +69,11 @@ class Writer:
         self._thread.submit(self._take_asked)
         return await finish(asked.future)
 
+    def refuse(self, error: Exception) -> None:
+        """Tells all whose work has not begun that it will not. On the thread itself, while a transaction of it has no end."""
+        while self._asked:
+            self._asked.popleft().tell(None, error)
+
     def _take_asked(self) -> None:
         group: list[_Asked] = []
         while self._asked and len(group) < self._together:

@@ -39,7 +39,8 @@ TOLD = frozenset(Refusal) - {Refusal.IDLE}
 def keep_unsent(connection: socket.socket | None, count: int) -> None:
     """Lets the kernel keep so many bytes for a connection, or for all that are taken from a listener, where it can be told."""
     if connection is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        with contextlib.suppress(OSError):
+        # uvloop calls a socket that is closed one with a wrong number.
+        with contextlib.suppress(OSError, ValueError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, count)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.generators import execute
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.rows import no_result
 from psycopg.types.numeric import Int8Dumper
@@ -17,6 +18,7 @@ from psycopg.types.string import StrDumper
 
 from slackwater.adapters.sql.db import Cursor, Values
 from slackwater.adapters.sql.postgresql.address import faults_of, parameters_of
+from slackwater.adapters.sql.postgresql.hearing import HearingConnection
 from slackwater.adapters.sql.postgresql.text import statement
 from slackwater.core.errors import LedgerRefused
 
@@ -104,9 +106,7 @@ class PgConnection:
         options = {key: value for key, value in DEFAULTS.items() if key not in asked}
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"
-        self._connection: psycopg.Connection[PgRow] = psycopg.connect(
-            address, autocommit=True, row_factory=_rows, **options
-        )
+        self._connection = HearingConnection.connect(address, autocommit=True, row_factory=_rows, **options)
         self._connection.prepared_max = PREPARED_MAX
         self.process = self._connection.info.backend_pid
         """The number of its server process."""
@@ -136,7 +136,8 @@ class PgConnection:
         made in such a transaction: all of them would be planned anew.
         """
         line = self._connection.pgconn
-        result = line.exec_(text)
+        line.send_query(text)
+        result = self._connection.wait(execute(line))[-1]
         if result.status in DONE:
             return result.command_tuples or 0
         if line.status == ConnStatus.BAD:
@@ -182,6 +183,11 @@ class PgConnection:
     def lost(self) -> bool:
         """Whether nothing can be asked of it any more."""
         return self._connection.closed
+
+    @property
+    def silent_since(self) -> float | None:
+        """Where it was lost because the server did not answer: since when, in monotonic time."""
+        return self._connection.silent_since
 
     def notes(self) -> Iterator[tuple[int, str]]:
         """What has come to a connection that listens: who has said it, by the number of its server process, and what.

@@ -18,7 +18,7 @@ import psycopg
 
 from slackwater.adapters.sql.db import Db, SearchTooLong
 from slackwater.adapters.sql.postgresql.absence import Absence
-from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, unavailable, wait_for_others
+from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, kept_waiting, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
 from slackwater.adapters.sql.postgresql.schema import migrate, refuse_without_rights, without_right
 from slackwater.adapters.sql.postgresql.standing import stand_alone, stand_together
@@ -60,9 +60,16 @@ class PostgresqlDatabase:
         self._lines: list[Line] = []
         self._address = address
         greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
+        self._writer: Writer
+        self._worker: Writer
         self._writing, self._fenced = (
-            WritingLine(address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind)
-            for kind, isolation, greets in (("writer", SERIALIZABLE, greet), ("worker", "READ COMMITTED", None))
+            WritingLine(
+                address, kind, isolation=isolation, greet=greets, member=name, behind=self._fell_behind, stuck=stuck
+            )
+            for kind, isolation, greets, stuck in (
+                ("writer", SERIALIZABLE, greet, lambda error: self._writer.refuse(error)),
+                ("worker", "READ COMMITTED", None, lambda error: self._worker.refuse(error)),
+            )
         )
         self._member = name
         self.presence = PgPresence(address, member, self._absence) if member else None
@@ -141,13 +148,17 @@ class PostgresqlDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, begin, b"ROLLBACK")
 
     async def search(self, work: Callable[[Db], T]) -> T:
-        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong."""
+        """Runs reads that may look at many rows, all on one state of the database. Raises SearchTooLong.
+
+        And LedgerUnavailable where it waits for a lock: that is sooner over, and nobody's search is to blame for it.
+        """
+        longest = max(2, int(self._search_seconds * 1000))
         begin = (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
             # What is searched for decides how.
             "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on; "
             "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
-            f"SET LOCAL statement_timeout = {max(1, int(self._search_seconds * 1000))}"
+            f"SET LOCAL lock_timeout = {longest // 2}; SET LOCAL statement_timeout = {longest}"
         ).encode()
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -187,7 +198,7 @@ class PostgresqlDatabase:
                 met += 1
                 wait_for_others(met, error)
             except psycopg.errors.LockNotAvailable as error:
-                raise unavailable(error) from error
+                raise kept_waiting(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not line.lost:
                     raise

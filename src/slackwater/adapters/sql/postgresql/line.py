@@ -28,6 +28,10 @@ LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 # its own, and none of them by that of their kind.
 MET = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.TransactionRollback)
 REPEATED_MAX = 12
+KEPT_WAITING = (
+    "the ledger's database keeps everybody waiting for a lock: see in pg_stat_activity who has it, or whether a standby of "
+    "synchronous_standby_names is away"
+)
 # Errors of that kind that say nothing about the connection.
 NOT_LOST = (
     *MET,
@@ -54,6 +58,11 @@ def unavailable(error: BaseException) -> LedgerUnavailable:
     """The words for a ledger that cannot be reached; nothing of its address that is secret is in them."""
     said = masked(" ".join(str(error).split()))
     return LedgerUnavailable(f"the ledger cannot be reached: {said}{remedy_of(said)}")
+
+
+def kept_waiting(error: BaseException) -> LedgerUnavailable:
+    """The words for a lock that somebody does not let go."""
+    return LedgerUnavailable(f"{KEPT_WAITING} ({' '.join(str(error).split())})")
 
 
 def wait_for_others(met: int, error: BaseException) -> None:
@@ -104,6 +113,8 @@ class Line:
                 raise
         except psycopg.Error:
             self._down_since = self._down_since or now
+            # A server that does not answer has taken its time for it.
+            self._tried_at = time.monotonic()
             raise
         self._db, self._down_since, self._was_there = db, 0.0, True
         return db
@@ -123,6 +134,9 @@ class Line:
         """Lets go of the connection, in whatever state it is."""
         if self._db is not None:
             self._db.close()
+            if self._db.silent_since is not None:
+                # Whoever waits behind this one has waited, too.
+                self._down_since, self._tried_at = self._db.silent_since, time.monotonic()
             self._db = None
 
     def close(self) -> None:

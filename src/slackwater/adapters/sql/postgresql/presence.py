@@ -264,15 +264,19 @@ class PgPresence:
             self._doom(db, *self._asked[0])
             self._asked.popleft()
         if self._turn.now is not Turn.OTHER or now >= self._look_at:
-            looked_at = time.monotonic()
-            if looked_at - now > LATE_SECONDS:
-                # The database has kept it waiting, and the others, too.
-                self._connected_at = looked_at
-            self._look(db, looked_at)
+            self._look(db, self._waited(now))
             self._look_at = now + LOOK_EVERY * self._turn.gap
+
+    def _waited(self, since: float) -> float:
+        """What time it is. A database that has kept it waiting has kept the others, too, who could not say that they live."""
+        now = time.monotonic()
+        if now - since > LATE_SECONDS:
+            self._connected_at = now
+        return now
 
     def _look(self, db: PgConnection, now: float) -> None:
         rows = db.execute(SEE).fetchall()
+        now = self._waited(now)
         self._turn.members = len(rows)
         mine = next((row for row in rows if row["id"] == self.id), None)
         if mine is None or mine["dead"]:
@@ -302,8 +306,10 @@ class PgPresence:
     def _doom(
         self, db: PgConnection, member: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]
     ) -> None:
+        asked_at = time.monotonic()
         row = db.execute(AGAIN, (member,)).fetchone()
-        done = row is not None and not row[0]
+        # Where the answer is late, a word of that one may be, too.
+        done = row is not None and not row[0] and self._waited(asked_at) - asked_at <= LATE_SECONDS
         if done:
             of = f" {member}"
             # What it has begun and not ended would keep everybody waiting.

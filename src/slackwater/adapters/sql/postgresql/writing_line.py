@@ -11,9 +11,11 @@ from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import (
     GAP_MAX_SECONDS,
     MET,
+    PATIENCE_SECONDS,
     REPEATED_MAX,
     Line,
     is_lost,
+    kept_waiting,
     unavailable,
     wait_for_others,
 )
@@ -28,10 +30,6 @@ FORGET = f"""DELETE FROM writer WHERE at < {NOW} - ? AND NOT EXISTS (
 # Whoever buries a member has its row first, and removes the rows of its connections after that.
 BY_MEMBER = f"""INSERT INTO writer (id, number, at)
 SELECT CAST(? AS TEXT), 0, {NOW} FROM member WHERE id = ? AND dead_at IS NULL FOR KEY SHARE"""  # noqa: S608
-KEPT_WAITING = (
-    "the ledger's database keeps everybody waiting for a lock: see in pg_stat_activity who has it, or whether a standby of "
-    "synchronous_standby_names is away"
-)
 BEHIND = (
     "the ledger's database has lost what it had confirmed to this server, as a standby has that was promoted and had not got "
     "all of it"
@@ -59,10 +57,12 @@ class WritingLine:
         greet: Callable[[PgConnection], None] | None = None,
         member: str = "",
         behind: Callable[[], None] = lambda: None,
+        stuck: Callable[[LedgerUnavailable], None] = lambda error: None,
     ) -> None:
         """`member` is whose it is, where there are several: one that was buried has no number any more, and gets none.
 
-        `behind` is told, on the thread of whoever writes, that the database has lost what a member knows to be kept.
+        `behind` is told, on the thread of whoever writes, that the database has lost what a member knows to be kept; `stuck`,
+        there and again and again, that there is no end to asking what became of a transaction, and others wait in vain.
         """
         self.line = Line(address, kind, greet=lambda db: self._greet(db, greet), member=member)
         self._member = member
@@ -70,7 +70,7 @@ class WritingLine:
         self._number = 0
         # The last one of this connection that the database has promised to keep, and when it did.
         self._kept, self._kept_at = 0, 0.0
-        self._behind = behind
+        self._behind, self._stuck = behind, stuck
         # The name of the connection before this one. The server may believe it to be there still, with all that it has locked.
         self._former = ""
 
@@ -117,7 +117,7 @@ class WritingLine:
                 ) from error
             except psycopg.errors.LockNotAvailable as error:
                 # Whoever waits for a standby that is away has its locks meanwhile.
-                raise LedgerUnavailable(f"{KEPT_WAITING} ({' '.join(str(error).split())})") from error
+                raise kept_waiting(error) from error
             except psycopg.Error as error:
                 if not is_lost(error) and not self.line.lost:
                     raise
@@ -138,6 +138,7 @@ class WritingLine:
         except BaseException:
             self._roll_back(db)
             raise
+        ends_since = time.monotonic()
         try:
             db.script(b"COMMIT")
         except psycopg.Error as error:
@@ -145,7 +146,7 @@ class WritingLine:
                 self._roll_back(db)
                 raise
             self.line.drop()
-            if not self._committed(name, number, error):
+            if not self._committed(name, number, error, ends_since):
                 raise
             return result
         self._number = number
@@ -160,7 +161,7 @@ class WritingLine:
         except psycopg.Error:
             self.line.drop()
 
-    def _committed(self, name: str, number: int, lost: psycopg.Error) -> bool:
+    def _committed(self, name: str, number: int, lost: psycopg.Error, since: float) -> bool:
         """Whether that transaction of a connection that is gone counts. Asks until it is told: nobody else knows."""
         while True:
             try:
@@ -179,4 +180,6 @@ class WritingLine:
                 pass
             if self.line.closing:
                 raise unavailable(lost) from lost
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                self._stuck(unavailable(lost))
             time.sleep(GAP_MAX_SECONDS)
