@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from slackwater.adapters.sql.identity import MEMBERS_SINCE, Connections, Found, ServerFound
+from slackwater.adapters.sql.identity import MEMBERS_SINCE, NAMES_BYTES, Connections, Found, ServerFound
 from slackwater.adapters.sql.members import cluster_reading
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
@@ -72,7 +72,8 @@ def find(db: PgConnection) -> Found:
             f"the ledger of this database moved to the data directory {gone.place} at {gone.at}: take [server] database out of "
             "the configuration, or name a database with nothing in it"
         )
-    return Found(empty=False, schema=version, mark=Mark(name, generation))
+    named = bool(db.execute(NAMES_BYTES).fetchone()[0])
+    return Found(empty=False, schema=version, mark=Mark(name, generation), named=named)
 
 
 def server_of(address: str) -> ServerFound:
