@@ -1,4 +1,4 @@
-"""A data directory that is not mounted, or misspelt, beside a ledger on PostgreSQL: refused before a batch is done without its input."""
+"""A data directory that is not mounted, or misspelt, beside a ledger on PostgreSQL: refused before a batch suffers."""
 
 import shutil
 import subprocess

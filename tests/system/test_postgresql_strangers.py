@@ -50,7 +50,16 @@ def test_it_is_refused(tmp_path: Path, postgresql: Databases, kind: str) -> None
         assert said.startswith("error: ")
         assert "another application" in said
         assert "name a database with nothing in it, or a schema of its own" in said
-        words = [sys.executable, "-m", "slackwater", "doctor", "--config", str(config), "--data", str(tmp_path / "data")]
+        words = [
+            sys.executable,
+            "-m",
+            "slackwater",
+            "doctor",
+            "--config",
+            str(config),
+            "--data",
+            str(tmp_path / "data"),
+        ]
         looked = subprocess.run(words, capture_output=True, text=True, timeout=60)
         assert (looked.returncode, "another application" in looked.stdout) == (1, True), looked.stdout + looked.stderr
         assert db.execute(EVERYTHING).fetchall() == before

@@ -50,8 +50,8 @@ REMEDY = (
 )
 
 ABSENT = (
-    "nothing was done: is it mounted, and is it the right one ([server] data, --data)? See to that and start again. Where its files "
-    "are gone for good, put a back-up of them there; without one, 'slackwater recover {command} says what it would mean to go on "
+    "nothing was done: is it mounted, and is it the right one ([server] data, --data)? See to that and start again. Where its "
+    "files are gone for good, put a back-up of them there; without one, 'slackwater recover {command} says what it would mean to go on "
     "without them"
 )
 
@@ -93,7 +93,7 @@ def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found
     """How the ledger of a data directory belongs to its bytes, and both marks. Changes nothing.
 
     `database` is the address of a ledger that is not in the directory, `files` that of a store with the files: a directory may
-    be new then, and what the store has is looked at elsewhere (wiring/files.py). Raises DataDirectoryError, and LedgerUnavailable.
+    be new then, and what the store has is looked at in wiring/files.py. Raises DataDirectoryError, and LedgerUnavailable.
     """
     embedded = DataDirectory.ledger_in(path)
     if database and embedded.exists():
@@ -114,9 +114,10 @@ def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found
         before, mark, tries = mark, mark_in(path), tries + 1
         # The ledger is raised before the mark, by whichever server does it. So it was never behind the mark of a moment before,
         # and is no more than one ahead of that of a moment later.
-        if fit is Fit.YOUNGER and fit_of(
-            found.mark, mark, empty=False, bytes_there=True, named=found.named
-        ) in (Fit.FITS, Fit.OLDER):
+        if fit is Fit.YOUNGER and fit_of(found.mark, mark, empty=False, bytes_there=True, named=found.named) in (
+            Fit.FITS,
+            Fit.OLDER,
+        ):
             fit = Fit.FITS
         if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
             return fit, found, mark

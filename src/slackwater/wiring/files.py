@@ -35,7 +35,7 @@ IN_FOLDER = (
     "directory; nothing moves files from one to the other yet"
 )
 ABSENT = (
-    "nothing was changed: name the place that has its files; docs/object-stores.md says how to go on where they are gone for good"
+    "nothing was changed: name the place that has its files; docs/object-stores.md says what to do where they are gone"
 )
 REMEDY = "nothing was changed: name the place that belongs to this ledger, or one in which nothing is; see docs/object-stores.md"
 

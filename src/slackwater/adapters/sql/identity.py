@@ -20,8 +20,8 @@ MEMBERS_SINCE = 30
 CHECKED_BYTES = 64 << 20
 # Tables that ledgers of all schemas have.
 TABLES = frozenset({"batch", "file", "segment"})
-# Whether a ledger of any schema that has a mark names bytes: files, parts of uploads, results of batches that run, and inputs that
-# are no files any more.
+# Whether a ledger of any schema that has a mark names bytes: files, parts of uploads, results of batches that run, and inputs
+# that are no files any more.
 NAMES_BYTES = """SELECT EXISTS (SELECT 1 FROM file WHERE status = 'processed')
     OR EXISTS (SELECT 1 FROM segment)
     OR EXISTS (SELECT 1 FROM upload_part JOIN upload ON upload.id = upload_part.upload_id WHERE upload.ended_at IS NULL)

@@ -51,7 +51,9 @@ def closed(path: Path) -> Finding | None:
         return fault(ABOUT, f"{path} is in a folder that this user may not look into", RUN_AS.format(name="USER"))
     except NotADirectoryError:
         return None
-    return fault(ABOUT, f"{path} is closed to this user: it belongs to {_name_of(owner)}", RUN_AS.format(name=_name_of(owner)))
+    return fault(
+        ABOUT, f"{path} is closed to this user: it belongs to {_name_of(owner)}", RUN_AS.format(name=_name_of(owner))
+    )
 
 
 def _name_of(owner: int) -> str:

@@ -1,6 +1,6 @@
 """Whether the schema of a ledger can be made or changed in a database: whose that is, and what the role may do there.
 
-Looked at before anything is done, by whoever only looks, too: what a start would refuse, the doctor knows. Nothing is changed here.
+Looked at before anything is done, by whoever only looks, too: what a start would refuse, the doctor knows. Nothing is changed.
 """
 
 import re
@@ -32,7 +32,8 @@ IN_THE_WAY = """SELECT name FROM (
     SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (?)
     UNION SELECT typname FROM pg_type WHERE typnamespace = current_schema()::regnamespace AND typname = ANY (?)
     UNION SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (?)
-) AS taken WHERE NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid)) ORDER BY name"""
+) AS taken WHERE NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND pg_table_is_visible(oid))
+ORDER BY name"""
 OURS_THERE = """SELECT count(*) FROM pg_class AS t, pg_class AS v
 WHERE v.relname = 'schema_version' AND pg_table_is_visible(v.oid) AND v.relkind = 'r'
     AND t.relnamespace = v.relnamespace AND t.relkind = 'r' AND t.relname = ANY (?)"""
@@ -44,8 +45,8 @@ NAMED_MAX = 3
 def taken(what: str) -> LedgerRefused:
     """The words for a database that is another application's."""
     return LedgerRefused(
-        f"the ledger's database has what is another application's ({what}): name a database with nothing in it, or a schema of its "
-        "own (CREATE SCHEMA slackwater, and options=-csearch_path%3Dslackwater in the address)"
+        f"the ledger's database has what is another application's ({what}): name a database with nothing in it, or a schema of "
+        "its own (CREATE SCHEMA slackwater, and options=-csearch_path%3Dslackwater in the address)"
     )
 
 
