@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "younger": (_younger, "are older than"),
     "without a mark": (lambda data, served: (data / MARK).unlink(), "nothing in"),
     "with a mark that is damaged": (lambda data, served: (data / MARK).write_bytes(b"{") and None, "nothing in"),
-    "the ledger alone": (_alone, "there is no slackwater.mark, and no file"),
+    "the ledger alone": (_alone, "no slackwater.mark, and no file"),
 }  # fmt: skip
 
 
