@@ -51,8 +51,8 @@ REMEDY = (
 
 ABSENT = (
     "nothing was done: is it mounted, and is it the right one ([server] data, --data)? See to that and start again. Where its "
-    "files are gone for good, put a back-up of them there; without one, 'slackwater recover {command} says what it would mean to go on "
-    "without them"
+    "files are gone for good, put a back-up of them there; without one, 'slackwater recover {command} says what it would mean to "
+    "go on without them"
 )
 
 
