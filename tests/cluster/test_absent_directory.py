@@ -1,5 +1,6 @@
 """A data directory that is not mounted, or misspelt, beside a ledger on PostgreSQL: refused before a batch suffers."""
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_it_is_refused_until_it_is_back(cluster: Cluster, below: str, starts: in
     if below == "other things":
         (cluster.data / "lost+found").mkdir()
         (cluster.data / "members").mkdir()
-    for start in (cluster.start, lambda: cluster.start("--no-sending"), cluster.worker):
+    for start in (cluster.start, functools.partial(cluster.start, "--no-sending"), cluster.worker):
         with pytest.raises(NotStarted):
             start()
         said = cluster.last_log().splitlines()
