@@ -22,21 +22,30 @@ def mark(generation: int, identity: str = "mine") -> Mark:
         pytest.param(mark(0), None, True, Fit.FITS, id="just brought to this schema"),
         pytest.param(mark(1), None, True, Fit.FITS, id="the first start died between the two"),
         pytest.param(mark(2), None, True, Fit.UNMARKED, id="no mark"),
-        pytest.param(mark(2), None, False, Fit.FITS, id="no mark, and nothing to lose"),
+        pytest.param(mark(2), None, False, Fit.ABSENT, id="no mark, and no file"),
+        pytest.param(mark(0), None, False, Fit.FITS, id="never served"),
+        pytest.param(mark(1), None, False, Fit.FITS, id="the first start died, and there is no file yet"),
         pytest.param(None, None, True, Fit.FITS, id="of a schema without marks"),
         pytest.param(None, mark(5), True, Fit.OLDER, id="of a schema without marks, where a newer version was"),
     ],
 )
 def test_which_ledgers_fit(ledger: Mark | None, directory: Mark | None, bytes_there: bool, fit: Fit) -> None:
     """The last one that served these bytes, or one that has never been served."""
-    assert fit_of(ledger, directory, empty=False, bytes_there=bytes_there) is fit
+    assert fit_of(ledger, directory, empty=False, bytes_there=bytes_there, named=bytes_there) is fit
+
+
+def test_a_ledger_that_names_files_fits_no_place_without_any() -> None:
+    """However seldom it has been served. With its mark it does: what is missing there is told of each file."""
+    for generation in range(3):
+        assert fit_of(mark(generation), None, empty=False, bytes_there=False, named=True) is Fit.ABSENT
+        assert fit_of(mark(generation), mark(generation), empty=False, bytes_there=False, named=True) is Fit.FITS
 
 
 def test_an_empty_ledger_fits_nothing_but_an_empty_directory() -> None:
     """Where there are bytes, or there were, it is not the one that belongs there."""
-    assert fit_of(None, None, empty=True, bytes_there=False) is Fit.FITS
-    assert fit_of(None, None, empty=True, bytes_there=True) is Fit.NO_LEDGER
-    assert fit_of(None, mark(1), empty=True, bytes_there=False) is Fit.NO_LEDGER
+    assert fit_of(None, None, empty=True, bytes_there=False, named=False) is Fit.FITS
+    assert fit_of(None, None, empty=True, bytes_there=True, named=False) is Fit.NO_LEDGER
+    assert fit_of(None, mark(1), empty=True, bytes_there=False, named=False) is Fit.NO_LEDGER
 
 
 def test_what_was_put_aside_lies_there_for_days() -> None:

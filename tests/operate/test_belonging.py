@@ -98,6 +98,11 @@ def _emptied(data: Path, served: Path) -> None:
         ledger.execute("PRAGMA journal_mode = WAL")
 
 
+def _alone(data: Path, served: Path) -> None:
+    (data / MARK).unlink()
+    shutil.rmtree(data / "blobs")
+
+
 WRONG: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "missing": (lambda data, served: (data / "ledger.sqlite").unlink(), "is missing or empty"),
     "no bytes": (lambda data, served: (data / "ledger.sqlite").write_bytes(b"") and None, "is missing or empty"),
@@ -107,6 +112,7 @@ WRONG: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "younger": (_younger, "are older than"),
     "without a mark": (lambda data, served: (data / MARK).unlink(), "nothing in"),
     "with a mark that is damaged": (lambda data, served: (data / MARK).write_bytes(b"{") and None, "nothing in"),
+    "the ledger alone": (_alone, "no slackwater.mark, and no file"),
 }  # fmt: skip
 
 

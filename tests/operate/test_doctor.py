@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -333,3 +334,38 @@ def test_when_the_disk_will_be_full(tmp_path: Path, gib_a_day: float, level: Lev
     assert all("full in about" in each.message for each in found)
     assert growth_findings(ledger, tmp_path, now - 4 * 86_400) == []
     ledger.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes what is another user's")
+@pytest.mark.parametrize(("shut", "mode"), [("data", 0o700), ("", 0o700), ("data/files.elsewhere", 0o600)])
+def test_what_is_the_service_users_alone(tmp_path: Path, shut: str, mode: int) -> None:
+    """It is said on one line, with whose it is and how to look as that user; never a traceback."""
+    script = """
+        import os, sys
+        from pathlib import Path
+        from slackwater.wiring.doctor import Level, examine
+        os.chdir(sys.argv[1])
+        # Modules may lie where only root may look.
+        examine(None, Path("nothing"), now=lambda: 0.0)
+        import encodings.unicode_escape
+        os.setuid(65534)
+        for each in examine(None, Path(sys.argv[2]), now=lambda: 0.0):
+            if each.level is Level.FAULT:
+                print(each.about, each.message, each.fix)
+    """
+    place = tmp_path / "closed"
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "files.elsewhere").touch()
+    for each, usual in ((tmp_path, 0o755), (place, 0o755), (place / "data", 0o777)):
+        each.chmod(usual)
+    os.chown(place / shut, 1, 1)
+    (place / shut).chmod(mode)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), "closed/data"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith(("data directory", "files"))]
+    assert ("Permission denied" if shut.endswith("elsewhere") else "sudo -E -u ") in said

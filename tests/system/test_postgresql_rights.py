@@ -1,6 +1,8 @@
 """A role that may read and write tables, and nothing else: the service runs as it, and each right that is missing is told."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.schema import migrate
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from tests.cluster.cluster import Cluster, answers, ended, until, whole
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
@@ -127,6 +130,7 @@ def test_a_right_that_is_missing(tmp_path: Path, ledger: Ledger, statements: tup
     line = refused(tmp_path, ledger)
     assert said in line
     assert "GRANT" in line
+    assert said in looked(tmp_path)
 
 
 def refused(folder: Path, ledger: Ledger) -> str:
@@ -141,11 +145,31 @@ def refused(folder: Path, ledger: Ledger) -> str:
     return line
 
 
+def looked(folder: Path, ledger: Ledger | None = None) -> str:
+    """What the doctor says is wrong with the ledger: one line."""
+    config = folder / "slackwater.toml"
+    if ledger is not None:
+        config.write_text(configuration(ledger.served))
+    words = [sys.executable, "-m", "slackwater", "doctor", "--config", str(config), "--data", str(folder / "data")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = (each for each in done.stdout.splitlines() if each.startswith("fault   ledger: "))
+    return line
+
+
 def test_a_schema_that_the_owner_has_not_made_yet(tmp_path: Path, server: Postgresql) -> None:
     """The service cannot make it, and says who can."""
     ledger = Ledger(server, "early")
     ledger.granted(*GRANTS)
     assert "start this version once with a role that may" in refused(tmp_path, ledger)
+    assert "start this version once with a role that may" in looked(tmp_path)
+
+
+def test_a_schema_that_the_owner_has_to_bring_up_to_date(tmp_path: Path, ledger: Ledger) -> None:
+    """The service may do everything but that; the doctor knows it before the start."""
+    ledger.granted(*GRANTS, f"UPDATE schema_version SET version = {SCHEMA_VERSION - 1}")
+    assert "may not change its schema" in looked(tmp_path, ledger)
+    assert "may not change its schema" in refused(tmp_path, ledger)
 
 
 def test_a_right_that_goes_while_a_server_runs(tmp_path: Path, ledger: Ledger) -> None:

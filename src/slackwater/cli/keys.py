@@ -229,7 +229,7 @@ def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T
         sys.exit(2)
     try:
         with directory:
-            refuse_strangers(directory.path, data.database)
+            refuse_strangers(directory.path, data.database, files=data.files)
             with damage_in_words(directory.ledger_path):
                 done = asyncio.run(run(directory))
             note(f"keys in {data.shown}{new}")

@@ -42,15 +42,24 @@ WORDS = {
     Fit.OLDER: "{ledger} is older than the files in {data}: they were served with a later state of it",
     Fit.YOUNGER: "the files in {data} are older than {ledger}: it was served elsewhere since",
     Fit.UNMARKED: "nothing in {data} says that its files belong to {ledger} (slackwater.mark is missing or damaged)",
+    Fit.ABSENT: "nothing in {data} belongs to {ledger}, which has been served: there is no slackwater.mark, and no file",
 }
 REMEDY = (
     "nothing was changed: put back the one that belongs there, or restore a back-up into a new directory with 'slackwater "
     "restore'; 'slackwater recover --data {data}' says what it would mean to go on with what is there"
 )
 
+ABSENT = (
+    "nothing was done: is it mounted, and is it the right one ([server] data, --data)? See to that and start again. Where its "
+    "files are gone for good, put a back-up of them there; without one, 'slackwater recover {command} says what it would mean to "
+    "go on without them"
+)
 
-def remedy_of(data: Path, database: str = "") -> str:
+
+def remedy_of(fit: Fit, data: Path, database: str = "") -> str:
     """What to do where a ledger and files do not belong together."""
+    if fit is Fit.ABSENT:
+        return ABSENT.format(command="--config FILE', with this configuration," if database else f"--data {data}'")
     if not database:
         return REMEDY.format(data=data)
     return (
@@ -80,10 +89,11 @@ def fault_of(fit: Fit, path: Path, database: str = "", *, files: str = "") -> st
     return None if words is None else words.format(ledger=ledger, data=files or path)
 
 
-def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
+def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found, Mark | None]:
     """How the ledger of a data directory belongs to its bytes, and both marks. Changes nothing.
 
-    `database` is the address of a ledger that is not in the directory. Raises DataDirectoryError, and LedgerUnavailable.
+    `database` is the address of a ledger that is not in the directory, `files` that of a store with the files: a directory may
+    be new then, and what the store has is looked at in wiring/files.py. Raises DataDirectoryError, and LedgerUnavailable.
     """
     embedded = DataDirectory.ledger_in(path)
     if database and embedded.exists():
@@ -98,22 +108,27 @@ def look(path: Path, database: str = "") -> tuple[Fit, Found, Mark | None]:
     while True:
         bytes_there = bytes_in(path)
         found = SqlLedger.found_at(database) if database else find(embedded)
-        fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there)
+        fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there, named=found.named)
+        if fit is Fit.ABSENT and (files or DataDirectory.files_of(path)):
+            fit = Fit.FITS
         before, mark, tries = mark, mark_in(path), tries + 1
         # The ledger is raised before the mark, by whichever server does it. So it was never behind the mark of a moment before,
         # and is no more than one ahead of that of a moment later.
-        if fit is Fit.YOUNGER and fit_of(found.mark, mark, empty=False, bytes_there=True) in (Fit.FITS, Fit.OLDER):
+        if fit is Fit.YOUNGER and fit_of(found.mark, mark, empty=False, bytes_there=True, named=found.named) in (
+            Fit.FITS,
+            Fit.OLDER,
+        ):
             fit = Fit.FITS
         if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
             return fit, found, mark
 
 
-def refuse_strangers(path: Path, database: str = "") -> Found:
-    """What the ledger is.
+def refuse_strangers(path: Path, database: str = "", *, files: str = "") -> Found:
+    """What the ledger is. `database` and `files` are as `look` has them.
 
     Raises DataDirectoryError where it does not belong to the bytes, or is damaged, before anything is written.
     """
-    fit, found, mark = look(path, database)
+    fit, found, mark = look(path, database, files=files)
     fault = fault_of(fit, path, database)
     if fault is not None:
         event(
@@ -123,7 +138,7 @@ def refuse_strangers(path: Path, database: str = "") -> Found:
             ledger_generation=found.mark and found.mark.generation,
             files_generation=mark and mark.generation,
         )
-        raise DataDirectoryError(f"{fault}; {remedy_of(path, database)}")
+        raise DataDirectoryError(f"{fault}; {remedy_of(fit, path, database)}")
     return found
 
 

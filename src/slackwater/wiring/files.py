@@ -34,6 +34,9 @@ IN_FOLDER = (
     "{data} has files in it, and [server] files names {store}: take that out of the configuration, or begin with a new data "
     "directory; nothing moves files from one to the other yet"
 )
+ABSENT = (
+    "nothing was changed: name the place that has its files; docs/object-stores.md says what to do where they are gone"
+)
 REMEDY = "nothing was changed: name the place that belongs to this ledger, or one in which nothing is; see docs/object-stores.md"
 
 
@@ -88,8 +91,10 @@ async def mark_in_store(store: "ObjectBlobs") -> Mark | None:
 
 async def fit_in_store(store: "ObjectBlobs", found: Found) -> tuple[Fit, Mark | None]:
     """How the ledger of a data directory belongs to the blobs in a store, and their mark. Raises FilesUnavailable."""
-    mark = await mark_in_store(store)
-    return fit_of(found.mark, mark, empty=found.empty, bytes_there=await store.has_blobs()), mark
+    mark, bytes_there = await mark_in_store(store), await store.has_blobs()
+    fit = fit_of(found.mark, mark, empty=found.empty, bytes_there=bytes_there, named=found.named)
+    # A ledger that has no files yet may begin with a store, however often it has been served.
+    return (Fit.FITS if fit is Fit.ABSENT and not found.named else fit), mark
 
 
 async def fault_in_store(store: "ObjectBlobs", found: Found, path: Path, database: str) -> str | None:
@@ -101,7 +106,7 @@ async def fault_in_store(store: "ObjectBlobs", found: Found, path: Path, databas
     if noted not in ("", store.shown) and mark is None:
         return OTHER_PLACE.format(data=path, noted=noted, names=f"names {store.shown}")
     words = fault_of(fit, path, database, files=store.shown)
-    return None if words is None else f"{words}; {REMEDY}"
+    return None if words is None else f"{words}; {ABSENT if fit is Fit.ABSENT else REMEDY}"
 
 
 def fault_without_store(path: Path) -> str | None:

@@ -54,7 +54,7 @@ def _refuse_strangers(path: Path, database: str) -> None:
     fit, found, _ = look(path, database)
     words = fault_of(fit, path, database)
     if words is not None:
-        raise DataDirectoryError(f"{words}; {remedy_of(path, database)}")
+        raise DataDirectoryError(f"{words}; {remedy_of(fit, path, database)}")
     if found.empty:
         place = shown_url(database) or DataDirectory.ledger_in(path)
         raise DataDirectoryError(f"there is no ledger in {place}, and so nothing to move: start the server")

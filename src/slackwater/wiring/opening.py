@@ -189,7 +189,7 @@ async def open_service(
         damage_in_words(data.ledger_path),
     ):
         # Both may take a moment, in which somebody may ask whether the process lives.
-        found = await asyncio.to_thread(refuse_strangers, directory, config.database)
+        found = await asyncio.to_thread(refuse_strangers, directory, config.database, files=config.server.files)
         store = store_of(config)
         await refuse_apart_from_files(store, found, directory, config.database)
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())

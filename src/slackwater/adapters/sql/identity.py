@@ -20,6 +20,12 @@ MEMBERS_SINCE = 30
 CHECKED_BYTES = 64 << 20
 # Tables that ledgers of all schemas have.
 TABLES = frozenset({"batch", "file", "segment"})
+# Whether a ledger of any schema that has a mark names bytes: files, parts of uploads, results of batches that run, and inputs
+# that are no files any more.
+NAMES_BYTES = """SELECT EXISTS (SELECT 1 FROM file WHERE status = 'processed')
+    OR EXISTS (SELECT 1 FROM segment)
+    OR EXISTS (SELECT 1 FROM upload_part JOIN upload ON upload.id = upload_part.upload_id WHERE upload.ended_at IS NULL)
+    OR EXISTS (SELECT 1 FROM batch WHERE stage != 'ended' AND input_blob != '')"""
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -29,6 +35,8 @@ class Found(Struct, frozen=True, kw_only=True):
     empty: bool
     schema: int = 0
     mark: Mark | None = None
+    named: bool = False
+    """Whether a ledger that has a mark names bytes."""
 
 
 class Connections(Struct, frozen=True, kw_only=True):
@@ -140,7 +148,8 @@ def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
     row = ledger.execute("SELECT name, generation FROM identity").fetchone()
     if row is None:
         raise damaged(path, "it does not say which one it is")
-    return Found(empty=False, schema=schema, mark=Mark(*row))
+    named = bool(ledger.execute(NAMES_BYTES).fetchone()[0])
+    return Found(empty=False, schema=schema, mark=Mark(*row), named=named)
 
 
 def renew(path: Path, *, identity: bool = False, above: int = 0) -> Mark | None:

@@ -55,18 +55,25 @@ class Fit(Enum):
     YOUNGER = "younger"
     UNMARKED = "unmarked"
     """A ledger that has been served, and a directory that does not say which one it had."""
+    ABSENT = "absent"
+    """The same, and there are no bytes either: another place than the one that it had, or nothing is left of that."""
 
 
-def fit_of(ledger: Mark | None, directory: Mark | None, *, empty: bool, bytes_there: bool) -> Fit:
-    """How they fit. `empty`: there is no ledger, or nothing is in it; without a mark it is of a schema that had none."""
+def fit_of(ledger: Mark | None, directory: Mark | None, *, empty: bool, bytes_there: bool, named: bool) -> Fit:
+    """How they fit. `empty`: there is no ledger, or nothing is in it; without a mark it is of a schema that had none.
+
+    `named`: it names bytes that should be there.
+    """
     if empty:
         return Fit.NO_LEDGER if directory is not None or bytes_there else Fit.FITS
     if ledger is None:
         # As an older version left it, unless a newer one has been here since.
         return Fit.FITS if directory is None else Fit.OLDER
     if directory is None:
-        # The first start may have died before it could mark the directory.
-        return Fit.UNMARKED if bytes_there and ledger.generation > 1 else Fit.FITS
+        # The first start may have died before it could mark the directory, and nothing was written by then.
+        if ledger.generation > 1:
+            return Fit.UNMARKED if bytes_there else Fit.ABSENT
+        return Fit.ABSENT if named and not bytes_there else Fit.FITS
     if ledger.identity != directory.identity:
         return Fit.OTHER
     if ledger.generation < directory.generation:

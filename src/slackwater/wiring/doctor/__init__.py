@@ -8,7 +8,7 @@ from slackwater.config import Config, data_in, load, look
 from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.wiring.checks import check_backends
-from slackwater.wiring.doctor.data import data_findings, holder_of
+from slackwater.wiring.doctor.data import closed, data_findings, guarded, holder_of
 from slackwater.wiring.doctor.files import file_findings
 from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
 from slackwater.wiring.doctor.ledger import ledger_findings
@@ -28,11 +28,21 @@ def examine(
     config = load(None) if read is None else read
     directory = data or _directory(config_path, config)
     holder = holder_of(directory)
-    found += data_findings(directory, config, holder)
-    found += ledger_findings(directory, config, now=now(), deep=deep)
-    found += [*limit_findings(config, holder), *peer_findings(config)]
+    shut = closed(directory)
+    if shut is not None:
+        found.append(shut)
+    else:
+        found += guarded("data directory", lambda: data_findings(directory, config, holder))
+        found += guarded("ledger", lambda: ledger_findings(directory, config, now=now(), deep=deep))
+    found += [*limit_findings(config, holder), *guarded("peers", lambda: peer_findings(config))]
     answers = asyncio.run(
-        _ask(config, directory, running=holder is not None and read is not None, given=config_path is not None, now=now)
+        _ask(
+            config,
+            None if shut is not None else directory,
+            running=holder is not None and read is not None,
+            given=config_path is not None,
+            now=now,
+        )
     )
     if holder is not None and read is None:
         answers.insert(
@@ -76,10 +86,11 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
 
 
 async def _ask(
-    config: Config, directory: Path, *, running: bool, given: bool, now: Callable[[], float]
+    config: Config, directory: Path | None, *, running: bool, given: bool, now: Callable[[], float]
 ) -> list[Finding]:
     backends, dates = await backend_findings(config, now=now)
     found = await server_findings(config, given=given) if running else []
     pages = await page_findings(config)
-    files = [*await file_findings(directory, config), *await storage_findings(config)]
+    found_files = [] if directory is None else await file_findings(directory, config)
+    files = [*found_files, *await storage_findings(config)]
     return [*files, *found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]

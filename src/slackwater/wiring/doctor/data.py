@@ -3,18 +3,23 @@
 import contextlib
 import fcntl
 import os
+import pwd
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.adapters.disk.data_directory import RESTORING
 from slackwater.adapters.disk.place import LOST
 from slackwater.adapters.disk.promises import broken, mount_of
 from slackwater.config import Config
+from slackwater.core.errors import DataDirectoryError, StorageTrouble
 from slackwater.core.files.shared_directory import doubts_of
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 
 ABOUT = "data directory"
 INODES_MIN = 1_000
+# Whoever may read everything may make files there that the service may not write.
+RUN_AS = "run the doctor as the user of the service, with its environment: sudo -E -u {name} slackwater doctor ..."
 
 
 def holder_of(path: Path) -> int | None:
@@ -31,6 +36,42 @@ def holder_of(path: Path) -> int | None:
     finally:
         os.close(lock)
     return None
+
+
+def closed(path: Path) -> Finding | None:
+    """What is to be said, instead of all else, of a directory that this user may not look into; None where it may."""
+    try:
+        try:
+            owner = path.stat().st_uid
+        except FileNotFoundError:
+            return None
+        if os.access(path, os.R_OK | os.X_OK) and (os.access(path, os.W_OK) or owner in (0, os.geteuid())):
+            return None
+    except PermissionError:
+        return fault(ABOUT, f"{path} is in a folder that this user may not look into", RUN_AS.format(name="USER"))
+    except NotADirectoryError:
+        return None
+    return fault(
+        ABOUT, f"{path} is closed to this user: it belongs to {_name_of(owner)}", RUN_AS.format(name=_name_of(owner))
+    )
+
+
+def _name_of(owner: int) -> str:
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"#{owner}"
+
+
+def guarded(about: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a look finds; where it meets a file that this user may not read, or that goes meanwhile, that is the finding."""
+    try:
+        return look()
+    except OSError as error:
+        message = f"{error.filename or 'a file'} cannot be looked at: {error.strerror or error}"
+        return [fault(about, message, RUN_AS.format(name="USER"))]
+    except (DataDirectoryError, StorageTrouble) as error:
+        return [fault(about, str(error), RUN_AS.format(name="USER"))]
 
 
 def data_findings(path: Path, config: Config, holder: int | None) -> list[Finding]:

@@ -23,7 +23,7 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
     """What is to be said of it and of the files that it names, and how many keys are in it. Changes nothing."""
     where = shown_url(config.database)
     try:
-        fit, found, _ = look(directory, config.database)
+        fit, found, _ = look(directory, config.database, files=config.server.files)
         about = SqlLedger.server_of(config.database)
     except StorageTrouble as error:
         known = ";" in str(error)
@@ -66,7 +66,7 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
         )
     words = fault_of(fit, directory, config.database)
     if words is not None:
-        return [*findings, fault(ABOUT, words, remedy_of(directory, config.database))], 0
+        return [*findings, fault(ABOUT, words, remedy_of(fit, directory, config.database))], 0
     if found.empty:
         return [*findings, note(ABOUT, "there is no schema yet; the first start makes it")], 0
     if found.schema > SCHEMA_VERSION:

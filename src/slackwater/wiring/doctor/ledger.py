@@ -25,7 +25,7 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
         found, stored = database_findings(directory, config, deep=deep)
         return [*found, *_keys(config, directory, stored=stored)]
     path = DataDirectory.ledger_in(directory)
-    stranger = _stranger(directory)
+    stranger = _stranger(directory, config)
     if stranger is not None:
         return [stranger]
     if not path.exists():
@@ -43,16 +43,16 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
         ledger.close()
 
 
-def _stranger(directory: Path) -> Finding | None:
+def _stranger(directory: Path, config: Config) -> Finding | None:
     """What is wrong where the ledger does not belong to the files beside it, or is damaged."""
     try:
-        fit, _, _ = look(directory)
+        fit, _, _ = look(directory, files=config.server.files)
     except LedgerMoved as error:
         return fault(ABOUT, str(error), "see 'Moving a ledger' in docs/postgresql.md")
     except DataDirectoryError as error:
         return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory")
     words = fault_of(fit, directory)
-    return None if words is None else fault(ABOUT, words, remedy_of(directory))
+    return None if words is None else fault(ABOUT, words, remedy_of(fit, directory))
 
 
 def _look(

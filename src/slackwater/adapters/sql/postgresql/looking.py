@@ -7,14 +7,15 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from slackwater.adapters.sql.identity import MEMBERS_SINCE, Connections, Found, ServerFound
+from slackwater.adapters.sql.identity import MEMBERS_SINCE, NAMES_BYTES, Connections, Found, ServerFound
 from slackwater.adapters.sql.members import cluster_reading
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
 from slackwater.adapters.sql.postgresql.pooler import refuse_pooler
-from slackwater.adapters.sql.postgresql.schema import look, without_right
+from slackwater.adapters.sql.postgresql.schema import look, refuse_unready, refuse_without_rights, without_right
 from slackwater.adapters.sql.postgresql.text import text_of
 from slackwater.adapters.sql.postgresql.together import STANDINGS
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import LedgerMoved, LedgerRefused
 from slackwater.core.files.belonging import Mark, gone_of_name
 from slackwater.core.watching.cluster import ClusterReading
@@ -63,6 +64,8 @@ def found_at(address: str) -> Found:
 def find(db: PgConnection) -> Found:
     """The same over a connection."""
     version = look(db)
+    if version < SCHEMA_VERSION:
+        refuse_unready(db, version)
     if not version:
         return Found(empty=True)
     name, generation = db.execute("SELECT name, generation FROM identity").fetchone()
@@ -72,7 +75,10 @@ def find(db: PgConnection) -> Found:
             f"the ledger of this database moved to the data directory {gone.place} at {gone.at}: take [server] database out of "
             "the configuration, or name a database with nothing in it"
         )
-    return Found(empty=False, schema=version, mark=Mark(name, generation))
+    if version <= SCHEMA_VERSION:
+        refuse_without_rights(db)
+    named = bool(db.execute(NAMES_BYTES).fetchone()[0])
+    return Found(empty=False, schema=version, mark=Mark(name, generation), named=named)
 
 
 def server_of(address: str) -> ServerFound:

@@ -15,6 +15,14 @@ from typing import Any
 import psycopg
 
 from slackwater.adapters.sql.postgresql.connection import OLDEST, PgConnection
+from slackwater.adapters.sql.postgresql.making import (
+    THERE_ALREADY,
+    may_not,
+    refuse_others,
+    refuse_taken,
+    refuse_unmakeable,
+    taken,
+)
 from slackwater.adapters.sql.postgresql.text import schema
 from slackwater.adapters.sql.sqlite import MIGRATIONS, SCHEMA_VERSION
 from slackwater.core.errors import LedgerRefused
@@ -88,8 +96,17 @@ def look(db: PgConnection) -> int:
         raise LedgerRefused(f"the role of the ledger may use no schema of its search_path: {GRANT}")
     if not there:
         return 0
+    refuse_others(db)
     version: int = db.execute("SELECT version FROM schema_version").fetchone()[0]
     return version
+
+
+def refuse_unready(db: PgConnection, version: int) -> None:
+    """Raises LedgerRefused where a start could not bring the schema from that version up to date. 0: where there is none."""
+    steps = _pending(version)
+    if not version:
+        refuse_taken(db, steps)
+    refuse_unmakeable(db, steps)
 
 
 def without_right(error: psycopg.Error) -> LedgerRefused:
@@ -125,10 +142,9 @@ def migrate(db: PgConnection) -> None:
                 ) from error
             time.sleep(GAP_SECONDS)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise LedgerRefused(
-                f"the role of the ledger may not change its schema ({error.diag.message_primary}): let it create tables in "
-                "its schema, or start this version once with a role that may"
-            ) from error
+            raise may_not(str(error.diag.message_primary)) from error
+        except THERE_ALREADY as error:
+            raise taken(str(error.diag.message_primary)) from error
 
 
 def _look(db: PgConnection) -> int:
@@ -172,6 +188,7 @@ def _steps(db: PgConnection) -> None:
         version = _look(db)
         db.script(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET LOCAL statement_timeout = 0".encode())
         if not version:
+            refuse_taken(db, _pending(0))
             db.script(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")
             db.script(b"INSERT INTO schema_version (version) VALUES (0)")
         for text in _pending(version):
