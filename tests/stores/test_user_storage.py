@@ -244,9 +244,11 @@ class House:
         return self.call("POST", "/batches", order | {"input_blob": self.place.url("in.jsonl")})
 
     def until(self, batch_id: str, status: str) -> Any:
-        """Asks until it has this status."""
+        """Asks until it has this status, for two minutes."""
+        limit = time.monotonic() + 120
         while (batch := self.call("GET", f"/batches/{batch_id}").json)["status"] != status:
             assert batch["status"] != "failed", batch
+            assert time.monotonic() < limit, batch
             time.sleep(0.05)
         return batch
 

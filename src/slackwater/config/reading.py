@@ -84,64 +84,12 @@ def look(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config |
     It is to be looked at and not to be served: a key whose variable is not set is empty in it. Raises ConfigError for no TOML.
     """
     faults: list[str] = []
-    config = _read(_parsed(path), os.environ if environ is None else environ, faults, path.parent)
+    config = _read(parsed(path), os.environ if environ is None else environ, faults, path.parent)
     return config, [f"{path}: {fault}" for fault in faults]
 
 
-def data_in(path: Path) -> Path:
-    """The data directory that a configuration names. Raises ConfigError.
-
-    Nothing else of it is checked: who opens the data needs neither the keys of backends nor the rest to be right.
-    """
-    server = _parsed(path).get("server", {})
-    data = server.get("data", ServerConfig().data) if isinstance(server, dict) else None
-    if not isinstance(data, str) or not data:
-        raise ConfigError([f"{path}: [server]: data must be the path of a directory"])
-    return Path(data)
-
-
-def server_in(path: Path) -> None:
-    """Raises ConfigError where names in [server], or those of sections, are none that there are, or types are wrong.
-
-    So is somebody told who has mistyped what one of the others here looks for, and would get what counts without it.
-    """
-    raw, faults = _parsed(path), list[str]()
-    section(raw.get("server", {}), ServerConfig, "[server]", faults)
-    _check_names(raw, faults)
-    if faults:
-        raise ConfigError([f"{path}: {fault}" for fault in faults])
-
-
-def resources_in(path: Path) -> frozenset[str]:
-    """The names of the resources that there are with a configuration. Raises ConfigError."""
-    faults: list[str] = []
-    resources = _resources(_parsed(path).get("resources", []), faults)
-    if faults:
-        raise ConfigError([f"{path}: {fault}" for fault in faults])
-    return frozenset({DEFAULT, *(resource.name for resource in resources)})
-
-
-def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
-    """The address of the ledger that a configuration names; empty: it is a file in the data directory. Raises ConfigError."""
-    environ = os.environ if environ is None else environ
-    server = _parsed(path).get("server", {})
-    named = [server.get(name, "") if isinstance(server, dict) else "" for name in ("database", "database_password_env")]
-    address, variable = (each if isinstance(each, str) else "" for each in named)
-    faults = [f"[server]: {fault}" for fault in faults_of_database(address, variable)]
-    password = _secret(variable, "[server] database_password_env", environ, faults, what="password") if variable else ""
-    if faults:
-        raise ConfigError([f"{path}: {fault}" for fault in faults])
-    return with_password(address, password) if password else address
-
-
-def files_in(path: Path) -> str:
-    """Where the files are that a configuration names, as it is written; empty: in the data directory. Raises ConfigError."""
-    server = _parsed(path).get("server", {})
-    files = server.get("files", "") if isinstance(server, dict) else ""
-    return files if isinstance(files, str) else ""
-
-
-def _parsed(path: Path) -> dict[str, Any]:
+def parsed(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, of which nothing is checked. Raises ConfigError."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -168,10 +116,10 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     prices = _prices(raw.get("prices", []), faults)
     engines = engines_of(raw.get("engines", []), faults)
     deployments = [with_files(each, folder) for each in deployments_of(raw.get("deployments", []), faults)]
-    resources = _resources(raw.get("resources", []), faults)
+    resources = resources_of(raw.get("resources", []), faults)
     storages = storages_of(raw.get("storage", []), faults)
     filters = filters_of(raw.get("content_filters", []), section, faults)
-    _check_names(raw, faults)
+    check_names(raw, faults)
     if server is None or limits is None or worker is None or imports is None or faults:
         return None
     if webhooks is None or oidc is None or billing is None or control_plane is None or audit is None:
@@ -204,9 +152,9 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         resources=tuple(resources),
         storage=tuple(storages),
     )
-    api_keys = [_secret(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
+    api_keys = [secret_of(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
     backend_keys = {
-        backend.api_key_env: _secret(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
+        backend.api_key_env: secret_of(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
         for deployment in deployments
         for backend in deployment.backends
         if backend.api_key_env is not None
@@ -217,23 +165,23 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
                 in_file = _key_in(Path(backend.api_key_file), f"deployment '{deployment.name}'", faults)
                 backend_keys[f"file:{backend.api_key_file}"] = in_file
     for name in control_plane.backend_key_envs:
-        backend_keys[name] = _secret(name, "[control_plane] backend_key_envs", environ, faults)
+        backend_keys[name] = secret_of(name, "[control_plane] backend_key_envs", environ, faults)
     for content_filter in filters:
         classifier = content_filter.classifier
         if classifier is not None and (key := classifier.api_key_env) is not None:
-            backend_keys[key] = _secret(key, f"content filter '{content_filter.name}'", environ, faults)
+            backend_keys[key] = secret_of(key, f"content filter '{content_filter.name}'", environ, faults)
     secret = server.database_password_env
-    password = _secret(secret, "[server] database_password_env", environ, faults, what="password") if secret else ""
+    password = secret_of(secret, "[server] database_password_env", environ, faults, what="password") if secret else ""
     secret = server.files_key_env
-    files_secret = _secret(secret, "[server] files_key_env", environ, faults) if secret else ""
+    files_secret = secret_of(secret, "[server] files_key_env", environ, faults) if secret else ""
     storage_secrets = {
-        each.key_env: _secret(each.key_env, f"storage {number}: key_env", environ, faults)
+        each.key_env: secret_of(each.key_env, f"storage {number}: key_env", environ, faults)
         for number, each in enumerate(storages, 1)
         if each.key_env
     }
     secret = studio.oidc_client_secret_env
     studio_secret = (
-        _secret(secret, "[studio] oidc_client_secret_env", environ, faults, what="client secret") if secret else None
+        secret_of(secret, "[studio] oidc_client_secret_env", environ, faults, what="client secret") if secret else None
     )
     _check(config, faults)
     return msgspec.structs.replace(
@@ -247,7 +195,8 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     )
 
 
-def _check_names(raw: Mapping[str, Any], faults: list[str]) -> None:
+def check_names(raw: Mapping[str, Any], faults: list[str]) -> None:
+    """Adds a fault for each section that there is not."""
     faults += [f"{name}: unknown section{suggest(name, SECTIONS)}" for name in raw if name not in SECTIONS]
 
 
@@ -259,7 +208,8 @@ def _prices(raw: object, faults: list[str]) -> list[PriceConfig]:
     return [price for price in read if price is not None]
 
 
-def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:
+def resources_of(raw: object, faults: list[str]) -> list[ResourceConfig]:
+    """The [[resources]] that have the right shape, and a fault for each that has not."""
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         faults.append("resources: must be written as [[resources]] sections")
         return []
@@ -267,7 +217,8 @@ def _resources(raw: object, faults: list[str]) -> list[ResourceConfig]:
     return [resource for resource in read if resource is not None]
 
 
-def _secret(name: str, where: str, environ: Mapping[str, str], faults: list[str], *, what: str = "key") -> str:
+def secret_of(name: str, where: str, environ: Mapping[str, str], faults: list[str], *, what: str = "key") -> str:
+    """The value of an environment variable; empty, and a fault, where it is not set."""
     value = environ.get(name, "")
     if not value:
         faults.append(f"{where}: the environment variable {name} is not set; set it to the {what} before starting")
