@@ -9,6 +9,7 @@ import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql import connection, schema
+from slackwater.adapters.sql.postgresql.making import OURS
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.core.errors import LedgerRefused, LedgerUnavailable
 from tests.adapters.asked_postgresql import rows
@@ -148,6 +149,9 @@ def test_two_versions_that_start_together(postgresql: Databases) -> None:
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         while await asyncio.to_thread(rows, address, waits) != [(1,)]:
             await asyncio.sleep(0)
+        # By these it is known for one of ours.
+        for name in OURS:
+            newer.execute(f"CREATE TABLE {name} (seq BIGINT)".encode())
         newer.execute(b"CREATE TABLE schema_version (version BIGINT NOT NULL)")
         newer.execute(f"INSERT INTO schema_version VALUES ({NUMBER})".encode())
         newer.commit()

@@ -101,10 +101,10 @@ def test_a_step_that_fails_changes_nothing(
     """All steps are one transaction: the next start begins where the one before began."""
     address = postgresql.new(template="template1")
     broken = tmp_path / "0025_first.sql"
-    broken.write_text(OWN[25].read_text() + "\nCREATE TABLE file (seq INTEGER PRIMARY KEY);")
+    broken.write_text(OWN[25].read_text() + "\nSELECT 1 / 0;")
     with monkeypatch.context() as patched:
         patched.setitem(OWN, 25, broken)
-        with pytest.raises(psycopg.errors.DuplicateTable):
+        with pytest.raises(psycopg.errors.DivisionByZero):
             SqlLedger.connect(address)
     assert rows(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
     asyncio.run(SqlLedger.connect(address).close())
