@@ -1,5 +1,6 @@
 """Deployments: how each is now, and making, changing and deleting them without overwriting each other."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_regions_and_search(open_page: OpenPage) -> None:
     page.keyboard.press("/")
     page.keyboard.type("GPT-4o")
     expect(page.locator(".deployment")).to_have_count(1)
-    assert "search=GPT-4o" in page.url
+    expect(page).to_have_url(re.compile("search=GPT-4o"))
     page.keyboard.type("nothing")
     expect(page.get_by_role("heading", name="No deployment fits")).to_be_visible()
     page.get_by_role("link", name="Show all deployments").click()

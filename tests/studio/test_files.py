@@ -1,5 +1,6 @@
 """Files: what is there, from this computer to the service and back, looked into, checked, used and deleted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_the_preview_fetches_only_the_beginning(open_page: OpenPage, call: Calle
     expect(dialog.get_by_text("The first 20 lines of 3")).to_be_visible()
     dialog.get_by_text("task-19", exact=True).click()
     expect(dialog.get_by_role("region", name="Line 20")).to_contain_text('"custom_id": "task-19"')
-    assert f"file={file_id}" in page.url
+    expect(page).to_have_url(re.compile(f"file={file_id}"))
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("link", name="large.jsonl", exact=True)).to_be_focused()
@@ -198,3 +199,14 @@ def test_a_file_that_is_not_there(open_page: OpenPage, watch: Watch) -> None:
 
 def _row(page: Page, name: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def test_two_refusals_at_once_are_one_banner(open_page: OpenPage, watch: Watch) -> None:
+    """Files and their jobs are asked for together: where both calls are refused, neither ends as a fault that nobody caught."""
+    watch.allow("503")
+    page = open_page("/batches/new")
+    refusal = {"error": {"code": "unavailable", "message": "The ledger is being waited for."}}
+    page.route("**/openai/v1/files?*", lambda route: route.fulfill(status=503, json=refusal))
+    page.route("**/openai/v1/batches?*", lambda route: route.fulfill(status=503, json=refusal))
+    page.get_by_role("link", name="Files", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost, trying again in")

@@ -54,12 +54,12 @@ def test_prompt_and_answer_stand_side_by_side(open_page: OpenPage, call: Caller)
     dialog = page.get_by_role("dialog", name="task-1")
     expect(dialog.get_by_role("region", name="Asked (line 2)")).to_contain_text("Why is the sea salty?")
     expect(dialog.get_by_role("region", name="Answered")).to_contain_text("Echo of: Why is the sea salty?")
-    assert "line=task-1" in page.url
+    expect(page).to_have_url(re.compile("line=task-1"))
     dialog.get_by_role("button", name="Show JSON").click()
     expect(dialog.get_by_role("region", name="Answered")).to_contain_text('"status_code": 200')
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert "line=" not in page.url
+    expect(page).not_to_have_url(re.compile("line="))
 
 
 def test_pictures_in_prompts(open_page: OpenPage, call: Caller) -> None:
@@ -90,7 +90,7 @@ def test_failed_requests_are_grouped_and_tried_again(open_page: OpenPage, call: 
     page.get_by_role("button", name="Retry failed").click()
     page.get_by_role("button", name="Create the new job").click()
     expect(page.get_by_text("retry_of")).to_be_visible()
-    assert batch_id not in page.url
+    expect(page).not_to_have_url(re.compile(batch_id))
     assert call("GET", "/batches").json["data"][0]["metadata"] == {"retry_of": batch_id}
 
 

@@ -1,5 +1,7 @@
 """Batch jobs: the list, live, searched, filtered, and with the keys."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -66,7 +68,7 @@ def test_search_and_filters_are_part_of_the_address(open_page: OpenPage, call: C
     page.keyboard.type("LIGHTHOUSE")
     expect(page.get_by_role("row", name=other)).to_have_count(0)
     expect(page.get_by_role("row", name=found)).to_be_visible()
-    assert "search=LIGHTHOUSE" in page.url
+    expect(page).to_have_url(re.compile("search=LIGHTHOUSE"))
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Failed").click()
     expect(page.get_by_role("row", name=found)).to_have_count(0)

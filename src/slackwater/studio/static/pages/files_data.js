@@ -25,9 +25,11 @@ export function useFiles(filter, wanted) {
   const purpose = { input: "batch", output: "batch_output", errors: "batch_output" }[filter.kind];
   return usePoll(
     async (signal) => {
-      const jobs = call("/batches", { query: { limit: JOBS }, signal });
-      const found = await pages({ purpose, wide, wanted, fits: (file) => fits(file, filter), signal });
-      const { data, has_more: moreJobs } = await jobs;
+      // Both at once, and both waited for at once: what one of them says while nobody waits for it, the browser complains of.
+      const [{ data, has_more: moreJobs }, found] = await Promise.all([
+        call("/batches", { query: { limit: JOBS }, signal }),
+        pages({ purpose, wide, wanted, fits: (file) => fits(file, filter), signal }),
+      ]);
       return { ...found, uses: usesOf(data), allJobs: !moreJobs };
     },
     [filter.kind, filter.search, wanted],
