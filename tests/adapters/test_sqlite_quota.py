@@ -47,4 +47,4 @@ class SqliteQuotaMachine(QuotaMachine):
 class TestHeldTokens(SqliteQuotaMachine.TestCase):
     """Held tokens are those of the batches that have not ended, whatever happens in whatever order."""
 
-    settings = settings(max_examples=100, stateful_step_count=30)
+    settings = settings(max_examples=50, stateful_step_count=30)

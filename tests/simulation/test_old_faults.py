@@ -87,6 +87,7 @@ def test_a_refusal_that_is_the_line_s_own_at_once(monkeypatch: pytest.MonkeyPatc
     assert "is good and failed" in found(Mood.REFUSALS)
 
 
+@pytest.mark.long
 def test_a_few_bad_lines_that_shut_a_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures in a row shut it, whoever's they are, and the next one in the row is its only probe."""
 
@@ -156,6 +157,7 @@ class RenewsByOwner(SqlLedger):
         return states
 
 
+@pytest.mark.long
 def test_leases_that_are_renewed_by_their_owner() -> None:
     """Who lost a shard and got it again works on it twice."""
     assert "was lost" in found(Mood.JUMPS, Mood.POISON, first=34, ledger_class=RenewsByOwner)

@@ -122,7 +122,15 @@ def found(ledger_class: type[SqlLedger], seeds: range) -> str | None:
 
 
 # A missing epoch check needs a frozen service that wakes up in the right moment: one seed in forty, so not from the first on.
-@pytest.mark.parametrize(("ledger_class", "first"), [(NoEpochCheck, 165), (Forgetful, 0), (Unfenced, 0), (Greedy, 90)])
+@pytest.mark.parametrize(
+    ("ledger_class", "first"),
+    [
+        pytest.param(NoEpochCheck, 165, marks=pytest.mark.long),
+        (Forgetful, 0),
+        (Unfenced, 0),
+        pytest.param(Greedy, 90, marks=pytest.mark.long),
+    ],
+)
 def test_planted_bugs_of_the_ledger_are_found(ledger_class: type[SqlLedger], first: int) -> None:
     """A missing epoch check, forgotten lines and a wrong bill are seen within a few dozen seeds."""
     assert found(ledger_class, range(first, first + 60)) is not None

@@ -86,6 +86,7 @@ def test_it_holds_while_who_names_it_has_nothing_to_send(tmp_path: Path) -> None
         assert most_out(tmp_path, engine, 8, None, section=24, only="d0") == 8
 
 
+@pytest.mark.long
 def test_a_number_comes_and_goes_with_the_configuration(tmp_path: Path) -> None:
     """A batch is under way when the server is started with another one: from then on that one holds."""
     with SampledEngine(shortest=0.05, longest=0.1).serving() as engine:

@@ -63,6 +63,7 @@ def test_while_its_configuration_is_read(tmp_path: Path, command: str) -> None:
     assert process.communicate()[1] == b""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", LASTING)
 def test_while_its_database_is_waited_for(tmp_path: Path, command: str) -> None:
     """It never comes, which is said; the end is what was asked for. Without a signal it is a failure, to be tried again."""
