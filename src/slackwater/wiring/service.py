@@ -360,7 +360,11 @@ class Service:
             loops.append(Loop("restoring", self.restoring.step, clock=self.clock, hint=Hint(), idle_seconds=1.0))
         if self._readiness is not None:
             await self._readiness.first_look()
-            self._readiness.started(lambda: [*self._loops, *self.fleet.watched()], clock=self.wall)
+            self._readiness.started(
+                lambda: [*self._loops, *self.fleet.watched()],
+                clock=self.wall,
+                ledger_away=lambda: self.ledger_watch.is_away,
+            )
             # Whoever can be asked whether it is ready can be asked how it gets on.
             loops += watching(self, self._readiness)
         self._loops = loops
