@@ -85,7 +85,7 @@ def test_there_and_back(tmp_path: Path, address: str, seed: int) -> None:
 
 
 def test_what_dead_members_have_left_stays_behind(tmp_path: Path, address: str) -> None:
-    """Slots and words of those who were killed a moment ago, and their graves: nothing of it is of use elsewhere, or ever goes there."""
+    """Slots and words of those who were killed a moment ago, and their graves: nobody would ever bury them there."""
     asyncio.run(SqlLedger.connect(address).close())
     slots = "INSERT INTO engine_slots VALUES ('{}', 'dead', 1, 4, 9, 1, 9e9, 60, 1, 0, 1)"
     left = (

@@ -1,7 +1,7 @@
 """Says that the ledger's database cannot be used, for as long as that lasts, and that it can be used again: three lines of a log.
 
-Readiness (pipeline/watching/readiness.py) asks here, too, so that both tell one story: with the first line a process is not ready, and
-with the last one it is.
+Readiness (pipeline/watching/readiness.py) asks here, too, so that both tell one story: with the first line a process is not
+ready, and with the last one it is.
 
 Every stage finds that out, and so does each call of the API; they go on trying, and none of them says it. Before: who uses the
 database, and notes what comes of that. After: whoever reads the log, and wonders what is lost. Nothing is.

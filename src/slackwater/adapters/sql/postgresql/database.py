@@ -207,7 +207,7 @@ class PostgresqlDatabase:
         return await (self._worker if fenced else self._writer).write(work, durable=durable)
 
     async def try_write(self) -> None:
-        """Commits a transaction that has changed nothing but its connection's number, on either connection that writes; and reads.
+        """Commits a transaction that has changed but its connection's number, on either connection that writes; and reads.
 
         Whoever could not use it last may have nothing to do now, and it would be away until then.
         """
