@@ -170,7 +170,8 @@ def open_batch(tmp_path: Path) -> Path:
     """A data directory with a batch that has an answer in its log, and whose input file was deleted; and files of nobody's."""
     data = tmp_path / "data"
     serve(data, *[upload] * 3)
-    columns = "id, input_file_id, input_blob, endpoint, completion_window, status, stage, created_at, expires_at, expires, policies"
+    moments = "completion_window, status, stage, created_at, expires_at, expires"
+    columns = f"id, input_file_id, input_blob, endpoint, {moments}, policies"
     _rows(
         data,
         f"INSERT INTO batch ({columns}) SELECT 'batch_1', id, blob, '/v1/x', '24h', 'in_progress', 'running', 0, 9e9, 0, '{{}}' "

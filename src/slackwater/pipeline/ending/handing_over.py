@@ -26,7 +26,7 @@ OUTPUT, ERROR = "results.jsonl", "errors.jsonl"
 HANDED_SECONDS = 72 * 3_600
 NOT_TAKEN = BatchError(
     code="output_no_permissions",
-    message="The storage of 'output_folder' did not take the results in 72 hours. They are kept here: download the files whose ids are "
+    message="The storage of 'output_folder' did not take the results in 72 hours. They are kept here, in the files with the ids "
     "'output_file_id' and 'error_file_id'.",
     param="output_folder",
 )
