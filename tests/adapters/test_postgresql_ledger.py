@@ -8,8 +8,10 @@ import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.database import PostgresqlDatabase
-from slackwater.core.errors import InvalidRequest, LedgerUnavailable, QuotaExceeded
+from slackwater.core.batch import Status
+from slackwater.core.errors import InvalidRequest, LedgerSlow, LedgerUnavailable, QuotaExceeded
 from slackwater.core.files.file import FileLimits
+from slackwater.core.sending.request import Outcome
 from slackwater.core.sending.shared_slots import Ask
 from slackwater.core.watching.listing import BatchQuery, Condition, Field, Operator
 from tests.adapters.asked_postgresql import told
@@ -131,16 +133,29 @@ def test_a_search_has_a_bound(address: str) -> None:
             address,
             "ALTER TABLE batch RENAME TO few",
             "CREATE VIEW batch AS SELECT few.* FROM few WHERE (SELECT pg_sleep(60) IS NOT NULL)",
+            "ALTER TABLE batch_text RENAME TO texts",
+            "CREATE VIEW batch_text AS SELECT texts.* FROM texts WHERE (SELECT pg_sleep(60) IS NOT NULL)",
         )
         try:
             async with asyncio.timeout(20):
                 with pytest.raises(InvalidRequest, match=r"Narrow '\$filter' down"):
                     await ledger.batches(NARROWED, limit=10)
-                with pytest.raises(LedgerUnavailable, match="takes longer for a page than it may"):
-                    # There is nothing that the caller could narrow down.
-                    await ledger.batches(limit=10)
+                with pytest.raises(InvalidRequest, match="Search for something newer"):
+                    await ledger.batch_overview(resource="default", search="nowhere", limit=10)
+                # There is nothing that the caller could narrow down.
+                for page in (
+                    lambda: ledger.batches(limit=10),
+                    lambda: ledger.batch_overview(resource="default", limit=10),
+                    lambda: ledger.batch_overview(resource="default", statuses=[Status.COMPLETED], limit=10),
+                    lambda: ledger.batch_overview(resource="default", with_failures=True, limit=10),
+                    lambda: ledger.batches_at_work(limit=10),
+                    lambda: ledger.results_behind("batch-1", seen={}, outcomes=[Outcome.COMPLETED], limit=10),
+                ):
+                    with pytest.raises(LedgerSlow):
+                        await page()
         finally:
             told(address, "DROP VIEW batch", "ALTER TABLE few RENAME TO batch")
+            told(address, "DROP VIEW batch_text", "ALTER TABLE texts RENAME TO batch_text")
         await ledger.add_batch(batch(7))
         assert [each.id for each in await ledger.batches(limit=1)] == ["batch-7"]
         await ledger.close()

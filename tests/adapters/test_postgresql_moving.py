@@ -64,6 +64,11 @@ def test_every_table_is_moved(address: str) -> None:
     theirs = {row[0] for row in asked(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     assert theirs - ONLY_HERE - STAYS == {table.name for table in tables()}
     assert theirs >= ONLY_HERE
+    of_members = {
+        row[0]
+        for row in asked(address, "SELECT table_name FROM information_schema.columns WHERE column_name = 'member'")
+    }
+    assert of_members & theirs <= ONLY_HERE | STAYS
     assert {column.kind for table in tables() for column in table.columns} == KINDS.keys()
 
 
@@ -77,6 +82,29 @@ def test_there_and_back(tmp_path: Path, address: str, seed: int) -> None:
     numbers = dict(old.pop("sqlite_sequence"))
     assert new.pop("sqlite_sequence") == sorted(numbers.items())
     assert new == old
+
+
+def test_what_dead_members_have_left_stays_behind(tmp_path: Path, address: str) -> None:
+    """Slots and words of those who were killed a moment ago, and their graves: nobody would ever bury them there."""
+    asyncio.run(SqlLedger.connect(address).close())
+    slots = "INSERT INTO engine_slots VALUES ('{}', 'dead', 1, 4, 9, 1, 9e9, 60, 1, 0, 1)"
+    left = (
+        "INSERT INTO member (id, host, version, kind, started_at, until) VALUES ('dead', 'h', '1', 'server', 0, 0)",
+        "INSERT INTO duty VALUES ('end', 'batch_1', 'dead')",
+        slots.format("http://a"),
+        slots.format(""),
+        "INSERT INTO shared_engine VALUES ('http://a', 7)",
+        "INSERT INTO member_word VALUES ('doors', 'dead', '{}', 3, 9e9)",
+        "INSERT INTO standing VALUES ('dead', '', 0, '{}')",
+    )
+    for statement in left:
+        asked(address, statement)
+    back(address, tmp_path / "new")
+    with contextlib.closing(connect(tmp_path / "new")) as new:
+        names = [row["name"] for row in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert {"engine_slots", "member_word", "duty"} <= set(names)
+        text = [tuple(row) for name in names for row in new.execute(f"SELECT * FROM {name}")]
+    assert [row for row in text if "dead" in row or "http://a" in row] == []
 
 
 def test_numbers_go_on_and_triggers_count(tmp_path: Path, address: str) -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("obstore")
 
 from slackwater.adapters.object_store.place import CloudPlace, FolderPlace
 from slackwater.adapters.object_store.user_storages import Listed, ListedStorages
+from slackwater.adapters.object_store.writer import PART_BYTES
 from slackwater.config import Config, StorageConfig
 from slackwater.core.errors import Forbidden, InvalidRequest, UserStorageRefused
 from slackwater.core.files.blob_url import read_root
@@ -27,8 +28,8 @@ KEY = "key-id:s3cr3t-s3cr3t"
 class Odd(ThreadingHTTPServer):
     """Answers with what it is told to, and remembers what it was asked."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), Handler)
         self.status, self.headers, self.body = (
             200,
             {"ETag": '"1"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"},
@@ -40,7 +41,7 @@ class Odd(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]}:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,7 +69,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def odd() -> Iterator[tuple[Odd, Odd]]:
     """A store, and another server."""
-    with Odd() as store, Odd() as other:
+    # On another address of this machine: a host is known by it.
+    with Odd() as store, Odd("127.0.0.2") as other:
         for each in (store, other):
             threading.Thread(target=each.serve_forever, daemon=True).start()
         yield store, other
@@ -80,17 +82,55 @@ def storages(store: Odd) -> ListedStorages:
     """The store as a configuration lists it, for the resource `r`."""
     root = read_root("s3://box", store.url)
     assert root.address is not None
-    place = CloudPlace(root.address, endpoint=store.url, secret=KEY, retried_seconds=0)
+    place = CloudPlace(root.address, endpoint=store.url, secret=KEY, retried_seconds=0, stays=True)
     return ListedStorages([Listed("r", root, place)])
 
 
-def test_a_redirect_takes_no_key_along(odd: tuple[Odd, Odd]) -> None:
-    """The library follows it (docs/user-storage.md), and who is there learns nothing that opens the store."""
+def ways(listed: ListedStorages, url: str) -> list[Any]:
+    """Each way to use a store."""
+
+    async def read() -> None:
+        async for _ in listed.read("r", url, version=""):
+            pass
+
+    return [
+        lambda: listed.look("r", url),
+        read,
+        lambda: listed.put("r", url, nothing, size=0, checksum=0),
+        lambda: listed.put("r", url, nothing, size=PART_BYTES + 1, checksum=0),
+    ]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_follows_a_store_elsewhere(odd: tuple[Odd, Odd], status: int) -> None:
+    """However it is asked: the host that it names hears nothing, and a batch is told that the store is refused."""
     store, other = odd
-    store.status, store.headers = 302, {"Location": f"{other.url}/meta-data"}
+    other.body = b"from inside"
+    store.status, store.headers = status, {"Location": f"{other.url}/inside"}
+    for way in ways(storages(store), "s3://box/in.jsonl"):
+        with pytest.raises(UserStorageRefused):
+            asyncio.run(way())
+    assert store.asked
+    assert other.asked == []
+
+
+def test_a_redirect_is_named(odd: tuple[Odd, Odd]) -> None:
+    """In the words for whoever has listed it."""
+    store, other = odd
+    store.status, store.headers = 302, {"Location": f"{other.url}/inside"}
+    with pytest.raises(UserStorageRefused, match="to another host"):
+        asyncio.run(storages(store).look("r", "s3://box/in.jsonl"))
+
+
+def test_a_redirect_takes_no_key_along(odd: tuple[Odd, Odd], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is followed: a proxy of the operator's stands between us and all hosts, and says which there are."""
+    store, other = odd
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    store.status, store.headers = 307, {"Location": f"{other.url}/inside"}
     asyncio.run(storages(store).look("r", "s3://box/in.jsonl"))
-    assert [key is not None for _, key in store.asked] == [True]
-    assert other.asked == [("/meta-data", None)]
+    assert [path for path, _ in other.asked] == ["/inside"]
+    assert [authorization for _, authorization in other.asked] == [None]
+    assert any(authorization for _, authorization in store.asked)
 
 
 def test_what_a_store_says_is_not_repeated(odd: tuple[Odd, Odd], caplog: pytest.LogCaptureFixture) -> None:

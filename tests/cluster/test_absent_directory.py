@@ -80,6 +80,36 @@ def test_it_is_refused_until_it_is_back(cluster: Cluster, below: str, starts: in
     whole(server, batch_id, LINES)
 
 
+@pytest.mark.parametrize("left", ["the mark", "an older copy"])
+def test_one_that_has_its_mark_and_not_its_files(cluster: Cluster, left: str) -> None:
+    """Emptied but for it, or a copy from before: refused in one line, and no line ends for it; then the batch is done."""
+    assert cluster.start("--no-sending").terminate() == 0
+    early = cluster.folder / "early"
+    shutil.copytree(cluster.data, early)
+    batch_id = waiting(cluster)
+    away = cluster.folder / "away"
+    cluster.data.rename(away)
+    if left == "the mark":
+        cluster.data.mkdir(mode=0o700)
+    else:
+        early.rename(cluster.data)
+    shutil.copy(away / MARK, cluster.data / MARK)
+    for start in (cluster.start, cluster.worker):
+        with pytest.raises(NotStarted):
+            start()
+        said = cluster.last_log().splitlines()
+        assert said[-1].startswith("error: ")
+        assert f"{cluster.data} has the mark of the ledger" in said[-1]
+        assert "slackwater recover --config" in said[-1]
+    looked = command(cluster, "doctor")
+    assert (looked.returncode, "lacks files that it needs" in looked.stdout) == (1, True), looked.stdout
+    assert cluster.asked("SELECT status, failed FROM batch") == [("in_progress", 0)]
+    shutil.copytree(away / "blobs", cluster.data / "blobs", dirs_exist_ok=True)
+    server = cluster.start()
+    until(lambda: ended(server, batch_id))
+    whole(server, batch_id, LINES)
+
+
 def test_files_that_are_gone_for_good(cluster: Cluster) -> None:
     """Whoever knows that says so, after hearing what it means; what a batch cannot do without them is said of its lines."""
     batch_id = waiting(cluster)

@@ -99,14 +99,15 @@ def test_a_line_when_it_goes_and_one_when_it_is_back(
         with away(database, cluster, how):
             for each in processes:
                 until(lambda each=each: reasons(each) == ["ledger_not_writable"])
-                until(lambda each=each: "ledger_unavailable" in cluster.log(each))
+                # What readiness says the log has said.
+                assert "ledger_unavailable" in cluster.log(each)[before[each] :]
                 assert away_seconds(each) > 1
                 # Its stages come to know it themselves, most of them more than once.
                 until(lambda each=each: how == "hangs" or failures(each) > 60)
         for each in processes:
-            until(lambda each=each: "ledger_back" in cluster.log(each))
             until(lambda each=each: reasons(each) == [])
-            assert away_seconds(each) == 0
+            assert "ledger_back" in cluster.log(each)[before[each] :]
+            until(lambda each=each: away_seconds(each) == 0)
             said = cluster.log(each)[before[each] :]
             counts = warned(said)
             # Another line after half a minute, on a machine that is as slow as that.

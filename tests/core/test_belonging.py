@@ -2,7 +2,7 @@
 
 import pytest
 
-from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.core.files.belonging import Fit, Mark, Sample, fit_of
 from slackwater.core.files.lost import moment_of, name_of, to_forget
 
 
@@ -54,3 +54,27 @@ def test_what_was_put_aside_lies_there_for_days() -> None:
     names = [name_of(now - days * 86_400) for days in (0, 6, 8)] + ["mine", "20261328T000000Z"]
     assert to_forget(names, now=now, kept_days=7) == [names[2]]
     assert moment_of(names[0]) == now
+
+
+@pytest.mark.parametrize(
+    ("needed", "newest", "given_up", "missing"),
+    [
+        ({}, {}, (), False),
+        ({"in": 5, "log": 7}, {"in": 5, "out": 9}, (), False),
+        ({"in": 5, "gone": 1}, {"in": 5}, (), True),
+        ({"in": 5, "gone": 1}, {"in": 5}, ("gone",), False),
+        ({"in": 6}, {}, (), True),
+        ({"gone": 0}, {}, (), True),
+        ({}, {"gone": 1, "out": 9}, (), False),
+        ({}, {"gone": 1, "lost": 2}, (), True),
+        ({}, {"gone": 1, "lost": 2}, ("gone",), True),
+        ({}, {"gone": 1, "lost": 2}, ("gone", "lost"), False),
+    ],
+)
+def test_bytes_that_are_to_be_there(
+    needed: dict[str, int], newest: dict[str, int], given_up: tuple[str, ...], missing: bool
+) -> None:
+    """Each one that an open batch needs, with all that it is to have; of the others one at least, unless nobody expects any."""
+    there = {"in": 5, "log": 8, "out": 9}
+    sample = Sample(needed=needed, newest=newest)
+    assert sample.missing(lambda key: there.get(key, -1), given_up) is missing

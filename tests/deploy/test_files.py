@@ -143,6 +143,37 @@ def test_units_with_what_a_cluster_adds_are_valid(tmp_path: Path) -> None:
     _judge(units)
 
 
+def lines_of_systemd_run() -> list[list[str]]:
+    """What pages tell people to run in the place of a unit, in words."""
+    pages = sorted((DEPLOY.parent / "docs").glob("*.md"))
+    text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")
+    return [shlex.split(line) for line in re.findall(r"^ +systemd-run (.+)$", text, re.MULTILINE)]
+
+
+@pytest.mark.deploy
+@pytest.mark.parametrize("words", lines_of_systemd_run(), ids=" ".join)
+def test_what_pages_run_by_systemd_is_valid(tmp_path: Path, words: list[str]) -> None:
+    """It takes each property, as those of a unit; and the command line takes what is called."""
+    assert words[:2] == ["--pipe", "--wait"]
+    words, settings = words[2:], []
+    while words[0] == "-p":
+        settings.append(words[1])
+        words = words[2:]
+    assert words[0] == "/opt/slackwater/bin/slackwater"
+    # A unit of the same name is not to be in its way.
+    transient = tmp_path / "page.service"
+    program = Path(sys.executable).with_name("slackwater")
+    transient.write_text("\n".join(["[Service]", *settings, f"ExecStart={shlex.join([str(program), *words[1:]])}", ""]))
+    verified = subprocess.run(["systemd-analyze", "verify", transient], capture_output=True, text=True, timeout=60)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    here = [
+        word.replace("/etc/slackwater", str(tmp_path)).replace("/var/lib/slackwater", str(tmp_path)) for word in words
+    ]
+    said = subprocess.run([program, *here[1:]], capture_output=True, text=True, timeout=60)
+    assert "No such option" not in said.stderr
+    assert "Usage:" not in said.stderr
+
+
 @pytest.mark.deploy
 def test_the_mount_of_the_page_is_waited_for(tmp_path: Path) -> None:
     """systemd tries it for as long as it takes, and does not hold up the boot: what the page says of `bg`."""

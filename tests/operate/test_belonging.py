@@ -22,6 +22,7 @@ from slackwater.adapters.work.process_offload import InlineOffload
 from slackwater.cli import main
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.belonging import Fit
 from slackwater.core.files.file import Purpose
 from slackwater.pipeline.files.intake import Intake
 from slackwater.pipeline.watching.readiness import Readiness
@@ -113,6 +114,7 @@ WRONG: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "without a mark": (lambda data, served: (data / MARK).unlink(), "nothing in"),
     "with a mark that is damaged": (lambda data, served: (data / MARK).write_bytes(b"{") and None, "nothing in"),
     "the ledger alone": (_alone, "no slackwater.mark, and no file"),
+    "the mark alone": (lambda data, served: shutil.rmtree(data / "blobs"), "lacks files that it needs"),
 }  # fmt: skip
 
 
@@ -156,6 +158,78 @@ def test_an_operator_who_knows_goes_on(tmp_path: Path, served: Path, kind: str) 
     assert (
         CliRunner().invoke(main, ["recover", "--data", str(data)]).output.splitlines()[0].endswith("nothing to recover")
     )
+
+
+def _rows(data: Path, text: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(data / "ledger.sqlite", isolation_level=None)) as ledger:
+        return ledger.execute(text).fetchall()
+
+
+@pytest.fixture
+def open_batch(tmp_path: Path) -> Path:
+    """A data directory with a batch that has an answer in its log, and whose input file was deleted; and files of nobody's."""
+    data = tmp_path / "data"
+    serve(data, *[upload] * 3)
+    moments = "completion_window, status, stage, created_at, expires_at, expires"
+    columns = f"id, input_file_id, input_blob, endpoint, {moments}, policies"
+    _rows(
+        data,
+        f"INSERT INTO batch ({columns}) SELECT 'batch_1', id, blob, '/v1/x', '24h', 'in_progress', 'running', 0, 9e9, 0, '{{}}' "
+        "FROM file ORDER BY seq LIMIT 1",
+    )
+    _rows(data, "DELETE FROM file WHERE id IN (SELECT input_file_id FROM batch)")
+    _rows(
+        data,
+        "INSERT INTO segment (batch_seq, idx, epoch, output_key, output_offset, output_length) "
+        "VALUES (1, 0, 1, 'logs/batch_1/a.output', 10, 7)",
+    )
+    log = data / "blobs/logs/batch_1/a.output"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * 17)
+    return data
+
+
+@pytest.mark.parametrize("lost", ["input", "log", "end of the log", "files of nobody"])
+def test_what_an_open_batch_needs(open_batch: Path, lost: str) -> None:
+    """Without its input, or answers that it has, nothing starts; files that were lost one by one are their users' alone.
+
+    `recover` names what is missing; then it is known, and more that is lost is told again.
+    """
+    data, log = open_batch, open_batch / "blobs/logs/batch_1/a.output"
+    ((key,),) = _rows(data, "SELECT input_blob FROM batch")
+    others = [data / "blobs" / str(blob) for (blob,) in _rows(data, "SELECT blob FROM file ORDER BY seq")]
+    serve(data)
+    others[-1].unlink()
+    serve(data)
+    if lost == "input":
+        (data / "blobs" / str(key)).unlink()
+    elif lost == "log":
+        log.unlink()
+    elif lost == "end of the log":
+        log.write_bytes(b"x" * 16)
+    else:
+        others[0].unlink()
+    before = files_in(data)
+    with pytest.raises(DataDirectoryError, match="lacks files that it needs"):
+        serve(data)
+    assert files_in(data) == before
+    said = CliRunner().invoke(main, ["recover", "--data", str(data), "--yes"])
+    assert (said.exit_code, "missing or cut off and stay so" in said.output) == (0, True), said.output
+    serve(data)
+    serve(data, upload)
+    shutil.rmtree(data / "blobs")
+    with pytest.raises(DataDirectoryError, match="lacks files that it needs"):
+        serve(data)
+
+
+def test_a_log_that_a_power_cut_may_take(open_batch: Path) -> None:
+    """Of a small batch the ledger has the answers itself: the start writes them to the disk again."""
+    _rows(
+        open_batch,
+        "INSERT INTO kept_text (batch_seq, key, offset_, text) VALUES (1, 'logs/batch_1/a.output', 10, x'00')",
+    )
+    (open_batch / "blobs/logs/batch_1/a.output").unlink()
+    assert look(open_batch)[0] is Fit.FITS
 
 
 def test_an_older_directory_as_a_whole(tmp_path: Path, served: Path) -> None:

@@ -17,7 +17,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Batch, EmptyFiles, Policies, Status, UserStorage
 from slackwater.core.files.blob_url import read_root
 from slackwater.pipeline.ending.finalizer import Finalizer
-from slackwater.pipeline.ending.handing_over import HandingOver
+from slackwater.pipeline.ending.handing_over import HANDED_SECONDS, HandingOver
 from slackwater.pipeline.loops import Pace
 from tests.adapters.ledger_contract import started
 from tests.pipeline.test_importer import Died, Watch
@@ -73,7 +73,7 @@ class World:
         url = f"file://{self.folder}"
         storage = UserStorage(input_url=f"{url}/in.jsonl", folder_url=f"{url}/out")
         await started(self.ledger, number, shards=(1,), input_file_id="", storage=storage, **changes)
-        await self.ledger.request_cancel(f"batch-{number}", now=1_200)
+        await self.ledger.request_cancel(f"batch-{number}", now=int(self.watch.now()))
 
     async def ended(self, number: int = 0) -> Batch:
         """The batch, which has ended."""
@@ -201,6 +201,76 @@ def test_a_storage_that_takes_nothing(tmp_path: Path, caplog: pytest.LogCaptureF
         await world.ended()
         assert len(world.there()) == 2
         assert world.here() == []
+
+    play(tmp_path, story)
+
+
+async def waited(world: World, seconds: float) -> None:
+    """The stage has gone on for so long."""
+    until = world.watch.time + seconds
+    while world.watch.time < until:
+        if await world.finalizer.step() is Pace.IDLE:
+            await world.watch.sleep(30.0)
+
+
+def test_a_storage_that_takes_nothing_for_good(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After three days the batch ends as it would have; its results are files here, and it says so. Nobody waits for ever."""
+
+    async def story(world: World) -> None:
+        await world.batch()
+        (world.folder / "out").write_text("in the way")
+        await waited(world, HANDED_SECONDS - 120)
+        found = await world.ledger.batch("batch-0")
+        assert found is not None
+        assert found.status is Status.CANCELLING
+        await waited(world, 240)
+        batch = await world.ended()
+        assert batch.storage is not None
+        assert (batch.storage.output_url, batch.storage.error_url) == ("", "")
+        assert [each.code for each in batch.errors or ()] == ["output_no_permissions"]
+        assert batch.output_file_id
+        assert batch.error_file_id
+        file = await world.ledger.file(batch.error_file_id)
+        assert file is not None
+        lines = b"".join([piece async for piece in world.blobs.stream(file.blob)])
+        assert json.loads(lines)["error"]["code"] == "batch_cancelled"
+        assert world.here() == sorted([batch.output_file_id, batch.error_file_id])
+        assert [path.name for path in world.there()] == ["out"]
+        assert sum("results_not_taken" in record.getMessage() for record in caplog.records) == 1
+        assert await world.finalizer.step() is Pace.IDLE
+
+    play(tmp_path, story)
+
+
+def test_who_comes_late_asks_more_than_once(tmp_path: Path) -> None:
+    """A server that was off for days does not give up for what it meets in its first moment; nor by a clock that has jumped."""
+
+    class Jumped:
+        skipped = 0.0
+        believed = False
+
+        def trusted(self) -> bool:
+            return self.believed
+
+        may_expire = trusted
+
+    async def story(world: World) -> None:
+        await world.batch()
+        (world.folder / "out").write_text("in the way")
+        world.watch.time += 2 * HANDED_SECONDS
+        await waited(world, 60)
+        found = await world.ledger.batch("batch-0")
+        assert found is not None
+        assert found.status is Status.CANCELLING
+        wall = Jumped()
+        world.finalizer._handing_over._wall = wall  # type: ignore[union-attr]
+        await waited(world, 600)
+        found = await world.ledger.batch("batch-0")
+        assert found is not None
+        assert found.status is Status.CANCELLING
+        wall.believed = True
+        await waited(world, 120)
+        await world.ended()
 
     play(tmp_path, story)
 

@@ -23,6 +23,7 @@ from slackwater.core.errors import (
     InputFileMissing,
     InvalidRequest,
     IssuerUnavailable,
+    LedgerSlow,
     LedgerUnavailable,
     NotFound,
     PayloadTooLarge,
@@ -58,6 +59,7 @@ STATUSES: tuple[tuple[type[UserError], int], ...] = (
 # OpenAI's words for a missing and for a wrong key (spec 7.3). The key itself is not repeated: answers get logged.
 # When to ask again, in seconds, where the ledger cannot be asked. /readyz says the same.
 AWAY_SECONDS = "5"
+SLOW = "The service's database took too long for this page. Try again in a moment, or ask for less."
 NO_KEY = "You didn't provide an API key. Send it as an Authorization header: 'Authorization: Bearer YOUR_KEY'."
 WRONG_KEY = "Incorrect API key provided. Use one of the keys that this service was configured with."
 
@@ -168,7 +170,11 @@ def error_response(dialect: Dialect, error: Exception, *, files: bool = False) -
         message = "The service has no disk space left. Nothing was changed; try again later."
         return envelope(507, message=message, code=codes.failure, kind=kind)
     if isinstance(error, LedgerUnavailable):
-        message = "The service cannot reach its database. Nothing was changed; try again in a moment."
+        message = (
+            SLOW
+            if isinstance(error, LedgerSlow)
+            else "The service cannot reach its database. Nothing was changed; try again in a moment."
+        )
         return envelope(503, message=message, code=codes.failure, kind=kind, headers={"Retry-After": AWAY_SECONDS})
     if isinstance(error, FilesUnavailable):
         message = "The service cannot reach the store of its files. Nothing was changed; try again in a moment."

@@ -23,8 +23,9 @@ def command(data: Data, yes: bool) -> None:
     """Go on with the ledger that a data directory has, although it is not the one that its files belong to.
 
     A server refuses such a directory: what its ledger does not name would look like left-overs. Whoever knows that this ledger is
-    the right one, or that no other is left, says so here. Files that it does not name are moved to DATA/lost, where they lie for
-    [server] lost_keep_days; nothing is deleted. Where there is a back-up, a restore is the better way.
+    the right one, or that no other is left, says so here; and so does who knows that files which it needs are gone for good.
+    Files that it does not name are moved to DATA/lost, where they lie for [server] lost_keep_days; nothing is deleted. Where
+    there is a back-up, a restore is the better way.
 
     Exit code 0: done, or said what would be done. 2: it cannot be, and the message says why.
 
@@ -74,4 +75,7 @@ def _tell(found: Plan, data: Path, database: str) -> None:
 def _tell_missing(found: Plan) -> None:
     if found.missing:
         some = ", ".join(found.missing[:NAMED_MAX])
-        click.echo(f"{len(found.missing)} that it names are missing or cut off and stay so: {some}")
+        click.echo(
+            f"{len(found.missing)} that it names are missing or cut off and stay so: {some}; requests of open batches that "
+            "are in them end with an error, and answers in them are lost"
+        )

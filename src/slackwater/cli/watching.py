@@ -162,6 +162,8 @@ def conclude(batch: dict[str, Any], saved: dict[str, Path], *, quiet: bool, agai
     ended_at = batch.get(f"{status}_at")
     took = "" if ended_at is None else f" in {duration(ended_at - batch['created_at'])}"
     note(f"{batch['id']} {status}{took}: {now.done - now.failed:,} of {now.total:,} answered, {now.failed:,} failed")
+    for error in ((batch.get("errors") or {}).get("data")) or []:
+        note(f"{error.get('code')}: {error.get('message')}")
     for kind, path in saved.items():
         note(f"{kind}: {path}")
     if blob := batch.get("output_blob"):

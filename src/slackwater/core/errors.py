@@ -355,6 +355,10 @@ class LedgerUnavailable(StorageTrouble):
     code = "ledger_unavailable"
 
 
+class LedgerSlow(LedgerUnavailable):
+    """The ledger takes longer than somebody may wait for what is usually read in a moment: the same request may be made again."""
+
+
 class Buried(LedgerUnavailable):
     """Others who work with the ledger took this server for dead. It has to begin anew, under another name."""
 

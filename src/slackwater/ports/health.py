@@ -10,7 +10,7 @@ class Writable(Protocol):
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether the last write failed, and none has succeeded since."""
+        """Whether the last write failed, and none has succeeded since; not that a database is Away, which it says itself."""
         ...
 
     async def try_write(self) -> None:

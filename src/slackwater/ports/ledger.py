@@ -359,11 +359,12 @@ class Ledger(
         now: int,
         lost: int = 0,
         storage: UserStorage | None = None,
+        errors: Sequence[BatchError] = (),
     ) -> Batch | None:
         """Files, ids, status, and tokens back, in one transaction. None if somebody else has ended the batch.
 
         `lost` of the results that were completed could not be read any more: they count as failed from now on.
-        `storage` says where the results are that are no files here.
+        `storage` says where the results are that are no files here. `errors`: what the batch says of its end, besides.
         """
         ...
 

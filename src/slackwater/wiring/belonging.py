@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, mark_in, refuse_gone
+from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, given_up_in, mark_in, refuse_gone, size_in
 from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
@@ -42,6 +42,7 @@ WORDS = {
     Fit.OLDER: "{ledger} is older than the files in {data}: they were served with a later state of it",
     Fit.YOUNGER: "the files in {data} are older than {ledger}: it was served elsewhere since",
     Fit.UNMARKED: "nothing in {data} says that its files belong to {ledger} (slackwater.mark is missing or damaged)",
+    Fit.WITHOUT_FILES: "{data} has the mark of {ledger}, and lacks files that it needs: it was emptied, or put back in part",
     Fit.ABSENT: "nothing in {data} belongs to {ledger}, which has been served: there is no slackwater.mark, and no file",
 }
 REMEDY = (
@@ -58,7 +59,7 @@ ABSENT = (
 
 def remedy_of(fit: Fit, data: Path, database: str = "") -> str:
     """What to do where a ledger and files do not belong together."""
-    if fit is Fit.ABSENT:
+    if fit in (Fit.ABSENT, Fit.WITHOUT_FILES):
         return ABSENT.format(command="--config FILE', with this configuration," if database else f"--data {data}'")
     if not database:
         return REMEDY.format(data=data)
@@ -119,8 +120,16 @@ def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found
             Fit.OLDER,
         ):
             fit = Fit.FITS
-        if fit is Fit.FITS or mark == before or tries == LOOKS_MAX:
+        if fit is Fit.FITS and not (files or DataDirectory.files_of(path)) and _lacks(path, found):
+            # Another server may have ended a batch in between: what the ledger still names now has to be there.
+            found = SqlLedger.found_at(database) if database else find(embedded)
+            fit = Fit.WITHOUT_FILES if _lacks(path, found) else fit
+        if fit in (Fit.FITS, Fit.WITHOUT_FILES) or mark == before or tries == LOOKS_MAX:
             return fit, found, mark
+
+
+def _lacks(path: Path, found: Found) -> bool:
+    return found.sample.missing(lambda key: size_in(path, key), given_up_in(path))
 
 
 def refuse_strangers(path: Path, database: str = "", *, files: str = "") -> Found:

@@ -57,7 +57,7 @@ def plan(path: Path, database: str = "") -> Plan:
         found=found,
         mark=mark,
         unnamed={key: size for key, size in sizes.items() if key not in named},
-        missing=sorted(key for key, size in named.items() if size is not None and sizes.get(key, -1) < size),
+        missing=sorted(key for key, size in named.items() if sizes.get(key, -1) < (size or 0)),
     )
 
 
@@ -96,6 +96,7 @@ def recover(data: DataDirectory, plan: Plan, database: str = "") -> Path:
                 _move(left, aside / left.name)
         data.remove_mark()
         return aside
+    data.give_up(plan.missing)
     above = 0 if plan.mark is None else plan.mark.generation
     mark = asyncio.run(_renewed_at(data, database, above)) if database else renew(data.ledger_path, above=above)
     if mark is None:

@@ -167,11 +167,13 @@ class Service:
         )
         self.enqueuer = Enqueuer(ledger, clock, limit_of=self._limit_now)
         self.scheduler = Scheduler(ledger, wake=hints.claimable)
+        tell = None if doors.together is None else functools.partial(doors.together.change, "clock")
+        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed, tell=tell)
         finalizer = functools.partial(
             Finalizer, ledger, blobs, clock, new_file_id=new_file_id, logs_whole=lambda: restoring.done
         )
         self.finalizer = finalizer()
-        self.handing_over = HandingOver(blobs, clock, doors.storages)
+        self.handing_over = HandingOver(blobs, clock, doors.storages, wall=wall)
         self.finalizer_elsewhere = finalizer(handing_over=self.handing_over)
         self.bringing = Bringing(
             ledger,
@@ -184,8 +186,6 @@ class Service:
             brought=hints.validate.notify,
             ended=hints.batch_ended,
         )
-        tell = None if doors.together is None else functools.partial(doors.together.change, "clock")
-        self.wall = wall = WallWatch(ledger, clock, confirmed=doors.clock_confirmed, tell=tell)
         self.janitor = Janitor(ledger, blobs, clock, wall=wall, lost_kept_days=settings.lost_keep_days)
         self.upload_janitor = UploadJanitor(ledger, blobs, clock, wall=wall)
         self.audit_janitor = (
@@ -360,7 +360,11 @@ class Service:
             loops.append(Loop("restoring", self.restoring.step, clock=self.clock, hint=Hint(), idle_seconds=1.0))
         if self._readiness is not None:
             await self._readiness.first_look()
-            self._readiness.started(lambda: [*self._loops, *self.fleet.watched()], clock=self.wall)
+            self._readiness.started(
+                lambda: [*self._loops, *self.fleet.watched()],
+                clock=self.wall,
+                ledger_away=lambda: self.ledger_watch.is_away,
+            )
             # Whoever can be asked whether it is ready can be asked how it gets on.
             loops += watching(self, self._readiness)
         self._loops = loops

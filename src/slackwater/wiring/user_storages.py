@@ -53,6 +53,7 @@ def _place_of(storage: "StorageConfig", root: BlobRoot, secret: str) -> "CloudPl
         secret=secret,
         retried_seconds=RETRIED_SECONDS,
         silent_seconds=SILENT_SECONDS,
+        stays=True,
     )
 
 

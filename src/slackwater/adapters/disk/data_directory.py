@@ -8,7 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -31,6 +31,8 @@ LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL
 # Where the files are, if not here; and the ledger, where it has never been here.
 FILES = "files.elsewhere"
 LEDGER = "ledger.elsewhere"
+# Blobs that are gone, by the word of an operator: a key in each line.
+GIVEN_UP = "files.given-up"
 # Word from whoever may write here that the clock is right, although it has jumped.
 CONFIRMED = "clock.confirmed"
 
@@ -102,6 +104,33 @@ def keys_in(path: Path) -> Iterator[str]:
         for name in names:
             if not name.endswith(PART):
                 yield Path(directory, name).relative_to(root).as_posix()
+
+
+def size_in(path: Path, key: str) -> int:
+    """The size of a blob of a data directory; -1 where it is not there. Raises DataDirectoryError where that is not said.
+
+    It is opened for that: what a network file system remembers of a file it asks again then.
+    """
+    try:
+        opened = os.open(path / "blobs" / key, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        return os.fstat(opened).st_size
+    finally:
+        os.close(opened)
+
+
+def given_up_in(path: Path) -> frozenset[str]:
+    """Blobs that an operator knows to be gone, by their keys (`DataDirectory.give_up`). Raises DataDirectoryError."""
+    try:
+        return frozenset((path / GIVEN_UP).read_text("utf-8").splitlines())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def bytes_in(path: Path) -> bool:
@@ -195,6 +224,14 @@ class DataDirectory:
             note.unlink(missing_ok=True)
         elif not note.exists() or note.read_text("utf-8").strip() != place:
             self._write(LEDGER, place.encode())
+
+    def give_up(self, keys: Iterable[str]) -> None:
+        """Says durably which blobs are known to be gone: no start is refused for these. Raises OSError."""
+        text = "\n".join(keys)
+        if text:
+            self._write(GIVEN_UP, text.encode())
+        else:
+            (self.path / GIVEN_UP).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[bool]:

@@ -9,6 +9,7 @@ import re
 
 from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, UnauthenticatedError
 
+from slackwater.adapters.object_store.place import NOWHERE
 from slackwater.core.errors import FilesUnavailable, StorageFull
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -38,6 +39,7 @@ NO_CREDENTIAL = (
 SILENT = "it does not answer: look at the network, and at [server] files_endpoint"
 BUSY = "it is too busy, or failed: it is asked again"
 REFUSED = "it refuses the request"
+ELSEWHERE = "it redirects to another host, which is not asked: correct [server] files_endpoint"
 FOLDER_DENIED = "this process may not read or write there: give its user the rights"
 FOLDER_READ_ONLY = "the file system is read-only: mount it for writing"
 NO_FOLDER = "a file is where a folder has to be, or the other way round: name another place, or move it away"
@@ -92,6 +94,8 @@ def _line(where: str, remedy: str, said: str) -> str:
 
 
 def _remedy(error: Exception, text: str, said: str, status: str) -> str:
+    if NOWHERE in text:
+        return ELSEWHERE
     if said == "RequestTimeTooSkewed" or "Request date header" in text:
         return SKEWED
     region = _REGION.search(text)

@@ -1,6 +1,8 @@
 """Which object store, and how it is reached: what another process is told, too."""
 
+import os
 import stat
+import urllib.parse
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,12 +21,20 @@ RETRIES_MAX = 20
 SILENT_SECONDS = 60
 # A body that a slow reader takes piece by piece may take longer than any other request.
 WHOLE_SECONDS = 6 * 3600
+# A proxy that is nowhere. The library follows redirects and cannot be told not to; what is not for a proxy goes to its host, and
+# all else comes to nothing there.
+NOWHERE = "127.0.0.1:0"
 # What the secret of each cloud looks like.
 KEY_FORMS = {
     "s3": "KEY_ID:SECRET",
     "az": "an account key or a SAS token of Azure",
     "gs": "the JSON of a service account of Google",
 }
+
+
+def _has_proxy() -> bool:
+    names = {name.lower() for name, value in os.environ.items() if value}
+    return not names.isdisjoint({"http_proxy", "https_proxy", "all_proxy", "proxy_url"})
 
 
 class Place(Protocol):
@@ -57,10 +67,13 @@ class CloudPlace:
         secret: str = "",
         retried_seconds: float = RETRIED_SECONDS,
         silent_seconds: float = SILENT_SECONDS,
+        stays: bool = False,
     ) -> None:
         """`secret`: an account key or a SAS token (Azure), `KEY_ID:SECRET` (S3), or the JSON of a service account (Google).
 
-        Without one, the usual variables of the environment count, or who the machine is.
+        Without one, the usual variables of the environment count, or who the machine is. `stays`: where it has an endpoint and
+        a secret, a redirect to another host is not followed. Without a secret others may have to be asked for one, and where the
+        environment names a proxy, that decides which hosts there are.
         """
         self._address = address
         self._endpoint = endpoint
@@ -68,6 +81,7 @@ class CloudPlace:
         self._secret = secret
         self.retried_seconds = retried_seconds
         self._silent_seconds = silent_seconds
+        self._stays = stays and bool(endpoint and secret)
 
     def __repr__(self) -> str:
         return f"CloudPlace({self.shown})"
@@ -93,6 +107,11 @@ class CloudPlace:
             "timeout": timedelta(seconds=WHOLE_SECONDS),
             "allow_http": self._endpoint.startswith("http://"),
         }
+        if self._stays and not _has_proxy():
+            client |= {
+                "proxy_url": f"http://{NOWHERE}",
+                "proxy_excludes": urllib.parse.urlsplit(self._endpoint).hostname or "",
+            }
         retry: RetryConfig = {
             "max_retries": RETRIES_MAX,
             "retry_timeout": timedelta(seconds=self.retried_seconds),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.base import SqlPart, slow
 from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import pattern_of, price_record, text_of
 from slackwater.core.accounts.cost import GroupBy, UsageEntry
@@ -65,6 +65,8 @@ class SqlAccounts(SqlPart):
         try:
             rows = await self._sql.database.search(lambda db: self._sql.all(db, "usage", values))
         except SearchTooLong as error:
+            if first_day == last_day:
+                raise slow(error) from error
             raise InvalidRequest(
                 "There is too much usage in this period. Ask for fewer days.", param="start"
             ) from error

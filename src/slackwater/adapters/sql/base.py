@@ -3,9 +3,15 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from slackwater.adapters.sql.db import Database, Db, Row
+from slackwater.adapters.sql.db import Database, Db, Row, SearchTooLong
+from slackwater.core.errors import LedgerSlow
 
 T = TypeVar("T")
+
+
+def slow(error: SearchTooLong) -> LedgerSlow:
+    """What is to be said of a search that its caller cannot narrow down: it is the ledger that is slow."""
+    return LedgerSlow(f"the ledger takes longer for a page than it may: {error}")
 
 
 class SqlBase:
@@ -67,6 +73,13 @@ class SqlBase:
     async def look_number(self, name: str, values: dict[str, Any]) -> int:
         """The only value of a short read that always has a row."""
         return await self.database.look(lambda db: self.number(db, name, values))
+
+    async def search(self, work: Callable[[Db], T]) -> T:
+        """Reads that look at no more than they return, of which there may be much. Raises LedgerSlow."""
+        try:
+            return await self.database.search(work)
+        except SearchTooLong as error:
+            raise slow(error) from error
 
     async def write(self, work: Callable[[Db], T], *, durable: bool = True, fenced: bool = False) -> T:
         """Runs `work` in one transaction, which may be that of others, too: it may run twice, and does nothing but ask `db`."""

@@ -303,6 +303,7 @@ class SqlBatches(SqlPart):
         now: int,
         lost: int = 0,
         storage: UserStorage | None = None,
+        errors: Sequence[BatchError] = (),
     ) -> Batch | None:
         def work(db: Db) -> Batch | None:
             row = self._sql.one(db, "batch", {"id": batch_id})
@@ -316,6 +317,8 @@ class SqlBatches(SqlPart):
             self._sql.run(db, "set_files", ids | {"seq": row["seq"], "lost": lost})
             if storage is not None:
                 self._sql.run(db, "set_storage", {"seq": row["seq"], "storage": text_of(storage)})
+            if errors:
+                self._sql.run(db, "set_errors", {"seq": row["seq"], "errors": text_of(list(errors))})
             status = Status(row["status"])
             if status is Status.CANCELLING:
                 event = Event.PUBLISHED_CANCELLED

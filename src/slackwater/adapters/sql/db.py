@@ -50,7 +50,7 @@ class Database(Protocol):
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether the last write failed for a reason that is the database's or the disk's, or the database is away."""
+        """Whether the last write failed for a reason that is the database's or the disk's; that it is `away` is said there."""
         ...
 
     @property

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from slackwater.adapters.sql.db import Db
 from slackwater.core.errors import DataDirectoryError
-from slackwater.core.files.belonging import Mark
+from slackwater.core.files.belonging import Mark, Sample
 from slackwater.core.watching.cluster import ClusterReading
 from slackwater.ports import Standing
 
@@ -26,6 +27,17 @@ NAMES_BYTES = """SELECT EXISTS (SELECT 1 FROM file WHERE status = 'processed')
     OR EXISTS (SELECT 1 FROM segment)
     OR EXISTS (SELECT 1 FROM upload_part JOIN upload ON upload.id = upload_part.upload_id WHERE upload.ended_at IS NULL)
     OR EXISTS (SELECT 1 FROM batch WHERE stage != 'ended' AND input_blob != '')"""
+# Of what came last, so many of each kind are looked for before a start.
+SAMPLED = 32
+# In groups, so that it is the open batches that are gone through, and not all that ever were.
+INPUTS = f"""SELECT input_blob, coalesce((SELECT max(size) FROM file WHERE blob = input_blob AND status = 'processed'), 0)
+FROM batch WHERE stage != 'ended' AND input_blob != '' GROUP BY input_blob ORDER BY max(seq) DESC LIMIT {SAMPLED}"""  # noqa: S608 - a number
+# What a small batch has is not synced before the transaction that has it, too: a power cut may have taken it from the disk.
+LOGS = f"""SELECT output_key, output_offset + output_length, error_key, error_offset + error_length FROM segment
+WHERE NOT EXISTS (SELECT 1 FROM kept_text WHERE kept_text.batch_seq = segment.batch_seq) ORDER BY seq DESC LIMIT {SAMPLED}"""  # noqa: S608
+NEWEST = f"SELECT blob, size FROM file WHERE status = 'processed' ORDER BY seq DESC LIMIT {SAMPLED}"  # noqa: S608
+# The first schema that has all of it.
+SAMPLED_SINCE = 24
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -37,6 +49,8 @@ class Found(Struct, frozen=True, kw_only=True):
     mark: Mark | None = None
     named: bool = False
     """Whether a ledger that has a mark names bytes."""
+    sample: Sample = Sample()
+    """Some of them."""
 
 
 class Connections(Struct, frozen=True, kw_only=True):
@@ -149,7 +163,19 @@ def _look(ledger: sqlite3.Connection, path: Path, size: int) -> Found:
     if row is None:
         raise damaged(path, "it does not say which one it is")
     named = bool(ledger.execute(NAMES_BYTES).fetchone()[0])
-    return Found(empty=False, schema=schema, mark=Mark(*row), named=named)
+    return Found(empty=False, schema=schema, mark=Mark(*row), named=named, sample=sample_of(ledger, schema))
+
+
+def sample_of(ledger: Db, schema: int) -> Sample:
+    """Some of the bytes that a ledger of that schema names, as they came last."""
+    if schema < SAMPLED_SINCE:
+        return Sample()
+    needed = dict(map(tuple, ledger.execute(INPUTS).fetchall()))
+    for row in ledger.execute(LOGS).fetchall():
+        for key, size in (tuple(row)[:2], tuple(row)[2:]):
+            if key is not None:
+                needed[key] = max(needed.get(key, 0), size)
+    return Sample(needed=needed, newest=dict(map(tuple, ledger.execute(NEWEST).fetchall())))
 
 
 def renew(path: Path, *, identity: bool = False, above: int = 0) -> Mark | None:

@@ -12,12 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.base import SqlPart, slow
 from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import batch_record, text_of
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.batch import Batch, Status
-from slackwater.core.errors import InvalidRequest, LedgerUnavailable
+from slackwater.core.errors import InvalidRequest
 from slackwater.core.watching.listing import (
     EVERY_BATCH,
     INTEGER_LEAST,
@@ -74,7 +74,7 @@ class SqlLists(SqlPart):
         except SearchTooLong as error:
             if not query.conditions and query.ordering == EVERY_BATCH.ordering:
                 # A page of it looks at no more than it has, so it is the ledger that is slow.
-                raise LedgerUnavailable(f"the ledger takes longer for a page than it may: {error}") from error
+                raise slow(error) from error
             raise InvalidRequest(
                 "Too many batches would have to be looked at for this page. Narrow '$filter' down by status or created_at, "
                 "and order by created_at.",

@@ -24,8 +24,8 @@ Show = Callable[[int, int], None]
 """Takes the rows that are done, and those that there are."""
 # What values of a column are, in the words of the schema.
 KINDS: Mapping[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
-# Who works with a ledger, and what they are doing: over when it is moved.
-STAYS = frozenset({"member", "duty"})
+# Who works with a ledger, what they are doing, what they have of engines and say to each other: over when it is moved.
+STAYS = frozenset({"member", "duty", "shared_engine", "engine_slots", "member_word"})
 # So many rows that cannot go are named.
 NAMED_MAX = 10
 # So often somebody is told how far it is, in rows.

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from slackwater.adapters.sql.base import SqlPart
+from slackwater.adapters.sql.base import SqlPart, slow
 from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.rows import batch_record, text_of
 from slackwater.core.batch import Batch, Stage, Status
@@ -68,6 +68,9 @@ class SqlOverview(SqlPart):
         try:
             return await self._sql.database.search(work)
         except SearchTooLong as error:
+            # A page of an index looks at no more than it has. Texts are gone through, and so are the batches of a deployment.
+            if not search and (deployment is None or not (statuses or with_failures)):
+                raise slow(error) from error
             raise InvalidRequest(TOO_LONG, param="search" if search else "status") from error
 
     def add_text(self, db: Db, batch: Batch) -> None:
@@ -105,7 +108,7 @@ class SqlOverview(SqlPart):
 
     async def batches_at_work(self, *, limit: int) -> list[BatchDone]:
         # Asked every second, and never in a hurry.
-        rows = await self._sql.database.search(lambda db: self._sql.all(db, "batches_at_work", {"limit": limit}))
+        rows = await self._sql.search(lambda db: self._sql.all(db, "batches_at_work", {"limit": limit}))
         return [BatchDone(*row) for row in rows]
 
     async def deployment_load(self, deployment: str) -> DeploymentLoad:
@@ -129,7 +132,7 @@ class SqlOverview(SqlPart):
             "failed": Outcome.FAILED in outcomes,
             "limit": limit,
         }
-        return _merged(await self._sql.database.search(lambda db: self._sql.all(db, "results_behind", values)))
+        return _merged(await self._sql.search(lambda db: self._sql.all(db, "results_behind", values)))
 
 
 def _merged(rows: list[Row]) -> list[NewResults]:

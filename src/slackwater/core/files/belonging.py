@@ -5,6 +5,7 @@ second. So the two are the same, or the ledger is one ahead where it died in bet
 one that these bytes were last served with, and by that one's word nothing may go.
 """
 
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from msgspec import Struct
@@ -15,6 +16,25 @@ class Mark(Struct, frozen=True):
 
     identity: str
     generation: int
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """Some of the bytes that a ledger names: their keys, and how many there are at least."""
+
+    needed: dict[str, int] = {}
+    """Of open batches: what they read, and what they have so far."""
+    newest: dict[str, int] = {}
+    """Files that came last."""
+
+    def missing(self, size_of: Callable[[str], int], given_up: Collection[str] = ()) -> bool:
+        """Whether bytes are gone that were not `given_up`. `size_of` a key: -1 where it is not there.
+
+        One that an open batch needs is enough. Others may be damaged one by one: where all are gone, the place is wrong.
+        """
+        if any(size_of(key) < size for key, size in self.needed.items() if key not in given_up):
+            return True
+        newest = [size_of(key) < size for key, size in self.newest.items() if key not in given_up]
+        return bool(newest) and all(newest)
 
 
 class Gone(Struct, frozen=True, kw_only=True):
@@ -57,6 +77,8 @@ class Fit(Enum):
     """A ledger that has been served, and a directory that does not say which one it had."""
     ABSENT = "absent"
     """The same, and there are no bytes either: another place than the one that it had, or nothing is left of that."""
+    WITHOUT_FILES = "without files"
+    """The marks fit, and bytes that open batches need are not there, or none of those that came last."""
 
 
 def fit_of(ledger: Mark | None, directory: Mark | None, *, empty: bool, bytes_there: bool, named: bool) -> Fit:

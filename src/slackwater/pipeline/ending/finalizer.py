@@ -7,16 +7,16 @@ coded error line too, and never the end of the batch. Before: worker. After: dow
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from slackwater.core.batch import Batch, EmptyFiles, Status, UserStorage
+from slackwater.core.batch import Batch, BatchError, EmptyFiles, Status, UserStorage
 from slackwater.core.errors import StorageTrouble, UserStorageTrouble
 from slackwater.core.files.file import File, Purpose
 from slackwater.core.members import Duty
 from slackwater.core.sending.lines import BATCH_CANCELLED, BATCH_EXPIRED, RESULT_UNREADABLE, LineWriter
 from slackwater.core.sending.rereading import Rereading
 from slackwater.pipeline.ending import segment_lines
-from slackwater.pipeline.ending.handing_over import HandingOver, Made
+from slackwater.pipeline.ending.handing_over import NOT_TAKEN, HandingOver, Made
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.shard_lines import (
     Damaged,
@@ -120,7 +120,7 @@ class Finalizer:
             # One batch that cannot be ended must not keep the others from it.
             self._stumbled.add(batch.id)
             raise
-        await self._end(batch, made, storage)
+        await self._end(batch, made, storage, errors=[NOT_TAKEN] if self._handing_over and storage is None else [])
         meters.lines_lost["results"] += made.lost
         self._unread.pop(batch.id, None)
         self._given_up.discard(batch.id)
@@ -147,11 +147,13 @@ class Finalizer:
         if last:
             self._given_up.add(batch.id)
 
-    async def _end(self, batch: Batch, made: Made, storage: UserStorage | None) -> None:
+    async def _end(
+        self, batch: Batch, made: Made, storage: UserStorage | None, *, errors: Sequence[BatchError]
+    ) -> None:
         now = int(self._clock.now())
         output, error = (made.output, made.error) if storage is None else (None, None)
         ended = await self._ledger.publish_files(
-            batch.id, output=output, error=error, now=now, lost=made.lost_completed, storage=storage
+            batch.id, output=output, error=error, now=now, lost=made.lost_completed, storage=storage, errors=errors
         )
         mine = {file.blob for file in (made.output, made.error) if file is not None}
         if ended is None:

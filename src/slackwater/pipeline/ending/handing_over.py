@@ -2,7 +2,7 @@
 
 The name of a folder is made of what is in it, so whoever does it again, after a crash or beside a server that was taken for dead,
 writes the same bytes under the same names, and finds that they are there. A store that does not take them is waited for: the
-batch stays as it is, and keeps no other from its end.
+batch stays as it is, and keeps no other from its end. What is not taken in three days stays here, as files of the batch.
 """
 
 import logging
@@ -12,15 +12,24 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.batch import Batch, Status, UserStorage
+from slackwater.core.batch import Batch, BatchError, Status, UserStorage
 from slackwater.core.errors import SlackwaterError, UserStorageRefused, UserStorageTrouble
 from slackwater.core.files.file import File
-from slackwater.core.files.storage_waits import StorageWaits
+from slackwater.core.files.storage_waits import WAIT_MAX, StorageWaits
+from slackwater.pipeline.wall_clock import BELIEVED, Wall
 from slackwater.ports import BlobStore, Clock, UserStorages
 from slackwater.telemetry import event
 
 # Names as Azure has them, in a folder for each batch (spec 4.4).
 OUTPUT, ERROR = "results.jsonl", "errors.jsonl"
+# So long after a batch had nothing left to run its store is asked, at least once a minute.
+HANDED_SECONDS = 72 * 3_600
+NOT_TAKEN = BatchError(
+    code="output_no_permissions",
+    message="The storage of 'output_folder' did not take the results in 72 hours. They are kept here, in the files with the ids "
+    "'output_file_id' and 'error_file_id'.",
+    param="output_folder",
+)
 # Whoever finds another's bytes under such a name takes the next one.
 NAMES_MAX = 8
 
@@ -38,8 +47,9 @@ class Made(Struct, frozen=True):
 class HandingOver:
     """Puts results where their users want them."""
 
-    def __init__(self, blobs: BlobStore, clock: Clock, storages: UserStorages | None) -> None:
+    def __init__(self, blobs: BlobStore, clock: Clock, storages: UserStorages | None, *, wall: Wall = BELIEVED) -> None:
         self._blobs = blobs
+        self._wall = wall
         self._clock = clock
         self._storages = storages
         self._made: dict[str, Made] = {}
@@ -55,8 +65,11 @@ class HandingOver:
         made = self._made.get(batch.id)
         return made if made is not None and made.status is batch.status else None
 
-    async def hand_over(self, batch: Batch, made: Made) -> UserStorage:
-        """Puts both files there, and says where. Raises UserStorageTrouble, which has been told: it is to be tried again."""
+    async def hand_over(self, batch: Batch, made: Made) -> UserStorage | None:
+        """Puts both files there, and says where; None where they are not taken, and stay here.
+
+        Raises UserStorageTrouble, which has been told: it is to be tried again.
+        """
         storage = batch.storage
         assert storage is not None, "this one ends no other batches"
         try:
@@ -64,6 +77,11 @@ class HandingOver:
         except UserStorageTrouble as trouble:
             refused = isinstance(trouble, UserStorageRefused)
             seconds = self.waits.failed(batch.id, refused=refused, now=self._clock.monotonic()).seconds
+            if seconds == WAIT_MAX and self._is_over(batch):
+                event("results_not_taken", level=logging.ERROR, batch=batch.id, reason=trouble)
+                self.waits.over(batch.id)
+                self._made.pop(batch.id, None)
+                return None
             self._made[batch.id] = made
             event("results_wait_for_storage", level=logging.WARNING, batch=batch.id, seconds=seconds, reason=trouble)
             raise
@@ -74,6 +92,11 @@ class HandingOver:
         self.waits.over(batch.id)
         self._made.pop(batch.id, None)
         return handed
+
+    def _is_over(self, batch: Batch) -> bool:
+        """Whether there has been enough of asking. Whoever has come late has asked often enough before this counts."""
+        since = batch.cancelling_at or batch.finalizing_at or batch.created_at
+        return self._wall.trusted() and self._clock.now() - since >= HANDED_SECONDS
 
     async def _hand_over(self, batch: Batch, storage: UserStorage, made: Made) -> UserStorage:
         if made.output is None and made.error is None:

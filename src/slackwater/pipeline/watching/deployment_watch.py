@@ -69,6 +69,8 @@ def somebody(key: str) -> float | None:
 
 
 AWAY = "it does not answer, or has no room; it is tried again by itself"
+LASTING = ". What it has not taken after 72 hours stays here, as files of the batch"
+ENDING = (Status.FINALIZING, Status.CANCELLING)
 REFUSES = "it does not let the service in: its rights, or what the operator has listed, have to be corrected"
 
 
@@ -204,7 +206,7 @@ class DeploymentWatch:
             if pause is not None:
                 return WaitingOn(what="batch", reason=pause.reason, since=pause.since, who=pause.who)
         if batch.storage is not None and (wait := self._storage_wait(batch.id)) is not None:
-            return self._on_storage(wait)
+            return self._on_storage(batch, wait)
         if not (queued or batch.status is Status.IN_PROGRESS) or batch.deployment is None:
             return None
         key = batch.deployment
@@ -214,12 +216,12 @@ class DeploymentWatch:
             return self.shut(key) or waiting_of(batch.id, [*mine, *others])
         return self.shut(key) or (None if queued else self._alone(batch.id, batch.endpoint, key))
 
-    def _on_storage(self, wait: StorageWait) -> WaitingOn:
+    def _on_storage(self, batch: Batch, wait: StorageWait) -> WaitingOn:
         epoch = self._clock.now() - self._clock.monotonic()
         return WaitingOn(
             what="storage",
             health=DoorState.REFUSING if wait.refused else DoorState.DOWN,
-            reason=REFUSES if wait.refused else AWAY,
+            reason=(REFUSES if wait.refused else AWAY) + (LASTING if batch.status in ENDING else ""),
             since=int(epoch + wait.since),
             until=int(epoch + wait.until),
         )

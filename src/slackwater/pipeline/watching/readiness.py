@@ -19,6 +19,8 @@ from slackwater.ports import Room, Writable
 FAILING_AFTER = 5
 # How often what has failed is tried again, and free space is looked at.
 LOOK_SECONDS = 5.0
+# The store of that word may be a database, of which a watch says that it is away.
+LEDGER = "ledger"
 
 
 class Unready(Struct, frozen=True):
@@ -90,11 +92,22 @@ class Readiness:
         self._free_bytes_min = free_bytes_min
         self._short_of_room = False
         self._clock = BELIEVED
+        self._ledger_away: Callable[[], bool] = lambda: False
         self._loops: Callable[[], Sequence[Watched]] = lambda: ()
         self._phase = Phase.STARTING
 
-    def started(self, loops: Callable[[], Sequence[Watched]], *, clock: Wall = BELIEVED) -> None:
-        """Everything runs; these are its stages, those of every deployment included, and who watches the clock."""
+    def started(
+        self,
+        loops: Callable[[], Sequence[Watched]],
+        *,
+        clock: Wall = BELIEVED,
+        ledger_away: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Everything runs; these are its stages, those of every deployment included, and who watches the clock.
+
+        `ledger_away`: whether the log has said that its database cannot be used, and not yet that it is back.
+        """
+        self._ledger_away = ledger_away
         self._loops = loops
         self._clock = clock
         self._phase = Phase.RUNNING
@@ -113,7 +126,7 @@ class Readiness:
                 f"{word}_not_writable", f"Nothing can be written to the {word}; see the log of the service for why."
             )
             for word, store in self._stores.items()
-            if store.refuses_writes
+            if self._refuses(word, store)
         ]
         if self._damaged():
             found.append(Unready("ledger_damaged", "The ledger is damaged; stop the service and restore a back-up."))
@@ -136,14 +149,17 @@ class Readiness:
 
     async def step(self) -> Pace:
         """Tries again what has failed, and looks at the room."""
-        for store in self._stores.values():
-            if store.refuses_writes:
+        for word, store in self._stores.items():
+            if self._refuses(word, store):
                 # What it raises is in the log already, from the write that failed first.
                 with contextlib.suppress(Exception):
                     await store.try_write()
         if self._free_bytes_min:
             self._short_of_room = await self._room.free_bytes() < self._free_bytes_min
         return Pace.IDLE
+
+    def _refuses(self, word: str, store: Writable) -> bool:
+        return store.refuses_writes or (word == LEDGER and self._ledger_away())
 
     async def first_look(self) -> None:
         """Looks once before the service says that it is ready. What goes wrong does so again in the loop, and is told there."""

@@ -40,7 +40,7 @@ def _there(named: Callable[[], Sequence[Named]], directory: Path) -> list[Findin
     missing: set[str] = set()
     for again in (False, True):
         looked = [each for each in named() if not again or each.key in missing]
-        missing = {each.key for each in looked if each.size is not None and _size(directory, each.key) < each.size}
+        missing = {each.key for each in looked if _size(directory, each.key) < (each.size or 0)}
         if not missing:
             return [ok("files", "every file that the ledger names is there, with its size")]
     some = ", ".join(sorted(missing)[:NAMED_MAX])

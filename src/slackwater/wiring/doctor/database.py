@@ -8,6 +8,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import Config
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
+from slackwater.core.files.belonging import Fit
 from slackwater.core.masking import shown_url
 from slackwater.wiring.belonging import fault_of, look, remedy_of
 from slackwater.wiring.doctor.bytes import byte_findings
@@ -66,7 +67,9 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
         )
     words = fault_of(fit, directory, config.database)
     if words is not None:
-        return [*findings, fault(ABOUT, words, remedy_of(fit, directory, config.database))], 0
+        findings.append(fault(ABOUT, words, remedy_of(fit, directory, config.database)))
+        if fit is not Fit.WITHOUT_FILES:
+            return findings, 0
     if found.empty:
         return [*findings, note(ABOUT, "there is no schema yet; the first start makes it")], 0
     if found.schema > SCHEMA_VERSION:

@@ -8,6 +8,7 @@ from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import LOOPBACK, Config
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
+from slackwater.core.files.belonging import Fit
 from slackwater.wiring.belonging import fault_of, look, remedy_of
 from slackwater.wiring.doctor.bytes import byte_findings
 from slackwater.wiring.doctor.database import database_findings
@@ -25,8 +26,8 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
         found, stored = database_findings(directory, config, deep=deep)
         return [*found, *_keys(config, directory, stored=stored)]
     path = DataDirectory.ledger_in(directory)
-    stranger = _stranger(directory, config)
-    if stranger is not None:
+    stranger, fits = _stranger(directory, config)
+    if stranger is not None and not fits:
         return [stranger]
     if not path.exists():
         return [note(ABOUT, "there is none yet; the first start makes it"), *_keys(config, directory, stored=0)]
@@ -36,23 +37,24 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
     except sqlite3.Error as error:
         return [fault(ABOUT, f"{path} cannot be read: {error}", "restore a back-up, or correct its permissions")]
     try:
-        return _look(ledger, schema, directory, config, now, deep=deep)
+        found = _look(ledger, schema, directory, config, now, deep=deep)
+        return found if stranger is None else [stranger, *found]
     except sqlite3.DatabaseError as error:
         return [fault(ABOUT, f"{path} is damaged: {error}", "stop the server and restore a back-up")]
     finally:
         ledger.close()
 
 
-def _stranger(directory: Path, config: Config) -> Finding | None:
-    """What is wrong where the ledger does not belong to the files beside it, or is damaged."""
+def _stranger(directory: Path, config: Config) -> tuple[Finding | None, bool]:
+    """What is wrong where a start is refused; and whether the ledger is the right one all the same, and more is to be said."""
     try:
         fit, _, _ = look(directory, files=config.server.files)
     except LedgerMoved as error:
-        return fault(ABOUT, str(error), "see 'Moving a ledger' in docs/postgresql.md")
+        return fault(ABOUT, str(error), "see 'Moving a ledger' in docs/postgresql.md"), False
     except DataDirectoryError as error:
-        return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory")
+        return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory"), False
     words = fault_of(fit, directory)
-    return None if words is None else fault(ABOUT, words, remedy_of(fit, directory))
+    return None if words is None else fault(ABOUT, words, remedy_of(fit, directory)), fit is Fit.WITHOUT_FILES
 
 
 def _look(

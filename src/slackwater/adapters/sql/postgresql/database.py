@@ -52,7 +52,8 @@ class PostgresqlDatabase:
 
         As a `member` it works with the ledger beside others. Raises LedgerUnavailable and LedgerRefused.
         """
-        self._refuses_writes = False
+        self.refuses_writes = False
+        """Whether the last write found no room. Whatever else keeps it from being used is in `away`."""
         self.damaged = False
         self._absence = Absence()
         self._search_seconds = search_seconds
@@ -118,11 +119,6 @@ class PostgresqlDatabase:
     def away(self) -> Away | None:
         """For how long it cannot be used, and why."""
         return self._absence.now
-
-    @property
-    def refuses_writes(self) -> bool:
-        """Whether the last write failed, or it is away."""
-        return self._refuses_writes or self.away is not None
 
     def senders(self) -> tuple[int, ...]:
         """The server processes of the connections that write, and so of all that is said here."""
@@ -211,10 +207,14 @@ class PostgresqlDatabase:
         return await (self._worker if fenced else self._writer).write(work, durable=durable)
 
     async def try_write(self) -> None:
-        """Commits a transaction that has changed nothing but its connection's number, on either connection that writes."""
+        """Commits a transaction that has changed but its connection's number, on either connection that writes; and reads.
+
+        Whoever could not use it last may have nothing to do now, and it would be away until then.
+        """
         for fenced in (False, True):
             await self.write(lambda db: None, fenced=fenced)
-        self._refuses_writes = False
+        await self.look(lambda db: None)
+        self.refuses_writes = False
 
     async def give_back_pages(self, limit: int) -> int:
         """PostgreSQL does that itself."""
@@ -257,11 +257,11 @@ class _Watched:
             result = self._line.transact(work, durable=durable)
         except (LedgerUnavailable, LedgerRefused, StorageFull, psycopg.Error) as error:
             self._database.saw(error)
-            if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.OperationalError):
-                self._database._refuses_writes = True
-                if not isinstance(error, StorageFull):
-                    self._database._absence.failed(self._who, error, since=since)
+            if isinstance(error, StorageFull):
+                self._database.refuses_writes = True
+            elif not isinstance(error, psycopg.Error) or isinstance(error, psycopg.OperationalError):
+                self._database._absence.failed(self._who, error, since=since)
             raise
-        self._database._refuses_writes = False
+        self._database.refuses_writes = False
         self._database._absence.worked(self._who)
         return result

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from slackwater.adapters.sql.identity import MEMBERS_SINCE, NAMES_BYTES, Connections, Found, ServerFound
+from slackwater.adapters.sql.identity import MEMBERS_SINCE, NAMES_BYTES, Connections, Found, ServerFound, sample_of
 from slackwater.adapters.sql.members import cluster_reading
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.line import Line, is_lost
@@ -78,7 +78,8 @@ def find(db: PgConnection) -> Found:
     if version <= SCHEMA_VERSION:
         refuse_without_rights(db)
     named = bool(db.execute(NAMES_BYTES).fetchone()[0])
-    return Found(empty=False, schema=version, mark=Mark(name, generation), named=named)
+    sample = sample_of(db, version)
+    return Found(empty=False, schema=version, mark=Mark(name, generation), named=named, sample=sample)
 
 
 def server_of(address: str) -> ServerFound:

@@ -45,6 +45,7 @@ export function Page({ id }) {
     <div class="stack">
       <${Where} batch=${batch} progress=${progress} onDone=${known.refresh} />
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
+      ${batch.status !== "failed" && (batch.errors?.data ?? []).map((/** @type {any} */ each) => html`<${Notice} kind="warn"><p>${each.message}</p><//>`)}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />
       ${endedBefore && html`<${ErrorGroups} batch=${batch} />`}
       ${batch.status !== "failed" && html`<${Lines} batch=${batch} progress=${progress} />`}

@@ -145,7 +145,7 @@ export function Facts({ batch, progress, filename }) {
     ...(progress.kept_until ? [["Kept until", html`<${Time} at=${progress.kept_until} />`]] : []),
     ...(batch.input_blob ? [
       ["Input blob", html`<span class="cut" title=${batch.input_blob}>${batch.input_blob}</span>`],
-      ["Results", batch.output_blob ? html`<span class="cut" title=${batch.output_blob}>${batch.output_blob}</span>` : html`<span class="muted">in your storage, after the end</span>`],
+      ["Results", batch.output_blob ? html`<span class="cut" title=${batch.output_blob}>${batch.output_blob}</span>` : html`<span class="muted">${batch.errors?.data ? "here, as files" : "in your storage, after the end"}</span>`],
     ] : [["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`]]),
     ...metadata.map(([name, value]) => [name, value]),
   ];
