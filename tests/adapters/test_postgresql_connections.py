@@ -74,7 +74,7 @@ def test_a_commit_whose_outcome_is_not_known(address: str, proxy: CuttingProxy, 
         assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
         proxy.cut = cut
         await ledger.add_file(file(1))
-        proxy.cut = cut
+        proxy.cut, proxy.at = cut, b"SKIP LOCKED"
         (other,) = await ledger.claim_shards(["batch-0"], owner="o", now=1.0, lease_seconds=10.0)
         assert other.index == 1
         assert proxy.cuts == 3

@@ -87,7 +87,12 @@ class SqlShards(SqlPart):
     ) -> list[Shard]:
         ids, lease_until = list(dict.fromkeys(batch_ids)), now + lease_seconds
         if self._sql.database.writes_alone:
-            values = {"ids": text_of(ids), "owner": owner, "lease_until": lease_until, "most": len(ids) if most is None else most}
+            values = {
+                "ids": text_of(ids),
+                "owner": owner,
+                "lease_until": lease_until,
+                "most": len(ids) if most is None else most,
+            }
             rows = await self._sql.database.write_alone("claim_shards", values, again="claimed_shards")
             return [_claimed(row, row) for row in rows]
 

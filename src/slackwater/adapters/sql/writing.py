@@ -73,18 +73,20 @@ class Writer:
 
     async def write(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in a transaction that may be that of others, too: it may be run again alone."""
-        return await self._ask(_Asked(work, durable, asyncio.get_running_loop()))
+        asked = self._ask(_Asked(work, durable, asyncio.get_running_loop()))
+        return await finish(asked.future)
 
     async def write_alone(self, call: Callable[[], T]) -> T:
         """Runs `call`, which is a transaction of its own, on the thread."""
-        return await self._ask(_Asked(_nothing, False, asyncio.get_running_loop(), call))
+        asked = self._ask(_Asked(_nothing, False, asyncio.get_running_loop(), call))
+        return await finish(asked.future)
 
-    async def _ask(self, asked: _Asked) -> Any:
+    def _ask(self, asked: _Asked) -> _Asked:
         self._asked.append(asked)
         # Every request has a turn of its own on the thread, so that reads that come later come behind it. Whoever is first there
         # takes along all that wait, and the others find nothing left to do.
         self._thread.submit(self._take_asked)
-        return await finish(asked.future)
+        return asked
 
     def refuse(self, error: Exception) -> None:
         """Tells all whose work has not begun that it will not. On the thread itself, while a transaction of it has no end."""
@@ -108,10 +110,7 @@ class Writer:
                 return
         for asked in group:
             try:
-                if asked.alone is not None:
-                    result = asked.alone()
-                else:
-                    result = self._transact(asked.work, durable=asked.durable)
+                result = asked.alone() if asked.alone else self._transact(asked.work, durable=asked.durable)
             except BaseException as error:
                 asked.tell(None, error)
             else:

@@ -86,6 +86,9 @@ class Claims:
         """The shards that were claimed of those that were picked. Who has no more is forgotten until the ledger has news."""
         found = {shard.batch_id: shard for shard in shards}
         gone = False
+        if shards:
+            # Where nothing was left of any of them, it is the same turn still.
+            self._order.served(self._places[picked.batch_ids[picked.most - 1]], 0.0)
         for batch_id in picked.batch_ids:
             shard = found.pop(batch_id, None)
             if shard is None or not shard.batch_queued:
@@ -113,7 +116,7 @@ class Claims:
         room = min(CLAIMED_AT_ONCE, OPEN_MAX - fresh.shards)
         # One that goes before the others is looked for once it is clear that there are others.
         low, wanted = fresh.low and (fresh.shards < 2 or fresh.bytes < OPEN_BYTES_MAX), fresh.wanted
-        most, last = 0, None
+        most, last = 0, False
         while room > 0 and (place := self._order.next() if low else self._first_before(fresh)) is not None:
             seen.append(place)
             self._order.rest(place)
@@ -121,17 +124,15 @@ class Claims:
                 continue
             found.append(place.of.batch_id)
             room -= 1
-            if last is not None:
+            if last:
                 continue
             most += 1
             wanted -= min(place.of.lines, SHARD_LINES)
             if not low or wanted <= 0 or not room:
                 # Those behind it are found in the same turn: it may be that nothing is left of it.
-                last, room = place, self._ahead
+                last, room = True, self._ahead
             else:
                 self._order.served(place, 0.0)
-        if last is not None:
-            self._order.served(last, 0.0)
         for place in seen:
             self._order.put(place)
         return Picked(found, most)

@@ -217,7 +217,7 @@ class PostgresqlDatabase:
         return True
 
     async def write_alone(self, name: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
-        """Runs a statement that is a fenced transaction of its own, and waits for no disk; returns its rows, or those of `again`."""
+        """Runs a statement that is a fenced transaction of its own, and waits for no disk."""
         text, asked_again = self.text(name), self.text(again)
 
         def call() -> list[Row]:
