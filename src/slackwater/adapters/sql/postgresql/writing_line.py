@@ -108,7 +108,7 @@ class WritingLine:
         """Runs one statement that is a transaction of its own; raises the same. Returns its rows.
 
         It raises the `number` of this `writer` itself, where it changes anything, and waits for no disk; each of its rows has the
-        new `epoch`, or none where there is no such number. Where its answer was lost and it counts, the rows are those of `again`.
+        new `epoch`, or none where nobody has that number. Where its answer was lost and it counts, they are those of `again`.
         """
         return self._until_done(lambda: self._state(text, values, again))
 
