@@ -77,10 +77,14 @@ class ClaimingWorker:
         async with self._turn[name]:
             while True:
                 await claims.learn()
-                picked = await claims.pick(())
-                assert picked, "there are more shards than anybody claims"
+                picked = claims.pick(())
+                assert picked.batch_ids, "there are more shards than anybody claims"
                 shards = await self.ledger.claim_shards(
-                    picked, owner=f"{self.name}-0", now=time.time(), lease_seconds=LEASE_SECONDS
+                    picked.batch_ids,
+                    owner=f"{self.name}-0",
+                    now=time.time(),
+                    lease_seconds=LEASE_SECONDS,
+                    most=picked.most,
                 )
                 claims.claimed(picked, shards)
                 if shards:

@@ -65,24 +65,31 @@ class MemberContract:
 
         return runner
 
-    def test_what_others_have_claimed_to_the_end_is_told(self, run: Any) -> None:
-        """Only a batch that runs and has a shard to claim is claimable; alone, nobody is asked."""
+    def test_the_first_batches_that_have_something_are_claimed_from(self, run: Any) -> None:
+        """In the order in which they are named, past those of which others have claimed all, and no more than are wanted."""
 
         async def story(ledger: SqlLedger) -> None:
-            await started(ledger, 0, shards=(1, 1))
-            await started(ledger, 1, shards=(1,))
-            every = ["batch-0", "batch-1", "batch-2"]
-            assert await ledger.claimable_batches(every) == set(every)
+            await started(ledger, 0, shards=(1,))
+            await started(ledger, 1, shards=(1, 1))
+            await started(ledger, 2, shards=(1, 1))
             await joined(ledger, "a", "b")
-            assert await ledger.claimable_batches(every) == {"batch-0", "batch-1"}
-            assert len(await ledger.claim_shards(every, owner="b-0", now=0, lease_seconds=9)) == 2
-            assert await ledger.claimable_batches(every) == {"batch-0"}
-            assert await ledger.claimable_batches([]) == frozenset()
+
+            async def claim(most: int | None, *numbers: int) -> list[tuple[str, int]]:
+                names = [f"batch-{number}" for number in numbers]
+                shards = await ledger.claim_shards(names, owner="b-0", now=0, lease_seconds=9, most=most)
+                return [(shard.batch_id, shard.index) for shard in shards]
+
+            assert await claim(0, 0, 1) == []
+            assert await claim(1, 3, 0, 1) == [("batch-0", 0)]
+            assert await claim(2, 0, 2, 1, 1) == [("batch-2", 0), ("batch-1", 0)]
+            assert await claim(2, 0, 1) == [("batch-1", 1)]
+            assert await claim(None, 0, 1) == []
+            assert await claim(None) == []
             # What was in the hands of a dead one is there again.
             await ledger.bury("b")
-            assert await ledger.claimable_batches(every) == {"batch-0", "batch-1"}
-            await ledger.request_cancel("batch-0", now=5)
-            assert await ledger.claimable_batches(every) == {"batch-1"}
+            assert await claim(None, 1, 0) == [("batch-1", 0), ("batch-0", 0)]
+            await ledger.request_cancel("batch-1", now=5)
+            assert await claim(1, 1, 2) == [("batch-2", 0)]
 
         run(story)
 

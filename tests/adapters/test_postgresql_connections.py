@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: how many there are, and what becomes of work when they are lost."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,6 +47,27 @@ def test_connections_have_a_bound(address: str) -> None:
     asyncio.run(story())
 
 
+def test_who_asks_one_thing_at_a_time_has_one_connection_for_it(address: str) -> None:
+    """And another one only while that is busy. Each is a process of the database, which finds its caches cold."""
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address, member=Member(id="a", host="", version=""))
+        for _ in range(3 * READERS):
+            await ledger.file("file-0")
+            await ledger.batches(limit=1)
+        counted = f"SELECT count(*) {OURS} AND application_name LIKE 'slackwater reader %'"
+        assert rows(address, counted) == [(1,)]
+        both = threading.Barrier(2, timeout=20)
+        await asyncio.gather(*(ledger.sql.database.look(lambda db: both.wait()) for _ in range(2)))
+        for _ in range(3 * READERS):
+            await ledger.file("file-0")
+        assert rows(address, counted) == [(2,)]
+        await ledger.bury("a")
+        await ledger.close()
+
+    asyncio.run(story())
+
+
 # Lost connections
 
 
@@ -74,7 +96,7 @@ def test_a_commit_whose_outcome_is_not_known(address: str, proxy: CuttingProxy, 
         assert await ledger.commit_segments([segment(shard, 0)], now=1.0, lease_seconds=10.0) == []
         proxy.cut = cut
         await ledger.add_file(file(1))
-        proxy.cut = cut
+        proxy.cut, proxy.at = cut, b"SKIP LOCKED"
         (other,) = await ledger.claim_shards(["batch-0"], owner="o", now=1.0, lease_seconds=10.0)
         assert other.index == 1
         assert proxy.cuts == 3

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.postgresql
 WRONG_COUNTS = b"""
 SELECT batch.id FROM batch LEFT JOIN shard ON shard.batch_seq = batch.seq WHERE stage != 'ended' GROUP BY batch.seq
 HAVING shards != COUNT(shard.idx) OR shards_done != COUNT(*) FILTER (WHERE state = 'done')
-    OR shards_in_hand != COUNT(*) FILTER (WHERE state = 'running')
+    OR (stage = 'ending' AND shards_in_hand != COUNT(*) FILTER (WHERE state = 'running'))
     OR (shards > 0 AND (ranked = 1) != (COUNT(rank) = shards))
 """
 LOAD = b"""

@@ -38,7 +38,6 @@ POLLED: dict[str, tuple[str, ...]] = {
     "mark_ranked": ALONE,
     "rank_shard": ALONE,
     # As many as are looked at.
-    "claimable_batches": ("SCAN json_each",),
     "claim_shard": ALONE,
     "renew_lease": ALONE,
     "held_shard": ALONE,

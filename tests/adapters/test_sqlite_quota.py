@@ -14,7 +14,8 @@ from tests.adapters.quota_machine import QuotaMachine
 WRONG_COUNTS = """
 SELECT batch.id FROM batch LEFT JOIN shard ON shard.batch_seq = batch.seq WHERE stage != 'ended' GROUP BY batch.seq
 HAVING shards != COUNT(shard.idx) OR shards_done != COALESCE(SUM(state = 'done'), 0)
-    OR shards_in_hand != COALESCE(SUM(state = 'running'), 0) OR (shards > 0 AND ranked != (COUNT(rank) = shards))
+    OR (stage = 'ending' AND shards_in_hand != COALESCE(SUM(state = 'running'), 0))
+    OR (shards > 0 AND ranked != (COUNT(rank) = shards))
 """
 LOAD = """
 SELECT stage, deployment, COUNT(*), SUM(enqueued_tokens) FROM batch

@@ -29,7 +29,6 @@ LEDGER_READS = frozenset(
         "batches",
         "batches_at_work",
         "blob_in_use",
-        "claimable_batches",
         "close",
         "cluster",
         "counted_tokens",

@@ -1,6 +1,7 @@
 """Which shards are claimed next, where other members claim, too."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,77 +23,105 @@ class _Hungry:
         return self
 
 
-class _Counted:
-    """A ledger that counts claims and looks before them."""
+class _Member:
+    """One that claims what its turn is, and counts how often it asks."""
 
-    def __init__(self, ledger: SqlLedger) -> None:
+    def __init__(self, ledger: SqlLedger, feed: Any) -> None:
         self._ledger = ledger
-        self.looks = 0
+        self.claims = Claims("d", ledger, feed)
+        self.asked = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
+    async def claim(self, skip: Collection[str] = ()) -> list[str]:
+        """The batches of the next shards; none where nothing is left."""
+        while (picked := self.claims.pick(skip)).batch_ids:
+            self.asked += 1
+            assert self.asked < 100, "claims without end"
+            shards = await self._ledger.claim_shards(
+                picked.batch_ids, owner="a-0", now=0.0, lease_seconds=9.0, most=picked.most
+            )
+            self.claims.claimed(picked, shards)
+            if shards:
+                return [shard.batch_id for shard in shards]
+        return []
 
-    async def claimable_batches(self, batch_ids: Any) -> frozenset[str]:
-        self.looks += 1
-        assert self.looks < 100, "looks without end"
-        return await self._ledger.claimable_batches(batch_ids)
 
-
-def test_what_others_have_claimed_to_the_end_costs_no_claim(tmp_path: Path) -> None:
-    """A member that comes late finds the first batch that has something in few looks, however many are gone, and forgets them."""
+def test_what_others_have_claimed_to_the_end_costs_few_claims(tmp_path: Path) -> None:
+    """A member that comes late finds the first batch that has something in two, however many are gone, and forgets them."""
 
     async def story() -> None:
         ledger = SqlLedger.open(tmp_path / "l", inline=True)
         ledger.act_as("a")
-        counted: Any = _Counted(ledger)
         feed: Any = _Hungry()
-        claims = Claims("d", counted, feed)
+        member = _Member(ledger, feed)
         for number in range(LOOKED_AHEAD + 2):
             # The one with the least left goes first.
-            await started(ledger, number, shards=(1 + number, 1))
-        await claims.learn()
-        assert await claims.pick(()) == ["batch-0"]
-        assert counted.looks == 1
+            await started(ledger, number, shards=(1 + number, 1, 1))
+        await member.claims.learn()
+        assert await member.claim() == ["batch-0"]
+        assert member.asked == 1
         gone = [f"batch-{number}" for number in range(LOOKED_AHEAD)]
-        for _ in range(2):
-            assert len(await ledger.claim_shards(gone, owner="b-0", now=0.0, lease_seconds=9.0)) == LOOKED_AHEAD
-        assert await claims.pick(()) == [f"batch-{LOOKED_AHEAD}"]
-        assert counted.looks == 1 + 2
+        while await ledger.claim_shards(gone, owner="b-0", now=0.0, lease_seconds=9.0):
+            pass
+        assert await member.claim() == [f"batch-{LOOKED_AHEAD}"]
+        assert member.asked == 1 + 2
         # One that is freed is news, and goes first again.
         assert await ledger.release_shard("batch-3", 1, epoch=1)
-        await claims.learn()
-        assert await claims.pick(()) == ["batch-3"]
-        assert await claims.pick({"batch-3"}) == [f"batch-{LOOKED_AHEAD}"]
-        last = ["batch-3", *(f"batch-{number}" for number in (LOOKED_AHEAD, LOOKED_AHEAD + 1))]
-        for _ in range(2):
-            await ledger.claim_shards(last, owner="b-0", now=0.0, lease_seconds=9.0)
-        assert await claims.pick(()) == []
+        await member.claims.learn()
+        assert "batch-3" not in member.claims.pick({"batch-3"}).batch_ids
+        await member.claims.learn()
+        assert await member.claim({f"batch-{LOOKED_AHEAD}"}) == ["batch-3"]
+        last = [f"batch-{number}" for number in (LOOKED_AHEAD, LOOKED_AHEAD + 1)]
+        while await ledger.claim_shards(last, owner="b-0", now=0.0, lease_seconds=9.0):
+            pass
+        assert await member.claim() == []
         await ledger.close()
 
     asyncio.run(story())
 
 
 @pytest.mark.parametrize("wanted", [80, 120, 300, 2000])
-def test_a_look_is_enough_whoever_has_the_next_turn(tmp_path: Path, wanted: int) -> None:
-    """Every fourth turn is the oldest's, and several batches are picked at once: asked again, it would be others."""
+def test_a_claim_is_enough_whoever_has_the_next_turn(tmp_path: Path, wanted: int) -> None:
+    """Every fourth turn is the oldest's, and several batches are claimed from at once: where others have taken from them, too."""
 
     async def story() -> None:
         ledger = SqlLedger.open(tmp_path / "l", inline=True)
         ledger.act_as("a")
-        counted: Any = _Counted(ledger)
         feed: Any = _Hungry()
         feed.wanted = wanted
-        claims = Claims("d", counted, feed)
+        member = _Member(ledger, feed)
         for number in range(14):
             # The oldest has the most left.
-            await started(ledger, number, shards=(50 if number else 1000, 1))
-        await claims.learn()
+            await started(ledger, number, shards=(50 if number else 1000, *(1,) * 18))
+        await member.claims.learn()
         for turn in range(9):
-            picked = await claims.pick(())
-            assert picked
-            assert counted.looks == turn + 1
-            # Others take one of them before the next turn.
-            await ledger.claim_shards(picked[:1], owner="b-0", now=0.0, lease_seconds=9.0)
+            claimed = await member.claim()
+            assert claimed
+            assert member.asked == turn + 1
+            # Others take one more of one of them before the next turn.
+            await ledger.claim_shards(claimed[:1], owner="b-0", now=0.0, lease_seconds=9.0)
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_a_turn_is_not_lost_with_a_batch_that_is_gone(tmp_path: Path) -> None:
+    """Where the oldest is at its turn and others have claimed all of it, the next oldest has it."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l", inline=True)
+        ledger.act_as("a")
+        feed: Any = _Hungry()
+        member = _Member(ledger, feed)
+        for number in range(6):
+            # The older, the more is left.
+            await started(ledger, number, shards=(60 - 10 * number,) * 4)
+        await member.claims.learn()
+        while await ledger.claim_shards(["batch-5"], owner="b-0", now=0.0, lease_seconds=9.0):
+            pass
+        assert [await member.claim() for _ in range(3)] == [["batch-4"]] * 3
+        while await ledger.claim_shards(["batch-0"], owner="b-0", now=0.0, lease_seconds=9.0):
+            pass
+        assert await member.claim() == ["batch-1"]
         await ledger.close()
 
     asyncio.run(story())

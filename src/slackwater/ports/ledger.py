@@ -292,14 +292,13 @@ class Ledger(
         """
         ...
 
-    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
-        """Those of these batches that have a shard to claim, as far as others may have claimed the last one; else all of them."""
-        ...
-
     async def claim_shards(
-        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
+        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float, most: int | None = None
     ) -> list[Shard]:
-        """Leases the first queued shard of each of these batches, under a new epoch. Those that have none are left out."""
+        """Leases the first queued shard of each of these batches, under a new epoch. Those that have none are left out.
+
+        In their order, until `most` shards are leased, where that is given.
+        """
         ...
 
     async def renew_leases(

@@ -7,10 +7,10 @@ commit, and a fence that a buried member does not pass. Only threads and sockets
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from slackwater.adapters.sql.db import Db
+from slackwater.adapters.sql.db import Db, Row
 from slackwater.adapters.sql.postgresql.line import GAP_MAX_SECONDS, GAP_SECONDS, PATIENCE_SECONDS
 from slackwater.adapters.sql.postgresql.writing_line import BURIED
 from slackwater.adapters.sql.statements import statement
@@ -303,6 +303,14 @@ class ServerDatabase:
         if not task.cancelled():
             # Nobody may be left to hear of it.
             task.exception()
+
+    @property
+    def writes_alone(self) -> bool:
+        """What comes between two steps of a transaction is what is looked for here."""
+        return False
+
+    async def write_alone(self, name: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
+        raise NotImplementedError
 
     async def try_write(self) -> None:
         for fenced in (False, True):

@@ -92,6 +92,18 @@ class Database(Protocol):
         """
         ...
 
+    @property
+    def writes_alone(self) -> bool:
+        """Whether it has statements that are a transaction each."""
+        ...
+
+    async def write_alone(self, name: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
+        """Runs the statement of that name, which is a fenced transaction of its own and waits for no disk; returns its rows.
+
+        Where its answer was lost and it counts, they are those of the statement `again`, of the same values.
+        """
+        ...
+
     async def try_write(self) -> None:
         """Writes something that means nothing. Raises what a write raises; else the database refuses no more."""
         ...

@@ -169,11 +169,6 @@ SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, co
 FROM batch WHERE deployment = :deployment AND stage = 'running' AND queued_number > :after
 ORDER BY queued_number LIMIT :limit;
 
--- name: claimable_batches
--- Those that have a shard to claim.
-SELECT id FROM batch WHERE id IN (SELECT value FROM json_each(:ids)) AND stage = 'running' AND EXISTS (
-    SELECT 1 FROM shard WHERE shard.batch_seq = batch.seq AND shard.state = 'queued' AND shard.rank IS NOT NULL);
-
 -- name: batch_to_claim
 SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
 FROM batch WHERE id = :id AND stage = 'running';

@@ -43,6 +43,28 @@ def _left(batch: Row, ended: int) -> float:
     return left
 
 
+def _claimed(batch: Row, row: Row) -> Shard:
+    """The row of a shard that was just claimed, and that of its batch."""
+    ended = batch["completed"] + batch["failed"]
+    return Shard(
+        batch_id=batch["id"],
+        index=row["idx"],
+        epoch=row["epoch"],
+        places=_places(batch["input_blob"], row),
+        lines=row["lines"],
+        tokens=row["tokens"],
+        done=row["done"],
+        endpoint=batch["dispatch_endpoint"],
+        deployment=row["deployment"],
+        batch_left=_left(batch, ended),
+        batch_since=_since(batch),
+        batch_queued=bool(row["more"]),
+        batch_created_at=batch["created_at"],
+        batch_unbegun=not ended,
+        checksums=row["checksums"],
+    )
+
+
 class SqlShards(SqlPart):
     """The methods of the port that concern shards."""
 
@@ -60,54 +82,36 @@ class SqlShards(SqlPart):
             for row in rows
         ]
 
-    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
-        if self._sql.member is None:
-            # Who claims alone knows what is left.
-            return frozenset(batch_ids)
-        rows = await self._sql.look_all("claimable_batches", {"ids": text_of(list(batch_ids))})
-        return frozenset(row["id"] for row in rows)
-
     async def claim_shards(
-        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float
+        self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float, most: int | None = None
     ) -> list[Shard]:
-        def work(db: Db) -> list[Shard]:
-            # Rows of batches are locked in the order of their ids, here and where results are recorded: two who do it beside each
-            # other never wait for each other in a circle.
-            claimed = {
-                batch_id: self._claim(db, batch_id, owner=owner, lease_until=now + lease_seconds)
-                for batch_id in sorted(set(batch_ids))
+        ids, lease_until = list(dict.fromkeys(batch_ids)), now + lease_seconds
+        if self._sql.database.writes_alone:
+            values = {
+                "ids": text_of(ids),
+                "owner": owner,
+                "lease_until": lease_until,
+                "most": len(ids) if most is None else most,
             }
-            return [shard for batch_id in batch_ids if (shard := claimed.pop(batch_id, None)) is not None]
+            rows = await self._sql.database.write_alone("claim_shards", values, again="claimed_shards")
+            return [_claimed(row, row) for row in rows]
+
+        def work(db: Db) -> list[Shard]:
+            shards: list[Shard] = []
+            for batch_id in ids:
+                if len(shards) == most:
+                    break
+                batch = self._sql.one(db, "batch_to_claim", {"id": batch_id})
+                if batch is None:
+                    continue
+                place = {"batch_seq": batch["seq"], "owner": owner, "lease_until": lease_until}
+                if (row := self._sql.one(db, "claim_shard", place)) is not None:
+                    shards.append(_claimed(batch, row))
+            return shards
 
         # Whoever has claimed is as dead after a power cut as the claim, or has an epoch that no later claim has; and no result
         # is durable without it.
         return await self._sql.write(work, durable=False, fenced=True)
-
-    def _claim(self, db: Db, batch_id: str, *, owner: str, lease_until: float) -> Shard | None:
-        batch = self._sql.one(db, "batch_to_claim", {"id": batch_id})
-        if batch is None:
-            return None
-        row = self._sql.one(db, "claim_shard", {"batch_seq": batch["seq"], "owner": owner, "lease_until": lease_until})
-        if row is None:
-            return None
-        ended = batch["completed"] + batch["failed"]
-        return Shard(
-            batch_id=batch["id"],
-            index=row["idx"],
-            epoch=row["epoch"],
-            places=_places(batch["input_blob"], row),
-            lines=row["lines"],
-            tokens=row["tokens"],
-            done=row["done"],
-            endpoint=batch["dispatch_endpoint"],
-            deployment=row["deployment"],
-            batch_left=_left(batch, ended),
-            batch_since=_since(batch),
-            batch_queued=bool(row["more"]),
-            batch_created_at=batch["created_at"],
-            batch_unbegun=not ended,
-            checksums=row["checksums"],
-        )
 
     async def renew_leases(
         self, leases: Sequence[tuple[str, int, int]], *, now: float, lease_seconds: float

@@ -10,12 +10,12 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from slackwater.adapters.sql.db import Db, SearchTooLong
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.identity import damage_in_words, is_damage, refuse_others
 from slackwater.adapters.sql.sqlite_pages import give_back_pages, let_shrink, unused_pages
 from slackwater.adapters.sql.statements import statement
@@ -205,6 +205,15 @@ class SqliteDatabase:
         if is_damage(error) and not self.damaged:
             self.damaged = True
             event("ledger_damaged", level=logging.ERROR, error=str(error))
+
+    @property
+    def writes_alone(self) -> bool:
+        """A statement that writes is one step here: nothing is sent anywhere."""
+        return False
+
+    async def write_alone(self, name: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
+        """No statement is like that."""
+        raise NotImplementedError
 
     async def try_write(self) -> None:
         """Writes the version of the schema over itself, which goes to the disk like any other change."""

@@ -27,11 +27,18 @@ class Transact(Protocol):
 class _Asked:
     """A work that waits for its transaction, and whoever waits for its outcome."""
 
-    __slots__ = ("_loop", "durable", "future", "work")
+    __slots__ = ("_loop", "alone", "durable", "future", "work")
 
-    def __init__(self, work: Callable[[Db], Any], durable: bool, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        work: Callable[[Db], Any],
+        durable: bool,
+        loop: asyncio.AbstractEventLoop,
+        alone: Callable[[], Any] | None = None,
+    ) -> None:
         self.work = work
         self.durable = durable
+        self.alone = alone
         self.future: asyncio.Future[Any] = loop.create_future()
         self._loop = loop
 
@@ -50,6 +57,10 @@ class _Asked:
             self.future.set_exception(error)
 
 
+def _nothing(db: Db) -> None:
+    """The work of what is a transaction of its own."""
+
+
 class Writer:
     """The thread, and what waits for it."""
 
@@ -62,12 +73,20 @@ class Writer:
 
     async def write(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in a transaction that may be that of others, too: it may be run again alone."""
-        asked = _Asked(work, durable, asyncio.get_running_loop())
+        asked = self._ask(_Asked(work, durable, asyncio.get_running_loop()))
+        return await finish(asked.future)
+
+    async def write_alone(self, call: Callable[[], T]) -> T:
+        """Runs `call`, which is a transaction of its own, on the thread."""
+        asked = self._ask(_Asked(_nothing, False, asyncio.get_running_loop(), call))
+        return await finish(asked.future)
+
+    def _ask(self, asked: _Asked) -> _Asked:
         self._asked.append(asked)
         # Every request has a turn of its own on the thread, so that reads that come later come behind it. Whoever is first there
         # takes along all that wait, and the others find nothing left to do.
         self._thread.submit(self._take_asked)
-        return await finish(asked.future)
+        return asked
 
     def refuse(self, error: Exception) -> None:
         """Tells all whose work has not begun that it will not. On the thread itself, while a transaction of it has no end."""
@@ -77,6 +96,8 @@ class Writer:
     def _take_asked(self) -> None:
         group: list[_Asked] = []
         while self._asked and len(group) < self._together:
+            if group and (self._asked[0].alone or group[0].alone):
+                break
             group.append(self._asked.popleft())
         if len(group) > 1:
             # Where one of them goes wrong, whose fault it is shows when each is alone.
@@ -89,7 +110,7 @@ class Writer:
                 return
         for asked in group:
             try:
-                result = self._transact(asked.work, durable=asked.durable)
+                result = asked.alone() if asked.alone else self._transact(asked.work, durable=asked.durable)
             except BaseException as error:
                 asked.tell(None, error)
             else:

@@ -6,6 +6,7 @@ who has three lines does not wait until somebody else's shard is through. Before
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from slackwater.core.sending.batch_order import BatchOrder, Place
 from slackwater.pipeline.sending.feed import Feed
@@ -19,7 +20,7 @@ OPEN_MAX = 32
 OPEN_BYTES_MAX = 8 << 20
 # What a shard has at most.
 SHARD_LINES = 1000
-# Where others claim, too: so many more are looked at with the first, for as long as some are found of which they have claimed
+# Where others claim, too: so many more are named with the first, for as long as some are found of which they have claimed
 # everything.
 LOOKED_AHEAD = 8
 # News that are read at a time.
@@ -34,6 +35,14 @@ class Candidate:
     def __init__(self, batch_id: str) -> None:
         self.batch_id = batch_id
         self.lines = 0
+
+
+class Picked(NamedTuple):
+    """Batches in the order in which they are to be claimed from."""
+
+    batch_ids: list[str]
+    most: int
+    """So many shards are wanted: of those behind, where others have claimed all of the first ones."""
 
 
 class Claims:
@@ -73,74 +82,60 @@ class Claims:
         place.of.lines = lines
         self._order.put(place)
 
-    def claimed(self, picked: Sequence[str], shards: Sequence[Shard]) -> None:
+    def claimed(self, picked: Picked, shards: Sequence[Shard]) -> None:
         """The shards that were claimed of those that were picked. Who has no more is forgotten until the ledger has news."""
-        more = {shard.batch_id: shard for shard in shards if shard.batch_queued}
-        for batch_id in picked:
-            place = self._places[batch_id]
-            shard = more.get(batch_id)
-            if shard is None:
+        found = {shard.batch_id: shard for shard in shards}
+        gone = False
+        if shards:
+            # Where nothing was left of any of them, it is the same turn still.
+            self._order.served(self._places[picked.batch_ids[picked.most - 1]], 0.0)
+        for batch_id in picked.batch_ids:
+            shard = found.pop(batch_id, None)
+            if shard is None or not shard.batch_queued:
+                # Others have claimed everything meanwhile, or this was the last one.
+                gone = gone or shard is None
                 self._forget(batch_id)
             else:
+                place = self._places[batch_id]
                 place.left = max(0.0, place.left - shard.tokens)
                 self._order.put(place)
-
-    async def pick(self, skip: Collection[str]) -> list[str]:
-        """The same as `next`, without those of which others have claimed everything meanwhile: these are forgotten."""
-        while picked := self.next(skip):
-            looked_at = [*picked, *self._behind(picked, self._ahead)]
-            there = await self._ledger.claimable_batches(looked_at)
-            gone = [batch_id for batch_id in looked_at if batch_id not in there]
-            for batch_id in gone:
-                self._forget(batch_id)
-            self._ahead = LOOKED_AHEAD if gone else 0
-            # Whose turn it is changes with each time it is asked for: what counts is the answer that was looked at.
-            if kept := [batch_id for batch_id in picked if batch_id in there]:
-                return kept
-            # All of it was gone, and what has been found behind it needs no look.
-            if (picked := self.next(skip)) and there.issuperset(picked):
-                return picked
-        return []
-
-    def _behind(self, picked: Sequence[str], most: int) -> list[str]:
-        """Those that would be next after some that were picked, if these had nothing."""
-        seen: list[Place[Candidate]] = []
-        found: list[str] = []
-        while len(found) < most and (place := self._order.shortest()) is not None:
-            seen.append(place)
-            self._order.rest(place)
-            if place.of.batch_id not in picked:
-                found.append(place.of.batch_id)
-        for place in seen:
-            self._order.put(place)
-        return found
+            if not found and len(shards) == picked.most:
+                # Nobody has looked at those behind it.
+                break
+        self._ahead = LOOKED_AHEAD if gone else 0
 
     def _forget(self, batch_id: str) -> None:
         """Until the ledger has news of it."""
         self._order.rest(self._places.pop(batch_id))
 
-    def next(self, skip: Collection[str]) -> list[str]:
+    def pick(self, skip: Collection[str]) -> Picked:
         """The batches whose next shards are to be claimed now. None of those in `skip`, which are not to be read now."""
-        picked: list[str] = []
+        found: list[str] = []
         seen: list[Place[Candidate]] = []
         fresh = self._feed.fresh
         room = min(CLAIMED_AT_ONCE, OPEN_MAX - fresh.shards)
         # One that goes before the others is looked for once it is clear that there are others.
         low, wanted = fresh.low and (fresh.shards < 2 or fresh.bytes < OPEN_BYTES_MAX), fresh.wanted
+        most, last = 0, False
         while room > 0 and (place := self._order.next() if low else self._first_before(fresh)) is not None:
             seen.append(place)
             self._order.rest(place)
             if place.of.batch_id in skip:
                 continue
-            picked.append(place.of.batch_id)
-            self._order.served(place, 0.0)
+            found.append(place.of.batch_id)
             room -= 1
+            if last:
+                continue
+            most += 1
             wanted -= min(place.of.lines, SHARD_LINES)
-            if not low or wanted <= 0:
-                break
+            if not low or wanted <= 0 or not room:
+                # Those behind it are found in the same turn: it may be that nothing is left of it.
+                last, room = True, self._ahead
+            else:
+                self._order.served(place, 0.0)
         for place in seen:
             self._order.put(place)
-        return picked
+        return Picked(found, most)
 
     def _first_before(self, fresh: FreshLines) -> Place["Candidate"] | None:
         """One that is not open and would have its turn before those that are."""

@@ -251,11 +251,15 @@ class Worker:
             self._claims.begin_anew()
         await self._claims.learn()
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
-        picked = await self._claims.pick({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
-        if not picked:
+        picked = self._claims.pick({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
+        if not picked.batch_ids:
             return Pace.IDLE
         shards = await self._ledger.claim_shards(
-            picked, owner=self._owner, now=self._clock.now(), lease_seconds=self._settings.lease_seconds
+            picked.batch_ids,
+            owner=self._owner,
+            now=self._clock.now(),
+            lease_seconds=self._settings.lease_seconds,
+            most=picked.most,
         )
         self._claims.claimed(picked, shards)
         while shards:

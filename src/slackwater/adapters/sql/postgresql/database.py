@@ -8,15 +8,14 @@ methods holds up the event loop.
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
-from slackwater.adapters.sql.db import Db, SearchTooLong
+from slackwater.adapters.sql.db import Db, Row, SearchTooLong
 from slackwater.adapters.sql.postgresql.absence import Absence
 from slackwater.adapters.sql.postgresql.line import MET, Line, is_lost, kept_waiting, wait_for_others
 from slackwater.adapters.sql.postgresql.presence import PgPresence
@@ -57,8 +56,8 @@ class PostgresqlDatabase:
         self.damaged = False
         self._absence = Absence()
         self._search_seconds = search_seconds
-        self._local = threading.local()
         self._lines: list[Line] = []
+        self._unused: list[Line] = []
         self._address = address
         greet, name = (stand_together, member.id) if member else (stand_alone if alone else None, "")
         self._writer: Writer
@@ -86,7 +85,8 @@ class PostgresqlDatabase:
         # Locks of several works that are fenced would not be in one order.
         self._writer = Writer(self._threads[0], _Watched(self, self._writing, "writer"), together=TOGETHER_MAX)
         together = 1 if member else TOGETHER_MAX
-        self._worker = Writer(self._threads[1], _Watched(self, self._fenced, "worker"), together=together)
+        self._watched = _Watched(self, self._fenced, "worker")
+        self._worker = Writer(self._threads[1], self._watched, together=together)
 
     def _prepare(self) -> None:
         """On a connection of its own: the others begin with what the schema has."""
@@ -174,10 +174,18 @@ class PostgresqlDatabase:
         return result
 
     def _read_to_its_end(self, work: Callable[[Db], T], begin: bytes, end: bytes, *, since: float) -> T:
-        line: Line | None = getattr(self._local, "line", None)
-        if line is None:
-            line = self._local.line = Line(self._address, "reader", member=self._member)
+        try:
+            # The one that was used last: whoever asks one thing at a time has one connection, which finds its caches warm.
+            line = self._unused.pop()
+        except IndexError:
+            line = Line(self._address, "reader", member=self._member)
             self._lines.append(line)
+        try:
+            return self._read_on(line, work, begin, end, since=since)
+        finally:
+            self._unused.append(line)
+
+    def _read_on(self, line: Line, work: Callable[[Db], T], begin: bytes, end: bytes, *, since: float) -> T:
         tries, met = 0, 0
         while True:
             try:
@@ -205,6 +213,20 @@ class PostgresqlDatabase:
     async def write(self, work: Callable[[Db], T], *, durable: bool = True, fenced: bool = False) -> T:
         """Runs `work` in one transaction, which may be that of others, too; it may be run again."""
         return await (self._worker if fenced else self._writer).write(work, durable=durable)
+
+    @property
+    def writes_alone(self) -> bool:
+        """Each step of a transaction is a way to the server and back."""
+        return True
+
+    async def write_alone(self, name: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
+        """Runs a statement that is a fenced transaction of its own, and waits for no disk."""
+        text, asked_again = self.text(name), self.text(again)
+
+        def call() -> list[Row]:
+            return self._watched.state(text, values, again=asked_again)
+
+        return await self._worker.write_alone(call)
 
     async def try_write(self) -> None:
         """Commits a transaction that has changed but its connection's number, on either connection that writes; and reads.
@@ -252,9 +274,16 @@ class _Watched:
         self._who = who
 
     def __call__(self, work: Callable[[Db], T], /, *, durable: bool) -> T:
+        return self._noted(lambda: self._line.transact(work, durable=durable))
+
+    def state(self, text: str, values: Mapping[str, Any], *, again: str) -> list[Row]:
+        """A statement that is a transaction of its own."""
+        return self._noted(lambda: self._line.state(text, values, again=again))
+
+    def _noted(self, write: Callable[[], T]) -> T:
         since = time.monotonic()
         try:
-            result = self._line.transact(work, durable=durable)
+            result = write()
         except (LedgerUnavailable, LedgerRefused, StorageFull, psycopg.Error) as error:
             self._database.saw(error)
             if isinstance(error, StorageFull):

@@ -16,29 +16,42 @@ SELECT queued_number, id, in_progress_at, created_at, enqueued_tokens, total, co
 FROM batch WHERE deployment = :deployment AND left(stage, 7) = 'running' AND queued_number > :after
 ORDER BY queued_number LIMIT :limit;
 
--- name: claimable_batches
--- The stage is asked for in words that no index knows, here and below, so that a batch is found by its name, and not among all
--- that run: of these there may be ten thousand where statistics know of none.
-SELECT batch.id FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
-CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND starts_with(stage, 'running') LIMIT 1) AS batch
-CROSS JOIN LATERAL (SELECT 1 FROM shard WHERE batch_seq = batch.seq AND state = 'queued' AND rank IS NOT NULL LIMIT 1) AS shard;
-
--- name: batch_to_claim
--- Locked before its shard, as by whoever ends it or pauses it.
-SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
-FROM batch WHERE id = :id AND starts_with(stage, 'running') FOR NO KEY UPDATE;
-
--- name: claim_shard
--- What others are claiming in this moment is passed over: it is taken. A claim waits for no disk, so the database may have forgotten it
+-- name: claim_shards
+-- A transaction of its own, which waits for nobody. What others are claiming in this moment is passed over: it is taken. The shard itself says
+-- that its batch runs: whoever ends or pauses one takes its queued shards in the same transaction. The stage is asked for in words that no
+-- index knows, here and below, so that a batch is found by its name, and not among all that run: of these there may be ten thousand
+-- where statistics know of none. Who has been buried has no number to raise. A claim waits for no disk, so the database may have forgotten it
 -- after a crash or a fail-over, while who has claimed lives. No two claims have the same epoch, so that one is known to be old.
-UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until,
-                 epoch = epoch + 1 + CAST(floor(random() * 1000000000) AS BIGINT)
-WHERE (batch_seq, idx) = (
-    SELECT batch_seq, idx FROM shard WHERE batch_seq = :batch_seq AND state = 'queued' AND rank IS NOT NULL
-    ORDER BY rank, idx LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING batch_seq, idx, epoch, offset_, length, lines, tokens, done, deployment, checksums,
-          EXISTS (SELECT 1 FROM shard AS others WHERE others.batch_seq = :batch_seq AND others.state = 'queued'
-                  AND others.rank IS NOT NULL AND others.idx != shard.idx) AS more;
+WITH found AS (
+    SELECT batch.*, shard.idx FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
+    CROSS JOIN LATERAL (
+        SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+        FROM batch WHERE id = asked.value AND starts_with(stage, 'running') LIMIT 1) AS batch
+    CROSS JOIN LATERAL (
+        SELECT idx FROM shard WHERE batch_seq = batch.seq AND state = 'queued' AND rank IS NOT NULL
+        ORDER BY rank, idx LIMIT 1 FOR UPDATE SKIP LOCKED) AS shard
+    LIMIT :most),
+raised AS (
+    UPDATE writer SET number = :number, at = extract(epoch FROM clock_timestamp())
+    WHERE id = :writer AND EXISTS (SELECT 1 FROM found) AND set_config('synchronous_commit', 'off', true) = 'off' RETURNING id),
+claimed AS (
+    UPDATE shard SET state = 'running', owner = :owner, lease_until = :lease_until,
+                     epoch = epoch + 1 + CAST(floor(random() * 1000000000) AS BIGINT)
+    FROM raised CROSS JOIN found WHERE shard.batch_seq = found.seq AND shard.idx = found.idx
+    RETURNING batch_seq, epoch, offset_, length, lines, tokens, done, deployment, checksums,
+              EXISTS (SELECT 1 FROM shard AS others WHERE others.batch_seq = found.seq AND others.state = 'queued'
+                      AND others.rank IS NOT NULL AND others.idx != found.idx) AS more)
+SELECT * FROM found LEFT JOIN claimed ON claimed.batch_seq = found.seq;
+
+-- name: claimed_shards
+-- What a claim came to whose answer was lost.
+SELECT batch.*, shard.* FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
+CROSS JOIN LATERAL (
+    SELECT seq, id, input_blob, dispatch_endpoint, in_progress_at, created_at, enqueued_tokens, total, completed, failed
+    FROM batch WHERE id = asked.value LIMIT 1) AS batch
+CROSS JOIN LATERAL (
+    SELECT batch_seq, idx, epoch, offset_, length, lines, tokens, done, deployment, checksums, true AS more
+    FROM shard WHERE batch_seq = batch.seq AND owner = :owner AND lease_until = :lease_until AND left(state, 7) = 'running' LIMIT 1) AS shard;
 
 -- name: exhausted
 -- By a column that is made of the two numbers: an index on these would change with every shard.

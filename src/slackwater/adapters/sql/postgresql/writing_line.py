@@ -1,8 +1,8 @@
 """Transactions that write, on one connection: repeated where they met another one, and with a known outcome where it was lost."""
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -36,6 +36,7 @@ BEHIND = (
 )
 # Each transaction begins with it, so it is parsed and planned once for each connection.
 RAISED = f"PREPARE raised (BIGINT, TEXT) AS UPDATE writer SET number = $1, at = {NOW} WHERE id = $2"  # noqa: S608
+NO_NUMBER = "the number of this connection is gone"
 BURIED = "others who work with the ledger took this server for dead, and have freed what it had in hand"
 # Where several do what thinks like a single writer, they take turns: else nearly every two would meet, and one be repeated.
 # Taken before the transaction sees anything. The table has one row, which nobody writes to in any other transaction.
@@ -101,10 +102,39 @@ class WritingLine:
 
     def transact(self, work: Callable[[Db], T], *, durable: bool) -> T:
         """Runs `work` in one transaction. Raises LedgerUnavailable and StorageFull, then nothing of it counts; and its errors."""
+        return self._until_done(lambda: self._once(work, durable=durable))
+
+    def state(self, text: str, values: Mapping[str, Any], *, again: str) -> list[Any]:
+        """Runs one statement that is a transaction of its own; raises the same. Returns its rows.
+
+        It raises the `number` of this `writer` itself, where it changes anything, and waits for no disk; each of its rows has the
+        new `epoch`, or none where nobody has that number. Where its answer was lost and it counts, they are those of `again`.
+        """
+        return self._until_done(lambda: self._state(text, values, again))
+
+    def _state(self, text: str, values: Mapping[str, Any], again: str) -> list[Any]:
+        db = self.line.get()
+        name, number = self.line.name, self._number + 1
+        began = time.monotonic()
+        try:
+            rows = db.execute(text, {**values, "writer": name, "number": number}).fetchall()
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            self.line.drop()
+            if not self._committed(name, number, error, began):
+                raise
+            return self.line.get().execute(again, values).fetchall()
+        if any(row["epoch"] is None for row in rows):
+            raise psycopg.OperationalError(NO_NUMBER)
+        self._number = number if rows else self._number
+        return rows
+
+    def _until_done(self, once: Callable[[], T]) -> T:
         since, tries, met = time.monotonic(), 0, 0
         while True:
             try:
-                return self._once(work, durable=durable)
+                return once()
             except (*MET, psycopg.errors.UniqueViolation) as error:
                 # PostgreSQL may also tell it as a key that is there twice.
                 met += 1
@@ -133,7 +163,7 @@ class WritingLine:
         try:
             if db.script(f"{self._begin}{relaxed}; {raised}".encode()) != 1:
                 # Nobody could say what became of this transaction.
-                raise psycopg.OperationalError("the number of this connection is gone")
+                raise psycopg.OperationalError(NO_NUMBER)
             result = work(db)
         except BaseException:
             self._roll_back(db)
