@@ -144,9 +144,10 @@ class _Move:
             await self._remove(key)
 
     async def _remove(self, key: str) -> None:
-        await self._target.delete(key)
         if key.startswith("logs/"):
+            # In a store it is what lies below its key.
             await self._target.delete(key + "/")
+        await self._target.delete(key)
 
     async def _patiently(self, wanted: Wanted) -> None:
         for left in reversed(range(TRIES)):
