@@ -196,6 +196,9 @@ class FilesMove:
         """From here on the new place says what is on its way to it, and the data directory where the files are until then."""
         if self._source is not None:
             self._data.note_files(self._source.shown)
+        else:
+            # It was finished, and died before it could say so.
+            self._data.claim_folder("")
         if self._target is None:
             self._data.claim_folder(mine.identity)
         else:
