@@ -1,6 +1,7 @@
 """`slackwater migrate-data`: moves the ledger between the data directory and PostgreSQL, files between it and an object store."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -82,6 +83,33 @@ def command(
     """
     _check(data, where, files_where, files_from, replace_zeros=replace_zeros)
     data.must_exist()
+    with _ending_at_once(bool(files_where)):
+        _move(data, where, files_where, files_from, replace_zeros=replace_zeros, quiet=quiet)
+
+
+@contextlib.contextmanager
+def _ending_at_once(asked: bool) -> Iterator[None]:
+    """Ends the process with what is done inside, and without the interpreter's farewells.
+
+    Threads of the library that speaks to stores may still be letting go of an answer; an interpreter that ends meanwhile aborts.
+    """
+    code: object = 0
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+    if not asked:
+        sys.exit(code)  # type: ignore[arg-type]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def _move(
+    data: Data, where: str | None, files_where: str | None, files_from: Path | None, *, replace_zeros: bool, quiet: bool
+) -> None:
+    # What a store has said is in the one line at the end, and not in one of a log as well.
+    logging.getLogger("slackwater").addHandler(logging.NullHandler())
     # Ledger and files are the owner's alone, as a server makes them.
     os.umask(0o077)
     try:
