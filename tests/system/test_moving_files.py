@@ -574,7 +574,7 @@ class TestWithTheLedger:
         server = desk.serve(A, database=True)
         # Nobody else has the folder: the server is found at its database.
         busy = desk.migrate(config, "--files", "folder", data=_elsewhere(desk))
-        assert (busy.returncode, "server" in busy.stderr) == (2, True), busy.stderr
+        assert (busy.returncode, "the ledger is in use by another slackwater" in busy.stderr) == (1, True), busy.stderr
         server.kill()
         moved = desk.migrate(config, "--files", "folder")
         assert moved.returncode == 0, moved.stderr
