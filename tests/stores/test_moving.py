@@ -76,7 +76,6 @@ def test_a_batch_goes_on_in_the_store_in_another_place_and_back(place: Place, tm
     assert place.environment["FILES_KEY"] not in place.log
 
 
-@pytest.mark.postgresql
 def test_a_batch_goes_to_a_cloud(place: Place, postgresql: Databases) -> None:
     """The ledger to PostgreSQL and the files to the store, at one moment, with a batch under way."""
     place.write(files=False)
