@@ -32,7 +32,7 @@ COMMANDS = {
     "audit": ("slackwater.cli.audit", "Export the log of who did what."),
     "backup": ("slackwater.cli.backup", "Copy a data directory, also while a server works on it."),
     "restore": ("slackwater.cli.restore", "Make a data directory of a back-up."),
-    "migrate-data": ("slackwater.cli.migrate_data", "Move the ledger to PostgreSQL, or back."),
+    "migrate-data": ("slackwater.cli.migrate_data", "Move ledger or files to PostgreSQL or a store, or back."),
     "recover": ("slackwater.cli.recover", "Go on with a ledger that a server refuses."),
     "confirm-clock": ("slackwater.cli.confirm_clock", "Say that a clock which has jumped is right."),
     "doctor": ("slackwater.cli.doctor", "Look at everything a server needs, and say what to put right."),

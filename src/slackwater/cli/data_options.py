@@ -27,6 +27,9 @@ class Data(Struct, frozen=True, kw_only=True):
     database: str = ""
     """The address of its ledger, where --config says that it is not in the directory. Not to be shown: it may have a password."""
 
+    config: Path | None = None
+    """The configuration, where one is named."""
+
     resources: frozenset[str] | None = None
     """Those that there are, where --config says it."""
 
@@ -89,6 +92,7 @@ def _chosen(data: Path | None, config: Path | None, *, needed: bool) -> Data:
             given=True,
             database=database_in(config),
             files=files_in(config),
+            config=config,
             resources=resources_in(config),
         )
     except ConfigError as error:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slackwater.config.database import faults_of_database, with_password
+from slackwater.config.object_files import faults_of_files
 from slackwater.config.reading import check_names, parsed, resources_of, secret_of
 from slackwater.config.sections import ServerConfig
 from slackwater.config.tables import section
@@ -68,3 +69,15 @@ def files_in(path: Path) -> str:
     server = parsed(path).get("server", {})
     files = server.get("files", "") if isinstance(server, dict) else ""
     return files if isinstance(files, str) else ""
+
+
+def store_in(path: Path, environ: Mapping[str, str] | None = None) -> tuple[ServerConfig, str]:
+    """What a configuration says of the store of its files, and its key; empty where it has none. Raises ConfigError."""
+    environ, faults = os.environ if environ is None else environ, list[str]()
+    server = section(parsed(path).get("server", {}), ServerConfig, "[server]", faults) or ServerConfig()
+    faults += [f"[server]: {fault}" for fault in faults_of_files(server)]
+    named = server.files_key_env
+    secret = secret_of(named, "[server] files_key_env", environ, faults) if named else ""
+    if faults:
+        raise ConfigError([f"{path}: {fault}" for fault in faults])
+    return server, secret

@@ -35,7 +35,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""
     files: str = ""
     """Where files and results are, such as `s3://bucket/prefix`, `az://account/container/prefix` or `gs://bucket/prefix`;
-    empty: in the data directory. Needs `pip install '.[stores]'` in a checkout. See object-stores.md."""
+    empty: in the data directory. Needs `pip install '.[stores]'` in a checkout.
+    `slackwater migrate-data` moves files there and back. See object-stores.md."""
     files_endpoint: str = ""
     """Address of a store that only speaks like S3 or Azure, such as `https://minio.internal:9000`; empty: the cloud's own."""
     files_region: str = ""

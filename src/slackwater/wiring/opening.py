@@ -208,6 +208,7 @@ async def open_service(
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
             data.note_ledger(shown_url(config.database))
+            data.settle_files()
             if store is not None:
                 data.note_files(store.shown)
             await take_up(sql_ledger, data, store)

@@ -249,6 +249,31 @@ class DiskBlobs:
 
         await self._place.run(work)
 
+    async def contents(self) -> dict[str, int]:
+        """The size of every blob that is published, by its key, but for what was put aside."""
+
+        def work() -> dict[str, int]:
+            root, found = self._place.root, dict[str, int]()
+            for directory, folders, names in os.walk(root):
+                if Path(directory) == root and LOST in folders:
+                    folders.remove(LOST)
+                for name in names:
+                    if not name.endswith(PART):
+                        path = Path(directory, name)
+                        found[path.relative_to(root).as_posix()] = path.stat().st_size
+            return found
+
+        return await self._place.run(work)
+
+    async def sync_folders(self) -> None:
+        """Makes all names durable: those of blobs that were published without."""
+
+        def work() -> None:
+            for directory, _, _ in os.walk(self._place.root, topdown=False):
+                self._place.disk.sync_directory(Path(directory))
+
+        await self._place.run(work)
+
     async def parts(self) -> list[Path]:
         """What is being written, or was when somebody ended."""
         return await self._place.run(lambda: list(self._place.root.rglob("*" + PART)))

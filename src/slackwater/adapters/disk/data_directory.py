@@ -16,6 +16,7 @@ import msgspec
 
 from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.disk.disk import Disk, write_all
+from slackwater.adapters.disk.files_note import COMING, FILES, FilesNote, coming_in, note_in, text_of, text_of_coming
 from slackwater.adapters.disk.place import LOST, PART
 from slackwater.core.errors import DataDirectoryError, LedgerMoved
 from slackwater.core.files.belonging import Gone, Mark
@@ -28,8 +29,9 @@ MARK = "slackwater.mark"
 MOVED = "ledger.moved"
 # What a file system says that has no locks.
 LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
-# Where the files are, if not here; and the ledger, where it has never been here.
-FILES = "files.elsewhere"
+# For which ledger files are on their way into the folder.
+ARRIVING = "files.arriving"
+# Where the ledger is that has never been here.
 LEDGER = "ledger.elsewhere"
 # Blobs that are gone, by the word of an operator: a key in each line.
 GIVEN_UP = "files.given-up"
@@ -203,19 +205,64 @@ class DataDirectory:
         return self.path / "blobs"
 
     @staticmethod
-    def files_of(path: Path) -> str:
-        """Where the files of a data directory are; empty: in it, or nobody has said so yet. Raises DataDirectoryError."""
+    def files_note(path: Path) -> FilesNote:
+        """Where the files of a data directory are, and where they were before. Raises DataDirectoryError."""
         try:
-            return (path / FILES).read_text("utf-8").strip()
-        except FileNotFoundError:
-            return ""
+            return note_in(path)
         except OSError as error:
             raise _unusable(path, error) from error
+
+    @classmethod
+    def files_of(cls, path: Path) -> str:
+        """Where the files of a data directory are; empty: in it, or nobody has said so yet. Raises DataDirectoryError."""
+        return cls.files_note(path).place
 
     def note_files(self, address: str) -> None:
         """Says durably that the files are at this address. Raises OSError."""
         if self.files_of(self.path) != address:
-            self._write(FILES, address.encode())
+            self._write(FILES, text_of(FilesNote(place=address)))
+
+    def let_files_go(self, note: FilesNote, *, once: str = "") -> None:
+        """Durably makes the files those that are where the note says. Raises OSError.
+
+        With `once`, that is so as soon as the directory has something of that name, and not before.
+        """
+        if once:
+            self._write(COMING, text_of_coming(note, once))
+        else:
+            self._write(FILES, text_of(note))
+
+    def settle_files(self) -> None:
+        """What an earlier move has left of a note to come: it takes its place where it counts, and goes where it does not."""
+        try:
+            note = coming_in(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        if note is not None:
+            self._write(FILES, text_of(note))
+        (self.path / COMING).unlink(missing_ok=True)
+
+    def claim_folder(self, identity: str) -> None:
+        """Says durably that what lies in the folder of the blobs is on its way there, for that ledger; empty: it is not."""
+        if identity:
+            self._write(ARRIVING, identity.encode())
+        else:
+            (self.path / ARRIVING).unlink(missing_ok=True)
+
+    @property
+    def arriving_for(self) -> str:
+        """For which ledger files were on their way into the folder when somebody ended; empty: for none."""
+        try:
+            return (self.path / ARRIVING).read_text("utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
+    def put_blobs_aside(self, name: str) -> Path | None:
+        """Gives the folder of the blobs another name, where there is one; returns which. Raises OSError."""
+        if not self.blobs_path.exists():
+            return None
+        self._rename(self.blobs_path.name, name)
+        return self.path / name
 
     def note_ledger(self, place: str) -> None:
         """Says durably in which database the ledger is; empty: it is here. Raises OSError."""

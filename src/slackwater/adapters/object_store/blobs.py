@@ -316,6 +316,16 @@ class ObjectBlobs:
         found = await self._calls.names("")
         return any(each.rstrip("/") not in (LOST, PROBES) for each in found["common_prefixes"])
 
+    async def contents(self) -> dict[str, int]:
+        """The size of every blob, by its key; a log is all of its objects. The mark is none, nor is what trials leave."""
+        found: dict[str, int] = {}
+        for path, size in (await self._calls.sizes()).items():
+            if path in (MARK, PROBE) or path.startswith(PROBES + "/") or _asks(path):
+                continue
+            key = path.rpartition("/")[0] if _may_be_log(path) else path
+            found[key] = found.get(key, 0) + size
+        return found
+
     async def sweep_parts(self, *, untouched_seconds: float) -> int:
         """Removes what asks for the time have left (`now.*.part`) that long ago; returns how many."""
         found = await self._calls.names("")

@@ -161,6 +161,17 @@ class Calls:
         found.sort(key=lambda each: each["path"])
         return found
 
+    async def sizes(self) -> dict[str, int]:
+        """The size of every object there is, by its key."""
+
+        async def call() -> dict[str, int]:
+            found: dict[str, int] = {}
+            async for page in obstore.list(self.store, chunk_size=PAGE):
+                found.update((each["path"], each["size"]) for each in page)
+            return found
+
+        return await self.ask("", call)
+
     async def copy(self, source: str, target: str) -> None:
         """Copies an object inside the store."""
         await self.ask(target, lambda: obstore.copy_async(self.store, source, target), writes=True)

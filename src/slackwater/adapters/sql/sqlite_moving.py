@@ -21,6 +21,11 @@ class _Rows:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, for what else is read in the same state."""
+        return self._db
+
     def count(self, table: Table) -> int:
         """How many rows there are."""
         count: int = self._db.execute(f"SELECT count(*) FROM {quoted(table.name)}").fetchone()[0]  # noqa: S608

@@ -47,8 +47,10 @@ class Gone(Struct, frozen=True, kw_only=True):
     """The file that the old one is, where it is one."""
 
 
-# What an identity is called in a database whose ledger has moved away. No ledger has a name like that.
+# What an identity is called in a database whose ledger has moved away, or a store whose files have; and in a store to which files
+# are on their way. No ledger has a name like that.
 _GONE, _AT = "moved to ", " at "
+_ARRIVING = "arriving for "
 
 
 def name_of_gone(gone: Gone) -> str:
@@ -62,6 +64,16 @@ def gone_of_name(name: str) -> Gone | None:
         return None
     place, _, at = name.removeprefix(_GONE).rpartition(_AT)
     return Gone(place=place, at=at)
+
+
+def name_of_arriving(identity: str) -> str:
+    """What stands in the place of the identity where files are on their way."""
+    return f"{_ARRIVING}{identity}"
+
+
+def identity_of_arriving(name: str) -> str | None:
+    """Whose they are; None where it is the name of a ledger that is there."""
+    return name.removeprefix(_ARRIVING) if name.startswith(_ARRIVING) else None
 
 
 class Fit(Enum):

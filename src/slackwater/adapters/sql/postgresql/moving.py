@@ -44,6 +44,11 @@ class PostgresqlEnd:
     def __init__(self, db: PgConnection) -> None:
         self._db = db
 
+    @property
+    def db(self) -> PgConnection:
+        """The connection, for what else is read in the same state."""
+        return self._db
+
     def found(self) -> Found:
         """What the ledger is. Raises LedgerMoved where it has gone."""
         return find(self._db)
