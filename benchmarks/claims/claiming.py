@@ -68,7 +68,7 @@ class ClaimingWorker:
     async def learn(self) -> None:
         """What there is, once, as at a start."""
         for claims in self._claims.values():
-            await claims.learn()
+            await claims.learn(time.monotonic())
 
     async def claim(self, due: float) -> None:
         """One more shard, of some deployment."""
@@ -76,7 +76,7 @@ class ClaimingWorker:
         claims = self._claims[name]
         async with self._turn[name]:
             while True:
-                await claims.learn()
+                await claims.learn(time.monotonic())
                 picked = claims.pick(())
                 assert picked.batch_ids, "there are more shards than anybody claims"
                 shards = await self.ledger.claim_shards(
@@ -86,7 +86,7 @@ class ClaimingWorker:
                     lease_seconds=LEASE_SECONDS,
                     most=picked.most,
                 )
-                claims.claimed(picked, shards)
+                claims.claimed(picked, shards, time.monotonic())
                 if shards:
                     break
                 self._times.empty += due >= self._times.since

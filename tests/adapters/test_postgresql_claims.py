@@ -15,6 +15,7 @@ from slackwater.core.batch import Status
 from slackwater.core.errors import Buried
 from slackwater.core.members import Member
 from slackwater.core.sending.pause import Pause, Target
+from slackwater.pipeline.sending.claims import Claims
 from slackwater.ports import Shard
 from tests.adapters.asked_postgresql import rows, told
 from tests.adapters.ledger_contract import claimed, segment, started
@@ -144,6 +145,58 @@ def test_a_batch_that_is_stopped_in_the_middle_of_a_claim(
             assert await ledger.release_shard("batch-0", int(str(index)), epoch=int(str(epoch)))
             assert rows(address, STATES) == [(left, 2)]
         assert (await ledger.begin_finalizing(now=7) is not None) == (stop is _cancel)
+        await ledger.bury("a")
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+class _Hungry:
+    """A feed that has nothing open, and wants one line."""
+
+    shards = bytes = 0
+    low, wanted = True, 1
+
+    @property
+    def fresh(self) -> "_Hungry":
+        return self
+
+
+@pytest.mark.parametrize("ends", ["COMMIT", "ROLLBACK"])
+def test_what_is_passed_over_is_looked_at(address: str, ends: str) -> None:
+    """A batch whose last shard another claim has in hand is not forgotten before that has come to something."""
+
+    async def story() -> None:
+        ledger = member(address, "a")
+        feed: Any = _Hungry()
+        known = Claims("d", ledger, feed)
+        await started(ledger, shards=(1,))
+        await known.learn(0.0)
+
+        async def claim(now: float) -> list[Shard] | None:
+            await known.learn(now)
+            if not (picked := known.pick(())).batch_ids:
+                return None
+            shards = await ledger.claim_shards(
+                picked.batch_ids, owner="a-0", now=0.0, lease_seconds=9.0, most=picked.most
+            )
+            known.claimed(picked, shards, now)
+            return shards
+
+        with claiming(address) as db:
+            assert await claim(0.0) == []
+            # Not again and again while it lasts.
+            assert await claim(0.5) is None
+            assert await claim(1.0) == []
+            db.script(ends.encode())
+        assert await claim(1.5) is None
+        found = await claim(2.0)
+        if ends == "COMMIT":
+            assert found is None
+            assert await claim(9.0) is None
+        else:
+            assert found
+            assert found[0].batch_id == "batch-0"
         await ledger.bury("a")
         await ledger.close()
 

@@ -36,7 +36,7 @@ WALKS = {
     "trim_audit": "audit",
 }
 # Of both databases; and of this one alone, instead of two that it has no use for.
-ASKED = sorted({*POLLED, "claim_shards", "claimed_shards"} - {"batch_to_claim", "claim_shard"})
+ASKED = sorted({*POLLED, "claim_shards", "claimable_batches", "claimed_shards"} - {"batch_to_claim", "claim_shard"})
 
 
 def plan(address: str, name: str) -> str:
@@ -117,6 +117,7 @@ def test_no_large_table_is_compared_row_by_row(situation: str, name: str) -> Non
         "batch_by_seq",
         "batches",
         "claim_shards",
+        "claimable_batches",
         "claimed_shards",
         "held_leases",
         "held_shard",
@@ -136,6 +137,7 @@ def test_batches_that_are_named_are_found_by_their_name(situation: str, name: st
     ("name", "index"),
     [
         ("claim_shards", "shard_to_claim"),
+        ("claimable_batches", "shard_to_claim"),
         ("claim_shards", "writer_pkey"),
         ("queued_batches", "batch_queued"),
         ("exhausted", "batch_exhausted"),

@@ -81,7 +81,11 @@ def test_every_statement_of_its_own_replaces_one() -> None:
 
     But for a claim: there it is two statements in a transaction, and one contract holds both to the same.
     """
-    assert {name for name in OVERRIDDEN if not hasattr(QUERIES, name)} == {"claim_shards", "claimed_shards"}
+    assert {name for name in OVERRIDDEN if not hasattr(QUERIES, name)} == {
+        "claim_shards",
+        "claimable_batches",
+        "claimed_shards",
+    }
 
 
 def test_many_who_start_together_make_one_schema(postgresql: Databases) -> None:

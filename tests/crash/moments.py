@@ -21,6 +21,7 @@ from slackwater.ports import BlobStore, Sender
 # What only looks. A method that is not here is taken for one that writes, so a new one is watched before anybody thinks of it.
 LEDGER_READS = frozenset(
     {
+        "claimable_batches",
         "audit",
         "batch",
         "batch_of_key",

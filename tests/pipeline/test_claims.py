@@ -39,7 +39,7 @@ class _Member:
             shards = await self._ledger.claim_shards(
                 picked.batch_ids, owner="a-0", now=0.0, lease_seconds=9.0, most=picked.most
             )
-            self.claims.claimed(picked, shards)
+            self.claims.claimed(picked, shards, 0.0)
             if shards:
                 return [shard.batch_id for shard in shards]
         return []
@@ -56,7 +56,7 @@ def test_what_others_have_claimed_to_the_end_costs_few_claims(tmp_path: Path) ->
         for number in range(LOOKED_AHEAD + 2):
             # The one with the least left goes first.
             await started(ledger, number, shards=(1 + number, 1, 1))
-        await member.claims.learn()
+        await member.claims.learn(0.0)
         assert await member.claim() == ["batch-0"]
         assert member.asked == 1
         gone = [f"batch-{number}" for number in range(LOOKED_AHEAD)]
@@ -66,9 +66,9 @@ def test_what_others_have_claimed_to_the_end_costs_few_claims(tmp_path: Path) ->
         assert member.asked == 1 + 2
         # One that is freed is news, and goes first again.
         assert await ledger.release_shard("batch-3", 1, epoch=1)
-        await member.claims.learn()
+        await member.claims.learn(0.0)
         assert "batch-3" not in member.claims.pick({"batch-3"}).batch_ids
-        await member.claims.learn()
+        await member.claims.learn(0.0)
         assert await member.claim({f"batch-{LOOKED_AHEAD}"}) == ["batch-3"]
         last = [f"batch-{number}" for number in (LOOKED_AHEAD, LOOKED_AHEAD + 1)]
         while await ledger.claim_shards(last, owner="b-0", now=0.0, lease_seconds=9.0):
@@ -92,13 +92,34 @@ def test_a_claim_is_enough_whoever_has_the_next_turn(tmp_path: Path, wanted: int
         for number in range(14):
             # The oldest has the most left.
             await started(ledger, number, shards=(50 if number else 1000, *(1,) * 18))
-        await member.claims.learn()
+        await member.claims.learn(0.0)
         for turn in range(9):
             claimed = await member.claim()
             assert claimed
             assert member.asked == turn + 1
             # Others take one more of one of them before the next turn.
             await ledger.claim_shards(claimed[:1], owner="b-0", now=0.0, lease_seconds=9.0)
+        await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_news_of_what_was_passed_over_count(tmp_path: Path) -> None:
+    """A batch of which a claim found nothing, and which has a shard again before anybody has looked, is not forgotten then."""
+
+    async def story() -> None:
+        ledger = SqlLedger.open(tmp_path / "l", inline=True)
+        ledger.act_as("a")
+        feed: Any = _Hungry()
+        member = _Member(ledger, feed)
+        await started(ledger, shards=(1,))
+        await member.claims.learn(0.0)
+        (taken,) = await ledger.claim_shards(["batch-0"], owner="b-0", now=0.0, lease_seconds=9.0)
+        assert await member.claim() == []
+        assert await ledger.release_shard("batch-0", taken.index, epoch=taken.epoch)
+        await member.claims.learn(0.5)
+        await member.claims.learn(5.0)
+        assert await member.claim() == ["batch-0"]
         await ledger.close()
 
     asyncio.run(story())
@@ -115,7 +136,7 @@ def test_a_turn_is_not_lost_with_a_batch_that_is_gone(tmp_path: Path) -> None:
         for number in range(6):
             # The older, the more is left.
             await started(ledger, number, shards=(60 - 10 * number,) * 4)
-        await member.claims.learn()
+        await member.claims.learn(0.0)
         while await ledger.claim_shards(["batch-5"], owner="b-0", now=0.0, lease_seconds=9.0):
             pass
         assert [await member.claim() for _ in range(3)] == [["batch-4"]] * 3

@@ -292,6 +292,13 @@ class Ledger(
         """
         ...
 
+    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these batches of which a claim found nothing that have a shard to claim all the same.
+
+        Somebody had it in hand then, and may have left it as it was. None where claims do not pass over anything.
+        """
+        ...
+
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float, most: int | None = None
     ) -> list[Shard]:

@@ -221,6 +221,7 @@ class SqlLedger:
 
     # Working
     queued_batches = part(SqlShards.queued_batches)
+    claimable_batches = part(SqlShards.claimable_batches)
     claim_shards = part(SqlShards.claim_shards)
     renew_leases = part(SqlShards.renew_leases)
     commit_segments = part(SqlShards.commit_segments)

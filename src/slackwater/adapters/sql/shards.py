@@ -82,6 +82,12 @@ class SqlShards(SqlPart):
             for row in rows
         ]
 
+    async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        if not self._sql.database.writes_alone:
+            return frozenset()
+        rows = await self._sql.look_all("claimable_batches", {"ids": text_of(list(batch_ids))})
+        return frozenset(row["id"] for row in rows)
+
     async def claim_shards(
         self, batch_ids: Sequence[str], *, owner: str, now: float, lease_seconds: float, most: int | None = None
     ) -> list[Shard]:

@@ -23,6 +23,8 @@ SHARD_LINES = 1000
 # Where others claim, too: so many more are named with the first, for as long as some are found of which they have claimed
 # everything.
 LOOKED_AHEAD = 8
+# What was passed over is looked at after so long: whoever claims it is through by then.
+PASSED_SECONDS = 1.0
 # News that are read at a time.
 NEWS_MAX = 500
 
@@ -57,13 +59,17 @@ class Claims:
         self._number = 0
         self._seen = 0
         self._ahead = 0
+        self._passed: dict[str, None] = {}
+        self._passed_at = 0.0
 
     def begin_anew(self) -> None:
         """The ledger may have gone back a little, and its numbers with it: what it has is learned from the first one on."""
         self._seen = 0
 
-    async def learn(self) -> None:
-        """Reads what is new in the ledger."""
+    async def learn(self, now: float) -> None:
+        """Reads what is new in the ledger, and looks at what was passed over a second ago. `now` is of a monotonic clock."""
+        if self._passed and now >= self._passed_at + PASSED_SECONDS:
+            await self._look_at_passed()
         while True:
             news = await self._ledger.queued_batches(self._deployment, after=self._seen, limit=NEWS_MAX)
             for each in news:
@@ -74,6 +80,7 @@ class Claims:
 
     def add(self, batch_id: str, *, left: float, lines: int, since: float) -> None:
         """A batch has shards to claim: so many tokens and lines of it have no result yet."""
+        self._passed.pop(batch_id, None)
         place = self._places.get(batch_id)
         if place is None:
             self._number += 1
@@ -82,8 +89,27 @@ class Claims:
         place.of.lines = lines
         self._order.put(place)
 
-    def claimed(self, picked: Picked, shards: Sequence[Shard]) -> None:
-        """The shards that were claimed of those that were picked. Who has no more is forgotten until the ledger has news."""
+    async def _look_at_passed(self) -> None:
+        """Forgets those that have nothing to claim until the ledger has news of them."""
+        passed, self._passed = self._passed, {}
+        try:
+            there = await self._ledger.claimable_batches(list(passed))
+        except BaseException:
+            self._passed = passed | self._passed
+            raise
+        for batch_id in passed:
+            if batch_id not in there:
+                self._forget(batch_id)
+            elif batch_id in self._places:
+                self._order.put(self._places[batch_id])
+
+    def claimed(self, picked: Picked, shards: Sequence[Shard], now: float) -> None:
+        """The shards that were claimed of those that were picked.
+
+        Who had its last one claimed is forgotten until the ledger has news. Of whom nothing was found, others have claimed
+        everything, or somebody has it in hand who may leave it as it was (a claim or a pause that is taken back): these are looked at
+        again.
+        """
         found = {shard.batch_id: shard for shard in shards}
         gone = False
         if shards:
@@ -91,9 +117,13 @@ class Claims:
             self._order.served(self._places[picked.batch_ids[picked.most - 1]], 0.0)
         for batch_id in picked.batch_ids:
             shard = found.pop(batch_id, None)
-            if shard is None or not shard.batch_queued:
-                # Others have claimed everything meanwhile, or this was the last one.
-                gone = gone or shard is None
+            if shard is None:
+                gone = True
+                self._order.rest(self._places[batch_id])
+                if not self._passed:
+                    self._passed_at = now
+                self._passed[batch_id] = None
+            elif not shard.batch_queued:
                 self._forget(batch_id)
             else:
                 place = self._places[batch_id]
@@ -106,7 +136,8 @@ class Claims:
 
     def _forget(self, batch_id: str) -> None:
         """Until the ledger has news of it."""
-        self._order.rest(self._places.pop(batch_id))
+        if (place := self._places.pop(batch_id, None)) is not None:
+            self._order.rest(place)
 
     def pick(self, skip: Collection[str]) -> Picked:
         """The batches whose next shards are to be claimed now. None of those in `skip`, which are not to be read now."""

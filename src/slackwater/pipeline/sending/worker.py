@@ -249,7 +249,7 @@ class Worker:
         if self._hint.doubts != self._doubts:
             self._doubts = self._hint.doubts
             self._claims.begin_anew()
-        await self._claims.learn()
+        await self._claims.learn(self._clock.monotonic())
         # Batches that are held back have an open shard here, and those that cannot be read wait for their next try.
         picked = self._claims.pick({*self._feed.unwilling(), *self._reader.waiting(self._clock.monotonic())})
         if not picked.batch_ids:
@@ -261,7 +261,7 @@ class Worker:
             lease_seconds=self._settings.lease_seconds,
             most=picked.most,
         )
-        self._claims.claimed(picked, shards)
+        self._claims.claimed(picked, shards, self._clock.monotonic())
         while shards:
             try:
                 await self._open(shards[0])

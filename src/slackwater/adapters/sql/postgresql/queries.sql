@@ -43,6 +43,12 @@ claimed AS (
                       AND others.rank IS NOT NULL AND others.idx != found.idx) AS more)
 SELECT * FROM found LEFT JOIN claimed ON claimed.batch_seq = found.seq;
 
+-- name: claimable_batches
+-- Of which a claim found nothing. A shard that somebody has in hand is among those that are there until it is decided.
+SELECT batch.id FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
+CROSS JOIN LATERAL (SELECT seq, id FROM batch WHERE id = asked.value AND starts_with(stage, 'running') LIMIT 1) AS batch
+CROSS JOIN LATERAL (SELECT 1 FROM shard WHERE batch_seq = batch.seq AND state = 'queued' AND rank IS NOT NULL LIMIT 1) AS shard;
+
 -- name: claimed_shards
 -- What a claim came to whose answer was lost.
 SELECT batch.*, shard.* FROM json_array_elements_text(CAST(:ids AS JSON)) AS asked
