@@ -107,8 +107,8 @@ class Claims:
         """The shards that were claimed of those that were picked.
 
         Who had its last one claimed is forgotten until the ledger has news. Of whom nothing was found, others have claimed
-        everything, or somebody has it in hand who may leave it as it was (a claim or a pause that is taken back): these are looked at
-        again.
+        everything, or somebody has it in hand who may leave it as it was (a claim or a pause that is taken back): it is
+        looked at again.
         """
         found = {shard.batch_id: shard for shard in shards}
         gone = False
