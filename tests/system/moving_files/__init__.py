@@ -1,0 +1,1 @@
+"""Files that move between a folder and stores."""

@@ -1,0 +1,115 @@
+"""What `slackwater migrate-data --files` does not do, and says so."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.object_store.place import CloudPlace
+from slackwater.adapters.sql.identity import find
+from slackwater.core.errors import DataDirectoryError
+from slackwater.core.files.belonging import Mark
+from slackwater.core.files.object_address import read_address
+from slackwater.wiring import moving_files
+from tests.system.moving_files.desk import A, B, Desk, bytes_of, mark, named
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_what_is_refused(desk: Desk, tmp_path: Path) -> None:
+    """A server at work, words that do not go together, a key that is not there: nothing is changed by it."""
+    before = bytes_of(desk.data)
+
+    def refused(*words: str, config: Path | None = None) -> str:
+        done = desk.migrate(config or desk.config(A), *words)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    with DataDirectory.open(desk.data):
+        assert "is in use by another slackwater" in refused("--files", "store")
+    assert "say what is to move" in refused()
+    assert "no store is named" in refused("--files", "store", config=desk.config())
+    assert "--files-from is for --files store" in refused("--files", "folder", "--files-from", str(desk.config(B)))
+    assert f"both configurations name {A}" in refused("--files", "store", "--files-from", str(desk.config(A)))
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(f'[server]\ndata = "{desk.data}"\nfiles = "{A}"\nfiles_key_env = "NOWHERE_TO_BE_FOUND"\n')
+    assert "variable NOWHERE_TO_BE_FOUND is not set" in refused("--files", "store", config=wrong)
+    assert bytes_of(desk.data) == before
+
+
+def test_places_that_are_somebody_elses(desk: Desk) -> None:
+    """Objects that are no files of ours, another ledger's files, and this one's: nothing is changed there."""
+    before, objects = bytes_of(desk.data), desk.objects(A)
+
+    def refused(old: str, new: str) -> str:
+        with pytest.raises(DataDirectoryError) as error:
+            desk.move(old, new)
+        return str(error.value)
+
+    for name in ("photos/me.jpg", "slackwater.mark", "lost/20260101T000000Z/files/file-1"):
+        (objects / name).parent.mkdir(parents=True, exist_ok=True)
+        (objects / name).write_bytes(b"x")
+        assert f"{A} has something in it already, such as {name}" in refused("", A)
+        assert bytes_of(objects) == {name: b"x"}
+        shutil.rmtree(objects)
+    mine = find(desk.data / "ledger.sqlite").mark
+    assert mine is not None
+    mark(desk, A, Mark("other", 3))
+    assert f"{A} has the files of another ledger already" in refused("", A)
+    mark(desk, A, Mark("arriving for other", 3))
+    assert f"{A} has the files of another ledger already" in refused("", A)
+    mark(desk, A, mine)
+    assert f"{A} has the files of this ledger already" in refused("", A)
+    shutil.rmtree(objects)
+    # Nothing is in that store, and the files of the ledger are in the folder.
+    assert "has files in it" in refused(A, "")
+    assert bytes_of(desk.data) == before
+
+
+def test_what_is_not_what_was_written(desk: Desk) -> None:
+    """It is named in one line, and everything stays where it was; put right, the same command goes on."""
+    files = [key for key, _ in named(desk.data) if key.startswith("files/")]
+    gone, odd = (desk.data / "blobs" / key for key in files[:2])
+    kept = gone.read_bytes(), odd.read_bytes()
+    gone.unlink()
+    odd.write_bytes(kept[1][:-1] + b"!")
+    done = desk.migrate(desk.config(A), "--files", "store")
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert f"{files[0]} is missing" in said
+    assert f"{files[1]} is not what was written (its checksum differs)" in said
+    assert desk.usable("", A) == {""}
+    gone.write_bytes(kept[0])
+    odd.write_bytes(kept[1])
+    desk.move("", A)
+    assert desk.usable("", A) == {A}
+
+
+def test_a_disk_without_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said before anything is copied."""
+    desk.move("", A)
+    monkeypatch.setattr(moving_files, "SPARE_BYTES", 1 << 60)
+    with pytest.raises(DataDirectoryError, match=r"has room for .* bytes, and the files are .*: free some space"):
+        desk.move(A, "")
+    assert not (desk.data / "blobs").exists()
+    assert desk.usable("", A) == {A}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_nobody_may_write_to(desk: Desk) -> None:
+    """One line that says so, before anything is sent."""
+    desk.objects(A).mkdir(parents=True)
+    desk.objects(A).chmod(0o500)
+    done = desk.migrate(desk.config(A), "--files", "store")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "give its user the rights" in done.stderr
+    assert desk.usable("") == {""}
+
+
+def test_the_address_of_a_store_is_read_as_a_server_does() -> None:
+    """What the tests here call a store is one to the server, too."""
+    assert CloudPlace(read_address(A)).shown == A
