@@ -9,26 +9,19 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from msgspec import structs
-
+from benchmarks.scale.lives import Lives
 from benchmarks.scale.load import CAPACITY, GROUP, LINE_TOKENS, SENDERS, SLOTS, Plan
 from benchmarks.scale.member import At, Call, Desk, Engine, Lease, Member, driven
 from benchmarks.scale.memory_ledger import MemoryLedger, OpenBatch
+from benchmarks.scale.parts import ROUND_SECONDS, Parts
 from benchmarks.scale.rhythm import DAY_SECONDS
-from benchmarks.scale.tally import WINDOW_SECONDS, Tally
+from benchmarks.scale.tally import COMMIT_SECONDS, WINDOW_SECONDS, Tally
+
 from slackwater.core.quota.enqueued import WaitingBatch, admit
-from slackwater.core.sending.shared_slots import Ask, Holding, granted
 from slackwater.ports import Shard
 
 # From a start to the first step elsewhere (docs/postgresql.md: 13 ms in the middle), and what a claim takes.
 NEWS_SECONDS, CLAIM_SECONDS = (0.005, 0.027), 0.006
-# Of a slot's shard so many lines are in flight; what was answered in a commit period before a death is sent again, too.
-IN_FLIGHT, COMMIT_SECONDS = 16, 1.0
-# How long calls at an engine take, at most; a lost member's go on for that long.
-CALL_SECONDS = 20.0
-ROUND_SECONDS = 1.0
-# What a member asks of an engine for each request slot: 8 lines (pipeline/sending/worker.py).
-WANTED = 8 * GROUP * SLOTS * IN_FLIGHT
 HOUR = 3_600.0
 
 
@@ -48,9 +41,10 @@ class Cluster:
         ]
         self.speeds = list(plan.speeds)
         self.members: list[Member | None] = [None] * plan.members
-        self._lives = [0] * plan.members
-        self._waiting: list[deque[OpenBatch]] = [deque() for _ in plan.deployments]
-        self._held = [0] * len(plan.deployments)
+        self.parts = Parts(self)
+        self.lives = Lives(self)
+        self.waiting: list[deque[OpenBatch]] = [deque() for _ in plan.deployments]
+        self.held = [0] * len(plan.deployments)
         self._of = {each.name: number for number, each in enumerate(plan.deployments)}
         # When a deployment last had nothing to claim, and what was begun of it in this hour.
         self._dry = [0.0] * len(plan.deployments)
@@ -60,7 +54,7 @@ class Cluster:
         self.flood: tuple[float, float] | None = None
         self.slow: tuple[float, float, int] | None = None
         for number in range(plan.members):
-            self._join(number)
+            self.lives.join(number)
 
     # Time
 
@@ -92,7 +86,7 @@ class Cluster:
         )
         batch.dearer = self.chance.uniform(0.7, 1.3)
         self.tally.shards += batch.shards
-        waiting = self._waiting[deployment]
+        waiting = self.waiting[deployment]
         waiting.append(batch)
         self.tally.waiting_most = max(self.tally.waiting_most, len(waiting))
         self._admit(deployment)
@@ -101,7 +95,7 @@ class Cluster:
 
     def _admit(self, deployment: int) -> None:
         """As the enqueuer does, for one deployment."""
-        waiting, held = self._waiting[deployment], self._held[deployment]
+        waiting, held = self.waiting[deployment], self.held[deployment]
         limit = self.plan.deployments[deployment].limit
         oldest = (WaitingBatch(id=batch.id, enqueued_tokens=batch.tokens) for batch in waiting)
         for _ in admit(oldest, limit=limit, held=held):
@@ -112,7 +106,7 @@ class Cluster:
             self.ledger.start(batch, self.now)
             self._tell(deployment)
         assert held <= limit, "more tokens are held than a deployment may"
-        self._held[deployment] = held
+        self.held[deployment] = held
 
     def _tell(self, deployment: int) -> None:
         """Members hear of news a moment later."""
@@ -120,7 +114,7 @@ class Cluster:
         for number in self.senders(each.group):
             member = self.members[number]
             if member is not None:
-                self._hint(member.desks[each.name], self.chance.uniform(*NEWS_SECONDS))
+                self.hint(member.desks[each.name], self.chance.uniform(*NEWS_SECONDS))
 
     def senders(self, group: int) -> list[int]:
         """The members that send to the engines of a group."""
@@ -128,7 +122,7 @@ class Cluster:
 
     # Claims
 
-    def _hint(self, desk: Desk, delay: float = 0.0) -> None:
+    def hint(self, desk: Desk, delay: float = 0.0) -> None:
         if not desk.hinted:
             desk.hinted = True
             self.at(self.now + delay, self._look, desk)
@@ -157,7 +151,7 @@ class Cluster:
         if not member.sends:
             # It stops, and waits for a claim that is under way.
             for shard in shards:
-                self._give_back(shard)
+                self.give_back(shard)
             return
         desk.claims.claimed(picked, shards)
         if not desk.news.queued:
@@ -167,17 +161,17 @@ class Cluster:
             member.leases.add(lease)
             desk.add(lease)
         if shards:
-            self._wake(desk)
+            self.wake(desk)
             if not desk.hinted:
                 self._look(desk)
 
-    def _give_back(self, shard: Shard) -> None:
+    def give_back(self, shard: Shard) -> None:
         if self.ledger.release(shard):
             self._tell(self._of[shard.deployment])
 
     # Engines
 
-    def _wake(self, desk: Desk) -> None:
+    def wake(self, desk: Desk) -> None:
         for at, seat in desk.seats:
             at.turns.ready(seat)
         # Not always the same one first.
@@ -185,9 +179,9 @@ class Cluster:
         for at, _ in (*desk.seats[shift:], *desk.seats[:shift]):
             if not desk.shards:
                 return
-            self._send(at)
+            self.send(at)
 
-    def _send(self, at: At) -> None:
+    def send(self, at: At) -> None:
         """What an engine's lanes do at one member: they ask whose turn it is, while they may have more out."""
         engine, turns = at.engine, at.turns
         if not engine.up or not at.member.sends:
@@ -208,9 +202,9 @@ class Cluster:
                 self._look(desk)
         if at.out >= at.slots and turns and (at.wanted < engine.limit or not at.got):
             at.hungry = True
-            self._round(engine, 0.1)
+            self.parts.round(engine, 0.1)
         elif engine.short and (at.got > at.part or (at.got > at.out and not turns)):
-            self._round(engine, ROUND_SECONDS)
+            self.parts.round(engine, ROUND_SECONDS)
 
     def _call(self, at: At, seat: Any, lease: Lease) -> None:
         engine, member = at.engine, at.member
@@ -230,7 +224,7 @@ class Cluster:
     def _ended(self, call: Call) -> None:
         if call.over:
             return
-        self._free(call)
+        self.free(call)
         lease, at = call.lease, call.at
         shard, member = lease.shard, at.member
         member.leases.discard(lease)
@@ -241,9 +235,9 @@ class Cluster:
             at.turns.spent(call.seat, lease.left * LINE_TOKENS * (batch.dearer - 1))
         if not batch.open:
             self._batch_ended(batch, lease.desk.number)
-        self._send(at)
+        self.send(at)
 
-    def _free(self, call: Call) -> None:
+    def free(self, call: Call) -> None:
         """A call is not out any more."""
         call.over = True
         at = call.at
@@ -271,184 +265,8 @@ class Cluster:
             self.tally.late_within += each.within and took > WINDOW_SECONDS
             if self.flood is not None and each.group in self._flooded:
                 self.tally.beside[self.flood[0] <= born < self.flood[1], each.within].add(took)
-        self._held[deployment] -= batch.tokens
+        self.held[deployment] -= batch.tokens
         self._admit(deployment)
-
-    # Parts of engines
-
-    def _round(self, engine: Engine, delay: float) -> None:
-        moment = self.now + delay
-        if engine.round_at is None or moment < engine.round_at:
-            engine.round_at = moment
-            self.at(moment, self._share, engine)
-
-    def _share(self, engine: Engine) -> None:
-        """Every member at the engine asks for what it could use: what renewals every three seconds come to."""
-        if engine.round_at != self.now:
-            return
-        engine.round_at = None
-        engine.short = False
-        self.tally.rounds += 1
-        # Who has too much says so first, as it does within a second.
-        for at in sorted(engine.ats, key=lambda at: at.hungry):
-            if at.member.sends:
-                self._ask(at)
-        if engine.short and any(at.got > max(at.part, at.out) for at in engine.ats):
-            self._round(engine, ROUND_SECONDS)
-        for at in engine.ats:
-            if at.out < at.slots and at.turns:
-                self._send(at)
-
-    def _ask(self, at: At) -> None:
-        engine, member = at.engine, at.member.name
-        if not at.turns and not at.out:
-            if at.got:
-                del engine.holdings[member]
-                at.got = at.slots = at.part = at.wanted = 0
-            return
-        at.wanted = engine.limit if at.turns else at.out
-        at.hungry = False
-        at.serial += 1
-        ask = Ask(
-            engine=engine.name,
-            wanted=at.wanted,
-            # What it may have out from now on: not more than it wants.
-            held=max(min(at.slots, at.wanted), at.out),
-            limit=engine.limit,
-            serial=at.serial,
-            longest=CALL_SECONDS,
-            known=True,
-        )
-        grant = granted(ask, member=member, holdings=list(engine.holdings.values()), now=self.now)
-        self.tally.asks += 1
-        assert grant.heard
-        engine.holdings[member] = Holding(
-            member=member,
-            wanted=at.wanted,
-            slots=grant.slots,
-            limit=engine.limit,
-            until=math.inf,
-            serial=at.serial,
-            longest=CALL_SECONDS,
-            known=True,
-            alone=False,
-            gone=False,
-        )
-        at.got, at.part = grant.slots, grant.part
-        at.slots = min(grant.slots, grant.part)
-        engine.short |= grant.slots < min(grant.part, at.wanted) or grant.part < at.wanted
-
-    # Members that come and go
-
-    def _join(self, number: int) -> None:
-        self._lives[number] += 1
-        member = self.members[number] = Member(number, self._lives[number])
-        for group, deployments in enumerate(self.plan.groups):
-            if number not in self.senders(group):
-                continue
-            ats = [At(member, engine) for engine in self.engines[group * GROUP : (group + 1) * GROUP]]
-            for at in ats:
-                at.engine.ats.append(at)
-            member.ats += ats
-            for each in deployments:
-                deployment = self.plan.deployments[each]
-                desk = Desk(member, deployment, each, self.ledger, wanted=WANTED)
-                name = f"t{deployment.tenant}"
-                desk.seats = [(at, at.turns.seat(desk, name, weight=deployment.weight)) for at in ats]
-                member.desks[deployment.name] = desk
-                self._hint(desk)
-
-    def _done(self, call: Call) -> int:
-        """Lines of a call that have a result by now."""
-        lease = call.lease
-        worked = CAPACITY.passed(self.now) - CAPACITY.passed(call.begun)
-        return min(lease.left - 1, int(worked * self.speeds[call.at.engine.group] / lease.batch.dearer))
-
-    def stop(self, number: int, how: str) -> None:
-        """A member ends: it is stopped for a `deploy`, `killed`, or `lost` with its machine."""
-        member = self.members[number]
-        if member is None:
-            return
-        self.tally.deaths[how] += 1
-        self.members[number] = None
-        member.sends = False
-        lags = {"deploy": 0.0, "killed": 0.1, "lost": 15.0}
-        counted = {"deploy": 0.0, "killed": 1.0, "lost": self.chance.uniform(9.0, 12.0)}[how]
-        for call in list(member.calls):
-            done = self._done(call)
-            if how != "deploy":
-                # Its last commit period, and what was in flight.
-                rate = self.speeds[call.at.engine.group] / call.lease.batch.dearer
-                lost = min(done, int(rate * COMMIT_SECONDS))
-                done -= lost
-                self.tally.lines_twice += lost + min(IN_FLIGHT, call.lease.left - done)
-            self._free(call)
-            self.ledger.commit(call.lease.shard, call.lease.left - done)
-            if how != "deploy":
-                # The engine does not notice at once.
-                call.at.engine.out += 1
-                gone = self.chance.uniform(0.0, 1.0 if how == "killed" else CALL_SECONDS)
-                self.at(self.now + gone, self._gone, call.at.engine)
-        for at in member.ats:
-            engine = at.engine
-            engine.ats.remove(at)
-            held = engine.holdings.pop(member.name, None)
-            if held is not None and how != "deploy":
-                left = {"until": self.now + counted, "gone": how == "killed", "wanted": 0}
-                engine.holdings[member.name] = structs.replace(held, **left)
-                self.at(self.now + counted + CALL_SECONDS, self._forget, engine, member.name)
-                self._round(engine, counted + 0.01)
-            self._round(engine, 0.1)
-        self.at(self.now + lags[how], self._bury, [lease.shard for lease in member.leases], how)
-        self.at(self.now + {"deploy": 5.0, "killed": 5.0, "lost": 120.0}[how], self._join, number)
-
-    def _gone(self, engine: Engine) -> None:
-        engine.out -= 1
-
-    def _forget(self, engine: Engine, member: str) -> None:
-        engine.holdings.pop(member, None)
-        self._round(engine, 0.01)
-
-    def _bury(self, shards: list[Shard], how: str) -> None:
-        for shard in sorted(shards, key=lambda each: (each.batch_id, each.index)):
-            self.tally.shards_again += 1
-            self._give_back(shard)
-        if how == "lost" and shards:
-            # It wakes up when others have its shards.
-            self.at(self.now + 10.0, self._wakes, shards)
-
-    def _wakes(self, shards: list[Shard]) -> None:
-        for shard in shards:
-            assert not self.ledger.commit(shard, 0), "a member that was buried has written"
-            self.tally.fenced += 1
-
-    def fail(self, number: int, seconds: float) -> None:
-        """An engine dies, and comes back."""
-        engine = self.engines[number]
-        self.tally.deaths["engine"] += 1
-        engine.up = False
-        for at in engine.ats:
-            for call in [each for each in at.member.calls if each.at is at]:
-                done = self._done(call)
-                self.tally.lines_twice += min(IN_FLIGHT, call.lease.left - done)
-                self._free(call)
-                self.ledger.commit(call.lease.shard, call.lease.left - done)
-                call.lease.left -= done
-                # The others take it on.
-                call.lease.desk.add(call.lease, first=True)
-                self._wake(call.lease.desk)
-        self.at(self.now + seconds, self._back, engine)
-
-    def _back(self, engine: Engine) -> None:
-        engine.up = True
-        for at in engine.ats:
-            self._send(at)
-
-    def set_speed(self, kind: int, times: float) -> None:
-        """All engines of a type are so much faster than before."""
-        for group, each in enumerate(self.plan.kinds):
-            if each == kind:
-                self.speeds[group] *= times
 
     # What is looked at
 
@@ -466,7 +284,7 @@ class Cluster:
         if not self.now % DAY_SECONDS:
             gc.collect()
             self.tally.memory_mib.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        if self.now < last or self.ledger.running or any(self._waiting):
+        if self.now < last or self.ledger.running or any(self.waiting):
             self.at(self.now + HOUR, self.hour, last)
 
     def _compare(self, hungry: list[int]) -> None:

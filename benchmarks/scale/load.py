@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from benchmarks.scale.rhythm import DAY_SECONDS, Rhythm, hours
+
 from slackwater.core.sending.scheduling import BYTES_PER_TOKEN, shard_bytes
 
 LINES_A_DAY, ENGINES, TENANTS, MEMBERS = 10**9, 1_000, 100, 50

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from benchmarks.scale.load import LINE_BYTES, Deployment
+from benchmarks.scale.load import GROUP, LINE_BYTES, SLOTS, Deployment
 from benchmarks.scale.memory_ledger import MemoryLedger, News, OpenBatch
+
 from slackwater.core.sending.batch_order import BatchOrder, Place
 from slackwater.core.sending.shared_slots import Holding
 from slackwater.core.sending.turns import Seat, Turns
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from slackwater.pipeline.sending.feed import Feed
 
 T = TypeVar("T")
+# Of the shard in a slot so many lines are in flight, and calls at an engine take so long, at most.
+IN_FLIGHT, CALL_SECONDS = 16, 20.0
+# What a member wants to have open for each request that a deployment's engines take: 8 lines (pipeline/sending/worker.py).
+WANTED = 8 * GROUP * SLOTS * IN_FLIGHT
 
 
 def driven(work: Coroutine[Any, Any, T]) -> T:

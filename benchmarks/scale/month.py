@@ -2,9 +2,9 @@
 
     python benchmarks/scale/month.py [--days 30] [--scale 1.0] [--seed 1] [--json FILE]
 
-At scale 1: 1,000 engines in groups of ten, 100 tenants, 600 deployments, 50 members, a thousand million lines a day. Who goes next
-is decided by the service's own scheduler (`Claims`, `BatchOrder`, `Turns`, `shared_slots`, the quota of enqueued tokens), the
-ledger is one in memory that answers as the SQL ledger does. The unit of work is a shard. Engines die, members die, all
+At scale 1: 1,000 engines in groups of ten, 100 tenants, 600 deployments, 50 members, a thousand million lines a day. Who goes
+next is decided by the service's own scheduler (`Claims`, `BatchOrder`, `Turns`, `shared_slots`, the quota of enqueued tokens),
+the ledger is one in memory that answers as the SQL ledger does. The unit of work is a shard. Engines die, members die, all
 members are deployed anew each week, one tenant floods for a day, one type of engines is slow for a day.
 What must hold is asserted; the figures are printed.
 """
@@ -36,18 +36,18 @@ def trouble(cluster: Cluster, days: float, chance: Random) -> None:
     for number in range(len(cluster.engines)):
         moment = 0.0
         while (moment := moment + chance.expovariate(1 / (ENGINE_LIVES_DAYS * DAY_SECONDS))) < end:
-            cluster.at(moment, cluster.fail, number, ENGINE_DEAD_SECONDS)
+            cluster.at(moment, cluster.lives.fail, number, ENGINE_DEAD_SECONDS)
             moment += ENGINE_DEAD_SECONDS
     for number in range(len(cluster.members)):
         moment = 0.0
         while (moment := moment + chance.expovariate(1 / (MEMBER_LIVES_DAYS * DAY_SECONDS))) < end:
-            cluster.at(moment, cluster.stop, number, "lost" if chance.random() < LOST_OF_DEATHS else "killed")
+            cluster.at(moment, cluster.lives.stop, number, "lost" if chance.random() < LOST_OF_DEATHS else "killed")
         # On Tuesdays at ten, one after the other; in a short run at noon of its first day.
         first = 1.0 + 10 / 24 if days > 2 else 0.5
         for week in range(int(days / DEPLOY_EVERY_DAYS) + 1):
             moment = (first + week * DEPLOY_EVERY_DAYS) * DAY_SECONDS + number * DEPLOY_SECONDS
             if moment < end:
-                cluster.at(moment, cluster.stop, number, "deploy")
+                cluster.at(moment, cluster.lives.stop, number, "deploy")
 
 
 def month(*, days: float, scale: float, seed: int) -> tuple[Cluster, dict[str, Any]]:
@@ -62,8 +62,8 @@ def month(*, days: float, scale: float, seed: int) -> tuple[Cluster, dict[str, A
     if days >= 14:
         slow = 7 * DAY_SECONDS
         cluster.slow = (slow, slow + DAY_SECONDS, 0)
-        cluster.at(slow, cluster.set_speed, 0, SLOW_TIMES)
-        cluster.at(slow + DAY_SECONDS, cluster.set_speed, 0, 1 / SLOW_TIMES)
+        cluster.at(slow, cluster.lives.set_speed, 0, SLOW_TIMES)
+        cluster.at(slow + DAY_SECONDS, cluster.lives.set_speed, 0, 1 / SLOW_TIMES)
     for number, each in enumerate(plan.deployments):
         cluster.feed(number, each.arrivals(Random(f"{each.name} {seed}"), begin=0.0, end=end))
         if each.tenant == plan.flooder:
@@ -107,9 +107,9 @@ def check(cluster: Cluster) -> None:
     tally, ledger = cluster.tally, cluster.ledger
     assert not ledger.running, "a batch has not ended"
     assert not cluster.open
-    assert not any(cluster._waiting), "a batch was never let in"
+    assert not any(cluster.waiting), "a batch was never let in"
     assert not ledger.rows
-    assert not any(cluster._held), "tokens are held of batches that have ended"
+    assert not any(cluster.held), "tokens are held of batches that have ended"
     assert tally.ended_shards == tally.shards, "a shard has not ended exactly once"
     assert not any(engine.out for engine in cluster.engines)
     assert not tally.starved, f"nothing was begun for an hour: {tally.starved[:5]}"

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.scale import month as script
 from benchmarks.scale.memory_ledger import MemoryLedger, OpenBatch
 from benchmarks.scale.month import month
+
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import Shard
 from tests.adapters.ledger_contract import started
