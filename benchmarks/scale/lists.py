@@ -1,4 +1,4 @@
-"""Lists, searches and retention beside many ended batches on PostgreSQL: `python benchmarks/scale/lists.py [--batches 200000]`.
+"""Lists and retention beside many ended batches on PostgreSQL: `python benchmarks/scale/lists.py [--batches 200000]`.
 
 One real ended batch, copied inside the database; then each call as API, Studio and the janitor make it, some times in turn.
 """
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 import psycopg
 from benchmarks.claims.database import database, seconds_of
 from benchmarks.harness import median, table
-from benchmarks.scale.rows import NOW, begin, end, work
+from benchmarks.scale.rows import NOW, begin, end, sizes, work
 from tests.postgresql import Postgresql
 
 from slackwater.adapters.sql.ledger import SqlLedger
@@ -59,10 +59,13 @@ async def measure(server: Postgresql, address: str, count: int) -> list[tuple[An
             "a page of the list": lambda: ledger.batches(resource="default", after=None, limit=100),
             "those that failed: none": lambda: ledger.batches(resource="default", after=None, limit=100, query=failed),
             "Studio's first page": lambda: ledger.batch_overview(resource="default", limit=50),
-            "a search in vain": lambda: ledger.batch_overview(resource="default", limit=50, search="nobody has that"),
             "200 batches go by age": lambda: ledger.forget_batches("default", ended_before=NOW + 10 * count, limit=200),
         }
-        rows = [("a batch is copied, us", f"{each:.0f}", "")]
+        taken = sizes(address)
+        rows = [
+            ("a batch is copied, us", f"{each:.0f}", ""),
+            ("bytes of a batch", f"{taken['batch'][1] / count:.0f}", ""),
+        ]
         for name, call in calls.items():
             await call()
             took, before = [], seconds_of(server)

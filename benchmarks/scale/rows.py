@@ -27,7 +27,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import RequestCounts
 from slackwater.core.files.file import File, Purpose
-from slackwater.core.telling.webhooks import Secret, WebhookEndpoint
+from slackwater.core.telling.webhooks import EventType, Secret, WebhookEndpoint
 from slackwater.ports import BlobRange, NewShard, Segment, Shard
 
 LINES, LINE_BYTES = 1_000, 1_000
@@ -155,7 +155,7 @@ async def fill(ledger: SqlLedger, address: Any, options: argparse.Namespace, ser
             resource="default",
             name="n",
             url="https://receiver.example/x",
-            event_types=("batch.completed",),
+            event_types=(EventType.BATCH_COMPLETED,),
             secrets=(Secret(text="whsec_x"),),
             created_at=NOW,
             updated_at=NOW,

@@ -21,8 +21,8 @@ from slackwater.telemetry import event
 STEP_SECONDS = 0.25
 # A round that takes longer is stuck: the ledger does not answer.
 STUCK_SECONDS = 60.0
-# Engines that are asked for in one transaction, which keeps the other members from them until it ends: one with a thousand of them
-# would else keep all others waiting for longer than their grants are good for.
+# Engines that are asked for in one transaction, which keeps the other members from them until it ends: of one with a thousand the
+# others would wait for longer than their grants are good for.
 ASKED_AT_ONCE = 50
 # At a stop nobody waits longer than that to give slots back: they end by themselves.
 LEAVING_SECONDS = 2.0
