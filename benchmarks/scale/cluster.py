@@ -134,7 +134,12 @@ class Cluster:
         desk.hinted = False
         if not desk.member.sends or desk.nothing_at == desk.news.number:
             return
-        driven(desk.claims.learn())
+        if desk.seen == desk.news.number:
+            # It would read nothing.
+            self.ledger.reads += 1
+        else:
+            driven(desk.claims.learn())
+            desk.seen = desk.news.number
         picked = driven(desk.claims.pick(()))
         if picked:
             desk.claiming = True
@@ -173,13 +178,16 @@ class Cluster:
 
     def wake(self, desk: Desk) -> None:
         for at, seat in desk.seats:
-            at.turns.ready(seat)
+            if not seat.ready:
+                at.turns.ready(seat)
         # Not always the same one first.
         shift = self.chance.randrange(len(desk.seats))
         for at, _ in (*desk.seats[shift:], *desk.seats[:shift]):
             if not desk.shards:
                 return
-            self.send(at)
+            # Most have all out that they may, and have asked for more.
+            if at.out < at.slots or at.wanted < at.engine.limit or not at.got or at.got > at.part:
+                self.send(at)
 
     def send(self, at: At) -> None:
         """What an engine's lanes do at one member: they ask whose turn it is, while they may have more out."""

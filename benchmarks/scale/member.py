@@ -69,8 +69,8 @@ class Desk:
         self.deployment = deployment
         self.number = number
         self.news: News = ledger.news_of(deployment.name)
-        self.nothing_at = -1
-        """The number of the news at which there was nothing to claim."""
+        self.seen = self.nothing_at = -1
+        """The number of the news that was read last, and that at which there was nothing to claim."""
         self.seats: list[tuple[At, Seat[Desk]]] = []
         self.claiming = self.hinted = False
         # As FreshLines has them.
