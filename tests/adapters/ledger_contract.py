@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -11,6 +12,7 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import Batch, BatchError, Policies, RequestCounts, Status, WindowElapsed
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.files.file import File, Purpose
+from slackwater.core.sending.checksums import CHECKSUM_BYTES
 from slackwater.ports import BlobRange, Ledger, NewShard, Segment, Shard
 from tests.adapters.claiming import claim
 
@@ -342,6 +344,33 @@ class LedgerContract:
             ]
             first = (await ledger.segments("batch-0", limit=1))[0][0]
             assert len(await ledger.segments("batch-0", after=first)) == 1
+
+        run(story)
+
+    def test_a_row_that_is_long_is_not_written_anew(self, run: Any) -> None:
+        """A shard that is answered line by line costs bytes by its lines, and not by their square."""
+
+        async def story(ledger: Ledger) -> None:
+            lines, at_once = 1_000, 20
+            await started(ledger, shards=(lines,))
+            shard = await claimed(ledger)
+            for first in range(0, lines, at_once):
+                part = segment(shard, *range(first, first + at_once), offset=10 * first)
+                part = msgspec.structs.replace(
+                    part, output_checksums=bytes([first // at_once]) * CHECKSUM_BYTES * at_once
+                )
+                await ledger.commit_segments([part], now=1, lease_seconds=9)
+            rows = [each for _, each in await ledger.segments("batch-0")]
+            assert max(len(each.output_checksums) for each in rows) < 600
+            # Few they are nevertheless, and nothing of what was said is lost.
+            assert len(rows) < 10
+            assert b"".join(each.output_checksums for each in rows) == b"".join(
+                bytes([part]) * CHECKSUM_BYTES * at_once for part in range(lines // at_once)
+            )
+            assert [each.output.offset for each in rows if each.output] == [
+                10 * sum(len(each.output_checksums) for each in rows[:place]) // CHECKSUM_BYTES
+                for place in range(len(rows))
+            ]
 
         run(story)
 

@@ -14,6 +14,8 @@ from slackwater.ports import BlobRange, LeaseState, QueuedBatch, Segment, Shard,
 # A lease is renewed when less than this part of it is left. So a worker that stops dead is known to have done so after this
 # part of a lease at the earliest.
 RENEWED_BELOW = 2 / 3
+# A row of segments is extended until it has checksums of so many bytes: each time all of them are written anew.
+EXTENDED_BELOW = 512
 
 
 def _places(input_blob: str, row: Row) -> tuple[BlobRange, ...]:
@@ -218,13 +220,13 @@ class SqlShards(SqlPart):
         return segment, results
 
     def _record(self, db: Db, segment: Segment, place: dict[str, Any], *, first: bool) -> None:
-        """Names the ranges: in the shard's last row if they continue it, so that rows stay few, else in a new one.
+        """Names the ranges: in the shard's last row if they continue it and it is short, so that rows are few, else in a new one.
 
         Where they are its `first`, there is none.
         """
         last = None if first else self._sql.one(db, "last_segment", place)
         checksums = {"output_checksums": segment.output_checksums, "error_checksums": segment.error_checksums}
-        if last is not None:
+        if last is not None and len(last["output_checksums"]) + len(last["error_checksums"]) < EXTENDED_BELOW:
             output_continues, output = joined(range_record(last, "output"), segment.output)
             error_continues, error = joined(range_record(last, "error"), segment.error)
             if output_continues and error_continues:

@@ -1,4 +1,4 @@
-"""Shares engines with the other members of a cluster: asks the ledger for slots before they end, for all engines at once.
+"""Shares engines with the other members of a cluster: asks the ledger for slots before they end, for many engines at once.
 
 Before: the engines, which say what they could use. After: the ledger, which divides. An embedded server has none of this.
 """
@@ -21,6 +21,9 @@ from slackwater.telemetry import event
 STEP_SECONDS = 0.25
 # A round that takes longer is stuck: the ledger does not answer.
 STUCK_SECONDS = 60.0
+# Engines that are asked for in one transaction, which keeps the other members from them until it ends: of one with a thousand the
+# others would wait for longer than their grants are good for.
+ASKED_AT_ONCE = 50
 # At a stop nobody waits longer than that to give slots back: they end by themselves.
 LEAVING_SECONDS = 2.0
 
@@ -119,10 +122,11 @@ class Sharing:
                 await self._ledger.leave_engines(self._member, {name: self._shares[name].serial for name in leaving})
                 for name in leaving:
                     self._shares[name].left()
-            if asks:
+            wanted = list(asks.values())
+            for first in range(0, len(wanted), ASKED_AT_ONCE):
                 now = self._clock.monotonic()
                 for grant in await self._ledger.share_engines(
-                    self._member, list(asks.values()), seconds=self._seconds, now=self._clock.now()
+                    self._member, wanted[first : first + ASKED_AT_ONCE], seconds=self._seconds, now=self._clock.now()
                 ):
                     self._shares[grant.engine].granted(grant, asked=now)
         except StorageTrouble as trouble:
