@@ -18,6 +18,7 @@ from benchmarks.scale.rhythm import DAY_SECONDS
 from benchmarks.scale.tally import COMMIT_SECONDS, WINDOW_SECONDS, Tally
 
 from slackwater.core.quota.enqueued import WaitingBatch, admit
+from slackwater.pipeline.sending.claims import Picked
 from slackwater.ports import Shard
 
 # From a start to the first step elsewhere (docs/postgresql.md: 13 ms in the middle), and what a claim takes.
@@ -138,27 +139,27 @@ class Cluster:
             # It would read nothing.
             self.ledger.reads += 1
         else:
-            driven(desk.claims.learn())
+            driven(desk.claims.learn(self.now))
             desk.seen = desk.news.number
-        picked = driven(desk.claims.pick(()))
-        if picked:
+        picked = desk.claims.pick(())
+        if picked.batch_ids:
             desk.claiming = True
             self.at(self.now + CLAIM_SECONDS, self._claim, desk, picked)
         elif desk.low:
             desk.nothing_at = desk.news.number
 
-    def _claim(self, desk: Desk, picked: list[str]) -> None:
+    def _claim(self, desk: Desk, picked: Picked) -> None:
         desk.claiming = False
         minute = int(self.now / 60)
         self.tally.claims_of_minute[minute] = self.tally.claims_of_minute.get(minute, 0) + 1
-        shards = self.ledger.claim(picked)
+        shards = self.ledger.claim(picked.batch_ids, most=picked.most)
         member = desk.member
         if not member.sends:
             # It stops, and waits for a claim that is under way.
             for shard in shards:
                 self.give_back(shard)
             return
-        desk.claims.claimed(picked, shards)
+        desk.claims.claimed(picked, shards, self.now)
         if not desk.news.queued:
             self._dry[desk.number] = self.now
         for shard in shards:

@@ -73,7 +73,7 @@ class MemoryLedger:
         self.running: dict[str, OpenBatch] = {}
         self._news: dict[str, News] = {}
         self.rows = self.rows_most = self.batches_most = self.news_read = self.reads = 0
-        self.looks = self.looks_late = self.claims = self.claims_empty = self.shards_claimed = 0
+        self.claims = self.claims_empty = self.shards_claimed = 0
 
     def news_of(self, deployment: str) -> News:
         """Those of a deployment."""
@@ -127,15 +127,17 @@ class MemoryLedger:
 
     async def claimable_batches(self, batch_ids: Sequence[str]) -> frozenset[str]:
         running = self.running
-        there = frozenset(each for each in batch_ids if (batch := running.get(each)) is not None and batch.queued)
-        self.looks += 1
-        self.looks_late += not there
-        return there
+        return frozenset(each for each in batch_ids if (batch := running.get(each)) is not None and batch.queued)
 
-    def claim(self, batch_ids: Sequence[str]) -> list[Shard]:
+    def claim(self, batch_ids: Sequence[str], *, most: int | None = None) -> list[Shard]:
         """One shard of each, as `claim_shards` gives them."""
         self.claims += 1
-        claimed = [shard for each in batch_ids if (shard := self._claim(each)) is not None]
+        claimed: list[Shard] = []
+        for each in batch_ids:
+            if len(claimed) == most:
+                break
+            if (shard := self._claim(each)) is not None:
+                claimed.append(shard)
         self.claims_empty += not claimed
         self.shards_claimed += len(claimed)
         return claimed

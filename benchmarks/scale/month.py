@@ -93,7 +93,6 @@ def month(*, days: float, scale: float, seed: int) -> tuple[Cluster, dict[str, A
         "claims_empty_of_all": round(ledger.claims_empty / max(1, ledger.claims), 4),
         "shards_a_claim": round(ledger.shards_claimed / max(1, ledger.claims - ledger.claims_empty), 2),
         "news_reads_a_second": round(ledger.reads / end, 2),
-        "looks_in_vain_of_all": round(ledger.looks_late / max(1, ledger.looks), 4),
         "open_batches_most": ledger.batches_most,
         "rows_most": ledger.rows_most,
         "puts_a_second": round(tally.puts / end, 2),
