@@ -1,0 +1,167 @@
+"""A Ray cluster of this machine's own: a head and further nodes, each on an address of its own, and each process known by its number.
+
+Ray rewrites 127.0.0.1 to the outer address of the machine, so the nodes are 127.0.0.2 and up. They are started one after the other:
+three at once time out on a small machine. Nobody calls `ray stop`, which ends whatever has Ray's names, whoever has started it.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+START_SECONDS = 120.0
+# A lost node is noticed after some seconds; Ray's own settings take up to a minute. A head may be away for as long as a test lasts.
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "300",
+    "RAY_num_prestart_python_workers": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+}
+
+
+def free_port(host: str) -> int:
+    """One that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        return int(listener.getsockname()[1])
+
+
+def listening(process: psutil.Process) -> set[str]:
+    """The addresses that it listens on."""
+    return {each.laddr.ip for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+
+
+class Node:
+    """`ray start --block`, and all that it has started."""
+
+    def __init__(self, host: str, log: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self.host, self.log = host, log
+        self._arguments, self._environment = arguments, environment
+        self.start()
+
+    def start(self) -> None:
+        """Returns once Ray says that it runs. Raises AssertionError with its last words."""
+        with self.log.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **SETTINGS, **self._environment},
+                start_new_session=True,
+            )
+        limit = time.monotonic() + START_SECONDS
+        while b"Ray runtime started" not in self.log.read_bytes():
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said()}"
+            assert time.monotonic() < limit, f"did not start: {self.said()}"
+            signal.sigtimedwait([], 0.1)
+
+    def said(self) -> str:
+        return self.log.read_text()[-3000:]
+
+    def all(self) -> list[psutil.Process]:
+        """It and its processes, however deep."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            me = psutil.Process(self.process.pid)
+            return [me, *me.children(recursive=True)]
+        return []
+
+    def called(self, name: str) -> psutil.Process:
+        """The one of its processes that is called so."""
+        (found,) = (each for each in self.all() if each.name() == name)
+        return found
+
+    def kill(self) -> None:
+        """All at once, as a machine that is lost; and nobody is left."""
+        there = self.all()
+        for each in there:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        self.process.wait(30)
+        _, left = psutil.wait_procs(there, timeout=30)
+        assert not left, left
+
+
+class RayCluster:
+    """A head that does no work, and other nodes."""
+
+    def __init__(self, folder: Path, *, redis: str) -> None:
+        """`redis` is the server that keeps what the head knows."""
+        self.folder = folder
+        # Sockets have to have short names.
+        self.temporary = Path(f"/tmp/swr{secrets.token_hex(3)}")  # noqa: S108
+        self.token = secrets.token_hex(16)
+        self.address = f"127.0.0.2:{free_port('127.0.0.2')}"
+        self._redis = redis
+        self.nodes: list[Node] = []
+        self.head: Node | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For whoever calls it."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def start_head(self) -> Node:
+        self.head = self._node(
+            "127.0.0.2",
+            ["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false"]
+            + [f"--temp-dir={self.temporary}"],
+            {"RAY_REDIS_ADDRESS": self._redis},
+        )
+        return self.head
+
+    def start_node(self, environment: Mapping[str, str]) -> Node:
+        """One more."""
+        host = f"127.0.0.{3 + len(self.nodes)}"
+        node = self._node(host, [f"--address={self.address}", "--num-cpus=1"], environment)
+        self.nodes.append(node)
+        return node
+
+    def _node(self, host: str, arguments: list[str], environment: Mapping[str, str]) -> Node:
+        common = [f"--node-ip-address={host}", "--object-store-memory=80000000", "--disable-usage-stats"]
+        common += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+        log = self.folder / f"ray-{host}.log"
+        return Node(host, log, [*arguments, *common], {"RAY_AUTH_TOKEN": self.token, **environment})
+
+    def close(self) -> None:
+        for each in [*self.nodes, *([self.head] if self.head else [])]:
+            each.kill()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def redis_running(folder: Path, program: str) -> Iterator[str]:
+    """A Redis server of one's own, on loopback, that keeps what it is told through a kill; gives its address."""
+    port = free_port("127.0.0.1")
+    with (folder / "redis.log").open("wb") as said:
+        process = subprocess.Popen(
+            [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--appendonly", "yes"],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        limit = time.monotonic() + 30
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None, (folder / "redis.log").read_text()
+            assert time.monotonic() < limit
+            signal.sigtimedwait([], 0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
