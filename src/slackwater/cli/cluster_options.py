@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -37,12 +38,14 @@ def cluster_options(function: F) -> F:
 
 
 @contextlib.contextmanager
-def in_cluster(address: str) -> Iterator["Placing"]:
-    """The workers of the cluster there, or a line that says why not and an end."""
+def in_cluster(address: str, config: Path | None = None) -> Iterator["Placing"]:
+    """The workers of the cluster there, or a line that says why not and an end: about the configuration first."""
     # Imported here: it brings along all that the coordinator needs.
-    from slackwater.wiring.placing import entered
+    from slackwater.wiring.placing import checked, entered
 
     try:
+        if config is not None:
+            checked(config)
         with entered(address) as placing:
             yield placing
     except ConfigError as error:

@@ -59,7 +59,7 @@ def command(
         fail("--status changes nothing, and takes no configuration, resource or words for workers", USAGE)
     if not only_asked and config_path is None:
         fail("name the configuration, with -c", USAGE)
-    with in_cluster(address) as placing:
+    with in_cluster(address, config_path) as placing:
         told = placing.told() if config_path is None else placing.place(config_path, resource, options)
         limit = time.monotonic() + (0 if only_asked else seconds)
         while not settled(told) and time.monotonic() < limit:

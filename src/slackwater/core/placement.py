@@ -76,8 +76,8 @@ def step(
 def again_seconds(code: int, lasted: float, ends: int) -> float:
     """After how long a worker that has ended by itself is started again.
 
-    `code` is its exit code, negative for a signal; `lasted` is for how long it was there, in seconds, and `ends` how many before it
-    have ended at once, one after the other.
+    `code` is its exit code, negative for a signal; `lasted` is for how long it was there, in seconds, and `ends` how many before
+    it have ended at once, one after the other.
     """
     if code == Ended.REFUSED:
         return REFUSED_SECONDS

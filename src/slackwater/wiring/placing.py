@@ -1,7 +1,7 @@
 """Workers on a Ray cluster: a configuration and its coordinator, who places them, come together here.
 
-What goes to the cluster is the path of the configuration, which each node has to have there, and no word of what is in it: Ray keeps
-what its actors are given.
+What goes to the cluster is the path of the configuration, which each node has to have there, and no word of what is in it: Ray
+keeps what its actors are given.
 """
 
 import contextlib
@@ -30,12 +30,10 @@ class Placing:
     """The workers of the cluster that was entered."""
 
     def place(self, config: Path, resource: str, options: Sequence[str]) -> "Told":
-        """Makes the coordinator, where there is none. Raises ConfigError, ClusterRefused."""
+        """Makes the coordinator, where there is none, with a configuration that was `checked`. Raises ClusterRefused."""
         from slackwater.adapters.ray import cluster
         from slackwater.adapters.ray.coordinator import Asked, Coordinator, worker_program
 
-        server_in(config)
-        refuse_alone(config)
         asked = Asked(program=worker_program(str(config.absolute()), options), resource=resource)
         there = cluster.nodes()
         if resource and not any(takes(each, resource) for each in there):
@@ -44,8 +42,8 @@ class Placing:
             )
         if not resource and any(each.head and each.alive and cluster.has_processors(each) for each in there):
             raise ClusterRefused(
-                "the head of the cluster takes work, and what ends with it must not be there: start it with --num-cpus=0, or name a "
-                "resource that only other nodes have, with --resource"
+                "the head of the cluster takes work, and what ends with it must not be there: start it with --num-cpus=0, or "
+                "name a resource that only other nodes have, with --resource"
             )
         actor = cluster.start_coordinator(
             Coordinator, resource, asked, functools.partial(doubt_in, str(config.absolute()))
@@ -53,12 +51,13 @@ class Placing:
         told = self._ask(actor)
         if not told.guarded:
             cluster.end(actor)
-            raise ClusterRefused(cluster.NO_TOKEN)
+            raise ClusterRefused(cluster.UNGUARDED)
         if told.stopping:
             raise ClusterRefused("its workers are just being ended; try again once 'slackwater down' is through")
         if told.asked != asked:
+            words = " ".join(told.asked.program[1:])
             raise ClusterRefused(
-                f"workers were placed there with other words ({_words(told.asked.program)}, resource {told.asked.resource or 'none'}): "
+                f"workers were placed there with other words ({words}; resource: {told.asked.resource or 'none'}): "
                 "'slackwater down' ends them"
             )
         return told
@@ -125,8 +124,8 @@ class Placing:
             told: Told = ray.get(actor.told.remote(), timeout=ANSWERS_SECONDS)
         except ray.exceptions.GetTimeoutError as error:
             raise ClusterRefused(
-                f"the coordinator has not answered for {ANSWERS_SECONDS:g} s: a node has to have room for it (a part of a processor, "
-                "or of the resource that is asked for), and the head has to be there"
+                f"the coordinator has not answered for {ANSWERS_SECONDS:g} s: a node has to have room for it (a part of a "
+                "processor, or of the resource that is asked for), and the head has to be there"
             ) from error
         except ray.exceptions.RayError as error:
             why = str(error).strip().splitlines() or [repr(error)]
@@ -137,8 +136,10 @@ class Placing:
         return told
 
 
-def _words(program: Sequence[str]) -> str:
-    return " ".join(program[1:])
+def checked(config: Path) -> None:
+    """Raises ConfigError where no worker could work with it, or each only by itself; the rest is for the nodes to find out."""
+    server_in(config)
+    refuse_alone(config)
 
 
 @contextlib.contextmanager

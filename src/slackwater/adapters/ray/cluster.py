@@ -26,10 +26,10 @@ AUTH_MODE, USAGE = "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"
 # So much of a resource is asked for: enough to be had only where it is.
 SOME = 0.001
 REACHED_SECONDS = 5.0
-# What nobody has said is of use only to whoever looks for it.
-NO_TOKEN = (
-    "the cluster lets everybody in who reaches it, and whoever may start actors may read what its nodes have in their environment: "
-    "start all its nodes with RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN"
+# Why nothing is started on a cluster that has no token.
+UNGUARDED = (
+    "the cluster lets everybody in who reaches it, and whoever may start actors may read what its nodes have in their "
+    "environment, keys among it: start all its nodes with RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN"
 )
 
 
@@ -43,7 +43,7 @@ def entered(address: str) -> Iterator[None]:
     """In the cluster at an address, HOST:PORT, or that of this node (`auto`). Raises ClusterRefused."""
     mode = os.environ.setdefault(AUTH_MODE, "token")
     if mode != "token":
-        raise ClusterRefused(f"{AUTH_MODE}={mode} here: {NO_TOKEN}")
+        raise ClusterRefused(f"{AUTH_MODE}={mode} here: {UNGUARDED}")
     os.environ[USAGE] = "0"
     _reach(address)
     # What it logs on its way in is not for whoever types a command; what has gone wrong is said here.
@@ -56,8 +56,8 @@ def entered(address: str) -> Iterator[None]:
         ) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterRefused(
-            f"the Ray cluster at {address} does not let this in ({_line(error)}): it has to be the cluster's token (RAY_AUTH_TOKEN) "
-            "and its version of Ray and of Python, and this has to run on one of its nodes"
+            f"the Ray cluster at {address} does not let this in ({_line(error)}): RAY_AUTH_TOKEN has to be that of the cluster, "
+            "its versions of Ray and of Python have to be these, and this has to run on one of its nodes"
         ) from error
     try:
         yield

@@ -63,6 +63,7 @@ class Keeper:
         """Lets it end gently. How long that may take is its own affair, `[worker] grace_seconds`."""
         with self._news:
             if self._ending:
+                # A second signal would end it at once.
                 return
             self._ending = True
             self._news.notify_all()
@@ -83,19 +84,15 @@ class Keeper:
             began = time.monotonic()
             last = self._listen(process, starts)
             code, lasted = process.wait(), time.monotonic() - began
+            ends = 0 if lasted >= LASTING_SECONDS or code == Ended.WELL else ends + 1
             with self._news:
                 self._process = None
-                if self._ending:
-                    break
-                self._state = State(starts=starts, said=last or f"it ended with {code}")
+                self._state = State(starts=starts, said="" if self._ending else last or f"it ended with {code}")
                 self._news.notify_all()
-                ends = 0 if lasted >= LASTING_SECONDS or code == Ended.WELL else ends + 1
                 self._news.wait_for(lambda: self._ending, again_seconds(code, lasted, max(0, ends - 1)))
         with self._news:
             self._state = State(starts=starts, over=True)
             self._news.notify_all()
-        # A process that has ended would take nobody along; the thread stays all the same.
-        threading.Event().wait()
 
     def _begin(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
