@@ -61,11 +61,13 @@ class Rig:
         text = (crew.folder / "slackwater.toml").read_text()
         self.config.write_text(text.replace("[server]\n", f'[server]\ndata = "{crew.data}"\n', 1))
 
-    def told(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def told(
+        self, command: str, *words: str, address: str | None = None, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """What a command of ours says, where it has the cluster's token."""
-        command = [sys.executable, "-m", "slackwater", *words, "--address", self.ray.address]
+        said = [sys.executable, "-m", "slackwater", command, "--address", address or self.ray.address, *words]
         surroundings = {**os.environ, **self.ray.environment, **(environment or {})}
-        return subprocess.run(command, capture_output=True, text=True, timeout=180, env=surroundings)
+        return subprocess.run(said, capture_output=True, text=True, timeout=180, env=surroundings)
 
     def up(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.told("up", "-c", str(self.config), *words)
