@@ -57,7 +57,7 @@ test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a l
 test-rolling: $(VENV)/installed ## Upgrade a cluster under load from the version before the newest step of the schema (needs the history of a clone; a minute)
 	$(BIN)/python -m tests.cluster.rolling
 
-test-ray: $(VENV)/installed ## Place workers on a Ray cluster of this machine, and kill what there is of it, 5 times each (installs Ray: 214 MB; needs redis-server, wants root; 40 minutes)
+test-ray: $(VENV)/installed ## Place workers on a Ray cluster of this machine, and kill what there is of it, 5 times each (installs Ray: 240 MB; needs redis-server, wants root; 40 minutes)
 	@test -n "$(SLACKWATER_REDIS)" || command -v redis-server > /dev/null || { echo "error: redis-server is needed to keep what Ray's head knows; install it (apt-get install redis-server), or name it with SLACKWATER_REDIS"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --editable '.[dev,ray]'
 	$(BIN)/python -m pytest -m ray tests/on_ray

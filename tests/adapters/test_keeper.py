@@ -83,6 +83,24 @@ def test_who_cannot_start_says_why_and_is_not_started_all_the_time() -> None:
     assert until(keeper, lambda state: state.over) == State(starts=1, over=True)
 
 
+def test_whoever_keeps_it_goes_with_its_own_parent() -> None:
+    """As Ray's process of a node is: Ray takes its time, and nobody places workers there any more."""
+    begins = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+    node = subprocess.Popen(
+        [sys.executable, "-c", begins, KEEPS, WORKS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert node.stdout is not None
+    pid = int(node.stdout.readline())
+    assert not ended(pid)
+    node.kill()
+    node.wait(10)
+    limit = time.monotonic() + 30
+    while not ended(pid):
+        assert time.monotonic() < limit
+        signal.sigtimedwait([], 0.01)
+    node.stdout.close()
+
+
 def test_it_goes_with_whoever_keeps_it() -> None:
     """However that one ends: here by SIGKILL, which nobody can do anything about."""
     keeping = subprocess.Popen([sys.executable, "-c", KEEPS, WORKS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -135,14 +135,15 @@ class Node:
 class RayCluster:
     """A head that does no work, and other nodes."""
 
-    def __init__(self, folder: Path, *, redis: str) -> None:
-        """`redis` is the server that keeps what the head knows."""
+    def __init__(self, folder: Path, *, redis: str = "", guarded: bool = True) -> None:
+        """`redis` is the server that keeps what the head knows. Where it is not `guarded`, nodes ask nobody for a token."""
         self.folder = folder
         # Sockets have to have short names.
         self.temporary = Path(f"/tmp/swr{secrets.token_hex(3)}")
         self.token = secrets.token_hex(16)
         self.address = f"127.0.0.2:{free_port('127.0.0.2')}"
         self._redis = redis
+        self._settings = {"RAY_AUTH_TOKEN": self.token} if guarded else {"RAY_AUTH_MODE": "disabled"}
         self.nodes: list[Node] = []
         self.head: Node | None = None
 
@@ -161,7 +162,7 @@ class RayCluster:
                 "--include-dashboard=false",
                 f"--temp-dir={self.temporary}",
             ],
-            {"RAY_REDIS_ADDRESS": self._redis},
+            {"RAY_REDIS_ADDRESS": self._redis} if self._redis else {},
         )
         return self.head
 
@@ -176,7 +177,7 @@ class RayCluster:
         common = [f"--node-ip-address={host}", "--object-store-memory=80000000", "--disable-usage-stats"]
         common += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
         log = self.folder / f"ray-{host}.log"
-        return Node(host, log, [*arguments, *common], {"RAY_AUTH_TOKEN": self.token, **environment})
+        return Node(host, log, [*arguments, *common], {**self._settings, **environment})
 
     def close(self) -> None:
         for each in [*self.nodes, *([self.head] if self.head else [])]:

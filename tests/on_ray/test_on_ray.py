@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.cluster.cluster import until
 from tests.crash.rounds import input_lines
-from tests.on_ray.nodes import listening
+from tests.on_ray.nodes import RayCluster, listening
 from tests.on_ray.rig import Rig, rigged
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -69,6 +70,21 @@ def test_who_is_refused(rig: Rig) -> None:
     assert "nobody listens at 127.0.0.2:1" in done.stderr
     assert "no workers were placed" in rig.told("down").stderr
     assert not rig.members()
+
+
+def test_a_cluster_that_lets_everybody_in_is_refused(rig: Rig, tmp_path: Path) -> None:
+    """Whatever token somebody shows who comes in. Nothing of ours stays there."""
+    cluster = RayCluster(tmp_path, guarded=False)
+    try:
+        cluster.start_head()
+        cluster.start_node({})
+        for _ in range(2):
+            done = rig.told("up", "-c", str(rig.config), address=cluster.address)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "start all its nodes with RAY_AUTH_MODE=token" in done.stderr
+        assert "no workers were placed" in rig.told("up", "--status", address=cluster.address).stderr
+    finally:
+        cluster.close()
 
 
 def test_a_worker_on_each_node_but_the_head(placed: Rig) -> None:

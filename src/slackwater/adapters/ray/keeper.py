@@ -1,4 +1,4 @@
-"""Keeps one worker running on this machine: a process of its own, which ends with this one, whatever ends this one.
+"""Keeps one worker running on this machine: a process of its own, which ends with this one, as this one does with its parent.
 
 A process of its own, because a worker goes by signals, limits and an event loop that Ray's processes have for themselves.
 """
@@ -22,6 +22,8 @@ from slackwater.core.placement import LASTING_SECONDS, Ended, again_seconds
 MEMBER = re.compile(r", member ([0-9a-f]+)$")
 # What belongs to Ray, its token among it, is nothing that a worker should have.
 RAYS = "RAY_"
+# How often it looks whether its parent is there. Ray's own look takes one to three seconds.
+PARENT_SECONDS = 0.2
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class Keeper:
         # It is the parent of the worker for the kernel, too, so it stays: see `tied`.
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
+        threading.Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
 
     def changed(self, known: State | None = None) -> State:
         """Its state, once that is another one than what is known."""
@@ -119,3 +122,10 @@ class Keeper:
                         self._state = State(pid=process.pid, member=found[1], starts=starts)
                         self._news.notify_all()
         return last
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent has ended, that of the node: without that nobody would keep it, either."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
