@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-START_SECONDS, TRIES = 120.0, 3
+START_SECONDS, TRIES = 120.0, 6
 CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
 # A lost node is noticed after some seconds; by Ray's own settings it may take a minute. A head may be away for a while.
 SETTINGS = {

@@ -48,7 +48,7 @@ class Placing:
         actor = cluster.start_coordinator(
             Coordinator, resource, asked, functools.partial(doubt_in, str(config.absolute()))
         )
-        told = self._ask(actor)
+        told = self._ask(actor.told)
         if not told.guarded:
             cluster.end(actor)
             raise ClusterRefused(cluster.UNGUARDED)
@@ -64,12 +64,10 @@ class Placing:
 
     def told(self) -> "Told":
         """What its coordinator knows. Raises ClusterRefused where there is none."""
-        return self._ask(self._coordinator())
+        return self._ask(self._coordinator().told)
 
     def send_away(self, node: str) -> None:
         """Ends the worker of a node gently, `here` for this one, and waits for it. Raises ClusterRefused."""
-        import ray
-
         from slackwater.adapters.ray import cluster
 
         actor = self._coordinator()
@@ -79,22 +77,17 @@ class Placing:
             raise ClusterRefused(
                 f"{node} is not one node of the cluster: name its id or its address, as --status shows them, or here"
             )
-        ray.get(actor.send_away.remote(ids[0]), timeout=ANSWERS_SECONDS)
-        while any(each.node == ids[0] and each.pid for each in self._ask(actor).workers):
+        while any(each.node == ids[0] and each.pid for each in self._ask(actor.send_away, ids[0]).workers):
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> Iterator["Told"]:
         """Ends all workers gently, and then their coordinator. Gives what is left, again and again. Raises ClusterRefused."""
-        import ray
-
-        from slackwater.adapters.ray import cluster
-
         actor = self._coordinator()
-        ray.get(actor.stop.remote(), timeout=ANSWERS_SECONDS)
-        while (told := self._ask(actor)).workers:
+        while (told := self._ask(actor.stop)).workers:
             yield told
             time.sleep(LOOK_SECONDS)
-        cluster.end(actor)
+        # And one that was just being made.
+        self.kill()
 
     def kill(self) -> int:
         """Ends all of them at once; returns how many workers that were. What they had out is sent again."""
@@ -116,12 +109,12 @@ class Placing:
             raise ClusterRefused(NOBODY)
         return actor
 
-    def _ask(self, actor: Any) -> "Told":
+    def _ask(self, what: Any, *arguments: object) -> "Told":
         import ray
         import ray.exceptions
 
         try:
-            told: Told = ray.get(actor.told.remote(), timeout=ANSWERS_SECONDS)
+            told: Told = ray.get(what.remote(*arguments), timeout=ANSWERS_SECONDS)
         except ray.exceptions.GetTimeoutError as error:
             raise ClusterRefused(
                 f"the coordinator has not answered for {ANSWERS_SECONDS:g} s: a node has to have room for it (a part of a "

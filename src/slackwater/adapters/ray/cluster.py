@@ -117,6 +117,8 @@ def start_coordinator(kind: Callable[..., Any], resource: str, *arguments: objec
     """Made once, kept by Ray, and never where the resource is not: where none is asked for, a node without a processor."""
     demand = {"num_cpus": 0.0, "resources": {resource: SOME}} if resource else {"num_cpus": SOME}
     options = {"name": COORDINATOR, "get_if_exists": True, "lifetime": "detached", "max_restarts": -1}
+    # Whatever it is asked may be asked again.
+    options["max_task_retries"] = -1
     return ray.remote(kind).options(**options, **demand, max_concurrency=8).remote(*arguments)
 
 

@@ -115,7 +115,7 @@ class Coordinator:
         missing = tuple(
             Seen(node=node, name=names.get(node, ""), said=why)
             for node, (_, why) in sorted(self._given_up.items())
-            if node in names and node not in self._placed
+            if node not in self._placed and not self._stopping
         )
         return Told(
             asked=self._asked,
@@ -126,14 +126,15 @@ class Coordinator:
             workers=workers + missing,
         )
 
-    def stop(self) -> None:
-        """Ends all workers gently, and places none any more."""
+    def stop(self) -> Told:
+        """Ends all workers gently, and places none any more. To be said again: one that Ray has started anew has not heard it."""
         self._stopping = True
+        return self.told()
 
-    def send_away(self, node: str) -> bool:
-        """Ends the worker of a node gently, and gives it no other one; False where the node is not known."""
+    def send_away(self, node: str) -> Told:
+        """Ends the worker of a node gently, and gives it no other one. To be said again, as `stop`."""
         self._sent_away.add(node)
-        return any(each.id == node for each in self._nodes)
+        return self.told()
 
     # What it does
 
@@ -155,6 +156,8 @@ class Coordinator:
         ending = {node: each.ending for node, each in self._placed.items()}
         away = {each.id for each in nodes} if self._stopping else self._sent_away
         found = step(nodes, ending, resource=asked.resource, sent_away=away)
+        alive = {each.id for each in nodes if each.alive}
+        self._given_up = {node: until for node, until in self._given_up.items() if node in alive}
         for node in found.lost:
             self._lose(node)
             # Ray would keep it for a node that is never there again.
