@@ -93,10 +93,13 @@ class Node:
             )
         limit = time.monotonic() + START_SECONDS
         while b"Ray runtime started" not in self.log.read_bytes():
+            self.all()
             if self.process.poll() is not None:
+                # Ray leaves some of it behind.
+                self.kill()
                 return False
             assert time.monotonic() < limit, f"did not start: {self.said()}"
-            signal.sigtimedwait([], 0.1)
+            signal.sigtimedwait([], 0.5)
         self.all()
         return True
 
