@@ -71,14 +71,22 @@ class Matrix:
     def round(self, kind: str, found: Figures) -> None:
         """Something fails, and everything is well again."""
         self._there = self._rig.all_work()
-        rig, at_work = self._rig, self._customers.at_work
-        until(lambda: at_work() and all(rig.crew.holds(each) for each in self._there), gap=0.02)
+        until(lambda: self._customers.at_work() and self._rig.crew.held(), gap=0.02)
         self.kinds[kind](found)
         found.n += 1
 
     def _victim(self, n: int) -> Placed:
-        """Each of them in turn; the coordinator is on the node of one of them now and then."""
-        return sorted(self._there, key=lambda each: each.address)[n % NODES]
+        """Each of them in turn, or the next one that has anything in hand; one that comes last may find nothing for a while."""
+        there = sorted(self._there, key=lambda each: each.address)
+        turn = there[n % NODES :] + there[: n % NODES]
+        holding: list[Placed] = []
+
+        def found() -> bool:
+            holding[:] = [each for each in turn if self._rig.crew.holds(each)]
+            return bool(holding)
+
+        until(found, gap=0.02)
+        return holding[0]
 
     def _claimed(
         self, victim: Placed, shards: list[tuple[int, int, int]], at: float, found: Figures, most: float
@@ -156,10 +164,12 @@ class Matrix:
         """All of it, for some seconds: workers do not notice, and what it knew is in Redis."""
         ray, before = self._rig.ray, {each.name: each.pid for each in self._there}
         assert ray.head is not None
-        coordinator, held, at = self._rig.coordinator(), self._rig.crew.held(), time.monotonic()
-        ray.head.kill()
+        coordinator, there = self._rig.coordinator(), ray.head.all()
+        held, at = self._rig.crew.held(), time.monotonic()
+        ray.head.strike(there)
         until(lambda: self._rig.crew.held() - held, gap=0.01)
         found.claims.append(time.monotonic() - at)
+        ray.head.kill()
         (ray.temporary / "ray_current_cluster").unlink(missing_ok=True)
         ray.head.start()
         found.full.append(time.monotonic() - at)
@@ -190,6 +200,14 @@ class Matrix:
         node.start()
 
 
+def _picture(rig: Rig, customers: Customers) -> str:
+    """What there is, where it does not go on."""
+    asked = ("SELECT id, kind, sends_for FROM member", "SELECT member, engine, slots, wanted FROM engine_slots")
+    asked += ("SELECT state, split_part(owner, '-', 1), count(*) FROM shard GROUP BY 1, 2",)
+    rows = "\n".join(str(rig.crew.asked(each)) for each in asked)
+    return f"{rows}\n{rig.engine.out} out; customers: {customers.told()}\n{rig.status()}"
+
+
 ALL = ("worker", "raylet", "machine", "coordinator", "head", "stop")
 
 
@@ -206,6 +224,9 @@ def played(folder: Path, *, rounds: int, kinds: list[str], tell: bool) -> Outcom
             try:
                 for _ in range(rounds):
                     matrix.round(kind, figures)
+            except BaseException:
+                print(_picture(rig, customers), file=sys.stderr, flush=True)
+                raise
             finally:
                 if tell:
                     print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)

@@ -121,29 +121,26 @@ def test_no_secret_goes_through_ray(placed: Rig) -> None:
 
 
 def test_a_node_that_is_drained_lets_its_worker_end(placed: Rig) -> None:
-    """Gently, and it gets no other one: once by Ray's own notice, once by ours, from the node itself."""
+    """Gently, and it gets no other one: once by Ray's own notice, once by ours."""
     first, second = placed.all_work()
+    processes = [first.process, second.process]
     drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", placed.ray.address]
-    subprocess.run(
-        [*drain, "--node-id", first.node, *DRAIN],
-        check=True,
-        timeout=60,
-        capture_output=True,
-        env={**os.environ, **placed.ray.environment},
-    )
-    process = first.process
-    until(lambda: ended(process))
-    until(lambda: placed.members() == {second.name})
-    process = second.process
-    done = placed.told("down", "--node", second.address)
-    assert done.returncode == 0, done.stderr
-    assert ended(process)
-    assert not placed.members()
-    assert placed.status()["workers"] == []
-    # A node that was once drained stays so; whoever keeps the machine starts it anew.
-    node = placed.node_of(first)
-    node.kill()
-    node.start()
+    surroundings = {**os.environ, **placed.ray.environment}
+    command = [*drain, "--node-id", first.node, *DRAIN]
+    try:
+        subprocess.run(command, check=True, timeout=60, capture_output=True, env=surroundings)
+        until(lambda: ended(processes[0]))
+        until(lambda: placed.members() == {second.name})
+        done = placed.told("down", "--node", second.address)
+        assert done.returncode == 0, done.stderr
+        assert ended(processes[1])
+        assert not placed.members()
+        assert placed.status()["workers"] == []
+    finally:
+        # A node that was once drained stays so; whoever keeps the machine starts it anew.
+        node = placed.node_of(first)
+        node.kill()
+        node.start()
 
 
 def test_all_end_gently(placed: Rig) -> None:
