@@ -229,7 +229,9 @@ def played(folder: Path, *, rounds: int, kinds: list[str], tell: bool) -> Outcom
                 raise
             finally:
                 if tell:
-                    print(figures.line(), f"{time.monotonic() - begun:.0f} s", flush=True)
+                    # Of the batches that have ended by now; all of them are looked through at the end.
+                    so_far = json.dumps({**structs.asdict(customers.seen), "most_at_engine": rig.engine.out_max})
+                    print(figures.line(), f"{time.monotonic() - begun:.0f} s", so_far, flush=True)
         seen = customers.end()
         return Outcome(figures=found, seen=seen, most=rig.engine.out_max, doubted=rig.status()["doubted"])
 
