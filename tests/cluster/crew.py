@@ -94,6 +94,8 @@ class Crew:
         self._config = folder / "slackwater.toml"
         self._config.write_text(
             f'[server]\ndatabase = "{address}"\n[worker]\ncommit_seconds = {COMMIT_SECONDS}\n'
+            # Customers delete nothing, and make more batches than a user may have files.
+            "[limits]\nlasting_files = 1_000_000\n"
             f'[[deployments]]\nname = "{DEPLOYMENT}"\n[[deployments.backends]]\nurl = "{engine.url}"\n'
             f'api_key_env = "{KEY}"\nconcurrency = {slots}\n'
         )
