@@ -164,7 +164,9 @@ def test_all_end_gently(placed: Rig) -> None:
 
 def test_a_worker_that_is_stopped_is_asked_and_buried(placed: Rig) -> None:
     """Its actor is killed and it goes along, so it is a machine that stands still that shows it: Ray says so, the ledger asks."""
-    victim, other = placed.all_work()
+    workers, coordinator = placed.all_work(), placed.coordinator()
+    # Of whoever stands still with it the coordinator would know nothing when it is started elsewhere.
+    victim, other = sorted(workers, key=lambda each: coordinator in placed.node_of(each).all())
     node = placed.node_of(victim)
     there = node.all()
     for each in there:
