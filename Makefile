@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint types test-postgresql test-postgresql-kills test-cluster test-rolling test-stores test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
+.PHONY: help install demo test test-long lint types test-postgresql test-postgresql-kills test-cluster test-rolling test-ray test-stores test-clients test-studio test-deploy test-description test-fuzz test-crash test-kill-points test-stops test-soak test-engine test-vllm bench clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -25,7 +25,7 @@ demo: $(VENV)/installed ## Run a whole batch, with a server, in under a minute
 
 test: $(VENV)/installed lint types ## Run every test (a few minutes)
 	@command -v curl > /dev/null || { echo "error: curl is needed to run the lines of docs/curl.md; install it (apt-get install curl)"; exit 1; }
-	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm and not postgresql and not stores"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not engine and not clients and not description and not deploy and not studio and not monitoring and not long and not vllm and not postgresql and not stores and not ray"
 
 lint: $(VENV)/installed ## Check style and the rooms' import contracts
 	$(BIN)/ruff check .
@@ -56,6 +56,12 @@ test-cluster: $(VENV)/installed ## Kill, stop and cut off servers that share a l
 
 test-rolling: $(VENV)/installed ## Upgrade a cluster under load from the version before the newest step of the schema (needs the history of a clone; a minute)
 	$(BIN)/python -m tests.cluster.rolling
+
+test-ray: $(VENV)/installed ## Place workers on a Ray cluster of this machine, and kill what there is of it, 5 times each (installs Ray: 240 MB; needs redis-server, wants root; 40 minutes)
+	@test -n "$(SLACKWATER_REDIS)" || command -v redis-server > /dev/null || { echo "error: redis-server is needed to keep what Ray's head knows; install it (apt-get install redis-server), or name it with SLACKWATER_REDIS"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --editable '.[dev,ray]'
+	$(BIN)/python -m pytest -m ray tests/on_ray
+	$(BIN)/python -m tests.on_ray.matrix --rounds 5
 
 AZURITE ?= $(HOME)/.cache/slackwater-tests/azurite
 test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite (installs both: 330 MB; ten minutes)

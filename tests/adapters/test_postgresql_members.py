@@ -12,9 +12,11 @@ import psycopg
 import pytest
 
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.postgresql.doubting import doubt
+from slackwater.adapters.sql.postgresql.member_statements import JOIN
 from slackwater.adapters.sql.postgresql.moving import NOBODY, end_at
 from slackwater.core.errors import Buried, LedgerBehind, LedgerRefused, LedgerUnavailable
-from slackwater.core.members import YOUNG_SECONDS, Duty, Member
+from slackwater.core.members import DOUBTED_SECONDS, YOUNG_SECONDS, Duty, Member
 from slackwater.pipeline.membership import Membership
 from slackwater.ports import AuditEntry
 from tests.adapters.asked_postgresql import OURS, rows, told
@@ -250,6 +252,48 @@ def test_who_is_known_to_live_may_lose_its_connection_again_and_again(
         await true(lambda: ("second",) not in rows(address, "SELECT id FROM member"))
         for each in (first, second, third):
             await each.end()
+
+    asyncio.run(story())
+
+
+def test_who_is_said_to_have_ended_says_that_it_lives(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and not when its next word is due: that would be later than it is believed. Whether it watches or not."""
+    grown_up(monkeypatch)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.SAID_SECONDS", 3600.0)
+    monkeypatch.setattr("slackwater.adapters.sql.postgresql.presence.UNTIL_SECONDS", 3600.0)
+    believed = f"SELECT count(*) FROM member WHERE until > extract(epoch FROM clock_timestamp()) + {DOUBTED_SECONDS}"
+
+    async def story() -> None:
+        members = [await One(address, name).begin() for name in ("first", "second", "third")]
+        for each in members:
+            assert doubt(address, each.name)
+            await true(lambda: rows(address, believed) == [(3,)])
+        await asyncio.sleep(2 * DOUBTED_SECONDS)
+        assert len(await members[0].ledger.members()) == 3
+        assert not any(each.told_buried for each in members)
+        for each in members:
+            await each.end()
+
+    asyncio.run(story())
+
+
+def test_who_is_said_to_have_ended_and_says_nothing_is_buried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that is lost: its connection is there, and its lock, and it would be believed for long."""
+    grown_up(monkeypatch)
+    lost = "INSERT INTO member (id, host, version, kind, started_at, until) VALUES ('lost', '', '', '', 0, 1e12)"
+
+    async def story() -> None:
+        one = await One(address, "one").begin()
+        with psycopg.connect(address, autocommit=True) as db:
+            db.execute("SET application_name = 'slackwater member lost'")
+            db.execute(JOIN.replace("?", "%s").encode(), ("lost",))
+            db.execute(lost.encode())
+            await asyncio.sleep(0.3)
+            assert rows(address, "SELECT id FROM member ORDER BY id") == [("lost",), ("one",)]
+            assert await asyncio.to_thread(doubt, address, "lost")
+            await true(lambda: rows(address, "SELECT id FROM member") == [("one",)])
+        assert not await asyncio.to_thread(doubt, address, "lost")
+        await one.end()
 
     asyncio.run(story())
 

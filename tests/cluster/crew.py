@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -27,6 +27,13 @@ AND (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT)
 HELD = "SELECT batch_seq, idx, epoch FROM shard WHERE state = 'running' AND split_part(owner, '-', 1) = %s"
 ALL_HELD = "SELECT batch_seq, idx, epoch FROM shard WHERE state = 'running'"
 SHARDS = "SELECT batch_seq, idx, epoch, state, split_part(owner, '-', 1) FROM shard WHERE batch_seq = ANY(%s)"
+
+
+class Named(Protocol):
+    """Who has a name among the members."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Member:
@@ -87,6 +94,8 @@ class Crew:
         self._config = folder / "slackwater.toml"
         self._config.write_text(
             f'[server]\ndatabase = "{address}"\n[worker]\ncommit_seconds = {COMMIT_SECONDS}\n'
+            # Customers delete nothing, and make more batches than a user may have files.
+            "[limits]\nlasting_files = 1_000_000\n"
             f'[[deployments]]\nname = "{DEPLOYMENT}"\n[[deployments.backends]]\nurl = "{engine.url}"\n'
             f'api_key_env = "{KEY}"\nconcurrency = {slots}\n'
         )
@@ -163,7 +172,7 @@ class Crew:
         rows = self.asked(WATCHER)
         return self.of_name(str(rows[0][0]).rpartition(" ")[2]) if rows else None
 
-    def holds(self, member: Member) -> list[tuple[int, int, int]]:
+    def holds(self, member: Named) -> list[tuple[int, int, int]]:
         """The shards that it has in hand: batch, number, epoch."""
         return [(int(a), int(b), int(c)) for a, b, c in self.asked(HELD, member.name)]
 
@@ -171,7 +180,7 @@ class Crew:
         """The shards that anybody has in hand: batch, number, epoch."""
         return {(int(a), int(b), int(c)) for a, b, c in self.asked(ALL_HELD)}
 
-    def taken(self, member: Member, shards: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    def taken(self, member: Named, shards: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
         """How many of those it has still, and how many somebody has claimed since."""
         rows = self.asked(SHARDS, [batch for batch, *_ in shards])
         now = {(batch, number): (epoch, state, owner) for batch, number, epoch, state, owner in rows}

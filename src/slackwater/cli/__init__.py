@@ -23,6 +23,8 @@ COMMANDS = {
     "estimate": ("slackwater.cli.estimate", "Say what a file will cost, and how long it will take."),
     "serve": ("slackwater.cli.serve", "Run the batch service."),
     "worker": ("slackwater.cli.worker", "Send for servers that share a ledger; no API."),
+    "up": ("slackwater.cli.up", "Run a worker on every node of a Ray cluster."),
+    "down": ("slackwater.cli.down", "End the workers on a Ray cluster."),
     "run": ("slackwater.cli.run", "Run one file of requests, without a server."),
     "demo": ("slackwater.cli.demo", "See a whole batch go through, in under a minute."),
     "engines": ("slackwater.cli.engines", "Look at the engines of a service, pause and resume them."),

@@ -149,7 +149,8 @@ async def _work(
         await service.start()
         if door is not None and listener is not None:
             door.open(await _probes(config, service, listener))
-        _greet(config, directory, listener, only)
+        assert service.membership is not None
+        _greet(config, directory, listener, only, service.membership.id)
         await stopping.wait()
         click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
         await service.stop()
@@ -200,11 +201,14 @@ async def _probes(config: Config, service: Service, listener: socket.socket) -> 
     return probes_app(service.unready, service.backend_states, [metrics_route(service.monitor, authenticator)])
 
 
-def _greet(config: Config, directory: Path, listener: socket.socket | None, only: frozenset[str] | None) -> None:
+def _greet(
+    config: Config, directory: Path, listener: socket.socket | None, only: frozenset[str] | None, member: str
+) -> None:
     sends = "sends for all deployments" if only is None else f"sends for {_listed(sorted(only))}"
     line = f"slackwater {__version__} worker {sends}, data in {directory.resolve()}, ledger in {shown_url(config.database)}"
     if listener is not None:
         host, port = listener.getsockname()[:2]
         line += f", health and metrics on http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(line)
+    # Whoever keeps it running reads here who of the members it is (adapters/ray/keeper.py).
+    click.echo(f"{line}, member {member}")
     sys.stdout.flush()

@@ -14,7 +14,7 @@ from slackwater.config.content_filters import (
 from slackwater.config.control_plane import ordered_deployment
 from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, usable_backends
 from slackwater.config.front_door import FrontDoorConfig
-from slackwater.config.lookups import data_in, database_in, files_in, resources_in, server_in, store_in
+from slackwater.config.lookups import data_in, database_in, files_in, refuse_alone, resources_in, server_in, store_in
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load, look
@@ -81,6 +81,7 @@ __all__ = [
     "ordered_deployment",
     "price_list",
     "read_key",
+    "refuse_alone",
     "resources_in",
     "server_in",
     "split_listen",

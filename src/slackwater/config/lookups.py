@@ -49,6 +49,27 @@ def resources_in(path: Path) -> frozenset[str]:
     return frozenset({DEFAULT, *(resource.name for resource in resources)})
 
 
+def refuse_alone(path: Path) -> None:
+    """Raises ConfigError where processes on several machines could not work with it together.
+
+    Whether they see one directory is for them to find out; here is seen that each would have one of its own.
+    """
+    server = parsed(path).get("server", {})
+    faults = []
+    if not (isinstance(server, dict) and server.get("database")):
+        faults.append(
+            f"{path}: [server]: processes on several machines need a ledger that all of them reach: name database (see "
+            "docs/postgresql.md)"
+        )
+    elif not data_in(path).is_absolute():
+        faults.append(
+            f"{path}: [server]: processes on several machines need one data directory, also where files are in an object store: "
+            "name data, with the whole path at which all of them mount it (see docs/shared-directory.md)"
+        )
+    if faults:
+        raise ConfigError(faults)
+
+
 def database_in(path: Path, environ: Mapping[str, str] | None = None) -> str:
     """The address of the ledger that a configuration names; empty: it is a file in the data directory. Raises ConfigError."""
     environ = os.environ if environ is None else environ

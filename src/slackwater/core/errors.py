@@ -375,6 +375,12 @@ class LedgerMoved(DataDirectoryError):
     """The ledger was here and is somewhere else now. The message says where, and what to do."""
 
 
+class ClusterRefused(SlackwaterError):
+    """Workers cannot be placed on a cluster that somebody else keeps. The message says why, and what to do."""
+
+    code = "cluster"
+
+
 class MoveError(SlackwaterError):
     """A ledger could not be moved to another database. It counts where it was; the message says what to do."""
 

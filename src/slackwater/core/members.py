@@ -23,6 +23,8 @@ LOOK_SECONDS, ALONE_SECONDS = 0.05, 1.0
 TRY_SECONDS, TRYING, TRY_SECONDS_MAX, LOOK_EVERY = 0.5, 8, 2.0, 2
 # A lost connection is back by then, mostly: of those whose process is known to live nobody asks when.
 MISSING_SECONDS = 0.1
+# A member of whom somebody says that it has ended is believed for so long unless it says at once that it lives.
+DOUBTED_SECONDS = 1.0
 # A new connection sees nobody missing for so long, unless a process is known to have ended: the others may have lost theirs, and
 # be about to have them back.
 YOUNG_SECONDS = 5.0

@@ -1,12 +1,14 @@
-"""Who works with a ledger on PostgreSQL, for those who are no member of it: asked of the database alone."""
+"""Who works with a ledger on PostgreSQL, for those who are no member of it: the database alone is asked, and told."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 from msgspec import Struct
 
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
+from slackwater.config import database_in
 from slackwater.core.errors import LedgerRefused
 from slackwater.core.watching.cluster import Concern, MemberView, concerns_of, member_views
 from slackwater.pipeline.watching.standings import Words
@@ -34,3 +36,13 @@ def members_at(address: str, *, deployments: Collection[str] = ()) -> MembersFou
             "the version that serves it"
         )
     return members_in(SqlLedger.server_of(address), deployments=deployments)
+
+
+def doubt_in(config: str, member: str) -> bool:
+    """Asks a member whether it lives, of the ledger that a configuration file names; False where it is none.
+
+    Raises ConfigError, LedgerUnavailable and LedgerRefused.
+    """
+    from slackwater.adapters.sql.postgresql.doubting import doubt
+
+    return doubt(database_in(Path(config)), member)

@@ -170,9 +170,9 @@ class PgConnection:
         """
         self._connection.prepare_threshold = 0
 
-    def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Hears of what is said on a channel, whenever something is asked from here on. The name is one of ours."""
-        self._connection.add_notify_handler(lambda _: heard())
+    def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Hears what is said on a channel, whenever something is asked from here on. The name is one of ours."""
+        self._connection.add_notify_handler(lambda note: heard(note.payload))
         self._connection.execute(f"LISTEN {channel}".encode())
 
     def fileno(self) -> int:

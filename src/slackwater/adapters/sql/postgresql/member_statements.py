@@ -13,6 +13,9 @@ UNWATCH, UNDEPUTE = (f"SELECT pg_advisory_unlock{key}" for key in (_WATCH, _DEPU
 # A word of this moment is worth nothing after a crash: it waits for no disk and for no standby, which may be away.
 SAY = f"""UPDATE member SET until = {NOW} + ? WHERE id = ? AND dead_at IS NULL
 AND set_config('synchronous_commit', 'off', true) = 'off'"""  # noqa: S608 - no name of a user
+# Somebody says that a member has ended. Who lives hears the word, and says so.
+DOUBT = f"""UPDATE member SET until = LEAST(until, {NOW} + ?) WHERE id = ? AND dead_at IS NULL
+AND pg_notify('slackwater_members', 'doubted ' || id) IS NOT NULL"""  # noqa: S608 - no name of a user
 # All locks are looked at once, however many members there are.
 HELD = f"""{LOCK.format(id="member.id")} IN (SELECT (CAST(l.classid AS BIGINT) << 32) | CAST(l.objid AS BIGINT) FROM pg_locks AS l
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1

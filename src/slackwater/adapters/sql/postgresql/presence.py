@@ -67,7 +67,7 @@ class PgPresence:
         self._member = member
         self._line = Line(address, "member", greet=self._greet, member=member.id)
         self._address = address
-        self._joined = False
+        self._joined = self._doubted = False
         self._former = ""
         self._pid = 0
         self._connected_at = self._stepped_at = self._say_at = self._look_at = 0.0
@@ -191,7 +191,13 @@ class PgPresence:
         self._connected_at = self._stepped_at = time.monotonic()
         self._say_at = self._connected_at + SAID_SECONDS
         self._look_at = 0.0
-        db.listen(CHANNEL, lambda: self._news())
+        db.listen(CHANNEL, self._hear)
+
+    def _hear(self, word: str) -> None:
+        if word == f"doubted {self.id}":
+            self._doubted = True
+        else:
+            self._news()
 
     def _say(self, db: PgConnection) -> None:
         said_at = time.monotonic()
@@ -266,6 +272,10 @@ class PgPresence:
         if self._turn.now is not Turn.OTHER or now >= self._look_at:
             self._look(db, self._waited(now))
             self._look_at = now + LOOK_EVERY * self._turn.gap
+        if self._doubted:
+            # What was asked in this step has brought the word along.
+            self._doubted = False
+            self._say(db)
 
     def _waited(self, since: float) -> float:
         """What time it is. A database that has kept it waiting has kept the others, too, who could not say that they live."""
