@@ -4,6 +4,8 @@ Runs as one call in an Offload, because it keeps a core busy: well under a secon
 a bounded sample, and a line or two; then, with the ids gone, the tokenizer.
 """
 
+import math
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -181,21 +183,34 @@ def scan_input(
     *,
     shard_lines_max: int = SHARD_LINES_MAX,
     shard_bytes_max: int = SHARD_BYTES_MAX,
+    cpu_seconds: float = math.inf,
 ) -> Scan:
     """Checks the file `key` against the rules. `counter` is one for all, or one per deployment; without any, tokens are
-    estimated from bytes."""
+    estimated from bytes. Raises ReadTooLong where it takes this process more than `cpu_seconds` of a processor."""
     scanning = Scanning(rules, shard_lines_max, shard_bytes_max)
-    from_below(SPARE_LEVELS, partial(_read, blobs, key, scanning))
+    from_below(SPARE_LEVELS, partial(_read, blobs, key, scanning, cpu_seconds))
     verdict = scanning.finish()
     if isinstance(counter, Mapping):
         counter = counter.get(verdict.deployment or "")
     return scanning.scan(0 if verdict.errors else scanning.sample.tokens(counter))
 
 
-def _read(blobs: BlobStore, key: str, scanning: Scanning) -> None:
+class ReadTooLong(Exception):
+    """A file takes more of a processor than a file may; `seconds` is what it may take."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def _read(blobs: BlobStore, key: str, scanning: Scanning, cpu_seconds: float) -> None:
+    # Not what a clock says: a machine with too much to do, or a store that is slow, is not the file's doing.
+    ends = time.process_time() + cpu_seconds
     with blobs.reader(key) as file:
         # What is in the reader's buffer, and the line that it ends in.
         while block := file.peek():
+            if time.process_time() > ends:
+                raise ReadTooLong(cpu_seconds)
             head = block[:LOOKED_AT]
             if head.count(b"\n") * REQUEST_BYTES > len(head):
                 _read_crumbs(file, scanning, len(block))

@@ -25,7 +25,7 @@ from slackwater.core.quota.enqueued import fits, refusal, was_let_in
 from slackwater.core.sending.deployment import Capabilities, Deployment, WhenFull
 from slackwater.core.sending.rereading import Rereading
 from slackwater.core.sending.scheduling import SHARD_BYTES_MAX, rank_shards
-from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, Scan, scan_input
+from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX, ReadTooLong, Scan, scan_input
 from slackwater.pipeline.input.small_files import scan_small
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.sending.shard_lines import Damaged
@@ -36,10 +36,13 @@ T = TypeVar("T")
 C = TypeVar("C")
 # How often a scan may fail for reasons that are not the file's (its process died, the disk failed) before the batch does.
 STUMBLES_MAX = 3
-# How long one file may be read: so many seconds, and one more for each so many bytes. The dearest lines that are known take a
-# tenth of that.
+# How much of a processor one file may take: so many seconds, and one more for each so many bytes. The dearest lines that are
+# known take a tenth of that.
 READ_SECONDS = 60.0
 BYTES_A_SECOND = 1 << 20
+# And how long, by the clock, in multiples of that, before it is tried anew: it waits for a disk, a store or a processor, which
+# is no fault of the file's.
+PATIENCE = 10
 # Of a batch that an older version made.
 UNKNOWN_BYTES = 1 << 30
 # Small files that are read beside each other. Their batches become durable together.
@@ -203,10 +206,11 @@ class Validator:
             await self._give_up(batch, f"The {gone}. {_again(batch)}")
             return Pace.BUSY
         except ReadTooLong as late:
-            event("scan_too_long", level=logging.ERROR, batch=batch.id, seconds=late.seconds)
+            event("scan_too_long", level=logging.ERROR, batch=batch.id, cpu_seconds=late.seconds)
             await self._give_up(
                 batch,
-                f"Validating the input file took longer than {late.seconds:,.0f} seconds. Split it into several files.",
+                f"Validating the input file took more than {late.seconds:,.0f} seconds of a processor. "
+                "Split it into several files.",
             )
             return Pace.BUSY
         except StorageTrouble:
@@ -317,17 +321,22 @@ class Validator:
             if scan is not None:
                 return scan
             self._dense.add(batch.id)
+        seconds = READ_SECONDS + (batch.input_bytes or UNKNOWN_BYTES) / BYTES_A_SECOND
         reading = asyncio.ensure_future(
             self._offload.run(
-                partial(scan_input, shard_lines_max=self._shard_lines_max, shard_bytes_max=bytes_max),
+                partial(
+                    scan_input,
+                    shard_lines_max=self._shard_lines_max,
+                    shard_bytes_max=bytes_max,
+                    cpu_seconds=seconds,
+                ),
                 self._blobs,
                 batch.input_blob,
                 rules,
                 None if self._counter is None else self._counters_of(self._counter, deployments.values()),
             )
         )
-        seconds = READ_SECONDS + (batch.input_bytes or UNKNOWN_BYTES) / BYTES_A_SECOND
-        return await within(self._clock, seconds, reading)
+        return await within(self._clock, PATIENCE * seconds, reading)
 
     def _forget(self, batch: Batch) -> None:
         self._stumbles.pop(batch.id, None)
@@ -379,10 +388,11 @@ class Validator:
     async def _reject(self, batch: Batch, errors: list[BatchError], *, count: int) -> None:
         """The batch fails, and with it go the bytes of an input file that was deleted meanwhile."""
         now = self._clock.now()
+        # Another server may have come to something before, where this one had lost its turn.
         if await self._ledger.reject_batch(batch.id, errors=errors, now=int(now)):
             meters.batch_ended("failed", created_at=batch.created_at, expires_at=batch.expires_at, now=now)
             self._moved(Stage.ENDED, batch.deployment or "")
-        event("batch_rejected", batch=batch.id, errors=count, first=errors[0].code)
+            event("batch_rejected", batch=batch.id, errors=count, first=errors[0].code)
         if not await self._ledger.blob_in_use(batch.input_blob):
             await self._blobs.delete(batch.input_blob)
 
@@ -410,22 +420,14 @@ def _offers(deployment: Deployment) -> Capabilities:
     return msgspec.structs.replace(deployment.capabilities, sku=deployment.sku)
 
 
-class ReadTooLong(Exception):
-    """A file was read for longer than it may be."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"longer than {seconds:g} s")
-        self.seconds = seconds
-
-
 async def within(clock: Clock, seconds: float, work: asyncio.Future[T]) -> T:
-    """What the work brings; ReadTooLong, and the work has been cancelled, where it takes longer than that."""
+    """What the work brings; TimeoutError, and the work has been cancelled, where it takes longer than that."""
     sleeping = asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait((work, sleeping), return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        raise ReadTooLong(seconds)
+        raise TimeoutError(f"nothing came of it in {seconds:,.0f} s")
     finally:
         sleeping.cancel()
         if not work.done():
