@@ -21,7 +21,10 @@ from tests.pipeline.metered_engine import (
 )
 
 
-@pytest.mark.parametrize("place", [pytest.param("one host", marks=pytest.mark.long), "two hosts", "deaf"])
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param("one host", marks=pytest.mark.long), pytest.param("two hosts", marks=pytest.mark.long), "deaf"],
+)
 def test_two_servers_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str) -> None:
     """Each has half of an engine that nobody else uses, told once; where they do not hear each other, both make room in vain.
 

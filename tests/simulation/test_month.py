@@ -15,6 +15,7 @@ from slackwater.ports import Shard
 from tests.adapters.ledger_contract import started
 
 
+@pytest.mark.long
 def test_a_day_of_a_small_cluster_ends_every_shard_once() -> None:
     """Engines and members die, a tenant floods, all members are deployed anew: each shard ends once, nobody is starved."""
     cluster, found = month(days=1.0, scale=0.01, seed=1)

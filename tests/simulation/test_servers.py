@@ -120,7 +120,8 @@ def test_changes_that_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         return Pace.IDLE
 
     monkeypatch.setattr(Following, "step", step)
-    assert "is paused since" in found(Mood.PAUSES)
+    # One in which another server has something to send when an engine is paused.
+    assert "is paused since" in found(Mood.PAUSES, first=24)
 
 
 # Faults that this world has found

@@ -78,6 +78,7 @@ def test_the_smallest_number_holds_for_all(
         assert most_out(tmp_path, engine, *numbers, section=section) == out
 
 
+@pytest.mark.long
 def test_it_holds_while_who_names_it_has_nothing_to_send(tmp_path: Path) -> None:
     """Nobody sends for the one, and the other names nothing. With a section, it has all of the engine, and the first its own."""
     with SampledEngine(shortest=0.05, longest=0.1).serving() as engine:

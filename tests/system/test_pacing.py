@@ -66,6 +66,7 @@ def felt(questions: Path, scratch: Path, pace: str | None) -> tuple[float, float
         return found["tpot_seconds"]["p50"], engine.metrics()["vllm:generation_tokens_total"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_what_online_users_feel(questions: Path, tmp_path: Path) -> None:
     """At `gentle` their tokens come nearly as fast as without the batch, and at `fixed` they do not; both get work done."""
