@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,8 +44,8 @@ class Scripted:
 
 
 @contextmanager
-def scripted(script: Callable[[Call], Reply]) -> Iterator[Scripted]:
-    """Serves on a port of its own; calls are numbered from 0."""
+def scripted(script: Callable[[Call], Reply], *, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    """Serves on a port of its own, with TLS where it has what that needs; calls are numbered from 0."""
     calls: list[Call] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,10 +80,12 @@ def scripted(script: Callable[[Call], Reply]) -> Iterator[Scripted]:
             """Whoever has gone meanwhile wants no answer."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield Scripted(f"http://127.0.0.1:{server.server_address[1]}", calls)
+        yield Scripted(f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_address[1]}", calls)
     finally:
         server.shutdown()
         thread.join()

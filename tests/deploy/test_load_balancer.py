@@ -137,6 +137,15 @@ def test_one_that_has_died_is_passed_over_at_once(place: Place) -> None:
     assert [place.ask() for _ in range(20)] == [200] * 20
 
 
+def test_no_page_of_metrics_comes_through(place: Place) -> None:
+    """However it is written: whose it were would be chance, and each member's own is asked for at its own address."""
+    place.start("server-1")
+    until(lambda: place.proxy.is_up("server-1"))
+    for path in ("/metrics", "/metrics?a=b", "/%6Detrics"):
+        assert place.ask(path=path) == 404
+    assert place.ask(path="/healthz") == 200
+
+
 @pytest.mark.parametrize("place", [f"free_bytes_min = {1 << 60}"], indirect=True)
 def test_where_none_is_ready_users_can_still_make_room(place: Place) -> None:
     """Both say that the disk is full. They get no new work, and nobody is turned away who wants to download or to delete."""

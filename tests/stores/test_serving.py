@@ -241,6 +241,19 @@ def test_places_that_do_not_belong_to_the_ledger(place: Place, tmp_path: Path) -
         said = place.command(*words, "--data", str(place.data))
         assert said.returncode == 2
         assert f"the files are in {place.address}" in said.stderr
+    # With the ledger elsewhere, too, the way that is right for both.
+    with_database = tmp_path / "with-database.toml"
+    with_database.write_text(
+        place.config.read_text().replace(
+            "[server]\n", '[server]\ndatabase = "postgresql://nobody@127.0.0.1:1/none"\n', 1
+        )
+    )
+    said = place.command(
+        "backup", "--output", str(tmp_path / "backups"), "--config", str(with_database), "--data", str(place.data)
+    )
+    assert said.returncode == 2
+    assert f"the files are in {place.address}" in said.stderr
+    assert "'Back-ups while servers work' in docs/object-stores.md" in said.stderr
     doctor = place.command("doctor", "--config", str(place.config), "--data", str(place.data))
     assert "written, read, listed and removed" in doctor.stdout, doctor.stdout + doctor.stderr
     # A folder that has files already.

@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from slackwater.adapters.sql.postgresql.connection import PgConnection
 from tests.adapters.cutting_proxy import CuttingProxy
 from tests.adapters.tls_proxy import Authority, TlsProxy
 from tests.cluster.cluster import Cluster, ended, until, whole
@@ -105,9 +107,11 @@ def test_a_batch_over_tls(tmp_path: Path, server: Postgresql) -> None:
     ("trouble", "said", "remedy"),
     [
         ("another name", "does not match host name", "name the host as its certificate does"),
-        ("another authority", "certificate verify failed", "name the right authority, or renew it"),
-        ("expired", "certificate verify failed", "name the right authority, or renew it"),
-        ("no authority", "root certificate file", "put the certificate of the authority there"),
+        ("another authority", "certificate verify failed", "sslrootcert=system for a public one), or renew it"),
+        ("expired", "certificate verify failed", "sslrootcert=system for a public one), or renew it"),
+        ("no authority", "root certificate file", "or name it in the address: sslrootcert=FILE"),
+        ("nothing named", "root certificate file", "or sslrootcert=system where a public authority"),
+        ("the system's", "certificate verify failed", "name the right authority (sslrootcert=FILE"),
         ("no TLS", "does not support SSL", "turn TLS on there (ssl = on in postgresql.conf)"),
     ],
 )
@@ -125,7 +129,8 @@ def test_who_is_not_the_database(tmp_path: Path, server: Postgresql, trouble: st
                 server.configure(ssl="off")
         else:
             port = stack.enter_context(with_certificate(server, ours.certificate(host, days=days)))
-        there = address(port, f"&sslrootcert={root}")
+        named = {"nothing named": "", "the system's": "&sslrootcert=system"}
+        there = address(port, named.get(trouble, f"&sslrootcert={root}"))
         found, words = doctor(tmp_path, there)
         assert [each["level"] for each in found] == ["fault"]
         assert said in found[0]["message"]
@@ -142,7 +147,32 @@ def test_who_is_not_the_database(tmp_path: Path, server: Postgresql, trouble: st
         assert said in line
         assert remedy in line
         assert "Traceback" not in served.stderr
+        # libpq's own advice would have one not look at all.
+        assert "disable" not in words + served.stderr
         assert PASSWORD not in words + served.stdout + served.stderr
+
+
+def test_the_systems_authorities_are_found(tmp_path: Path, server: Postgresql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sslrootcert=system`: those that SSL_CERT_FILE names, or those of the system's list. The library that comes with psycopg
+    looks for that in a folder that no system has."""
+    ours = Authority(tmp_path, "ours")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "PGSSLROOTCERT"):
+        monkeypatch.delenv(name, raising=False)
+    with with_certificate(server, ours.certificate("localhost")) as port:
+        there = address(port, "&sslrootcert=system")
+        monkeypatch.setenv("SSL_CERT_FILE", str(ours.root))
+        found, _ = doctor(tmp_path, there)
+        assert any(each["message"].endswith("over TLS") for each in found)
+        if psycopg.pq.__impl__ != "binary":
+            return
+        monkeypatch.delenv("SSL_CERT_FILE")
+        monkeypatch.setattr(
+            "slackwater.adapters.sql.postgresql.address.SYSTEMS_LISTS", ("/nonexistent", str(ours.root))
+        )
+        PgConnection(there, name="test").close()
+        # Its name is looked at all the same.
+        with pytest.raises(psycopg.OperationalError, match="does not match host name"):
+            PgConnection(there.replace("@localhost", "@db.test"), name="test")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have one address on loopback")

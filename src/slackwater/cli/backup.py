@@ -48,6 +48,11 @@ def command(data: Data, output: Path | None, keep: int, verified: Path | None, q
             _verify(verified, quiet=quiet)
         elif output is not None:
             data.must_exist()
+            if data.database and data.files_elsewhere:
+                raise DataDirectoryError(
+                    f"the ledger is in a database, and the files are in {data.files_elsewhere}: back both up with their own "
+                    "means; see 'Back-ups while servers work' in docs/object-stores.md"
+                )
             if data.database:
                 raise DataDirectoryError(
                     "the ledger is in a database: back it up with PostgreSQL's own means, and the directory beside it before and "
@@ -56,7 +61,7 @@ def command(data: Data, output: Path | None, keep: int, verified: Path | None, q
             if data.files_elsewhere:
                 raise DataDirectoryError(
                     f"the files are in {data.files_elsewhere}, and this copies a data directory: keep them with the means of "
-                    "the store, and the ledger with its own; docs/object-stores.md says how, and in which order"
+                    "the store, and the ledger with its own; see 'Back-ups, recovery, moving' in docs/object-stores.md"
                 )
             _make(data.path, output, keep=keep, quiet=quiet)
     except (BackupError, DataDirectoryError) as error:

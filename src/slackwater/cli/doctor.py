@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from slackwater.wiring.doctor import Finding, Level, examine
+from slackwater.wiring.waiting import Waiting
 
 COLOURS = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.FAULT: "red"}
 
@@ -24,7 +25,7 @@ def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bo
 
     No server needs to run. If one does, it is asked how it is. Nothing is changed. Give it the environment of the
     server: keys are named there. Run it as the user of the service. A backend that does not list its model is sent one request of
-    one token, which tells whether it has it all the same.
+    one token, which tells whether it has it all the same. What takes more than a moment is named on standard error meanwhile.
 
     Exit code 0: nothing keeps a server from its work. 1: something does.
 
@@ -34,7 +35,9 @@ def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bo
       slackwater doctor --data /var/lib/slackwater --deep
       slackwater doctor --config slackwater.toml --data /var/lib/slackwater --json
     """
-    found = examine(config_path, data, now=time.time, deep=deep)
+    with Waiting(_say) as waiting:
+        looking = (lambda what: None) if as_json else waiting.at
+        found = examine(config_path, data, now=time.time, deep=deep, looking=looking)
     faults = sum(each.level is Level.FAULT for each in found)
     if as_json:
         click.echo(msgspec.json.encode({"well": not faults, "findings": found}))
@@ -43,6 +46,10 @@ def command(config_path: Path | None, data: Path | None, deep: bool, as_json: bo
             click.echo(_line(each))
         click.echo(f"{faults} faults" if faults != 1 else "1 fault")
     sys.exit(1 if faults else 0)
+
+
+def _say(what: str) -> None:
+    click.echo(f"looking at {what} ...", err=True)
 
 
 def _line(finding: Finding) -> str:

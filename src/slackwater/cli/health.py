@@ -7,6 +7,7 @@ import urllib.parse
 
 import click
 
+from slackwater.client.certificates import why_distrusted
 from slackwater.client.target import DEFAULT_URL, target_of
 from slackwater.core.errors import InvalidRequest
 
@@ -40,7 +41,7 @@ def command(server: str, ready: bool, timeout: float) -> None:
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        click.echo(f"error: {url} does not answer: {error}", err=True)
+        click.echo(f"error: {why_distrusted(url, error) or f'{url} does not answer: {error}'}", err=True)
         sys.exit(1)
     finally:
         connection.close()

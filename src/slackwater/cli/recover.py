@@ -40,7 +40,7 @@ def command(data: Data, yes: bool) -> None:
         if data.files_elsewhere:
             raise DataDirectoryError(
                 f"the files are in {data.files_elsewhere}, and this looks at those in a data directory alone; "
-                "docs/object-stores.md says what to do where a server refuses them"
+                "'Back-ups, recovery, moving' in docs/object-stores.md says what to do where a server refuses them"
             )
         with DataDirectory.open(path) as directory:
             found = plan(path, data.database)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
+from slackwater.client.certificates import trusted, why_distrusted
 from slackwater.client.retrying import Outcome, seconds_before_next
 from slackwater.client.target import Target
 from slackwater.core.errors import CallFailed, ServerUnreachable
@@ -40,6 +41,7 @@ class Connection:
         self._client = httpx2.Client(
             headers=target.headers() | {"User-Agent": agent, "Accept": "application/json"},
             timeout=TIMEOUT,
+            verify=trusted(),
             # A proxy for the world outside is no way to a server on this machine.
             trust_env=not target.loopback,
         )
@@ -219,6 +221,9 @@ def _lower(headers: httpx2.Headers) -> dict[str, str]:
 
 def _unreachable(target: Target, error: httpx2.TransportError) -> ServerUnreachable:
     why = _line(str(error)) or type(error).__name__
+    distrusted = why_distrusted(target.url, error)
+    if distrusted is not None:
+        return ServerUnreachable(distrusted)
     if isinstance(error, NOT_SENT):
         return ServerUnreachable(
             f"nothing answers at {target.url}: {why}. Is the server running, and is the address right?"

@@ -28,8 +28,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     data: str = "slackwater-data"
     """Directory for the ledger and the files; made when it is missing, used by one server, or by all that share a database."""
     database: str = ""
-    """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full`; empty: a file in the
-    data directory. Files stay where they are. Needs `pip install '.[postgresql]'` in a checkout.
+    """Where the ledger is, such as `postgresql://slackwater@db.internal/slackwater?sslmode=verify-full&sslrootcert=system`;
+    empty: a file in the data directory. Files stay where they are. Needs `pip install '.[postgresql]'` in a checkout.
     `slackwater migrate-data` moves a ledger there and back. See postgresql.md."""
     database_password_env: str = ""
     """Environment variable that holds the password of its role. Empty: none is needed, or the address or `~/.pgpass` has it."""

@@ -51,6 +51,7 @@ from slackwater.wiring.files import COMMIT_SECONDS, PARTS_SWEPT_SECONDS, DiskRoo
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 from slackwater.wiring.user_storages import user_storages_of
+from slackwater.wiring.waiting import Waiting
 
 if TYPE_CHECKING:
     from slackwater.adapters.object_store.blobs import ObjectBlobs
@@ -184,17 +185,23 @@ async def open_service(
         # Whoever names a place relies on it; that of the user is used by those alone who need it.
         board.try_out()
     with (
+        Waiting() as waiting,
         contextlib.closing(board),
         _opened(config, directory) as data,
         damage_in_words(data.ledger_path),
     ):
+        ledger_there = f"the ledger in {shown_url(config.database)}" if config.database else "the ledger"
         # Both may take a moment, in which somebody may ask whether the process lives.
+        waiting.at(ledger_there)
         found = await asyncio.to_thread(refuse_strangers, directory, config.database, files=config.server.files)
         store = store_of(config)
+        waiting.at(f"the object store {store.shown}" if store is not None else f"the data directory {directory}")
         await refuse_apart_from_files(store, found, directory, config.database)
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
         if config.database:
+            waiting.at(f"the data directory {directory}")
             await asyncio.to_thread(_announce, data, incarnation)
+        waiting.at(ledger_there)
         sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
@@ -205,14 +212,17 @@ async def open_service(
                 membership = Membership(
                     ledger, sql_ledger.presence, news=hints.member_gone, alive=data.announcements.alive
                 )
+                waiting.at("the other members")
                 await membership.start(buried=buried, behind=lambda: _fall_behind(data, behind))
                 await _stay_together(sql_ledger, data, membership)
+            waiting.at(f"the files in {store.shown if store is not None else directory}")
             data.note_ledger(shown_url(config.database))
             data.settle_files()
             if store is not None:
                 data.note_files(store.shown)
             await take_up(sql_ledger, data, store)
             await _sweep_parts(files, sql_ledger)
+            waiting.over()
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters

@@ -58,6 +58,7 @@ from slackwater.ports import (
 from slackwater.telemetry import event
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 from slackwater.wiring.stages import IMPORTS_AT_ONCE, SAYING, stages_of, watching
+from slackwater.wiring.waiting import Waiting
 
 if TYPE_CHECKING:
     from slackwater.wiring.monitoring import Monitor
@@ -339,17 +340,19 @@ class Service:
 
     async def start(self) -> None:
         """Recovers what an earlier incarnation left, then lets everything run."""
-        await self.wall.start()
-        await self.janitor.start()
-        await self.restoring.step()
-        if self.settings.kind.answers:
-            await self.upload_janitor.start()
-            await self.retention_janitor.start()
-        await self.control_plane.read()
-        # Before anything is sent: what is paused stays so.
-        await self.pauses.step()
-        if self.following is not None:
-            await self.following.step()
+        with Waiting() as waiting:
+            waiting.at("what earlier processes have left in the ledger and the files")
+            await self.wall.start()
+            await self.janitor.start()
+            await self.restoring.step()
+            if self.settings.kind.answers:
+                await self.upload_janitor.start()
+                await self.retention_janitor.start()
+            await self.control_plane.read()
+            # Before anything is sent: what is paused stays so.
+            await self.pauses.step()
+            if self.following is not None:
+                await self.following.step()
         if self.doors.sharing is not None:
             self.doors.sharing.start()
         self.fleet.start()

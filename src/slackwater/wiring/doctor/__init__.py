@@ -7,6 +7,7 @@ from pathlib import Path
 from slackwater.config import Config, data_in, load, look
 from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
+from slackwater.core.masking import shown_url
 from slackwater.wiring.checks import check_backends
 from slackwater.wiring.doctor.data import closed, data_findings, guarded, holder_of
 from slackwater.wiring.doctor.files import file_findings
@@ -21,9 +22,17 @@ __all__ = ["Finding", "Level", "examine"]
 
 
 def examine(
-    config_path: Path | None, data: Path | None, *, now: Callable[[], float], deep: bool = False
+    config_path: Path | None,
+    data: Path | None,
+    *,
+    now: Callable[[], float],
+    deep: bool = False,
+    looking: Callable[[str], None] = lambda what: None,
 ) -> list[Finding]:
-    """Everything that was found, in the order in which a start would stumble over it. `deep` reads every byte of the data."""
+    """Everything that was found, in the order in which a start would stumble over it. `deep` reads every byte of the data.
+
+    `looking` is told what is looked at from then on.
+    """
     read, found = _read(config_path)
     config = load(None) if read is None else read
     directory = data or _directory(config_path, config)
@@ -32,8 +41,11 @@ def examine(
     if shut is not None:
         found.append(shut)
     else:
+        looking(f"the data directory {directory}")
         found += guarded("data directory", lambda: data_findings(directory, config, holder))
+        looking(f"the ledger in {shown_url(config.database)}" if config.database else "the ledger")
         found += guarded("ledger", lambda: ledger_findings(directory, config, now=now(), deep=deep))
+    looking("limits and other processes on this machine")
     found += [*limit_findings(config, holder), *guarded("peers", lambda: peer_findings(config))]
     answers = asyncio.run(
         _ask(
@@ -42,6 +54,7 @@ def examine(
             running=holder is not None and read is not None,
             given=config_path is not None,
             now=now,
+            looking=looking,
         )
     )
     if holder is not None and read is None:
@@ -86,11 +99,23 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
 
 
 async def _ask(
-    config: Config, directory: Path | None, *, running: bool, given: bool, now: Callable[[], float]
+    config: Config,
+    directory: Path | None,
+    *,
+    running: bool,
+    given: bool,
+    now: Callable[[], float],
+    looking: Callable[[str], None],
 ) -> list[Finding]:
+    looking("the engines")
     backends, dates = await backend_findings(config, now=now)
+    looking("the server that runs")
     found = await server_findings(config, given=given) if running else []
+    looking("the engines' metrics pages")
     pages = await page_findings(config)
+    looking(f"the files in {config.server.files}" if config.server.files else "the files")
     found_files = [] if directory is None else await file_findings(directory, config)
+    looking("the users' storages")
     files = [*found_files, *await storage_findings(config)]
+    looking("the issuers of tokens")
     return [*files, *found, *clock_findings(dates, now=now()), *backends, *pages, *await issuer_findings(config)]

@@ -35,7 +35,11 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
     findings = [ok(ABOUT, f"{where} answers: PostgreSQL {about.version}, {'over TLS' if about.tls else 'without TLS'}")]
     if about.remote and not about.tls:
         findings.append(
-            warning(ABOUT, "passwords and results go over the network unencrypted", "add sslmode=verify-full")
+            warning(
+                ABOUT,
+                "passwords and results go over the network unencrypted",
+                "add sslmode=verify-full, and sslrootcert=FILE with its authority (system, for a public one)",
+            )
         )
     if about.superuser:
         findings.append(

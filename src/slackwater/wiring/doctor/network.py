@@ -24,6 +24,7 @@ from slackwater.wiring.doctor.probe import SECONDS, Answer, probe
 CERTIFICATE_DAYS_MIN = 14
 DAY_SECONDS = 86_400
 LISTED_MAX = 5
+UNTRUSTED = "its certificate is not trusted"
 
 
 async def _ask(
@@ -36,7 +37,7 @@ async def _ask(
     except ConfigError as error:
         return "; ".join(error.faults)
     except ssl.SSLCertVerificationError as error:
-        return f"its certificate is not trusted: {error.verify_message}"
+        return f"{UNTRUSTED}: {error.verify_message}"
     except TimeoutError:
         return f"no answer within {SECONDS:.0f} s"
     except OSError as error:
@@ -95,13 +96,22 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
             about = f"classifier of {content_filter.name}"
             answer = await _ask(classifier.url, {}, BackendConfig(url=classifier.url))
             if isinstance(answer, str):
-                found.append(fault(about, f"{classifier.url}: {answer}", "start it, or correct its url"))
+                found.append(fault(about, f"{classifier.url}: {answer}", _remedy(answer, "SSL_CERT_FILE")))
             else:
                 found += [
                     ok(about, f"{classifier.url} answers"),
                     *_of_certificate(about, classifier.url, answer, now=now()),
                 ]
     return found, dates
+
+
+def _remedy(answer: str, authorities: str) -> str:
+    """What to do about no answer; `authorities` is where those are named whose certificates are trusted."""
+    if answer.startswith(UNTRUSTED):
+        return (
+            f"where its authority is one of your own, name it with {authorities}; else have its certificate corrected"
+        )
+    return "start it, or correct its url"
 
 
 def models_url(base: str) -> str:
@@ -120,7 +130,7 @@ async def _of_backend(
 ) -> list[Finding]:
     url = backend.url or ""
     if isinstance(answer, str):
-        return [fault(about, f"{url}: {answer}", "start it, or correct its url")]
+        return [fault(about, f"{url}: {answer}", _remedy(answer, "ca_file"))]
     if answer.status in (401, 403):
         fix = "correct the key" if backend.key_name else "name its key with api_key_env or api_key_file"
         return [fault(about, f"{url} refuses the key (status {answer.status})", fix)]

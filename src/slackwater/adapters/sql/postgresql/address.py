@@ -1,7 +1,9 @@
 """The address of a database, as libpq reads it."""
 
 import functools
+import os
 import re
+from collections.abc import Mapping
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -30,6 +32,28 @@ TAKES = {
     "target_session_attrs": "any, read-write, read-only, primary, standby or prefer-standby",
     **dict.fromkeys(NUMBERS, "a whole number"),
 }
+
+# Where systems keep the list of the authorities that they trust: Debian and Ubuntu; Fedora and Red Hat; SUSE; Alpine and macOS.
+SYSTEMS_LISTS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+def systems_authorities(asked: Mapping[str, str]) -> dict[str, str]:
+    """What `sslrootcert=system` has to be for this libpq to find them; nothing where something else is asked for.
+
+    The one of psycopg's binary package looks in a folder of its own making, which no system has. With `system`, libpq takes no
+    other sslmode than verify-full.
+    """
+    if asked.get("sslrootcert", os.environ.get("PGSSLROOTCERT")) != "system" or psycopg.pq.__impl__ != "binary":
+        return {}
+    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        return {}
+    file = next(filter(os.path.isfile, SYSTEMS_LISTS), None)
+    return {} if file is None else {"sslrootcert": file, "sslmode": "verify-full"}
 
 
 def parameters_of(address: str) -> dict[str, str]:

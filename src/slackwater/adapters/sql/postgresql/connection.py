@@ -17,7 +17,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
 from slackwater.adapters.sql.db import Cursor, Values
-from slackwater.adapters.sql.postgresql.address import faults_of, parameters_of
+from slackwater.adapters.sql.postgresql.address import faults_of, parameters_of, systems_authorities
 from slackwater.adapters.sql.postgresql.hearing import HearingConnection
 from slackwater.adapters.sql.postgresql.text import statement
 from slackwater.core.errors import LedgerRefused
@@ -103,7 +103,7 @@ class PgConnection:
             raise LedgerRefused(f"[server] database: {error}") from error
         if faults:
             raise LedgerRefused(f"[server] database: {'; '.join(faults)}")
-        options = {key: value for key, value in DEFAULTS.items() if key not in asked}
+        options = {key: value for key, value in DEFAULTS.items() if key not in asked} | systems_authorities(asked)
         # Each name of its own: whoever has lost a connection ends what is left of it by that.
         options["application_name"] = f"slackwater {name}"
         self._connection = HearingConnection.connect(address, autocommit=True, row_factory=_rows, **options)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import psycopg
 
 from slackwater.adapters.sql.postgresql.connection import PgConnection
-from slackwater.adapters.sql.postgresql.trouble import remedy_of, settled
+from slackwater.adapters.sql.postgresql.trouble import remedy_of, settled, without_advice
 from slackwater.core.errors import LedgerUnavailable
 from slackwater.core.masking import masked
 
@@ -56,7 +56,7 @@ def is_lost(error: BaseException) -> bool:
 
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """The words for a ledger that cannot be reached; nothing of its address that is secret is in them."""
-    said = masked(" ".join(str(error).split()))
+    said = without_advice(masked(" ".join(str(error).split())))
     return LedgerUnavailable(f"the ledger cannot be reached: {said}{remedy_of(said)}")
 
 

@@ -3,20 +3,26 @@
 They are those of English. Where a server speaks another language, its own words stand alone.
 """
 
+import re
 from collections.abc import Sequence
 
 # What it says has all of the words, and what helps. Nothing in it is a secret.
 REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
     (
         ("certificate verify failed",),
-        "its certificate is not of the authority in sslrootcert, or is out of date: name the right authority, or renew it",
+        "its certificate is not of an authority in sslrootcert, or is out of date: name the right authority "
+        "(sslrootcert=FILE, or sslrootcert=system for a public one), or renew it",
     ),
     (
         ("does not match host name",),
         "name the host as its certificate does, or give it a certificate for the name that it has here",
     ),
     (("does not support SSL",), "turn TLS on there (ssl = on in postgresql.conf), or name the host that has it"),
-    (("root certificate file",), "put the certificate of the authority there, or correct sslrootcert"),
+    (
+        ("root certificate file",),
+        "put the certificate of its authority there, or name it in the address: sslrootcert=FILE, or sslrootcert=system "
+        "where a public authority has signed the database's certificate",
+    ),
     (("password authentication failed",), "correct the password (database_password_env), or the role"),
     (("no password supplied",), "name the variable that has the password: database_password_env"),
     (
@@ -34,7 +40,8 @@ REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
     (("too many connections for",), "raise the CONNECTION LIMIT: each server has up to nine"),
     (("session is read-only",), "name the host that takes writes, too, or promote a standby"),
 )
-
+# What libpq adds of its own: the last of it gives passwords to whoever answers, and ours says what to do.
+ADVICE = re.compile(r" ?Either provide the file.*?certificate verification\.")
 
 # What nobody comes by waiting: somebody has to correct it, here or there. Full or not there yet is another matter.
 SETTLED = (
@@ -65,3 +72,8 @@ def remedy_of(said: str) -> str:
         if all(word in said for word in words):
             return f"; {remedy}"
     return ""
+
+
+def without_advice(said: str) -> str:
+    """The same words without what libpq would have one do."""
+    return ADVICE.sub("", said)
