@@ -101,6 +101,8 @@ def migrate(connection: sqlite3.Connection, path: Path | str) -> None:
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         statements = script.read_text("utf-8")
         connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;")
+    if 0 < version < SCHEMA_VERSION:
+        event("ledger_upgraded", **{"from": version, "to": SCHEMA_VERSION})
 
 
 @contextlib.contextmanager
