@@ -25,6 +25,7 @@ from slackwater.api.arriving.front_door import FrontDoor
 from slackwater.api.readiness import Door
 from slackwater.config import Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError, FilesUnavailable, LedgerUnavailable, StorageTrouble
+from slackwater.core.masking import shown_url
 from slackwater.telemetry.logs import formatter_of
 from slackwater.wiring.checks import read_whole
 from slackwater.wiring.front_door import front_door_of
@@ -56,6 +57,13 @@ def log_options(function: F) -> F:
         help="A line of text per event, or a JSON object.",
     )
     return level(form(function))
+
+
+def places_line(config: Config, directory: Path) -> str:
+    """Where a process has what it keeps: the data directory, and what is not in it."""
+    ledger = f", ledger in {shown_url(config.database)}" if config.database else ""
+    files = f", files in {config.server.files}" if config.server.files else ""
+    return f"data in {directory.resolve()}{ledger}{files}"
 
 
 def begin_log(level: str, form: str) -> None:
