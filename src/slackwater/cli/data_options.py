@@ -65,12 +65,7 @@ def data_beside(path: Path, config: Path | None) -> str:
 
     A relative one is that of the folder in which somebody stands, who may stand in another one than yesterday.
     """
-    if (
-        config is None
-        or path.is_absolute()
-        or path.exists()
-        or not (beside := config.absolute().parent / path).is_dir()
-    ):
+    if config is None or path.is_absolute() or path.exists() or not (beside := config.resolve().parent / path).is_dir():
         return ""
     return f"there is one in {beside}: start in {beside.parent}, or name it with --data"
 

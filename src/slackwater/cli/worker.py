@@ -156,8 +156,9 @@ async def _work(
         _greet(config, directory, listener, only, service.membership.id)
         await stopping.wait()
         click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
-        left = await _others_send(service)
         await service.stop()
+        # Asked now: of those who stop together, the last one has nobody.
+        left = await _others_send(service)
         await answers.close()
         if tracing is not None:
             await tracing.close()

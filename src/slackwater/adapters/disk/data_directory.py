@@ -343,6 +343,8 @@ class DataDirectory:
         Until the file has its other name it is the ledger: what says where it has gone is not looked at before that.
         """
         self._write(MOVED, msgspec.json.encode(gone))
+        # One of an earlier version may be readable by others, and keeps nothing that they need.
+        self.ledger_path.chmod(0o600)
         self._rename(self.ledger_path.name, gone.aside)
 
     def let_ledger_in(self) -> None:
