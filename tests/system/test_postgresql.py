@@ -206,6 +206,22 @@ def test_commands_say_where_the_ledger_is_and_who_has_it(tmp_path: Path, postgre
                 [sys.executable, "-m", "slackwater", "members", "--config", str(config)], capture_output=True, text=True
             ).stdout
             assert listed.split("\t")[3] == f"{__version__} (schema {SCHEMA_VERSION})"
+            # Before an upgrade, too, the doctor says who is there.
+            with psycopg.connect(address, autocommit=True) as db:
+                db.execute("UPDATE schema_version SET version = version - 1")
+            doctor = [
+                sys.executable,
+                "-m",
+                "slackwater",
+                "doctor",
+                "--config",
+                str(config),
+                "--data",
+                str(tmp_path / "data"),
+            ]
+            found = subprocess.run(doctor, capture_output=True, text=True).stdout
+            assert f"the next start brings it from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in found
+            assert f"server of version {__version__} (schema {SCHEMA_VERSION}), for" in found
         finally:
             server.terminate()
 
