@@ -188,6 +188,22 @@ def test_names_are_unique(tmp_path: Path) -> None:
     assert "used twice" in "\n".join(faults(tmp_path, GOOD + GOOD.replace("[server]\nport = 9000", ""), ENGINE_KEY="k"))
 
 
+def test_a_name_is_used_twice_where_one_of_them_is_wrong_otherwise(tmp_path: Path) -> None:
+    """A half of a section that was copied is told as what it is, besides what it lacks; a wrong setting hides it neither."""
+    alone = GOOD.replace("[server]\nport = 9000", "")
+    name = 'name = "a"'
+    for half, lacks in (
+        (f"[[deployments]]\n{name}\n", "has no backend"),
+        (f"[[deployments]]\n{name}\nfish = 1\n", "'fish'"),
+    ):
+        found = "\n".join(faults(tmp_path, alone + half, ENGINE_KEY="k"))
+        assert "deployment 'a': the name is used twice in one resource" in found
+        assert lacks in found
+    other = '[[resources]]\nname = "red"\n[[deployments]]\nname = "a"\nresource = "red"\n'
+    (found,) = faults(tmp_path, alone + other, ENGINE_KEY="k")
+    assert "deployment 'red/a': has no backend" in found, "it is not that of the other resource that is meant"
+
+
 def test_a_name_is_not_that_of_a_neighbour(tmp_path: Path) -> None:
     """The ledger calls `b` of the resource `red` `red/b`, and so nothing of the default resource may be called that."""
     named = GOOD.replace('name = "a"', 'name = "red/b"') + '[[resources]]\nname = "red"\n'

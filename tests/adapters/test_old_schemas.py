@@ -9,6 +9,7 @@ import pytest
 
 from slackwater.adapters.backup.store import named_blobs
 from slackwater.adapters.sql.ledger import SqlLedger
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from tests.adapters.schemas.blobs import ADMIN_KEY, ANSWERED, BLOBS, INPUT, OUTPUT
 from tests.api.calls import Caller
 from tests.api.conftest import CONFIG
@@ -62,6 +63,8 @@ def test_everything_is_read_and_goes_on(tmp_path: Path, schema: Path) -> None:
             "batch_new",
         }
         _look_at_what_came_later(caller, number)
+        upgraded = f"ledger_upgraded from={number} to={SCHEMA_VERSION}"
+        assert (upgraded in (tmp_path / "server.log").read_text()) == (number < SCHEMA_VERSION)
     finally:
         server.kill()
 

@@ -39,6 +39,15 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(schema, "TRIES", 2)
 
 
+@pytest.mark.usefixtures("newer")
+def test_who_has_changed_the_schema_says_so(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, with both numbers; whoever finds it done says nothing, and neither does who makes it."""
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            asyncio.run(SqlLedger.connect(address).close())
+    assert [each.getMessage() for each in caplog.records] == [f"ledger_upgraded from={SCHEMA_VERSION} to={NUMBER}"]
+
+
 def version(address: str) -> object:
     return rows(address, "SELECT version FROM schema_version")[0][0]
 

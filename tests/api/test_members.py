@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slackwater import __version__
+from slackwater.wiring.members_at import OWN_VERSION
 from tests.api.calls import Caller, chat
 from tests.server import Server
 
@@ -57,7 +57,7 @@ def test_a_server_that_is_alone_is_the_only_member(server: Server, family: str) 
     answer = Caller(server, family, key="service")("GET", "/members")
     assert answer.status == 200
     [member] = answer.json["data"]
-    assert (member["kind"], member["version"], member["state"]) == ("server", __version__, "ok")
+    assert (member["kind"], member["version"], member["state"]) == ("server", OWN_VERSION, "ok")
     assert (member["here"], member["watching"], member["lag_seconds"]) == (True, False, 0.0)
     assert time.time() - 600 < member["started_at"] <= member["last_seen_at"] <= time.time() + 1
     assert member["host"]

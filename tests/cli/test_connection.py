@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from slackwater.cli.server_options import Asked
+from slackwater.cli.watching import follow
 from slackwater.client.api import Api
 from slackwater.client.connection import Connection
 from slackwater.client.downloading import download
@@ -268,6 +270,35 @@ def test_waiting_survives_a_server_that_is_away(offline: Terminal) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("restarting") == 1
     assert "waiting for it" in done.stderr
+
+
+def test_waiting_begins_while_a_server_is_away(offline: Terminal) -> None:
+    """Its ledger is not there when somebody looks for the first time: that is no reason to give up on the batch."""
+    counts = {"total": 1, "completed": 1, "failed": 0}
+    ended = BATCH | {"status": "completed", "completed_at": 3, "request_counts": counts}
+
+    def script(call: Call) -> Reply:
+        away = Reply.of({"error": {"message": "no ledger"}}, 503, x_should_retry="false")
+        return away if call.number < 2 else Reply.of(ended)
+
+    with scripted(script) as server:
+        done = offline("batches", "watch", "batch_1", "--server", server.url)
+    assert done.returncode == 0, done.stderr
+    assert "no ledger [HTTP 503] (waiting for it)" in done.stderr
+
+
+def test_who_gives_up_waiting_hears_how_to_go_on() -> None:
+    """A server that stays away for longer than anybody waits has not ended the batch."""
+    away = Reply.of({"error": {"message": "no ledger"}}, 503, x_should_retry="false")
+    asked = Asked(server="http://there", profile=None, api_key_env=None, as_json=False)
+    with scripted(lambda call: away) as server, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("slackwater.cli.watching.PATIENCE_SECONDS", -1.0)
+        heard: list[str] = []
+        patched.setattr("slackwater.cli.watching.note", heard.append)
+        with pytest.raises(CallFailed, match="no ledger"):
+            follow(api(server.url), {"id": "batch_1"}, asked=asked, output=Path("a.jsonl"), quiet=True)
+    again = "slackwater batches watch batch_1 --output a.jsonl --server http://there"
+    assert heard == [f"the batch goes on; to wait for it again: {again}"]
 
 
 def test_lists_end_where_the_server_does_not_say_so(offline: Terminal) -> None:

@@ -1,10 +1,12 @@
 """Which data directory a command opens: the one of the server's configuration, and none that nobody named without a word."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
+from slackwater.cli.data_options import data_beside
 from tests.cli.conftest import Terminal
 from tests.server import Server
 
@@ -50,6 +52,23 @@ def test_the_directory_of_the_configuration(configured: Terminal) -> None:
     assert "nothing to recover" in configured.well("recover", "--config", "c.toml")
     assert "no server runs on mydata" in configured("confirm-clock", "--config", "c.toml").stderr
     assert f"keys in {configured.directory / 'other'}" in configured("keys", "create", "--data", "other").stderr
+
+
+def test_who_starts_in_another_folder_is_told(configured: Terminal) -> None:
+    """The data of a relative name is that of the folder where it is started: one beside the configuration is pointed at."""
+    here = configured.directory
+    configured.well("keys", "create", "--config", "c.toml")
+    assert (here / "mydata" / "ledger.sqlite").stat().st_mode & 0o777 == 0o600, (
+        "the owner's alone, as what is beside it"
+    )
+    (here / "away").mkdir()
+    hint = f"there is one in {here / 'mydata'}: start in {here}, or name it with --data"
+    with contextlib.chdir(here / "away"):
+        for config in (Path("../c.toml"), here / "c.toml"):
+            assert data_beside(Path("mydata"), config) == hint
+        assert data_beside(Path("mydata"), None) == data_beside(here / "mydata", here / "c.toml") == ""
+        Path("mydata").mkdir()
+        assert data_beside(Path("mydata"), here / "c.toml") == "", "there is data here"
 
 
 @pytest.mark.parametrize(

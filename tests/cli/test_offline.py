@@ -30,6 +30,9 @@ def test_a_valid_file(offline: Terminal) -> None:
     written(offline, chat(5))
     done = offline("validate", "in.jsonl")
     assert (done.returncode, done.stdout) == (0, "")
+    assert "valid. 5 requests of /v1/chat/completions for demo-batch." in done.stderr, "as the file has it"
+    written(offline, chat(5).replace(b'"/v1/chat', b'"/chat'))
+    done = offline("validate", "in.jsonl")
     assert "valid. 5 requests of /chat/completions for demo-batch." in done.stderr
 
 

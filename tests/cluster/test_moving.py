@@ -1,5 +1,6 @@
 """A ledger that moves from one server to several and back, with batches under way both times; real processes all of them."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ class Resent:
         return sum(len(times) - 1 for times in self._backend.received.copy().values())
 
 
-def moved(cluster: Cluster, to: str, *, refused: str = "") -> None:
+def moved(cluster: Cluster, to: str, *, refused: str = "") -> str:
     """`slackwater migrate-data`, as an operator gives it."""
     words = ["migrate-data", "--to", to, "--config", str(cluster.config), "--data", str(cluster.data)]
     done = subprocess.run([sys.executable, "-m", "slackwater", *words], capture_output=True, text=True, timeout=120)
@@ -48,6 +49,7 @@ def moved(cluster: Cluster, to: str, *, refused: str = "") -> None:
     else:
         assert done.returncode == 0, done.stderr
         assert "what has arrived is what was sent" in done.stdout
+    return done.stderr
 
 
 @pytest.fixture
@@ -86,7 +88,9 @@ def test_to_several_servers_and_back(tmp_path: Path, backend: CountingBackend, p
         begun(two, "third")
         until(lambda: len(cluster.holding()) == 2)
         until(lambda: done(two, "first") + done(two, "second") > had + 200)
-        moved(cluster, "embedded", refused="is in use by another slackwater")
+        said = moved(cluster, "embedded", refused="the ledger is in use by 2 servers and workers (")
+        assert all(f"server {cluster.name(each)} on {socket.gethostname()}" in said for each in (one, two))
+        assert "stop all of them first" in said
         resent.killed(one)
         until(lambda: cluster.holding() == {cluster.name(two)})
         assert two.terminate() == 0

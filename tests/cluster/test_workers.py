@@ -61,6 +61,9 @@ def test_an_api_and_two_workers_do_a_batch(tmp_path: Path, address: str) -> None
         assert [each.terminate() for each in (server, *workers)] == [0, 0, 0]
         assert cluster.asked("SELECT count(*) FROM member") == [(0,)]
         assert cluster.asked("SELECT count(*) FROM duty") == [(0,)]
+        first, last = (cluster.log(each).splitlines()[-1] for each in workers)
+        assert first == "stopped; others go on where this ended"
+        assert last == "stopped; the next server or worker that is started goes on where this ended"
 
 
 def test_a_worker_that_ends_gently_resends_nothing(tmp_path: Path, address: str) -> None:

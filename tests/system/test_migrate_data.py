@@ -73,9 +73,14 @@ def test_a_batch_goes_on_there_and_back(tmp_path: Path, address: str) -> None:
         batch_id = server.create_batch(server.upload("in.jsonl", input_lines("line", LINES)))
         completed(server, batch_id, 100)
         server.kill()
+        assert (data / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
+        # As an earlier version made it.
+        (data / "ledger.sqlite").chmod(0o644)
         done = migrate_data(database, "postgresql")
         assert done.returncode == 0, done.stderr
         assert "what has arrived is what was sent" in done.stdout
+        (aside,) = data.glob("ledger-moved-*.sqlite")
+        assert aside.stat().st_mode & 0o777 == 0o600
         assert "the ledger is in postgresql://" in done.stdout
         server = Server(database, data, log)
         assert server.batch(batch_id)["request_counts"]["completed"] >= 100

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from slackwater import __version__
+from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
+from slackwater.core.masking import shown_url
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import Report, check_account, check_files, input_lines
 from tests.postgresql import Databases, Postgresql, running
@@ -170,6 +174,54 @@ def test_a_server_with_another_directory_is_refused(tmp_path: Path, address: str
             assert not re.search("Traceback", said)
             batch_id = server.create_batch(server.upload("in.jsonl", input_lines("line", 5)))
             until(ended(server, batch_id))
+        finally:
+            server.terminate()
+
+
+def test_commands_say_where_the_ledger_is_and_who_has_it(tmp_path: Path, postgresql: Databases) -> None:
+    """The database, without its password: nothing of it is in the directory. Who wants it alone hears whom to stop, and where."""
+    address = postgresql.new().replace("slackwater@", f"slackwater:{PASSWORD}@")
+    shown = shown_url(address)
+    with CountingBackend(latency=0.01) as backend:
+        config = written(tmp_path, address, backend)
+
+        def told(*words: str, code: int = 0) -> str:
+            named = ["--config", str(config), "--data", str(tmp_path / "data")]
+            command = [sys.executable, "-m", "slackwater", *words, *named]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert done.returncode == code, done.stderr
+            assert PASSWORD not in done.stderr + done.stdout
+            return done.stderr
+
+        assert f"keys in {shown}\n" in told("keys", "create", "--role", "admin")
+        server = Server(config, tmp_path / "data", tmp_path / "server.log", environment={"SLACKWATER_API_KEY": "k"})
+        try:
+            assert f"usage in {shown}\n" in told("usage")
+            assert f"the audit log in {shown}\n" in told("audit", "export")
+            for words in (("migrate-data", "--to", "embedded"), ("recover",), ("keys", "create")):
+                said = told(*words, code=2)
+                assert "the ledger is in use by 1 server or worker (server " in said
+                assert f" on {socket.gethostname()}): stop all of them first" in said
+            listed = subprocess.run(
+                [sys.executable, "-m", "slackwater", "members", "--config", str(config)], capture_output=True, text=True
+            ).stdout
+            assert listed.split("\t")[3] == f"{__version__} (schema {SCHEMA_VERSION})"
+            # Before an upgrade, too, the doctor says who is there.
+            with psycopg.connect(address, autocommit=True) as db:
+                db.execute("UPDATE schema_version SET version = version - 1")
+            doctor = [
+                sys.executable,
+                "-m",
+                "slackwater",
+                "doctor",
+                "--config",
+                str(config),
+                "--data",
+                str(tmp_path / "data"),
+            ]
+            found = subprocess.run(doctor, capture_output=True, text=True).stdout
+            assert f"the next start brings it from schema {SCHEMA_VERSION - 1} to {SCHEMA_VERSION}" in found
+            assert f"server of version {__version__} (schema {SCHEMA_VERSION}), for" in found
         finally:
             server.terminate()
 

@@ -70,7 +70,27 @@ def test_each_fault_of_an_address_has_a_line(tmp_path: Path) -> None:
         f'[server]\ndatabase = "postgresql://db:abc/x?sslmode=full&connect_timeout=soon"\n{DEPLOYMENT}'
     )
     done = slackwater("check-config", "slackwater.toml", cwd=tmp_path)
-    assert sorted(line.split()[2] for line in done.stderr.splitlines()) == ["connect_timeout", "port", "sslmode"]
+    lines = done.stderr.splitlines()
+    assert sorted(line.split()[3] for line in lines) == ["connect_timeout", "port", "sslmode"]
+    assert all(line.startswith("slackwater.toml: [server]: database: ") for line in lines), "the file is named, as ever"
+
+
+def test_a_password_that_is_not_there_hides_no_fault(tmp_path: Path) -> None:
+    """Neither of the address, nor of a backend; what is hidden would be met at the next try."""
+    (tmp_path / "slackwater.toml").write_text(
+        '[server]\ndatabase = "postgresql://r@db/x?sslmode=full"\ndatabase_password_env = "NOT_SET"\n'
+        f'{DEPLOYMENT}\n[[deployments.backends]]\nurl = "http://127.0.0.1:9/v1"\nheaders = {{ "a b" = "c" }}\n'
+    )
+    for command in (
+        ("check-config", "slackwater.toml"),
+        ("serve", "--config", "slackwater.toml"),
+        ("doctor", "--config", "slackwater.toml"),
+    ):
+        done = slackwater(*command, cwd=tmp_path)
+        said = done.stderr + done.stdout
+        assert "slackwater.toml: [server] database_password_env: the environment variable NOT_SET" in said
+        assert "slackwater.toml: [server]: database: sslmode has to be" in said
+        assert "slackwater.toml: deployment 'd': backend http://127.0.0.1:9/v1: " in said
 
 
 def test_nobody_is_there(tmp_path: Path, postgresql: Databases) -> None:

@@ -65,7 +65,7 @@ def export(
     except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    note(f"the audit log in {data.shown}")
+    note(f"the audit log in {data.ledger_shown}")
 
 
 async def _export(

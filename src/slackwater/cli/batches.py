@@ -143,11 +143,14 @@ def _fact(name: str, value: object) -> str:
 @quiet_option
 @server_options
 def watch(batch_id: str, output: Path | None, overwrite: bool, quiet: bool, asked: Asked) -> None:
-    """Wait until a batch has ended. Ctrl-C ends the waiting, not the batch."""
+    """Wait until a batch has ended. Ctrl-C ends the waiting, not the batch.
+
+    A server that cannot answer at the moment is waited for, up to ten minutes.
+    """
     with api_of(asked) as api:
         if output is not None:
             check_free([output, errors_beside(output)], overwrite=overwrite)
-        code = follow(api, api.batch(batch_id), asked=asked, output=output, quiet=quiet)
+        code = follow(api, {"id": batch_id}, asked=asked, output=output, quiet=quiet)
     sys.exit(code)
 
 

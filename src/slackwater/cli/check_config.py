@@ -1,14 +1,11 @@
 """`slackwater check-config`: what is wrong with a configuration, a line per fault."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from slackwater.config import load
+from slackwater.cli.process import read_or_leave
 from slackwater.config.engines import unequal_numbers, unused_engines
-from slackwater.core.errors import ConfigError
-from slackwater.wiring import check_backends
 from slackwater.wiring.checks import unheard_peers
 
 
@@ -21,13 +18,7 @@ def command(file: Path) -> None:
 
     Exit code 0: it can be served. 2: it cannot.
     """
-    try:
-        config = load(file)
-        check_backends(config)
-    except ConfigError as error:
-        for fault in error.faults:
-            click.echo(fault, err=True)
-        sys.exit(2)
+    config = read_or_leave(file, before="")
     unheard = unheard_peers(config)
     of_engines = [each(config.engines, config.deployments) for each in (unused_engines, unequal_numbers)]
     for noted in (*(note for notes in of_engines for note in notes), *([unheard] if unheard else [])):

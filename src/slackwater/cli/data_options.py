@@ -12,6 +12,7 @@ from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.output import USAGE, fail
 from slackwater.config import ServerConfig, data_in, database_in, files_in, resources_in, server_in
 from slackwater.core.errors import ConfigError
+from slackwater.core.masking import shown_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_DATA = Path(ServerConfig().data)
@@ -39,6 +40,11 @@ class Data(Struct, frozen=True, kw_only=True):
         return str(self.path.absolute())
 
     @property
+    def ledger_shown(self) -> str:
+        """Where its ledger is, for people: a database without its password, or the directory."""
+        return shown_url(self.database) or self.shown
+
+    @property
     def files_elsewhere(self) -> str:
         """Where its files are, as the configuration or the directory says it; empty: in it. Raises DataDirectoryError."""
         return self.files or DataDirectory.files_of(self.path)
@@ -46,10 +52,22 @@ class Data(Struct, frozen=True, kw_only=True):
     def must_exist(self) -> None:
         """Ends the command where nothing is there: whoever looks, or goes on with what is there, makes nothing."""
         if not self.path.is_dir():
+            hint = data_beside(self.path, self.config)
             fail(
-                f"there is no data directory {self.shown}; name the data directory of a server with --data DIR, or --config FILE",
+                f"there is no data directory {self.shown}; "
+                + (hint or "name the data directory of a server with --data DIR, or --config FILE"),
                 USAGE,
             )
+
+
+def data_beside(path: Path, config: Path | None) -> str:
+    """What to do where a data directory is not there, and one of that name lies beside the configuration; empty where none does.
+
+    A relative one is that of the folder in which somebody stands, who may stand in another one than yesterday.
+    """
+    if config is None or path.is_absolute() or path.exists() or not (beside := config.resolve().parent / path).is_dir():
+        return ""
+    return f"there is one in {beside}: start in {beside.parent}, or name it with --data"
 
 
 def data_options(*, default: str | None = f"[default: {DEFAULT_DATA}]") -> Callable[[F], F]:

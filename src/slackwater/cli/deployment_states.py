@@ -9,7 +9,8 @@ import msgspec
 from slackwater.cli.deployment_figures import Screen, held, joined, on_terminal
 from slackwater.cli.output import fail, moment, note, safe
 from slackwater.cli.states import QUIET_SECONDS, quiet_line, state_line
-from slackwater.core.errors import CallFailed, ServerUnreachable
+from slackwater.cli.watching import is_away
+from slackwater.core.errors import CallFailed
 
 if TYPE_CHECKING:
     from slackwater.client.api import Api
@@ -69,7 +70,7 @@ def watch_states(api: "Api", name: str | None, *, as_json: bool, every: float | 
     """Shows how each deployment is, or the one of that name. Does not return by itself.
 
     At a terminal that is a table which follows them; otherwise a line for each, again whenever that changes, and after `every`
-    seconds. A server that is away is waited for, once it has answered. Raises CallFailed, KeyboardInterrupt.
+    seconds. A server that is away is waited for, once it has been reached. Raises CallFailed, KeyboardInterrupt.
     """
     if not api.ours:
         fail("only Slackwater's servers say how their deployments are")
@@ -117,7 +118,7 @@ def _follow(api: "Api", name: str | None, seen_by: "_Lines | Screen") -> None:
         try:
             states = {str(each.get("name")): each for each in api.deployment_states()}
         except CallFailed as failed:
-            if not answered or not (isinstance(failed, ServerUnreachable) or (failed.status or 0) >= 500):
+            if not is_away(api, failed):
                 raise
             if not away and isinstance(seen_by, _Lines):
                 note(f"{failed.message} (waiting for it)")

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from slackwater.core.batch import BatchError
+from slackwater.core.endpoints import normalised
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.validation import BOM_MESSAGE, InputChecker, is_blank
@@ -101,7 +102,8 @@ def check(path: Path, rules: Rules) -> Checked:
         fault_count=verdict.error_count,
         requests=verdict.total,
         model=verdict.deployment,
-        endpoint=verdict.endpoint,
+        # As it was written: its spelling is what the lines were compared with.
+        endpoint=rules.endpoint if normalised(rules.endpoint) == verdict.endpoint else verdict.endpoint,
     )
 
 

@@ -16,10 +16,11 @@ from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import USAGE, fail, note, print_json
 from slackwater.cli.server_options import Asked, api_of, server_or_data_options
 from slackwater.core.accounts.resource import DEFAULT, Role, Slot
-from slackwater.core.errors import DataDirectoryError, StorageTrouble, UserError
+from slackwater.core.errors import DataDirectoryError, DataDirectoryInUse, StorageTrouble, UserError
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.ports import AuditEntry
 from slackwater.wiring.belonging import open_ledger, refuse_strangers
+from slackwater.wiring.members_at import in_use_by
 
 T = TypeVar("T")
 # Who did it, in the audit log: whoever may write into the data directory.
@@ -221,18 +222,23 @@ def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T
         finally:
             await ledger.close()
 
-    new = "" if data.path.exists() else ", which is new: the server has to have the same --data, or the same --config"
+    new = (
+        ""
+        if data.path.exists() or data.database
+        else ", which is new: the server has to have the same --data, or the same --config"
+    )
     try:
         directory = DataDirectory.open(data.path)
+    except DataDirectoryInUse as error:
+        fail(f"{in_use_by(data.database) or error}{RUNNING}", USAGE)
     except DataDirectoryError as error:
-        click.echo(f"error: {error}{RUNNING}", err=True)
-        sys.exit(2)
+        fail(str(error), USAGE)
     try:
         with directory:
             refuse_strangers(directory.path, data.database, files=data.files)
             with damage_in_words(directory.ledger_path):
                 done = asyncio.run(run(directory))
-            note(f"keys in {data.shown}{new}")
+            note(f"keys in {data.ledger_shown}{new}")
             return done
     except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)

@@ -16,9 +16,10 @@ from slackwater.cli.byte_bar import size_of
 from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import USAGE, fail
 from slackwater.config import store_in
-from slackwater.core.errors import ConfigError, DataDirectoryError, MoveError, StorageTrouble
+from slackwater.core.errors import ConfigError, DataDirectoryError, DataDirectoryInUse, MoveError, StorageTrouble
 from slackwater.core.masking import shown_url
 from slackwater.wiring.files import store_at
+from slackwater.wiring.members_at import in_use_by
 from slackwater.wiring.moving import Outcome, files_move, move_files, to_embedded, to_postgresql
 from slackwater.wiring.moving_files import FilesArrived, FilesMove
 
@@ -128,6 +129,8 @@ def _move(
             else:
                 assert files is not None, "something is to move"
                 done = Outcome(tables=[], files=move_files(directory, data.database, files))
+    except DataDirectoryInUse as error:
+        fail(in_use_by(data.database) or str(error), USAGE)
     except DataDirectoryError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -25,8 +25,9 @@ from slackwater.api.arriving.front_door import FrontDoor
 from slackwater.api.readiness import Door
 from slackwater.config import Config, load
 from slackwater.core.errors import ConfigError, DataDirectoryError, FilesUnavailable, LedgerUnavailable, StorageTrouble
+from slackwater.core.masking import shown_url
 from slackwater.telemetry.logs import formatter_of
-from slackwater.wiring import check_backends
+from slackwater.wiring.checks import read_whole
 from slackwater.wiring.front_door import front_door_of
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -58,6 +59,13 @@ def log_options(function: F) -> F:
     return level(form(function))
 
 
+def places_line(config: Config, directory: Path) -> str:
+    """Where a process has what it keeps: the data directory, and what is not in it."""
+    ledger = f", ledger in {shown_url(config.database)}" if config.database else ""
+    files = f", files in {config.server.files}" if config.server.files else ""
+    return f"data in {directory.resolve()}{ledger}{files}"
+
+
 def begin_log(level: str, form: str) -> None:
     """Events go to standard error from here on."""
     handler = logging.StreamHandler(sys.stderr)
@@ -66,13 +74,19 @@ def begin_log(level: str, form: str) -> None:
 
 
 def load_or_leave(path: Path | None) -> Config:
-    """The configuration, or a line for each fault of it and an end."""
+    """The configuration, without a file the one of the demo, or a line for each fault of it and an end."""
+    return load(None) if path is None else read_or_leave(path, before="error: ")
+
+
+def read_or_leave(path: Path, *, before: str) -> Config:
+    """The configuration of a file, or a line for each fault of it, with `before` before it, and an end."""
     try:
-        config = load(path)
-        check_backends(config)
+        config, faults = read_whole(path)
     except ConfigError as error:
-        for fault in error.faults:
-            click.echo(f"error: {fault}", err=True)
+        config, faults = None, error.faults
+    if config is None or faults:
+        for fault in faults:
+            click.echo(f"{before}{fault}", err=True)
         sys.exit(2)
     return config
 

@@ -8,9 +8,11 @@ import click
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.cli.byte_bar import size_of
 from slackwater.cli.data_options import Data, data_options
-from slackwater.core.errors import DataDirectoryError, StorageTrouble
+from slackwater.cli.output import USAGE, fail
+from slackwater.core.errors import DataDirectoryError, DataDirectoryInUse, StorageTrouble
 from slackwater.core.files.belonging import Fit
 from slackwater.wiring.belonging import fault_of
+from slackwater.wiring.members_at import in_use_by
 from slackwater.wiring.recovering import Plan, plan, recover
 
 NAMED_MAX = 3
@@ -54,6 +56,8 @@ def command(data: Data, yes: bool) -> None:
                 click.echo(f"done: {len(found.unnamed)} files are in {aside}; start the server now")
             else:
                 click.echo("nothing was changed; the same with --yes does it")
+    except DataDirectoryInUse as error:
+        fail(in_use_by(data.database) or str(error), USAGE)
     except (DataDirectoryError, StorageTrouble) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -22,7 +22,9 @@ from slackwater.adapters.work.tiktoken_counter import TiktokenCounter
 from slackwater.api.app import build_app
 from slackwater.api.context import Entrance
 from slackwater.api.metrics import metrics_app
+from slackwater.cli.data_options import data_beside
 from slackwater.cli.entrance import entrance_to
+from slackwater.cli.output import note
 from slackwater.cli.process import (
     answering,
     begin_log,
@@ -33,13 +35,14 @@ from slackwater.cli.process import (
     listen_or_leave,
     load_or_leave,
     log_options,
+    places_line,
     run_to_its_end,
 )
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import ENCODINGS, LOOPBACK, Config, split_listen
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import ConfigError
-from slackwater.core.masking import masked, shown_url
+from slackwater.core.masking import masked
 from slackwater.core.members import Kind
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.studio import studio_routes
@@ -101,6 +104,8 @@ def command(
     server = msgspec.structs.replace(config.server, **given)
     config = msgspec.structs.replace(config, server=server)
     directory = data or Path(server.data)
+    if data is None and (hint := data_beside(directory, config_path)):
+        note(f"{directory.absolute()} is new and has nothing; {hint}")
     try:
         if not directory.exists():
             # There can be no keys in it, so nothing needs to be opened to know.
@@ -242,8 +247,7 @@ def _greet(
 ) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    ledger = f", ledger in {shown_url(config.database)}" if config.database else ""
-    click.echo(f"slackwater {__version__} on {url}, data in {directory.resolve()}{ledger}")
+    click.echo(f"slackwater {__version__} on {url}, {places_line(config, directory)}")
     for deployment in config.deployments:
         urls = [masked(backend.url or "") for backend in deployment.backends]
         places = ", ".join(url or "the built-in backend (echo, no model)" for url in urls)

@@ -94,7 +94,7 @@ def command(
         except (DataDirectoryError, StorageTrouble, InvalidRequest) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
-        note(f"usage in {data.shown}")
+        note(f"usage in {data.ledger_shown}")
     columns = [group.value for group in by] + list(FIGURES)
     if asked.as_json:
         print_json([{column: row.get(column) for column in columns} for row in rows])

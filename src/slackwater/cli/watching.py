@@ -31,10 +31,15 @@ class Interrupted(Exception):
 
 
 def wait_for_end(api: "Api", batch: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Shows a batch until it has ended, and returns it as it is then. Raises CallFailed, Interrupted."""
+    """Shows a batch until it has ended, and returns it as it is then. Raises CallFailed, Interrupted.
+
+    Where no more than the id of `batch` is known, the first look is patient, too.
+    """
     wait, longest = FIRST_WAIT, api.connection.target.dialect.poll_seconds
     try:
         with progress_bar(_short(str(batch["id"])), quiet=quiet) as show:
+            if "status" not in batch:
+                batch = _patiently(api, str(batch["id"]))
             while True:
                 show(reading(batch, waiting=why_it_waits(api, batch)))
                 if batch.get("status") in ENDED:
@@ -51,6 +56,11 @@ def _short(batch_id: str) -> str:
     return batch_id if len(batch_id) <= 16 else f"{batch_id[:14]}…"
 
 
+def is_away(api: "Api", failed: CallFailed) -> bool:
+    """Whether a server cannot answer at the moment. One that has never been reached has another address, most likely."""
+    return api.connection.answered if isinstance(failed, ServerUnreachable) else (failed.status or 0) >= 500
+
+
 def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
     """A look at the batch. A server that is away for a while costs nothing but time: the batch is where it was."""
     given_up_at = time.monotonic() + PATIENCE_SECONDS
@@ -59,8 +69,7 @@ def _patiently(api: "Api", batch_id: str) -> dict[str, Any]:
         try:
             return api.batch(batch_id)
         except CallFailed as failed:
-            away = isinstance(failed, ServerUnreachable) or (failed.status or 0) >= 500
-            if not away or time.monotonic() > given_up_at:
+            if not is_away(api, failed) or time.monotonic() > given_up_at:
                 raise
             if not told:
                 note(f"{failed.message} (waiting for it)")
@@ -119,16 +128,18 @@ def reading(batch: dict[str, Any], *, waiting: str = "") -> Progress:
 
 
 def follow(api: "Api", batch: dict[str, Any], *, asked: Asked, output: Path | None, quiet: bool) -> int:
-    """Waits, downloads where that is wanted, says how it ended; returns the exit code."""
+    """Waits, downloads where that is wanted, says how it ended; returns the exit code. Raises CallFailed."""
     try:
         batch = wait_for_end(api, batch, quiet=quiet)
     except Interrupted as interrupted:
         # A second Ctrl-C must not cut off the one line that says how to go on.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        words = ["batches", "watch", interrupted.batch_id]
-        words += [] if output is None else ["--output", str(output)]
-        note(f"\nthe batch goes on; to wait for it again: {asked.command(*words)}")
+        note(f"\n{_again(interrupted.batch_id, asked, output)}")
         return INTERRUPTED
+    except CallFailed as failed:
+        if is_away(api, failed):
+            note(_again(str(batch["id"]), asked, output))
+        raise
     saved: dict[str, Path] = {}
     if output is not None and batch["status"] != "failed":
         from slackwater.cli.results import save_results
@@ -137,6 +148,12 @@ def follow(api: "Api", batch: dict[str, Any], *, asked: Asked, output: Path | No
     if asked.as_json:
         print_json(batch)
     return conclude(batch, saved, quiet=quiet, again=asked if api.ours else None)
+
+
+def _again(batch_id: str, asked: Asked, output: Path | None) -> str:
+    words = ["batches", "watch", batch_id]
+    words += [] if output is None else ["--output", str(output)]
+    return f"the batch goes on; to wait for it again: {asked.command(*words)}"
 
 
 def conclude(batch: dict[str, Any], saved: dict[str, Path], *, quiet: bool, again: Asked | None) -> int:

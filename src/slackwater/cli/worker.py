@@ -29,13 +29,13 @@ from slackwater.cli.process import (
     listen_or_leave,
     load_or_leave,
     log_options,
+    places_line,
     run_to_its_end,
 )
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import LOOPBACK, Config, split_listen
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.errors import ConfigError
-from slackwater.core.masking import shown_url
+from slackwater.core.errors import ConfigError, StorageTrouble
 from slackwater.core.members import Kind
 from slackwater.core.sending.deployment import key_of
 from slackwater.pipeline.accounts.keys import Keys
@@ -44,6 +44,9 @@ from slackwater.wiring import Service, open_service, tracing_of
 
 # Of those that there are, so many are named where one is not known.
 NAMED_MAX = 20
+
+# A worker that stops waits for so long to hear who else is there.
+ASKED_SECONDS = 1.0
 
 
 @click.command("worker")
@@ -154,11 +157,26 @@ async def _work(
         await stopping.wait()
         click.echo(stopping_line(service.in_flight, grace_seconds=config.worker.grace_seconds), err=True)
         await service.stop()
+        # Asked now: of those who stop together, the last one has nobody.
+        left = await _others_send(service)
         await answers.close()
         if tracing is not None:
             await tracing.close()
-        click.echo("stopped; others go on where this ended", err=True)
+        who = "others go on" if left else "the next server or worker that is started goes on"
+        click.echo(f"stopped; {who} where this ended", err=True)
     end_at_once_from_now_on()
+
+
+async def _others_send(service: Service) -> bool:
+    """Whether somebody else is there who sends. Where the ledger does not say it soon, nobody is promised."""
+    assert service.membership is not None
+    others = service.membership.others()
+    try:
+        async with asyncio.timeout(ASKED_SECONDS):
+            there = await service.ledger.members()
+    except (TimeoutError, StorageTrouble):
+        return False
+    return any(each.id in others and each.kind != Kind.API.value for each in there)
 
 
 async def _refuse_unknown(service: Service, only: frozenset[str] | None) -> None:
@@ -205,7 +223,7 @@ def _greet(
     config: Config, directory: Path, listener: socket.socket | None, only: frozenset[str] | None, member: str
 ) -> None:
     sends = "sends for all deployments" if only is None else f"sends for {_listed(sorted(only))}"
-    line = f"slackwater {__version__} worker {sends}, data in {directory.resolve()}, ledger in {shown_url(config.database)}"
+    line = f"slackwater {__version__} worker {sends}, {places_line(config, directory)}"
     if listener is not None:
         host, port = listener.getsockname()[:2]
         line += f", health and metrics on http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -37,7 +37,8 @@ class Connection:
         """`say` gets a sentence where somebody waits for another attempt for longer than they would without a word."""
         self.target = target
         self._say = say
-        self._answered = False
+        self.answered = False
+        """Whether anything has come from it yet, an error included."""
         self._client = httpx2.Client(
             headers=target.headers() | {"User-Agent": agent, "Accept": "application/json"},
             timeout=TIMEOUT,
@@ -91,7 +92,7 @@ class Connection:
                 return once()
             except _Failed as failed:
                 outcome, fault = failed.outcome, failed.fault
-            if not outcome.sent and not self._answered:
+            if not outcome.sent and not self.answered:
                 # Most likely the address is wrong, or the server is not running: better said now than after many seconds.
                 raise fault
             seconds = seconds_before_next(outcome, attempt=attempt, repeatable=repeatable, chance=random.random())
@@ -133,7 +134,7 @@ class Connection:
         )
         try:
             answer = self._client.send(request, stream=True)
-            self._answered = True
+            self.answered = True
             try:
                 if not answer.is_success and answer.status_code not in fine:
                     answer.read()

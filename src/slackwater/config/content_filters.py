@@ -131,10 +131,7 @@ def place(config: ContentFilterConfig) -> str:
 
 def check_filters(filters: Sequence[ContentFilterConfig], faults: list[str]) -> None:
     """Rules between fields, after the terms are there."""
-    names = [content_filter.name for content_filter in filters]
     for content_filter in filters:
-        if names.count(content_filter.name) > 1:
-            faults.append(f"{place(content_filter)}: the name is used twice; names must be unique")
         _check(content_filter, faults)
 
 

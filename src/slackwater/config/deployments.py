@@ -14,6 +14,7 @@ import msgspec
 
 from slackwater.config.sections import ENCODINGS, ENDPOINTS, BackendConfig, DeploymentConfig, EchoConfig
 from slackwater.config.tables import is_address, section, suggest
+from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.masking import shown_url
 from slackwater.core.quota.tiers import preset
@@ -54,11 +55,18 @@ def deployments_of(raw: object, faults: list[str]) -> list[DeploymentConfig]:
         return []
     read = []
     for number, entry in enumerate(raw, 1):
-        where = f"deployment '{entry['name']}'" if isinstance(entry.get("name"), str) else f"deployment {number}"
+        where = _called(entry, number)
         deployment = deployment_of(entry, where, faults)
         if deployment is not None:
             read.append(deployment)
     return read
+
+
+def _called(entry: dict[str, Any], number: int) -> str:
+    name, resource = entry.get("name"), entry.get("resource", DEFAULT)
+    if not isinstance(name, str):
+        return f"deployment {number}"
+    return f"deployment '{name}'" if resource == DEFAULT else f"deployment '{resource}/{name}'"
 
 
 def deployment_of(entry: dict[str, Any], where: str, faults: list[str]) -> DeploymentConfig | None:
@@ -164,9 +172,15 @@ def limit_of(deployment: DeploymentConfig) -> int | None:
     return None
 
 
+def place_of(deployment: DeploymentConfig) -> str:
+    """How faults call it: of another resource than the default one with that, because names are unique in one resource only."""
+    name = deployment.name if deployment.resource == DEFAULT else f"{deployment.resource}/{deployment.name}"
+    return f"deployment '{name}'"
+
+
 def check_deployment(deployment: DeploymentConfig, policies: Collection[str | None], faults: list[str]) -> None:
     """Rules between fields. `policies` are the names of the content filters that there are."""
-    where = f"deployment '{deployment.name}'"
+    where = place_of(deployment)
     policy = deployment.rai_policy_name
     if policy not in policies and not (policy or "").startswith(MICROSOFTS):
         faults.append(

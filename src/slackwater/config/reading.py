@@ -12,7 +12,7 @@ import msgspec
 from slackwater.config.billing import BillingConfig, PriceConfig, faults_of_prices
 from slackwater.config.content_filters import check_filters, filters_of, with_terms
 from slackwater.config.database import faults_of_database, with_password
-from slackwater.config.deployments import check_deployment, deployments_of, fits_header, read_key, with_files
+from slackwater.config.deployments import check_deployment, deployments_of, fits_header, place_of, read_key, with_files
 from slackwater.config.engines import check_engines, engines_of, limits_of, with_limits
 from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
@@ -32,7 +32,7 @@ from slackwater.config.sections import (
     WorkerConfig,
 )
 from slackwater.config.studio import StudioConfig, faults_of_studio
-from slackwater.config.tables import section, suggest
+from slackwater.config.tables import names_twice, section, suggest
 from slackwater.config.user_storages import faults_of_storages, storages_of
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.errors import ConfigError
@@ -120,7 +120,16 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     storages = storages_of(raw.get("storage", []), faults)
     filters = filters_of(raw.get("content_filters", []), section, faults)
     check_names(raw, faults)
-    if server is None or limits is None or worker is None or imports is None or faults:
+    # Said beside faults of either kind: of two sections of one name, one may be wrong because it is a half.
+    twice = [
+        *names_twice(raw, "deployments", "resource"),
+        *names_twice(raw, "resources"),
+        *names_twice(raw, "content_filters"),
+    ]
+    if faults:
+        faults += twice
+        return None
+    if server is None or limits is None or worker is None or imports is None:
         return None
     if webhooks is None or oidc is None or billing is None or control_plane is None or audit is None:
         return None
@@ -154,7 +163,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     )
     api_keys = [secret_of(name, "[server] api_key_envs", environ, faults) for name in server.api_key_envs]
     backend_keys = {
-        backend.api_key_env: secret_of(backend.api_key_env, f"deployment '{deployment.name}'", environ, faults)
+        backend.api_key_env: secret_of(backend.api_key_env, place_of(deployment), environ, faults)
         for deployment in deployments
         for backend in deployment.backends
         if backend.api_key_env is not None
@@ -162,7 +171,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
     for deployment in deployments:
         for backend in deployment.backends:
             if backend.api_key_file is not None:
-                in_file = _key_in(Path(backend.api_key_file), f"deployment '{deployment.name}'", faults)
+                in_file = _key_in(Path(backend.api_key_file), place_of(deployment), faults)
                 backend_keys[f"file:{backend.api_key_file}"] = in_file
     for name in control_plane.backend_key_envs:
         backend_keys[name] = secret_of(name, "[control_plane] backend_key_envs", environ, faults)
@@ -184,6 +193,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         secret_of(secret, "[studio] oidc_client_secret_env", environ, faults, what="client secret") if secret else None
     )
     _check(config, faults)
+    faults += twice
     return msgspec.structs.replace(
         config,
         api_keys=tuple(api_keys),
@@ -276,7 +286,6 @@ def _check(config: Config, faults: list[str]) -> None:
         faults.append(
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
         )
-    seen: set[tuple[str, str]] = set()
     known = {DEFAULT, *(resource.name for resource in config.resources)}
     _check_resources(config.resources, faults)
     faults += faults_of_storages(config.storage, known)
@@ -285,9 +294,7 @@ def _check(config: Config, faults: list[str]) -> None:
     faults += [f"[oidc]: {fault}" for fault in faults_of_oidc(config.oidc, known)]
     faults += [f"[studio]: {fault}" for fault in faults_of_studio(config.studio, config.oidc)]
     for deployment in config.deployments:
-        where = f"deployment '{deployment.name}'"
-        if (deployment.resource, deployment.name) in seen:
-            faults.append(f"{where}: the name is used twice in one resource; names must be unique")
+        where = place_of(deployment)
         first, slash, _ = deployment.name.partition("/")
         if slash and deployment.resource == "default" and first in known - {"default"}:
             # The ledger could not tell the two, and so two tenants would be one.
@@ -298,7 +305,6 @@ def _check(config: Config, faults: list[str]) -> None:
             faults.append(
                 f"{where}: there is no resource '{deployment.resource}'; add a [[resources]] section with that name"
             )
-        seen.add((deployment.resource, deployment.name))
         check_deployment(deployment, policies, faults)
 
 
@@ -317,14 +323,10 @@ def _check_regions(config: Config, faults: list[str]) -> None:
 
 
 def _check_resources(resources: tuple[ResourceConfig, ...], faults: list[str]) -> None:
-    names: set[str] = set()
     hosts: set[str] = set()
     for resource in resources:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?", resource.name):
             faults.append(f"resource '{resource.name}': the name must be 1 to 64 small letters, digits and dashes")
-        if resource.name in names:
-            faults.append(f"resource '{resource.name}': the name is used twice; names must be unique")
-        names.add(resource.name)
         if not WEIGHT_MIN <= resource.weight <= WEIGHT_MAX:
             faults.append(f"resource '{resource.name}': weight must be between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}")
         for host in resource.hosts:

@@ -2,11 +2,14 @@
 
 import difflib
 import urllib.parse
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from slackwater.core.accounts.resource import DEFAULT
 
 S = TypeVar("S", bound=Struct)
 # What people write where it is not: it holds for a whole server.
@@ -50,6 +53,20 @@ def suggest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
         return f"; it belongs into a section {ELSEWHERE[name]}"
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def names_twice(raw: Mapping[str, Any], sections: str, within: str | None = None) -> list[str]:
+    """A fault for each name that sections of one kind have more than once, those with one value of `within` together."""
+    tables = raw.get(sections, [])
+    entries = [each for each in tables if isinstance(each, dict)] if isinstance(tables, list) else []
+    names = [(each.get(within, DEFAULT) if within else "", each.get("name")) for each in entries]
+    called = Counter((place, name) for place, name in names if isinstance(place, str) and isinstance(name, str))
+    what, one = sections.rstrip("s").replace("_", " "), f" in one {within}" if within else ""
+    return [
+        f"{what} '{name if place in ('', DEFAULT) else f'{place}/{name}'}': the name is used twice{one}; names must be unique"
+        for (place, name), count in called.items()
+        if count > 1
+    ]
 
 
 def is_address(url: str) -> bool:

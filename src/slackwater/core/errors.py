@@ -42,6 +42,7 @@ the one that masks.
     │   └── LedgerUnavailable     the ledger's database cannot be reached
     │       └── Buried            others took this server for dead, and nothing that it writes counts
     ├── DataDirectoryError        the data directory is not ours to use (locked, or from a newer version)
+    │   ├── DataDirectoryInUse    others have it, who have to be stopped first
     │   ├── LedgerRefused         the same of a database: in use, too old, or from a newer version
     │   └── LedgerMoved           the ledger is somewhere else now
     ├── BackupError               a back-up cannot be made, is damaged, or cannot be restored
@@ -347,6 +348,10 @@ class DataDirectoryError(SlackwaterError):
     """The data directory cannot be used: another process has it, or a newer version wrote it."""
 
     code = "data_directory"
+
+
+class DataDirectoryInUse(DataDirectoryError):
+    """Others have the data directory. Who they are, a ledger that they share may know."""
 
 
 class LedgerUnavailable(StorageTrouble):

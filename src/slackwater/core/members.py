@@ -9,6 +9,7 @@ One member watches, another one is its deputy, who watches once it is gone. Who 
 itself: somebody else does it a little later.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 
 from msgspec import Struct
@@ -71,6 +72,17 @@ class Member(Struct, frozen=True, kw_only=True):
     def sends(self, deployment: str) -> bool:
         """Whether it sends for a deployment, by its key."""
         return self.sends_for is None or deployment in self.sends_for
+
+
+def all_named(members: Iterable[Member], *, now: float) -> str:
+    """Those that are believed to live, for somebody who has to stop them: how many, what each is, and where.
+
+    Empty where there is none. `now` is by the ledger's clock.
+    """
+    living = [each for each in members if not each.dead and each.until >= now]
+    count = "1 server or worker" if len(living) == 1 else f"{len(living)} servers and workers"
+    those = ", ".join(f"{each.kind} {each.id} on {each.host}" for each in living)
+    return f"{count} ({those})" if living else ""
 
 
 class Duty(Enum):

@@ -5,13 +5,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from slackwater import __version__
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import database_in
-from slackwater.core.errors import LedgerRefused
+from slackwater.core.errors import DataDirectoryError, LedgerRefused, StorageTrouble
+from slackwater.core.members import all_named
 from slackwater.core.watching.cluster import Concern, MemberView, concerns_of, member_views
 from slackwater.pipeline.watching.standings import Words
+
+# What a member says of itself: during an upgrade the schema is what tells the old ones from the new ones, whatever their version.
+OWN_VERSION = f"{__version__} (schema {SCHEMA_VERSION})"
 
 
 class MembersFound(Struct, frozen=True, kw_only=True):
@@ -36,6 +41,16 @@ def members_at(address: str, *, deployments: Collection[str] = ()) -> MembersFou
             "the version that serves it"
         )
     return members_in(SqlLedger.server_of(address), deployments=deployments)
+
+
+def in_use_by(address: str) -> str:
+    """Why what belongs to the ledger at an address is not free: who works with it; empty where nobody can tell."""
+    try:
+        found = SqlLedger.server_of(address).cluster if address else None
+    except (StorageTrouble, DataDirectoryError):
+        return ""
+    those = "" if found is None else all_named(found.members, now=found.now)
+    return f"the ledger is in use by {those}: stop all of them first" if those else ""
 
 
 def doubt_in(config: str, member: str) -> bool:

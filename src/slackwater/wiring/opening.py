@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slackwater import __version__
 from slackwater.adapters.disk.blobs import DiskBlobs
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.shared_memory.peer_board import HostBoard, usual_directory
@@ -48,6 +47,7 @@ from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines, shared_name
 from slackwater.wiring.files import COMMIT_SECONDS, PARTS_SWEPT_SECONDS, DiskRoom, refuse_apart_from_files, store_of
+from slackwater.wiring.members_at import OWN_VERSION
 from slackwater.wiring.service import Service
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 from slackwater.wiring.user_storages import user_storages_of
@@ -197,7 +197,7 @@ async def open_service(
         store = store_of(config)
         waiting.at(f"the object store {store.shown}" if store is not None else f"the data directory {directory}")
         await refuse_apart_from_files(store, found, directory, config.database)
-        member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
+        member = Member(id=incarnation, host=socket.gethostname(), version=OWN_VERSION, kind=kind.value, sends_for=())
         if config.database:
             waiting.at(f"the data directory {directory}")
             await asyncio.to_thread(_announce, data, incarnation)

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from slackwater import __version__
 from slackwater.core.batch import Stage
 from slackwater.core.files.retention import Retention
 from slackwater.core.members import Member
@@ -56,6 +55,7 @@ from slackwater.ports import (
     Ledger,
 )
 from slackwater.telemetry import event
+from slackwater.wiring.members_at import OWN_VERSION
 from slackwater.wiring.service_parts import Doors, Offer, Settings
 from slackwater.wiring.stages import IMPORTS_AT_ONCE, SAYING, stages_of, watching
 from slackwater.wiring.waiting import Waiting
@@ -239,7 +239,7 @@ class Service:
             {} if standings is None else {"others": standings.engines, "others_idle": standings.idle_engines}
         )
         self.engine_watch = EngineWatch(ledger, clock, self.fleet, self.pauses, self.progress, **others_engines)
-        me = doors.member or Member(id=incarnation, host=socket.gethostname(), version=__version__)
+        me = doors.member or Member(id=incarnation, host=socket.gethostname(), version=OWN_VERSION)
         self.cluster_watch = ClusterWatch(
             ledger,
             clock,

@@ -52,7 +52,7 @@ class TestWithTheLedger:
             assert server.batch(batch_id)["request_counts"]["completed"] >= 100
             completed(server, batch_id, 600)
             busy = desk.migrate(cloud, "--to", "embedded", "--files", "folder")
-            assert (busy.returncode, "is in use by another slackwater" in busy.stderr) == (2, True)
+            assert (busy.returncode, "the ledger is in use by 1 server or worker (server " in busy.stderr) == (2, True)
             server.kill()
             moved = desk.migrate(cloud, "--to", "embedded", "--files", "folder")
             assert moved.returncode == 0, moved.stderr
@@ -106,7 +106,9 @@ class TestWithTheLedger:
         server = desk.serve(A, database=True)
         # Nobody else has the folder: the server is found at its database.
         busy = desk.migrate(config, "--files", "folder", data=_elsewhere(desk))
-        assert (busy.returncode, "the ledger is in use by another slackwater" in busy.stderr) == (1, True), busy.stderr
+        assert (busy.returncode, "the ledger is in use by 1 server or worker (server " in busy.stderr) == (1, True), (
+            busy.stderr
+        )
         server.kill()
         moved = desk.migrate(config, "--files", "folder")
         assert moved.returncode == 0, moved.stderr

@@ -18,7 +18,7 @@ from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.disk.disk import Disk, write_all
 from slackwater.adapters.disk.files_note import COMING, FILES, FilesNote, coming_in, note_in, text_of, text_of_coming
 from slackwater.adapters.disk.place import LOST, PART
-from slackwater.core.errors import DataDirectoryError, LedgerMoved
+from slackwater.core.errors import DataDirectoryError, DataDirectoryInUse, LedgerMoved
 from slackwater.core.files.belonging import Gone, Mark
 
 # Its name in a directory says that a restore has begun there and not ended.
@@ -171,7 +171,7 @@ class DataDirectory:
         except BlockingIOError as error:
             owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(lock)
-            raise DataDirectoryError(
+            raise DataDirectoryInUse(
                 f"data directory {path} is in use by another slackwater (pid {owner}): stop it first, "
                 "or give this one its own --data directory"
             ) from error
@@ -343,6 +343,8 @@ class DataDirectory:
         Until the file has its other name it is the ledger: what says where it has gone is not looked at before that.
         """
         self._write(MOVED, msgspec.json.encode(gone))
+        # One of an earlier version may be readable by others, and keeps nothing that they need.
+        self.ledger_path.chmod(0o600)
         self._rename(self.ledger_path.name, gone.aside)
 
     def let_ledger_in(self) -> None:

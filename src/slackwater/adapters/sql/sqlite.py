@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,8 @@ SEARCH_LOOKS = 100
 
 def connect(path: Path | str) -> sqlite3.Connection:
     """A connection whose commits survive a power cut. Transactions are opened by hand (`transaction`)."""
+    if isinstance(path, Path):
+        _make_own(path)
     connection = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.row_factory = sqlite3.Row
     for pragma in (
@@ -65,6 +68,15 @@ def connect(path: Path | str) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _make_own(path: Path) -> None:
+    """Makes a file that is not there the owner's alone, as everything beside it is; SQLite would leave that to the umask.
+
+    What lies beside it takes its mode from it. What cannot be made, SQLite says.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def look(path: Path) -> sqlite3.Connection:
@@ -101,6 +113,8 @@ def migrate(connection: sqlite3.Connection, path: Path | str) -> None:
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         statements = script.read_text("utf-8")
         connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;")
+    if 0 < version < SCHEMA_VERSION:
+        event("ledger_upgraded", **{"from": version, "to": SCHEMA_VERSION})
 
 
 @contextlib.contextmanager

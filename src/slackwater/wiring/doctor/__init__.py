@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from slackwater.config import Config, data_in, load, look
+from slackwater.config import Config, data_in, load
 from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.core.masking import shown_url
-from slackwater.wiring.checks import check_backends
+from slackwater.wiring.checks import read_whole
 from slackwater.wiring.doctor.data import closed, data_findings, guarded, holder_of
 from slackwater.wiring.doctor.files import file_findings
 from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
@@ -79,9 +79,7 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
     config: Config | None = None
     faults: list[str] = []
     try:
-        config, faults = look(path)
-        if config is not None and not faults:
-            check_backends(config)
+        config, faults = read_whole(path)
     except ConfigError as error:
         faults = error.faults
     if config is None or faults:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slackwater.adapters.backup.store import named_in
-from slackwater.adapters.sql.identity import ServerFound
+from slackwater.adapters.sql.identity import MEMBERS_SINCE, ServerFound
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.sqlite import SCHEMA_VERSION
 from slackwater.config import Config
@@ -81,7 +81,8 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
         return [*findings, fault(ABOUT, message, "use the version that wrote it, or a newer one")], 0
     if found.schema < SCHEMA_VERSION:
         message = f"the next start brings it from schema {found.schema} to {SCHEMA_VERSION}"
-        return [*findings, note(ABOUT, message, "make a back-up before that")], about.keys
+        members = member_findings(about, directory, config, found.mark) if found.schema >= MEMBERS_SINCE else []
+        return [*findings, note(ABOUT, message, "make a back-up before that"), *members], about.keys
     members = member_findings(about, directory, config, found.mark)
     files = _files(directory, config, deep=deep)
     return [*findings, ok(ABOUT, f"of schema {found.schema}"), *files, *_connections(about), *members], about.keys

@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-from slackwater import __version__
 from slackwater.adapters.disk.announcements import Announcements
 from slackwater.adapters.sql.identity import ServerFound
 from slackwater.config import Config
@@ -13,7 +12,7 @@ from slackwater.core.watching.cluster import CLOCKS_SECONDS, MemberView, counted
 from slackwater.wiring.acquaintance import ONE_FOLDER
 from slackwater.wiring.deployments import deployment_record
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
-from slackwater.wiring.members_at import members_in
+from slackwater.wiring.members_at import OWN_VERSION, members_in
 
 ABOUT, TOGETHER = "members", "shared directory"
 
@@ -75,7 +74,7 @@ def _configured(living: list[MemberView], config: Config, mark: Mark | None) -> 
     mine = checksums(config, "" if mark is None else mark.identity)
     findings = []
     for each in living:
-        if not each.sections or each.member.version != __version__:
+        if not each.sections or each.member.version != OWN_VERSION:
             continue
         other = [name for name in sorted({*mine, *each.sections}) if mine.get(name, "") != each.sections.get(name, "")]
         if other:

@@ -130,7 +130,9 @@ def migrate(db: PgConnection) -> None:
         return
     for attempt in range(1, TRIES + 1):
         try:
-            _steps(db)
+            before = _steps(db)
+            if before not in (0, SCHEMA_VERSION):
+                event("ledger_upgraded", **{"from": before, "to": SCHEMA_VERSION})
             return
         except WAITED as error:
             holders = _holders(db, version)
@@ -180,7 +182,8 @@ def _holder(row: Sequence[Any]) -> str:
     return f"process {pid} ({', '.join(masked(each) for each in about if each)}) {has}{lasting}"
 
 
-def _steps(db: PgConnection) -> None:
+def _steps(db: PgConnection) -> int:
+    """Returns the version before; 0: there was none."""
     db.script(b"BEGIN")
     try:
         db.script(f"SET LOCAL lock_timeout = '{TURN_SECONDS}s'; SELECT pg_advisory_xact_lock({LOCK})".encode())
@@ -195,6 +198,7 @@ def _steps(db: PgConnection) -> None:
             db.script(text.encode())
         db.execute("UPDATE schema_version SET version = ?", (SCHEMA_VERSION,))
         db.script(b"COMMIT")
+        return version
     except BaseException:
         if not db.lost:
             db.script(b"ROLLBACK")
