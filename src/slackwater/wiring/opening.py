@@ -195,7 +195,11 @@ async def open_service(
         member = Member(id=incarnation, host=socket.gethostname(), version=__version__, kind=kind.value, sends_for=())
         if config.database:
             await asyncio.to_thread(_announce, data, incarnation)
-        sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
+        try:
+            sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
+        except BaseException:
+            data.announcements.forget(incarnation)
+            raise
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
             files, room = (DiskBlobs(data.blobs_path),) * 2 if store is None else (store, DiskRoom(data.path))
