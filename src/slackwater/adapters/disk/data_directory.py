@@ -176,8 +176,7 @@ class DataDirectory:
             raise _unusable(path, error, locking=True) from error
         if not os.access(path, os.W_OK | os.X_OK):
             lock.release()
-            error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            raise _unusable(path, error) from error
+            raise _unusable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         if not restoring and (path / RESTORING).exists():
             lock.release()
             raise DataDirectoryError(

@@ -165,7 +165,8 @@ class PgConnection:
 
     def _raise_last_words(self, error: psycopg.OperationalError) -> None:
         """Raises what the server has said before it ended a connection, where the library tells only of the end."""
-        line, results = self._connection.pgconn, []
+        line = self._connection.pgconn
+        results: list[PGresult] = []
         if error.sqlstate is None and line.status == ConnStatus.BAD:
             with contextlib.suppress(psycopg.Error):
                 while len(results) < LAST_RESULTS_MAX and (result := line.get_result()) is not None:
