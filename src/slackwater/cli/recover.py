@@ -34,7 +34,9 @@ def command(data: Data, yes: bool) -> None:
       slackwater recover --data /var/lib/slackwater
       slackwater recover --data /var/lib/slackwater --yes
     """
-    data.must_exist()
+    if not data.database:
+        # Beside a database, the directory may be what is gone. It is made with --yes alone.
+        data.must_exist()
     path = data.path
     try:
         if data.files_elsewhere:
