@@ -5,6 +5,7 @@ import time
 import psycopg
 
 from slackwater.adapters.sql.postgresql.absence import SILENT, Absence
+from slackwater.adapters.sql.postgresql.line import unavailable
 from slackwater.core.errors import LedgerUnavailable
 
 
@@ -39,6 +40,22 @@ def test_a_moment_is_no_absence() -> None:
     away = absence.now
     assert away is not None
     assert (away.seconds >= 30, away.why) == (True, SILENT)
+
+
+def test_who_is_slow_is_not_alone() -> None:
+    """The database has ended a connection, for it waited for us: it is there. What was known before that stays known."""
+    absence, since = Absence(), time.monotonic() - 20
+    slow = psycopg.errors.IdleInTransactionSessionTimeout("terminating connection due to idle-in-transaction timeout")
+    given_up = unavailable(slow)
+    given_up.__cause__ = slow
+    for error in (slow, given_up):
+        absence.failed("writer", error, since=since)
+        assert absence.now is None
+    absence.failed("writer", psycopg.OperationalError("refused"), since=since)
+    absence.failed("writer", slow, since=since)
+    away = absence.now
+    assert away is not None
+    assert "refused" in away.why
 
 
 def test_no_secret_is_told() -> None:

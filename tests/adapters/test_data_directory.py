@@ -1,5 +1,6 @@
 """The data directory: one owner at a time, whose death frees it, and errors that say what to do."""
 
+import contextlib
 import os
 import signal
 import stat
@@ -56,6 +57,60 @@ def test_a_second_opener_is_told_who_has_it(tmp_path: Path) -> None:
         f"data directory {tmp_path} is in use by another slackwater (pid {process.pid}): "
         "stop it first, or give this one its own --data directory"
     )
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("before", [None, (), ("notes.txt",), ("members/other", "slackwater.lock")])
+def test_who_leaves_nothing_leaves_nothing(tmp_path: Path, before: tuple[str, ...] | None, shared: bool) -> None:
+    """What was made for the lock goes with it; what was there before stays, and so does all where something has come."""
+    path = tmp_path / "deep" / "data"
+    for name in before or ():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+    if before == ():
+        path.mkdir(parents=True)
+    there = set(tmp_path.rglob("*"))
+    with DataDirectory.open(path, shared=shared) as data:
+        assert data.announcements.folder.is_dir()
+    assert set(tmp_path.rglob("*")) == there
+    with contextlib.suppress(RuntimeError), DataDirectory.open(path, shared=shared):
+        (path / "blobs").mkdir()
+        raise RuntimeError
+    assert set(tmp_path.rglob("*")) >= {*there, path / "slackwater.lock", path / "blobs"}
+
+
+def test_the_last_of_those_who_share_it_takes_the_lock_away(tmp_path: Path) -> None:
+    """And no other: whoever has it keeps out those who would have it alone."""
+    first, second = DataDirectory.open(tmp_path, shared=True), DataDirectory.open(tmp_path, shared=True)
+    first.close()
+    with pytest.raises(DataDirectoryError, match="is in use by another slackwater"):
+        DataDirectory.open(tmp_path)
+    second.close()
+    with DataDirectory.open(tmp_path):
+        pass
+
+
+def test_a_lock_that_comes_and_goes_is_one_lock(tmp_path: Path) -> None:
+    """Whoever opens the file while its owner takes it away has nothing, and begins again: never have two the directory."""
+    path, having, most, had = tmp_path / "data", [], [], []
+    guard, ends = threading.Lock(), threading.Barrier(4)
+
+    def work() -> None:
+        ends.wait(60)
+        for _ in range(300):
+            with contextlib.suppress(DataDirectoryError), DataDirectory.open(path):
+                with guard:
+                    having.append(1)
+                    most.append(len(having))
+                had.append(1)
+                with guard:
+                    having.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(work) for _ in range(4)]:
+            each.result()
+    assert max(most) == 1
+    assert had
 
 
 def test_the_same_process_cannot_open_it_twice(tmp_path: Path) -> None:

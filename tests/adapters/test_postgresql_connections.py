@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: how many there are, and what becomes of work when they are lost."""
 
 import asyncio
+import select
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.sql.postgresql.address import faults_of
 from slackwater.adapters.sql.postgresql.connection import PgConnection
 from slackwater.adapters.sql.postgresql.database import READERS
-from slackwater.adapters.sql.postgresql.line import is_lost
+from slackwater.adapters.sql.postgresql.line import is_away, is_lost
 from slackwater.adapters.sql.postgresql.trouble import settled
 from slackwater.core.errors import LedgerRefused, LedgerUnavailable
 from slackwater.core.members import Member
@@ -82,6 +83,38 @@ def proxy(address: str) -> Iterator[CuttingProxy]:
 def through(address: str, proxy: CuttingProxy) -> str:
     """The address of the same database behind the proxy."""
     return f"{address.partition('host=')[0]}host=127.0.0.1&port={proxy.port}&sslmode=disable&gssencmode=disable"
+
+
+@pytest.mark.parametrize("asks", ["SELECT 1", ""])
+def test_a_transaction_that_the_database_has_waited_for(address: str, asks: str) -> None:
+    """It loses its connection and is done again on another one, in a statement or at its end; the database is not away by it."""
+    errors: list[Exception] = []
+
+    def slow(db: Db) -> None:
+        assert isinstance(db, PgConnection)
+        db.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        select.select([db.fileno()], [], [], 20)
+        try:
+            db.execute(asks) if asks else db.script(b"COMMIT")
+        except psycopg.Error as error:
+            errors.append(error)
+            raise
+
+    def work(db: Db) -> bool:
+        if not errors:
+            slow(db)
+        return True
+
+    async def story() -> None:
+        ledger = SqlLedger.connect(address, alone=True)
+        assert await ledger.sql.database.write(work)
+        assert ledger.away is None
+        await ledger.close()
+
+    asyncio.run(story())
+    (error,) = errors
+    assert is_lost(error)
+    assert not is_away(error)
 
 
 @pytest.mark.parametrize("cut", Cut)

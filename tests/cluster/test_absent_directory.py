@@ -58,6 +58,11 @@ def test_it_is_refused_until_it_is_back(cluster: Cluster, below: str, starts: in
     if below == "other things":
         (cluster.data / "lost+found").mkdir()
         (cluster.data / "members").mkdir()
+
+    def there() -> set[Path] | None:
+        return set(cluster.data.rglob("*")) if cluster.data.exists() else None
+
+    before = there()
     for start in (cluster.start, functools.partial(cluster.start, "--no-sending"), cluster.worker):
         with pytest.raises(NotStarted):
             start()
@@ -67,13 +72,18 @@ def test_it_is_refused_until_it_is_back(cluster: Cluster, below: str, starts: in
         assert f"nothing in {cluster.data} belongs to the ledger" in said[-1]
         assert "mounted" in said[-1]
         assert "slackwater recover --config" in said[-1]
+        assert there() == before
     keys = command(cluster, "keys", "create")
     assert (keys.returncode, "mounted" in keys.stderr) == (2, True), keys.stderr
     looked = command(cluster, "doctor")
     assert (looked.returncode, "mounted" in looked.stdout) == (1, True), looked.stdout
+    recovered, moved = command(cluster, "recover"), command(cluster, "migrate-data", "--to", "embedded")
+    assert (recovered.returncode, "nothing was changed" in recovered.stdout) == (0, True), recovered.stderr
+    assert (moved.returncode, "mounted" in moved.stderr) == (2, before is not None), moved.stderr
+    assert there() == before
     assert mark_in(cluster.data) is None
     assert cluster.asked("SELECT status FROM batch") == [("in_progress",)]
-    shutil.rmtree(cluster.data)
+    shutil.rmtree(cluster.data, ignore_errors=True)
     away.rename(cluster.data)
     server = cluster.start()
     until(lambda: ended(server, batch_id))

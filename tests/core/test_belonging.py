@@ -2,7 +2,7 @@
 
 import pytest
 
-from slackwater.core.files.belonging import Fit, Mark, Sample, fit_of
+from slackwater.core.files.belonging import Fit, Lack, Mark, Sample, fit_of
 from slackwater.core.files.lost import moment_of, name_of, to_forget
 
 
@@ -59,22 +59,23 @@ def test_what_was_put_aside_lies_there_for_days() -> None:
 @pytest.mark.parametrize(
     ("needed", "newest", "given_up", "missing"),
     [
-        ({}, {}, (), False),
-        ({"in": 5, "log": 7}, {"in": 5, "out": 9}, (), False),
-        ({"in": 5, "gone": 1}, {"in": 5}, (), True),
-        ({"in": 5, "gone": 1}, {"in": 5}, ("gone",), False),
-        ({"in": 6}, {}, (), True),
-        ({"gone": 0}, {}, (), True),
-        ({}, {"gone": 1, "out": 9}, (), False),
-        ({}, {"gone": 1, "lost": 2}, (), True),
-        ({}, {"gone": 1, "lost": 2}, ("gone",), True),
-        ({}, {"gone": 1, "lost": 2}, ("gone", "lost"), False),
+        ({}, {}, (), None),
+        ({"in": 5, "log": 7}, {"in": 5, "out": 9}, (), None),
+        ({"in": 5, "gone": 1}, {"in": 5}, (), Lack(["gone"], 2)),
+        ({"in": 5, "lost": 0, "gone": 1}, {}, (), Lack(["gone", "lost"], 3)),
+        ({"in": 5, "gone": 1}, {"in": 5}, ("gone",), None),
+        ({"in": 6}, {}, (), Lack(["in"], 1)),
+        ({"gone": 0}, {}, (), Lack(["gone"], 1)),
+        ({}, {"gone": 1, "out": 9}, (), None),
+        ({}, {"gone": 1, "lost": 2}, (), Lack(["gone", "lost"], 2)),
+        ({}, {"gone": 1, "lost": 2}, ("gone",), Lack(["lost"], 1)),
+        ({}, {"gone": 1, "lost": 2}, ("gone", "lost"), None),
     ],
 )
 def test_bytes_that_are_to_be_there(
-    needed: dict[str, int], newest: dict[str, int], given_up: tuple[str, ...], missing: bool
+    needed: dict[str, int], newest: dict[str, int], given_up: tuple[str, ...], missing: Lack | None
 ) -> None:
     """Each one that an open batch needs, with all that it is to have; of the others one at least, unless nobody expects any."""
     there = {"in": 5, "log": 8, "out": 9}
     sample = Sample(needed=needed, newest=newest)
-    assert sample.missing(lambda key: there.get(key, -1), given_up) is missing
+    assert sample.missing(lambda key: there.get(key, -1), given_up) == missing

@@ -210,8 +210,12 @@ def test_what_an_open_batch_needs(open_batch: Path, lost: str) -> None:
     else:
         others[0].unlink()
     before = files_in(data)
-    with pytest.raises(DataDirectoryError, match="lacks files that it needs"):
+    named = {"input": f"{key} (1 of 2", "files of nobody": "files/file-"}
+    such = named.get(lost, f"{log.relative_to(data / 'blobs')} (1 of 2")
+    with pytest.raises(DataDirectoryError, match="lacks files that it needs") as caught:
         serve(data)
+    assert f"that it needs, such as {such}" in str(caught.value)
+    assert f"; 'slackwater doctor --data {data}' names all that is missing" in str(caught.value)
     assert files_in(data) == before
     said = CliRunner().invoke(main, ["recover", "--data", str(data), "--yes"])
     assert (said.exit_code, "missing or cut off and stay so" in said.output) == (0, True), said.output

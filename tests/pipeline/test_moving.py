@@ -261,3 +261,39 @@ def test_the_local_store_refuses_what_is_there(tmp_path: Path) -> None:
     store.put("a", b"1", mode="create")
     with pytest.raises(Exception, match="already exists"):
         store.put("a", b"2", mode="create")
+
+
+@pytest.mark.parametrize(("one", "other"), [("folder", "store"), ("store", "folder"), ("folder", "folder")])
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_what_was_given_up(tmp_path: Path, one: str, other: str, cut_off: bool) -> None:
+    """It keeps nobody: what is left of it goes, and it is named. What has nothing wrong with it goes as ever."""
+    key, kept, gone = "files/gone", "files/kept", "logs/batch_2/me-1.output"
+
+    async def test() -> None:
+        source, target = store_at(tmp_path / "one", one), store_at(tmp_path / "other", other)
+        await put(source, kept, b"kept")
+        log = await source.open_log(LOG)
+        await log.append([b"log"])
+        await log.close()
+        if cut_off:
+            await put(source, key, b"half")
+            log = await source.open_log(gone)
+            await log.append([LONG[:1_500_000]])
+            await log.close()
+        sizes = {key: (8, False), kept: (4, False), gone: (len(LONG), True), LOG: (3, True)}
+        refused = [Wanted(name, size, None, grows) for name, (size, grows) in sizes.items()]
+        with pytest.raises(
+            MoveError, match=r"because files/gone (is missing|has 4 bytes instead of 8), logs.* ends at"
+        ):
+            await moved(source, target, refused)
+        wanted = [Wanted(name, size, None, grows, given_up=True) for name, (size, grows) in sizes.items()]
+        left = {key: b"half", gone: LONG[:1_500_000]} if cut_off else {}
+        whole = {kept: b"kept", LOG: b"log"} | left
+        for _ in range(2):
+            done = await moved(source, target, wanted)
+            assert (done.blobs, done.given_up) == (len(whole), (key, gone))
+            assert await target.contents() == {name: len(data) for name, data in whole.items()}
+            for name, data in whole.items():
+                assert await content(target, name) == data
+
+    asyncio.run(test())

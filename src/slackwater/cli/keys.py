@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.disk.data_directory import IN_USE_HERE, DataDirectory
 from slackwater.adapters.sql.identity import damage_in_words
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
@@ -228,7 +228,7 @@ def _with_keys(data: Data, work: Callable[[SqlLedger, Keys], Awaitable[T]]) -> T
         else ", which is new: the server has to have the same --data, or the same --config"
     )
     try:
-        directory = DataDirectory.open(data.path)
+        directory = DataDirectory.open(data.path, in_use=IN_USE_HERE)
     except DataDirectoryInUse as error:
         fail(f"{in_use_by(data.database) or error}{RUNNING}", USAGE)
     except DataDirectoryError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.disk.data_directory import IN_USE_HERE, DataDirectory
 from slackwater.cli.byte_bar import size_of
 from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import USAGE, fail
@@ -25,6 +25,7 @@ from slackwater.wiring.moving_files import FilesArrived, FilesMove
 
 POSTGRESQL, EMBEDDED = "postgresql", "embedded"
 STORE, FOLDER = "store", "folder"
+NAMED_MAX = 10
 Show = Callable[[int, int], None]
 """Takes what is done, and what there is."""
 
@@ -72,7 +73,8 @@ def command(
     \b
     Exit codes:
       0  it is there, also where it was before
-      1  it went wrong on the way; everything is where it was, and the same command goes on
+      1  it went wrong on the way, and nothing is lost or half moved: put right what the message says, and the same
+         command goes on
       2  it was refused, and the message says what to put right
     \b
     Examples:
@@ -115,7 +117,7 @@ def _move(
     os.umask(0o077)
     try:
         with (
-            DataDirectory.open(data.path) as directory,
+            DataDirectory.open(data.path, in_use=IN_USE_HERE) as directory,
             _bars(quiet=quiet) as (bytes_shown, show),
         ):
             now = time.time()
@@ -144,12 +146,20 @@ def _move(
         sys.exit(1)
     if done.untold:
         click.echo(
-            f"error: the database could not be told that its ledger has gone ({done.untold}); repeat the command to tell it",
+            f"warning: the database could not be told that its ledger has gone ({done.untold}). It is not used with this data "
+            "directory any more; repeat the command to tell it to others",
+            err=True,
+        )
+    if done.files and done.files.unmarked:
+        click.echo(
+            f"warning: the store in which the files are now did not answer as it should ({done.files.unmarked}). They have moved "
+            "there, and that stays so; see to it before a server is started",
             err=True,
         )
     if done.files and done.files.untold:
         click.echo(
-            f"error: a store could not be told that the files have moved ({done.files.untold}); repeat the command to tell it",
+            f"warning: the store that the files have left could not be told so ({done.files.untold}). It is not used with this "
+            "data directory any more; repeat the command to tell it to others",
             err=True,
         )
     if not quiet:
@@ -217,6 +227,12 @@ def _tell_files(files: FilesArrived, data: Data) -> None:
         f"compared {some.blobs:,} files, parts and logs, {size_of(some.size)} ({size_of(some.copied)} sent now): "
         "what has arrived is what was sent"
     )
+    if some.given_up:
+        more = f" and {len(some.given_up) - NAMED_MAX} more" if len(some.given_up) > NAMED_MAX else ""
+        click.echo(
+            f"{len(some.given_up)} that were given up ('slackwater recover') are gone or cut off, and stay so: "
+            f"{', '.join(some.given_up[:NAMED_MAX])}{more}"
+        )
     kept = files.aside.absolute() if files.aside else files.left
     todo = "" if files.place else "; take files out of [server] in the configuration"
     click.echo(f"the files are in {place}; the old ones are kept in {kept}, and nothing uses them{todo}")

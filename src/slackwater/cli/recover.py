@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from slackwater.adapters.disk.data_directory import DataDirectory
+from slackwater.adapters.disk.data_directory import IN_USE_HERE, DataDirectory
 from slackwater.cli.byte_bar import size_of
 from slackwater.cli.data_options import Data, data_options
 from slackwater.cli.output import USAGE, fail
@@ -36,7 +36,9 @@ def command(data: Data, yes: bool) -> None:
       slackwater recover --data /var/lib/slackwater
       slackwater recover --data /var/lib/slackwater --yes
     """
-    data.must_exist()
+    if not data.database:
+        # Beside a database, the directory may be what is gone. It is made with --yes alone.
+        data.must_exist()
     path = data.path
     try:
         if data.files_elsewhere:
@@ -44,7 +46,7 @@ def command(data: Data, yes: bool) -> None:
                 f"the files are in {data.files_elsewhere}, and this looks at those in a data directory alone; "
                 "'Back-ups, recovery, moving' in docs/object-stores.md says what to do where a server refuses them"
             )
-        with DataDirectory.open(path) as directory:
+        with DataDirectory.open(path, in_use=IN_USE_HERE) as directory:
             found = plan(path, data.database)
             if found.fit is Fit.FITS:
                 click.echo(f"{path}: the ledger belongs to the files; nothing to recover")
@@ -67,7 +69,7 @@ def command(data: Data, yes: bool) -> None:
 
 
 def _tell(found: Plan, data: Path, database: str) -> None:
-    click.echo(fault_of(found.fit, data, database))
+    click.echo(fault_of(found.fit, data, database, found=found.found))
     unnamed = f"{len(found.unnamed)} files ({size_of(sum(found.unnamed.values()))}) that it does not name go to {data / 'lost'}"
     if found.found.empty:
         click.echo(f"going on means a new, empty ledger: no file, batch, key or account is known to it, and {unnamed}")

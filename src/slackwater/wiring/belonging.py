@@ -15,7 +15,7 @@ from slackwater.adapters.sql.clock import DatabaseClock
 from slackwater.adapters.sql.identity import Found, find
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.errors import DataDirectoryError, StorageTrouble
-from slackwater.core.files.belonging import Fit, Mark, fit_of
+from slackwater.core.files.belonging import Fit, Lack, Mark, fit_of
 from slackwater.core.masking import shown_url
 from slackwater.core.members import UNTIL_SECONDS, YOUNG_SECONDS, Member
 from slackwater.pipeline.loops import Pace
@@ -42,7 +42,9 @@ WORDS = {
     Fit.OLDER: "{ledger} is older than the files in {data}: they were served with a later state of it",
     Fit.YOUNGER: "the files in {data} are older than {ledger}: it was served elsewhere since",
     Fit.UNMARKED: "nothing in {data} says that its files belong to {ledger} (slackwater.mark is missing or damaged)",
-    Fit.WITHOUT_FILES: "{data} has the mark of {ledger}, and lacks files that it needs: it was emptied, or put back in part",
+    Fit.WITHOUT_FILES: (
+        "{data} has the mark of {ledger}, and lacks files that it needs{such}: it was emptied, or put back in part"
+    ),
     Fit.ABSENT: "nothing in {data} belongs to {ledger}, which has been served: there is no slackwater.mark, and no file",
 }
 REMEDY = (
@@ -60,7 +62,7 @@ ABSENT = (
 def remedy_of(fit: Fit, data: Path, database: str = "") -> str:
     """What to do where a ledger and files do not belong together."""
     if fit in (Fit.ABSENT, Fit.WITHOUT_FILES):
-        return ABSENT.format(command="--config FILE', with this configuration," if database else f"--data {data}'")
+        return ABSENT.format(command=_command(data, database))
     if not database:
         return REMEDY.format(data=data)
     return (
@@ -68,6 +70,11 @@ def remedy_of(fit: Fit, data: Path, database: str = "") -> str:
         "docs/postgresql.md); 'slackwater recover --config FILE', with this configuration, says what it would mean to go on with "
         "what is there"
     )
+
+
+def _command(data: Path, database: str) -> str:
+    """Which server it is, at the end of a command that is quoted."""
+    return "--config FILE', with this configuration," if database else f"--data {data}'"
 
 
 def open_ledger(data: DataDirectory, database: str, *, alone: bool = False, member: Member | None = None) -> SqlLedger:
@@ -83,11 +90,27 @@ def ledger_to_look_at(path: Path, database: str) -> SqlLedger:
     return SqlLedger.look(DataDirectory.ledger_in(path))
 
 
-def fault_of(fit: Fit, path: Path, database: str = "", *, files: str = "") -> str | None:
-    """Why a data directory, or a store with its files, is refused, without what to do about it; None where it is not."""
+def fault_of(fit: Fit, path: Path, database: str = "", *, files: str = "", found: Found | None = None) -> str | None:
+    """Why a data directory, or a store with its files, is refused, without what to do about it; None where it is not.
+
+    With what was `found`, what is missing has a name.
+    """
     words = WORDS.get(fit)
     ledger = f"the ledger {shown_url(database)}" if database else DataDirectory.ledger_in(path)
-    return None if words is None else words.format(ledger=ledger, data=files or path)
+    lack = _lack(path, found) if found is not None and fit is Fit.WITHOUT_FILES else None
+    such = "" if lack is None else f", such as {lack.keys[0]} ({len(lack.keys)} of {lack.looked} looked at)"
+    return None if words is None else words.format(ledger=ledger, data=files or path, such=such)
+
+
+def refusal_of(fit: Fit, found: Found, path: Path, database: str = "") -> str | None:
+    """The same with what to do about it, for whoever has not asked `slackwater doctor`."""
+    fault = fault_of(fit, path, database, found=found)
+    if fault is None:
+        return None
+    doctor = (
+        f"; 'slackwater doctor {_command(path, database)} names all that is missing" if fit is Fit.WITHOUT_FILES else ""
+    )
+    return f"{fault}; {remedy_of(fit, path, database)}{doctor}"
 
 
 def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found, Mark | None]:
@@ -120,15 +143,15 @@ def look(path: Path, database: str = "", *, files: str = "") -> tuple[Fit, Found
             Fit.OLDER,
         ):
             fit = Fit.FITS
-        if fit is Fit.FITS and not (files or DataDirectory.files_of(path)) and _lacks(path, found):
+        if fit is Fit.FITS and not (files or DataDirectory.files_of(path)) and _lack(path, found):
             # Another server may have ended a batch in between: what the ledger still names now has to be there.
             found = SqlLedger.found_at(database) if database else find(embedded)
-            fit = Fit.WITHOUT_FILES if _lacks(path, found) else fit
+            fit = Fit.WITHOUT_FILES if _lack(path, found) else fit
         if fit in (Fit.FITS, Fit.WITHOUT_FILES) or mark == before or tries == LOOKS_MAX:
             return fit, found, mark
 
 
-def _lacks(path: Path, found: Found) -> bool:
+def _lack(path: Path, found: Found) -> Lack | None:
     return found.sample.missing(lambda key: size_in(path, key), given_up_in(path))
 
 
@@ -138,8 +161,8 @@ def refuse_strangers(path: Path, database: str = "", *, files: str = "") -> Foun
     Raises DataDirectoryError where it does not belong to the bytes, or is damaged, before anything is written.
     """
     fit, found, mark = look(path, database, files=files)
-    fault = fault_of(fit, path, database)
-    if fault is not None:
+    refusal = refusal_of(fit, found, path, database)
+    if refusal is not None:
         event(
             "ledger_refused",
             level=logging.ERROR,
@@ -147,7 +170,7 @@ def refuse_strangers(path: Path, database: str = "", *, files: str = "") -> Foun
             ledger_generation=found.mark and found.mark.generation,
             files_generation=mark and mark.generation,
         )
-        raise DataDirectoryError(f"{fault}; {remedy_of(fit, path, database)}")
+        raise DataDirectoryError(refusal)
     return found
 
 

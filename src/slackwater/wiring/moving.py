@@ -20,7 +20,7 @@ from slackwater.adapters.sql.sqlite_moving import source_at, target_at
 from slackwater.core.errors import DataDirectoryError, LedgerMoved, MoveError, StorageTrouble
 from slackwater.core.files.belonging import Fit, Gone
 from slackwater.core.masking import shown_url
-from slackwater.wiring.belonging import fault_of, look, remedy_of
+from slackwater.wiring.belonging import look, refusal_of
 from slackwater.wiring.moving_files import FilesArrived, FilesMove
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def _free_name(path: Path, now: float) -> str:
 def _refuse_strangers(path: Path, database: str, files: FilesMove | None = None) -> None:
     """Raises DataDirectoryError where the ledger that is to move is not the one of the files, or there is none."""
     fit, found, _ = look(path, database, files="" if files is None else files.origin)
-    words = fault_of(fit, path, database)
-    if words is not None:
-        raise DataDirectoryError(f"{words}; {remedy_of(fit, path, database)}")
+    refusal = refusal_of(fit, found, path, database)
+    if refusal is not None:
+        raise DataDirectoryError(refusal)
     if found.empty:
         place = shown_url(database) or DataDirectory.ledger_in(path)
         raise DataDirectoryError(f"there is no ledger in {place}, and so nothing to move: start the server")

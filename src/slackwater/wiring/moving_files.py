@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from slackwater.adapters.backup.store import named_in
 from slackwater.adapters.disk.blobs import DiskBlobs
-from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in
+from slackwater.adapters.disk.data_directory import DataDirectory, bytes_in, given_up_in
 from slackwater.adapters.disk.files_note import FilesNote
 from slackwater.adapters.sql.db import Db
 from slackwater.adapters.sql.identity import Found
@@ -65,8 +65,10 @@ class FilesArrived(Struct, frozen=True, kw_only=True):
     """What is there; None where it had been there before."""
     aside: Path | None = None
     """What the folder is called now that they were in."""
+    unmarked: str = ""
+    """Why the store in which they are now did not take its mark; with this data directory the next start writes it."""
     untold: str = ""
-    """Why a store could not be told; with this data directory the files are refused in the old place all the same."""
+    """Why the store in which they were could not be told; with this data directory they are refused there all the same."""
 
 
 class FilesMove:
@@ -167,7 +169,8 @@ class FilesMove:
                 (offset, bytes(db.execute(KEPT_TEXT, (seq,)).fetchall()[0][0])) for offset, seq in texts.get(key, ())
             ]
 
-        wanted = [Wanted(each.key, each.size, each.checksum, each.grows) for each in named]
+        given_up = given_up_in(self._data.path)
+        wanted = [Wanted(each.key, each.size, each.checksum, each.grows, each.key in given_up) for each in named]
         folder = DiskBlobs(self._data.blobs_path) if self._source is None or self._target is None else None
         target: Movable = self._target or folder  # type: ignore[assignment]
         if target is folder is not None:
@@ -221,9 +224,11 @@ class FilesMove:
             # A disk that is mounted there keeps its name, and nobody looks at it.
             with contextlib.suppress(OSError):
                 aside = self._data.put_blobs_aside(self._free_name())
-        untold = asyncio.run(self._mark(mark))
+        unmarked, untold = asyncio.run(self._mark(mark))
         left = DataDirectory.files_note(self._data.path).left
-        return FilesArrived(place=self._note.place, left=left, arrived=self._arrived, aside=aside, untold=untold)
+        return FilesArrived(
+            place=self._note.place, left=left, arrived=self._arrived, aside=aside, unmarked=unmarked, untold=untold
+        )
 
     def _free_name(self) -> str:
         name = taken = f"blobs-moved-{self._stamp}"
@@ -232,20 +237,30 @@ class FilesMove:
             name = f"{taken}-{(number := number + 1)}"
         return name
 
-    async def _mark(self, mark: Mark | None) -> str:
+    async def _mark(self, mark: Mark | None) -> tuple[str, str]:
+        """Why the new place did not take its mark, and why the old one was not told; empty where they were."""
         if mark is None:
-            return ""
-        try:
-            if self._target is not None:
-                there = await mark_in_store(self._target)
-                if there is not None and identity_of_arriving(there.identity) == mark.identity:
-                    await self._target.write_mark(msgspec.json.encode(mark))
-            if self._source is not None:
-                there = await mark_in_store(self._source)
-                if there is not None and there.identity == mark.identity:
-                    place = self._note.place or f"the data directory {self._data.path.resolve()}"
-                    name = name_of_gone(Gone(place=place, at=self._note.at))
-                    await self._source.write_mark(msgspec.json.encode(Mark(name, there.generation)))
-        except StorageTrouble as error:
-            return str(error)
-        return ""
+            return "", ""
+        return await _trouble_of(self._mark_target(mark)), await _trouble_of(self._tell_source(mark))
+
+    async def _mark_target(self, mark: Mark) -> None:
+        if self._target is not None:
+            there = await mark_in_store(self._target)
+            if there is not None and identity_of_arriving(there.identity) == mark.identity:
+                await self._target.write_mark(msgspec.json.encode(mark))
+
+    async def _tell_source(self, mark: Mark) -> None:
+        if self._source is not None:
+            there = await mark_in_store(self._source)
+            if there is not None and there.identity == mark.identity:
+                place = self._note.place or f"the data directory {self._data.path.resolve()}"
+                name = name_of_gone(Gone(place=place, at=self._note.at))
+                await self._source.write_mark(msgspec.json.encode(Mark(name, there.generation)))
+
+
+async def _trouble_of(marking: Awaitable[None]) -> str:
+    try:
+        await marking
+    except StorageTrouble as error:
+        return str(error)
+    return ""

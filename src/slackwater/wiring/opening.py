@@ -202,7 +202,11 @@ async def open_service(
             waiting.at(f"the data directory {directory}")
             await asyncio.to_thread(_announce, data, incarnation)
         waiting.at(ledger_there)
-        sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
+        try:
+            sql_ledger = await asyncio.to_thread(open_ledger, data, config.database, member=member)
+        except BaseException:
+            data.announcements.forget(incarnation)
+            raise
         try:
             clock, database_clock = await _clock_of(sql_ledger, config.database)
             files, room = (DiskBlobs(data.blobs_path),) * 2 if store is None else (store, DiskRoom(data.path))

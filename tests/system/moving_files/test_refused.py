@@ -1,19 +1,24 @@
 """What `slackwater migrate-data --files` does not do, and says so."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from slackwater.adapters.disk.data_directory import DataDirectory
 from slackwater.adapters.object_store.place import CloudPlace
 from slackwater.adapters.sql.identity import find
+from slackwater.cli import main
 from slackwater.core.errors import DataDirectoryError
 from slackwater.core.files.belonging import Mark
 from slackwater.core.files.object_address import read_address
 from slackwater.wiring import moving_files
 from tests.system.moving_files.desk import A, B, Desk, bytes_of, mark, named
+from tests.system.test_postgresql import ended, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,7 +34,7 @@ def test_what_is_refused(desk: Desk, tmp_path: Path) -> None:
         return done.stderr
 
     with DataDirectory.open(desk.data):
-        assert "is in use by another slackwater" in refused("--files", "store")
+        assert f"is in use by another slackwater (pid {os.getpid()}): stop it first\n" in refused("--files", "store")
     assert "say what is to move" in refused()
     assert "no store is named" in refused("--files", "store", config=desk.config())
     assert "--files-from is for --files store" in refused("--files", "folder", "--files-from", str(desk.config(B)))
@@ -71,7 +76,9 @@ def test_places_that_are_somebody_elses(desk: Desk) -> None:
 
 def test_what_is_not_what_was_written(desk: Desk) -> None:
     """It is named in one line, and everything stays where it was; put right, the same command goes on."""
-    files = [key for key, _ in named(desk.data) if key.startswith("files/")]
+    with contextlib.closing(sqlite3.connect(desk.data / "ledger.sqlite")) as db:
+        open_ones = {key for (key,) in db.execute("SELECT input_blob FROM batch WHERE status = 'in_progress'")}
+    files = [key for key, _ in named(desk.data) if key.startswith(("files/", "outputs/")) and key not in open_ones]
     gone, odd = (desk.data / "blobs" / key for key in files[:2])
     kept = gone.read_bytes(), odd.read_bytes()
     gone.unlink()
@@ -113,3 +120,51 @@ def test_a_store_that_nobody_may_write_to(desk: Desk) -> None:
 def test_the_address_of_a_store_is_read_as_a_server_does() -> None:
     """What the tests here call a store is one to the server, too."""
     assert CloudPlace(read_address(A)).shown == A
+
+
+def test_what_an_operator_has_given_up(desk: Desk) -> None:
+    """A move is refused with the name of what is gone. Known to be gone it keeps nobody, and who asks for it hears the same."""
+    with contextlib.closing(sqlite3.connect(desk.data / "ledger.sqlite")) as db:
+        ((key, batch, file),) = db.execute(
+            "SELECT input_blob, id, input_file_id FROM batch WHERE status = 'in_progress'"
+        ).fetchall()
+    (desk.data / "blobs" / key).unlink()
+    refused = desk.migrate(desk.config(A), "--files", "store")
+    assert (refused.returncode, f"needs, such as {key} (1 of " in refused.stderr) == (2, True), refused.stderr
+    assert "'slackwater doctor --data " in refused.stderr
+    recovered = CliRunner().invoke(main, ["recover", "--data", str(desk.data), "--yes"])
+    assert recovered.exit_code == 0, recovered.output
+
+    def asked(place: str) -> str:
+        server = desk.serve(place)
+        try:
+            until(ended(server, batch))
+            with pytest.raises(AssertionError) as caught:
+                server.raw("GET", f"/files/{file}/content")
+            return str(caught.value)
+        finally:
+            server.kill()
+
+    before = asked("")
+    moved = desk.migrate(desk.config(A), "--files", "store")
+    assert moved.returncode == 0, moved.stderr
+    assert f"1 that were given up ('slackwater recover') are gone or cut off, and stay so: {key}\n" in moved.stdout
+    assert asked(A) == before
+    moved = desk.migrate(desk.config(A), "--files", "folder")
+    assert (moved.returncode, key in moved.stdout) == (0, True), moved.stderr
+    assert asked("") == before
+
+
+def test_a_store_that_lets_nobody_in_after_the_move(desk: Desk) -> None:
+    """Nothing is undone by it: a warning, of the store that it is about, and the word that goes with it."""
+    desk.move("", A)
+    odd = desk.objects(A) / "slackwater.mark"
+    odd.unlink()
+    # Nobody can read that, and it is not nothing.
+    odd.symlink_to(odd)
+    done = desk.migrate(desk.config(A), "--files", "store")
+    assert (done.returncode, done.stdout) == (0, f"the files are in {A} already\n")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("warning: the store in which the files are now did not answer as it should (")
+    assert "see to it before a server is started" in said
+    assert desk.usable("") == set()

@@ -121,7 +121,7 @@ def restore(path: Path, data: Path, *, at: str | None, show: Show) -> tuple[str,
         checksums = {each.key: each.checksum for each in named_blobs(opened) if each.checksum is not None}
     finally:
         opened.close()
-    with DataDirectory.open(data, restoring=True) as directory:
+    with DataDirectory.open(data, restoring=True, in_use="stop it first, or name a new directory") as directory:
         mark = data / RESTORING
         _claim(data, mark)
         try:

@@ -15,6 +15,7 @@ from types import TracebackType
 import msgspec
 
 from slackwater.adapters.disk.announcements import Announcements
+from slackwater.adapters.disk.directory_lock import DirectoryLock, Held
 from slackwater.adapters.disk.disk import Disk, write_all
 from slackwater.adapters.disk.files_note import COMING, FILES, FilesNote, coming_in, note_in, text_of, text_of_coming
 from slackwater.adapters.disk.place import LOST, PART
@@ -27,6 +28,9 @@ RESTORING = "restore.unfinished"
 MARK = "slackwater.mark"
 # Where the ledger has gone that is not here any more.
 MOVED = "ledger.moved"
+# What to do about somebody who has the directory: for whoever could work with another one, and for whoever is to change this one.
+IN_USE = "stop it first, or give this one its own --data directory"
+IN_USE_HERE = "stop it first"
 # What a file system says that has no locks.
 LOCKLESS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 # For which ledger files are on their way into the folder.
@@ -143,7 +147,7 @@ def bytes_in(path: Path) -> bool:
 class DataDirectory:
     """An opened data directory; ours until it is closed or the process ends."""
 
-    def __init__(self, path: Path, lock: int, *, shared: bool = False) -> None:
+    def __init__(self, path: Path, lock: DirectoryLock, *, shared: bool = False) -> None:
         self.path = path
         self._shared = shared
         self._lock = lock
@@ -151,42 +155,34 @@ class DataDirectory:
         """Words of the members of a ledger that is shared."""
 
     @classmethod
-    def open(cls, path: Path, *, restoring: bool = False, shared: bool = False) -> "DataDirectory":
+    def open(
+        cls, path: Path, *, restoring: bool = False, shared: bool = False, in_use: str = IN_USE
+    ) -> "DataDirectory":
         """Makes the directory if it is missing and takes the lock. Raises DataDirectoryError with the way out.
 
-        `shared`: with others who say so, too, whose ledger is one for all.
+        What was made for that goes when it is closed, unless something else has come into the directory.
+        `shared`: with others who say so, too, whose ledger is one for all. `in_use`: what to do where somebody has it.
         Half a restore is refused, except to the one who is `restoring`: what is missing would count as deleted.
         """
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(path / "slackwater.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = DirectoryLock(path, shared=shared)
         except (FileExistsError, NotADirectoryError) as error:
             raise DataDirectoryError(f"{path} is not a directory; name another one for the data") from error
-        except OSError as error:
-            raise _unusable(path, error) from error
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            if not os.access(path, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        except BlockingIOError as error:
-            owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(lock)
+        except Held as owner:
             raise DataDirectoryInUse(
-                f"data directory {path} is in use by another slackwater (pid {owner}): stop it first, "
-                "or give this one its own --data directory"
-            ) from error
+                f"data directory {path} is in use by another slackwater (pid {owner}): {in_use}"
+            ) from owner
         except OSError as error:
-            os.close(lock)
             raise _unusable(path, error, locking=True) from error
+        if not os.access(path, os.W_OK | os.X_OK):
+            lock.release()
+            raise _unusable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         if not restoring and (path / RESTORING).exists():
-            os.close(lock)
+            lock.release()
             raise DataDirectoryError(
                 f"a restore into {path} has not ended: repeat it with 'slackwater restore BACKUP --data {path}'"
             )
-        # The lock is what counts. The pid is for the reader of the message above, and a full disk may have no room for it.
-        with contextlib.suppress(OSError):
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        lock.sign()
         return cls(path, lock, shared=shared)
 
     @staticmethod
@@ -375,9 +371,7 @@ class DataDirectory:
     def close(self) -> None:
         """Lets go of the lock."""
         self.announcements.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
     def __enter__(self) -> "DataDirectory":
         return self

@@ -219,8 +219,8 @@ def move(source: Source, target: Target, *, replace_zeros: bool = False, show: S
     with contextlib.closing(_faults(lambda table: told(sent(table)), takes_zero=target.takes_zero)) as faults:
         named = list(itertools.islice(faults, NAMED_MAX + 1))
     if named:
-        more = "; and more" if len(named) > NAMED_MAX else ""
-        raise MoveError(f"nothing was moved, because of {'; '.join(named[:NAMED_MAX])}{more}{_remedy(named)}")
+        more = ", and so on" if len(named) > NAMED_MAX else ""
+        raise MoveError(f"nothing was moved, because {', '.join(named[:NAMED_MAX])}{more}{_remedy(named)}")
     sums: dict[str, Sum] = {}
     for table in tables():
         sums[table.name] = expected = Sum()

@@ -18,6 +18,13 @@ class Mark(Struct, frozen=True):
     generation: int
 
 
+class Lack(Struct, frozen=True):
+    """Keys of bytes that a ledger needs and that are not there, in order, and how many were looked at with them."""
+
+    keys: list[str]
+    looked: int
+
+
 class Sample(Struct, frozen=True, kw_only=True):
     """Some of the bytes that a ledger names: their keys, and how many there are at least."""
 
@@ -26,15 +33,17 @@ class Sample(Struct, frozen=True, kw_only=True):
     newest: dict[str, int] = {}
     """Files that came last."""
 
-    def missing(self, size_of: Callable[[str], int], given_up: Collection[str] = ()) -> bool:
-        """Whether bytes are gone that were not `given_up`. `size_of` a key: -1 where it is not there.
+    def missing(self, size_of: Callable[[str], int], given_up: Collection[str] = ()) -> Lack | None:
+        """What is gone that was not `given_up`; None where that is not too much. `size_of` a key: -1 where it is not there.
 
         One that an open batch needs is enough. Others may be damaged one by one: where all are gone, the place is wrong.
         """
-        if any(size_of(key) < size for key, size in self.needed.items() if key not in given_up):
-            return True
-        newest = [size_of(key) < size for key, size in self.newest.items() if key not in given_up]
-        return bool(newest) and all(newest)
+        for some, enough in ((self.needed, 1), (self.newest, len(self.newest.keys() - given_up))):
+            looked = {key: size for key, size in some.items() if key not in given_up}
+            gone = sorted(key for key, size in looked.items() if size_of(key) < size)
+            if gone and len(gone) >= enough:
+                return Lack(gone, len(looked))
+        return None
 
 
 class Gone(Struct, frozen=True, kw_only=True):

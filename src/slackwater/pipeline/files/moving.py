@@ -42,6 +42,8 @@ class Wanted(Struct, frozen=True):
     checksum: int | None
     grows: bool
     """It is a log, and `size` bytes of it count."""
+    given_up: bool = False
+    """An operator knows that it is gone, or cut off: what is there of it goes, and nobody waits for the rest."""
 
 
 class Movable(BlobStore, Protocol):
@@ -58,10 +60,16 @@ class Arrived(Struct, frozen=True):
     blobs: int
     size: int
     copied: int
+    given_up: tuple[str, ...] = ()
+    """Keys of what is not there, or not whole, as an operator knows."""
 
 
 class _Unsound(Exception):
     """A blob is not what the ledger says, where it comes from."""
+
+
+class _Gone(Exception):
+    """There is nothing of one that was given up."""
 
 
 class _Differs(Exception):
@@ -109,6 +117,7 @@ class _Move:
         # How large each is that has arrived; and what is wrong with the others.
         self._sizes: dict[str, int] = {}
         self._faults: list[str] = []
+        self._given_up: set[str] = set()
 
     async def done(self) -> Arrived:
         self._there = await self._target.contents()
@@ -131,7 +140,8 @@ class _Move:
         if self._faults:
             raise MoveError(_unsound(self._faults))
         await self._compare()
-        return Arrived(len(self._sizes), sum(self._sizes.values()), self._copied)
+        given_up = tuple(sorted(self._given_up))
+        return Arrived(len(self._sizes), sum(self._sizes.values()), self._copied, given_up)
 
     async def _compare(self) -> None:
         """The last look: exactly what is wanted is there."""
@@ -153,6 +163,9 @@ class _Move:
         for left in reversed(range(TRIES)):
             try:
                 await self._one(wanted)
+                return
+            except _Gone:
+                self._given_up.add(wanted.key)
                 return
             except _Unsound as fault:
                 self._faults.append(str(fault))
@@ -181,7 +194,10 @@ class _Move:
         try:
             if not await self._is_there(wanted, size):
                 copy = self._copy_log if wanted.grows else self._copy
-                checksum = await copy(wanted, size)
+                checksum, there = await copy(wanted, size)
+                if there < size:
+                    self._given_up.add(wanted.key)
+                    size = there
                 if await self._checksum(self._target, wanted, size) != checksum:
                     raise _Differs
                 self._copied += size
@@ -204,8 +220,8 @@ class _Move:
             self._told(size)
         return same
 
-    async def _copy(self, wanted: Wanted, size: int) -> int:
-        """Copies a blob and returns its checksum."""
+    async def _copy(self, wanted: Wanted, size: int) -> tuple[int, int]:
+        """Copies a blob and returns its checksum, and how many bytes there were: fewer only where it was given up."""
         writer = await self._target.create(wanted.key)
         checksum = read = 0
         try:
@@ -217,23 +233,26 @@ class _Move:
                         await writer.write(piece)
                         self._told(len(piece))
             except FileNotFoundError:
+                if wanted.given_up:
+                    raise _Gone from None
                 raise _Unsound(f"{wanted.key} is missing") from None
-            if read != size:
+            cut_off = wanted.given_up and read < size
+            if read != size and not cut_off:
                 raise _Unsound(f"{wanted.key} has {read:,} bytes instead of {size:,}")
-            if wanted.checksum not in (None, checksum):
+            if wanted.checksum not in (None, checksum) and not cut_off:
                 raise _Unsound(f"{wanted.key} is not what was written (its checksum differs)")
             await writer.publish(named=False)
         finally:
             await writer.discard()
-        return checksum
+        return checksum, read
 
-    async def _copy_log(self, wanted: Wanted, size: int) -> int:
-        """Copies what counts of a log, to the same places, and returns its checksum.
+    async def _copy_log(self, wanted: Wanted, size: int) -> tuple[int, int]:
+        """Copies what counts of a log, to the same places, and returns the same of it.
 
         What a power cut has taken of it the ledger has, as for a start.
         """
         await self._remove(wanted.key)
-        texts, checksum = self._kept(wanted.key), 0
+        texts, checksum, read = self._kept(wanted.key), 0, 0
         log = await self._target.open_log(wanted.key)
         try:
             for start in range(0, size, LOG_PIECE):
@@ -243,16 +262,23 @@ class _Move:
                 except FileNotFoundError:
                     there = b""
                 piece = _with_texts(there, start, end, texts)
-                if len(piece) < end - start:
+                cut_off = len(piece) < end - start
+                if cut_off and wanted.given_up:
+                    if not start and not piece:
+                        raise _Gone
+                elif cut_off:
                     raise _Unsound(f"{wanted.key} ends at byte {start + len(piece):,} instead of {size:,}")
-                checksum = crc32(piece, checksum)
-                place = await log.append([piece], durable=end == size)
-                if place.offset != start:
-                    raise _Differs
-                self._told(len(piece))
+                if piece:
+                    checksum, read = crc32(piece, checksum), read + len(piece)
+                    place = await log.append([piece], durable=cut_off or end == size)
+                    if place.offset != start:
+                        raise _Differs
+                    self._told(len(piece))
+                if cut_off:
+                    break
         finally:
             await log.close()
-        return checksum
+        return checksum, read
 
     async def _checksum(self, store: BlobStore, wanted: Wanted, size: int) -> int | None:
         """That of the bytes that a store has; None where they are not as many."""
@@ -280,8 +306,8 @@ def _with_texts(there: bytes, start: int, end: int, texts: Sequence[tuple[int, b
 
 
 def _unsound(faults: Sequence[str]) -> str:
-    more = "; and more" if len(faults) > NAMED_MAX else ""
+    more = ", and so on" if len(faults) > NAMED_MAX else ""
     return (
-        f"the files stay where they are, because of {'; '.join(faults[:NAMED_MAX])}{more}: put the bytes back, or start the "
+        f"the files stay where they are, because {', '.join(faults[:NAMED_MAX])}{more}: put the bytes back, or start the "
         "server there, delete such files (DELETE /files/ID) and let such batches end, and repeat this"
     )

@@ -19,7 +19,7 @@ from slackwater.wiring.doctor.finding import Finding, fault, note, ok
 
 Rows = Callable[[str], Sequence[Row]]
 """All rows of a query of the ledger."""
-NAMED_MAX = 5
+NAMED_MAX, MISSING_MAX = 5, 1000
 # The first schemas that have checksums of lines, and of files.
 LINES_SINCE, FILES_SINCE = 16, 20
 
@@ -43,7 +43,9 @@ def _there(named: Callable[[], Sequence[Named]], directory: Path) -> list[Findin
         missing = {each.key for each in looked if _size(directory, each.key) < (each.size or 0)}
         if not missing:
             return [ok("files", "every file that the ledger names is there, with its size")]
-    some = ", ".join(sorted(missing)[:NAMED_MAX])
+    # A start that is refused sends people here for all of them.
+    more = f" and {len(missing) - MISSING_MAX} more" if len(missing) > MISSING_MAX else ""
+    some = ", ".join(sorted(missing)[:MISSING_MAX]) + more
     fix = "take them from a back-up (its directory blobs)"
     return [fault("files", f"{len(missing)} are missing or cut off: {some}", fix)]
 

@@ -69,7 +69,7 @@ def database_findings(directory: Path, config: Config, *, deep: bool = False) ->
         findings.append(
             fault(ABOUT, f"PostgreSQL has {setting} = off: a power cut takes what was kept", f"turn {setting} on")
         )
-    words = fault_of(fit, directory, config.database)
+    words = fault_of(fit, directory, config.database, found=found)
     if words is not None:
         findings.append(fault(ABOUT, words, remedy_of(fit, directory, config.database)))
         if fit is not Fit.WITHOUT_FILES:

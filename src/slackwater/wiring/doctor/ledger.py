@@ -48,12 +48,12 @@ def ledger_findings(directory: Path, config: Config, *, now: float, deep: bool =
 def _stranger(directory: Path, config: Config) -> tuple[Finding | None, bool]:
     """What is wrong where a start is refused; and whether the ledger is the right one all the same, and more is to be said."""
     try:
-        fit, _, _ = look(directory, files=config.server.files)
+        fit, found, _ = look(directory, files=config.server.files)
     except LedgerMoved as error:
         return fault(ABOUT, str(error), "see 'Moving a ledger' in docs/postgresql.md"), False
     except DataDirectoryError as error:
         return fault(ABOUT, str(error), "stop the server and restore a back-up into a new directory"), False
-    words = fault_of(fit, directory)
+    words = fault_of(fit, directory, found=found)
     return None if words is None else fault(ABOUT, words, remedy_of(fit, directory)), fit is Fit.WITHOUT_FILES
 
 

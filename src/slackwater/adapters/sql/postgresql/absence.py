@@ -7,7 +7,7 @@ import time
 
 import psycopg
 
-from slackwater.adapters.sql.postgresql.line import unavailable
+from slackwater.adapters.sql.postgresql.line import is_away, unavailable
 from slackwater.ports import Away
 
 # What is over by then is not worth a word.
@@ -27,7 +27,12 @@ class Absence:
         """Since when the connection of the member waits for an answer."""
 
     def failed(self, who: str, error: Exception, *, since: float) -> None:
-        """One of them could not use it. What a new try has met says more than that one was made a moment ago."""
+        """One of them could not use it. What a new try has met says more than that one was made a moment ago.
+
+        A machine with too much to do is no absence of the database: who is slow in a transaction loses the connection alone.
+        """
+        if not is_away(error):
+            return
         known = self._troubles.get(who)
         if known is None or isinstance(error, psycopg.Error):
             words = str(unavailable(error) if isinstance(error, psycopg.Error) else error)

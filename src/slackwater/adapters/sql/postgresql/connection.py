@@ -4,6 +4,7 @@ Numbers go as BIGINT and DOUBLE PRECISION, whatever their size, so that a statem
 character in it here: it becomes the replacement character.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.generators import execute
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import no_result
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
@@ -23,6 +25,8 @@ from slackwater.adapters.sql.postgresql.text import statement
 from slackwater.core.errors import LedgerRefused
 
 OLDEST = 15
+# So many results are looked at for what a server has said before it ended a connection.
+LAST_RESULTS_MAX = 10
 DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
 # Statements that a connection keeps prepared: more than it ever runs, but for pages of lists.
 PREPARED_MAX = 400
@@ -92,6 +96,12 @@ class _NumberLoader(Loader):
         return float(text) if b"." in text else int(text)
 
 
+def _words_in(results: Iterable[PGresult]) -> psycopg.Error | None:
+    """The first error in results that the server has given a number."""
+    said = next((each for each in results if each.error_field(DiagnosticField.SQLSTATE)), None)
+    return None if said is None else psycopg.errors.error_from_result(said)
+
+
 class PgConnection:
     """A connection, one statement at a time."""
 
@@ -121,7 +131,11 @@ class PgConnection:
 
     def execute(self, text: str, values: Values = (), /) -> Cursor:
         """Runs a statement."""
-        return self._connection.execute(statement(text), values or None)
+        try:
+            return self._connection.execute(statement(text), values or None)
+        except psycopg.OperationalError as error:
+            self._raise_last_words(error)
+            raise
 
     def executemany(self, text: str, values: Sequence[Sequence[Any]], /) -> Cursor:
         """Runs a statement for each of several sets of values."""
@@ -137,12 +151,28 @@ class PgConnection:
         """
         line = self._connection.pgconn
         line.send_query(text)
-        result = self._connection.wait(execute(line))[-1]
+        try:
+            results = self._connection.wait(execute(line))
+        except psycopg.OperationalError as error:
+            self._raise_last_words(error)
+            raise
+        result = results[-1]
         if result.status in DONE:
             return result.command_tuples or 0
         if line.status == ConnStatus.BAD:
-            raise psycopg.OperationalError(line.get_error_message())
+            raise _words_in(results) or psycopg.OperationalError(line.get_error_message())
         raise psycopg.errors.error_from_result(result)
+
+    def _raise_last_words(self, error: psycopg.OperationalError) -> None:
+        """Raises what the server has said before it ended a connection, where the library tells only of the end."""
+        line = self._connection.pgconn
+        results: list[PGresult] = []
+        if error.sqlstate is None and line.status == ConnStatus.BAD:
+            with contextlib.suppress(psycopg.Error):
+                while len(results) < LAST_RESULTS_MAX and (result := line.get_result()) is not None:
+                    results.append(result)
+        if (words := _words_in(results)) is not None:
+            raise words from error
 
     def copy_out(self, query: str, kinds: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query as they come; `kinds` are the types of its columns. No text in it is a user's."""

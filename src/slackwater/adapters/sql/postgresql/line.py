@@ -23,7 +23,9 @@ PATIENCE_SECONDS = 10.0
 GAP_SECONDS = 0.2
 GAP_MAX_SECONDS = 1.0
 
-LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# A transaction in which the server has waited for us for too long: it has ended that connection, and lets in the next one.
+DAWDLED = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, *DAWDLED)
 # Two transactions that met, of which PostgreSQL has ended one: it is repeated, so many times. psycopg knows each by a class of
 # its own, and none of them by that of their kind.
 MET = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.TransactionRollback)
@@ -52,6 +54,11 @@ def is_lost(error: BaseException) -> bool:
         # It is the library itself that says so, of a connection that it does not take for lost yet.
         return True
     return isinstance(error, LOST) and not isinstance(error, NOT_LOST)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database may be away by it: not where it has ended one connection for the time that we took."""
+    return not isinstance(error, DAWDLED) and not isinstance(error.__cause__, DAWDLED)
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:
