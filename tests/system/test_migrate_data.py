@@ -55,12 +55,20 @@ def address(postgresql: Databases) -> str:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data directory whose ledger has rows in every table, as a server has left it."""
+    """A data directory whose ledger has rows in every table, as a server has left it, and the files that a start looks for."""
     with DataDirectory.open(tmp_path / "data") as directory:
         fill(directory.ledger_path, seed=4)
-        mark = find(directory.ledger_path).mark
-        assert mark is not None
-        directory.write_mark(mark)
+        found = find(directory.ledger_path)
+        assert found.mark is not None
+        directory.write_mark(found.mark)
+        directory.blobs_path.mkdir()
+        for key, size in (found.sample.needed | found.sample.newest).items():
+            path = directory.blobs_path / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A key of a row that was drawn by lot may be no name of a file.
+            if path != directory.blobs_path:
+                path.write_bytes(b"")
+                os.truncate(path, max(0, size))
     return tmp_path / "data"
 
 
@@ -262,7 +270,6 @@ def test_a_zero_character(data: Path, tmp_path: Path, address: str) -> None:
 
 def test_what_lies_in_the_folder(data: Path, tmp_path: Path, address: str) -> None:
     """The old ledger is one file with nothing beside it, its owner's alone; blobs are not touched."""
-    (data / "blobs").mkdir()
     (data / "blobs" / "kept").write_bytes(b"bytes")
     rows = rows_of(data / "ledger.sqlite")
     config = written(tmp_path, address)
