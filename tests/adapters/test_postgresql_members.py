@@ -527,9 +527,9 @@ def test_whoever_moves_it_has_it_alone(address: str, monkeypatch: pytest.MonkeyP
     """While a member is there it is refused; and nobody becomes one meanwhile."""
     monkeypatch.setattr("slackwater.adapters.sql.postgresql.standing.TAKE_OVER_SECONDS", 0.0)
     ledger = SqlLedger.connect(address, member=Member(id="a", host="", version=""))
-    with pytest.raises(LedgerUnavailable, match="in use by another slackwater"), end_at(address):
+    with pytest.raises(LedgerUnavailable, match="in use by 1 server or worker"), end_at(address):
         pass
-    with pytest.raises(LedgerUnavailable, match="in use by another slackwater"):
+    with pytest.raises(LedgerUnavailable, match="in use by 1 server or worker"):
         SqlLedger.connect(address, alone=True)
     asyncio.run(ledger.close())
     # A server process ends, with its locks, a moment after its client has gone; and nobody waits here.

@@ -33,7 +33,7 @@ SAMPLED = 32
 INPUTS = f"""SELECT input_blob, coalesce((SELECT max(size) FROM file WHERE blob = input_blob AND status = 'processed'), 0)
 FROM batch WHERE stage != 'ended' AND input_blob != '' GROUP BY input_blob ORDER BY max(seq) DESC LIMIT {SAMPLED}"""  # noqa: S608 - a number
 # What a small batch has is not synced before the transaction that has it, too: a power cut may have taken it from the disk.
-LOGS = f"""SELECT output_key, output_offset + output_length, error_key, error_offset + error_length FROM segment
+LOGS = f"""SELECT output_key, output_offset, output_length, error_key, error_offset, error_length FROM segment
 WHERE NOT EXISTS (SELECT 1 FROM kept_text WHERE kept_text.batch_seq = segment.batch_seq) ORDER BY seq DESC LIMIT {SAMPLED}"""  # noqa: S608
 NEWEST = f"SELECT blob, size FROM file WHERE status = 'processed' ORDER BY seq DESC LIMIT {SAMPLED}"  # noqa: S608
 # The first schema that has all of it.
@@ -172,9 +172,9 @@ def sample_of(ledger: Db, schema: int) -> Sample:
         return Sample()
     needed = dict(map(tuple, ledger.execute(INPUTS).fetchall()))
     for row in ledger.execute(LOGS).fetchall():
-        for key, size in (tuple(row)[:2], tuple(row)[2:]):
+        for key, offset, length in (tuple(row)[:3], tuple(row)[3:]):
             if key is not None:
-                needed[key] = max(needed.get(key, 0), size)
+                needed[key] = max(needed.get(key, 0), (offset or 0) + (length or 0))
     return Sample(needed=needed, newest=dict(map(tuple, ledger.execute(NEWEST).fetchall())))
 
 
