@@ -4,7 +4,12 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +26,7 @@ from tests.system.moving_files.desk import A, B, Desk, bytes_of, mark, named
 from tests.system.test_postgresql import ended, until
 
 pytestmark = pytest.mark.timeout(600)
+NOTHING = "<IsTruncated>false</IsTruncated>"
 
 
 def test_what_is_refused(desk: Desk, tmp_path: Path) -> None:
@@ -105,15 +111,53 @@ def test_a_disk_without_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Non
     assert desk.usable("", A) == {A}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+class ReadOnly(BaseHTTPRequestHandler):
+    """A store of which a key may read everything, which is nothing, and write nothing."""
+
+    def do_GET(self) -> None:
+        found = "list-type" in self.path
+        self._say(200 if found else 404, f"<ListBucketResult>{NOTHING}</ListBucketResult>" if found else "")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._say(403, "<Error><Code>AccessDenied</Code></Error>")
+
+    do_HEAD = do_GET
+    do_POST = do_DELETE = do_PUT
+
+    def _say(self, status: int, body: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 def test_a_store_that_nobody_may_write_to(desk: Desk) -> None:
     """One line that says so, before anything is sent."""
-    desk.objects(A).mkdir(parents=True)
-    desk.objects(A).chmod(0o500)
-    done = desk.migrate(desk.config(A), "--files", "store")
+    before = bytes_of(desk.data)
+    with ThreadingHTTPServer(("127.0.0.1", 0), ReadOnly) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        config = desk.scratch / "read-only.toml"
+        config.write_text(
+            f'[server]\ndata = "{desk.data}"\nfiles = "{A}"\nfiles_key_env = "STORE"\n'
+            f'files_endpoint = "http://127.0.0.1:{store.server_port}"\n'
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "slackwater", "migrate-data", "--config", str(config), "--files", "store"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | {"STORE": "id:secret"},
+        )
+        store.shutdown()
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "give its user the rights" in done.stderr
+    assert "the credential may not do that: give it the rights that docs/object-stores.md lists" in done.stderr
+    assert bytes_of(desk.data) == before
     assert desk.usable("") == {""}
 
 
