@@ -186,9 +186,9 @@ def command(
     why. No line fails for that: correct the command, and it continues. Meanwhile the progress says what it waits for.
 
     INPUT may also be rows: CSV, TSV, Parquet, a JSON array, JSON Lines without requests, plain text. Each becomes a request,
-    as with 'slackwater prepare' (--template, --system, --schema, --image, --set), and OUTPUT (.csv, .tsv, .jsonl, .json, .parquet)
-    has the rows with their answers, as with 'slackwater join'. The answers as they came are beside it, in
-    OUTPUT's name with .results.jsonl.
+    as with 'slackwater prepare' (--template, --system, --schema, --image, --set), and OUTPUT (.csv, .tsv, .jsonl, .json or
+    .parquet) has the rows with their answers, as with 'slackwater join'. The answers as they came are beside it, in OUTPUT's
+    name with .results.jsonl.
 
     \b
     Exit codes: 0 all answered
