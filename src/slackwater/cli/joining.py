@@ -6,7 +6,7 @@ Neither file is held in memory: of each answer its place is, 24 bytes.
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from slackwater.cli.input_files import lines_of
 from slackwater.cli.preparing import numbered
 from slackwater.cli.row_files import RowFile, rows_of
-from slackwater.cli.row_writer import row_writer
+from slackwater.cli.row_writer import MISSING, row_writer
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.rows.answer_cells import FIELDS_MAX, Cells, cells_of, custom_id_of, may_have_fields
 from slackwater.core.rows.template import Row, as_text, has_column, no_column, value_of
@@ -55,8 +55,7 @@ class Answers:
                         self.structured += 1
                         if len(self.fields) <= FIELDS_MAX:
                             self.fields.update(dict.fromkeys(fields))
-        # Of one id the answer comes last, and of its answers the latest.
-        order = sorted(range(len(keys)), key=lambda each: (keys[each], -(places[each] & 1), places[each]))
+        order = sorted(range(len(keys)), key=keys.__getitem__)
         self._keys = array("q", (keys[each] for each in order))
         self._places = array("Q", (places[each] for each in order))
         self._lengths = array("Q", (lengths[each] for each in order))
@@ -72,17 +71,18 @@ class Answers:
 
     def of(self, custom_id: str) -> Cells | None:
         """What is said of this row; None where nothing is."""
-        key = hash(custom_id)
-        at = bisect_left(self._keys, key)
-        found = None
-        while at < len(self._keys) and self._keys[at] == key:
-            failed = self._places[at] & 1
-            line = os.pread(self._files[failed], self._lengths[at], self._places[at] >> 1)
-            cells = cells_of(line, failed=bool(failed))
+        key, keys = hash(custom_id), self._keys
+        at = bisect_left(keys, key)
+        found, best = None, -1
+        while at < len(keys) and keys[at] == key:
+            place = self._places[at]
+            failed = place & 1
+            cells = cells_of(os.pread(self._files[failed], self._lengths[at], place >> 1), failed=bool(failed))
             if cells.custom_id == custom_id:
-                # Also those that a later one replaces.
+                # Also those that are replaced: failures by an answer, an answer by a later one.
                 self.taken[at] = 1
-                found = cells
+                if (rank := place if failed else place + (1 << 62)) > best:
+                    found, best = cells, rank
             at += 1
         return found
 
@@ -117,22 +117,22 @@ def join(
     """Writes the rows, or the first `most`, with their answers. Raises InvalidRequest; then nothing is written."""
     columns = _columns_of(file, id_column)
     table = fields and answers.as_table
-    slips = answers.structured < answers.answered
-    beside = [*(answers.fields if table else ()), *(["answer"] if slips or not table else []), "error"]
-    names = {each: each if each not in columns else f"answer.{each}" for each in beside}
-    if clash := next((each for each in names.values() if each in columns), None):
-        raise InvalidRequest(f"{file.path} has a column '{clash}' already; rename it")
+    named = list(answers.fields) if table else []
+    texts = not table or answers.structured < answers.answered
+    names = _names(columns, named, texts=texts)
     rows = answered = failed = missing = 0
+    whole = file.columns_first
     example: Row | None = None
     delimiter = (file.delimiter or ",") if file.form == "csv" else ","
-    with row_writer(output, [*columns, *names.values()], delimiter=delimiter) as write:
+    with row_writer(output, [*columns, *names], delimiter=delimiter) as write:
         for number, row in _rows(file):
             if most is not None and rows == most:
                 break
             rows += 1
             example = example or row
             cells = answers.of(_id_of(row, number, id_column))
-            write({**row, **_beside(cells, names, table=table)})
+            values = list(row.values()) if whole else [row.get(name, MISSING) for name in columns]
+            write(values + _beside(cells, named, texts=texts))
             if cells is None:
                 missing += 1
             elif cells.answer:
@@ -147,7 +147,7 @@ def join(
         failed=failed,
         missing=missing,
         strangers=answers.taken.count(0),
-        columns=list(names.values()),
+        columns=names,
     )
 
 
@@ -174,17 +174,31 @@ def _id_of(row: Row, number: int, id_column: str | None) -> str:
     return numbered(number) if id_column is None else as_text(value_of(row, id_column)).strip()
 
 
-def _beside(cells: Cells | None, names: Mapping[str, str], *, table: bool) -> dict[str, Any]:
+def _names(columns: list[str], fields: list[str], *, texts: bool) -> list[str]:
+    """What the columns beside these are called: like fields, `answer`, `error`; with `answer.` before it where that is taken."""
+    own = ["answer", "error"] if texts else ["error"]
+    taken = {*columns, "answer", "error"}
+    names = [name if name not in taken else f"answer.{name}" for name in fields]
+    names += [name if name not in columns else f"answer.{name}" for name in own]
+    every = [*columns, *names]
+    if clash := next((name for name in names if every.count(name) > 1), None):
+        raise InvalidRequest(f"there would be two columns '{clash}'; rename the one in INPUT, or give --no-fields")
+    return names
+
+
+def _beside(cells: Cells | None, fields: list[str], *, texts: bool) -> list[Any]:
+    """The values of those columns."""
     if cells is None:
-        return {names["error"]: NO_ANSWER}
-    found: dict[str, Any] = {names["error"]: cells.error}
-    if table and cells.fields is not None:
-        return found | {names[name]: value for name, value in cells.fields.items()}
-    if "answer" in names:
-        found[names["answer"]] = cells.answer
-    if table and cells.answer and not cells.error:
-        found[names["error"]] = NO_OBJECT
-    return found
+        return [*[MISSING] * (len(fields) + texts), NO_ANSWER]
+    if not fields:
+        return [cells.answer, cells.error]
+    if (found := cells.fields) is not None:
+        values = [found.get(name, MISSING) for name in fields]
+        return [*values, MISSING, cells.error] if texts else [*values, cells.error]
+    # A slip of the model, or a failure.
+    values = [MISSING] * len(fields)
+    error = cells.error or (NO_OBJECT if cells.answer else "")
+    return [*values, cells.answer or MISSING, error] if texts else [*values, error]
 
 
 def _no_match(answers: Answers, example: Row, id_column: str | None) -> str:

@@ -89,7 +89,13 @@ def lines_of(read: RowsRead, wanted: Wanted, beside: Path) -> Iterator[tuple[byt
 
 
 def _nothing_in(row: Row, columns: list[str]) -> bool:
-    return bool(columns) and all(not as_text(value_of(row, name)).strip() for name in columns)
+    for name in columns:
+        value = row[name] if name in row else value_of(row, name)
+        if type(value) is not str:
+            value = as_text(value)
+        if value and not value.isspace():
+            return False
+    return bool(columns)
 
 
 def write_lines(read: RowsRead, wanted: Wanted, beside: Path, out: IO[bytes]) -> Prepared:

@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,15 @@ from slackwater.core.rows.template import as_text
 
 WRITTEN = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
 PARQUET_ROWS = 10_000
-Write = Callable[[Mapping[str, Any]], None]
+Write = Callable[[Sequence[Any]], None]
+"""Takes the values of a row in the order of the columns; MISSING where it has none."""
+
+
+class Missing:
+    """The type of MISSING."""
+
+
+MISSING = Missing()
 
 
 def written_form(path: Path) -> str:
@@ -50,7 +58,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def row_writer(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> Iterator[Write]:
-    """Yields what writes a row. What a row does not have is an empty cell."""
+    """Yields what writes a row."""
     form = written_form(path)
     with whole_file(path) as out:
         yield from _WRITERS[form](out, columns, "\t" if form == "tsv" else delimiter)
@@ -58,33 +66,56 @@ def row_writer(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> I
 
 def _delimited(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator[Write]:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    # A carriage return without quotes would end the row for whoever reads it. Python before 3.13 quotes what is in its line end
+    # alone, so that has one, which is taken off again.
+    writer = csv.writer(_LineEnds(text), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(columns)
 
-    def write(row: Mapping[str, Any]) -> None:
-        writer.writerow([as_text(row.get(name)) for name in columns])
+    def write(values: Sequence[Any]) -> None:
+        writer.writerow([value if type(value) is str else _cell(value) for value in values])
 
     yield write
     text.flush()
     text.detach()
 
 
-def _json_lines(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator[Write]:
-    encode = msgspec.json.Encoder().encode
+def _cell(value: Any) -> str:
+    return "" if value is MISSING else as_text(value)
 
-    def write(row: Mapping[str, Any]) -> None:
-        out.write(encode({name: row[name] for name in columns if name in row}) + b"\n")
+
+class _LineEnds:
+    """Gets each row as one text, and ends it as files do here."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._write = out.write
+
+    def write(self, row: str) -> None:
+        self._write(row[:-2] + "\n")
+
+
+def _objects(columns: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
+    encode = msgspec.json.Encoder().encode
+    return lambda values: encode(
+        {name: value for name, value in zip(columns, values, strict=True) if value is not MISSING}
+    )
+
+
+def _json_lines(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator[Write]:
+    encode = _objects(columns)
+
+    def write(values: Sequence[Any]) -> None:
+        out.write(encode(values) + b"\n")
 
     yield write
 
 
 def _json_array(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator[Write]:
-    encode = msgspec.json.Encoder().encode
+    encode = _objects(columns)
     before = b"[\n"
 
-    def write(row: Mapping[str, Any]) -> None:
+    def write(values: Sequence[Any]) -> None:
         nonlocal before
-        out.write(before + encode({name: row[name] for name in columns if name in row}))
+        out.write(before + encode(values))
         before = b",\n"
 
     yield write
@@ -93,13 +124,13 @@ def _json_array(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Itera
 
 def _parquet(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator[Write]:
     pyarrow, parquet = arrow_and_parquet()
-    waiting: list[Mapping[str, Any]] = []
+    waiting: list[Sequence[Any]] = []
     writer: Any = None
 
     def flush() -> None:
         nonlocal writer
         # A column whose values are of several kinds is text; which kinds there are shows in the first rows.
-        cells = {name: [row.get(name) for row in waiting] for name in columns}
+        cells = {name: [None if row[at] is MISSING else row[at] for row in waiting] for at, name in enumerate(columns)}
         if writer is None:
             arrays = {name: _array(pyarrow, values) for name, values in cells.items()}
             table = pyarrow.table(arrays)
@@ -111,8 +142,8 @@ def _parquet(out: IO[bytes], columns: Sequence[str], delimiter: str) -> Iterator
         writer.write_table(table)
         waiting.clear()
 
-    def write(row: Mapping[str, Any]) -> None:
-        waiting.append(row)
+    def write(values: Sequence[Any]) -> None:
+        waiting.append(values)
         if len(waiting) == PARQUET_ROWS:
             flush()
 

@@ -32,15 +32,47 @@ class _Response(Struct):
     body: Raw
 
 
+class _Id(Struct):
+    custom_id: str
+
+
 class _Line(Struct):
     custom_id: str
     response: _Response | None = None
 
 
+_WRONG = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _ChatMessage(Struct):
+    content: str
+
+
+class _ChatChoice(Struct):
+    message: _ChatMessage
+    finish_reason: str | None = None
+
+
+class _ChatBody(Struct):
+    choices: list[_ChatChoice]
+
+
+class _ChatResponse(Struct):
+    body: _ChatBody
+
+
+class _ChatLine(Struct):
+    """What nearly every line is: read in one go."""
+
+    custom_id: str
+    response: _ChatResponse
+
+
 _line = msgspec.json.Decoder(_Line).decode
+_chat = msgspec.json.Decoder(_ChatLine).decode
+_id = msgspec.json.Decoder(_Id).decode
 _body = msgspec.json.Decoder(_Body).decode
 _embedding = msgspec.json.Decoder(_Embedding).decode
-_WRONG = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Cells(Struct, frozen=True, kw_only=True):
@@ -56,7 +88,7 @@ class Cells(Struct, frozen=True, kw_only=True):
 def custom_id_of(line: bytes) -> str | None:
     """Whose line it is; None where it is no line of a results file."""
     try:
-        return _line(line).custom_id
+        return _id(line).custom_id
     except _WRONG:
         return None
 
@@ -72,6 +104,21 @@ def cells_of(line: bytes, *, failed: bool) -> Cells:
             custom_id=read.custom_id,
             error=f"{status}{read.code}" + (f": {read.message}" if read.message else ""),
         )
+    try:
+        chat = _chat(line)
+        choice = chat.response.body.choices[0]
+    except (*_WRONG, IndexError):
+        return _of_any(line)
+    text = choice.message.content
+    return Cells(
+        custom_id=chat.custom_id,
+        answer=text,
+        fields=_fields(text),
+        error=CUT_OFF if choice.finish_reason == "length" else "",
+    )
+
+
+def _of_any(line: bytes) -> Cells:
     whole = _line(line)
     response = whole.response
     if response is None:
@@ -84,12 +131,14 @@ def cells_of(line: bytes, *, failed: bool) -> Cells:
 
 
 def may_have_fields(line: bytes) -> bool:
-    """Whether a look at the answer is worth it: a JSON object inside of a JSON text begins like this."""
-    return b'"{' in line or b'"```' in line or b'"\\n' in line or b'" ' in line
+    """Whether a look at the answer is worth it: a JSON object inside of a JSON text has such quotes."""
+    return b'\\"' in line
 
 
 def _fields(text: str) -> dict[str, Any] | None:
-    begin = text.lstrip()[:1]
+    begin = text[:1]
+    if begin.isspace():
+        begin = text.lstrip()[:1]
     if begin == "`":
         text = _unfenced(text)
     elif begin != "{":

@@ -1,5 +1,6 @@
 """What is made of each row: the line of an input file (spec 4.1)."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ WITH_PICTURES = (CHAT, RESPONSES)
 MAX_TOKENS = 1024
 # Columns that are taken for the prompt where no template says which.
 USUAL_COLUMNS = ("prompt", "text", "question", "input", "content")
+# Of one recipe it is always the same, and it is asked for each row.
+_endpoint_of = functools.lru_cache(maxsize=16)(normalised)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -109,7 +112,7 @@ def field_of(text: str) -> tuple[tuple[str, ...], Any]:
 
 def request_line(recipe: Recipe, custom_id: str, row: Row, pictures: Sequence[str] = ()) -> bytes:
     """The line of this row; `pictures` are addresses, `https:` or `data:`. Raises InvalidRequest where it has no such column."""
-    body = _body(recipe, normalised(recipe.url), row, pictures)
+    body = _body(recipe, _endpoint_of(recipe.url), row, pictures)
     for path, value in recipe.fields:
         _put(body, path, value.fill(row) if isinstance(value, Template) else value)
     line = {"custom_id": custom_id, "method": "POST", "url": recipe.url, "body": body}
