@@ -36,7 +36,8 @@ types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
 
 test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
-	$(BIN)/python -m pytest -n $(JOBS) -m long
+	SLACKWATER_THOROUGH=1 $(BIN)/python -m pytest -n $(JOBS) -m long
+	SLACKWATER_THOROUGH=1 $(BIN)/python -m pytest -n $(JOBS) -m "not postgresql and not long" $$(grep -rlE "import .*(examples|THOROUGH)" tests --include=test_*.py) tests/adapters/test_sqlite_lists.py
 
 test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m "postgresql and not studio" --ignore tests/cluster

@@ -29,6 +29,7 @@ from slackwater.core.watching.listing import (
 from slackwater.ports import Ledger, NewShard
 from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, segment
+from tests.chosen import examples
 
 ENDPOINTS = ("/chat/completions", "/v1/chat/completions", "/v1/embeddings")
 # The moments of a world lie between these, so that conditions hit, miss and tie.
@@ -177,7 +178,7 @@ class ListContract:
             batches = loop.run(world(ledger, seed))
             assert {each.status for each in batches} == set(ENDS)
 
-            @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
             @given(query=QUERIES, limit=st.integers(1, 12), start=st.none() | st.integers(0, len(batches) - 1))
             def check(query: BatchQuery, limit: int, start: int | None) -> None:
                 sequence = in_order(batches, query.ordering)
