@@ -65,11 +65,12 @@ test-ray: $(VENV)/installed ## Place workers on a Ray cluster of this machine, a
 	$(BIN)/python -m tests.on_ray.matrix --rounds 5
 
 AZURITE ?= $(HOME)/.cache/slackwater-tests/azurite
-test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite (installs both: 330 MB; ten minutes)
+test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite and a store in trouble 20 times each (ROUNDS=20; installs both: 330 MB; forty minutes)
 	@command -v npm > /dev/null || { echo "error: npm is needed to install Azurite; install it (apt-get install npm)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt 'moto[server]>=5.2,<6'
 	@test -d $(AZURITE)/node_modules/azurite || npm install --no-audit --no-fund --silent --prefix $(AZURITE) azurite@3.37.0
 	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m pytest -n $(JOBS) -m stores tests/stores
+	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m tests.stores.matrix --rounds $(ROUNDS)
 
 test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh
