@@ -189,7 +189,7 @@ def check_deployment(deployment: DeploymentConfig, policies: Collection[str | No
         )
     offered = [endpoint_of(name) for name in deployment.endpoints]
     if not offered:
-        faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for all")
+        faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for the usual ones")
     for name, endpoint in zip(deployment.endpoints, offered, strict=True):
         if endpoint not in REQUIRED_KEY:
             faults.append(f"{where}: there is no endpoint '{name}'{suggest(endpoint[1:], ENDPOINTS)}")

@@ -10,7 +10,7 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
-from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
@@ -257,6 +257,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
 ENCODINGS = ("o200k_base", "cl100k_base")
 ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
+USUAL_ENDPOINTS = tuple(name.removeprefix("/") for name in USUAL)
 
 
 class DeploymentConfig(Struct, frozen=True, kw_only=True):
@@ -288,8 +289,10 @@ Of the three, the first that is set counts."""
     when_full: WhenFull = WhenFull.FAIL
     """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
 `queue` lets it wait for its turn."""
-    endpoints: list[str] = msgspec.field(default_factory=lambda: list(ENDPOINTS))
-    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`."""
+    endpoints: list[str] = msgspec.field(default_factory=lambda: list(USUAL_ENDPOINTS))
+    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`. Where
+    its models or engines have them, also `images/generations`, `images/edits`, `videos`, `messages`, `rerank`, `score` and
+    `audio/speech`."""
     images: bool = True
     """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
@@ -370,4 +373,6 @@ class Config(Struct, frozen=True, kw_only=True):
     """That of the application that people sign in with."""
 
 
-DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])
+DEMO_DEPLOYMENT = DeploymentConfig(
+    name="demo-batch", model="echo", endpoints=list(ENDPOINTS), backends=[BackendConfig(echo=EchoConfig())]
+)
