@@ -19,6 +19,7 @@ from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.masking import shown_url
 from slackwater.core.quota.tiers import preset
 from slackwater.core.sending.deployment import may_use
+from slackwater.core.sending.forms import FORM, JSON
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
 from slackwater.core.sending.streaming import AUTO, NEVER, STREAMED
 
@@ -155,6 +156,11 @@ def may_stream(deployment: DeploymentConfig, backend: BackendConfig) -> bool:
     return not is_cloud(backend.url)
 
 
+def takes_forms(backend: BackendConfig) -> bool:
+    """Whether a backend is asked in multipart for what its own clients ask for so."""
+    return backend.forms == FORM or (backend.forms == AUTO and not is_cloud(backend.url))
+
+
 def is_cloud(url: str | None) -> bool:
     """Whether a backend is at a vendor's, whose engines and their counters nobody sees."""
     host = urllib.parse.urlsplit(url or "").hostname or ""
@@ -247,6 +253,13 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         faults.append(f"{where}: concurrency must be between 1 and 10000")
     if backend.stream not in (AUTO, NEVER):
         faults.append(f"{where}: stream must be 'auto' or 'never'")
+    if backend.forms not in (AUTO, JSON, FORM):
+        faults.append(f"{where}: forms must be '{AUTO}', '{JSON}' or '{FORM}'")
+    for name, path in backend.paths.items():
+        if endpoint_of(name) not in REQUIRED_KEY:
+            faults.append(f"{where}: paths: there is no endpoint '{name}'{suggest(name.strip('/'), ENDPOINTS)}")
+        if not re.fullmatch(r"/[!-\"$->@-~]*", path):
+            faults.append(f"{where}: paths: '{path[:80]}' must look like /v2/rerank, from the root of the server")
     if backend.attempts < 1:
         faults.append(f"{where}: attempts must be at least 1")
     for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):
@@ -257,7 +270,7 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
     per_minute, per_day = backend.tokens_per_minute, backend.tokens_per_day
     if per_minute is not None and per_day is not None and per_day < per_minute:
         faults.append(f"{where}: tokens_per_day must not be less than tokens_per_minute")
-    for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
+    for name in ("connect_seconds", "first_byte_seconds", "total_seconds", "video_seconds"):
         if getattr(backend, name) <= 0:
             faults.append(f"{where}: {name} must be more than 0")
 

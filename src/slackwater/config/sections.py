@@ -14,6 +14,7 @@ from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
+from slackwater.core.sending.forms import AUTO
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.sku import GLOBAL_BATCH
 
@@ -211,6 +212,14 @@ streamed, also the time to each next part."""
     stream: str = "auto"
     """`never`: none of its answers is asked for as a stream. `auto`: some may be, to see how busy an engine is that online \
 traffic shares; results are the same."""
+    paths: dict[str, str] = msgspec.field(default_factory=dict)
+    """Endpoints that this server has elsewhere than under its URL, with their paths from its root: `paths = { rerank = \
+"/v2/rerank" }`."""
+    forms: str = AUTO
+    """How edits of images and videos are asked for: `json`, as lines have them; `form`, as multipart, where data URLs become \
+files; `auto`: `json` at OpenAI and Azure, `form` elsewhere."""
+    video_seconds: float = 7200.0
+    """Time for a video to be made. One that takes longer ends with `backend_timeout`, and is not made again."""
     requests_per_minute: int | None = None
     """Rate limit of the account behind the key; only where the server does not say it in its answers, or to stay below it."""
     tokens_per_minute: int | None = None

@@ -250,6 +250,7 @@ async def open_service(
                 large=LargeAnswers(offload),
                 answer_bytes=config.worker.answer_bytes,
                 tracing=tracing,
+                blobs=blobs,
             )
             service = Service(
                 Doors(

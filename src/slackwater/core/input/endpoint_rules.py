@@ -102,8 +102,8 @@ class _Messages(_Asked, kw_only=True):
 
 
 def _decoder(body: type[_Asked]) -> Callable[[bytes], Struct]:
-    line = msgspec.defstruct(f"Line{body.__name__}", [*((name, str) for name in ("custom_id", "method", "url")), ("body", body)], gc=False)
-    return msgspec.json.Decoder(line).decode
+    fields = [("custom_id", str), ("method", str), ("url", str), ("body", body)]
+    return msgspec.json.Decoder(msgspec.defstruct(f"Line{body.__name__}", fields, gc=False)).decode
 
 
 TYPED: Mapping[str, Callable[[bytes], Struct]] = {
@@ -186,7 +186,9 @@ def _messages(value: Raw, place: str) -> Flaw | None:
 
 
 def _seconds(value: Raw, place: str) -> Flaw | None:
-    return None if text_of(value) or _begins(value) in b"0123456789" else _must(place, "a number of seconds, as a string")
+    return (
+        None if text_of(value) or _begins(value) in b"0123456789" else _must(place, "a number of seconds, as a string")
+    )
 
 
 def _ref(value: Raw, place: str) -> Flaw | None:
@@ -210,7 +212,9 @@ def _refs(value: Raw, place: str) -> Flaw | None:
     items = items_of(value)
     if not items:
         return _must(place, "an array with at least one image")
-    return next((flaw for index, item in enumerate(items) if (flaw := _ref(item, f"{place}[{index}]")) is not None), None)
+    return next(
+        (flaw for index, item in enumerate(items) if (flaw := _ref(item, f"{place}[{index}]")) is not None), None
+    )
 
 
 def _audio(value: Raw, place: str) -> Flaw | None:
