@@ -6,7 +6,7 @@ what can be written in one can be pasted into the other.
 
 import re
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from slackwater.config.tables import is_address, section, suggest
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.masking import shown_url
-from slackwater.core.quota.tiers import preset
+from slackwater.core.quota.tiers import Preset, preset
 from slackwater.core.sending.deployment import may_use
 from slackwater.core.sending.forms import FORM, JSON
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
@@ -173,9 +173,27 @@ def limit_of(deployment: DeploymentConfig) -> int | None:
         return deployment.enqueued_token_limit
     if deployment.capacity is not None:
         return 1_000 * deployment.capacity
-    if deployment.quota_tier is not None:
-        return preset(deployment.quota_tier, model=deployment.model, version=deployment.version, sku=deployment.sku)
-    return None
+    found = _preset_of(deployment)
+    return None if found is None else found.tokens
+
+
+def _preset_of(deployment: DeploymentConfig) -> Preset | None:
+    """What its tier means, where that is what counts."""
+    tier = deployment.quota_tier
+    if tier is None or deployment.enqueued_token_limit is not None or deployment.capacity is not None:
+        return None
+    return preset(tier, model=deployment.model, version=deployment.version, sku=deployment.sku)
+
+
+def assumed_quotas(deployments: Iterable[DeploymentConfig]) -> list[str]:
+    """What is assumed of limits for which Azure publishes no figure, a sentence for each."""
+    found = ((deployment, _preset_of(deployment)) for deployment in deployments)
+    return [
+        f"{place_of(deployment)}: {said}: {each.tokens:,} enqueued tokens; write enqueued_token_limit for another"
+        for deployment, each in found
+        if each is not None
+        for said in each.assumed
+    ]
 
 
 def place_of(deployment: DeploymentConfig) -> str:
@@ -217,11 +235,6 @@ def _check_quota(deployment: DeploymentConfig, where: str, faults: list[str]) ->
     for name in ("enqueued_token_limit", "capacity"):
         if (getattr(deployment, name) or 0) < 0:
             faults.append(f"{where}: {name} must not be negative")
-    if deployment.quota_tier is not None and limit_of(deployment) is None:
-        faults.append(
-            f"{where}: the tier '{deployment.quota_tier.value}' has no figure for the model '{deployment.model}' as "
-            f"{deployment.sku}; write enqueued_token_limit = ... instead"
-        )
 
 
 def _check_places(deployment: DeploymentConfig, where: str, faults: list[str]) -> None:

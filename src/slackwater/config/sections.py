@@ -291,8 +291,8 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
     capacity: int | None = None
     """The same in thousands, as Azure counts it."""
     quota_tier: QuotaTier | None = None
-    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`. \
-Of the three, the first that is set counts."""
+    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`, \
+`free`, `tier1` to `tier6`; what counts where there is none is in deployments.md. Of the three, the first that is set counts."""
     dynamic_quota: bool = False
     """Let in more than the limit while the backends are measured to finish all of it inside its window."""
     when_full: WhenFull = WhenFull.FAIL
