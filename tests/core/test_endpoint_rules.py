@@ -1,11 +1,18 @@
 """The rules of lines for images, videos, speech, rerank, score and Anthropic's messages: what is taken, and what is said."""
 
+import io
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slackwater.core.endpoints import REQUIRED_KEY, USUAL, normalised
 from slackwater.core.input.endpoint_rules import KNOWN, NEEDED, TYPED
+from slackwater.core.input.line_judge import Rules
+from slackwater.core.input.validation import InputChecker
 from slackwater.core.sending.deployment import Capabilities
 from tests.core.input_lines import DEPLOYMENT, check, line, only_fault
+from tests.core.test_validation_of_anything import LongWay
 
 OFFERED = {DEPLOYMENT: Capabilities(endpoints=tuple(REQUIRED_KEY))}
 PICTURE = "data:image/png;base64,AAAA"
@@ -152,3 +159,35 @@ def test_endpoints_may_differ_from_line_to_line_in_a_run() -> None:
     data += of("/rerank", {"query": "a", "documents": []}, "bad") + of("/messages", {"messages": SAID}, "last")
     error = only_fault(data, family="each_line", endpoint="*", deployments=None)
     assert (error.param, error.line) == ("body.documents", len(GOOD) + 1)
+
+
+VALUES = [
+    *(None, "", "x", 0, 1, -1, 1.5, True, [], ["x"], [""], [1], [[]], [{}], {}),
+    *({"text": "x"}, {"image_url": PICTURE}, [{"image_url": "x"}], {"image_url": PICTURE, "file_id": None}),
+]
+
+
+@given(
+    endpoint=st.sampled_from(sorted(TYPED)),
+    changes=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.sampled_from(VALUES)), max_size=6),
+    images=st.booleans(),
+)
+def test_the_short_way_never_differs_from_the_long_way(
+    endpoint: str, changes: list[tuple[int, int, object]], images: bool
+) -> None:
+    """Whatever a field holds: the typed decode lets through what the look key by key does, and nothing else."""
+    bodies = [body for name, body in GOOD if name == endpoint]
+    names = sorted({name for body in bodies for name in body} | set(KNOWN.get(endpoint, {})))
+    data = of(endpoint, bodies[0], "first")
+    for number, (which, where, value) in enumerate(changes):
+        data += of(endpoint, bodies[which % len(bodies)] | {names[where % len(names)]: value}, f"{number}")
+    rules = Rules(
+        family="azure",
+        endpoint=endpoint,
+        deployments={DEPLOYMENT: Capabilities(endpoints=(endpoint,), images=images)},
+    )
+    short, long = InputChecker(rules), LongWay(rules)
+    for checker in (short, long):
+        for text in io.BytesIO(data):
+            checker.feed(text)
+    assert short.finish() == long.finish()

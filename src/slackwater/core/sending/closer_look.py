@@ -94,8 +94,8 @@ ANSWERS = {
     IMAGE_EDITS: ("data", "images", "output", "artifacts"),
     VIDEOS: ("id", "data", "video", "url", "output"),
     MESSAGES: ("content", "choices", "message", "completion"),
-    RERANK: ("results", "data", "rankings", "output"),
-    SCORE: ("data", "scores", "score", "results"),
+    RERANK: ("results", "data", "rankings", "output", "choices"),
+    SCORE: ("data", "scores", "score", "results", "choices"),
     SPEECH: ("audio", "data", "url", "output"),
 }
 # Keys of objects that say in a way of their own what went wrong. What is no answer and has none of these says nothing of use.
