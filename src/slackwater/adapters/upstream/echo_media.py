@@ -36,7 +36,6 @@ def pictures(request: dict[str, Any], identity: str) -> dict[str, Any]:
         "created": 0,
         "data": data,
         "output_format": "png",
-        "size": "8x8",
         "usage": {
             "input_tokens": asked + seen,
             "input_tokens_details": {"text_tokens": asked, "image_tokens": seen},
