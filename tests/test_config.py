@@ -8,6 +8,7 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import load, price_list
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.resource import Role
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.wiring import deployment_record, verifier_of
@@ -51,7 +52,7 @@ def test_a_good_configuration(tmp_path: Path) -> None:
 
 
 def test_what_a_deployment_offers(tmp_path: Path) -> None:
-    """All endpoints and images, unless the configuration says otherwise; endpoints may be spelled as urls."""
+    """The usual endpoints and images, unless the configuration says otherwise; endpoints may be spelled as urls."""
     for spelled in ('["embeddings", "chat/completions"]', '["/v1/embeddings", "/openai/v1/chat/completions/"]'):
         (tmp_path / "c.toml").write_text(
             GOOD.replace("enqueued_token_limit = 1000", f"endpoints = {spelled}\nimages = false")
@@ -60,8 +61,12 @@ def test_what_a_deployment_offers(tmp_path: Path) -> None:
         assert deployment_record(deployment).capabilities == Capabilities(
             endpoints=("/embeddings", "/chat/completions"), images=False
         )
+    (tmp_path / "c.toml").write_text(GOOD)
+    (deployment,) = load(tmp_path / "c.toml", {"ENGINE_KEY": "secret"}).deployments
+    assert deployment_record(deployment).capabilities == Capabilities(endpoints=USUAL)
+    # The built-in backend answers all of them.
     (deployment,) = load(None).deployments
-    assert deployment_record(deployment).capabilities == Capabilities()
+    assert deployment_record(deployment).capabilities == Capabilities(endpoints=tuple(REQUIRED_KEY))
 
 
 def test_prices(tmp_path: Path) -> None:
@@ -158,8 +163,8 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
             "no endpoint 'embedding'; did you mean 'embeddings'",
         ),
         (
-            ("enqueued_token_limit = 1000", 'endpoints = ["/v1/images/generations"]'),
-            "no endpoint '/v1/images/generations'",
+            ("enqueued_token_limit = 1000", 'endpoints = ["/v1/images/variations"]'),
+            "no endpoint '/v1/images/variations'",
         ),
         (("enqueued_token_limit = 1000", "images = 1"), "images: expected"),
         (("[server]", "[billing]\nbatch_discount = 101\n[server]"), "between 0 and 100"),

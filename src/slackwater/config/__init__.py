@@ -12,7 +12,7 @@ from slackwater.config.content_filters import (
     ScoresConfig,
 )
 from slackwater.config.control_plane import ordered_deployment
-from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, usable_backends
+from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, takes_forms, usable_backends
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.lookups import data_in, database_in, files_in, refuse_alone, resources_in, server_in, store_in
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
@@ -86,5 +86,6 @@ __all__ = [
     "server_in",
     "split_listen",
     "store_in",
+    "takes_forms",
     "usable_backends",
 ]

@@ -10,10 +10,11 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
-from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
+from slackwater.core.sending.forms import AUTO
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.sku import GLOBAL_BATCH
 
@@ -211,6 +212,14 @@ streamed, also the time to each next part."""
     stream: str = "auto"
     """`never`: none of its answers is asked for as a stream. `auto`: some may be, to see how busy an engine is that online \
 traffic shares; results are the same."""
+    paths: dict[str, str] = msgspec.field(default_factory=dict)
+    """Endpoints that this server has elsewhere than under its URL, with their paths from its root: `paths = { rerank = \
+"/v2/rerank" }`."""
+    forms: str = AUTO
+    """How edits of images and videos are asked for: `json`, as lines have them; `form`, as multipart, where data URLs become \
+files; `auto`: `json` at OpenAI and Azure, `form` elsewhere."""
+    video_seconds: float = 7200.0
+    """Time for a video to be made. One that takes longer ends with `backend_timeout`, and is not made again."""
     requests_per_minute: int | None = None
     """Rate limit of the account behind the key; only where the server does not say it in its answers, or to stay below it."""
     tokens_per_minute: int | None = None
@@ -257,6 +266,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
 ENCODINGS = ("o200k_base", "cl100k_base")
 ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
+USUAL_ENDPOINTS = tuple(name.removeprefix("/") for name in USUAL)
 
 
 class DeploymentConfig(Struct, frozen=True, kw_only=True):
@@ -281,15 +291,17 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
     capacity: int | None = None
     """The same in thousands, as Azure counts it."""
     quota_tier: QuotaTier | None = None
-    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`. \
-Of the three, the first that is set counts."""
+    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`, \
+`free`, `tier1` to `tier6`; what counts where there is none is in deployments.md. Of the three, the first that is set counts."""
     dynamic_quota: bool = False
     """Let in more than the limit while the backends are measured to finish all of it inside its window."""
     when_full: WhenFull = WhenFull.FAIL
     """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
 `queue` lets it wait for its turn."""
-    endpoints: list[str] = msgspec.field(default_factory=lambda: list(ENDPOINTS))
-    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`."""
+    endpoints: list[str] = msgspec.field(default_factory=lambda: list(USUAL_ENDPOINTS))
+    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`. Where
+    its models or engines have them, also `images/generations`, `images/edits`, `videos`, `messages`, `rerank`, `score` and
+    `audio/speech`."""
     images: bool = True
     """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
@@ -370,4 +382,6 @@ class Config(Struct, frozen=True, kw_only=True):
     """That of the application that people sign in with."""
 
 
-DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])
+DEMO_DEPLOYMENT = DeploymentConfig(
+    name="demo-batch", model="echo", endpoints=list(ENDPOINTS), backends=[BackendConfig(echo=EchoConfig())]
+)

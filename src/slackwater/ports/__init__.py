@@ -40,7 +40,7 @@ from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.user_storages import BlobVersion, UserStorages
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
-from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, TokenVerifier
+from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, Polled, TokenVerifier
 
 __all__ = [
     "ANY_VERSION",
@@ -85,6 +85,7 @@ __all__ = [
     "PeerBoard",
     "PeerSeat",
     "PendingImport",
+    "Polled",
     "Presence",
     "QueuedBatch",
     "Readings",

@@ -9,7 +9,7 @@ from msgspec import Struct
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
-from slackwater.config import BackendConfig
+from slackwater.config import BackendConfig, endpoint_of, takes_forms
 from slackwater.core.errors import ConfigError
 from slackwater.core.outside.proxies import Proxy, proxy_for
 from slackwater.core.sending.budget import Budget
@@ -104,6 +104,8 @@ def backend_of(
             pools=pools,
             proxy=way.proxy,
             tls=way.tls,
+            paths={endpoint_of(name): path for name, path in config.paths.items()},
+            forms=takes_forms(config),
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error
