@@ -14,6 +14,7 @@ from slackwater.core.sending.lines import ERROR_INSIDE
 ANSWER_LENGTH_MAX = 300
 MESSAGE_LENGTH_MAX = 500
 CODE_LENGTH_MAX = 100
+NOTHING = Raw(b"")
 
 
 class _Response(Struct):
@@ -39,6 +40,10 @@ class _Id(Struct):
 class _Part(Struct):
     text: str | None = None
     refusal: str | None = None
+
+
+class _Call(Struct):
+    function: Raw = NOTHING
 
 
 class _Message(Struct):
@@ -70,6 +75,13 @@ class _Answer(Struct):
     output: list[_Item] | None = None
 
 
+class _Vectors(Struct):
+    """Embeddings and moderations have neither."""
+
+    data: Raw = NOTHING
+    results: Raw = NOTHING
+
+
 class _Used(Struct):
     usage: _Usage | None = None
 
@@ -78,6 +90,8 @@ _line = msgspec.json.Decoder(_Line).decode
 _id = msgspec.json.Decoder(_Id).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _used = msgspec.json.Decoder(_Used).decode
+_vectors = msgspec.json.Decoder(_Vectors).decode
+_call = msgspec.json.Decoder(_Call).decode
 
 
 class ResultLine(Struct, frozen=True, kw_only=True):
@@ -98,7 +112,7 @@ def read_custom_id(line: bytes) -> str:
     return _id(line).custom_id
 
 
-def read_result_line(line: bytes, *, failed: bool) -> ResultLine:
+def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSWER_LENGTH_MAX) -> ResultLine:
     """A line of the output file, or (`failed`) of the error file. The line is one of ours, its body somebody else's."""
     read = _line(line)
     response, error = read.response, read.error
@@ -119,7 +133,7 @@ def read_result_line(line: bytes, *, failed: bool) -> ResultLine:
         status_code=None if response is None else response.status_code,
         code=code and code[:CODE_LENGTH_MAX],
         message=message and message[:MESSAGE_LENGTH_MAX],
-        answer=None if response is None or failed else answer_text(response.body),
+        answer=None if response is None or failed else answer_text(response.body, length_max=answer_length_max),
         input_tokens=None if usage is None else _either(usage.prompt_tokens, usage.input_tokens),
         output_tokens=None if usage is None else _either(usage.completion_tokens, usage.output_tokens),
     )
@@ -136,7 +150,7 @@ def _usage_of(body: Raw) -> _Usage | None:
         return None
 
 
-def answer_text(body: bytes | Raw) -> str | None:
+def answer_text(body: bytes | Raw, *, length_max: int = ANSWER_LENGTH_MAX) -> str | None:
     """The beginning of the text that a model has answered; None where there is none, as with embeddings."""
     try:
         answer = _answer(body)
@@ -144,13 +158,34 @@ def answer_text(body: bytes | Raw) -> str | None:
         return None
     for choice in answer.choices or ():
         if choice.text is not None:
-            return choice.text[:ANSWER_LENGTH_MAX]
+            return choice.text[:length_max]
         if (text := _of_message(choice.message)) is not None:
-            return text[:ANSWER_LENGTH_MAX]
+            return text[:length_max]
     for item in answer.output or ():
         if (text := _of_parts(item.content)) is not None:
-            return text[:ANSWER_LENGTH_MAX]
+            return text[:length_max]
     return None
+
+
+def whole_answer(body: bytes | Raw) -> bytes:
+    """All that a model has answered, without what differs from call to call, such as ids: to be compared, not to be read."""
+    try:
+        answer = _answer(body)
+        if answer.choices is None and answer.output is None:
+            vectors = _vectors(body)
+            return bytes(vectors.data or vectors.results or body)
+        texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
+        calls = []
+        for choice in answer.choices or ():
+            texts.append((choice.text if choice.text is not None else _of_message(choice.message)) or "")
+            if choice.message is not None and choice.message.tool_calls:
+                texts[-1] = choice.message.content if isinstance(choice.message.content, str) else ""
+                calls += [bytes(_call(each).function or each) for each in choice.message.tool_calls]
+        if answer.output and not any(texts):
+            return bytes(body)
+        return b"\0".join([*(text.encode("utf-8", "surrogatepass") for text in texts), *calls])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return bytes(body)
 
 
 def _of_message(message: _Message | None) -> str | None:

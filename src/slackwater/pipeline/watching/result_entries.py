@@ -1,0 +1,32 @@
+"""Reads results into an index. What takes long runs in an Offload; what came since the last look is read right here."""
+
+from collections.abc import Sequence
+from functools import partial
+from pickle import PickleBuffer
+
+from slackwater.core.watching.result_entries import Numbers, read_entry
+from slackwater.core.watching.result_index import Columns, Order, ResultIndex
+from slackwater.pipeline.sending.shard_lines import shard_digest
+
+
+def numbers_of(batch_id: str, sizes: Sequence[int] | None) -> Numbers:
+    """What numbers the requests of a batch; without the sizes of its shards, by their order alone."""
+    return Numbers(partial(shard_digest, batch_id), sizes)
+
+
+def entries_of(lines: bytes | PickleBuffer, failed: bool, numbers: Numbers) -> Columns:
+    """The entries of whole lines, with their ends."""
+    columns = Columns()
+    for line in bytes(lines).split(b"\n")[:-1]:
+        entry = read_entry(line, failed=failed)
+        columns.add(entry, length=len(line) + 1, number=numbers.of(entry.place))
+    return columns
+
+
+def finished(index: ResultIndex, total: int | None) -> ResultIndex:
+    """An index with all its orders; with the `total` of its batch where that has ended, which numbers its requests."""
+    if total is not None:
+        index.number_all(total=total)
+    for order in (Order.LINE.value, Order.OUTPUT_TOKENS.value, Order.LATENCY.value, "id"):
+        index.positions_by(order)
+    return index
