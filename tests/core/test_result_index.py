@@ -22,7 +22,14 @@ def digest(index: int) -> str:
 
 def entry(number: int, **more: Any) -> Entry:
     """One that says so much and nothing else."""
-    values = {"place": None, "tokens": NONE, "milliseconds": NONE, "error": None, "id": number, "answer": 0} | more
+    values: dict[str, Any] = {
+        "place": None,
+        "tokens": NONE,
+        "milliseconds": NONE,
+        "error": None,
+        "id": number,
+        "answer": 0,
+    } | more
     return Entry(**values)
 
 

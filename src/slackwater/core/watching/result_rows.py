@@ -1,8 +1,6 @@
 """One result as a row of a table. Of a long line only the beginning is read: it is one of ours, so that much is known of it."""
 
 import re
-from json import JSONDecodeError
-from json.decoder import scanstring
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +12,7 @@ from slackwater.core.watching.text_search import Excerpt
 
 LINE_MAX = 64 << 10
 """Longer lines are not read as a whole for a row, in bytes."""
-HEAD = re.compile(r'{"id":"[^"]*","custom_id":"')
+HEAD = re.compile(r'{"id":"[^"]*","custom_id":("(?:[^"\\]|\\.)*")')
 STATUS = re.compile(r'"response":{"status_code":(\d+)')
 
 
@@ -56,10 +54,10 @@ def short_of(data: bytes, *, whole: bool, failed: bool, error: Code | None, toke
     if head is None:
         return unread
     try:
-        custom_id, end = scanstring(text, head.end(), False)
-    except JSONDecodeError:
+        custom_id = msgspec.json.decode(head[1], type=str)
+    except msgspec.MsgspecError:
         return unread
-    answered = STATUS.match(text, end + 1)
+    answered = STATUS.match(text, head.end() + 1)
     return msgspec.structs.replace(
         unread, custom_id=custom_id, status_code=int(answered[1]) if answered is not None else status
     )

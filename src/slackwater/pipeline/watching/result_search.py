@@ -62,6 +62,10 @@ class SearchPage(Struct, kw_only=True):
     passed_over: int = 0
     """Lines of more than 8 MiB, which are not looked through."""
 
+    def here(self, batch: Batch) -> Cursor | None:
+        """Where a search of prompts goes on."""
+        return None if self.stopped is None else Cursor(batch.terminal, True, self.prompts_bytes)
+
 
 class _Bounds:
     """What is left of one call."""
@@ -124,17 +128,15 @@ class ResultSearch:
             if not at.prompts:
                 position = await self._results(index, needle, places, wanted, position, bounds, page)
             page.results = position
-            if page.stopped is None and Place.PROMPT in places and batch.input_blob:
+            if page.stopped is not None:
+                page.next = Cursor(batch.terminal, False, position)
+            elif Place.PROMPT in places and batch.input_blob:
                 begin = at.at if at.prompts else 0
                 try:
-                    end = await self._prompts(batch, index, needle, places, wanted, begin, bounds, page)
+                    page.prompts_bytes = await self._prompts(batch, index, needle, places, wanted, begin, bounds, page)
                 except FileNotFoundError:
-                    page.prompts_gone, end = True, begin
-                page.prompts_bytes = end
-                if page.stopped is not None:
-                    page.next = Cursor(batch.terminal, True, end)
-            elif page.stopped is not None:
-                page.next = Cursor(batch.terminal, False, position)
+                    page.prompts_gone, page.prompts_bytes = True, begin
+                page.next = page.here(batch)
         return page
 
     async def _results(
@@ -192,7 +194,8 @@ class ResultSearch:
         """Looks through the input from a byte on, and returns up to which."""
         groups = index.groups_of(wanted)
         end = begin
-        where = BlobRange(key=batch.input_blob, offset=begin, length=1 << 62)
+        size = (await self._blobs.stat(batch.input_blob)).size
+        where = BlobRange(key=batch.input_blob, offset=begin, length=max(0, size - begin))
         async for start, data in whole_lines(
             self._blobs, where, piece_bytes=PIECE_BYTES, line_max=LINE_BYTES_MAX, open_end=True
         ):
@@ -208,7 +211,8 @@ class ResultSearch:
                     if position is not None and (groups is None or index.columns.group[position] in groups):
                         found.append((position, hit))
                 await self._add(page, index, found, unless=(needle, places))
-                end += looked.bytes
+                # An end that the last line has not is no byte of the file.
+                end = min(end + looked.bytes, size)
                 data = data[looked.bytes :]
         return end
 

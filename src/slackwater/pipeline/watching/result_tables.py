@@ -161,7 +161,8 @@ class ResultTables:
         try:
             if shelved.of is None or shelved.of != of:
                 shelved.index, shelved.of, shelved.sizes = ResultIndex(), None, None
-            if not of and shelved.sizes is None:
+            # Before it is validated there are none, and no results.
+            if not of and not shelved.sizes:
                 shelved.sizes = await self._ledger.shard_sizes(batch.id)
             index = shelved.index
             before, elsewhere = len(index), sum(each.range.length for each in runs) > HERE_BYTES
