@@ -34,17 +34,7 @@ class _Line(Struct, gc=False):
     response: _Response | None = None
 
 
-class _Usage(Struct, gc=False):
-    completion_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _Used(Struct, gc=False):
-    usage: _Usage | None = None
-
-
 _line = msgspec.json.Decoder(_Line).decode
-_used = msgspec.json.Decoder(_Used).decode
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -73,8 +63,9 @@ def read_entry(line: bytes, *, failed: bool) -> Entry:
             error = (short.code or "unknown", short.status_code)
             answer = fingerprint(repr(error).encode())
         elif response is not None:
-            tokens = _tokens(response.body)
-            answer = fingerprint(whole_answer(response.body))
+            said, written = whole_answer(response.body)
+            tokens = written if written is not None and 0 <= written < NONE else NONE
+            answer = fingerprint(said)
         took = None if response is None else milliseconds_in(response.request_id)
         return Entry(
             _place(read.id), tokens, NONE if took is None else took, error, fingerprint(read.custom_id.encode()), answer
@@ -96,17 +87,6 @@ def _place(text: str) -> tuple[str, int] | None:
         return digits[:DIGEST_DIGITS], int(digits[DIGEST_DIGITS:], 16)
     except ValueError:
         return None
-
-
-def _tokens(body: Raw) -> int:
-    try:
-        usage = _used(body).usage
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return NONE
-    if usage is None:
-        return NONE
-    tokens = usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens
-    return tokens if tokens is not None and 0 <= tokens < NONE else NONE
 
 
 class Numbers:

@@ -86,10 +86,15 @@ class _Used(Struct):
     usage: _Usage | None = None
 
 
+class _Whole(_Answer):
+    usage: _Usage | None = None
+
+
 _line = msgspec.json.Decoder(_Line).decode
 _id = msgspec.json.Decoder(_Id).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _used = msgspec.json.Decoder(_Used).decode
+_whole = msgspec.json.Decoder(_Whole).decode
 _vectors = msgspec.json.Decoder(_Vectors).decode
 _call = msgspec.json.Decoder(_Call).decode
 
@@ -143,7 +148,7 @@ def _either(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
 
 
-def _usage_of(body: Raw) -> _Usage | None:
+def _usage_of(body: bytes | Raw) -> _Usage | None:
     try:
         return _used(body).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -167,25 +172,47 @@ def answer_text(body: bytes | Raw, *, length_max: int = ANSWER_LENGTH_MAX) -> st
     return None
 
 
-def whole_answer(body: bytes | Raw) -> bytes:
-    """All that a model has answered, without what differs from call to call, such as ids: to be compared, not to be read."""
+def whole_answer(body: bytes | Raw) -> tuple[bytes, int | None]:
+    """All that a model has answered, without what differs from call to call, such as ids; and its output tokens.
+
+    The text is there to be compared, not to be read.
+    """
     try:
-        answer = _answer(body)
-        if answer.choices is None and answer.output is None:
-            vectors = _vectors(body)
-            return bytes(vectors.data or vectors.results or body)
-        texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
-        calls = []
-        for choice in answer.choices or ():
-            texts.append((choice.text if choice.text is not None else _of_message(choice.message)) or "")
-            if choice.message is not None and choice.message.tool_calls:
-                texts[-1] = choice.message.content if isinstance(choice.message.content, str) else ""
-                calls += [bytes(_call(each).function or each) for each in choice.message.tool_calls]
-        if answer.output and not any(texts):
-            return bytes(body)
-        return b"\0".join([*(text.encode("utf-8", "surrogatepass") for text in texts), *calls])
+        answer = _whole(body)
+        usage = answer.usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # One of the two may be as expected all the same.
+        usage = _usage_of(body)
+        try:
+            answer = _answer(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return bytes(body), _written(usage)
+    try:
+        return _said(answer, body), _written(usage)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return bytes(body), _written(usage)
+
+
+def _written(usage: _Usage | None) -> int | None:
+    return None if usage is None else _either(usage.completion_tokens, usage.output_tokens)
+
+
+def _said(answer: _Answer, body: bytes | Raw) -> bytes:
+    if answer.choices is None and answer.output is None:
+        vectors = _vectors(body)
+        return bytes(vectors.data or vectors.results or body)
+    texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
+    calls = []
+    for choice in answer.choices or ():
+        message = choice.message
+        if message is not None and message.tool_calls:
+            texts.append(message.content if isinstance(message.content, str) else "")
+            calls += [bytes(_call(each).function or each) for each in message.tool_calls]
+        else:
+            texts.append((choice.text if choice.text is not None else _of_message(message)) or "")
+    if answer.output and not any(texts):
         return bytes(body)
+    return b"\0".join([*(text.encode("utf-8", "surrogatepass") for text in texts), *calls])
 
 
 def _of_message(message: _Message | None) -> str | None:

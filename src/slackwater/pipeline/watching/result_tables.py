@@ -15,7 +15,7 @@ from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
 from slackwater.core.watching.result_index import EVERYTHING, Order, ResultIndex, Wanted
 from slackwater.core.watching.result_rows import LINE_MAX, Row, short_of
-from slackwater.pipeline.watching.result_entries import entries_of, finished, numbers_of
+from slackwater.pipeline.watching.result_entries import entries_of, finished, index_of_files, numbers_of
 from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.pipeline.watching.result_shelf import ResultShelf, Shelved
 from slackwater.pipeline.watching.whole_lines import whole_lines
@@ -167,6 +167,13 @@ class ResultTables:
             index = shelved.index
             before, elsewhere = len(index), sum(each.range.length for each in runs) > HERE_BYTES
             numbers = numbers_of(batch.id, None if of else shelved.sizes)
+            if of and elsewhere:
+                # Whole files are read where they are looked through.
+                files = [(each.range.key, each.outcome is Outcome.FAILED) for each in runs]
+                total = batch.counts.total
+                shelved.index = await self._offload.run(index_of_files, self._blobs, files, numbers, total)
+                shelved.of = of
+                return
             for run in runs:
                 failed = run.outcome is Outcome.FAILED
                 async for begin, lines in whole_lines(self._blobs, run.range):
@@ -175,11 +182,11 @@ class ResultTables:
                     else:
                         columns = entries_of(lines, failed, numbers)
                     index.extend(columns, key=run.range.key, offset=begin, failed=failed)
-            total = batch.counts.total if of else None
+            lines = batch.counts.total if of else None
             if len(index) - before > HERE_LINES:
-                index = await self._offload.run(finished, index, total)
-            elif total is not None:
-                index = finished(index, total)
+                index = await self._offload.run(finished, index, lines)
+            elif lines is not None:
+                index = finished(index, lines)
             shelved.index, shelved.of = index, of
         finally:
             shelved.making = None
