@@ -3,7 +3,7 @@
 import { call, part } from "../app/api.js";
 import { number } from "../app/formats.js";
 import { moveFocus } from "../app/keyboard.js";
-import { Button, Empty, Failure, Id, Notice, Skeleton, Time } from "../app/parts/basics.js";
+import { Button, Empty, Failure, Notice, Skeleton, Time } from "../app/parts/basics.js";
 import { Dialog } from "../app/parts/dialog.js";
 import { isOpen, Status } from "../app/parts/status.js";
 import { useLoad, usePoll } from "../app/polling.js";
@@ -54,7 +54,7 @@ export function Compared({ batch, other }) {
   const total = known.data?.total ?? 0;
   const first = known.data?.offset ?? 0;
   const last = Math.max(0, Math.ceil(total / PAGE) - 1) * PAGE;
-  return html`<div class="compared-with"><span>Compared with <a href=${to(`/batches/${other}`)}>${other}</a></span><span class="push"></span><${Button} icon="close" onClick=${stop}>Stop comparing<//></div>
+  return html`<div class="compared-with"><span>Compared with <a href=${to(`/batches/${other}`)}>${other}</a>${job.data && html`<span class="muted"> · ${job.data.model ?? "no model yet"} · <${Time} at=${job.data.created_at} /></span>`}</span><span class="push"></span><${Button} icon="close" onClick=${stop}>Stop comparing<//></div>
     <${Failure} error=${known.error?.passing ? null : known.error} title="These two cannot be compared." retry=${known.refresh} />
     <div class="tabs" role="group" aria-label="Lines">${SHOWN.map(([name, text]) => html`<button key=${name} type="button" class="tab" aria-pressed=${show === name} onClick=${() => search({ show: name === "all" ? null : name, at: null })}>${text} <span class="small muted count">${known.data ? number(known.data.counts[name]) : ""}</span></button>`)}</div>
     <div class="lines">${!rows && !known.error && html`<${Skeleton} lines=${10} height=${38} />`}

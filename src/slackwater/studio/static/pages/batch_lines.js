@@ -25,7 +25,7 @@ export function Lines({ batch, progress }) {
   const other = place.value.query.with;
   const stored = Boolean(batch.output_blob || batch.error_blob);
   const actions = html`<${Button} icon="pack" onClick=${() => setOpened("compare")}>Compare…<//>
-    <${Button} icon="download" onClick=${() => setOpened("export")}>Export…<//>`;
+    ${!other && html`<${Button} icon="download" onClick=${() => setOpened("export")}>Export…<//>`}`;
   return html`<${Panel} title="Results" id="results" actions=${!stored && actions}>
     ${other ? html`<${Compared} key=${other} batch=${batch} other=${other} />` : html`<${Results} batch=${batch} progress=${progress} />`}
     ${opened === "compare" && html`<${ChooseJob} batch=${batch} onClose=${() => setOpened(null)} />`}

@@ -67,5 +67,6 @@ function Excerpt({ row }) {
 /** @param {number|null} value */
 function seconds(value) {
   if (value === null) return "–";
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
   return value < 10 ? `${value.toFixed(2)} s` : value < 100 ? `${value.toFixed(1)} s` : `${number(Math.round(value))} s`;
 }
