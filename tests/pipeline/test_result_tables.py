@@ -184,6 +184,28 @@ def test_a_first_page_does_not_wait(play: Any, monkeypatch: pytest.MonkeyPatch) 
     play(story)
 
 
+def test_whoever_watches_the_beginning_has_no_more_read(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch that runs: its first page is read once, says how many there are, and the rest is read when it is wanted."""
+    monkeypatch.setattr(result_tables, "FEW_BYTES", 1_000)
+
+    async def story(world: World) -> None:
+        for number in range(40):
+            await world.journal([number], good(number))
+        first = await world.page(limit=5)
+        assert (ids(first), first.total, first.ready) == ([0, 1, 2, 3, 4], 40, True)
+        index = world.shelf.of("batch-0").index
+        assert 5 <= len(index) < 20
+        await world.journal([40], good(40))
+        assert (await world.page(limit=5)).total == 41
+        assert len(index) < 20
+        assert ids(await world.page(offset=38, limit=9)) == [36, 37, 38, 39, 40]
+        assert ids(await world.page(order=Order.LINE, descending=True, limit=2)) == [40, 39]
+        pages = await asyncio.gather(*(world.page(limit=limit) for limit in (5, 30)), world.page(order=Order.LINE))
+        assert [len(page.rows) for page in pages] == [5, 30, 41]
+
+    play(story)
+
+
 def test_files_that_are_deleted(play: Any) -> None:
     """Their results are gone from the table, at once; without any file it is empty."""
 

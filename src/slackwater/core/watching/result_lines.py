@@ -177,9 +177,10 @@ def whole_answer(body: bytes | Raw) -> tuple[bytes, int | None]:
 
     The text is there to be compared, not to be read.
     """
+    answer: _Answer
     try:
-        answer = _whole(body)
-        usage = answer.usage
+        whole = _whole(body)
+        answer, usage = whole, whole.usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # One of the two may be as expected all the same.
         usage = _usage_of(body)

@@ -26,6 +26,8 @@ class Shelved(Struct):
     sizes: list[int] | None = None
     """The lines of the shards of a batch that runs."""
     making: asyncio.Task[None] | None = None
+    whole: bool = True
+    """Whether that reads all that there is."""
 
 
 class Compared(Struct, frozen=True):

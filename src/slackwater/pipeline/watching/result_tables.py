@@ -6,6 +6,7 @@ batch that runs it grows by what has come since. Of a file it is made again wher
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from pickle import PickleBuffer
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from slackwater.core.watching.result_rows import LINE_MAX, Row, short_of
 from slackwater.pipeline.watching.result_entries import entries_of, finished, index_of_files, numbers_of
 from slackwater.pipeline.watching.result_reader import ResultReader
 from slackwater.pipeline.watching.result_shelf import ResultShelf, Shelved
-from slackwater.pipeline.watching.whole_lines import whole_lines
+from slackwater.pipeline.watching.whole_lines import PIECE, whole_lines
 from slackwater.ports import BlobRange, BlobStore, Ledger, NewResults, Offload
 
 # Results of one batch of which an index is kept: they take 64 MB.
@@ -26,6 +27,8 @@ RESULTS_MAX = 800_000
 # So much is read right here; more of it elsewhere.
 HERE_BYTES = 1 << 20
 HERE_LINES = 5_000
+# Read at once where few results are wanted.
+FEW_BYTES = 64 << 10
 # Lines that lie so near one another are read at once, and so much at once.
 GAP_BYTES = 16 << 10
 READ_BYTES = 1 << 20
@@ -75,10 +78,11 @@ class ResultTables:
 
         An offset behind the end gives the last page. Raises InvalidRequest where there are too many results.
         """
-        first = order is Order.ARRIVAL and not descending and wanted == EVERYTHING and not offset
+        plain = order is Order.ARRIVAL and not descending and wanted == EVERYTHING
+        first = plain and not offset
         for left in reversed(range(TRIES)):
             try:
-                index = await self.index_of(batch, wait=not first)
+                index = await self.index_of(batch, wait=not first, upto=offset + limit if plain else None)
                 if index is None:
                     return await self._first_page(batch, limit)
                 view = await self.view(index, order=order, descending=descending, wanted=wanted)
@@ -86,9 +90,10 @@ class ResultTables:
                     at = index.place_of_number(line, view, descending=descending)
                     offset = at - at % limit
                 begin = min(offset, max(0, len(view) - 1) // limit * limit)
-                page = TablePage(
-                    rows=await self.rows(index, view[begin : begin + limit]), offset=begin, total=len(view)
-                )
+                rows = await self.rows(index, view[begin : begin + limit])
+                # Not all that there is need have been read for it.
+                counted = batch.counts.completed + batch.counts.failed if plain and not batch.terminal else 0
+                page = TablePage(rows=rows, offset=begin, total=max(len(view), counted))
             except FileNotFoundError:
                 # It has just ended, or a file was deleted.
                 if not left:
@@ -117,10 +122,12 @@ class ResultTables:
             return index.view(order, descending=descending, wanted=wanted)
         return await asyncio.to_thread(index.view, order, descending=descending, wanted=wanted)
 
-    async def index_of(self, batch: Batch, *, wait: bool = True) -> ResultIndex | None:
+    async def index_of(self, batch: Batch, *, wait: bool = True, upto: int | None = None) -> ResultIndex | None:
         """The index of what there is now. Without `wait`, None where it takes long; it is made then all the same.
 
-        Raises InvalidRequest where there are too many results, FileUnreadable, and FileNotFoundError where a file has just gone.
+        With `upto`, so many results are enough where the batch still runs: whoever watches its beginning has nothing more
+        read for that. Raises InvalidRequest where there are too many results, FileUnreadable, and FileNotFoundError where a
+        file has just gone.
         """
         counts = batch.counts
         if counts.completed + counts.failed > RESULTS_MAX:
@@ -131,19 +138,25 @@ class ResultTables:
                 "here. Download its files."
             )
         shelved = self._shelf.of(batch.id)
+        upto = None if batch.terminal else upto
         while True:
+            if upto is not None and shelved.of == () and len(shelved.index) >= upto:
+                return shelved.index
             of, runs = await self._state(batch, shelved)
             if shelved.of == of and not runs:
                 return shelved.index
-            making = shelved.making
+            making, others = shelved.making, shelved.making is not None
             if making is None:
-                making = shelved.making = asyncio.create_task(self._make(batch, shelved, of, runs))
+                making = shelved.making = asyncio.create_task(self._make(batch, shelved, of, runs, upto))
                 making.add_done_callback(_heard)
-            if not wait and sum(each.range.length for each in runs) > HERE_BYTES:
+                shelved.whole = upto is None
+            whole = shelved.whole
+            large = sum(each.range.length for each in runs) > HERE_BYTES
+            if not wait and large and (others or upto is None):
                 return shelved.index if shelved.of == of else None
             # Whoever asked may go away; what is made is for everybody.
             await asyncio.shield(making)
-            if not of and shelved.of == of:
+            if not of and shelved.of == of and (whole or not others):
                 # More comes all the time.
                 return shelved.index
 
@@ -157,7 +170,9 @@ class ResultTables:
         seen = {} if shelved.of else {key.rpartition("/")[2]: end for key, end in shelved.index.seen.items()}
         return (), await self._reader.runs(batch, seen=seen)
 
-    async def _make(self, batch: Batch, shelved: Shelved, of: Files, runs: Sequence[NewResults]) -> None:
+    async def _make(
+        self, batch: Batch, shelved: Shelved, of: Files, runs: Sequence[NewResults], upto: int | None
+    ) -> None:
         try:
             if shelved.of is None or shelved.of != of:
                 shelved.index, shelved.of, shelved.sizes = ResultIndex(), None, None
@@ -165,7 +180,8 @@ class ResultTables:
             if not of and not shelved.sizes:
                 shelved.sizes = await self._ledger.shard_sizes(batch.id)
             index = shelved.index
-            before, elsewhere = len(index), sum(each.range.length for each in runs) > HERE_BYTES
+            before = len(index)
+            elsewhere = upto is None and sum(each.range.length for each in runs) > HERE_BYTES
             numbers = numbers_of(batch.id, None if of else shelved.sizes)
             if of and elsewhere:
                 # Whole files are read where they are looked through.
@@ -174,19 +190,23 @@ class ResultTables:
                 shelved.index = await self._offload.run(index_of_files, self._blobs, files, numbers, total)
                 shelved.of = of
                 return
+            piece_bytes, enough = (PIECE, RESULTS_MAX) if upto is None else (FEW_BYTES, upto)
             for run in runs:
                 failed = run.outcome is Outcome.FAILED
-                async for begin, lines in whole_lines(self._blobs, run.range):
-                    if elsewhere:
-                        columns = await self._offload.run(entries_of, PickleBuffer(lines), failed, numbers)
-                    else:
-                        columns = entries_of(lines, failed, numbers)
-                    index.extend(columns, key=run.range.key, offset=begin, failed=failed)
-            lines = batch.counts.total if of else None
+                pieces = whole_lines(self._blobs, run.range, piece_bytes=piece_bytes)
+                async with aclosing(pieces):
+                    while len(index) < enough and (piece := await anext(pieces, None)) is not None:
+                        begin, lines = piece
+                        if elsewhere:
+                            columns = await self._offload.run(entries_of, PickleBuffer(lines), failed, numbers)
+                        else:
+                            columns = entries_of(lines, failed, numbers)
+                        index.extend(columns, key=run.range.key, offset=begin, failed=failed)
+            counted = batch.counts.total if of else None
             if len(index) - before > HERE_LINES:
-                index = await self._offload.run(finished, index, lines)
-            elif lines is not None:
-                index = finished(index, lines)
+                index = await self._offload.run(finished, index, counted)
+            elif counted is not None:
+                index = finished(index, counted)
             shelved.index, shelved.of = index, of
         finally:
             shelved.making = None
