@@ -247,6 +247,19 @@ class StudioContract:
 
         run(story)
 
+    def test_the_sizes_of_shards(self, run: Any) -> None:
+        """In the order of the input, whatever has become of them; none of a batch that is not there."""
+
+        async def story(ledger: Ledger) -> None:
+            await started(ledger, 0, shards=(4, 1, 3))
+            shard = await claimed(ledger)
+            done = segment(shard, *range(shard.lines))
+            assert await ledger.commit_segments([done], now=1.0, lease_seconds=9.0) == []
+            assert await ledger.shard_sizes("batch-0") == [4, 1, 3]
+            assert await ledger.shard_sizes("nothing") == []
+
+        run(story)
+
     def test_results_behind_a_cursor(self, run: Any) -> None:
         """Each committed byte once, in the order of each log, whichever row names it; what is not committed is never told."""
 

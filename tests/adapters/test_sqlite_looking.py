@@ -146,6 +146,7 @@ NOT_POLLED = {
     *(
         "queue_position",
         "results_behind",
+        "shard_sizes",
         "shard",
         "pause_of",
         "add_pause",

@@ -1,6 +1,7 @@
 """The text of result lines: bytes are kept, lines are lines, and every one is JSON."""
 
 import json
+import uuid
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from slackwater.core.accounts.usage import Usage
 from slackwater.core.sending.answer_kinds import Answer, Unreadable
 from slackwater.core.sending.answers import read_answer
 from slackwater.core.sending.lines import (
+    MILLISECONDS_MAX,
     LineWriter,
     error_body,
     escape_line_ends,
     flatten,
     is_object,
+    milliseconds_in,
     one_line,
     read_input_line,
     with_model,
@@ -160,3 +163,25 @@ def test_of_a_repeated_key_the_last_counts(other: str) -> None:
     """Validation takes the last of two custom_ids or bodies, whatever the first is; so must who sends the request."""
     line = read_input_line(f'{{"custom_id": {other}, "body": {other}, "custom_id": "a", "body": {{"x": 1}}}}'.encode())
     assert (line.custom_id, bytes(line.body)) == ("a", b'{"x": 1}')
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, None), (0.0, 0), (1.2344, 1234), (-3.0, 0), (1e12, MILLISECONDS_MAX)]
+)
+def test_the_id_of_a_call_says_how_long_it_took(seconds: float | None, said: int | None) -> None:
+    """A UUID of version 8 that begins with milliseconds; of version 4 where there is no time. The id of the line is the same."""
+    line = json.loads(WRITER.answered(3, "x", status=200, body=b"{}", seconds=seconds))
+    parts = json.loads(b"".join(WRITER.answered_parts(3, "x", status=200, body=b"{}", seconds=seconds)))
+    assert line == parts
+    assert line["id"] == json.loads(WRITER.answered(3, "x", status=200, body=b"{}"))["id"]
+    request_id = line["response"]["request_id"]
+    assert uuid.UUID(request_id).version == (4 if seconds is None else 8)
+    assert milliseconds_in(request_id) == said
+    other = json.loads(WRITER.answered(4, "x", status=200, body=b"{}", seconds=seconds))
+    assert other["response"]["request_id"] != request_id
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "x" * 36, "zzzzzzzz-0000-8000-8000-000000000000"])
+def test_an_id_that_says_nothing(text: str) -> None:
+    """Whatever it is, it has no time."""
+    assert milliseconds_in(text) is None

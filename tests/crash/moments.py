@@ -58,6 +58,7 @@ LEDGER_READS = frozenset(
         "queue_position",
         "retention_rules",
         "results_behind",
+        "shard_sizes",
         "segments",
         "session",
         "shard",

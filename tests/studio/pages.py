@@ -15,6 +15,8 @@ PAGES = {
     "job-running": ("/batches/{running}", ".line-open"),
     "job-completed": ("/batches/{completed}", ".line-open"),
     "job-line": ("/batches/{completed}?line=task-0", "dialog .said"),
+    "job-search": ("/batches/{completed}?find=WHY", "mark.found"),
+    "job-compared": ("/batches/{completed}?with={broken}", ".pair-table"),
     "job-errors": ("/batches/{broken}", ".groups li"),
     "job-refused": ("/batches/{refused}", ".faults"),
     "files": ("/files", "tbody tr"),

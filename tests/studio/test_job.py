@@ -48,7 +48,7 @@ def test_prompt_and_answer_stand_side_by_side(open_page: OpenPage, call: Caller)
     batch_id = call.create(chat(3, text="Why is the sea salty?")).json["id"]
     call.ended(batch_id)
     page = open_page(f"/batches/{batch_id}")
-    page.get_by_label("Search custom_id").fill("task-1")
+    page.get_by_label("Search results").fill("task-1")
     expect(page.locator(".line-open")).to_have_count(1)
     page.get_by_role("button", name="task-1").click()
     dialog = page.get_by_role("dialog", name="task-1")

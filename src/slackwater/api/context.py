@@ -30,7 +30,11 @@ from slackwater.pipeline.watching.error_groups import ErrorGroups
 from slackwater.pipeline.watching.line_finder import LineFinder
 from slackwater.pipeline.watching.progress import Progress
 from slackwater.pipeline.watching.readiness import Unready
+from slackwater.pipeline.watching.result_comparisons import ResultComparisons
+from slackwater.pipeline.watching.result_export import ResultExport
 from slackwater.pipeline.watching.result_reader import ResultReader
+from slackwater.pipeline.watching.result_search import ResultSearch
+from slackwater.pipeline.watching.result_tables import ResultTables
 from slackwater.ports import BlobStore, Clock, EngineLedger, Ledger, Tracing
 
 
@@ -54,6 +58,10 @@ class Context(Struct, frozen=True, kw_only=True):
     """Those that take new batches."""
     control_plane: ControlPlane
     results: ResultReader
+    result_tables: ResultTables
+    result_search: ResultSearch
+    result_comparisons: ResultComparisons
+    result_export: ResultExport
     line_finder: LineFinder
     error_groups: ErrorGroups
     file_checks: FileChecks

@@ -1,6 +1,15 @@
 """The operations for people who watch: Studio's pages are made of them, and programs may use them too. All are ours."""
 
-from slackwater.api import deployment_history, deployment_status, file_validation, lines, objects, overview, progress
+from slackwater.api import (
+    deployment_history,
+    deployment_status,
+    file_validation,
+    lines,
+    objects,
+    overview,
+    progress,
+    result_tables,
+)
 from slackwater.api.operation import AFTER, SPAN, Operation, Parameter, limit, text
 
 TAG = "Extensions"
@@ -9,6 +18,30 @@ SEARCH = text(
     "What to look for in ids, names of input files and values of metadata, in any case.",
     maxLength=overview.SEARCH_LENGTH_MAX,
 )
+ORDER = text(
+    "order", "What rows are in order of.", enum=["arrival", "line", "output_tokens", "latency"], default="arrival"
+)
+DESCENDING = text(
+    "descending", "`true`: the largest first. What has no value comes last, either way.", enum=["true", "false"]
+)
+OFFSET = Parameter(
+    name="offset", description="How many rows to pass over.", schema={"type": "integer", "minimum": 0, "default": 0}
+)
+OF_WHICH = (
+    text("outcome", "Only those; by default both.", enum=["completed", "failed"]),
+    text("code", "Only errors with this code, as in the groups of errors.", maxLength=result_tables.CODE_LENGTH_MAX),
+    Parameter(
+        name="status_code",
+        description="Only those of them with this status.",
+        schema={"type": "integer", "minimum": 100, "maximum": 999},
+    ),
+)
+TEXT = text(
+    "text",
+    "What to look for, in any case and any normal form of Unicode. It is a text and no pattern.",
+    maxLength=result_tables.TEXT_LENGTH_MAX,
+)
+PLACES = text("in", "Where, with commas between them: `custom_id`, `answer`, `prompt`. By default in all three.")
 
 STUDIO_OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -66,6 +99,90 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
         summary="Read one request of a batch, and its result",
         parameters=(text("custom_id", "Its `custom_id`; required.", minLength=1, maxLength=lines.ID_LENGTH_MAX),),
         answer=objects.BatchLineDetail,
+        errors=(400, 404),
+    ),
+    Operation(
+        method="GET",
+        path="/batches/{batch_id}/result_table",
+        handler=result_tables.get_table,
+        name="get_batch_result_table",
+        tag=TAG,
+        summary="Read any page of the results of a batch, in an order, while it runs and afterwards",
+        parameters=(
+            limit(50, result_tables.LIMIT_MAX),
+            ORDER,
+            DESCENDING,
+            OFFSET,
+            Parameter(
+                name="line",
+                description="Instead of `offset`, in order of lines: the page with the request of this number.",
+                schema={"type": "integer", "minimum": 1},
+            ),
+            *OF_WHICH,
+        ),
+        answer=objects.BatchResultTable,
+        errors=(400, 404),
+    ),
+    Operation(
+        method="GET",
+        path="/batches/{batch_id}/result_search",
+        handler=result_tables.search,
+        name="search_batch_results",
+        tag=TAG,
+        summary="Look for a text in the ids, answers and prompts of a batch's results, a bounded piece at a time",
+        parameters=(
+            limit(50, result_tables.LIMIT_MAX),
+            text("after", "The `next` of the call before, to go on from there."),
+            TEXT,
+            PLACES,
+            *OF_WHICH,
+        ),
+        answer=objects.BatchResultSearch,
+        errors=(400, 404),
+    ),
+    Operation(
+        method="GET",
+        path="/batches/{batch_id}/comparison",
+        handler=result_tables.compare,
+        name="compare_batches",
+        tag=TAG,
+        summary="Read the results of two batches side by side, by `custom_id`",
+        parameters=(
+            limit(50, result_tables.LIMIT_MAX),
+            text("with", "The id of the other batch; required."),
+            text(
+                "show",
+                "Which lines. All: those that differ first, those of one batch only behind them.",
+                enum=["all", "different", "same", "only_here", "only_there"],
+                default="all",
+            ),
+            OFFSET,
+        ),
+        answer=objects.BatchComparison,
+        errors=(400, 404),
+    ),
+    Operation(
+        method="GET",
+        path="/batches/{batch_id}/result_export",
+        handler=result_tables.export,
+        name="export_batch_results",
+        tag=TAG,
+        summary="Read the rows of a table of results, or what a search finds, as one file",
+        parameters=(
+            text("format", "A table, or the lines as they are.", enum=["csv", "jsonl"], default="csv"),
+            ORDER,
+            DESCENDING,
+            *OF_WHICH,
+            TEXT,
+            PLACES,
+            text(
+                "formulas",
+                "`true`: texts that a spreadsheet would run as formulas are not marked as texts in the table.",
+                enum=["true", "false"],
+            ),
+        ),
+        answer="text/csv",
+        answer_also=("application/jsonl",),
         errors=(400, 404),
     ),
     Operation(

@@ -19,7 +19,12 @@ from slackwater.pipeline.files.intake import Intake, new_file_id
 from slackwater.pipeline.files.uploads import Uploads
 from slackwater.pipeline.watching.error_groups import ErrorGroups
 from slackwater.pipeline.watching.line_finder import LineFinder
+from slackwater.pipeline.watching.result_comparisons import ResultComparisons
+from slackwater.pipeline.watching.result_export import ResultExport
 from slackwater.pipeline.watching.result_reader import ResultReader
+from slackwater.pipeline.watching.result_search import ResultSearch
+from slackwater.pipeline.watching.result_shelf import ResultShelf
+from slackwater.pipeline.watching.result_tables import ResultTables
 from slackwater.ports import Offload, SignIn, TokenVerifier, Tracing
 from slackwater.wiring import Service
 
@@ -35,9 +40,11 @@ def entrance_to(
 ) -> Entrance:
     """The entrance to a service."""
 
+    shelf = ResultShelf()
+
     @functools.cache
     def context(resource: str) -> Context:
-        return _context(config, service, offload, keys, resource)
+        return _context(config, service, offload, keys, shelf, resource)
 
     if service.following is not None:
         service.following.follow("keys", keys.load)
@@ -95,14 +102,18 @@ def _studio_door(
     )
 
 
-def _context(config: Config, service: Service, offload: Offload, keys: Keys, resource: str) -> Context:
+def _context(
+    config: Config, service: Service, offload: Offload, keys: Keys, shelf: ResultShelf, resource: str
+) -> Context:
     """The doors of one resource. What lies behind them sees the ledger through its view only."""
     ledger = ResourceView.of(service.ledger, resource)
     blobs, clock, limits = service.blobs, service.clock, config.limits
     file_limits = FileLimits(lasting=limits.lasting_files, expiring=limits.expiring_files)
     regions = {each.name: each.region for each in config.resources}
     deployments = functools.partial(service.fleet.open_in, resource)
-    results = ResultReader(ledger, blobs)
+    results, looking = ResultReader(ledger, blobs), service.doors.checking or offload
+    tables = ResultTables(ledger, blobs, results, looking, shelf)
+    search = ResultSearch(blobs, tables, looking, shelf.searches)
     return Context(
         resource=resource,
         ledger=ledger,
@@ -138,6 +149,10 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         deployments=deployments,
         control_plane=service.control_plane,
         results=results,
+        result_tables=tables,
+        result_search=search,
+        result_comparisons=ResultComparisons(ledger, tables, shelf),
+        result_export=ResultExport(blobs, tables, search),
         line_finder=LineFinder(blobs, offload, results),
         error_groups=ErrorGroups(results),
         file_checks=service.file_checks_of(ledger, deployments),

@@ -90,6 +90,10 @@ class WatchingLedger(Protocol):
         """The keys of those that have batches which are to be validated, wait for room, or run."""
         ...
 
+    async def shard_sizes(self, batch_id: str) -> list[int]:
+        """How many lines each shard of a batch has, in the order of the input; none once it has ended."""
+        ...
+
     async def results_behind(
         self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
     ) -> list[NewResults]:

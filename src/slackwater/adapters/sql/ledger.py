@@ -281,6 +281,7 @@ class SqlLedger:
     deployment_load = part(SqlOverview.deployment_load)
     deployments_at_work = part(SqlOverview.deployments_at_work)
     results_behind = part(SqlOverview.results_behind)
+    shard_sizes = part(SqlOverview.shard_sizes)
 
     # Monitoring
     readings = part(SqlReadings.readings)

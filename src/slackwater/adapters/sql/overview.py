@@ -122,6 +122,10 @@ class SqlOverview(SqlPart):
     async def deployments_at_work(self) -> set[str]:
         return {row["deployment"] for row in await self._sql.look_all("deployments_at_work", {})}
 
+    async def shard_sizes(self, batch_id: str) -> list[int]:
+        rows = await self._sql.search(lambda db: self._sql.all(db, "shard_sizes", {"id": batch_id}))
+        return [row["lines"] for row in rows]
+
     async def results_behind(
         self, batch_id: str, *, seen: Mapping[str, int], outcomes: Collection[Outcome], limit: int
     ) -> list[NewResults]:

@@ -679,6 +679,9 @@ WHERE deployment = :deployment AND stage IN ('bringing', 'new', 'waiting', 'runn
 -- One that has batches in two stages is there twice.
 SELECT deployment FROM batch_load WHERE stage IN ('new', 'waiting', 'running') AND batches > 0;
 
+-- name: shard_sizes
+SELECT lines FROM shard WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id) ORDER BY idx;
+
 -- name: results_behind
 -- What lies in the logs of a batch behind the offsets that a reader has come to; of each log in the order of its bytes.
 SELECT segment.seq AS seq, 'completed' AS outcome, output_key AS key,

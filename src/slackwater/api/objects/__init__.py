@@ -103,6 +103,14 @@ from slackwater.api.objects.pacing import (
     EnginePacing,
     PacingPoint,
 )
+from slackwater.api.objects.results import (
+    BatchComparison,
+    BatchResult,
+    BatchResultPair,
+    BatchResultSearch,
+    BatchResultTable,
+    FoundBatchResult,
+)
 from slackwater.api.objects.service import (
     Health,
     Readiness,
@@ -163,6 +171,7 @@ __all__ = [
     "AzureModelList",
     "BackendStatus",
     "BareError",
+    "BatchComparison",
     "BatchCost",
     "BatchErrorObject",
     "BatchErrors",
@@ -174,6 +183,10 @@ __all__ = [
     "BatchOverviewPage",
     "BatchOverviewRow",
     "BatchProgress",
+    "BatchResult",
+    "BatchResultPair",
+    "BatchResultSearch",
+    "BatchResultTable",
     "ChangedDeployment",
     "ChangedSku",
     "ChangedWebhookEndpoint",
@@ -212,6 +225,7 @@ __all__ = [
     "FileValidation",
     "FileValidationError",
     "FilesDetail",
+    "FoundBatchResult",
     "Health",
     "InputDetails",
     "KeyList",

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def table_line(values: Iterable[str | int | None]) -> str:
-    """One line. Nothing is an empty cell, and a text that would be run as a formula is marked as text."""
+def table_line(values: Iterable[str | int | float | None], *, formulas: bool = False) -> str:
+    """One line. Nothing is an empty cell, and a text that would be run as a formula is marked as text, unless that is wanted."""
     line = io.StringIO()
-    csv.writer(line).writerow(["" if value is None else _harmless(value) for value in values])
+    csv.writer(line).writerow(["" if value is None else value if formulas else _harmless(value) for value in values])
     return line.getvalue()
 
 
-def _harmless(value: str | int) -> str | int:
+def _harmless(value: str | float) -> str | float:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -27,6 +27,8 @@ TAIL = b'},"error":null}\n'
 ERROR_INSIDE = "error_inside"
 SPACE = b" \t\n\r\x0b\x0c"
 LINE_NUMBER = re.compile(rb"[0-9a-f]{8}")
+# The longest call that an id can speak of: seven weeks.
+MILLISECONDS_MAX = 2**32 - 1
 _Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)] | None
 
 
@@ -249,22 +251,44 @@ def tail_of(came: int | None, status: int) -> bytes:
 
 
 class LineWriter:
-    """Writes the lines of one shard. Ids are made of the batch, the shard and the line, so a repeated request keeps its id."""
+    """Writes the lines of one shard. Ids are made of the batch, the shard and the line, so a repeated request keeps its id.
 
-    __slots__ = ("_head", "_request")
+    The id of a call (`request_id`) says besides how long it took: it is a UUID of version 8 (RFC 9562, section 5.8), whose
+    first 32 bits are milliseconds. One that has no time, and those of older versions, are of version 4.
+    """
+
+    __slots__ = ("_head", "_request", "_timed")
 
     def __init__(self, shard_digest: str) -> None:
         """`shard_digest` is at least 24 hex digits that no other shard has."""
         d = shard_digest
         self._head = b'{"id":"batch_req_' + d[:24].encode() + b'%08x","custom_id":%b,"response":'
         self._request = f"{d[:8]}-{d[8:12]}-4{d[12:15]}-8{d[15:18]}-{d[18:22]}".encode() + b"%08x"
+        self._timed = b"%08x" + f"-{d[8:12]}-8{d[12:15]}-8{d[15:18]}-{d[18:22]}".encode() + b"%08x"
 
-    def answered(self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL) -> bytes:
-        """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks, `tail` of `tail_of`."""
+    def _call(self, line: int, seconds: float | None) -> bytes:
+        if seconds is None:
+            return self._request % line
+        return self._timed % (min(max(0, round(seconds * 1000)), MILLISECONDS_MAX), line)
+
+    def answered(
+        self,
+        line: int,
+        custom_id: str,
+        *,
+        status: int,
+        body: bytes,
+        tail: bytes = TAIL,
+        seconds: float | None = None,
+    ) -> bytes:
+        """A line with a response, newline included (spec 4.2). `body` is JSON without line breaks, `tail` of `tail_of`.
+
+        `seconds` is how long the call took that brought it.
+        """
         text = b"".join(
             (
                 self._head % (line, _encode(custom_id)),
-                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+                b'{"status_code":%d,"request_id":"%b","body":' % (status, self._call(line, seconds)),
                 body,
                 tail,
             )
@@ -272,12 +296,19 @@ class LineWriter:
         return text if text.isascii() else escape_line_ends(text)
 
     def answered_parts(
-        self, line: int, custom_id: str, *, status: int, body: bytes, tail: bytes = TAIL
+        self,
+        line: int,
+        custom_id: str,
+        *,
+        status: int,
+        body: bytes,
+        tail: bytes = TAIL,
+        seconds: float | None = None,
     ) -> tuple[bytes, ...]:
         """The same in pieces, one of which is the body itself: a large one is not copied, and comes out of `flatten`."""
         return (
             escape_line_ends(self._head % (line, _encode(custom_id))),
-            b'{"status_code":%d,"request_id":"%b","body":' % (status, self._request % line),
+            b'{"status_code":%d,"request_id":"%b","body":' % (status, self._call(line, seconds)),
             body,
             tail,
         )
@@ -294,6 +325,16 @@ class LineWriter:
         """A line for a request that brought no HTTP answer or never ran, newline included (spec 4.3)."""
         error = _encode({"code": code, "message": message})
         return escape_line_ends(self._head % (line, _encode(custom_id)) + b'null,"error":%b}\n' % error)
+
+
+def milliseconds_in(request_id: str) -> int | None:
+    """How long the call took that has this id; None where it does not say."""
+    if len(request_id) != 36 or request_id[14] != "8":
+        return None
+    try:
+        return int(request_id[:8], 16)
+    except ValueError:
+        return None
 
 
 BATCH_CANCELLED = ("batch_cancelled", "This request was not executed because the batch was cancelled.")

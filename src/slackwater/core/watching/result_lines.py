@@ -14,6 +14,7 @@ from slackwater.core.sending.lines import ERROR_INSIDE
 ANSWER_LENGTH_MAX = 300
 MESSAGE_LENGTH_MAX = 500
 CODE_LENGTH_MAX = 100
+NOTHING = Raw(b"")
 
 
 class _Response(Struct):
@@ -39,6 +40,10 @@ class _Id(Struct):
 class _Part(Struct):
     text: str | None = None
     refusal: str | None = None
+
+
+class _Call(Struct):
+    function: Raw = NOTHING
 
 
 class _Message(Struct):
@@ -70,7 +75,18 @@ class _Answer(Struct):
     output: list[_Item] | None = None
 
 
+class _Vectors(Struct):
+    """Embeddings and moderations have neither."""
+
+    data: Raw = NOTHING
+    results: Raw = NOTHING
+
+
 class _Used(Struct):
+    usage: _Usage | None = None
+
+
+class _Whole(_Answer):
     usage: _Usage | None = None
 
 
@@ -78,6 +94,9 @@ _line = msgspec.json.Decoder(_Line).decode
 _id = msgspec.json.Decoder(_Id).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _used = msgspec.json.Decoder(_Used).decode
+_whole = msgspec.json.Decoder(_Whole).decode
+_vectors = msgspec.json.Decoder(_Vectors).decode
+_call = msgspec.json.Decoder(_Call).decode
 
 
 class ResultLine(Struct, frozen=True, kw_only=True):
@@ -98,7 +117,7 @@ def read_custom_id(line: bytes) -> str:
     return _id(line).custom_id
 
 
-def read_result_line(line: bytes, *, failed: bool) -> ResultLine:
+def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSWER_LENGTH_MAX) -> ResultLine:
     """A line of the output file, or (`failed`) of the error file. The line is one of ours, its body somebody else's."""
     read = _line(line)
     response, error = read.response, read.error
@@ -119,7 +138,7 @@ def read_result_line(line: bytes, *, failed: bool) -> ResultLine:
         status_code=None if response is None else response.status_code,
         code=code and code[:CODE_LENGTH_MAX],
         message=message and message[:MESSAGE_LENGTH_MAX],
-        answer=None if response is None or failed else answer_text(response.body),
+        answer=None if response is None or failed else answer_text(response.body, most=answer_length_max),
         input_tokens=None if usage is None else _either(usage.prompt_tokens, usage.input_tokens),
         output_tokens=None if usage is None else _either(usage.completion_tokens, usage.output_tokens),
     )
@@ -129,7 +148,7 @@ def _either(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
 
 
-def _usage_of(body: Raw) -> _Usage | None:
+def _usage_of(body: bytes | Raw) -> _Usage | None:
     try:
         return _used(body).usage
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -151,6 +170,50 @@ def answer_text(body: bytes | Raw, *, most: int | None = ANSWER_LENGTH_MAX) -> s
         if (text := _of_parts(item.content)) is not None:
             return text[:most]
     return None
+
+
+def whole_answer(body: bytes | Raw) -> tuple[bytes, int | None]:
+    """All that a model has answered, without what differs from call to call, such as ids; and its output tokens.
+
+    The text is there to be compared, not to be read.
+    """
+    answer: _Answer
+    try:
+        whole = _whole(body)
+        answer, usage = whole, whole.usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # One of the two may be as expected all the same.
+        usage = _usage_of(body)
+        try:
+            answer = _answer(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return bytes(body), _written(usage)
+    try:
+        return _said(answer, body), _written(usage)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return bytes(body), _written(usage)
+
+
+def _written(usage: _Usage | None) -> int | None:
+    return None if usage is None else _either(usage.completion_tokens, usage.output_tokens)
+
+
+def _said(answer: _Answer, body: bytes | Raw) -> bytes:
+    if answer.choices is None and answer.output is None:
+        vectors = _vectors(body)
+        return bytes(vectors.data or vectors.results or body)
+    texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
+    calls = []
+    for choice in answer.choices or ():
+        message = choice.message
+        if message is not None and message.tool_calls:
+            texts.append(message.content if isinstance(message.content, str) else "")
+            calls += [bytes(_call(each).function or each) for each in message.tool_calls]
+        else:
+            texts.append((choice.text if choice.text is not None else _of_message(message)) or "")
+    if answer.output and not any(texts):
+        return bytes(body)
+    return b"\0".join([*(text.encode("utf-8", "surrogatepass") for text in texts), *calls])
 
 
 def _of_message(message: _Message | None) -> str | None:

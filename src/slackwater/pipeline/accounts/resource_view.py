@@ -26,6 +26,7 @@ SAFE = frozenset(
         "batch_regions",
         "queue_position",
         "results_behind",
+        "shard_sizes",
     }
 )
 

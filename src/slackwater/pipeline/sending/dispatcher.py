@@ -295,7 +295,10 @@ class Dispatcher:
             meter.tokens += usage.input_tokens + usage.output_tokens
             if (hears := self.engine.hears_answers) is not None:
                 hears(begun, self._ended, usage)
-        text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
+        took = self._ended - begun
+        text = item.lease.writer.answered(
+            request.line, request.custom_id, status=reply.status, body=answer.body, seconds=took
+        )
         return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
 
     async def _read_large(
@@ -314,7 +317,10 @@ class Dispatcher:
         self.meter.outcomes["success"] += 1
         if usage is not None:
             self.meter.tokens += usage.input_tokens + usage.output_tokens
-        parts = item.lease.writer.answered_parts(request.line, request.custom_id, status=reply.status, body=answer.body)
+        took = self._ended - begun
+        parts = item.lease.writer.answered_parts(
+            request.line, request.custom_id, status=reply.status, body=answer.body, seconds=took
+        )
         return Result(
             request.line,
             Outcome.COMPLETED,
@@ -364,14 +370,14 @@ class Dispatcher:
             self._heard(item, evidence, begun)
             meter.outcomes["refused"] += 1
             body = refusal_body(reply) if body is None else body
-            tail = lines.tail_of(reply.came, reply.status)
+            tail, took = lines.tail_of(reply.came, reply.status), self._ended - begun
             if len(body) > LARGE_BYTES:
                 parts = item.lease.writer.answered_parts(
-                    request.line, request.custom_id, status=reply.status, body=body, tail=tail
+                    request.line, request.custom_id, status=reply.status, body=body, tail=tail, seconds=took
                 )
                 return Result(request.line, Outcome.FAILED, b"", region=self.region, parts=parts, held=reply.held)
             text = item.lease.writer.answered(
-                request.line, request.custom_id, status=reply.status, body=body, tail=tail
+                request.line, request.custom_id, status=reply.status, body=body, tail=tail, seconds=took
             )
             return Result(request.line, Outcome.FAILED, text, region=self.region)
         if kind is Kind.BUSY:

@@ -44,7 +44,8 @@ def last_words(item: Item) -> Result:
     if (reply := setback.reply) is not None:
         body = refusal_body(reply)
         tail = tail_of(reply.came, reply.status)
-        text = writer.answered(item.line, item.custom_id, status=reply.status, body=body, tail=tail)
+        took = setback.ended - setback.begun
+        text = writer.answered(item.line, item.custom_id, status=reply.status, body=body, tail=tail, seconds=took)
         return Result(item.line, Outcome.FAILED, text, region=setback.region)
     text = writer.unanswered(item.line, item.custom_id, code=setback.code, message=setback.message)
     return Result(item.line, Outcome.FAILED, text)

@@ -30,7 +30,7 @@ export function Line({ batch, customId, before, after, onGo, onClose }) {
 }
 
 /** @param {{title: string, object: any, raw: boolean, loading: boolean, nothing: string, parts: (object: any) => any[]}} properties */
-function Side({ title, object, raw, loading, nothing, parts }) {
+export function Side({ title, object, raw, loading, nothing, parts }) {
   const text = object ? JSON.stringify(object, null, 2) : "";
   return html`<section class="side-panel" aria-label=${title}><header class="row"><h3>${title}</h3>${object && html`<span class="push"></span><${Copy} text=${text} label=${`Copy the JSON of: ${title}`} />`}</header>
     ${loading && html`<${Skeleton} lines=${4} height=${24} />`}

@@ -1,93 +1,105 @@
 // @ts-check
-/** The lines of a job's results: pages in the order of completion; at the end of what there is, new ones are waited for. */
+/** The results of a job: a page of the table, kept up to date while the job runs; and what a search has found, call by call. */
 import { call, part } from "../app/api.js";
 import { isOpen } from "../app/parts/status.js";
 import { usePoll } from "../app/polling.js";
-import { useEffect, useRef, useState } from "../app/ui.js";
+import { place, search } from "../app/router.js";
+import { useEffect, useState } from "../app/ui.js";
 
-const PAGE = 50;
-/** So many rows appear by themselves. Beyond that, a quick job would fill the page faster than anybody reads. */
-const LIVE_ROWS = 300;
-const TYPING_MILLISECONDS = 250;
+export const PAGE = 50;
 
-/**
- * @param {any} batch
- * @param {{custom_id: string, outcome: string}} wanted
- */
-export function useLines(batch, wanted) {
-  const settled = useSettled(wanted);
-  const [state, setState] = useState(/** @type {{rows: any[]|null, next: string|null, more: boolean}} */ ({ rows: null, next: null, more: false }));
-  const [loading, setLoading] = useState(false);
-  const [failure, setFailure] = useState(/** @type {any} */ (null));
-  const latest = useRef(state);
-  latest.current = state;
-  const query = JSON.stringify(settled);
-  const current = useRef(query);
-  current.current = query;
-  const ended = !isOpen(batch.status);
-  const full = (state.rows?.length ?? 0) >= LIVE_ROWS;
+/** What the address asks of the table. @typedef {{outcome: string, code: string, order: string, find: string, at: number}} Asked */
 
-  const load = async (/** @type {any} */ before, /** @type {AbortSignal|undefined} */ signal) => {
-    const rows = [...(before.rows ?? [])];
-    const shown = new Set(rows.map((row) => row.custom_id));
-    let next = before.next;
-    for (;;) {
-      const page = await call(`/batches/${part(batch.id)}/lines`, { query: { ...settled, limit: PAGE, after: next }, signal });
-      next = page.next ?? next;
-      // A cursor from the time when the job ran begins anew when it has ended, so lines may come twice.
-      const fresh = page.data.filter((/** @type {any} */ row) => !shown.has(row.custom_id));
-      rows.push(...fresh);
-      if (fresh.length || !page.has_more) return { rows, next, more: page.has_more, query };
-    }
-  };
-  const set = (/** @type {any} */ after) => {
-    if (after.query !== current.current) return;
-    latest.current = after;
-    setState(after);
-  };
+/** The orders that there are: what the API calls them, and whether the largest comes first. @type {Record<string, {text: string, order: string, descending: boolean}>} */
+export const ORDERS = {
+  arrival: { text: "As they came", order: "arrival", descending: false },
+  latest: { text: "Last ones first", order: "arrival", descending: true },
+  line: { text: "By line of the input", order: "line", descending: false },
+  "line-down": { text: "By line, from the end", order: "line", descending: true },
+  most: { text: "Most output tokens first", order: "output_tokens", descending: true },
+  fewest: { text: "Fewest output tokens first", order: "output_tokens", descending: false },
+  slowest: { text: "Slowest first", order: "latency", descending: true },
+  fastest: { text: "Fastest first", order: "latency", descending: false },
+};
 
-  // A new search begins at the beginning; what came before stays on the page until its answer is there.
-  const begun = useRef("");
-  const poll = usePoll(
-    async (signal) => {
-      const fresh = begun.current !== query;
-      if (!fresh && latest.current.more) return;
-      const after = await load(fresh ? { rows: null, next: null } : latest.current, signal);
-      begun.current = query;
-      set(after);
-    },
-    [batch.id, query, ended],
-    { again: () => !ended && !(latest.current.rows && latest.current.rows.length >= LIVE_ROWS) },
-  );
-
-  const loadMore = async () => {
-    setLoading(true);
-    setFailure(null);
-    try {
-      set(await load(latest.current, undefined));
-    } catch (error) {
-      setFailure(error);
-    }
-    setLoading(false);
-  };
-  return {
-    rows: state.rows,
-    more: state.more || (!ended && full),
-    live: !ended && !state.more && !full,
-    error: poll.error ?? failure,
-    loading,
-    loadMore,
-    refresh: poll.refresh,
-  };
+/** @returns {Asked} */
+export function asked() {
+  const { outcome = "", code = "", order = "arrival", find = "", at = "0" } = place.value.query;
+  return { outcome, code, order: order in ORDERS ? order : "arrival", find, at: Math.max(0, Number.parseInt(at, 10) || 0) };
 }
 
-/** What was typed, as soon as the typing pauses. @template T @param {T} value @returns {T} */
-function useSettled(value) {
-  const [settled, setSettled] = useState(value);
-  const text = JSON.stringify(value);
+/** Changes what is asked; another table begins at its first page. @param {Record<string, string|null>} changes */
+export const ask = (changes) => search({ at: null, ...changes });
+
+/** A code of errors as the address has it: the code and its status. @param {any} group */
+export const codeOf = (group) => `${group.status_code ?? ""} ${group.code}`;
+
+/** What the API is asked to leave out. @param {Asked} wanted */
+export function selection(wanted) {
+  const [status, ...code] = wanted.code.split(" ");
+  if (wanted.code) return { code: code.join(" "), status_code: status };
+  return { outcome: wanted.outcome };
+}
+
+/** What the API is asked for its order. @param {Asked} wanted */
+export function inOrder(wanted) {
+  const { order, descending } = ORDERS[wanted.order];
+  return { order: order === "arrival" ? "" : order, descending: descending ? "true" : "" };
+}
+
+/** A page of the table. @param {any} batch @param {Asked} wanted */
+export function useTable(batch, wanted) {
+  const ended = !isOpen(batch.status);
+  const query = { ...selection(wanted), ...inOrder(wanted), offset: wanted.at || "", limit: PAGE };
+  return usePoll(
+    async (signal) => (wanted.find ? null : call(`/batches/${part(batch.id)}/result_table`, { query, signal })),
+    [batch.id, ended, JSON.stringify(query), Boolean(wanted.find)],
+    // A first page is shown before the table is made: then the numbers of lines follow.
+    { again: (data) => !wanted.find && (!ended || (data !== null && !data.ready && data.total <= READY_MAX)), seconds: ended ? 1 : 2 },
+  );
+}
+
+/** Of more results than that there is no table but their first page. */
+export const READY_MAX = 800_000;
+
+/** @typedef {{rows: any[], page: any, key: string}} Found */
+
+/** What a search has found so far; it goes on when it is told to. @param {any} batch @param {Asked} wanted */
+export function useSearch(batch, wanted) {
+  const query = { text: wanted.find, ...selection(wanted), limit: PAGE };
+  const key = JSON.stringify([batch.id, query]);
+  const [found, setFound] = useState(/** @type {Found|null} */ (null));
+  const [loading, setLoading] = useState(false);
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const go = async (/** @type {Found|null} */ before, /** @type {AbortSignal|undefined} */ signal) => {
+    setLoading(true);
+    setError(null);
+    try {
+      const page = await call(`/batches/${part(batch.id)}/result_search`, { query: { ...query, after: before?.page.next }, signal });
+      const shown = new Set(before?.rows.map((row) => row.custom_id));
+      // When a job ends, its search begins again: what was found before is not shown twice.
+      setFound({ rows: [...(before?.rows ?? []), ...page.data.filter((/** @type {any} */ row) => !shown.has(row.custom_id))], page, key });
+      setLoading(false);
+    } catch (problem) {
+      if (signal?.aborted) return;
+      setError(problem);
+      setLoading(false);
+    }
+  };
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), TYPING_MILLISECONDS);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return settled;
+    if (!wanted.find) {
+      setFound(null);
+      return undefined;
+    }
+    const aborter = new AbortController();
+    go(null, aborter.signal);
+    return () => aborter.abort();
+  }, [key]);
+  return { found: wanted.find ? found : null, fresh: found?.key === key, loading, error, goOn: () => go(found, undefined), again: () => go(null, undefined) };
+}
+
+/** Where the request of a number stands in the table. @param {any} batch @param {Asked} wanted @param {number} line @returns {Promise<number>} */
+export async function placeOf(batch, wanted, line) {
+  const query = { ...selection(wanted), ...inOrder({ ...wanted, order: wanted.order === "line-down" ? "line-down" : "line" }), line, limit: PAGE };
+  return (await call(`/batches/${part(batch.id)}/result_table`, { query })).offset;
 }
