@@ -194,6 +194,35 @@ class StudioContract:
 
         run(story)
 
+    def test_an_overview_of_some_metadata(self, run: Any) -> None:
+        """Each key with its value, exactly as it was given, and together with everything else that is asked for."""
+
+        async def story(ledger: Ledger) -> None:
+            odd = 'a."b\\\'%?:'
+            await ledger.add_batch(batch(1, metadata={"team": "Tides", "name": "night"}))
+            await ledger.add_batch(batch(2, metadata={"team": "tides", "zero": "\0"}))
+            await ledger.add_batch(batch(3, metadata={"other": "Tides", "team": "Tides and more"}))
+            await ledger.add_batch(batch(4, metadata={odd: "Ünit 100%", "empty": ""}))
+            await ledger.add_batch(batch(5))
+            await ledger.add_batch(batch(6, resource="red", metadata={"team": "Tides"}))
+            await ledger.add_batch(batch(7, metadata={"team": "Tides"}, deployment="d"))
+            await ledger.reject_batch("batch-1", errors=[], now=5)
+            tides = ("team", "Tides")
+            assert await ids(ledger, metadata=[tides]) == ["7", "1"]
+            assert await ids(ledger, metadata=[tides], limit=1, after="batch-7") == ["1"]
+            assert await ids(ledger, metadata=[tides, ("name", "night")]) == ["1"]
+            assert await ids(ledger, metadata=[tides, ("team", "tides")]) == []
+            assert await ids(ledger, metadata=[tides], statuses={Status.FAILED, Status.VALIDATING}) == ["7", "1"]
+            assert await ids(ledger, metadata=[tides], statuses={Status.FAILED}) == ["1"]
+            assert await ids(ledger, metadata=[tides], deployment="d", search="batch-") == ["7"]
+            assert await ids(ledger, metadata=[tides], search="night") == ["1"]
+            assert await ids(ledger, metadata=[tides], with_failures=True) == []
+            assert await ids(ledger, metadata=[(odd, "Ünit 100%")]) == ["4"]
+            assert await ids(ledger, metadata=[("empty", "")]) == ["4"]
+            assert await ids(ledger, metadata=[("nothing", "")]) == []
+
+        run(story)
+
     def test_queues(self, run: Any) -> None:
         """A position is for validated batches that wait, by deployment, oldest first; whoever starts makes room."""
 

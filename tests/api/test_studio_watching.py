@@ -1,6 +1,7 @@
 """The calls that Studio's pages are made of: batches in short, how they get on, their lines, errors, checks, deployments."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,10 @@ def test_an_overview(call: Caller) -> None:
         "metadata": {"team": "Tides"},
     }
     assert answer["has_more"] is False
+    for query, found in {"metadata%5Bteam%5D=Tides": [row["id"]], "metadata[team]=tides": [], "metadata[x]=Tides": []}.items():
+        assert [each["id"] for each in call("GET", "/batch_overview", query=query).json["data"]] == found, query
+    query = "%24filter=metadata/team%20eq%20'Tides'"
+    assert [each["id"] for each in call("GET", "/batches", query=query).json["data"]] == [row["id"]]
     wrong = finished(call, b"nonsense\n")
     [row] = call("GET", "/batch_overview", query="limit=1&status=failed").json["data"]
     assert (row["id"], row["cost"], row["ended_at"]) == (wrong["id"], None, wrong["failed_at"])
@@ -168,12 +173,19 @@ def test_pages_of_an_overview(call: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}"]
+    "query",
+    [
+        *("limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}", "metadata=x"),
+        "metadata%5Bteam=x",
+        "&".join(f"metadata[{number}]=x" for number in range(17)),
+    ],
 )
 def test_wrong_questions_about_batches(call: Caller, query: str) -> None:
     """400, and the parameter is named."""
     answer = call("GET", "/batch_overview", query=query)
-    assert (answer.status, answer.error["param"]) == (400, query.partition("=")[0])
+    param = re.match("[a-z_]+", query)
+    assert param
+    assert (answer.status, answer.error["param"]) == (400, param[0])
 
 
 def test_progress_of_a_running_batch(call: Caller) -> None:

@@ -9,6 +9,12 @@ SEARCH = text(
     "What to look for in ids, names of input files and values of metadata, in any case.",
     maxLength=overview.SEARCH_LENGTH_MAX,
 )
+METADATA = Parameter(
+    name="metadata",
+    description="Only those whose metadata has this value at this key: `metadata[team]=tides`. May be given for several keys.",
+    schema={"type": "object", "additionalProperties": {"type": "string"}},
+    style="deepObject",
+)
 
 STUDIO_OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -25,6 +31,7 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
             text("deployment", "The name of a deployment."),
             text("with_failures", "`true`: only those of which requests have failed.", enum=["true", "false"]),
             SEARCH,
+            METADATA,
         ),
         answer=objects.BatchOverviewPage,
         errors=(400,),

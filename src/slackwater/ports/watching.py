@@ -66,14 +66,15 @@ class WatchingLedger(Protocol):
         deployment: str | None = None,
         with_failures: bool = False,
         search: str = "",
+        metadata: Sequence[tuple[str, str]] = (),
         after: str | None = None,
         limit: int,
     ) -> Overview:
         """A page of a resource's batches, newest first, behind the batch `after`. Without statuses, all of them; with
         `with_failures`, only those of which requests have failed.
 
-        `search` is looked for in ids, names of input files and values of metadata, in any case. Raises InvalidRequest where
-        `after` is unknown, or where too many batches would have to be looked at.
+        `search` is looked for in ids, names of input files and values of metadata, in any case. Of `metadata`, each key has
+        that value. Raises InvalidRequest where `after` is unknown, or where too many batches would have to be looked at.
         """
         ...
 
