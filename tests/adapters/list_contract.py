@@ -34,7 +34,13 @@ ENDPOINTS = ("/chat/completions", "/v1/chat/completions", "/v1/embeddings")
 # The moments of a world lie between these, so that conditions hit, miss and tie.
 FIRST, LAST = 100, 108
 # Keys and values with what JSON, SQL and a pattern each have a meaning of.
-METADATA = (None, {}, {"team": "tides"}, {"team": "Tides", 'a."b\\\'%': "x"}, {"zero": "\0", "name": "100 %", "team": ""})
+METADATA = (
+    None,
+    {},
+    {"team": "tides"},
+    {"team": "Tides", "a.\"b\\'%": "x"},
+    {"zero": "\0", "name": "100 %", "team": ""},
+)
 ENDS = (Status.VALIDATING, Status.FAILED, Status.IN_PROGRESS, Status.COMPLETED, Status.CANCELLING, Status.CANCELLED)
 
 
@@ -115,7 +121,7 @@ def _condition(field: Field) -> st.SearchStrategy[Condition]:
         )
         return st.builds(Condition, st.just(field), st.sampled_from(Operator), values)
     if field is Field.METADATA:
-        keys = st.sampled_from(("team", "TEAM", "name", 'a."b\\\'%', ""))
+        keys = st.sampled_from(("team", "TEAM", "name", "a.\"b\\'%", ""))
         values = st.sampled_from(("tides", "", "x", "100 %", "nothing"))
         return st.builds(Condition, st.just(field), st.sampled_from(sorted(EQUALITY)), values, keys)
     texts = {

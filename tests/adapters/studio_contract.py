@@ -12,6 +12,7 @@ from slackwater.core.accounts.session import Session
 from slackwater.core.batch import BatchError, RequestCounts, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
+from slackwater.core.watching.batch_history import BatchHistory
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, Ledger, NewResults
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 
@@ -198,7 +199,7 @@ class StudioContract:
         """Each key with its value, exactly as it was given, and together with everything else that is asked for."""
 
         async def story(ledger: Ledger) -> None:
-            odd = 'a."b\\\'%?:'
+            odd = "a.\"b\\'%?:"
             await ledger.add_batch(batch(1, metadata={"team": "Tides", "name": "night"}))
             await ledger.add_batch(batch(2, metadata={"team": "tides", "zero": "\0"}))
             await ledger.add_batch(batch(3, metadata={"other": "Tides", "team": "Tides and more"}))
@@ -273,6 +274,31 @@ class StudioContract:
             found = await ledger.batch("batch-0")
             assert found is not None
             assert found.answers_mended == 1
+
+        run(story)
+
+    def test_histories_of_batches(self, run: Any) -> None:
+        """What several have seen is added up; of what is not there nothing is kept, and it goes with its batch."""
+
+        async def story(ledger: Ledger) -> None:
+            first, second = BatchHistory(), BatchHistory()
+            first.hear([], 2, at=1_000)
+            second.hear([], 3, at=1_000)
+            second.hear([], 5, at=1_500)
+            await ledger.add_batch(batch(1))
+            await ledger.add_batch(batch(2))
+            assert await ledger.batch_history("batch-1") is None
+            await ledger.add_batch_histories({"batch-2": second, "batch-1": first, "nothing": second})
+            await ledger.add_batch_histories({"batch-1": second})
+            whole = await ledger.batch_history("batch-1")
+            assert whole is not None
+            assert (whole.step, [each.failed for each in whole.steps.values()]) == (8, [5, 5])
+            assert await ledger.batch_history("batch-2") == second
+            assert await ledger.batch_history("nothing") is None
+            await ledger.reject_batch("batch-1", errors=[], now=5)
+            assert await ledger.forget_batches("default", ended_before=9, limit=9) == ["batch-1"]
+            await ledger.add_batch_histories({"batch-1": second})
+            assert await ledger.batch_history("batch-1") is None
 
         run(story)
 

@@ -229,7 +229,26 @@ def test_what_is_written_is_read_back(query: BatchQuery) -> None:
     assert read_query([text], [f"{query.ordering.field.value} {direction}"]) == query
 
 
-WORDS = (*Field, "metadata/", "metadata/a", *Operator, "and", "or", "not", "'", "''", "(", ")", ",", "'completed'", "12", "-", "asc", "desc", " ")
+WORDS = (
+    *Field,
+    "metadata/",
+    "metadata/a",
+    *Operator,
+    "and",
+    "or",
+    "not",
+    "'",
+    "''",
+    "(",
+    ")",
+    ",",
+    "'completed'",
+    "12",
+    "-",
+    "asc",
+    "desc",
+    " ",
+)
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)))

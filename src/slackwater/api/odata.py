@@ -4,8 +4,9 @@
     term    := ( field | 'metadata/' key ) operator value
     orderby := field [ 'asc' | 'desc' ]
 
-Keywords and field names are not case-sensitive; keys of metadata are, and may stand in quotes. Every fault is an InvalidRequest that names the character where it is,
-counted from 1, and what stands there. Texts and terms are bounded, so that nobody can have us compare for long.
+Keywords and field names are not case-sensitive; keys of metadata are, and may stand in quotes. Every fault is an
+InvalidRequest that names the character where it is, counted from 1, and what stands there. Texts and terms are bounded, so
+that nobody can have us compare for long.
 """
 
 import re

@@ -48,6 +48,16 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET",
+        path="/batches/{batch_id}/history",
+        handler=progress.get_history,
+        name="get_batch_history",
+        tag=TAG,
+        summary="Read how a batch went: what ended when, how long calls took, how long answers were",
+        answer=objects.BatchHistoryObject,
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
         path="/batches/{batch_id}/lines",
         handler=lines.list_lines,
         name="list_batch_lines",

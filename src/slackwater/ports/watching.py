@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.request import Outcome
+from slackwater.core.watching.batch_history import BatchHistory
 from slackwater.ports.blobs import BlobRange
 
 
@@ -89,6 +90,17 @@ class WatchingLedger(Protocol):
     async def deployment_load(self, deployment: str) -> DeploymentLoad: ...
     async def deployments_at_work(self) -> set[str]:
         """The keys of those that have batches which are to be validated, wait for room, or run."""
+        ...
+
+    async def add_batch_histories(self, news: Mapping[str, BatchHistory]) -> None:
+        """Adds to how batches went, by their ids, what somebody has seen of it. Of a batch that is not there, nothing is kept.
+
+        A power cut may take it back.
+        """
+        ...
+
+    async def batch_history(self, batch_id: str) -> BatchHistory | None:
+        """How a batch went; None where nothing has been written down."""
         ...
 
     async def results_behind(

@@ -161,7 +161,7 @@ def _merged(rows: list[Row]) -> list[NewResults]:
 
 
 class _Asked(Struct, frozen=True):
-    """Which batches, whatever their status. `search` is in small letters; of `metadata`, keys and values, all have to be there."""
+    """Which batches, whatever their status. `search` is in small letters; of `metadata`, keys and values, all count."""
 
     resource: str
     deployment: str | None

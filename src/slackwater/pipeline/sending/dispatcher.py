@@ -289,7 +289,16 @@ class Dispatcher:
             if (hears := self.engine.hears_answers) is not None:
                 hears(begun, self._ended, usage)
         text = item.lease.writer.answered(request.line, request.custom_id, status=reply.status, body=answer.body)
-        return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
+        return Result(
+            request.line,
+            Outcome.COMPLETED,
+            text,
+            usage,
+            answer.model,
+            self.region,
+            answer.mended,
+            seconds=self._ended - begun,
+        )
 
     async def _read_large(
         self, large: LargeAnswers, item: Item, request: Request, reply: Reply, begun: float
@@ -318,6 +327,7 @@ class Dispatcher:
             answer.mended,
             parts=parts,
             held=reply.held,
+            seconds=self._ended - begun,
         )
 
     def _no_success(
