@@ -186,14 +186,16 @@ def test_a_job_is_paused_and_resumed(open_page: OpenPage, call: Caller) -> None:
 
 def test_how_a_job_went_is_drawn(open_page: OpenPage, call: Caller) -> None:
     """What ended when, and percentiles of latency and output: all of it some seconds after the end, and in words, too."""
-    batch_id = call.create(chat(12, model="slow-batch")).json["id"]
+    batch_id = call.create(chat(40, model="slow-batch")).json["id"]
     page = open_page(f"/batches/{batch_id}")
     expect(page.locator(".time-left")).to_have_text(re.compile(r"About \d\d:\d\d.*, in .* (s|min)"))
     expect(page.get_by_text(re.compile(r"Answered in \d+ s, [\d.]+ requests/s on average"))).to_be_visible()
     panel = page.get_by_role("region", name="Latency and answers")
-    for figure in ("Latency of a request of 12", "Output tokens of an answer of 12"):
+    for figure in ("Latency of a request of 40", "Output tokens of an answer of 40"):
         expect(panel.locator("figure", has_text=figure)).to_be_visible()
-    expect(panel.get_by_role("img", name=re.compile("Latency of a request: half at most [34]\\d0 ms"))).to_be_visible()
+    expect(
+        panel.get_by_role("img", name=re.compile("Latency of a request: half at most [^,]+, nine tenths "))
+    ).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Requests that ended, over time: from .* at most"))).to_be_visible()
     assert faults(page) == []
     broken = call.create(chat(3, model="broken-batch")).json["id"]
@@ -201,4 +203,4 @@ def test_how_a_job_went_is_drawn(open_page: OpenPage, call: Caller) -> None:
     page.goto(f"/studio/batches/{broken}")
     expect(page.get_by_text("Nothing was answered: all that was tried failed in")).to_be_visible()
     expect(page.get_by_text("Answered in")).to_have_count(0)
-    expect(panel).to_have_count(0)
+    expect(panel.get_by_role("img", name="Latency of a request: nothing yet")).to_be_visible()

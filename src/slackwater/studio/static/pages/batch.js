@@ -50,7 +50,7 @@ export function Page({ id }) {
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
       ${batch.status !== "failed" && (batch.errors?.data ?? []).map((/** @type {any} */ each) => html`<${Notice} kind="warn"><p>${each.message}</p><//>`)}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />
-      <${Spreads} history=${history} />
+      ${batch.status !== "failed" && html`<${Spreads} history=${history} />`}
       ${endedBefore && html`<${ErrorGroups} batch=${batch} />`}
       ${batch.status !== "failed" && html`<${Lines} batch=${batch} progress=${progress} />`}
       ${!endedBefore && html`<${ErrorGroups} batch=${batch} />`}

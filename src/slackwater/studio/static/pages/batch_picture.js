@@ -71,32 +71,34 @@ function summary(points, step) {
   return `Requests that ended, over time: from ${clock(points[0].at)} to ${clock(points[points.length - 1].at + step)}, at most ${rate(Math.max(...rates))} a second`;
 }
 
-/** How long calls took, and how long answers were. @param {{history: any}} properties */
+/** How long calls took, and how long answers were; as high before there is any. @param {{history: any}} properties */
 export function Spreads({ history }) {
-  if (!history?.latency_seconds && !history?.answer_tokens) return null;
   return html`<${Panel} title="Latency and answers"><div class="spreads">
-    ${history.latency_seconds && html`<${Spread} title="Latency of a request" of=${history.latency_seconds} shown=${seconds} more="How long the call took that brought the answer" />`}
-    ${history.answer_tokens && html`<${Spread} title="Output tokens of an answer" of=${history.answer_tokens} shown=${tokens} more="As the engine counted them" />`}</div><//>`;
+    <${Spread} title="Latency of a request" of=${history?.latency_seconds ?? NONE} shown=${seconds} more="How long the call took that brought the answer" />
+    <${Spread} title="Output tokens of an answer" of=${history?.answer_tokens ?? NONE} shown=${tokens} more="As the engine counted them" /></div><//>`;
 }
 
-/** @param {{title: string, of: any, shown: (value: number) => string, more: string}} properties */
+const NONE = { count: 0, p50: null, p90: null, p99: null, data: [] };
+
+/** @param {{title: string, of: any, shown: (value: number|null) => string, more: string}} properties */
 function Spread({ title, of, shown, more }) {
   const [box, width] = useWidth();
+  const ends = of.data.length ? [of.data[0].above, of.data[of.data.length - 1].upto] : null;
   const largest = Math.max(...of.data.map((/** @type {any} */ bar) => bar.count));
   const each = width / Math.max(of.data.length, 8);
-  const name = `${title}: half at most ${shown(of.p50)}, nine tenths ${shown(of.p90)}, all but a hundredth ${shown(of.p99)}`;
+  const name = !of.count ? `${title}: nothing yet` : `${title}: half at most ${shown(of.p50)}, nine tenths ${shown(of.p90)}, all but a hundredth ${shown(of.p99)}`;
   return html`<figure class="engine-picture spread"><figcaption title=${more}><strong>${title}</strong> <span class="small muted">of ${short(of.count)}</span></figcaption>
     <dl class="percentiles">${[["p50", of.p50], ["p90", of.p90], ["p99", of.p99]].map(([part, value]) => html`<div key=${part}><dt>${part}</dt><dd>${shown(/** @type {number} */ (value))}</dd></div>`)}</dl>
     <div ref=${box} class="picture-box"><svg role="img" aria-label=${name} width=${width} height="84" viewBox=${`0 0 ${width} 84`}>
       <line class="grid" x1="0" x2=${width} y1="64" y2="64" />
       ${of.data.map((/** @type {any} */ bar, /** @type {number} */ index) => html`<g key=${bar.upto}><rect class="bars batch" x=${index * each + 1} width=${Math.max(1, each - 2)} y=${64 - (60 * bar.count) / largest} height=${(60 * bar.count) / largest} />
         <rect class="hit" x=${index * each} width=${each} y="0" height="64"><title>${`above ${shown(bar.above)}, up to ${shown(bar.upto)}: ${number(bar.count)}`}</title></rect></g>`)}
-      <text class="axis" x="0" y="80">${shown(of.data[0].above)}</text>
-      <text class="axis" x=${Math.min(width, each * of.data.length)} y="80" text-anchor="end">${shown(of.data[of.data.length - 1].upto)}</text>
+      ${ends && html`<text class="axis" x="0" y="80">${shown(ends[0])}</text>
+        <text class="axis" x=${Math.min(width, each * of.data.length)} y="80" text-anchor="end">${shown(ends[1])}</text>`}
     </svg></div></figure>`;
 }
 
-/** @param {number} value */
-const seconds = (value) => (value < 1 ? `${Number((value * 1000).toPrecision(2))} ms` : value < 60 ? `${Number(value.toPrecision(2))} s` : duration(value));
-/** @param {number} value */
-const tokens = (value) => short(Math.floor(value));
+/** @param {number|null} value */
+const seconds = (value) => (value === null ? "–" : value < 1 ? `${Number((value * 1000).toPrecision(2))} ms` : value < 60 ? `${Number(value.toPrecision(2))} s` : duration(value));
+/** @param {number|null} value */
+const tokens = (value) => short(value === null ? null : Math.floor(value));
