@@ -93,7 +93,11 @@ POLLED: dict[str, tuple[str, ...]] = {
     "files_to_forget": ALONE,
     "forget_batch_regions": ALONE,
     "forget_batch_text": ALONE,
+    "forget_batch_history": ALONE,
     "forget_batch": ALONE,
+    # Of those of which there is something new.
+    "batch_histories": ("SCAN json_each",),
+    "put_batch_history": ALONE,
     "add_engine": ALONE,
     "engine_number": ALONE,
     "engine_minute": ALONE,
@@ -133,7 +137,15 @@ NOT_POLLED = {
     *("endpoint_failed", "end_deliveries", "webhook_delivery_seq", "webhook_deliveries", "usage", "add_audit", "audit"),
     *("audit_of_resource", "newest_audit", "newest_audit_of_resource", "deployments", "put_deployment"),
     *("deployment_version", "count_deployments", "has_keys"),
-    *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
+    *(
+        "batch_history",
+        "batch_regions",
+        "open_readings",
+        "ended_readings",
+        "pending_reading",
+        "forget_sessions",
+        "add_session",
+    ),
     *(
         "session",
         "delete_session",

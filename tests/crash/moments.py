@@ -24,6 +24,7 @@ LEDGER_READS = frozenset(
         "claimable_batches",
         "audit",
         "batch",
+        "batch_history",
         "batch_of_key",
         "batch_overview",
         "batch_regions",

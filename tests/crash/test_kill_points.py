@@ -56,8 +56,9 @@ CHOSEN_TWICE = [
     ["ledger.publish_files after 1", "ledger.record_delivery before 1"],
     ["sender.post after 1", "sender.post after 1"],
 ]
-# The minutes of the engines, of which a story that is told fast has not one. What dies with them is a minute of a picture.
-SLOWLY = frozenset({"add_engine_minutes"})
+# The minutes of the engines, of which a story that is told fast has not one. What dies with them is a minute of a picture; with
+# the histories of batches, some seconds of one.
+SLOWLY = frozenset({"add_batch_histories", "add_engine_minutes"})
 # What the story has no reason to call: nothing of it holds tokens, charges, or is announced.
 ELSEWHERE = frozenset(
     {

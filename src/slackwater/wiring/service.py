@@ -42,6 +42,7 @@ from slackwater.pipeline.sending.worker import Worker
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import WallWatch
+from slackwater.pipeline.watching.batch_histories import BatchHistories
 from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
@@ -108,6 +109,7 @@ class Service:
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
+        self.batch_histories = BatchHistories(ledger, clock)
         self.fleet = Fleet(
             lambda deployment, dispatchers: Worker(
                 deployment.key,
@@ -125,6 +127,7 @@ class Service:
                 weight=offer.weights.get(deployment.resource, 1.0),
                 guard=offer.guard,
                 logs_whole=lambda: restoring.done,
+                heard=self.batch_histories.hear,
             ),
             sends=lambda key: settings.kind.sends and (settings.sends_for is None or key in settings.sends_for),
             changed=self._sends_for_others,
@@ -414,6 +417,7 @@ class Service:
         if self.doors.sharing is not None:
             # Calls need their slots until they have ended.
             await self.doors.sharing.close()
+        await self.batch_histories.close()
         if self._readiness is not None:
             # A stop is a stop: a part of a minute is not worth more than a line.
             try:

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.batch_histories import SqlBatchHistories
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.bringing import SqlBringing
 from slackwater.adapters.sql.db import Database, Db, Row
@@ -92,6 +93,7 @@ class SqlLedger:
             SqlDeployments(sql),
             SqlPauses(sql),
             SqlEngines(sql),
+            SqlBatchHistories(sql),
             SqlRetention(sql),
             SqlTimes(sql),
             sharing,
@@ -340,6 +342,10 @@ class SqlLedger:
     add_engine_minutes = part(SqlEngines.add_engine_minutes)
     engine_history = part(SqlEngines.engine_history)
     trim_engine_minutes = part(SqlEngines.trim_engine_minutes)
+
+    # How batches went
+    add_batch_histories = part(SqlBatchHistories.add_batch_histories)
+    batch_history = part(SqlBatchHistories.batch_history)
 
     # Members
     add_member = part(SqlMembers.add_member)

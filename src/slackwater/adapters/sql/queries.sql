@@ -657,6 +657,18 @@ FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq DESC;
 -- What it is found by.
 INSERT INTO batch_text (resource, seq, text) SELECT resource, seq, :text FROM batch WHERE id = :id;
 
+-- name: batch_histories
+-- Of some batches; what has been forgotten is not there.
+SELECT id, seq, (SELECT history FROM batch_history WHERE batch_seq = seq) AS history
+FROM batch WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: put_batch_history!
+INSERT INTO batch_history (batch_seq, history) VALUES (?, ?)
+ON CONFLICT (batch_seq) DO UPDATE SET history = excluded.history;
+
+-- name: batch_history
+SELECT history FROM batch_history WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id);
+
 -- name: waiting_between
 -- How many of a deployment wait for room, of those that came in between.
 SELECT COUNT(*) FROM batch WHERE deployment = :deployment AND stage = 'waiting' AND seq >= :first AND seq < :end;
@@ -802,6 +814,9 @@ DELETE FROM batch_region WHERE batch_seq = :seq;
 
 -- name: forget_batch_text!
 DELETE FROM batch_text WHERE resource = :resource AND seq = :seq;
+
+-- name: forget_batch_history!
+DELETE FROM batch_history WHERE batch_seq = :seq;
 
 -- name: forget_batch!
 DELETE FROM batch WHERE seq = :seq;

@@ -130,6 +130,52 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     """Where the backends stand that have answered, as far as it is known."""
 
 
+class BatchHistoryPoint(Struct, frozen=True, kw_only=True):
+    """What became of a batch in one step of time."""
+
+    at: Moment
+    """When the step began."""
+    completed: int
+    """Requests that were answered."""
+    failed: int
+    output_tokens: int
+
+
+class SpreadBar(Struct, frozen=True, kw_only=True):
+    """How many values lie between two bounds."""
+
+    above: float
+    upto: float
+    count: int
+
+
+class Spread(Struct, frozen=True, kw_only=True):
+    """How values are distributed. They are counted between bounds a fifth apart, so a percentile is right to within that."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    data: list[SpreadBar]
+    """At most 24 beside each other, from the least value to the largest."""
+
+
+class BatchHistoryObject(Struct, frozen=True, kw_only=True):
+    """How a batch went, for pictures. It is written down every five seconds; what a process had not written when it died is
+    missing."""
+
+    object: Literal["batch.history"] = "batch.history"
+    batch_id: str
+    step: int
+    """Seconds: 1 at first, and doubled whenever a batch takes longer than 120 steps."""
+    data: list[BatchHistoryPoint]
+    """In order; steps in which nothing ended are left out."""
+    latency_seconds: Spread | None
+    """How long the calls took that brought the answers; null without any."""
+    answer_tokens: Spread | None
+    """Output tokens of answers that have any; null without any."""
+
+
 class BatchLine(Struct, frozen=True, kw_only=True):
     """One result in short."""
 

@@ -68,6 +68,8 @@ class Result(Struct, frozen=True, gc=False):
     """The line in pieces, in the place of `text`, where it is so large that joining them would cost too much."""
     held: Held | None = None
     """Their place in the memory budget, which is given back when they are durable."""
+    seconds: float | None = None
+    """How long the call took that brought its answer."""
 
     @property
     def completed(self) -> bool:

@@ -299,7 +299,16 @@ class Dispatcher:
         text = item.lease.writer.answered(
             request.line, request.custom_id, status=reply.status, body=answer.body, seconds=took
         )
-        return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
+        return Result(
+            request.line,
+            Outcome.COMPLETED,
+            text,
+            usage,
+            answer.model,
+            self.region,
+            answer.mended,
+            seconds=took,
+        )
 
     async def _read_large(
         self, large: LargeAnswers, item: Item, request: Request, reply: Reply, begun: float
@@ -331,6 +340,7 @@ class Dispatcher:
             answer.mended,
             parts=parts,
             held=reply.held,
+            seconds=self._ended - begun,
         )
 
     def _no_success(

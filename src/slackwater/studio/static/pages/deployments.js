@@ -76,7 +76,7 @@ function Regions({ regions }) {
     <div class="table inner" role="region" tabindex="0" aria-label="Regions and models"><table class="cards regions">
       <thead><tr><th scope="col">Region</th><th scope="col">Data zone</th><th scope="col">Model</th><th scope="col">SKU</th><th scope="col">Deployments</th></tr></thead>
       <tbody>${regions.data.flatMap((/** @type {any} */ row) => row.models.map((/** @type {any} */ model, /** @type {number} */ index) => html`<tr key=${`${row.region} ${row.data_zone} ${model.model}`}>
-        <td class="full">${index === 0 ? html`<strong>${row.region ?? "Not said"}</strong>` : html`<span class="unseen">${row.region ?? "Not said"}</span>`}</td>
+        <td class="full">${index === 0 ? html`<strong>${row.region ?? "Not set"}</strong>` : html`<span class="unseen">${row.region ?? "Not set"}</span>`}</td>
         <td data-label="Data zone">${row.data_zone ?? "–"}</td><td data-label="Model">${model.model}</td><td data-label="SKU">${model.skus.join(", ")}</td>
         <td class="full" data-label="Deployments">${model.deployments.join(", ")}</td></tr>`))}</tbody></table></div><//>`;
 }

@@ -22,7 +22,7 @@ export function LastDay({ name, open }) {
     event.preventDefault();
     setSaid(!shown);
   };
-  return html`<details class="last-day" open=${shown}><summary onClick=${toggle}>Online latency and batch throughput, over the last day</summary>
+  return html`<details class="last-day" open=${shown}><summary onClick=${toggle}>${open ? "Online latency and batch throughput" : "Throughput, requests out and states"}, over the last day</summary>
     ${shown && html`<${Engines} name=${name} />`}</details>`;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 /** How the engines of a deployment are paced now, in numbers and in words, and what became of them over the last day. */
 import { clock, number } from "../app/formats.js";
+import { Path } from "../app/parts/basics.js";
 import { html } from "../app/ui.js";
 import { Since } from "./health.js";
 import { LastDay } from "./last_day.js";
@@ -35,7 +36,7 @@ function Engine({ backend }) {
   const { pacing } = backend;
   const out = pacing.in_flight ?? backend.in_flight;
   return html`<tr>
-    <td class="full"><code class="backend-name">${backend.name}</code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
+    <td class="full"><code class="backend-name"><${Path} text=${backend.name} /></code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
     <td data-label="Pace">${pacing.state === "absent" ? html`<span class="muted">none</span>` : pacing.pace}${commanded(pacing) && html`<div class="small muted">${commanded(pacing)}</div>`}</td>
     <td class="number" data-label="Step now">${milliseconds(pacing.step_ms)}</td><td class="number" data-label="Without us">${milliseconds(pacing.alone_ms)}</td>
     <td class="number" data-label="Target">${milliseconds(pacing.target_ms)}</td>
