@@ -5,9 +5,10 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
+from slackwater.ports.connections import ANY_VERSION, CannotOpen, ConnectionLedger, Sealer, StoredConnection
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Away, Room, Writable
-from slackwater.ports.ledger import ANY_VERSION, NO_LIMITS, Ledger
+from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
@@ -58,6 +59,10 @@ __all__ = [
     "BlobStore",
     "BlobVersion",
     "BlobWriter",
+    "CannotOpen",
+    "ConnectionLedger",
+    "Sealer",
+    "StoredConnection",
     "Classifier",
     "Clock",
     "DeploymentLoad",
