@@ -103,6 +103,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
     regions = {each.name: each.region for each in config.resources}
     deployments = functools.partial(service.fleet.open_in, resource)
     results = ResultReader(ledger, blobs)
+    assert service.connections is not None, "whoever serves the API keeps connections"
     return Context(
         resource=resource,
         ledger=ledger,
@@ -137,6 +138,7 @@ def _context(config: Config, service: Service, offload: Offload, keys: Keys, res
         webhooks=service.webhooks_of(resource),
         deployments=deployments,
         control_plane=service.control_plane,
+        connections=service.connections,
         results=results,
         line_finder=LineFinder(blobs, offload, results),
         error_groups=ErrorGroups(results),

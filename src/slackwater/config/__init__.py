@@ -25,6 +25,7 @@ from slackwater.config.sections import (
     AuditConfig,
     BackendConfig,
     Config,
+    ConnectedBackend,
     ControlPlaneConfig,
     DeploymentConfig,
     EchoConfig,
@@ -36,6 +37,7 @@ from slackwater.config.sections import (
     WebhooksConfig,
     WorkerConfig,
 )
+from slackwater.config.secrets import NO_KEY
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
 
@@ -44,6 +46,7 @@ __all__ = [
     "DEMO_DEPLOYMENT",
     "ENCODINGS",
     "LOOPBACK",
+    "NO_KEY",
     "AuditConfig",
     "BackendConfig",
     "BillingConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "CategoryConfig",
     "ClassifierConfig",
     "Config",
+    "ConnectedBackend",
     "ContentFilterConfig",
     "ControlPlaneConfig",
     "DeploymentConfig",

@@ -5,7 +5,17 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
-from slackwater.ports.connections import ANY_VERSION, CannotOpen, ConnectionLedger, Sealer, StoredConnection
+from slackwater.ports.connections import (
+    ANY_VERSION,
+    CannotOpen,
+    ConnectionLedger,
+    EngineCheck,
+    EngineLook,
+    EngineLooker,
+    FoundEngine,
+    Sealer,
+    StoredConnection,
+)
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Away, Room, Writable
 from slackwater.ports.ledger import NO_LIMITS, Ledger
@@ -61,6 +71,10 @@ __all__ = [
     "BlobWriter",
     "CannotOpen",
     "ConnectionLedger",
+    "EngineCheck",
+    "EngineLook",
+    "EngineLooker",
+    "FoundEngine",
     "Sealer",
     "StoredConnection",
     "Classifier",

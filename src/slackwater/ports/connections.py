@@ -76,3 +76,44 @@ class ConnectionLedger(Protocol):
         Nothing is done, either, where it is in another version by now.
         """
         ...
+
+
+class EngineCheck(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at, and what to do about it."""
+
+    level: str
+    """`ok`, `note`, `warning` or `fault`."""
+    about: str
+    message: str
+    fix: str = ""
+
+
+class EngineLook(Struct, frozen=True, kw_only=True):
+    """What an engine said when it was looked at."""
+
+    checks: Sequence[EngineCheck]
+    models: Sequence[str] = ()
+    """Those that it lists, as far as somebody can choose from them."""
+    models_left_out: int = 0
+
+
+class FoundEngine(Struct, frozen=True, kw_only=True):
+    """Somebody who answers like an engine on a port of this machine where people usually have one."""
+
+    usual: str
+    url: str
+    models: Sequence[str]
+
+
+class EngineLooker(Protocol):
+    """Looks at engines, as `slackwater doctor` does."""
+
+    async def look(
+        self, url: str, *, key: str | None, key_header: str | None, model: str | None, anywhere: bool
+    ) -> EngineLook:
+        """Asks for its models, and sends a request of one token. `anywhere`: also at addresses that no engine has."""
+        ...
+
+    async def find(self) -> Sequence[FoundEngine]:
+        """Engines on this machine, ourselves left out."""
+        ...

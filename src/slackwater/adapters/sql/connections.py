@@ -56,8 +56,8 @@ class SqlConnections(SqlPart):
         return await self._sql.write(work)
 
     def _change_secret(self, db: Db, statement: str, values: dict[str, Any]) -> int:
-        self._sql.one(db, "overwrites_deleted", {})
+        self._sql.run(db, "overwrites_deleted", {})
         try:
             return self._sql.run(db, statement, values)
         finally:
-            self._sql.one(db, "leaves_deleted", {})
+            self._sql.run(db, "leaves_deleted", {})

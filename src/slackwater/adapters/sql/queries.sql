@@ -624,11 +624,11 @@ SELECT name, body FROM deployment WHERE resource = :resource ORDER BY name;
 -- name: remove_connection!
 DELETE FROM connection WHERE resource = :resource AND name = :name AND etag = :etag;
 
--- name: overwrites_deleted
+-- name: overwrites_deleted!
 -- Bytes that are deleted are overwritten from here on, so that no copy of the file has what is not there any more.
 PRAGMA secure_delete = ON;
 
--- name: leaves_deleted
+-- name: leaves_deleted!
 PRAGMA secure_delete = OFF;
 
 -- name: remove_connection_secret!

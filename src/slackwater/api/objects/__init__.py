@@ -28,6 +28,21 @@ from slackwater.api.objects.batches import (
     RetryBatch,
     UsageObject,
 )
+from slackwater.api.objects.connections import (
+    ChangedConnection,
+    CheckLevel,
+    ConnectionList,
+    ConnectionObject,
+    ConnectionTest,
+    ConnectionTestResult,
+    DeletedConnection,
+    EngineCheckObject,
+    FoundEngineObject,
+    FoundEngines,
+    KeyHeader,
+    KeyPlace,
+    NewConnection,
+)
 from slackwater.api.objects.deployments import (
     ChangedDeployment,
     ChangedSku,
@@ -157,6 +172,19 @@ from slackwater.api.objects.webhooks import (
 )
 
 __all__ = [
+    "ChangedConnection",
+    "CheckLevel",
+    "ConnectionList",
+    "ConnectionObject",
+    "ConnectionTest",
+    "ConnectionTestResult",
+    "DeletedConnection",
+    "EngineCheckObject",
+    "FoundEngineObject",
+    "FoundEngines",
+    "KeyHeader",
+    "KeyPlace",
+    "NewConnection",
     "AuditEntryObject",
     "AuditPage",
     "AzureModel",
