@@ -1,8 +1,8 @@
 """Connections in the embedded ledger."""
 
+import asyncio
 from pathlib import Path
 
-import asyncio
 import msgspec
 
 from slackwater.adapters.sql.ledger import SqlLedger

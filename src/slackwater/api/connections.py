@@ -1,6 +1,7 @@
 """Connections over the API: engines that are added while the service runs, tested first, and used by deployments.
 
-They belong to a resource. Its administrators add those at hosts that the operator has listed; whoever runs the service may add others.
+They belong to a resource. Its administrators add those at hosts that the operator has listed; whoever runs the service may
+add others.
 """
 
 from typing import cast

@@ -18,6 +18,7 @@ from slackwater.config.lookups import data_in, database_in, files_in, refuse_alo
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load, look
+from slackwater.config.secrets import NO_KEY
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -37,7 +38,6 @@ from slackwater.config.sections import (
     WebhooksConfig,
     WorkerConfig,
 )
-from slackwater.config.secrets import NO_KEY
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
 

@@ -116,8 +116,7 @@ def _without_connections(
 def _connected(backend: BackendConfig, connection: Connection) -> ConnectedBackend:
     given = {name: getattr(backend, name) for name in backend.__struct_fields__}
     return ConnectedBackend(
-        **given
-        | {"api_key_env": connection.key_env, "api_key_header": connection.key_header},
+        **given | {"api_key_env": connection.key_env, "api_key_header": connection.key_header},
         connection=connection.name,
         key=connection.key,
         listed=connection.listed,

@@ -1,4 +1,5 @@
-"""Looks at an engine that somebody wants to add, in the doctor's words: is it there, does it take the key, which models, does it answer.
+"""Looks at an engine that somebody wants to add, in the doctor's words: is it there, does it take the key, which models, does it
+answer.
 
 It is asked on the way that batches would take, within seconds, and not more is read than a list of models has. Redirects are not
 followed.
@@ -6,10 +7,11 @@ followed.
 
 import asyncio
 
+import msgspec
+
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.config import BackendConfig, ConnectedBackend
-from slackwater.core.accounts.connection import Secret
 from slackwater.core.errors import BackendError, ConfigError
 from slackwater.core.masking import masked
 from slackwater.core.sending.engine_names import other_urls
@@ -22,7 +24,7 @@ from slackwater.wiring.doctor.network import Fixes, models_in, no_way_in
 from slackwater.wiring.doctor.probe import Answer
 from slackwater.wiring.find_engine import find_engines
 
-CONNECT_SECONDS, ANSWER_SECONDS, ALL_SECONDS = 5.0, 20.0, 40.0
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
 # A list of models has some hundred bytes for each.
 BODY_BYTES_MAX = 1 << 20
 # So many are shown to choose from; any other name can be written.
@@ -37,10 +39,11 @@ FIXES = Fixes(
 
 
 class EngineLooks:
-    """The looks of one server, whose own port is `port`."""
+    """The looks of one server, whose own port is `port`. An answer has `seconds`, and a whole look twice as many."""
 
-    def __init__(self, *, port: int) -> None:
+    def __init__(self, *, port: int, seconds: float = ANSWER_SECONDS) -> None:
         self._port = port
+        self._seconds = seconds
 
     async def find(self) -> list[FoundEngine]:
         """Engines on the usual ports of this machine."""
@@ -52,25 +55,26 @@ class EngineLooks:
     ) -> EngineLook:
         """Everything that is to be said, in the order in which a batch would stumble over it."""
         try:
-            async with asyncio.timeout(ALL_SECONDS):
-                return await _look(url, key=key, key_header=key_header, model=model, anywhere=anywhere)
+            async with asyncio.timeout(2 * self._seconds):
+                return await _look(self._backend(url, key_header, anywhere=anywhere), key, model)
         except TimeoutError:
-            late = fault("engine", f"{url}: no whole answer within {ALL_SECONDS:.0f} s", FIXES.away(""))
+            late = fault("engine", f"{url}: no whole answer within {2 * self._seconds:g} s", FIXES.away(""))
             return EngineLook(checks=[_check(late)])
 
+    def _backend(self, url: str, key_header: str | None, *, anywhere: bool) -> ConnectedBackend:
+        return ConnectedBackend(
+            url=url,
+            api_key_header=key_header,
+            connection="",
+            listed=anywhere,
+            connect_seconds=min(CONNECT_SECONDS, self._seconds),
+            first_byte_seconds=self._seconds,
+            total_seconds=self._seconds,
+            concurrency=1,
+        )
 
-async def _look(url: str, *, key: str | None, key_header: str | None, model: str | None, anywhere: bool) -> EngineLook:
-    config = ConnectedBackend(
-        url=url,
-        api_key_header=key_header,
-        connection="",
-        key=None if key is None else Secret(key),
-        listed=anywhere,
-        connect_seconds=CONNECT_SECONDS,
-        first_byte_seconds=ANSWER_SECONDS,
-        total_seconds=ANSWER_SECONDS,
-        concurrency=1,
-    )
+
+async def _look(config: ConnectedBackend, key: str | None, model: str | None) -> EngineLook:
     try:
         client = _client(config, key)
     except ConfigError as error:
@@ -111,7 +115,9 @@ async def _asked(
             if not isinstance(said, str) and said.status == 200 and models_in(said.body) is not None:
                 message = f"{url} lists no models (status {answer.status}), and {other} does"
                 return [*found, fault("models", message, f"write the URL {other}")], []
-        found.append(note("models", f"it does not say which models it has (status {answer.status})", "write the name of one"))
+        found.append(
+            note("models", f"it does not say which models it has (status {answer.status})", "write the name of one")
+        )
     elif models:
         found.append(ok("models", f"it has {len(models)} model{'s' * (len(models) != 1)}"))
     else:
@@ -126,8 +132,7 @@ async def _asked(
 
 
 def _at(config: ConnectedBackend, url: str) -> ConnectedBackend:
-    given = {name: getattr(config, name) for name in config.__struct_fields__}
-    return ConnectedBackend(**given | {"url": url})
+    return msgspec.structs.replace(config, url=url)
 
 
 async def _get(client: Backend) -> Answer | str:
@@ -158,7 +163,9 @@ async def _request(client: Backend, model: str) -> Finding:
         if reply.status == 429 or said.kind is Kind.BUSY:
             return note("request", f"it is busy, or its quota is used up: {why}", "try again later")
         if reply.status >= 500:
-            return fault("request", f"a request for {model} is answered with status {reply.status}", "see the log of that server")
+            return fault(
+                "request", f"a request for {model} is answered with status {reply.status}", "see the log of that server"
+            )
         first = first or fault("request", f"a request for {model} is refused: {why}", "choose a model that it has")
     assert first is not None, "there is a path"
     return first

@@ -46,9 +46,7 @@ async def models_at(url: str) -> list[str] | None:
         reply = await client.get("/models")
         if reply.status != 200:
             return None
-        return [
-            model.id for model in msgspec.json.decode(reply.body, type=_Models).data if not model.lifecycle_status
-        ]
+        return [model.id for model in msgspec.json.decode(reply.body, type=_Models).data if not model.lifecycle_status]
     except (BackendError, msgspec.MsgspecError, RecursionError):
         return None
     finally:

@@ -206,9 +206,12 @@ def without_secrets(copied: sqlite3.Connection) -> list[str]:
     (schema,) = copied.execute("PRAGMA user_version").fetchone()
     if schema < CONNECTIONS_SINCE:
         return []
-    named = [f"{resource}/{name}" for resource, name in copied.execute(
-        "SELECT resource, name FROM connection WHERE key_stored ORDER BY resource, name"
-    )]
+    named = [
+        f"{resource}/{name}"
+        for resource, name in copied.execute(
+            "SELECT resource, name FROM connection WHERE key_stored ORDER BY resource, name"
+        )
+    ]
     copied.execute("PRAGMA secure_delete = ON")
     copied.execute("DELETE FROM connection_secret")
     copied.commit()

@@ -51,7 +51,9 @@ class AesGcmSealer:
             both = base64.b64decode(text, validate=True)
             return cipher.decrypt(both[:NONCE_BYTES], both[NONCE_BYTES:], _bound(key, about)).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
-            raise CannotOpen("its key is not what was stored, or was stored for something else: give it anew") from error
+            raise CannotOpen(
+                "its key is not what was stored, or was stored for something else: give it anew"
+            ) from error
 
     def is_newest(self, sealed: str) -> bool:
         return sealed.startswith(f"{FORM}.{self._newest}.")

@@ -34,13 +34,20 @@ class SqlConnections(SqlPart):
             if before is None and most and (there := self._sql.number(db, "count_connections", {})) >= most:
                 raise NoRoom(there)
             self._sql.run(db, "put_connection", row)
-            self._change_secret(db, "remove_connection_secret" if connection.sealed is None else "put_connection_secret", row)
+            self._change_secret(
+                db, "remove_connection_secret" if connection.sealed is None else "put_connection_secret", row
+            )
             return True
 
         return await self._sql.write(work)
 
     async def reseal_connection(self, connection: StoredConnection, *, sealed: str) -> bool:
-        values = {"resource": connection.resource, "name": connection.name, "before": connection.sealed, "sealed": sealed}
+        values = {
+            "resource": connection.resource,
+            "name": connection.name,
+            "before": connection.sealed,
+            "sealed": sealed,
+        }
         return bool(await self._sql.write(lambda db: self._change_secret(db, "reseal_connection", values)))
 
     async def remove_connection(self, connection: StoredConnection) -> list[str]:

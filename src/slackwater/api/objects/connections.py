@@ -25,7 +25,7 @@ class NewConnection(Struct, frozen=True, kw_only=True):
 
 
 class ChangedConnection(Struct, frozen=True, kw_only=True):
-    """What is to be different; the rest stays. A key goes with the server that it was given for: with another URL, give it again."""
+    """What is to be different; the rest stays. A key is for the server that it was given for: with another, give it again."""
 
     url: Url | None = None
     api_key: Key | None = None

@@ -1,7 +1,7 @@
 """Where engines may be that people add while the service runs. Comes before every look at one, and every connection to it.
 
-An engine is mostly on this machine or in the house, so those addresses are what people have. What no engine has is an address of the
-link alone, where clouds answer with the credentials of a machine.
+An engine is mostly on this machine or in the house, so those addresses are what people have. What no engine has is an address of
+the link alone, where clouds answer with the credentials of a machine.
 """
 
 from msgspec import Struct
@@ -44,8 +44,8 @@ class Reach(Struct, frozen=True, kw_only=True):
             return target, True
         if not (operates and self.anywhere):
             raise InvalidRequest(
-                f"Invalid value for 'url': the host '{target.authority[:100]}' is not allowed. Name one that is, or ask the operator "
-                "to add it to backend_hosts under [control_plane].",
+                f"Invalid value for 'url': the host '{target.authority[:100]}' is not allowed. Name one that is, or ask the "
+                "operator to add it to backend_hosts under [control_plane].",
                 param="url",
             )
         try:
@@ -67,4 +67,3 @@ class Reach(Struct, frozen=True, kw_only=True):
 def same_place(one: Target, other: Target) -> bool:
     """Whether two URLs lead to one server: scheme, host and port. A key for one is not for any other."""
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
-

@@ -1,11 +1,12 @@
 """Engines that are added while the service runs: tested, kept, changed, removed. Before: a handler. After: the control plane.
 
-First durable, then at work: after every change the control plane reads both again, here and at other servers. A key is kept sealed and
-opened in memory alone; what cannot be opened stays, says why, and nothing is sent without it.
+First durable, then at work: after every change the control plane reads both again, here and at other servers. A key is kept
+sealed and opened in memory alone; what cannot be opened stays, says why, and nothing is sent without it.
 """
 
 import asyncio
 import logging
+import urllib.parse
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -24,6 +25,8 @@ CONNECTIONS_MAX = 1_000
 KEY_LENGTH_MAX = 16_384
 # So many engines are looked at at once. A look takes seconds where nobody answers.
 LOOKS_MAX = 4
+# Parameters of a URL that are no secrets.
+PUBLIC = frozenset({"api-version"})
 LOST = "its key is not in this ledger, because back-ups have no keys: give it anew"
 
 
@@ -60,7 +63,10 @@ class Connections:
         looker: EngineLooker | None = None,
         now: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`keys` are the values of the variables that may be named. Without a `sealer` no key is stored, and `no_sealer` says why. `now` is as for the control plane."""
+        """`keys` are the values of the variables that may be named. Without a `sealer` no key is stored; `no_sealer` says why.
+
+        `now` is as for the control plane.
+        """
         self.reach = reach
         self.cannot_store = no_sealer if sealer is None else ""
         """Why no key can be stored; empty where one can."""
@@ -117,7 +123,8 @@ class Connections:
             try:
                 if self._sealer is None:
                     raise CannotOpen(
-                        "its key is stored, and this server has no secrets key: set secrets_key_env or secrets_key_file under [server]"
+                        "its key is stored, and this server has no secrets key: set secrets_key_env or secrets_key_file under "
+                        "[server]"
                     )
                 key = Secret(self._sealer.open(stored.sealed, about=_about(stored)))
             except CannotOpen as error:
@@ -191,7 +198,9 @@ class Connections:
                 if not await self._ledger.put_connection(stored, over=over, most=CONNECTIONS_MAX):
                     raise TooBusy("The connection is being changed by somebody else. Try again.", retry_after=1)
             except NoRoom as error:
-                raise InvalidRequest(f"There are {CONNECTIONS_MAX:,} connections already. Delete some first.") from error
+                raise InvalidRequest(
+                    f"There are {CONNECTIONS_MAX:,} connections already. Delete some first."
+                ) from error
             event("connection_put", connection=_about(stored))
             await self.reread()
             return self._view(resource, name), before is None
@@ -210,9 +219,10 @@ class Connections:
         kept = None if whole or before is None else before[0]
         url = asked.url or (None if kept is None else kept.url)
         if not url:
-            raise InvalidRequest("Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url")
-        if "***" in url:
-            raise InvalidRequest("Invalid value for 'url': its query is masked here; give the whole URL.", param="url")
+            raise InvalidRequest(
+                "Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url"
+            )
+        _check_query(url)
         target, _ = self.reach.locate(url, operates=operates)
         if asked.key and asked.key_env:
             raise InvalidRequest("Give either 'api_key' or 'api_key_env', not both.", param="api_key")
@@ -221,7 +231,9 @@ class Connections:
             resource=resource,
             name=name,
             url=url,
-            key_header=(None if kept is None else kept.key_header) if asked.key_header is None else asked.key_header or None,
+            key_header=(None if kept is None else kept.key_header)
+            if asked.key_header is None
+            else asked.key_header or None,
             made_by=who if before is None else before[0].made_by,
             etag=uuid.uuid4().hex,
             created_at=now if before is None else before[0].created_at,
@@ -241,9 +253,7 @@ class Connections:
                 "together with the new URL.",
                 param="api_key",
             )
-        return msgspec.structs.replace(
-            stored, key_env=kept.key_env, key_stored=kept.key_stored, sealed=kept.sealed
-        )
+        return msgspec.structs.replace(stored, key_env=kept.key_env, key_stored=kept.key_stored, sealed=kept.sealed)
 
     def _sealed(self, stored: StoredConnection, key: str) -> str:
         if self._sealer is None:
@@ -254,8 +264,8 @@ class Connections:
     def _check_env(self, name: str) -> None:
         if name not in self.reach.key_envs:
             raise InvalidRequest(
-                f"Invalid value for 'api_key_env': '{name[:80]}' is not allowed. Ask the operator to add it to backend_key_envs under "
-                "[control_plane].",
+                f"Invalid value for 'api_key_env': '{name[:80]}' is not allowed. Ask the operator to add it to "
+                "backend_key_envs under [control_plane].",
                 param="api_key_env",
             )
 
@@ -268,7 +278,9 @@ class Connections:
             using = await self._ledger.remove_connection(stored)
             if using:
                 one = len(using) == 1
-                names = ", ".join(f"'{each}'" for each in using[:20]) + (f" and {len(using) - 20} more" if len(using) > 20 else "")
+                names = ", ".join(f"'{each}'" for each in using[:20]) + (
+                    f" and {len(using) - 20} more" if len(using) > 20 else ""
+                )
                 raise Conflict(
                     f"The connection '{name[:80]}' is used by the deployment{'' if one else 's'} {names}. Change or delete "
                     f"{'it' if one else 'them'} first."
@@ -289,7 +301,10 @@ class Connections:
         kept = None if name is None else self._there(resource, name)
         url = asked.url or (None if kept is None else kept[0].url)
         if not url:
-            raise InvalidRequest("Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url")
+            raise InvalidRequest(
+                "Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url"
+            )
+        _check_query(url)
         target, listed = self.reach.locate(url, operates=operates)
         key_env, key = asked.key_env or None, asked.key or None
         if key is not None:
@@ -298,7 +313,8 @@ class Connections:
             stored, connection = kept
             if (stored.key_stored or stored.key_env) and not same_place(target, parse(stored.url, param="url")):
                 raise InvalidRequest(
-                    "Missing value for 'api_key': the key was given for another server, and is not sent to this one.", param="api_key"
+                    "Missing value for 'api_key': the key was given for another server, and is not sent to this one.",
+                    param="api_key",
                 )
             if connection.fault is not None:
                 raise Conflict(f"The connection '{stored.name[:80]}' cannot be used: {connection.fault}.")
@@ -344,4 +360,17 @@ def _about(stored: StoredConnection) -> str:
 def _check_key(key: str) -> None:
     if len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable() and " " not in key):
         # What is wrong is not repeated: it may be most of a key.
-        raise InvalidRequest("Invalid value for 'api_key': a key is one line of ASCII characters without blanks.", param="api_key")
+        raise InvalidRequest(
+            "Invalid value for 'api_key': a key is one line of ASCII characters without blanks.", param="api_key"
+        )
+
+
+def _check_query(url: str) -> None:
+    """A query is kept as it is and may be a key: then it belongs where keys are sealed."""
+    query = url.partition("#")[0].partition("?")[2]
+    if "#" in url or any(
+        name.lower() not in PUBLIC for name, _ in urllib.parse.parse_qsl(query, keep_blank_values=True)
+    ):
+        raise InvalidRequest(
+            "Invalid value for 'url': its query may only have api-version. A key is given as 'api_key'.", param="url"
+        )

@@ -170,9 +170,7 @@ class Fixes(Struct, frozen=True, kw_only=True):
     address: str = "write the address that it sends to"
 
 
-FIXES = Fixes(
-    away=lambda answer: _remedy(answer, "ca_file"), no_key="name its key with api_key_env or api_key_file"
-)
+FIXES = Fixes(away=lambda answer: _remedy(answer, "ca_file"), no_key="name its key with api_key_env or api_key_file")
 
 
 def no_way_in(about: str, url: str, answer: Answer | str, *, has_key: bool, fixes: Fixes) -> Finding | None:
@@ -196,7 +194,7 @@ def models_in(body: bytes) -> list[str] | None:
     """The ids of a list of models; None where a text is none."""
     try:
         return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
