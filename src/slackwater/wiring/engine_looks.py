@@ -33,7 +33,7 @@ MODELS_MAX, NAME_LENGTH_MAX = 200, 200
 PATHS = ("/chat/completions", "/embeddings", "/completions")
 FIXES = Fixes(
     away=lambda answer: "start it, or correct its URL",
-    no_key="it wants a key: give one",
+    no_key="it wants a key; give one",
     address="write the address that it sends to",
 )
 
