@@ -1,4 +1,4 @@
-"""Adding an engine: tested first, its models to choose from, a deployment of it, changed and removed, without the configuration file."""
+"""Adding an engine: tested first, a deployment of one of its models, changed and removed, without the configuration file."""
 
 import base64
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def added(page: Page, url: str) -> None:
 def test_an_engine_from_its_url_to_a_job(
     open_page: OpenPage, call: Caller, engine: OddEngine, watch: Watch, tmp_path: Path
 ) -> None:
-    """A wrong key is said before anything is kept; then the key, the test, the models, a deployment, and a job that it answers."""
+    """A missing key is said before anything is kept; then the key, the test, a deployment, and a job that it answers."""
     page = open_page("/deployments")
     added(page, engine.url)
     dialog = page.get_by_role("dialog", name="Add an engine")

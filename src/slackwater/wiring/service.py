@@ -321,6 +321,7 @@ class Service:
             allowance=self.spare.allowance,
             limits=self.settings.input,
             current=self.current_deployments,
+            tokens_per_second=lambda deployment: self.tokens_per_second(deployment.key, now=self.clock.monotonic()),
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:

@@ -11,6 +11,7 @@ import { place, search, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
 import { html, useEffect, useState } from "../app/ui.js";
 import { useBatches } from "./batches_data.js";
+import { FirstRun } from "./first_run.js";
 import { isQuiet, Trouble } from "./health.js";
 import { waitsFor } from "./pauses.js";
 
@@ -43,7 +44,7 @@ export function Page() {
     <div class="filters"><${Search} text=${text} /><${DeploymentFilter} chosen=${deployment} known=${deployments} /><${StatusFilter} status=${status} failures=${Boolean(failures)} counts=${list.counts} withFailures=${list.withFailures} /></div>
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!list.rows && !list.error && html`<${Skeleton} lines=${8} height=${44} />`}
-    ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${NothingYet} create=${create} />`)}
+    ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${FirstRun} otherwise=${html`<${NothingYet} create=${create} />`} />`)}
     ${Boolean(list.rows?.length) && html`<${Table} rows=${list.rows} />`}
     ${list.more && html`<div class="more"><${Button} busy=${list.loadingMore} onClick=${list.loadMore}>Load more<//></div>`}
   `;
