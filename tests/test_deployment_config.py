@@ -302,7 +302,7 @@ def test_backends_of_its_own(tmp_path: Path) -> None:
             {"properties": {"backends": [{"url": "http://engine.example:8000", "apiKeyEnv": "PATH"}]}},
             "'PATH' is not allowed",
         ),
-        ({"properties": {"backends": [{"echo": {}}]}}, "needs a url"),
+        ({"properties": {"backends": [{"echo": {}}]}}, "needs a connection, or a url"),
         ({"properties": {"backendsOf": "pool", "backends": [{"url": "http://engine.example:8000"}]}}, "leave one out"),
         ({"sku": {"name": "x"}, "properties": {"backendsOf": "pool"}}, "there is no SKU 'x'"),
         ({"sku": {"name": "DataZoneBatch"}, "properties": {"backendsOf": "pool"}}, "needs a data_zone"),

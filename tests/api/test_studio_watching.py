@@ -462,6 +462,18 @@ def test_a_good_file(call: Caller) -> None:
     assert not any(entry["action"] == "validate_file" for entry in entries)
 
 
+def test_how_long_it_would_take(call: Caller) -> None:
+    """By what its deployment was seen to finish, and never a guess: nothing where nothing was; jobs before it are said apart."""
+    assert checked(call, chat(10, model="narrow"))["estimated_time"] is None
+    finished(call, chat(100, model="quick"))
+    found = checked(call, chat(10, model="quick"))
+    time = found["estimated_time"]
+    assert time["tokens_per_second"] > 0
+    assert (time["tokens_ahead"], time["seconds_ahead"]) == (0, 0)
+    assert time["seconds"] == pytest.approx(found["tokens"] / time["tokens_per_second"], abs=1 + 0.1 * time["seconds"])
+    assert checked(call, b"no json\n")["estimated_time"] is None
+
+
 def test_a_file_that_does_not_fit(call: Caller) -> None:
     """It is valid, and its batch would wait."""
     found = checked(call, chat(50, model="narrow"))

@@ -53,6 +53,7 @@ LEDGER_READS = frozenset(
         "next_import",
         "next_to_bring",
         "next_to_validate",
+        "connections",
         "open_batches",
         "others",
         "pause_of",

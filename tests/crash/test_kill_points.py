@@ -78,8 +78,11 @@ ELSEWHERE = frozenset(
         # Members of a shared ledger, who kill each other's servers in tests/cluster.
         "bury",
         "send_for",
-        # Keys, sessions and deployments.
+        # Keys, sessions, deployments and connections.
         "add_session",
+        "put_connection",
+        "remove_connection",
+        "reseal_connection",
         "delete_keys",
         "delete_session",
         "put_deployment",

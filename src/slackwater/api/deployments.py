@@ -182,6 +182,7 @@ def _details(view: View, caps: Sequence[int]) -> objects.DeploymentDetails:
             objects.DeployedBackend(
                 url=masked(backend.name),
                 model=backend.model or UNSET,
+                connection=backend.connection or UNSET,
                 region=backend.region or UNSET,
                 dataZone=backend.data_zone or UNSET,
                 concurrency=cap,

@@ -18,6 +18,7 @@ from slackwater.config.lookups import data_in, database_in, files_in, refuse_alo
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load, look
+from slackwater.config.secrets import NO_KEY
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -25,6 +26,7 @@ from slackwater.config.sections import (
     AuditConfig,
     BackendConfig,
     Config,
+    ConnectedBackend,
     ControlPlaneConfig,
     DeploymentConfig,
     EchoConfig,
@@ -44,6 +46,7 @@ __all__ = [
     "DEMO_DEPLOYMENT",
     "ENCODINGS",
     "LOOPBACK",
+    "NO_KEY",
     "AuditConfig",
     "BackendConfig",
     "BillingConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "CategoryConfig",
     "ClassifierConfig",
     "Config",
+    "ConnectedBackend",
     "ContentFilterConfig",
     "ControlPlaneConfig",
     "DeploymentConfig",

@@ -10,6 +10,7 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
+from slackwater.core.accounts.connection import Secret
 from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
@@ -47,6 +48,11 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     service account for Google. Empty: the variables that each cloud's own programs read, or the identity of the machine."""
     api_key_envs: list[str] = msgspec.field(default_factory=list)
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
+    secrets_key_env: str = ""
+    """Environment variable with the key under which keys of engines are sealed that people store over the API or in Studio: 32
+    bytes in base64, such as `openssl rand -base64 32` prints. Several, newest first, while one is changed. See deployments.md."""
+    secrets_key_file: str = ""
+    """File that holds it instead; a relative one lies beside this configuration. With neither, no key is stored."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
     cors_origins: list[str] = msgspec.field(default_factory=list)
@@ -249,6 +255,16 @@ files; `auto`: `json` at OpenAI and Azure, `form` elsewhere."""
         return self.api_key_env if self.api_key_file is None else f"file:{self.api_key_file}"
 
 
+class ConnectedBackend(BackendConfig, frozen=True, kw_only=True):
+    """A backend of a deployment that was made over the API, by way of a connection that an administrator has added."""
+
+    connection: str
+    key: Secret | None = None
+    """Where its key is stored with the connection."""
+    listed: bool = False
+    """Whether its host is one that the operator has listed, wherever that leads."""
+
+
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """`[[engines]]`: how one server is used, over all deployments whose backends have this scheme, host and port."""
 
@@ -340,6 +356,9 @@ class ControlPlaneConfig(Struct, frozen=True, kw_only=True):
     """Where backends of theirs may be, such as `engine.local:8000`. None: they use those of configured deployments."""
     backend_key_envs: list[str] = msgspec.field(default_factory=list)
     """Environment variables with keys that such backends may be sent."""
+    connect_anywhere: bool = True
+    """Whether whoever runs the service may add engines at any address (not at link-local and metadata ones); everybody else, and
+    with `false` they, too, only at `backend_hosts`. See deployments.md."""
     capacity_max: int = 0
     """Most capacity of one deployment, in thousands of enqueued tokens; 0 is no limit."""
 
@@ -378,6 +397,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """The key to the object store; empty: it is found elsewhere."""
     storage_secrets: dict[str, str] = msgspec.field(default_factory=dict)
     """Keys to storages of users, by the variables that name them."""
+    secrets_keys: tuple[bytes, ...] = ()
+    """Keys that secrets are sealed under, newest first; none: nothing is stored."""
     studio_secret: str | None = None
     """That of the application that people sign in with."""
 

@@ -5,9 +5,20 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
+from slackwater.ports.connections import (
+    ANY_VERSION,
+    CannotOpen,
+    ConnectionLedger,
+    EngineCheck,
+    EngineLook,
+    EngineLooker,
+    FoundEngine,
+    Sealer,
+    StoredConnection,
+)
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Away, Room, Writable
-from slackwater.ports.ledger import ANY_VERSION, NO_LIMITS, Ledger
+from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
@@ -58,13 +69,19 @@ __all__ = [
     "BlobStore",
     "BlobVersion",
     "BlobWriter",
+    "CannotOpen",
     "Classifier",
     "Clock",
+    "ConnectionLedger",
     "DeploymentLoad",
     "DueDelivery",
+    "EngineCheck",
     "EngineLedger",
+    "EngineLook",
+    "EngineLooker",
     "Fetcher",
     "FileCounts",
+    "FoundEngine",
     "Heard",
     "IdempotencyKey",
     "LeaseState",
@@ -92,6 +109,7 @@ __all__ = [
     "RetentionLedger",
     "Room",
     "Said",
+    "Sealer",
     "Segment",
     "Sender",
     "SessionLedger",
@@ -102,6 +120,7 @@ __all__ = [
     "SpanKind",
     "Standing",
     "Start",
+    "StoredConnection",
     "StoredDeployment",
     "TimeLedger",
     "Together",

@@ -13,6 +13,7 @@ from slackwater.adapters.upstream.http_pool import Pools
 from slackwater.config import (
     BackendConfig,
     Config,
+    ConnectedBackend,
     DeploymentConfig,
     endpoint_of,
     limit_of,
@@ -20,12 +21,13 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
+from slackwater.core.accounts.connection import Connection
 from slackwater.core.endpoints import VIDEOS
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy
-from slackwater.pipeline.accounts.control_plane import Assembled
+from slackwater.pipeline.accounts.control_plane import Assemble, Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LargeAnswers
@@ -63,6 +65,7 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
                 model=backend.model,
                 region=backend.region,
                 data_zone=backend.data_zone,
+                connection=backend.connection if isinstance(backend, ConnectedBackend) else "",
             )
             for backend in usable_backends(config)
         ),
@@ -158,11 +161,13 @@ def _client_of(backend: BackendConfig, shared: Shared, engine: Engine, door: Doo
     return TracedBackend(client, shared.tracing, url=backend.url or "")
 
 
-def assembler_of(config: Config, shared: Shared) -> Callable[[StoredDeployment], Assembled]:
+def assembler_of(config: Config, shared: Shared) -> Assemble:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
-    def assemble(stored: StoredDeployment) -> Assembled:
-        ordered = ordered_deployment(stored.body, resource=stored.resource, name=stored.name, config=config)
+    def assemble(stored: StoredDeployment, connections: Mapping[str, Connection]) -> Assembled:
+        ordered = ordered_deployment(
+            stored.body, resource=stored.resource, name=stored.name, config=config, connections=connections
+        )
         return Assembled(
             deployment=msgspec.structs.replace(deployment_record(ordered), made=True),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),

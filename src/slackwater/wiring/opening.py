@@ -45,6 +45,7 @@ from slackwater.ports import BlobStore, Clock, Fetcher, Ledger, MemberLedger, Of
 from slackwater.telemetry import event
 from slackwater.wiring.acquaintance import Acquaintance, refuse_unkept, said_when_slow
 from slackwater.wiring.belonging import Marking, mark_behind, open_ledger, refuse_apart, refuse_strangers, take_up
+from slackwater.wiring.connections import connections_of
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -302,6 +303,7 @@ async def open_service(
                     weights={resource.name: resource.weight for resource in config.resources},
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                     assemble=None if accept_any else assembler_of(config, shared),
+                    connections=None if accept_any else lambda now: connections_of(config, ledger, clock, now),
                 ),
                 settings_of(config, kind, sends_for),
                 incarnation=incarnation,

@@ -145,8 +145,16 @@ class Service:
         self.spare = SpareCapacity(
             ledger, clock, tokens_per_second=lambda key, now: self.tokens_per_second(key, now=now)
         )
+        self.connections = None if offer.connections is None else offer.connections(current)
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify, now=current
+            ledger,
+            clock,
+            self.fleet,
+            self.spare,
+            assemble=offer.assemble,
+            wake=hints.enqueue.notify,
+            now=current,
+            connections=self.connections,
         )
         self.validator = Validator(
             ledger,
@@ -316,6 +324,7 @@ class Service:
             allowance=self.spare.allowance,
             limits=self.settings.input,
             current=self.current_deployments,
+            tokens_per_second=lambda deployment: self.tokens_per_second(deployment.key, now=self.clock.monotonic()),
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:
@@ -352,6 +361,8 @@ class Service:
                 await self.upload_janitor.start()
                 await self.retention_janitor.start()
             await self.control_plane.read()
+            if self.connections is not None and self.settings.kind.answers:
+                await self.connections.start()
             # Before anything is sent: what is paused stays so.
             await self.pauses.step()
             if self.following is not None:

@@ -11,6 +11,7 @@ from slackwater.adapters.sql.base import SqlBase, SqlPart
 from slackwater.adapters.sql.batch_histories import SqlBatchHistories
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.bringing import SqlBringing
+from slackwater.adapters.sql.connections import SqlConnections
 from slackwater.adapters.sql.db import Database, Db, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.duties import Duties
@@ -91,6 +92,7 @@ class SqlLedger:
             SqlSessions(sql),
             SqlAccounts(sql),
             SqlDeployments(sql),
+            SqlConnections(sql),
             SqlPauses(sql),
             SqlEngines(sql),
             SqlBatchHistories(sql),
@@ -328,6 +330,12 @@ class SqlLedger:
     remove_deployment = part(SqlDeployments.remove_deployment)
     open_batches = part(SqlDeployments.open_batches)
     batch_regions = part(SqlDeployments.batch_regions)
+
+    # Connections
+    connections = part(SqlConnections.connections)
+    put_connection = part(SqlConnections.put_connection)
+    reseal_connection = part(SqlConnections.reseal_connection)
+    remove_connection = part(SqlConnections.remove_connection)
 
     # What operators have paused
     pauses = part(SqlPauses.pauses)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import msgspec
 
 from slackwater import __version__
+from slackwater.adapters.outside.dialing import Judge
 from slackwater.adapters.upstream.http_pool import Pool, Pools, Timeouts
 from slackwater.adapters.upstream.http_reply import ReplyTooLarge
 from slackwater.adapters.upstream.http_stream import Heard
@@ -68,13 +69,15 @@ class HttpBackend:
         proxy: Proxy | None = None,
         paths: Mapping[str, str] = NO_HEADERS,
         forms: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
         verifies certificates. More calls than `connections_max` wait their turn. Large answers are read as far as the
         `budget` has room for them; without one, all at once. With `pools`, connections are shared with others who call the
         same server with the same bounds, unless there is a `tls`. With a `proxy`, https goes through a tunnel of it, and http
         is asked of it. `paths` are those, from the server's root, of endpoints that it has elsewhere. `forms`: edits of images
-        and videos are asked for in multipart. Raises ValueError with what to correct.
+        and videos are asked for in multipart. `judge` raises OSError where an address of the host is none to connect to; what a
+        proxy connects to is not seen. Raises ValueError with what to correct.
         """
         url = _parse(base_url)
         secure = url.scheme == "https"
@@ -106,6 +109,7 @@ class HttpBackend:
             tls=(lambda: tls or _usual_tls()) if secure else None,
             keep_alive_seconds=keep_alive_seconds,
             proxy=tunnel,
+            judge=None if proxy is not None else judge,
         )
         self._pool = open_pool(
             timeouts=timeouts or Timeouts(),

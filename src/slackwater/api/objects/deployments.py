@@ -30,9 +30,11 @@ class NewModel(Struct, frozen=True, kw_only=True):
 
 
 class NewBackend(Struct, frozen=True, kw_only=True):
-    """A server that answers for a deployment. Its host must be one that the operator allows."""
+    """A server that answers for a deployment: a connection, or a URL whose host the operator allows."""
 
-    url: str
+    connection: str | None = None
+    """An engine that was added, by its name: it has the URL and the key."""
+    url: str | None = None
     model: str | None = None
     """The name that this server knows the model by."""
     apiKeyEnv: str | None = None
@@ -116,6 +118,8 @@ class DeployedBackend(Struct, frozen=True, kw_only=True):
     url: str
     """`built-in` for the one that echoes."""
     model: str | UnsetType = UNSET
+    connection: str | UnsetType = UNSET
+    """The connection that leads there."""
     region: str | UnsetType = UNSET
     dataZone: str | UnsetType = UNSET
     concurrency: int

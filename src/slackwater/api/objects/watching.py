@@ -291,6 +291,19 @@ class EstimatedCost(Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class EstimatedTime(Struct, frozen=True, kw_only=True):
+    """How long a batch of the file would take at the pace at which its deployment was last seen to work. Nothing is foreseen."""
+
+    tokens_per_second: float
+    """Input tokens that its backends have finished, over the last five minutes in which they did any, none older than a day."""
+    seconds: int
+    """For the file by itself."""
+    tokens_ahead: int
+    """Enqueued tokens of batches of the deployment that have not ended; one that is half done counts whole."""
+    seconds_ahead: int
+    """At most so much more, if all of these went first."""
+
+
 class FileValidation(Struct, frozen=True, kw_only=True):
     """What validation finds in a file."""
 
@@ -309,6 +322,8 @@ class FileValidation(Struct, frozen=True, kw_only=True):
     """The first ones, up to the operator's cap, by line."""
     quota: ValidationQuota | None
     estimated_cost: EstimatedCost | None
+    estimated_time: EstimatedTime | None
+    """Null for a file that is not valid, and where nothing of its deployment has been measured."""
 
 
 class BackendStatus(Struct, frozen=True, kw_only=True):

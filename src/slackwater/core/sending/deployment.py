@@ -30,6 +30,8 @@ class BackendRef(Struct, frozen=True, kw_only=True):
     region: str = ""
     """Where it stands; empty where nobody has said."""
     data_zone: str = ""
+    connection: str = ""
+    """The connection that leads there; empty where its URL is the deployment's own."""
 
 
 class WhenFull(StrEnum):

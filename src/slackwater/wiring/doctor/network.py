@@ -9,6 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import Struct
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
 from slackwater.config import BackendConfig, Config
@@ -129,20 +130,14 @@ async def _of_backend(
     about: str, backend: BackendConfig, model: str, answer: Answer | str, headers: Mapping[str, str]
 ) -> list[Finding]:
     url = backend.url or ""
-    if isinstance(answer, str):
-        return [fault(about, f"{url}: {answer}", _remedy(answer, "ca_file"))]
-    if answer.status in (401, 403):
-        fix = "correct the key" if backend.key_name else "name its key with api_key_env or api_key_file"
-        return [fault(about, f"{url} refuses the key (status {answer.status})", fix)]
-    if 300 <= answer.status < 400:
-        return [fault(about, f"{url} sends elsewhere (status {answer.status})", "write the address that it sends to")]
-    if answer.status >= 500:
-        return [fault(about, f"{url} answers with status {answer.status}", "see the log of that server")]
-    models = _models(answer.body) if answer.status == 200 else None
+    shut = no_way_in(about, url, answer, has_key=backend.key_name is not None, fixes=FIXES)
+    if shut is not None or isinstance(answer, str):
+        return [] if shut is None else [shut]
+    models = models_in(answer.body) if answer.status == 200 else None
     if models is None:
         for other in other_urls(url):
             there = await _ask(models_url(other), headers, backend)
-            if not isinstance(there, str) and there.status == 200 and _models(there.body) is not None:
+            if not isinstance(there, str) and there.status == 200 and models_in(there.body) is not None:
                 message = f"{models_url(url)} lists no models (status {answer.status}), and {models_url(other)} does"
                 return [fault(about, message, f'write url = "{other}"')]
         return [note(about, f"{url} answers (status {answer.status}), and does not say which models it has")]
@@ -167,10 +162,39 @@ async def _of_backend(
     return [ok(about, f"{url} answers and has {model}")]
 
 
-def _models(body: bytes) -> list[str] | None:
+class Fixes(Struct, frozen=True, kw_only=True):
+    """What to do about a server that lets nobody in, where its URL and its key are written."""
+
+    away: Callable[[str], str]
+    no_key: str
+    address: str = "write the address that it sends to"
+
+
+FIXES = Fixes(away=lambda answer: _remedy(answer, "ca_file"), no_key="name its key with api_key_env or api_key_file")
+
+
+def no_way_in(about: str, url: str, answer: Answer | str, *, has_key: bool, fixes: Fixes) -> Finding | None:
+    """What to say where a server was asked for its models, and does not let us in; None where it does."""
+    if isinstance(answer, str):
+        return fault(about, f"{url}: {answer}", fixes.away(answer))
+    if answer.status in (401, 403):
+        return fault(
+            about,
+            f"{url} refuses the key (status {answer.status})",
+            "correct the key" if has_key else fixes.no_key,
+        )
+    if 300 <= answer.status < 400:
+        return fault(about, f"{url} sends elsewhere (status {answer.status})", fixes.address)
+    if answer.status >= 500:
+        return fault(about, f"{url} answers with status {answer.status}", "see the log of that server")
+    return None
+
+
+def models_in(body: bytes) -> list[str] | None:
+    """The ids of a list of models; None where a text is none."""
     try:
         return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -152,3 +152,10 @@ ORDER BY topic, member;
 
 -- name: hurry
 SELECT set_config('idle_in_transaction_session_timeout', '2000', true);
+
+-- name: overwrites_deleted
+-- What vacuum has not taken away yet lies in the files of the database, which nobody copies row by row.
+SELECT 1;
+
+-- name: leaves_deleted
+SELECT 1;

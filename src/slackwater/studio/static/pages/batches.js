@@ -12,6 +12,7 @@ import { place, search, to } from "../app/router.js";
 import { mayAct } from "../app/session.js";
 import { html, useEffect, useState } from "../app/ui.js";
 import { useBatches } from "./batches_data.js";
+import { FirstRun } from "./first_run.js";
 import { isQuiet, Named, Trouble } from "./health.js";
 import { chosenTags, ChosenTags, tagQuery, Tags, titleOf } from "./job_names.js";
 import { waitsFor } from "./pauses.js";
@@ -47,7 +48,7 @@ export function Page() {
     <${ChosenTags} query=${query} />
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!list.rows && !list.error && html`<${Skeleton} lines=${8} height=${44} />`}
-    ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${NothingYet} create=${create} />`)}
+    ${list.rows?.length === 0 && (filtered ? html`<${NothingFound} />` : html`<${FirstRun} otherwise=${html`<${NothingYet} create=${create} />`} />`)}
     ${Boolean(list.rows?.length) && html`<${Table} rows=${list.rows} query=${query} />`}
     ${list.more && html`<div class="more"><${Button} busy=${list.loadingMore} onClick=${list.loadMore}>Load more<//></div>`}
   `;

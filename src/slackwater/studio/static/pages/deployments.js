@@ -9,6 +9,7 @@ import { place, to } from "../app/router.js";
 import { isAdmin, session } from "../app/session.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
+import { Connections } from "./connections.js";
 import { Card } from "./deployment_card.js";
 import { DeploymentForm } from "./deployment_form.js";
 import { useDeployments } from "./deployments_data.js";
@@ -17,28 +18,30 @@ import { Trouble } from "./health.js";
 import { PauseDialog } from "./pauses.js";
 
 export function Page() {
-  const { search: text = "" } = place.value.query;
+  const { search: text = "", engine } = place.value.query;
   const admin = isAdmin.value;
   const list = useDeployments(admin);
   const [edited, setEdited] = useState(/** @type {any} */ (null));
   const [doomed, setDoomed] = useState(/** @type {any} */ (null));
   const [held, setHeld] = useState(/** @type {string|null} */ (null));
+  const [adding, setAdding] = useState(/** @type {any} */ (engine === undefined ? null : { url: engine === "new" ? "" : engine }));
   const { known, regions } = list.data ?? {};
   const shown = known?.filter((/** @type {any} */ each) => `${each.name} ${each.status?.model ?? each.made?.properties.model.name}`.toLowerCase().includes(text.toLowerCase()));
   const create = html`<${Button} kind="main" icon="plus" disabled=${!admin} why="Only keys with the role admin may create deployments." onClick=${() => setEdited({ made: null })}>Create deployment<//>`;
   const others = (known ?? []).map((/** @type {any} */ each) => each.made).filter(Boolean);
   return html`
-    <${Heading} title="Deployments" actions=${create} />
+    <${Heading} title="Deployments" actions=${html`${admin && html`<${Button} icon="plus" onClick=${() => setAdding({})}>Add an engine<//>`}${create}`} />
     <${Trouble} deployments=${known?.map((/** @type {any} */ each) => each.status).filter(Boolean) ?? null} />
     <div class="filters"><${SearchBox} id="deployment-search" label="Search deployments" placeholder="Search name or model" text=${text} /></div>
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!known && !list.error && html`<${Skeleton} lines=${2} height=${300} />`}
     ${known?.length === 0 && html`<${Empty} title="No deployments yet" icon="deployments" actions=${admin && create}>
       A deployment is the name that users write into “model”: a model, the backends that answer for it, and a quota. ${admin
-        ? "One that is made here uses the backends of a deployment in the configuration file of the service."
+        ? "Add the engine that is to answer, with its URL; then make a deployment of one of its models."
         : "Ask an administrator of this resource to create one."}<//>`}
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
     <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
+      ${admin && known && html`<${Connections} adding=${adding} onAdding=${setAdding} onDone=${list.refresh} />`}
       ${known?.length > 0 && session.value?.operates && html`<${Engines} />`}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
     ${edited && html`<${DeploymentForm} made=${edited.made} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
