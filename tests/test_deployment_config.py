@@ -11,6 +11,7 @@ from slackwater.config import Config, load, may_stream, ordered_deployment
 from slackwater.config.deployments import assumed_quotas, takes_forms
 from slackwater.config.engines import limits_of, unequal_numbers
 from slackwater.config.sections import CONCURRENCY, ControlPlaneConfig
+from slackwater.core.endpoints import USUAL
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.pace import PACED_CONCURRENCY
@@ -284,6 +285,22 @@ def test_backends_of_its_own(tmp_path: Path) -> None:
     backend = {"url": "http://engine.example:8000/v1", "apiKeyEnv": "KEY", "region": "west", "concurrency": 3}
     made = ordered(tmp_path, {"properties": {"model": {"name": "m"}, "backends": [backend]}})
     assert (made.backends[0].region, made.slots, made.rai_policy_name) == ("west", 3, None)
+    assert made.capabilities.endpoints == USUAL
+
+
+def test_endpoints_of_a_body(tmp_path: Path) -> None:
+    """Those that it names, else those of the deployment whose backends it uses; what is none is a fault."""
+    backend = {
+        "url": "http://engine.example:8000/v1",
+        "paths": {"rerank": "/v2/rerank"},
+        "forms": "json",
+        "videoSeconds": 9,
+    }
+    for where in ({"backendsOf": "pool"}, {"backends": [backend]}):
+        made = ordered(tmp_path, {"properties": {"endpoints": ["/v1/rerank", "score"], **where}})
+        assert made.capabilities.endpoints == ("/rerank", "/score")
+    with pytest.raises(ConfigError, match="there is no endpoint '/v1/rerunk'; did you mean 'rerank'"):
+        ordered(tmp_path, {"properties": {"endpoints": ["/v1/rerunk"], "backendsOf": "pool"}})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slackwater.core.endpoints import REQUIRED_KEY, USUAL, normalised
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL, normalised, versioned
 from slackwater.core.input.endpoint_rules import KNOWN, NEEDED, TYPED
 from slackwater.core.input.line_judge import Rules
 from slackwater.core.input.validation import InputChecker
@@ -141,6 +141,18 @@ def test_spellings_of_one_endpoint(url: str) -> None:
     assert normalised(url) == "/rerank"
     data = line(url=url, body={"model": DEPLOYMENT, "query": "a", "documents": ["b"]})
     assert check(data, endpoint="/v1/rerank", deployments=OFFERED).errors == []
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"), [("/rerank", "/v1/rerank"), ("/v2/rerank", "/v2/rerank"), ("/openai/v1/score/", "/v1/score")]
+)
+def test_openai_s_family_compares_to_the_letter(url: str, endpoint: str) -> None:
+    """A file is looked at for the endpoint that it would be a batch of."""
+    assert versioned(url) == endpoint
+    data = line(
+        url=endpoint, body={"model": DEPLOYMENT, "query": "a", "documents": ["b"], "text_1": "a", "text_2": "b"}
+    )
+    assert check(data, endpoint=endpoint, family="openai", deployments=OFFERED).errors == []
 
 
 def test_pictures_in_messages_are_found_where_the_model_cannot_see() -> None:

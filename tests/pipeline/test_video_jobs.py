@@ -32,8 +32,10 @@ def video(status: str, name: str = "video_1", **more: Any) -> Reply:
 class Studio:
     """A backend that makes videos: what it says to calls that make one, and to those that ask after one, the last for ever."""
 
-    def __init__(self, *said: Said, made: Said | None = None) -> None:
+    def __init__(self, *said: Said, made: Said | None = None, lists: Said | None = None) -> None:
+        """`lists` is what it says to whoever wants to see all of them."""
         self.said = list(said)
+        self.lists = lists or Reply(200, b'{"data":[]}')
         self.made = made or video("queued")
         self.calls: list[str] = []
 
@@ -45,7 +47,7 @@ class Studio:
 
     async def get(self, path: str) -> Reply:
         self.calls.append(f"GET {path}")
-        said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
+        said = self.lists if path == "/videos" else self.said.pop(0) if len(self.said) > 1 else self.said[0]
         if isinstance(said, BackendError):
             raise said
         return said
@@ -187,12 +189,14 @@ def test_one_that_failed_is_made_anew_by_the_next_try(tmp_path: Path, status: st
     played(story)
 
 
-def test_one_that_the_engine_has_lost_is_made_anew(tmp_path: Path) -> None:
-    """It was seen, and is not known any more: the engine has restarted. The line is told that its call was lost."""
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("lists", [None, BackendUnreachable("gone", sent=False)])
+def test_one_that_the_engine_has_lost_is_made_anew(tmp_path: Path, seen: bool, lists: Said | None) -> None:
+    """It is not known any more: the engine has restarted. The line is told that its call was lost."""
 
     async def story(loop: VirtualLoop) -> None:
         gone = Reply(404, b'{"detail":"Not Found"}')
-        studio = Studio(video("in_progress"), gone)
+        studio = Studio(*([video("in_progress")] if seen else []), gone, lists=lists)
         life = Life(loop, tmp_path, studio)
         with pytest.raises(BackendReplyBroken, match="knows nothing of the video 'video_1' any more") as caught:
             await life.made()
@@ -233,7 +237,7 @@ def test_an_engine_that_cannot_be_asked_says_what_it_said_at_first(tmp_path: Pat
     """Its answer is the object as it was when it was made."""
 
     async def story(loop: VirtualLoop) -> None:
-        studio = Studio(Reply(status, b""))
+        studio = Studio(Reply(status, b""), lists=Reply(405, b""))
         assert await Life(loop, tmp_path, studio).made() is studio.made
         plain = Plain()
         assert json.loads((await Life(loop, tmp_path / "other", plain).made()).body)["status"] == "queued"

@@ -138,6 +138,7 @@ def _on(source: DeploymentConfig, asked: DeploymentConfig, *, own_model: bool, o
         quota_tier=None,
         enqueued_token_limit=limit_of(source) if asked.capacity is None else None,
         when_full=asked.when_full if "whenFull" in own else source.when_full,
+        endpoints=asked.endpoints if "endpoints" in own else source.endpoints,
         dynamic_quota=asked.dynamic_quota if "dynamicThrottlingEnabled" in own else source.dynamic_quota,
         # A filter of the operator's does not go because somebody pasted the name of one of Azure's.
         rai_policy_name=source.rai_policy_name if policy is None or policy.startswith(MICROSOFTS) else policy,

@@ -31,6 +31,7 @@ PROPERTIES = {
     "whenFull": "when_full",
     "dataZone": "data_zone",
     "backends": "backends",
+    "endpoints": "endpoints",
     "scaleSettings": None,
     "capacitySettings": None,
     "parentDeploymentName": None,

@@ -49,6 +49,11 @@ def normalised(url: str) -> str:
     return ALIASES.get(url, url)
 
 
+def versioned(url: str) -> str:
+    """The endpoint of a batch in OpenAI's family whose lines have this url: with a version, as that family compares it."""
+    return url if url in ALIASES else f"/v1{normalised(url)}"
+
+
 def of_assistants(url: str) -> bool:
     """Whether a url belongs to the Assistants API."""
     return normalised(url).removeprefix("/").partition("/")[0] in ASSISTANTS

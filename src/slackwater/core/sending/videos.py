@@ -9,8 +9,8 @@ import re
 import msgspec
 from msgspec import Struct
 
-# States of a job that goes on, of OpenAI's API and of engines that have it.
-GOING_ON = frozenset({"queued", "in_progress", "pending", "processing", "running"})
+# States of a job that goes on, of OpenAI's API, of Azure's former one, and of engines that have either.
+GOING_ON = frozenset({"queued", "in_progress", "pending", "preprocessing", "processing", "running"})
 # An id goes into a path.
 _ID = re.compile(r"[A-Za-z0-9_.~:-]{1,200}")
 # How soon a video is asked after, and at the longest: some engines take seconds, others half an hour.

@@ -15,7 +15,7 @@ from slackwater.core.accounts.cost import cost_of
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import BatchError
-from slackwater.core.endpoints import REQUIRED_KEY, normalised
+from slackwater.core.endpoints import REQUIRED_KEY, normalised, versioned
 from slackwater.core.errors import FileUnreadable, InvalidRequest, NotFound, TooBusy
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
@@ -200,7 +200,7 @@ class FileChecks:
         url = first_url(head, size=file.size)
         if url is None or normalised(url) not in REQUIRED_KEY:
             return ENDPOINT
-        return f"/v1{normalised(url)}" if family == "openai" else url
+        return versioned(url) if family == "openai" else url
 
     async def _room(self, deployment: Deployment, tokens: int) -> Room:
         held = await self._ledger.enqueued_tokens(deployment.key)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from slackwater.core.endpoints import VIDEOS
 from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, StorageTrouble
+from slackwater.core.sending.answer_kinds import UNSUCCESSFUL
 from slackwater.core.sending.request import Reply
 from slackwater.core.sending.videos import (
     FIRST_SECONDS,
@@ -89,13 +90,13 @@ class VideoJobs:
             else:
                 job = job_in(reply.body) if 200 <= reply.status < 300 else None
                 if job is not None and not job.goes_on:
-                    if job.status != "completed":
+                    if job.status in UNSUCCESSFUL:
                         # Another try needs another one.
                         await self._blobs.delete(key)
                     return reply
                 silent = 0 if job is not None else silent + 1
                 if reply.status in UNKNOWN and silent >= 2:
-                    if begun is not None:
+                    if begun is not None and not await _lists(maker.backend):
                         # It has no such thing: what it said at first is all that it says.
                         return begun
                     await self._blobs.delete(key)
@@ -123,6 +124,15 @@ class VideoJobs:
             await writer.publish()
         finally:
             await writer.discard()
+
+
+async def _lists(backend: Polled) -> bool:
+    """Whether an engine that does not know a video has any to be asked for."""
+    try:
+        return 200 <= (await backend.get(VIDEOS)).status < 300
+    except BackendError:
+        # It is going, and what it had goes with it.
+        return True
 
 
 def _key(item: Item) -> str:
