@@ -182,7 +182,10 @@ def test_command_line(world: World) -> None:
     assert "llama-batch" in printed
     for name in ("answers.jsonl", "nightly.jsonl", "rest.jsonl"):
         assert len((world.directory / name).read_bytes().splitlines()) == 12, name
-    assert json.loads((world.directory / "batch.json").read_text())["metadata"] == {"job": "nightly"}
+    assert json.loads((world.directory / "batch.json").read_text())["metadata"] == {
+        "name": "Prices, week 12",
+        "team": "tides",
+    }
     assert (world.directory / "copy.jsonl").read_bytes() == chat(12, model="llama-batch")
 
 
