@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NAME = "name"
 # Further than this nobody looks for the names of input files where each would be a call.
 FILES_MAX = 1_000
+# What a terminal without room goes without, the first one first; and how wide a cell is that may be broken.
+DISPENSABLE = ("created", "metadata", "deployment", "done")
+BROKEN_AT = {"job": 16, "metadata": 24, "waits for": 24}
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -83,3 +86,18 @@ def _file_names(api: "Api", batches: list[dict[str, Any]]) -> dict[str, str]:
         # Whoever may not see the files sees their ids.
         pass
     return found
+
+
+def with_room(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The columns that a terminal of so many characters has room for; an empty one is none."""
+
+    def wide(name: str) -> int:
+        whole = max(len(name), *(len(row[name]) for row in rows))
+        return min(whole, BROKEN_AT.get(name, whole)) + 2
+
+    columns = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    for name in DISPENSABLE:
+        if sum(map(wide, columns)) <= width + 2:
+            break
+        columns = [each for each in columns if each != name]
+    return columns

@@ -1,13 +1,14 @@
 """`slackwater batches`: batch jobs on a server of the contract. Making one is in submit.py, waiting for one in watching.py."""
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from slackwater.cli.batch_names import Told, told_apart
+from slackwater.cli.batch_names import Told, told_apart, with_room
 from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import INTERRUPTED, fail, moment, note, print_facts, print_json, print_rows, safe, text_of
 from slackwater.cli.results import check_free, errors_beside, save_results
@@ -91,30 +92,23 @@ def list_batches(status: tuple[str, ...], metadata: dict[str, str], limit: int, 
             print_json(found)
             return
         told = told_apart(api, found, statuses=status)
+        piped = [_cells(batch, each) for batch, each in zip(found, told, strict=True)]
         if sys.stdout.isatty():
-            shown = _SHOWN | {
-                "metadata": any(each.metadata for each in told),
-                "waits for": any(each.waits_for for each in told),
-            }
-            columns = [name for name, is_shown in shown.items() if is_shown]
-            rows = [[_cells(batch, each)[name] for name in columns] for batch, each in zip(found, told, strict=True)]
+            rows = [_shown(batch, each) for batch, each in zip(found, told, strict=True)]
+            columns = with_room(rows, shutil.get_terminal_size().columns)
         else:
-            columns, rows = (
-                [],
-                [list(_cells(batch, each).values())[1:] for batch, each in zip(found, told, strict=True)],
-            )
-        print_rows(columns, rows, nothing="no batches; make one with 'slackwater batches submit FILE'")
-
-
-# On a terminal, in this order. What there is no room for is left out, and so is a column that is empty.
-_SHOWN = dict.fromkeys(("id", "job", "status", "completed", "failed", "total", "created", "deployment"), True)
+            rows, columns = piped, list(piped[0]) if piped else []
+        print_rows(
+            columns,
+            [[row[name] for name in columns] for row in rows],
+            nothing="no batches; make one with 'slackwater batches submit FILE'",
+        )
 
 
 def _cells(batch: dict[str, Any], told: Told) -> dict[str, str]:
-    """What there is to say of a batch; behind its title, in the order of a pipe."""
+    """What there is to say of a batch in a pipe, in its order."""
     now = reading(batch)
     return {
-        "job": told.title or _input(batch),
         "id": text_of(batch.get("id")),
         "status": text_of(batch.get("status")),
         "completed": str(now.done - now.failed),
@@ -129,6 +123,21 @@ def _cells(batch: dict[str, Any], told: Told) -> dict[str, str]:
         "deployment": told.deployment,
         "name": told.name,
         "metadata": told.metadata,
+    }
+
+
+def _shown(batch: dict[str, Any], told: Told) -> dict[str, str]:
+    """The same on a terminal."""
+    now = reading(batch)
+    return {
+        "id": text_of(batch.get("id")),
+        "job": told.title or _input(batch),
+        "status": text_of(batch.get("status")),
+        "done": f"{now.done}/{now.total}" + (f", {now.failed} failed" if now.failed else ""),
+        "created": moment(batch.get("created_at")),
+        "deployment": told.deployment,
+        "metadata": told.metadata,
+        "waits for": told.waits_for,
     }
 
 

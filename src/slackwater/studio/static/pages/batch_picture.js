@@ -78,6 +78,8 @@ export function Spreads({ history }) {
     <${Spread} title="Output tokens of an answer" of=${history?.answer_tokens ?? NONE} shown=${tokens} more="As the engine counted them" /></div><//>`;
 }
 
+/** Too narrow for two words beside each other, in pixels. */
+const NARROW = 110;
 const NONE = { count: 0, p50: null, p90: null, p99: null, data: [] };
 
 /** @param {{title: string, of: any, shown: (value: number|null) => string, more: string}} properties */
@@ -87,14 +89,15 @@ function Spread({ title, of, shown, more }) {
   const largest = Math.max(...of.data.map((/** @type {any} */ bar) => bar.count));
   const each = width / Math.max(of.data.length, 8);
   const name = !of.count ? `${title}: nothing yet` : `${title}: half at most ${shown(of.p50)}, nine tenths ${shown(of.p90)}, all but a hundredth ${shown(of.p99)}`;
-  return html`<figure class="engine-picture spread"><figcaption title=${more}><strong>${title}</strong> <span class="small muted">of ${short(of.count)}</span></figcaption>
+  return html`<figure class="engine-picture spread"><figcaption title=${more}><strong>${title}</strong> <span class="small muted">${of.count ? `of ${short(of.count)}` : "nothing yet"}</span></figcaption>
     <dl class="percentiles">${[["p50", of.p50], ["p90", of.p90], ["p99", of.p99]].map(([part, value]) => html`<div key=${part}><dt>${part}</dt><dd>${shown(/** @type {number} */ (value))}</dd></div>`)}</dl>
     <div ref=${box} class="picture-box"><svg role="img" aria-label=${name} width=${width} height="84" viewBox=${`0 0 ${width} 84`}>
       <line class="grid" x1="0" x2=${width} y1="64" y2="64" />
       ${of.data.map((/** @type {any} */ bar, /** @type {number} */ index) => html`<g key=${bar.upto}><rect class="bars batch" x=${index * each + 1} width=${Math.max(1, each - 2)} y=${64 - (60 * bar.count) / largest} height=${(60 * bar.count) / largest} />
         <rect class="hit" x=${index * each} width=${each} y="0" height="64"><title>${`above ${shown(bar.above)}, up to ${shown(bar.upto)}: ${number(bar.count)}`}</title></rect></g>`)}
-      ${ends && html`<text class="axis" x="0" y="80">${shown(ends[0])}</text>
-        <text class="axis" x=${Math.min(width, each * of.data.length)} y="80" text-anchor="end">${shown(ends[1])}</text>`}
+      ${ends && (each * of.data.length < NARROW
+        ? html`<text class="axis" x="0" y="80">${`${shown(ends[0])} to ${shown(ends[1])}`}</text>`
+        : html`<text class="axis" x="0" y="80">${shown(ends[0])}</text><text class="axis" x=${each * of.data.length} y="80" text-anchor="end">${shown(ends[1])}</text>`)}
     </svg></div></figure>`;
 }
 
