@@ -208,6 +208,7 @@ class ResultSearch:
     ) -> int:
         """Looks through the rest of the input, and returns up to which byte."""
         groups = index.groups_of(wanted)
+        await self._tables.ordered_by_id(index)
         end = where.offset
         async for start, data in whole_lines(
             self._blobs, where, piece_bytes=PIECE_BYTES, line_max=LINE_BYTES_MAX, open_end=True

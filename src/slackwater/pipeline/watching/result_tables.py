@@ -115,6 +115,11 @@ class ResultTables:
         total = counts.total if batch.terminal else counts.completed + counts.failed
         return TablePage(rows=rows, offset=0, total=max(total, len(rows)), ready=False)
 
+    async def ordered_by_id(self, index: ResultIndex) -> None:
+        """Puts an index in the order of ids, by which results are found; of many on a thread."""
+        if len(index) > HERE_LINES:
+            await asyncio.to_thread(index.positions_by, "id")
+
     async def again(self, batch: Batch) -> Batch:
         """A batch as it is now."""
         return await self._ledger.batch(batch.id) or batch
