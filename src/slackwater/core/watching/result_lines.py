@@ -117,7 +117,7 @@ def read_custom_id(line: bytes) -> str:
     return _id(line).custom_id
 
 
-def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSWER_LENGTH_MAX) -> ResultLine:
+def read_result_line(line: bytes, *, failed: bool, most: int | None = ANSWER_LENGTH_MAX) -> ResultLine:
     """A line of the output file, or (`failed`) of the error file. The line is one of ours, its body somebody else's."""
     read = _line(line)
     response, error = read.response, read.error
@@ -138,7 +138,7 @@ def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSW
         status_code=None if response is None else response.status_code,
         code=code and code[:CODE_LENGTH_MAX],
         message=message and message[:MESSAGE_LENGTH_MAX],
-        answer=None if response is None or failed else answer_text(response.body, length_max=answer_length_max),
+        answer=None if response is None or failed else answer_text(response.body, most=most),
         input_tokens=None if usage is None else _either(usage.prompt_tokens, usage.input_tokens),
         output_tokens=None if usage is None else _either(usage.completion_tokens, usage.output_tokens),
     )
@@ -155,20 +155,20 @@ def _usage_of(body: bytes | Raw) -> _Usage | None:
         return None
 
 
-def answer_text(body: bytes | Raw, *, length_max: int = ANSWER_LENGTH_MAX) -> str | None:
-    """The beginning of the text that a model has answered; None where there is none, as with embeddings."""
+def answer_text(body: bytes | Raw, *, most: int | None = ANSWER_LENGTH_MAX) -> str | None:
+    """The text that a model has answered, or the first `most` characters of it; None where there is none, as with embeddings."""
     try:
         answer = _answer(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     for choice in answer.choices or ():
         if choice.text is not None:
-            return choice.text[:length_max]
+            return choice.text[:most]
         if (text := _of_message(choice.message)) is not None:
-            return text[:length_max]
+            return text[:most]
     for item in answer.output or ():
         if (text := _of_parts(item.content)) is not None:
-            return text[:length_max]
+            return text[:most]
     return None
 
 
