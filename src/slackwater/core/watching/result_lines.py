@@ -202,6 +202,11 @@ def _said(answer: _Answer, body: bytes | Raw) -> bytes:
     if answer.choices is None and answer.output is None:
         vectors = _vectors(body)
         return bytes(vectors.data or vectors.results or body)
+    choices = answer.choices
+    only = choices[0].message if choices is not None and len(choices) == 1 else None
+    if only is not None and isinstance(only.content, str) and not only.tool_calls:
+        # Nearly all are like that.
+        return only.content.encode("utf-8", "surrogatepass")
     texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
     calls = []
     for choice in answer.choices or ():
