@@ -119,7 +119,7 @@ def test_a_file_of_an_older_version(house: House) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_that_are_read(house: House, kind: str) -> None:
     """By Studio, and by a retry, which makes a file of what failed: each finds it out by itself."""
-    for method, what in (("POST", "retry"), ("GET", "lines"), ("GET", "error_groups")):
+    for method, what in (("POST", "retry"), ("GET", "lines"), ("GET", "error_groups"), ("GET", "result_table")):
         batch = house.batch("refusing-batch")
         spoil(house.path(batch["error_file_id"]), kind)
         refused(house.call(method, f"/batches/{batch['id']}/{what}"), house)

@@ -57,7 +57,7 @@ class World(ReaderWorld):
         offload = InlineOffload()
         self.tables = ResultTables(self.ledger, self.blobs, self.reader, offload, self.shelf)
         self.searches = ResultSearch(self.blobs, self.tables, offload, self.shelf.searches)
-        self.comparisons = ResultComparisons(self.ledger, self.tables, self.shelf)
+        self.comparisons = ResultComparisons(self.tables, self.shelf)
         self.exports = ResultExport(self.blobs, self.tables, self.searches)
 
     async def page(self, **asked: Any) -> TablePage:
@@ -326,6 +326,24 @@ def test_a_search_begins_again_when_the_batch_has_ended(play: Any) -> None:
             await world.batch(), Needle.of("sea"), places=tuple(Place), wanted=EVERYTHING, after=first.next, limit=9
         )
         assert ids(rest) == [2, 1, 0]
+
+    play(story)
+
+
+def test_a_search_while_the_batch_ends(play: Any) -> None:
+    """Whose logs go in the middle of it: it begins again on the files, and misses nothing."""
+
+    async def story(world: World) -> None:
+        await world.input("x")
+        await world.journal([0, 1], good(0) + good(1, "sea"))
+        before = await world.batch()
+        await world.tables.page(before, limit=9)
+        await world.end(good(1, "sea") + good(0), b"")
+        found = await world.searches.search(
+            before, Needle.of("sea"), places=tuple(Place), wanted=EVERYTHING, after=None, limit=9
+        )
+        assert (ids(found), found.results_total) == ([1], 2)
+        assert ids(await world.tables.page(before, order=Order.LINE, limit=9)) == [0, 1]
 
     play(story)
 

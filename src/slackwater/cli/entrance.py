@@ -153,7 +153,7 @@ def _context(
         results=results,
         result_tables=tables,
         result_search=search,
-        result_comparisons=ResultComparisons(ledger, tables, shelf),
+        result_comparisons=ResultComparisons(tables, shelf),
         result_export=ResultExport(blobs, tables, search),
         line_finder=LineFinder(blobs, offload, results),
         error_groups=ErrorGroups(results),

@@ -22,7 +22,7 @@ class BatchResult(Struct, frozen=True, kw_only=True):
     """What went wrong."""
     message: str | None
     answer: str | None
-    """The first 300 characters of the answer's text; null where there is none, and for a line of more than 64 KiB."""
+    """The first 300 characters of the answer's text; null where there is none, and for a line of more than 32 KiB."""
     input_tokens: int | None
     output_tokens: int | None
     latency_seconds: float | None

@@ -117,7 +117,7 @@ def read_custom_id(line: bytes) -> str:
     return _id(line).custom_id
 
 
-def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSWER_LENGTH_MAX) -> ResultLine:
+def read_result_line(line: bytes, *, failed: bool, most: int | None = ANSWER_LENGTH_MAX) -> ResultLine:
     """A line of the output file, or (`failed`) of the error file. The line is one of ours, its body somebody else's."""
     read = _line(line)
     response, error = read.response, read.error
@@ -138,7 +138,7 @@ def read_result_line(line: bytes, *, failed: bool, answer_length_max: int = ANSW
         status_code=None if response is None else response.status_code,
         code=code and code[:CODE_LENGTH_MAX],
         message=message and message[:MESSAGE_LENGTH_MAX],
-        answer=None if response is None or failed else answer_text(response.body, most=answer_length_max),
+        answer=None if response is None or failed else answer_text(response.body, most=most),
         input_tokens=None if usage is None else _either(usage.prompt_tokens, usage.input_tokens),
         output_tokens=None if usage is None else _either(usage.completion_tokens, usage.output_tokens),
     )
@@ -202,6 +202,11 @@ def _said(answer: _Answer, body: bytes | Raw) -> bytes:
     if answer.choices is None and answer.output is None:
         vectors = _vectors(body)
         return bytes(vectors.data or vectors.results or body)
+    choices = answer.choices
+    only = choices[0].message if choices is not None and len(choices) == 1 else None
+    if only is not None and isinstance(only.content, str) and not only.tool_calls:
+        # Nearly all are like that.
+        return only.content.encode("utf-8", "surrogatepass")
     texts = [text for item in answer.output or () if (text := _of_parts(item.content)) is not None]
     calls = []
     for choice in answer.choices or ():

@@ -10,7 +10,7 @@ from slackwater.core.watching.result_entries import Code
 from slackwater.core.watching.result_lines import ResultLine, read_result_line
 from slackwater.core.watching.text_search import Excerpt
 
-LINE_MAX = 64 << 10
+LINE_MAX = 32 << 10
 """Longer lines are not read as a whole for a row, in bytes."""
 HEAD = re.compile(r'{"id":"[^"]*","custom_id":("(?:[^"\\]|\\.)*")')
 STATUS = re.compile(r'"response":{"status_code":(\d+)')

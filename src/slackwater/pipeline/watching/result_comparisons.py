@@ -11,7 +11,6 @@ from slackwater.core.watching.result_index import ResultIndex
 from slackwater.core.watching.result_rows import Row
 from slackwater.pipeline.watching.result_shelf import Compared, ResultShelf
 from slackwater.pipeline.watching.result_tables import ResultTables
-from slackwater.ports import Ledger
 
 TRIES = 3
 
@@ -37,8 +36,7 @@ class ComparedPage(Struct, frozen=True, kw_only=True):
 class ResultComparisons:
     """Those of one resource."""
 
-    def __init__(self, ledger: Ledger, tables: ResultTables, shelf: ResultShelf) -> None:
-        self._ledger = ledger
+    def __init__(self, tables: ResultTables, shelf: ResultShelf) -> None:
         self._tables = tables
         self._shelf = shelf
 
@@ -49,8 +47,7 @@ class ResultComparisons:
                 return await self._page(batch, other, show, offset, limit)
             except FileNotFoundError:
                 # One of them has just ended, or a file was deleted.
-                batch = await self._ledger.batch(batch.id) or batch
-                other = await self._ledger.batch(other.id) or other
+                batch, other = await self._tables.again(batch), await self._tables.again(other)
         return await self._page(batch, other, show, offset, limit)
 
     async def _page(self, batch: Batch, other: Batch, show: Show, offset: int, limit: int) -> ComparedPage:

@@ -156,7 +156,7 @@ def _row(index: ResultIndex, position: int, line: bytes) -> list[str | int | flo
 def _short(index: ResultIndex, position: int, line: bytes, length: int, failed: bool) -> ResultLine:
     if len(line) == length:
         try:
-            return read_result_line(line, failed=failed, answer_length_max=LINE_BYTES_MAX)
+            return read_result_line(line, failed=failed, most=None)
         except (msgspec.MsgspecError, UnicodeError):
             # Damaged on the disk: what is known of it is said below.
             pass

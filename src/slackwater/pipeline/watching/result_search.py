@@ -29,8 +29,7 @@ SECONDS_MAX = 1.0
 # Looked through at once; a longer line is passed over, and counted.
 PIECE_BYTES = 2 << 20
 LINE_BYTES_MAX = 8 << 20
-# Searches at a time, over all callers.
-AT_ONCE = 2
+TRIES = 3
 
 
 class Cursor(Struct, frozen=True):
@@ -117,6 +116,26 @@ class ResultSearch:
 
         `index` is that of the batch, by default the one of now.
         """
+        for _ in range(TRIES - 1):
+            try:
+                return await self._search(batch, needle, places, wanted, after, limit, index)
+            except FileNotFoundError:
+                if index is not None:
+                    raise
+                # It has just ended, or a file was deleted.
+                batch = await self._tables.again(batch)
+        return await self._search(batch, needle, places, wanted, after, limit, index)
+
+    async def _search(
+        self,
+        batch: Batch,
+        needle: Needle,
+        places: Collection[Place],
+        wanted: Wanted,
+        after: Cursor | None,
+        limit: int,
+        index: ResultIndex | None,
+    ) -> SearchPage:
         if index is None:
             index = await self._tables.index_of(batch)
         assert index is not None, "it was waited for"
@@ -133,9 +152,11 @@ class ResultSearch:
             elif Place.PROMPT in places and batch.input_blob:
                 begin = at.at if at.prompts else 0
                 try:
-                    page.prompts_bytes = await self._prompts(batch, index, needle, places, wanted, begin, bounds, page)
+                    size = (await self._blobs.stat(batch.input_blob)).size
                 except FileNotFoundError:
-                    page.prompts_gone, page.prompts_bytes = True, begin
+                    page.prompts_gone, size = True, 0
+                where = BlobRange(key=batch.input_blob, offset=begin, length=max(0, size - begin))
+                page.prompts_bytes = await self._prompts(where, index, needle, places, wanted, bounds, page)
                 page.next = page.here(batch)
         return page
 
@@ -164,12 +185,7 @@ class ResultSearch:
                 page.passed_over += where is None
                 position = end
                 continue
-            try:
-                data = await self._blobs.read(where)
-            except FileNotFoundError:
-                # The batch has just ended, or the file was deleted: a next search finds what there is then.
-                position = len(index)
-                break
+            data = await self._blobs.read(where)
             looked = await self._look(data, needle, here, bounds, len(found))
             found += [
                 (position + hit.line, hit)
@@ -182,20 +198,18 @@ class ResultSearch:
 
     async def _prompts(
         self,
-        batch: Batch,
+        where: BlobRange,
         index: ResultIndex,
         needle: Needle,
         places: Collection[Place],
         wanted: Wanted,
-        begin: int,
         bounds: _Bounds,
         page: SearchPage,
     ) -> int:
-        """Looks through the input from a byte on, and returns up to which."""
+        """Looks through the rest of the input, and returns up to which byte."""
         groups = index.groups_of(wanted)
-        end = begin
-        size = (await self._blobs.stat(batch.input_blob)).size
-        where = BlobRange(key=batch.input_blob, offset=begin, length=max(0, size - begin))
+        await self._tables.ordered_by_id(index)
+        end = where.offset
         async for start, data in whole_lines(
             self._blobs, where, piece_bytes=PIECE_BYTES, line_max=LINE_BYTES_MAX, open_end=True
         ):
@@ -212,7 +226,7 @@ class ResultSearch:
                         found.append((position, hit))
                 await self._add(page, index, found, unless=(needle, places))
                 # An end that the last line has not is no byte of the file.
-                end = min(end + looked.bytes, size)
+                end = min(end + looked.bytes, where.offset + where.length)
                 data = data[looked.bytes :]
         return end
 

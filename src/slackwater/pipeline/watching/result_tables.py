@@ -98,15 +98,14 @@ class ResultTables:
                 # It has just ended, or a file was deleted.
                 if not left:
                     raise
-                batch = await self._ledger.batch(batch.id) or batch
+                batch = await self.again(batch)
                 continue
             if page.rows or batch.terminal:
                 return page
             # It may have ended since it was looked at, and its logs have gone with that.
-            now = await self._ledger.batch(batch.id)
-            if now is None or not now.terminal:
+            batch = await self.again(batch)
+            if not batch.terminal:
                 return page
-            batch = now
         raise AssertionError("the last try returns or raises")
 
     async def _first_page(self, batch: Batch, limit: int) -> TablePage:
@@ -115,6 +114,15 @@ class ResultTables:
         counts = batch.counts
         total = counts.total if batch.terminal else counts.completed + counts.failed
         return TablePage(rows=rows, offset=0, total=max(total, len(rows)), ready=False)
+
+    async def ordered_by_id(self, index: ResultIndex) -> None:
+        """Puts an index in the order of ids, by which results are found; of many on a thread."""
+        if len(index) > HERE_LINES:
+            await asyncio.to_thread(index.positions_by, "id")
+
+    async def again(self, batch: Batch) -> Batch:
+        """A batch as it is now."""
+        return await self._ledger.batch(batch.id) or batch
 
     async def view(self, index: ResultIndex, *, order: Order, descending: bool, wanted: Wanted) -> Sequence[int]:
         """The positions of what is wanted, in order. That of many is made on a thread, so that others come between."""
