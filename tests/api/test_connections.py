@@ -1,8 +1,10 @@
 """Engines that are added over the API: by whom, where, with which keys, and what is seen of those."""
 
 import base64
+import os
 import sqlite3
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from tests.api.calls import Answer, Caller, chat
 from tests.odd_engine import OddEngine, answered, odd_engine
-from tests.server import Server
+from tests.server import Server, ledger_options
 
 CONFIG = """
 [server]
@@ -31,7 +33,6 @@ echo = {}
 OLD, NEW = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 SECRET = "sk-never-to-be-seen-4711"
 ENV_SECRET = "sk-of-the-environment-0815"
-DEADLINE = 30.0
 
 
 class World:
@@ -88,14 +89,6 @@ def engine() -> Iterator[OddEngine]:
 def on(connection: str, model: str = "llama", **more: Any) -> dict[str, Any]:
     """A deployment of a connection."""
     return {"properties": {"model": {"name": model}, "backends": [{"connection": connection, "model": model} | more]}}
-
-
-def until(ask: Any, holds: Any) -> Any:
-    """Asks until the answer is as it should become; the last answer."""
-    deadline = time.monotonic() + DEADLINE
-    while not holds(answer := ask()):
-        assert time.monotonic() < deadline, answer
-    return answer
 
 
 def details(answer: Answer) -> dict[str, Any]:
@@ -302,19 +295,33 @@ def stored(world: World, name: str) -> str:
     return str(sealed)
 
 
+def doctor(world: World, secrets: str) -> str:
+    """What `slackwater doctor` says of keys of engines."""
+    command = [
+        sys.executable,
+        "-m",
+        "slackwater",
+        "doctor",
+        *ledger_options(world.scratch / "slackwater.toml", world.server.data),
+    ]
+    if "--config" not in command:
+        command += ["--config", str(world.scratch / "slackwater.toml")]
+    keys = {"SERVICE_KEY": "service", "ENGINE_KEY": ENV_SECRET, "SECRETS_KEY": secrets}
+    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | keys, timeout=90)
+    return "\n".join(line for line in ran.stdout.splitlines() if "keys of engines" in line)
+
+
 def test_keys_of_the_operator_come_and_go(world: World, engine: OddEngine) -> None:
     """A start with a newer key seals anew; with a wrong one nothing is sent, nothing is lost, and the way back is said."""
     call = world.call()
-    call("PUT", "/connections/turned", {"url": engine.url, "api_key": SECRET})
-    details(call("PUT", "/deployments/turned", on("turned")))
+    for name in ("turned", "given-anew"):
+        call("PUT", f"/connections/{name}", {"url": engine.url, "api_key": SECRET})
+        details(call("PUT", f"/deployments/{name}", on(name)))
     first = stored(world, "turned")
     world.again(f"{NEW}\n{OLD}")
-    assert stored(world, "turned").split(".")[1] != first.split(".")[1]
-    call = world.call()
-    assert call("POST", "/connections/turned/test", {}).json["well"]
-    world.again(NEW)
-    assert world.call()("POST", "/connections/turned/test", {}).json["well"]
     sealed = stored(world, "turned")
+    assert sealed.split(".")[1] != first.split(".")[1]
+    assert world.call()("POST", "/connections/turned/test", {}).json["well"]
     world.again(OLD)
     call = world.call()
     fault = call("GET", "/connections/turned").json["fault"]
@@ -325,32 +332,30 @@ def test_keys_of_the_operator_come_and_go(world: World, engine: OddEngine) -> No
     assert refused.status == 409
     assert "another secrets key" in refused.error["message"]
     assert stored(world, "turned") == sealed
-    # Without any, none can be stored, and it says what to set.
-    world.again("", CONFIG.replace('secrets_key_env = "SECRETS_KEY"', ""))
-    call = world.call()
-    listed = call("GET", "/connections").json
-    assert "openssl rand -base64 32" in listed["cannot_store"]
-    answer = call("PUT", "/connections/more", {"url": engine.url, "api_key": SECRET})
-    assert answer.status == 403
-    assert "secrets_key_file" in answer.error["message"]
-    world.again(NEW)
+    told = doctor(world, OLD)
+    assert "another secrets key" in told
+    assert "default/" in told
+    assert SECRET not in told
+    # A key that is given anew does away with it at once.
+    assert call("PATCH", "/connections/given-anew", {"api_key": SECRET}).json["fault"] is None
+    assert details(call("GET", "/deployments/given-anew"))["fault"] is None
+    world.again(f"{NEW}\n{OLD}")
     call = world.call()
     assert call("GET", "/connections/turned").json["fault"] is None
-    ended = call.ended(call.create(chat(1, model="turned")).json["id"])
-    assert ended["request_counts"]["completed"] == 1
-    # A key that is given anew does away with it, too.
-    world.again(OLD)
-    assert world.call()("PATCH", "/connections/turned", {"api_key": SECRET}).json["fault"] is None
-    until(
-        lambda: world.call()("GET", "/deployments/turned"),
-        lambda answer: details(answer)["fault"] is None,
-    )
+    for name in ("turned", "given-anew"):
+        ended = call.ended(call.create(chat(1, model=name)).json["id"])
+        assert ended["request_counts"]["completed"] == 1
 
 
-def test_one_that_is_turned_off_for_everybody(world: World, engine: OddEngine) -> None:
-    """Where the operator wants only listed hosts, that holds for whoever runs the service, too. What was added works on."""
-    world.again(OLD, CONFIG.replace("[control_plane]", "[control_plane]\nconnect_anywhere = false"))
+def test_what_the_operator_does_not_want(world: World, engine: OddEngine) -> None:
+    """Only listed hosts, for whoever runs the service, too; and without a secrets key none is stored, and it says what to set."""
+    config = CONFIG.replace("[control_plane]", "[control_plane]\nconnect_anywhere = false")
+    world.again("", config.replace('secrets_key_env = "SECRETS_KEY"', ""))
     call = world.call()
     assert call("PUT", "/connections/later", {"url": engine.url}).status == 400
-    assert call("GET", "/connections").json["hosts"] == ["127.0.0.1:9", "169.254.7.7:8000"]
-    world.again(OLD)
+    listed = call("GET", "/connections").json
+    assert listed["hosts"] == ["127.0.0.1:9", "169.254.7.7:8000"]
+    assert "openssl rand -base64 32" in listed["cannot_store"]
+    answer = call("PUT", "/connections/more", {"url": "http://127.0.0.1:9/v1", "api_key": SECRET})
+    assert answer.status == 403
+    assert "secrets_key_file" in answer.error["message"]

@@ -5,18 +5,15 @@ from collections.abc import Awaitable, Callable
 from slackwater.config import NO_KEY, Config
 from slackwater.core.outside.engine_addresses import Reach
 from slackwater.pipeline.accounts.connections import Connections
-from slackwater.ports import Clock, Ledger, Sealer
-from slackwater.wiring.engine_looks import EngineLooks
+from slackwater.ports import Clock, EngineLooker, Ledger
+from slackwater.wiring.sealing import sealer_of
 
 
-def sealer_of(config: Config) -> Sealer | None:
-    """Who seals keys that are stored; None where the operator has given no key for it."""
-    if not config.secrets_keys:
-        return None
-    # Only a service that stores keys pays for the library.
-    from slackwater.adapters.sealing.aes_gcm import AesGcmSealer
+def _looker(port: int) -> EngineLooker:
+    # Only somebody who looks pays for the doctor's libraries.
+    from slackwater.wiring.engine_looks import EngineLooks
 
-    return AesGcmSealer(config.secrets_keys)
+    return EngineLooks(port=port)
 
 
 def connections_of(
@@ -35,6 +32,6 @@ def connections_of(
         keys={name: config.backend_keys.get(name, "") for name in allowed.backend_key_envs},
         sealer=sealer_of(config),
         no_sealer=NO_KEY,
-        looker=EngineLooks(port=config.server.port),
+        looker=lambda: _looker(config.server.port),
         now=now,
     )

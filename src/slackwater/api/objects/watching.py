@@ -292,7 +292,8 @@ class EstimatedCost(Struct, frozen=True, kw_only=True):
 
 
 class EstimatedTime(Struct, frozen=True, kw_only=True):
-    """How long a batch of the file would take at the pace at which its deployment was last seen to work. Nothing is foreseen."""
+    """How long a batch of the file would take at most, at the pace at which its deployment was last seen to work. Nothing is
+    foreseen: a deployment that had little to do may be able to do more."""
 
     tokens_per_second: float
     """Input tokens that its backends have finished, over the last five minutes in which they did any, none older than a day."""

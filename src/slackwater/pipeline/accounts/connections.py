@@ -5,10 +5,11 @@ sealed and opened in memory alone; what cannot be opened stays, says why, and no
 """
 
 import asyncio
+import contextlib
 import logging
 import urllib.parse
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -60,12 +61,12 @@ class Connections:
         keys: Mapping[str, str],
         sealer: Sealer | None,
         no_sealer: str = "",
-        looker: EngineLooker | None = None,
+        looker: Callable[[], EngineLooker] | None = None,
         now: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`keys` are the values of the variables that may be named. Without a `sealer` no key is stored; `no_sealer` says why.
 
-        `now` is as for the control plane.
+        `looker` is made when it is first asked, elsewhere: few ever ask. `now` is as for the control plane.
         """
         self.reach = reach
         self.cannot_store = no_sealer if sealer is None else ""
@@ -78,7 +79,8 @@ class Connections:
         self._clock = clock
         self._keys = keys
         self._sealer = sealer
-        self._looker = looker
+        self._make_looker = looker
+        self._looker: EngineLooker | None = None
         self._now = now
         self._known: dict[tuple[str, str], tuple[StoredConnection, Connection]] = {}
         self._looks = 0
@@ -331,26 +333,20 @@ class Connections:
         async with self._a_look() as looker:
             return await looker.find()
 
-    def _a_look(self) -> "_Look":
-        if self._looker is None:
+    @contextlib.asynccontextmanager
+    async def _a_look(self) -> AsyncIterator[EngineLooker]:
+        """Somebody to look, as long as not too many do."""
+        if self._make_looker is None:
             raise Forbidden("Engines are not looked at here.")
-        return _Look(self, self._looker)
-
-
-class _Look:
-    """One of the looks that are going on."""
-
-    def __init__(self, connections: Connections, looker: EngineLooker) -> None:
-        self._connections, self._looker = connections, looker
-
-    async def __aenter__(self) -> EngineLooker:
-        if self._connections._looks >= LOOKS_MAX:
+        if self._looks >= LOOKS_MAX:
             raise TooBusy(f"{LOOKS_MAX} engines are being looked at already. Try again in a moment.", retry_after=5)
-        self._connections._looks += 1
-        return self._looker
-
-    async def __aexit__(self, *_: object) -> None:
-        self._connections._looks -= 1
+        self._looks += 1
+        try:
+            if self._looker is None:
+                self._looker = await asyncio.to_thread(self._make_looker)
+            yield self._looker
+        finally:
+            self._looks -= 1
 
 
 def _about(stored: StoredConnection) -> str:

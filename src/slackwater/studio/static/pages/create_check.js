@@ -39,14 +39,14 @@ function Facts({ report }) {
     ["Endpoint", report.endpoint ?? "–"],
     ["Input will cost about", report.estimated_cost ? money(report.estimated_cost.input, report.estimated_cost.currency) : "not known: no price is set"],
     ["Answers will cost", "not known before they are there"],
-    ["It will take about", report.estimated_time ? html`<${Takes} time=${report.estimated_time} />` : "not known: nothing was answered lately"],
+    ["It will take at most about", report.estimated_time ? html`<${Takes} time=${report.estimated_time} />` : "not known: nothing was answered lately"],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 /** At the pace of late; what is before it counts whole. @param {{time: any}} properties */
 function Takes({ time }) {
-  const pace = `At ${rate(time.tokens_per_second)} input tokens a second, as its deployment was last seen to work.`;
+  const pace = `At ${rate(time.tokens_per_second)} input tokens a second, which its deployment was last seen to finish; with more to do it may finish more.`;
   return html`<span title=${pace}>${duration(Math.max(1, time.seconds))}</span>${time.tokens_ahead > 0 && html`<div class="small muted">and up to ${duration(Math.max(1, time.seconds_ahead))} for ${short(time.tokens_ahead)} tokens of other jobs, if they go first</div>`}`;
 }
 

@@ -35,7 +35,7 @@ export function useSelection(files) {
 export function SelectionBar({ selection, onDelete }) {
   const { chosen } = selection;
   const size = chosen.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
-  return html`<div class="selection" aria-live="polite">${chosen.length > 0 && html`<span><strong>${number(chosen.length)} chosen</strong> <span class="muted">${bytes(size)}</span></span>
+  return html`<div class="selection" aria-live="polite">${chosen.length === 0 ? html`<span class="small muted">Tick files to delete several at once.</span>` : html`<span><strong>${number(chosen.length)} chosen</strong> <span class="muted">${bytes(size)}</span></span>
     <${Button} kind="quiet" onClick=${selection.none}>Choose none<//><${Button} kind="bad" icon="trash" onClick=${onDelete}>Delete ${number(chosen.length)} ${chosen.length === 1 ? "file" : "files"}<//>`}</div>`;
 }
 
