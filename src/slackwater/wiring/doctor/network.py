@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
-from slackwater.config import BackendConfig, Config
+from slackwater.config import BackendConfig, Config, DeploymentConfig, endpoint_of
 from slackwater.config.tables import is_address
 from slackwater.core.errors import ConfigError, SlackwaterError
 from slackwater.core.sending.engine_names import other_urls
@@ -68,7 +68,7 @@ async def server_findings(config: Config, *, given: bool) -> list[Finding]:
 async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple[list[Finding], dict[str, float]]:
     """What is to be said of each backend and classifier; and how far their clocks are ahead of ours."""
     asked = [
-        (f"backend of {deployment.name}", backend, backend.model or deployment.name)
+        (f"backend of {deployment.name}", backend, backend.model or deployment.name, _tried(deployment))
         for deployment in config.deployments
         for backend in deployment.backends
         # What is no address is a fault of the configuration.
@@ -81,13 +81,13 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
                 headers_of(backend, key=config.backend_keys.get(backend.key_name or "")),
                 backend,
             )
-            for _, backend, _ in asked
+            for _, backend, _, _ in asked
         )
     )
     found, dates = [], {}
-    for (about, backend, model), answer in zip(asked, answers, strict=True):
+    for (about, backend, model, path), answer in zip(asked, answers, strict=True):
         key = config.backend_keys.get(backend.key_name or "")
-        found += await _of_backend(about, backend, model, answer, headers_of(backend, key=key))
+        found += await _of_backend(about, backend, model, path, answer, headers_of(backend, key=key))
         if not isinstance(answer, str):
             found += _of_certificate(about, backend.url or "", answer, now=now())
             if answer.ahead is not None:
@@ -126,8 +126,14 @@ def beside(base: str, path: str) -> str:
     return parts._replace(path=parts.path.rstrip("/") + path).geturl()
 
 
+def _tried(deployment: DeploymentConfig) -> str | None:
+    """The endpoint with which it is tried whether a model is there; None where the smallest request is a dear one."""
+    offered = [endpoint_of(name) for name in deployment.endpoints]
+    return next((path for path in offered if probe_body(path, "m") is not None), None)
+
+
 async def _of_backend(
-    about: str, backend: BackendConfig, model: str, answer: Answer | str, headers: Mapping[str, str]
+    about: str, backend: BackendConfig, model: str, path: str | None, answer: Answer | str, headers: Mapping[str, str]
 ) -> list[Finding]:
     url = backend.url or ""
     shut = no_way_in(about, url, answer, has_key=backend.key_name is not None, fixes=FIXES)
@@ -148,9 +154,11 @@ async def _of_backend(
         fix = "set `model` of the backend to a name that it knows"
         message = f"{url} does not list the model {model}; it has {some}"
         # Some answer under names that they do not list. A request of one token tells.
-        asked = await _ask(
-            beside(url, "/chat/completions"), headers, backend, body=probe_body("/chat/completions", model)
-        )
+        if path is None:
+            return [warning(about, message, fix)]
+        elsewhere = {endpoint_of(name): each for name, each in backend.paths.items()}.get(path)
+        place = beside(url, path) if elsewhere is None else urllib.parse.urljoin(url, elsewhere)
+        asked = await _ask(place, headers, backend, body=probe_body(path, model))
         if isinstance(asked, str):
             return [warning(about, message, fix)]
         if 200 <= asked.status < 300:
