@@ -70,7 +70,7 @@ test-stores: $(VENV)/installed ## Run what files in an object store have to do, 
 	@test -d $(AZURITE)/node_modules/azurite || npm install --no-audit --no-fund --silent --prefix $(AZURITE) azurite@3.37.0
 	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m pytest -n $(JOBS) -m stores tests/stores
 
-test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
+test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and fourteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh
 
 test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)
