@@ -1,8 +1,8 @@
 """The road of a batch with gpt-batch-api: a task of its own kind, from its samples to its file of answers. Started by
 tests/clients/test_packages.py.
 
-Batches only: with few requests, and for what is left at the end, it may call the online API instead, which a batch server does not
-have, so it is told not to.
+Batches only: with few requests, and for what is left at the end, it may call the online API instead, which a batch server
+does not have, so it is told not to.
 """
 
 import json
