@@ -42,6 +42,11 @@ name = "gone-batch"
 [[deployments.backends]]
 url = "http://127.0.0.1:9/v1"
 [[deployments]]
+name = "online"
+sku = "Standard"
+[[deployments.backends]]
+echo = {}
+[[deployments]]
 name = "small-batch"
 enqueued_token_limit = 100
 [[deployments.backends]]
@@ -123,6 +128,10 @@ def broken_inputs(desk: Desk) -> None:
     for fault in faults:
         desk.write(fault)
         desk.run("validate", "questions.jsonl")
+    desk.write(good)
+    desk.run("validate", "questions.jsonl", "--requests", "2")
+    desk.write(line.replace('"messages"', '"stream": true, "messages"') + "\n")
+    desk.run("validate", "questions.jsonl")
     desk.write(b"\xef\xbb\xbf" + good)
     desk.run("validate", "questions.jsonl")
     desk.run("batches", "submit", "questions.jsonl", "--no-check", "--wait")
@@ -132,6 +141,7 @@ def at_the_server(desk: Desk) -> None:
     desk.write(chat(3, model="no-such-batch"))
     desk.run("batches", "submit", "questions.jsonl")
     desk.run("batches", "submit", "questions.jsonl", "--no-check", "--wait")
+    desk.run("batches", "submit", "questions.jsonl", "--no-check", "--wait", "--deployment", "online")
     desk.run("batches", "submit", "questions.jsonl", "--deployment", "llama-batch", key="wrong")
     for _ in range(8):
         desk.run("batches", "submit", "questions.jsonl", "--deployment", "small-batch")
