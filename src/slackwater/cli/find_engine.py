@@ -9,12 +9,14 @@ from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.core.errors import BackendError
 
+# By port; llama.cpp has announced that its 8080 becomes 9931 (its pull request 26508).
 WELL_KNOWN = {
-    "Ollama": 11434,
-    "vLLM": 8000,
-    "SGLang": 30000,
-    "llama.cpp": 8080,
-    "LM Studio": 1234,
+    11434: "Ollama",
+    8000: "vLLM",
+    30000: "SGLang",
+    8080: "llama.cpp",
+    9931: "llama.cpp",
+    1234: "LM Studio",
 }
 
 
@@ -62,9 +64,9 @@ async def nobody_at(url: str) -> str:
 
 async def find_engine() -> Engine | None:
     """The first engine that answers with at least one model, in the order of WELL_KNOWN."""
-    urls = {usual: f"http://127.0.0.1:{port}/v1" for usual, port in WELL_KNOWN.items()}
-    found = await asyncio.gather(*(models_at(url) for url in urls.values()))
-    for (usual, url), models in zip(urls.items(), found, strict=True):
+    urls = {f"http://127.0.0.1:{port}/v1": usual for port, usual in WELL_KNOWN.items()}
+    found = await asyncio.gather(*(models_at(url) for url in urls))
+    for (url, usual), models in zip(urls.items(), found, strict=True):
         if models:
             return Engine(usual=f"what answers on the port of {usual}", url=url, models=models)
     return None
