@@ -60,4 +60,6 @@ def test_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             ran = CliRunner().invoke(main, [*words[1:], "--quiet"])
             assert ran.exit_code == 0, told + ran.output
     assert Path("answered.csv").read_text().splitlines()[1].startswith("1,It was late.,yes")
-    assert "[0.5, 0.25]" in Path("vectors.jsonl").read_text()
+    embeds = any("--endpoint embeddings" in told for told in runs)
+    assert embeds == ("It has none: chats" not in text)
+    assert not embeds or "[0.5, 0.25]" in Path("vectors.jsonl").read_text()
