@@ -72,7 +72,7 @@ test-stores: $(VENV)/installed ## Run what files in an object store have to do, 
 	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m pytest -n $(JOBS) -m stores tests/stores
 	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m tests.stores.matrix --rounds $(ROUNDS)
 
-test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
+test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and fourteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh
 
 test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)

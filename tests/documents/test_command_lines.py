@@ -183,7 +183,7 @@ def test_command_line(world: World) -> None:
     with CountingBackend(latency=0.0) as backend:
         printed = walk(world, "docs/command-line.md", known | stuck | {"http://127.0.0.1:8000/v1": backend.url})
     assert "llama-batch" in printed
-    for name in ("answers.jsonl", "nightly.jsonl", "rest.jsonl"):
+    for name in ("answers.jsonl", "local.jsonl", "nightly.jsonl", "rest.jsonl"):
         assert len((world.directory / name).read_bytes().splitlines()) == 12, name
     for name in ("answered.csv", "friendly.csv"):
         rows = list(csv.reader((world.directory / name).read_text().splitlines(keepends=True)))

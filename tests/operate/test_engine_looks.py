@@ -181,7 +181,7 @@ def test_engines_on_this_machine_are_found_and_we_are_not() -> None:
         odd_engine(lambda asked: (200, batch_api, {})) as slackwater,
         odd_engine(lambda asked: (200, b"hello", {})) as web,
     ):
-        ports = {"A": one.port, "B": own.port, "C": slackwater.port, "D": web.port, "E": 9}
+        ports = {one.port: "A", own.port: "B", slackwater.port: "C", web.port: "D", 9: "E"}
         found = asyncio.run(find_engines(ports, but=own.port))
         assert [(each.url, each.models) for each in found] == [(one.url, ["llama"])]
         assert own.asked == []

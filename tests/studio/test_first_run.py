@@ -48,7 +48,7 @@ def engine() -> Iterator[OddEngine]:
     """One on a port where people usually have one; which of them is free is luck."""
     with contextlib.ExitStack() as stack:
         for port in (1234, 30000, 11434, 8000):
-            assert port in WELL_KNOWN.values()
+            assert port in WELL_KNOWN
             try:
                 engine = stack.enter_context(odd_engine(answered("llama3.2"), port=port))
             except OSError as error:

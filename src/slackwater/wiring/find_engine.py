@@ -10,12 +10,14 @@ from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.adapters.upstream.http_pool import Timeouts
 from slackwater.core.errors import BackendError
 
+# By port; llama.cpp has announced that its 8080 becomes 9931 (its pull request 26508).
 WELL_KNOWN = {
-    "Ollama": 11434,
-    "vLLM": 8000,
-    "SGLang": 30000,
-    "llama.cpp": 8080,
-    "LM Studio": 1234,
+    11434: "Ollama",
+    8000: "vLLM",
+    30000: "SGLang",
+    8080: "llama.cpp",
+    9931: "llama.cpp",
+    1234: "LM Studio",
 }
 # A list of models has some hundred bytes for each.
 LIST_BYTES_MAX = 1 << 20
@@ -67,15 +69,15 @@ async def nobody_at(url: str) -> str:
 
 async def find_engine() -> Engine | None:
     """The first engine that answers with at least one model, in the order of WELL_KNOWN."""
-    return next(iter(await find_engines()), None)
+    return next(iter(await find_engines(WELL_KNOWN)), None)
 
 
-async def find_engines(ports: Mapping[str, int] = WELL_KNOWN, *, but: int = 0) -> list[Engine]:
+async def find_engines(ports: Mapping[int, str] = WELL_KNOWN, *, but: int = 0) -> list[Engine]:
     """Every engine on these ports that answers with at least one model, in their order. The port `but` is our own."""
-    urls = {usual: f"http://127.0.0.1:{port}/v1" for usual, port in ports.items() if port != but}
-    found = await asyncio.gather(*(models_at(url) for url in urls.values()))
+    urls = {f"http://127.0.0.1:{port}/v1": usual for port, usual in ports.items() if port != but}
+    found = await asyncio.gather(*(models_at(url) for url in urls))
     return [
         Engine(usual=f"what answers on the port of {usual}", url=url, models=models)
-        for (usual, url), models in zip(urls.items(), found, strict=True)
+        for (url, usual), models in zip(urls.items(), found, strict=True)
         if models
     ]
