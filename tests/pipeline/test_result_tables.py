@@ -168,6 +168,30 @@ def test_pages(play: Any) -> None:
     play(story)
 
 
+def test_views_of_many_are_made_on_threads(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many who ask for different ones at once have theirs; what was asked before is kept, as long as nothing comes."""
+    monkeypatch.setattr(result_tables, "HERE_LINES", 0)
+
+    async def story(world: World) -> None:
+        numbers = [3, 1, 2]
+        await world.journal(numbers, b"".join(good(each, tokens=each, seconds=9 - each) for each in numbers))
+        asked = [(order, descending) for order in Order for descending in (False, True)] * 3
+        pages = await asyncio.gather(*(world.page(order=order, descending=down) for order, down in asked))
+        assert [ids(page) for page in pages[:8]] == [
+            *([3, 1, 2], [2, 1, 3]),
+            *([1, 2, 3], [3, 2, 1]),
+            *([1, 2, 3], [3, 2, 1]),
+            *([3, 2, 1], [1, 2, 3]),
+        ]
+        index = world.shelf.of("batch-0").index
+        view = await world.tables.view(index, order=Order.LINE, descending=True, wanted=EVERYTHING)
+        assert await world.tables.view(index, order=Order.LINE, descending=True, wanted=EVERYTHING) is view
+        await world.journal([0], good(0))
+        assert ids(await world.page(order=Order.LINE, descending=True)) == [3, 2, 1, 0]
+
+    play(story)
+
+
 def test_a_first_page_does_not_wait(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large batch the first rows are there at once, and the rest when the table is made, once for all who ask."""
     monkeypatch.setattr(result_tables, "HERE_BYTES", 100)

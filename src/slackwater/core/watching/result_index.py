@@ -199,16 +199,26 @@ class ResultIndex:
 
     def view(self, order: Order, *, descending: bool, wanted: Wanted) -> Sequence[int]:
         """The positions of what is wanted, in order. What has no value comes last, in either direction."""
-        asked = (order, descending, wanted)
-        found = self._views.get(asked)
-        if found is None or found[0] != len(self):
-            self._views.pop(asked, None)
-            while len(self._views) >= VIEWS_MAX:
-                del self._views[next(iter(self._views))]
-            found = self._views[asked] = len(self), self._made(order, descending, wanted)
-        return found[1]
+        view = self.kept_view(order, descending, wanted)
+        if view is None:
+            view = self.made_view(order, descending, wanted)
+            self.keep_view(order, descending, wanted, len(self), view)
+        return view
 
-    def _made(self, order: Order, descending: bool, wanted: Wanted) -> Sequence[int]:
+    def kept_view(self, order: Order, descending: bool, wanted: Wanted) -> Sequence[int] | None:
+        """One that was made before, of what there is now."""
+        count, view = self._views.get((order, descending, wanted), (-1, ()))
+        return view if count == len(self) else None
+
+    def keep_view(self, order: Order, descending: bool, wanted: Wanted, count: int, view: Sequence[int]) -> None:
+        """Keeps one of so many results for those who ask the same, and lets go of the one that was kept first."""
+        self._views.pop((order, descending, wanted), None)
+        while len(self._views) >= VIEWS_MAX:
+            del self._views[next(iter(self._views))]
+        self._views[order, descending, wanted] = count, view
+
+    def made_view(self, order: Order, descending: bool, wanted: Wanted) -> Sequence[int]:
+        """The same as `view`, which keeps nothing: it may be called from a thread while results come."""
         positions: Sequence[int] = range(len(self)) if order is Order.ARRIVAL else self.positions_by(order.value)
         if descending:
             positions = _reversed(positions, self._without(order))

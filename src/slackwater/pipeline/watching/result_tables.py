@@ -128,7 +128,12 @@ class ResultTables:
         """The positions of what is wanted, in order. That of many is made on a thread, so that others come between."""
         if len(index) <= HERE_LINES:
             return index.view(order, descending=descending, wanted=wanted)
-        return await asyncio.to_thread(index.view, order, descending=descending, wanted=wanted)
+        view = index.kept_view(order, descending, wanted)
+        if view is None:
+            count = len(index)
+            view = await asyncio.to_thread(index.made_view, order, descending, wanted)
+            index.keep_view(order, descending, wanted, count, view)
+        return view
 
     async def index_of(self, batch: Batch, *, wait: bool = True, upto: int | None = None) -> ResultIndex | None:
         """The index of what there is now. Without `wait`, None where it takes long; it is made then all the same.
