@@ -304,3 +304,37 @@ def test_key_files_that_are_none(tmp_path: Path, setting: str, content: bytes, f
     [found] = faults(tmp_path, text, ENGINE_KEY="x")
     assert fault in found
     assert "sk-one" not in found
+
+
+SECRETS = '[server]\nsecrets_key_env = "SECRETS"\n'
+KEY = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY="
+
+
+def test_secrets_keys_are_read_newest_first(tmp_path: Path) -> None:
+    """Of a variable or a file, in either alphabet of base64; and whoever has one needs no deployment in the file."""
+    (tmp_path / "slackwater.toml").write_text(SECRETS)
+    other = "-_" + KEY[2:]
+    read = load(tmp_path / "slackwater.toml", {"SECRETS": f" {other},\n{KEY} "}).secrets_keys
+    assert [len(each) for each in read] == [32, 32]
+    assert read[1] == b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456"
+    (tmp_path / "slackwater.toml").write_text('[server]\nsecrets_key_file = "key"\n')
+    (tmp_path / "key").write_text(KEY + "\n")
+    assert load(tmp_path / "slackwater.toml", {}).secrets_keys == (read[1],)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "words"),
+    [
+        (SECRETS, "", "is not set; make one with: openssl rand -base64 32"),
+        (SECRETS, "c2hvcnQ=", "key 1 is not 32 bytes in base64"),
+        (SECRETS, f"{KEY} my own words", "key 2 is not 32 bytes in base64"),
+        (SECRETS + 'secrets_key_file = "x"\n', KEY, "leave one of them out"),
+        ('[server]\nsecrets_key_file = "none"\n', "", "cannot be read: No such file"),
+    ],
+)
+def test_a_secrets_key_that_is_none(tmp_path: Path, text: str, value: str, words: str) -> None:
+    """It is said with what to do, and never repeated: it may be most of a key."""
+    (fault,) = faults(tmp_path, text, SECRETS=value)
+    assert words in fault
+    assert "words" not in fault
+    assert KEY not in fault

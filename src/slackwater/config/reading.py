@@ -285,7 +285,9 @@ def _check(config: Config, faults: list[str]) -> None:
     if config.webhooks.timeout_seconds <= 0:
         faults.append("[webhooks]: timeout_seconds must be more than 0")
     _check_regions(config, faults)
-    if not config.deployments and not config.control_plane.backend_hosts:
+    adds = config.control_plane.backend_hosts or server.secrets_key_env or server.secrets_key_file
+    # Whoever has prepared for engines that are added needs none here; everybody else has forgotten something.
+    if not config.deployments and not adds:
         faults.append(
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
         )

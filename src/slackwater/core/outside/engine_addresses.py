@@ -4,12 +4,17 @@ An engine is mostly on this machine or in the house, so those addresses are what
 the link alone, where clouds answer with the credentials of a machine.
 """
 
+import urllib.parse
+
 from msgspec import Struct
 
 from slackwater.core.errors import ImportRefused, InvalidRequest
 from slackwater.core.outside.addresses import Target, kind_of_address, parse
 from slackwater.core.outside.imports import Origins
 
+# Parameters of a URL that are no secrets.
+PUBLIC = frozenset({"api-version"})
+KEY_LENGTH_MAX = 16_384
 OF_ENGINES = (None, "loopback", "private")
 
 
@@ -67,3 +72,23 @@ class Reach(Struct, frozen=True, kw_only=True):
 def same_place(one: Target, other: Target) -> bool:
     """Whether two URLs lead to one server: scheme, host and port. A key for one is not for any other."""
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def check_key(key: str) -> None:
+    """Raises InvalidRequest for what no header can have as a key."""
+    if len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable() and " " not in key):
+        # What is wrong is not repeated: it may be most of a key.
+        raise InvalidRequest(
+            "Invalid value for 'api_key': a key is one line of ASCII characters without blanks.", param="api_key"
+        )
+
+
+def check_query(url: str) -> None:
+    """A query is kept as it is and may be a key: then it belongs where keys are sealed."""
+    query = url.partition("#")[0].partition("?")[2]
+    if "#" in url or any(
+        name.lower() not in PUBLIC for name, _ in urllib.parse.parse_qsl(query, keep_blank_values=True)
+    ):
+        raise InvalidRequest(
+            "Invalid value for 'url': its query may only have api-version. A key is given as 'api_key'.", param="url"
+        )

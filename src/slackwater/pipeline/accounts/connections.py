@@ -5,11 +5,9 @@ sealed and opened in memory alone; what cannot be opened stays, says why, and no
 """
 
 import asyncio
-import contextlib
 import logging
-import urllib.parse
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,16 +16,12 @@ from slackwater.core.accounts.connection import Connection, Secret
 from slackwater.core.accounts.preconditions import NO_PRECONDITION, Precondition
 from slackwater.core.errors import Conflict, Forbidden, InvalidRequest, NoRoom, NotFound, TooBusy
 from slackwater.core.outside.addresses import parse
-from slackwater.core.outside.engine_addresses import Reach, same_place
+from slackwater.core.outside.engine_addresses import Reach, check_key, check_query, same_place
+from slackwater.pipeline.accounts.connection_looks import Looks
 from slackwater.ports import CannotOpen, Clock, EngineLook, EngineLooker, FoundEngine, Ledger, Sealer, StoredConnection
 from slackwater.telemetry import event
 
 CONNECTIONS_MAX = 1_000
-KEY_LENGTH_MAX = 16_384
-# So many engines are looked at at once. A look takes seconds where nobody answers.
-LOOKS_MAX = 4
-# Parameters of a URL that are no secrets.
-PUBLIC = frozenset({"api-version"})
 LOST = "its key is not in this ledger, because back-ups have no keys: give it anew"
 
 
@@ -79,11 +73,9 @@ class Connections:
         self._clock = clock
         self._keys = keys
         self._sealer = sealer
-        self._make_looker = looker
-        self._looker: EngineLooker | None = None
         self._now = now
         self._known: dict[tuple[str, str], tuple[StoredConnection, Connection]] = {}
-        self._looks = 0
+        self._looks = Looks(looker)
         self._changing = asyncio.Lock()
 
     async def _only_read(self) -> None:
@@ -224,7 +216,7 @@ class Connections:
             raise InvalidRequest(
                 "Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url"
             )
-        _check_query(url)
+        check_query(url)
         target, _ = self.reach.locate(url, operates=operates)
         if asked.key and asked.key_env:
             raise InvalidRequest("Give either 'api_key' or 'api_key_env', not both.", param="api_key")
@@ -260,7 +252,7 @@ class Connections:
     def _sealed(self, stored: StoredConnection, key: str) -> str:
         if self._sealer is None:
             raise Forbidden(f"{self.cannot_store}.")
-        _check_key(key)
+        check_key(key)
         return self._sealer.seal(key, about=_about(stored))
 
     def _check_env(self, name: str) -> None:
@@ -306,11 +298,11 @@ class Connections:
             raise InvalidRequest(
                 "Missing value for 'url': where the engine is, such as http://127.0.0.1:8000/v1.", param="url"
             )
-        _check_query(url)
+        check_query(url)
         target, listed = self.reach.locate(url, operates=operates)
         key_env, key = asked.key_env or None, asked.key or None
         if key is not None:
-            _check_key(key)
+            check_key(key)
         if kept is not None and asked.key is None and asked.key_env is None:
             stored, connection = kept
             if (stored.key_stored or stored.key_env) and not same_place(target, parse(stored.url, param="url")):
@@ -325,48 +317,14 @@ class Connections:
             self._check_env(key_env)
             key = self._keys.get(key_env)
         header = asked.key_header or (None if kept is None else kept[0].key_header)
-        async with self._a_look() as looker:
+        async with self._looks.one() as looker:
             return await looker.look(url, key=key, key_header=header, model=model, anywhere=listed)
 
     async def find(self) -> Sequence[FoundEngine]:
         """Engines on this machine. Raises TooBusy."""
-        async with self._a_look() as looker:
+        async with self._looks.one() as looker:
             return await looker.find()
-
-    @contextlib.asynccontextmanager
-    async def _a_look(self) -> AsyncIterator[EngineLooker]:
-        """Somebody to look, as long as not too many do."""
-        if self._make_looker is None:
-            raise Forbidden("Engines are not looked at here.")
-        if self._looks >= LOOKS_MAX:
-            raise TooBusy(f"{LOOKS_MAX} engines are being looked at already. Try again in a moment.", retry_after=5)
-        self._looks += 1
-        try:
-            if self._looker is None:
-                self._looker = await asyncio.to_thread(self._make_looker)
-            yield self._looker
-        finally:
-            self._looks -= 1
 
 
 def _about(stored: StoredConnection) -> str:
     return f"{stored.resource}/{stored.name}"
-
-
-def _check_key(key: str) -> None:
-    if len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable() and " " not in key):
-        # What is wrong is not repeated: it may be most of a key.
-        raise InvalidRequest(
-            "Invalid value for 'api_key': a key is one line of ASCII characters without blanks.", param="api_key"
-        )
-
-
-def _check_query(url: str) -> None:
-    """A query is kept as it is and may be a key: then it belongs where keys are sealed."""
-    query = url.partition("#")[0].partition("?")[2]
-    if "#" in url or any(
-        name.lower() not in PUBLIC for name, _ in urllib.parse.parse_qsl(query, keep_blank_values=True)
-    ):
-        raise InvalidRequest(
-            "Invalid value for 'url': its query may only have api-version. A key is given as 'api_key'.", param="url"
-        )

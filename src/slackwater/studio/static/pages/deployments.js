@@ -5,7 +5,7 @@ import { number } from "../app/formats.js";
 import { Button, Empty, Failure, Heading, Notice, Panel, Skeleton } from "../app/parts/basics.js";
 import { Confirm } from "../app/parts/dialog.js";
 import { SearchBox } from "../app/parts/search.js";
-import { place, to } from "../app/router.js";
+import { place, search, to } from "../app/router.js";
 import { isAdmin, session } from "../app/session.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
@@ -24,7 +24,11 @@ export function Page() {
   const [edited, setEdited] = useState(/** @type {any} */ (null));
   const [doomed, setDoomed] = useState(/** @type {any} */ (null));
   const [held, setHeld] = useState(/** @type {string|null} */ (null));
-  const [adding, setAdding] = useState(/** @type {any} */ (engine === undefined ? null : { url: engine === "new" ? "" : engine }));
+  const [adding, begin] = useState(/** @type {any} */ (engine === undefined ? null : { url: engine === "new" ? "" : engine }));
+  const setAdding = (/** @type {any} */ what) => {
+    begin(what);
+    if (engine !== undefined) search({ engine: null });
+  };
   const { known, regions } = list.data ?? {};
   const shown = known?.filter((/** @type {any} */ each) => `${each.name} ${each.status?.model ?? each.made?.properties.model.name}`.toLowerCase().includes(text.toLowerCase()));
   const create = html`<${Button} kind="main" icon="plus" disabled=${!admin} why="Only keys with the role admin may create deployments." onClick=${() => setEdited({ made: null })}>Create deployment<//>`;

@@ -36,15 +36,15 @@ export function FirstRun({ otherwise }) {
   const own = healthiest(status).filter((each) => each.name !== ECHO.name);
   const best = own[0] ?? status[0];
   return html`<div class="first stack">
-    <div><h2>Who is to answer?</h2><p class="muted">A batch job sends every line of a <code>.jsonl</code> file to a deployment, and collects the answers in one file. There is no configuration yet, and none is needed to begin.</p></div>
+    <div><h2>Who is to answer?</h2><p class="muted">A batch job sends every line of a <code>.jsonl</code> file to a deployment, and collects the answers in one file. No engine is in a configuration file, and none has to be.</p></div>
     ${own.length > 0 && html`<${Notice} kind="good"><p><strong>${own.map((each) => each.name).join(", ")} ${own.length === 1 ? "is" : "are"} ready.</strong> Create a job of a file of yours, or of the example.</p>
       <div><${Button} kind="main" icon="plus" href=${to("/batches/new")}>Create batch job<//></div><//>`}
     <div class="ways">
       <${OnThisMachine} onUse=${(/** @type {string} */ url) => setBegun({ url })} />
       <section class="panel" aria-label="An engine with a URL"><h3>An engine with a URL</h3><p class="muted">vLLM, SGLang, llama.cpp, Ollama, Azure, OpenAI: whatever answers at <code>/chat/completions</code>, with a key or without.</p>
         <div><${Button} icon="plus" onClick=${() => setBegun({})}>Add an engine<//></div></section>
-      <section class="panel" aria-label="The echo"><h3>The echo</h3><p class="muted">Nobody thinks, and every request is answered with itself: enough to see a whole job go through. It is there as <code>${ECHO.name}</code>.</p>
-        <div><${Button} icon="plus" href=${to("/batches/new")}>Try a job with it<//></div></section>
+      ${status.some((/** @type {any} */ each) => each.name === ECHO.name) && html`<section class="panel" aria-label="The echo"><h3>The echo</h3><p class="muted">Nobody thinks, and every request is answered with itself: enough to see a whole job go through. It is there as <code>${ECHO.name}</code>.</p>
+        <div><${Button} icon="plus" href=${to("/batches/new")}>Try a job with it<//></div></section>`}
     </div>
     ${best && html`<${Snippet} deployment=${best.name} />`}
     ${begun && html`<${AddEngine} begun=${begun} allowed=${allowed} onClose=${() => setBegun(null)} onDone=${known.refresh} />`}</div>`;
