@@ -4,6 +4,7 @@ Everything goes through the ledger as the service does it; only disks are not wa
 """
 
 import asyncio
+from pathlib import Path
 
 import psycopg
 
@@ -12,6 +13,7 @@ from slackwater.core.batch import Batch, Policies, Status, WindowElapsed
 from slackwater.ports import NewShard
 
 TENANTS, DEPLOYMENTS, SHARDS, LINES = 5, 10, 10, 10
+SHARD_BYTES = 5_000
 NOW = 1_760_000_000
 # At once: they share transactions.
 TOGETHER = 64
@@ -48,7 +50,9 @@ async def _begin(ledger: SqlLedger, number: int) -> None:
     await ledger.add_batch(new)
     # No two batches of a deployment are of the same size, so that there is an order.
     tokens = 10 + number * 7_919 % 997
-    shards = [NewShard(offset=index * 5_000, length=5_000, lines=LINES, tokens=tokens) for index in range(SHARDS)]
+    shards = [
+        NewShard(offset=index * SHARD_BYTES, length=SHARD_BYTES, lines=LINES, tokens=tokens) for index in range(SHARDS)
+    ]
     await ledger.accept_batch(
         new.id,
         deployment=deployment_of(number),
@@ -68,6 +72,15 @@ async def _fill(address: str, batches: int) -> None:
             await asyncio.gather(*(_begin(ledger, number) for number in range(first, min(batches, first + TOGETHER))))
     finally:
         await ledger.close()
+
+
+def fill_files(data: Path, batches: int) -> None:
+    """The input files of those batches, in a data directory: a server refuses one that lacks what its ledger needs."""
+    (data / "blobs" / "files").mkdir(parents=True)
+    for number in range(batches):
+        with (data / "blobs" / batch_of(number).input_blob).open("wb") as file:
+            # Of holes: nobody reads them.
+            file.truncate(SHARDS * SHARD_BYTES)
 
 
 def fill(address: str, name: str, batches: int) -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import psycopg
 from benchmarks.claims.database import database, processor_seconds
-from benchmarks.claims.filling import DEPLOYMENTS, TENANTS, deployment_of, fill
+from benchmarks.claims.filling import DEPLOYMENTS, TENANTS, deployment_of, fill, fill_files
 from benchmarks.claims.run import CORE, share
 from benchmarks.harness import table
 from tests.postgresql import Postgresql
@@ -105,6 +105,7 @@ def main() -> None:
 def measured(server: Postgresql, address: str, scratch: Path, options: argparse.Namespace) -> str:
     """What was found."""
     pause_all(address)
+    fill_files(scratch / "data", options.batches)
     with servers(scratch, address, options.servers) as started:
         time.sleep(10)
         before = [processor_seconds(each.process.pid) for each in started]

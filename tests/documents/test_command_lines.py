@@ -4,6 +4,7 @@ A page's commands are run in order in one shell, as somebody would copy them; on
 those of the test. What cannot be run here is in elsewhere.toml, with the reason and with what runs it instead.
 """
 
+import csv
 import json
 import os
 import re
@@ -112,6 +113,7 @@ def world(server: Server, tmp_path: Path) -> World:
     environment = kept | {"PATH": programs, "HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "KEY": KEY}
     world = World(server, directory, environment | {"URL": f"http://{server.address}", "SERVICE_KEY": KEY})
     world.write("questions.jsonl", chat(12, model="llama-batch"))
+    world.write("reviews.csv", "id,text\n" + "".join(f"{number},It was late.\n" for number in range(1, 6)))
     shutil.copy(server.data.parent / "slackwater.toml", directory)
     return world
 
@@ -178,14 +180,16 @@ def test_command_line(world: World) -> None:
     # One that is to be paused must not have ended by then.
     stuck = {f"{submit} slow-batch)\n{pause}": f"{submit} stuck-batch)\n{pause}"}
     known = {"http://127.0.0.1:8080": world.url, "the-key-you-were-given": KEY}
-    printed = walk(world, "docs/command-line.md", known | stuck)
+    with CountingBackend(latency=0.0) as backend:
+        printed = walk(world, "docs/command-line.md", known | stuck | {"http://127.0.0.1:8000/v1": backend.url})
     assert "llama-batch" in printed
     for name in ("answers.jsonl", "nightly.jsonl", "rest.jsonl"):
         assert len((world.directory / name).read_bytes().splitlines()) == 12, name
-    assert json.loads((world.directory / "batch.json").read_text())["metadata"] == {
-        "name": "Prices, week 12",
-        "team": "tides",
-    }
+    for name in ("answered.csv", "friendly.csv"):
+        rows = list(csv.reader((world.directory / name).read_text().splitlines(keepends=True)))
+        assert (rows[0], len(rows)) == (["id", "text", "answer", "error"], 6), name
+    metadata = json.loads((world.directory / "batch.json").read_text())["metadata"]
+    assert metadata == {"name": "Prices, week 12", "team": "tides"}
     assert (world.directory / "copy.jsonl").read_bytes() == chat(12, model="llama-batch")
 
 
@@ -198,7 +202,8 @@ def test_readme(world: World) -> None:
         printed = walk(
             world, "README.md", {"http://127.0.0.1:8000/v1": backend.url, "http://127.0.0.1:8080": world.url}
         )
-        assert sum(map(len, backend.received.values())) == 12
+        assert sum(map(len, backend.received.values())) == 12 + 5
+    assert (world.directory / "answered.csv").read_text().startswith("id,text,answer,error\n1,It was late.,")
     assert len((world.directory / "answers.jsonl").read_bytes().splitlines()) == 12
     assert "key1" in printed
     assert "resource,day,deployment" in printed
@@ -210,7 +215,7 @@ def test_the_pieces_of_readme_fit() -> None:
     (line,), (config, *_) = (re.findall(rf"^```{kind}\n(.+?)^```$", text, re.M | re.S) for kind in ("json", "toml"))
     (deployment,) = tomllib.loads(config)["deployments"]
     assert json.loads(line)["body"]["model"] == deployment["name"]
-    told = [each.text for each in commands(ROOT / "README.md") if each.text.startswith("slackwater run ")]
+    told = [each.text for each in commands(ROOT / "README.md") if each.text.startswith("slackwater run questions")]
     assert told
     for each in told:
         assert f"--backend {deployment['backends'][0]['url']} --model {deployment['backends'][0]['model']}" in each

@@ -18,6 +18,8 @@ COMMANDS = {
     "files": ("slackwater.cli.files", "Upload, download and delete files."),
     "deployments": ("slackwater.cli.deployments", "List what 'model' may be, pause and resume it."),
     "profiles": ("slackwater.cli.profiles", "Give servers names."),
+    "prepare": ("slackwater.cli.prepare", "Make requests of a CSV, Parquet, JSON or text file."),
+    "join": ("slackwater.cli.join", "Put answers beside the rows that they are about."),
     "validate": ("slackwater.cli.validate", "Say everything that is wrong with an input file."),
     "split": ("slackwater.cli.split", "Cut a file that is too large for one batch."),
     "estimate": ("slackwater.cli.estimate", "Say what a file will cost, and how long it will take."),
@@ -46,7 +48,7 @@ COMMANDS = {
 # How the help is ordered: by what somebody is about to do. What is in none of these is for whoever runs a server.
 SECTIONS = {
     "Use a server": ("batches", "files", "deployments", "usage", "profiles"),
-    "Work without one": ("demo", "run", "validate", "split", "estimate", "sim-engine", "completion"),
+    "Work without one": ("demo", "run", "prepare", "join", "validate", "split", "estimate", "sim-engine", "completion"),
 }
 # Those that run until a signal ends them, with exit code 0.
 LASTING = ("serve", "worker")

@@ -19,10 +19,13 @@ from slackwater.cli.local_run import End, run
 from slackwater.cli.output import fail, note
 from slackwater.cli.patience import Patience
 from slackwater.cli.progress import progress_bar
+from slackwater.cli.recipe_options import Wanted, recipe_options
 from slackwater.cli.results import errors_beside
-from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, UNANSWERED, USAGE, conclude
+from slackwater.cli.run_end import ALL_DONE, INTERRUPTED, SOME_FAILED, UNANSWERED, USAGE, conclude
 from slackwater.cli.run_input import STANDARD, spooled
 from slackwater.cli.run_job import Job
+from slackwater.cli.run_rows import Table, check_table, holds_a_table, put_beside, requests_of
+from slackwater.cli.server_options import told
 from slackwater.cli.stopping import stopping_line
 from slackwater.config import CONCURRENCY, BackendConfig
 from slackwater.core.accounts.price import Price
@@ -80,7 +83,9 @@ def _pace(_: click.Context, __: click.Parameter, given: str | None) -> str | Non
     help="Failed requests, made only if there are any.  [default: OUTPUT (INPUT where that is -) with .errors before its ending]",
 )
 @click.option("--backend", required=True, metavar="URL", help="Base URL, such as http://127.0.0.1:8000/v1.")
-@click.option("--model", help="Model name to send with every line, whatever it says, or where it says none.")
+@click.option(
+    "-m", "--model", help="Model name to send with every line, whatever it says, or where it says none. Rows need it."
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 10_000),
@@ -142,6 +147,7 @@ def _pace(_: click.Context, __: click.Parameter, given: str | None) -> str | Non
 )
 @click.option("--max-cost", callback=amount, metavar="AMOUNT", help="Stop when the answers cost so much, at --price.")
 @click.option("--price", callback=price_pair, metavar="IN,OUT", help="For a million tokens each, such as 2.50,10.00.")
+@recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT and ERRORS if they exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 def command(
@@ -164,10 +170,11 @@ def command(
     max_calls_per_line: int | None,
     max_cost: int | None,
     price: tuple[int, int] | None,
+    wanted: Wanted,
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Run every request of the JSON Lines file INPUT against an OpenAI-compatible endpoint.
+    """Run every request of the JSON Lines file INPUT, or every row of a table, against an OpenAI-compatible endpoint.
 
     Lines are those of the batch API: custom_id, method, url, body. Each may have another model and another endpoint, of those
     that a batch may have. INPUT may be - or a pipe, too. All of it is validated before anything is sent. If the
@@ -177,6 +184,11 @@ def command(
     An endpoint that lets nobody in (a wrong key, URL or model, a quota that is used up) or gives no readable answer is seen
     after 20 refusals or fewer, one that answers nobody, or with errors only, after --give-up-after. The run stops and says
     why. No line fails for that: correct the command, and it continues. Meanwhile the progress says what it waits for.
+
+    INPUT may also be rows: CSV, TSV, Parquet, a JSON array, JSON Lines without requests, plain text. Each becomes a request,
+    as with 'slackwater prepare' (--template, --system, --schema, --image, --set), and OUTPUT (.csv, .tsv, .jsonl, .json or
+    .parquet) has the rows with their answers, as with 'slackwater join'. The answers as they came are beside it, in OUTPUT's
+    name with .results.jsonl.
 
     \b
     Exit codes: 0 all answered
@@ -190,12 +202,19 @@ def command(
     Examples:
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --pace strict
+      slackwater run reviews.csv -o answered.csv --backend http://127.0.0.1:8000/v1 -m llama -t 'Friendly? {text}'
       slackwater run questions.jsonl -o answers.jsonl --backend http://127.0.0.1:8000/v1 --retry-failed
       zcat questions.jsonl.gz | slackwater run - -o - --backend http://127.0.0.1:8000/v1 --in-order > answers.jsonl
     """
     _log_to_stderr()
     if (max_cost is None) is not (price is None):
         fail("--max-cost and --price belong together: what answers cost is reckoned from their tokens", USAGE)
+    table = None
+    if holds_a_table(input, wanted):
+        table = Table(input=input, output=output, wanted=wanted)
+        with told():
+            model = check_table(table, model=model, replaces=overwrite, retry_failed=retry_failed)
+        output, errors = table.results, errors or table.errors
     to_stdout = output == STANDARD
     if to_stdout:
         if retry_failed:
@@ -208,8 +227,14 @@ def command(
             # As they come; nobody has to wait for the end.
             follow = True
     with contextlib.ExitStack() as held:
+        rows = input
+        digest: str | None
         try:
-            source, digest = held.enter_context(spooled(input))
+            if table is not None:
+                with told():
+                    source, digest, rows = held.enter_context(requests_of(table, model=model or ""))
+            else:
+                source, digest = held.enter_context(spooled(input))
         except OSError as error:
             fail(f"{input}: {error.strerror}", USAGE)
         job = Job(
@@ -239,7 +264,11 @@ def command(
             in_order=in_order,
             skip_invalid=skip_invalid,
         )
-        sys.exit(_run(job, key_env=api_key_env, overwrite=overwrite, quiet=quiet))
+        code = _run(job, key_env=api_key_env, overwrite=overwrite, quiet=quiet)
+        if table is not None and code in (ALL_DONE, SOME_FAILED):
+            with told():
+                put_beside(table, rows, job.errors, quiet=quiet)
+        sys.exit(code)
 
 
 def _run(job: Job, *, key_env: str | None, overwrite: bool, quiet: bool) -> int:

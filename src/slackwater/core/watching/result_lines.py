@@ -136,20 +136,20 @@ def _usage_of(body: Raw) -> _Usage | None:
         return None
 
 
-def answer_text(body: bytes | Raw) -> str | None:
-    """The beginning of the text that a model has answered; None where there is none, as with embeddings."""
+def answer_text(body: bytes | Raw, *, most: int | None = ANSWER_LENGTH_MAX) -> str | None:
+    """The text that a model has answered, or the first `most` characters of it; None where there is none, as with embeddings."""
     try:
         answer = _answer(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     for choice in answer.choices or ():
         if choice.text is not None:
-            return choice.text[:ANSWER_LENGTH_MAX]
+            return choice.text[:most]
         if (text := _of_message(choice.message)) is not None:
-            return text[:ANSWER_LENGTH_MAX]
+            return text[:most]
     for item in answer.output or ():
         if (text := _of_parts(item.content)) is not None:
-            return text[:ANSWER_LENGTH_MAX]
+            return text[:most]
     return None
 
 
