@@ -188,10 +188,8 @@ def test_command_line(world: World) -> None:
     for name in ("answered.csv", "friendly.csv"):
         rows = list(csv.reader((world.directory / name).read_text().splitlines(keepends=True)))
         assert (rows[0], len(rows)) == (["id", "text", "answer", "error"], 6), name
-    assert json.loads((world.directory / "batch.json").read_text())["metadata"] == {
-        "name": "Prices, week 12",
-        "team": "tides",
-    }
+    metadata = json.loads((world.directory / "batch.json").read_text())["metadata"]
+    assert metadata == {"name": "Prices, week 12", "team": "tides"}
     assert (world.directory / "copy.jsonl").read_bytes() == chat(12, model="llama-batch")
 
 

@@ -14,8 +14,8 @@ import { Resume, TryNow } from "./pauses.js";
 
 const WHY = "Only administrators of this resource may do this.";
 
-/** @param {{each: import("./deployments_data.js").Known, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
-export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
+/** @param {{each: import("./deployments_data.js").Known, alone: boolean, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
+export function Card({ each, alone, admin, onEdit, onDelete, onPause, onDone }) {
   const { name, status, made } = each;
   const state = stateOf(each);
   const model = status?.model ?? made.properties.model.name;
@@ -35,7 +35,7 @@ export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
         <div><dt>Open jobs</dt><dd>${status?.open_batches ? html`<a href=${to("/", { deployment: name, status: "validating,in_progress,finalizing,cancelling" })}>${number(status.open_batches)}</a>` : "0"}</dd></div>
         <div><dt>Content filter</dt><dd>${status?.content_filter ?? html`<span class="muted">none</span>`}</dd></div></dl></div>
     ${status?.backends.length ? html`<${Backends} backends=${status.backends} name=${name} wanted=${status.open_batches > 0} />` : state !== "failed" && html`<p class="muted">No backends: nothing answers for it.</p>`}
-    ${status?.backends.length > 0 && html`<${Pacing} backends=${status.backends} name=${name} />`}
+    ${status?.backends.length > 0 && html`<${Pacing} backends=${status.backends} name=${name} alone=${alone} />`}
   </section>`;
 }
 

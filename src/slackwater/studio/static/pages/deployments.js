@@ -44,7 +44,7 @@ export function Page() {
         ? "Add the engine that is to answer, with its URL; then make a deployment of one of its models."
         : "Ask an administrator of this resource to create one."}<//>`}
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
-    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
+    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} alone=${shown.length === 1} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
       ${admin && known && html`<${Connections} adding=${adding} onAdding=${setAdding} onDone=${list.refresh} />`}
       ${known?.length > 0 && session.value?.operates && html`<${Engines} />`}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
