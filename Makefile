@@ -36,7 +36,8 @@ types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
 
 test-long: $(VENV)/installed ## Run the further cases for which `make test` has no time (about ten minutes)
-	$(BIN)/python -m pytest -n $(JOBS) -m long
+	SLACKWATER_THOROUGH=1 $(BIN)/python -m pytest -n $(JOBS) -m long
+	SLACKWATER_THOROUGH=1 $(BIN)/python -m pytest -n $(JOBS) -m "not postgresql and not long" $$(grep -rlE "import .*(examples|THOROUGH)" tests --include=test_*.py) tests/adapters/test_sqlite_lists.py
 
 test-postgresql: $(VENV)/installed ## Run what a ledger on PostgreSQL has to do, and the tests of the API over one (about fifteen minutes)
 	$(BIN)/python -m pytest -n $(JOBS) -m "postgresql and not studio" --ignore tests/cluster
@@ -64,13 +65,14 @@ test-ray: $(VENV)/installed ## Place workers on a Ray cluster of this machine, a
 	$(BIN)/python -m tests.on_ray.matrix --rounds 5
 
 AZURITE ?= $(HOME)/.cache/slackwater-tests/azurite
-test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite (installs both: 330 MB; ten minutes)
+test-stores: $(VENV)/installed ## Run what files in an object store have to do, on moto (S3) and Azurite and a store in trouble 20 times each (ROUNDS=20; installs both: 330 MB; forty minutes)
 	@command -v npm > /dev/null || { echo "error: npm is needed to install Azurite; install it (apt-get install npm)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt 'moto[server]>=5.2,<6'
 	@test -d $(AZURITE)/node_modules/azurite || npm install --no-audit --no-fund --silent --prefix $(AZURITE) azurite@3.37.0
 	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m pytest -n $(JOBS) -m stores tests/stores
+	SLACKWATER_AZURITE=$(AZURITE)/node_modules/azurite $(BIN)/python -m tests.stores.matrix --rounds $(ROUNDS)
 
-test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and thirteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
+test-clients: $(VENV)/installed ## Walk a server with openai for Node, five of its versions for Python and fourteen packages that run batches, and move 200 MB (installs them: 2.5 GB)
 	tests/clients/run.sh
 
 test-studio: $(VENV)/installed ## Walk through Studio in Chromium (installs Debian's, where it may)

@@ -16,6 +16,7 @@ import msgspec
 
 from slackwater.api.dialects import ARM, AZURE, AZURE_V1, OPENAI
 from slackwater.api.operations import OPERATIONS
+from slackwater.core.endpoints import REQUIRED_KEY
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -29,6 +30,11 @@ clients: **A** is Azure with dated versions (`/openai/...?api-version=`), **V** 
 Every recording of the two services in `tests/samples` is replayed, and `make test-description` holds the answers against
 Microsoft's own description of the operations.
 This page is drawn by `scripts/draw_compatibility.py` from the tests and from `compatibility.toml`.
+"""
+VENDORS = """“Batch” is an endpoint that the vendor lists for its batches: OpenAI in its
+[Batch guide](https://developers.openai.com/api/docs/guides/batch) and in openai-python 3.54.0 (17 November 2026), Azure in
+[its page on batches](https://learn.microsoft.com/azure/foundry/openai/how-to/batch) (19 March 2026). What lines and answers look
+like is in [the API](api.md#endpoints-inside-a-batch).
 """
 
 
@@ -57,6 +63,15 @@ class NotOffered(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint that lines of a batch may ask for, the vendors who have it there, and the test that shows ours."""
+
+    path: str
+    vendors: str
+    says: str
+    shown_by: str
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """A point of Appendix A."""
 
@@ -70,6 +85,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     operations: list[Listed]
     differences: list[Difference]
     not_offered: list[NotOffered]
+    endpoints: list[Endpoint]
     points: list[Point]
 
 
@@ -131,6 +147,7 @@ class Page:
         for difference in self._facts.differences:
             if difference.shown_by not in self._tests:
                 yield f"{difference.path}: there is no test {difference.shown_by} that shows the difference"
+        yield from self._look_at_endpoints()
         for point in self._facts.points:
             if not self._of_point(point.number):
                 yield f"A.{point.number}: no test is marked with it"
@@ -144,17 +161,31 @@ class Page:
                 if each not in numbers and not (path in known and set(families) <= set(FAMILIES)):
                     yield f"{test}: the marker '{each}' is no point and no operation"
 
+    def _look_at_endpoints(self) -> Iterator[str]:
+        """Which are not listed, or not served; and what is not shown of them."""
+        listed = {endpoint.path for endpoint in self._facts.endpoints}
+        for path in listed ^ set(REQUIRED_KEY):
+            yield f"{path}: " + ("is no endpoint of a batch" if path in listed else "is not among the [[endpoints]]")
+        for endpoint in self._facts.endpoints:
+            if endpoint.shown_by not in self._tests:
+                yield f"{endpoint.path}: there is no test {endpoint.shown_by} that shows it"
+
     def text(self) -> str:
         """The whole page."""
         facts = self._facts
-        parts = [HEAD, f"\n## Operations\n\n| operation | | {' | '.join(FAMILIES)} | tests |\n"]
+        parts = [HEAD, f"\n## Operations\n\n| | operation | | {' | '.join(FAMILIES)} |\n"]
         parts.append("|---" * (len(FAMILIES) + 3) + "|\n")
-        for listed in facts.operations:
+        for number, listed in enumerate(facts.operations, 1):
             cells = [self._cell(family, listed) for family in FAMILIES]
-            proving = [test for family in FAMILIES for test in self._proving(family, listed.path)]
-            row = [f"`{listed.path}`", listed.does, *cells, _links(proving)]
-            parts.append("| " + " | ".join(row) + " |\n")
+            parts.append("| " + " | ".join([str(number), f"`{listed.path}`", listed.does, *cells]) + " |\n")
         parts.append("\n“Also” is an operation that the vendor does not have, or does not document, in that family.\n")
+        parts.append("The tests of each operation are [at the end](#tests), by its number.\n")
+        parts.append("\n## Endpoints inside a batch\n\n| endpoint | OpenAI | Azure | here |\n|---|---|---|---|\n")
+        for endpoint in facts.endpoints:
+            has = ["batch" if vendor in endpoint.vendors else "–" for vendor in "OA"]
+            says = f"{endpoint.says} {_links([endpoint.shown_by])}".strip()
+            parts.append(f"| `{endpoint.path}` | {' | '.join(has)} | {says} |\n")
+        parts.append(f"\n{VENDORS}")
         parts.append("\n## What differs\n\n")
         for number, difference in enumerate(facts.differences, 1):
             shown = _links([difference.shown_by])
@@ -163,9 +194,14 @@ class Page:
         parts.append("\n## What is not offered\n\n")
         for missing in facts.not_offered:
             parts.append(f"- `{missing.path}` ({', '.join(missing.families)}): {missing.why}\n")
-        parts.append("\n## Appendix A of the contract\n\n| | point | tests |\n|---|---|---|\n")
-        for point in facts.points:
-            parts.append(f"| {point.number} | {point.says} | {_links(self._of_point(point.number))} |\n")
+        parts.append("\n## Appendix A of the contract\n\n| | point |\n|---|---|\n")
+        parts += [f"| A.{point.number} | {point.says} |\n" for point in facts.points]
+        parts.append("\n## Tests\n\n| | shown by |\n|---|---|\n")
+        for number, listed in enumerate(facts.operations, 1):
+            proving = [test for family in FAMILIES for test in self._proving(family, listed.path)]
+            if proving:
+                parts.append(f"| {number} | {_links(proving)} |\n")
+        parts += [f"| A.{point.number} | {_links(self._of_point(point.number))} |\n" for point in facts.points]
         return "".join(parts)
 
     def _cell(self, family: str, listed: Listed) -> str:

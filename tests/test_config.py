@@ -8,6 +8,7 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import load, price_list
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.resource import Role
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Capabilities
 from slackwater.wiring import deployment_record, verifier_of
@@ -51,7 +52,7 @@ def test_a_good_configuration(tmp_path: Path) -> None:
 
 
 def test_what_a_deployment_offers(tmp_path: Path) -> None:
-    """All endpoints and images, unless the configuration says otherwise; endpoints may be spelled as urls."""
+    """The usual endpoints and images, unless the configuration says otherwise; endpoints may be spelled as urls."""
     for spelled in ('["embeddings", "chat/completions"]', '["/v1/embeddings", "/openai/v1/chat/completions/"]'):
         (tmp_path / "c.toml").write_text(
             GOOD.replace("enqueued_token_limit = 1000", f"endpoints = {spelled}\nimages = false")
@@ -60,8 +61,12 @@ def test_what_a_deployment_offers(tmp_path: Path) -> None:
         assert deployment_record(deployment).capabilities == Capabilities(
             endpoints=("/embeddings", "/chat/completions"), images=False
         )
+    (tmp_path / "c.toml").write_text(GOOD)
+    (deployment,) = load(tmp_path / "c.toml", {"ENGINE_KEY": "secret"}).deployments
+    assert deployment_record(deployment).capabilities == Capabilities(endpoints=USUAL)
+    # The built-in backend answers all of them.
     (deployment,) = load(None).deployments
-    assert deployment_record(deployment).capabilities == Capabilities()
+    assert deployment_record(deployment).capabilities == Capabilities(endpoints=tuple(REQUIRED_KEY))
 
 
 def test_prices(tmp_path: Path) -> None:
@@ -158,8 +163,8 @@ def test_every_fault_has_its_line(tmp_path: Path) -> None:
             "no endpoint 'embedding'; did you mean 'embeddings'",
         ),
         (
-            ("enqueued_token_limit = 1000", 'endpoints = ["/v1/images/generations"]'),
-            "no endpoint '/v1/images/generations'",
+            ("enqueued_token_limit = 1000", 'endpoints = ["/v1/images/variations"]'),
+            "no endpoint '/v1/images/variations'",
         ),
         (("enqueued_token_limit = 1000", "images = 1"), "images: expected"),
         (("[server]", "[billing]\nbatch_discount = 101\n[server]"), "between 0 and 100"),
@@ -299,3 +304,37 @@ def test_key_files_that_are_none(tmp_path: Path, setting: str, content: bytes, f
     [found] = faults(tmp_path, text, ENGINE_KEY="x")
     assert fault in found
     assert "sk-one" not in found
+
+
+SECRETS = '[server]\nsecrets_key_env = "SECRETS"\n'
+KEY = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY="
+
+
+def test_secrets_keys_are_read_newest_first(tmp_path: Path) -> None:
+    """Of a variable or a file, in either alphabet of base64; and whoever has one needs no deployment in the file."""
+    (tmp_path / "slackwater.toml").write_text(SECRETS)
+    other = "-_" + KEY[2:]
+    read = load(tmp_path / "slackwater.toml", {"SECRETS": f" {other},\n{KEY} "}).secrets_keys
+    assert [len(each) for each in read] == [32, 32]
+    assert read[1] == b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456"
+    (tmp_path / "slackwater.toml").write_text('[server]\nsecrets_key_file = "key"\n')
+    (tmp_path / "key").write_text(KEY + "\n")
+    assert load(tmp_path / "slackwater.toml", {}).secrets_keys == (read[1],)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "words"),
+    [
+        (SECRETS, "", "is not set; make one with: openssl rand -base64 32"),
+        (SECRETS, "c2hvcnQ=", "key 1 is not 32 bytes in base64"),
+        (SECRETS, f"{KEY} my own words", "key 2 is not 32 bytes in base64"),
+        (SECRETS + 'secrets_key_file = "x"\n', KEY, "leave one of them out"),
+        ('[server]\nsecrets_key_file = "none"\n', "", "cannot be read: No such file"),
+    ],
+)
+def test_a_secrets_key_that_is_none(tmp_path: Path, text: str, value: str, words: str) -> None:
+    """It is said with what to do, and never repeated: it may be most of a key."""
+    (fault,) = faults(tmp_path, text, SECRETS=value)
+    assert words in fault
+    assert "words" not in fault
+    assert KEY not in fault

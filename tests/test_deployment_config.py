@@ -8,8 +8,10 @@ import pytest
 
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, load, may_stream, ordered_deployment
+from slackwater.config.deployments import assumed_quotas, takes_forms
 from slackwater.config.engines import limits_of, unequal_numbers
 from slackwater.config.sections import CONCURRENCY, ControlPlaneConfig
+from slackwater.core.endpoints import USUAL
 from slackwater.core.errors import ConfigError
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.pace import PACED_CONCURRENCY
@@ -121,6 +123,8 @@ def test_both_spellings_say_the_same(tmp_path: Path) -> None:
         ("capacity = 30\nenqueued_token_limit = 7", 7),
         ('model = "gpt-4o"\nquota_tier = "default"', 200_000_000),
         ('model = "gpt-4o"\nquota_tier = "default"\ncapacity = 0', 0),
+        ('model = "gpt-5-mini"\nquota_tier = "tier3"', 1_000_000_000),
+        ('model = "gpt-4o"\nquota_tier = "student"', 0),
     ],
 )
 def test_limits_of_enqueued_tokens(tmp_path: Path, settings: str, limit: int | None) -> None:
@@ -139,10 +143,6 @@ def test_limits_of_enqueued_tokens(tmp_path: Path, settings: str, limit: int | N
         ),
         ('properties = { model = "gpt" }', "properties.model must be a table"),
         ("properties = { raiPolicy = 1 }", "properties: unknown setting 'raiPolicy'"),
-        (
-            'model = "gpt-4o"\nquota_tier = "student"',
-            "the tier 'student' has no figure for the model 'gpt-4o' as GlobalBatch",
-        ),
         ('quota_tier = "gold"', "quota_tier: invalid enum value 'gold'"),
         ("capacity = -1", "capacity must not be negative"),
         ('sku = "DataZoneBatch"', "is DataZoneBatch, so it needs a data_zone"),
@@ -155,6 +155,51 @@ def test_faults(tmp_path: Path, settings: str, fault: str) -> None:
     """Each says what to do."""
     (found,) = faults(tmp_path, ONE.format(settings))
     assert fault in found
+
+
+def test_what_is_assumed_of_quotas_is_said(tmp_path: Path) -> None:
+    """With the deployment, the figure and what to do; nothing where the figure is Azure's, or the operator's own."""
+    said = assumed_quotas(loaded(tmp_path, ONE.format('model = "o3"\nquota_tier = "tier2"')).deployments)
+    assert len(said) == 2
+    assert all(each.startswith("deployment 'a': Azure publishes no") for each in said)
+    assert all(each.endswith("200,000,000 enqueued tokens; write enqueued_token_limit for another") for each in said)
+    for settings in ('model = "gpt-5"\nquota_tier = "default"', 'model = "o3"\nquota_tier = "tier2"\ncapacity = 5', ""):
+        assert assumed_quotas(loaded(tmp_path, ONE.format(settings)).deployments) == []
+
+
+AT = '[[deployments]]\nname = "a"\n[[deployments.backends]]\nurl = "{}"\n{}\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ('paths = { rerunk = "/v2/rerank" }', "paths: there is no endpoint 'rerunk'; did you mean 'rerank'?"),
+        ('paths = { rerank = "v2/rerank" }', "paths: 'v2/rerank' must look like /v2/rerank"),
+        ('paths = { rerank = "/v2/rerank?a=1" }', "must look like /v2/rerank"),
+        ('paths = { rerank = "/a b" }', "must look like /v2/rerank"),
+        ('forms = "multipart"', "forms must be 'auto', 'json' or 'form'"),
+        ("video_seconds = 0", "video_seconds must be more than 0"),
+    ],
+)
+def test_faults_of_endpoints_elsewhere(tmp_path: Path, settings: str, fault: str) -> None:
+    """Each says what to do."""
+    (found,) = faults(tmp_path, AT.format("http://127.0.0.1:1/v1", settings))
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "takes"),
+    [
+        ("http://127.0.0.1:1/v1", "", True),
+        ("http://127.0.0.1:1/v1", 'forms = "json"', False),
+        ("https://api.openai.com/v1", "", False),
+        ("https://x.openai.azure.com/openai/v1", 'forms = "form"', True),
+    ],
+)
+def test_who_takes_forms(tmp_path: Path, url: str, settings: str, takes: bool) -> None:
+    """Engines, as OpenAI's clients ask; not the clouds, whose batches are in JSON, unless somebody says so."""
+    (backend,) = loaded(tmp_path, AT.format(url, settings)).deployments[0].backends
+    assert takes_forms(backend) is takes
 
 
 def test_faults_of_places_and_of_the_control_plane(tmp_path: Path) -> None:
@@ -240,6 +285,22 @@ def test_backends_of_its_own(tmp_path: Path) -> None:
     backend = {"url": "http://engine.example:8000/v1", "apiKeyEnv": "KEY", "region": "west", "concurrency": 3}
     made = ordered(tmp_path, {"properties": {"model": {"name": "m"}, "backends": [backend]}})
     assert (made.backends[0].region, made.slots, made.rai_policy_name) == ("west", 3, None)
+    assert made.capabilities.endpoints == USUAL
+
+
+def test_endpoints_of_a_body(tmp_path: Path) -> None:
+    """Those that it names, else those of the deployment whose backends it uses; what is none is a fault."""
+    backend = {
+        "url": "http://engine.example:8000/v1",
+        "paths": {"rerank": "/v2/rerank"},
+        "forms": "json",
+        "videoSeconds": 9,
+    }
+    for where in ({"backendsOf": "pool"}, {"backends": [backend]}):
+        made = ordered(tmp_path, {"properties": {"endpoints": ["/v1/rerank", "score"], **where}})
+        assert made.capabilities.endpoints == ("/rerank", "/score")
+    with pytest.raises(ConfigError, match="there is no endpoint '/v1/rerunk'; did you mean 'rerank'"):
+        ordered(tmp_path, {"properties": {"endpoints": ["/v1/rerunk"], "backendsOf": "pool"}})
 
 
 @pytest.mark.parametrize(
@@ -258,7 +319,7 @@ def test_backends_of_its_own(tmp_path: Path) -> None:
             {"properties": {"backends": [{"url": "http://engine.example:8000", "apiKeyEnv": "PATH"}]}},
             "'PATH' is not allowed",
         ),
-        ({"properties": {"backends": [{"echo": {}}]}}, "needs a url"),
+        ({"properties": {"backends": [{"echo": {}}]}}, "needs a connection, or a url"),
         ({"properties": {"backendsOf": "pool", "backends": [{"url": "http://engine.example:8000"}]}}, "leave one out"),
         ({"sku": {"name": "x"}, "properties": {"backendsOf": "pool"}}, "there is no SKU 'x'"),
         ({"sku": {"name": "DataZoneBatch"}, "properties": {"backendsOf": "pool"}}, "needs a data_zone"),

@@ -3,11 +3,13 @@
 The first part of a path is the mood of a door (`/ok/v1`, `/401/v1`, `/silent/v1`, ...), and words in a prompt decide about a
 line (`ALWAYS500`, `HANGUP`, `ALWAYS429`, `ALWAYS429WAIT`, `KILLS`). `GET /_stats` tells what came, by mood and by word.
 `/outage500/v1` and `/outage401/v1` are so for the first SECONDS after their first call (`/outage500-60/v1`), then answer.
-`/bucket-50/v1` lets 50 calls a second through and tells the others how long to wait.
+`/bucket-50/v1` lets 50 calls a second through and tells the others how long to wait. `/revoked-500/v1` answers 401 from the
+501st call on.
 """
 
 import asyncio
 import json
+import math
 import re
 import sys
 import time
@@ -114,6 +116,8 @@ class Engine:
         outage = re.fullmatch(r"outage(\d+)-([\d.]+)", mood)
         if outage and now - door.first < float(outage[2]):
             return say(writer, int(outage[1]), b'{"error":{"message":"not now","type":"x","code":"y"}}')
+        if mood.startswith("revoked-") and door.calls > int(mood[8:]):
+            return say(writer, 401, b'{"error":{"message":"invalid key","type":"x","code":"invalid_api_key"}}')
         if mood in ("401", "403", "404", "500", "502"):
             return say(writer, int(mood), b'{"error":{"message":"no","type":"x","code":"y"}}')
         if mood == "html":
@@ -125,7 +129,8 @@ class Engine:
             await asyncio.sleep(3600)
         if mood.startswith("bucket-") and not self.poured(door, float(mood[7:]), now):
             wait = max(0.0, door.paused_until - now)
-            return say(writer, 429, b'{"error":{"message":"slow down"}}', f"Retry-After-Ms: {int(wait * 1000) + 1}\r\n")
+            told = f"Retry-After: {math.ceil(wait)}\r\nRetry-After-Ms: {int(wait * 1000) + 1}\r\n"
+            return say(writer, 429, b'{"error":{"message":"slow down"}}', told)
         if word == "KILLS":
             await asyncio.sleep(min(0.05, LATENCY))
             self.dead.set()

@@ -29,10 +29,19 @@ from slackwater.core.watching.listing import (
 from slackwater.ports import Ledger, NewShard
 from tests.adapters.claiming import claim
 from tests.adapters.ledger_contract import batch, segment
+from tests.chosen import examples
 
 ENDPOINTS = ("/chat/completions", "/v1/chat/completions", "/v1/embeddings")
 # The moments of a world lie between these, so that conditions hit, miss and tie.
 FIRST, LAST = 100, 108
+# Keys and values with what JSON, SQL and a pattern each have a meaning of.
+METADATA = (
+    None,
+    {},
+    {"team": "tides"},
+    {"team": "Tides", "a.\"b\\'%": "x"},
+    {"zero": "\0", "name": "100 %", "team": ""},
+)
 ENDS = (Status.VALIDATING, Status.FAILED, Status.IN_PROGRESS, Status.COMPLETED, Status.CANCELLING, Status.CANCELLED)
 
 
@@ -77,6 +86,7 @@ async def world(ledger: Ledger, seed: int, size: int = 40) -> list[Batch]:
             expires_at=moments[0] + chance.randint(1, 3),
             endpoint=chance.choice(ENDPOINTS),
             input_file_id=f"file-{chance.randrange(3)}",
+            metadata=chance.choice(METADATA),
         )
     found = [await ledger.batch(f"batch-{number}") for number in range(size)]
     return [each for each in found if each is not None]
@@ -84,7 +94,10 @@ async def world(ledger: Ledger, seed: int, size: int = 40) -> list[Batch]:
 
 def matches(found: Batch, condition: Condition) -> bool:
     """The meaning of a condition, said once more."""
-    value, wanted = getattr(found, condition.field.value), condition.value
+    value: Any = getattr(found, condition.field.value)
+    wanted = condition.value
+    if condition.field is Field.METADATA:
+        value = (found.metadata or {}).get(condition.key)
     if condition.field is Field.ENDPOINT:
         value, wanted = value.removeprefix("/v1"), str(wanted).removeprefix("/v1")
     if value is None:
@@ -108,6 +121,10 @@ def _condition(field: Field) -> st.SearchStrategy[Condition]:
             st.integers(FIRST - 1, LAST + 1), st.sampled_from((INTEGER_LEAST, INTEGER_MOST)), st.integers(99, 112)
         )
         return st.builds(Condition, st.just(field), st.sampled_from(Operator), values)
+    if field is Field.METADATA:
+        keys = st.sampled_from(("team", "TEAM", "name", "a.\"b\\'%", ""))
+        values = st.sampled_from(("tides", "", "x", "100 %", "nothing"))
+        return st.builds(Condition, st.just(field), st.sampled_from(sorted(EQUALITY)), values, keys)
     texts = {
         Field.STATUS: st.sampled_from(Status),
         Field.ENDPOINT: st.sampled_from((*ENDPOINTS, "/embeddings", "/nothing")),
@@ -177,7 +194,7 @@ class ListContract:
             batches = loop.run(world(ledger, seed))
             assert {each.status for each in batches} == set(ENDS)
 
-            @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
             @given(query=QUERIES, limit=st.integers(1, 12), start=st.none() | st.integers(0, len(batches) - 1))
             def check(query: BatchQuery, limit: int, start: int | None) -> None:
                 sequence = in_order(batches, query.ordering)

@@ -12,6 +12,7 @@ from slackwater.core.accounts.session import Session
 from slackwater.core.batch import BatchError, RequestCounts, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
+from slackwater.core.watching.batch_history import BatchHistory
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, Ledger, NewResults
 from tests.adapters.ledger_contract import batch, claimed, file, segment, started
 
@@ -194,6 +195,35 @@ class StudioContract:
 
         run(story)
 
+    def test_an_overview_of_some_metadata(self, run: Any) -> None:
+        """Each key with its value, exactly as it was given, and together with everything else that is asked for."""
+
+        async def story(ledger: Ledger) -> None:
+            odd = "a.\"b\\'%?:"
+            await ledger.add_batch(batch(1, metadata={"team": "Tides", "name": "night"}))
+            await ledger.add_batch(batch(2, metadata={"team": "tides", "zero": "\0"}))
+            await ledger.add_batch(batch(3, metadata={"other": "Tides", "team": "Tides and more"}))
+            await ledger.add_batch(batch(4, metadata={odd: "Ünit 100%", "empty": ""}))
+            await ledger.add_batch(batch(5))
+            await ledger.add_batch(batch(6, resource="red", metadata={"team": "Tides"}))
+            await ledger.add_batch(batch(7, metadata={"team": "Tides"}, deployment="d"))
+            await ledger.reject_batch("batch-1", errors=[], now=5)
+            tides = ("team", "Tides")
+            assert await ids(ledger, metadata=[tides]) == ["7", "1"]
+            assert await ids(ledger, metadata=[tides], limit=1, after="batch-7") == ["1"]
+            assert await ids(ledger, metadata=[tides, ("name", "night")]) == ["1"]
+            assert await ids(ledger, metadata=[tides, ("team", "tides")]) == []
+            assert await ids(ledger, metadata=[tides], statuses={Status.FAILED, Status.VALIDATING}) == ["7", "1"]
+            assert await ids(ledger, metadata=[tides], statuses={Status.FAILED}) == ["1"]
+            assert await ids(ledger, metadata=[tides], deployment="d", search="batch-") == ["7"]
+            assert await ids(ledger, metadata=[tides], search="night") == ["1"]
+            assert await ids(ledger, metadata=[tides], with_failures=True) == []
+            assert await ids(ledger, metadata=[(odd, "Ünit 100%")]) == ["4"]
+            assert await ids(ledger, metadata=[("empty", "")]) == ["4"]
+            assert await ids(ledger, metadata=[("nothing", "")]) == []
+
+        run(story)
+
     def test_queues(self, run: Any) -> None:
         """A position is for validated batches that wait, by deployment, oldest first; whoever starts makes room."""
 
@@ -257,6 +287,31 @@ class StudioContract:
             assert await ledger.commit_segments([done], now=1.0, lease_seconds=9.0) == []
             assert await ledger.shard_sizes("batch-0") == [4, 1, 3]
             assert await ledger.shard_sizes("nothing") == []
+
+        run(story)
+
+    def test_histories_of_batches(self, run: Any) -> None:
+        """What several have seen is added up; of what is not there nothing is kept, and it goes with its batch."""
+
+        async def story(ledger: Ledger) -> None:
+            first, second = BatchHistory(), BatchHistory()
+            first.hear([], 2, at=1_000)
+            second.hear([], 3, at=1_000)
+            second.hear([], 5, at=1_500)
+            await ledger.add_batch(batch(1))
+            await ledger.add_batch(batch(2))
+            assert await ledger.batch_history("batch-1") is None
+            await ledger.add_batch_histories({"batch-2": second, "batch-1": first, "nothing": second})
+            await ledger.add_batch_histories({"batch-1": second})
+            whole = await ledger.batch_history("batch-1")
+            assert whole is not None
+            assert (whole.step, [each.failed for each in whole.steps.values()]) == (8, [5, 5])
+            assert await ledger.batch_history("batch-2") == second
+            assert await ledger.batch_history("nothing") is None
+            await ledger.reject_batch("batch-1", errors=[], now=5)
+            assert await ledger.forget_batches("default", ended_before=9, limit=9) == ["batch-1"]
+            await ledger.add_batch_histories({"batch-1": second})
+            assert await ledger.batch_history("batch-1") is None
 
         run(story)
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import math
 import socket
 import threading
+import wave
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
@@ -13,15 +16,15 @@ from typing import Any, TypeVar
 import openai
 import pytest
 import uvicorn
-from openai.types import Completion, CreateEmbeddingResponse, ModerationCreateResponse
+from openai.types import Completion, CreateEmbeddingResponse, ImagesResponse, ModerationCreateResponse, Video
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from pydantic import BaseModel
 
 from slackwater.adapters.system_clock import SystemClock
-from slackwater.adapters.upstream.echo_answers import example_of
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.echo_server import echo_app
+from slackwater.adapters.upstream.echo_words import example_of
 from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.sending.request import Reply
 from slackwater.core.sending.streaming import asks_to_stream
@@ -279,6 +282,9 @@ STRICT: list[tuple[type[BaseModel], str, Any]] = [
         },
     ),
     (ModerationCreateResponse, "/moderations", {"input": ["a", "b"]}),
+    (ImagesResponse, "/images/generations", {"prompt": "a boat", "n": 2}),
+    (ImagesResponse, "/images/edits", {"prompt": "a boat", "images": [{"image_url": "data:image/png;base64,AAAA"}]}),
+    (Video, "/videos", {"prompt": "a wave"}),
 ]
 
 
@@ -441,8 +447,52 @@ def test_openai_s_client_understands_every_answer() -> None:
         base64 = client.embeddings.create(model="m", input="a").data[0].embedding
         plain = client.embeddings.create(model="m", input="a", encoding_format="float").data[0].embedding
         assert base64 == pytest.approx(plain, abs=1e-6)
+        picture = (client.images.generate(model="m", prompt="a boat").data or [])[0].b64_json or ""
+        assert b64decode(picture, validate=True).startswith(b"\x89PNG\r\n")
+        with client.audio.speech.with_streaming_response.create(model="m", input="a b c", voice="alloy") as spoken:
+            assert spoken.headers["content-type"] == "audio/wav"
+            with wave.open(io.BytesIO(spoken.read())) as sound:
+                assert sound.getnframes() / sound.getframerate() == pytest.approx(0.3)
         with pytest.raises(openai.NotFoundError):
             client.post("/nothing", body={}, cast_to=object)
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "status", "param"),
+    [
+        ("/rerank", {"query": "a", "documents": []}, 400, "documents"),
+        ("/rerank", {"documents": ["a"]}, 400, "query"),
+        ("/score", {"text_1": "a"}, 400, None),
+        ("/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, 400, None),
+        ("/messages", {"messages": [{"role": "user", "content": "hi"}]}, 400, "max_tokens"),
+        ("/messages", {"messages": [{"role": "user"}], "max_tokens": 1}, 400, "messages[0].content"),
+        ("/audio/speech", {"input": "hi", "voice": "alloy", "response_format": "midi"}, 400, None),
+        ("/images/generations", {"prompt": "a", "n": 11}, 400, "n"),
+        ("/videos", {"prompt": "a", "seconds": 4}, 400, "seconds"),
+        (
+            "/rerank",
+            {"query": {"content": [{"type": "text", "text": "a"}]}, "documents": [{"text": "a"}, "b"]},
+            200,
+            None,
+        ),
+        ("/score", {"queries": ["a"], "documents": ["a", "b"]}, 200, None),
+    ],
+)
+def test_other_endpoints_are_judged_too(path: str, request_: Any, status: int, param: str | None) -> None:
+    """What no engine takes is refused, with the field."""
+    reply = send(path, request_)
+    assert reply.status == status, reply.body
+    if param is not None:
+        assert json.loads(reply.body)["error"]["param"] == param
+
+
+def test_what_is_ranked_is_in_order() -> None:
+    """The most alike comes first, by how many words are the same."""
+    ranked = answer("/rerank", {"query": "the tide", "documents": ["ebb", "the tide", "the ebb"], "top_n": 2})
+    assert [each["index"] for each in ranked["results"]] == [1, 2]
+    assert ranked["usage"]["total_tokens"] == 2 + 1 + 2 + 2 + 2 + 2
+    pairs = answer("/score", {"text_1": "a b", "text_2": ["a b", "c"]})["data"]
+    assert [each["score"] for each in pairs] == [1.0, 0.0]
 
 
 def test_busy_over_http_says_when_to_return() -> None:

@@ -13,8 +13,8 @@ from slackwater.adapters.sql.sqlite import MIGRATIONS
 SINCE = 30
 # Tables that have a row for each file, batch, run of lines, minute or call. A step that reads all of one keeps servers waiting.
 LARGE = {
-    "audit", "batch", "batch_region", "batch_text", "deleted_file", "engine_minute", "file", "segment", "shard", "upload",
-    "upload_part", "usage_day", "webhook_delivery",
+    "audit", "batch", "batch_history", "batch_region", "batch_text", "deleted_file", "engine_minute", "file", "segment", "shard",
+    "upload", "upload_part", "usage_day", "webhook_delivery",
 }  # fmt: skip
 # Lines that let a step through: `-- contracts 0031: nobody reads it since that step`, where it takes something away, and
 # `-- disturbs: 0.2 s for 100,000 batches`, where it keeps servers waiting and somebody has measured for how long.

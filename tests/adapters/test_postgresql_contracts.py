@@ -3,6 +3,7 @@
 import pytest
 
 from tests.adapters.bringing_contract import BringingContract
+from tests.adapters.connection_contract import ConnectionContract
 from tests.adapters.deployment_contract import DeploymentContract
 from tests.adapters.engine_contract import EngineContract
 from tests.adapters.import_contract import ImportContract
@@ -27,6 +28,10 @@ class TestLedger(OnPostgresql, LedgerContract, PauseContract, EngineContract, Sh
 
 class TestBringing(OnPostgresql, BringingContract):
     """Batches whose user keeps their bytes himself."""
+
+
+class TestConnections(OnPostgresql, ConnectionContract):
+    """Engines that were added."""
 
 
 class TestDeployments(OnPostgresql, DeploymentContract):

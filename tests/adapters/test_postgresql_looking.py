@@ -115,6 +115,7 @@ def test_no_large_table_is_compared_row_by_row(situation: str, name: str) -> Non
     [
         "batch",
         "batch_by_seq",
+        "batch_histories",
         "batches",
         "claim_shards",
         "claimable_batches",

@@ -93,7 +93,11 @@ POLLED: dict[str, tuple[str, ...]] = {
     "files_to_forget": ALONE,
     "forget_batch_regions": ALONE,
     "forget_batch_text": ALONE,
+    "forget_batch_history": ALONE,
     "forget_batch": ALONE,
+    # Of those of which there is something new.
+    "batch_histories": ("SCAN json_each",),
+    "put_batch_history": ALONE,
     "add_engine": ALONE,
     "engine_number": ALONE,
     "engine_minute": ALONE,
@@ -132,7 +136,9 @@ NOT_POLLED = {
     *("delete_webhook_endpoint", "webhook_listeners", "add_delivery", "record_delivery", "endpoint_answered"),
     *("endpoint_failed", "end_deliveries", "webhook_delivery_seq", "webhook_deliveries", "usage", "add_audit", "audit"),
     *("audit_of_resource", "newest_audit", "newest_audit_of_resource", "deployments", "put_deployment"),
-    *("deployment_version", "count_deployments", "has_keys"),
+    *("deployment_version", "count_deployments", "has_keys", "connections", "connection_version", "count_connections"),
+    *("put_connection", "put_connection_secret", "reseal_connection", "deployments_of_resource", "remove_connection"),
+    *("remove_connection_secret", "overwrites_deleted", "leaves_deleted", "batch_history"),
     *("batch_regions", "open_readings", "ended_readings", "pending_reading", "forget_sessions", "add_session"),
     *(
         "session",

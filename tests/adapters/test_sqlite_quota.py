@@ -9,6 +9,7 @@ from hypothesis.stateful import invariant
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.ports import Ledger
 from tests.adapters.quota_machine import QuotaMachine
+from tests.chosen import examples
 
 # Batches that have not ended, whose counts are not those of their shards.
 WRONG_COUNTS = """
@@ -48,4 +49,4 @@ class SqliteQuotaMachine(QuotaMachine):
 class TestHeldTokens(SqliteQuotaMachine.TestCase):
     """Held tokens are those of the batches that have not ended, whatever happens in whatever order."""
 
-    settings = settings(max_examples=50, stateful_step_count=30)
+    settings = settings(max_examples=examples(50), stateful_step_count=30)

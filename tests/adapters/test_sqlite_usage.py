@@ -14,6 +14,7 @@ from slackwater.ports import AuditSearch, Ledger
 from tests.adapters.claiming import claim
 from tests.adapters.usage_contract import BEGIN, CHEAP, END, EVERYTHING, UsageContract, accepted, entry, results
 from tests.adapters.usage_machine import UsageMachine
+from tests.chosen import examples
 
 
 class TestOnDisk(UsageContract):
@@ -38,7 +39,7 @@ class SqliteMachine(UsageMachine):
 
 
 TestMachine = SqliteMachine.TestCase
-TestMachine.settings = settings(max_examples=100, stateful_step_count=30)
+TestMachine.settings = settings(max_examples=examples(100), stateful_step_count=30)
 
 
 @pytest.mark.parametrize(

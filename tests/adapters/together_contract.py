@@ -13,6 +13,7 @@ from slackwater.core.files.retention import Kept, Rule
 from slackwater.core.sending.pace import SaidPace
 from slackwater.core.sending.pause import Pause, Target
 from slackwater.ports import Together
+from tests.adapters.connection_contract import STORED as CONNECTION
 from tests.adapters.deployment_contract import STORED
 from tests.adapters.ledger_contract import batch, claimed, segment, started
 
@@ -66,6 +67,14 @@ CHANGES: dict[str, tuple[str, list[Callable[[SqlLedger], Awaitable[Any]]]]] = {
             lambda ledger: ledger.put_deployment(STORED),
             lambda ledger: ledger.put_deployment(msgspec.structs.replace(STORED, deleted_at=9)),
             lambda ledger: ledger.remove_deployment(STORED, key="red/a"),
+        ],
+    ),
+    "connections": (
+        "deployments",
+        [
+            lambda ledger: ledger.put_connection(CONNECTION),
+            lambda ledger: ledger.reseal_connection(CONNECTION, sealed="1.b.c"),
+            lambda ledger: ledger.remove_connection(CONNECTION),
         ],
     ),
     "pauses": (

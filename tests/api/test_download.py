@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -145,3 +146,14 @@ def open_files(pid: int) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             names.append(str(link.readlink()))
     return names
+
+
+def test_the_name_that_it_is_saved_under(server: Server, path: str) -> None:
+    """By wish, whatever is in it. One that no file system takes is refused."""
+    assert call(server, "GET", path)[1]["content-disposition"].startswith("attachment; filename=x;")
+    wished = quote('week "12"\r\nX-Evil: 1.jsonl', safe="")
+    headers = call(server, "GET", f"{path}?filename={wished}", headers={"Range": "bytes=0-1"})[1]
+    assert headers["content-disposition"].startswith('attachment; filename="week _12___X-Evil: 1.jsonl"; filename*=')
+    assert "x-evil" not in headers
+    status, _, body = call(server, "GET", f"{path}?filename={'x' * 256}")
+    assert (status, json.loads(body)["error"]["param"]) == (400, "filename")

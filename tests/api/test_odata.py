@@ -76,6 +76,9 @@ def test_nothing_asked(nothing: list[str]) -> None:
         ("input_file_id eq 'it''s and'", (Condition(Field.INPUT_FILE_ID, Operator.EQ, "it's and"),)),
         ("endpoint eq ''''", (Condition(Field.ENDPOINT, Operator.EQ, "'"),)),
         ("endpoint ne ''", (Condition(Field.ENDPOINT, Operator.NE, ""),)),
+        ("metadata/Team eq 'Tides'", (Condition(Field.METADATA, Operator.EQ, "Tides", "Team"),)),
+        ("MetaData/a.b/c Ne ''", (Condition(Field.METADATA, Operator.NE, "", "a.b/c"),)),
+        ("metadata/'my ''team''' eq 'and'", (Condition(Field.METADATA, Operator.EQ, "and", "my 'team'"),)),
     ],
 )
 def test_filters_that_are_read(text: str, expected: tuple[Condition, ...]) -> None:
@@ -109,6 +112,12 @@ def test_filters_that_are_read(text: str, expected: tuple[Condition, ...]) -> No
         ("status eq 'done'", 11, "'done'", "the statuses are validating, failed, in_progress, finalizing,"),
         ("status gt 'failed'", 8, "gt", "eq and ne only"),
         ("endpoint le '/v1'", 10, "le", "eq and ne only"),
+        ("metadata eq 'x'", 1, "metadata", "metadata/team, or metadata/'my team'"),
+        ("metadata/ eq 'x'", 1, "metadata/", "metadata/team"),
+        ("metadata/'' eq 'x'", 1, "metadata/", "metadata/team"),
+        ("metadata/'team eq 5", 10, "'", "not closed"),
+        ("metadata/team gt 'x'", 15, "gt", "eq and ne only"),
+        ("metadata/team eq x", 18, "x", "a text in single quotes"),
         ("endpoint eq 5", 13, "5", "a text in single quotes"),
         ("created_at gt '1728773533'", 15, "'1728773533'", "whole seconds since 1970"),
         ("created_at gt 2024-10-12T00:00:00Z", 15, "2024-10-12T00:00:00Z", "not with the text of a date"),
@@ -190,6 +199,9 @@ def _condition(field: Field) -> st.SearchStrategy[Condition]:
     if field in NUMBERS:
         return st.builds(Condition, st.just(field), st.sampled_from(Operator), st.integers(INTEGER_LEAST, INTEGER_MOST))
     values = st.sampled_from(Status) if field is Field.STATUS else st.text(max_size=10)
+    if field is Field.METADATA:
+        operators = st.sampled_from(sorted(EQUALITY))
+        return st.builds(Condition, st.just(field), operators, values, st.text(min_size=1, max_size=10))
     return st.builds(Condition, st.just(field), st.sampled_from(sorted(EQUALITY)), values)
 
 
@@ -202,7 +214,8 @@ def written(condition: Condition) -> str:
     """The text of a condition."""
     value = condition.value
     quoted = str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
-    return f"{condition.field.value} {condition.operator.value} {quoted}"
+    key = "/'" + condition.key.replace("'", "''") + "'" if condition.key else ""
+    return f"{condition.field.value}{key} {condition.operator.value} {quoted}"
 
 
 # The first text of a process takes a second to draw.
@@ -216,7 +229,26 @@ def test_what_is_written_is_read_back(query: BatchQuery) -> None:
     assert read_query([text], [f"{query.ordering.field.value} {direction}"]) == query
 
 
-WORDS = (*Field, *Operator, "and", "or", "not", "'", "''", "(", ")", ",", "'completed'", "12", "-", "asc", "desc", " ")
+WORDS = (
+    *Field,
+    "metadata/",
+    "metadata/a",
+    *Operator,
+    "and",
+    "or",
+    "not",
+    "'",
+    "''",
+    "(",
+    ")",
+    ",",
+    "'completed'",
+    "12",
+    "-",
+    "asc",
+    "desc",
+    " ",
+)
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)))

@@ -148,6 +148,7 @@ def test_others_batches_are_not_to_be_told(world: World) -> None:
         for each in engine["data"]:
             got = {each["in_flight_mean"], each["requests_per_second"], each["tokens_per_second"]}
             assert (None not in got) is whole, (name, each)
+            assert each["slots"] >= 1
         assert (backend(call, name)["pacing"]["in_flight"] is not None) is whole
 
 

@@ -1,6 +1,7 @@
 """The calls that Studio's pages are made of: batches in short, how they get on, their lines, errors, checks, deployments."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,7 @@ def finished(call: Caller, data: bytes, **more: Any) -> Any:
 @pytest.mark.contract(
     "AVO GET /batch_overview",
     "AVO GET /batches/{batch_id}/progress",
+    "AVO GET /batches/{batch_id}/history",
     "AVO GET /batches/{batch_id}/lines",
     "AVO GET /batches/{batch_id}/line",
     "AVO GET /batches/{batch_id}/error_groups",
@@ -108,7 +110,7 @@ def test_every_family_has_them(server: Server, family: str) -> None:
     assert call("POST", f"/files/{batch['input_file_id']}/validate").json["valid"] is True
 
 
-PARTS = ("progress", "lines", "error_groups")
+PARTS = ("progress", "history", "lines", "error_groups")
 
 
 def test_an_overview(call: Caller) -> None:
@@ -143,6 +145,14 @@ def test_an_overview(call: Caller) -> None:
         "metadata": {"team": "Tides"},
     }
     assert answer["has_more"] is False
+    for query, found in {
+        "metadata%5Bteam%5D=Tides": [row["id"]],
+        "metadata[team]=tides": [],
+        "metadata[x]=Tides": [],
+    }.items():
+        assert [each["id"] for each in call("GET", "/batch_overview", query=query).json["data"]] == found, query
+    query = "%24filter=metadata/team%20eq%20'Tides'"
+    assert [each["id"] for each in call("GET", "/batches", query=query).json["data"]] == [row["id"]]
     wrong = finished(call, b"nonsense\n")
     [row] = call("GET", "/batch_overview", query="limit=1&status=failed").json["data"]
     assert (row["id"], row["cost"], row["ended_at"]) == (wrong["id"], None, wrong["failed_at"])
@@ -168,12 +178,19 @@ def test_pages_of_an_overview(call: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}"]
+    "query",
+    [
+        *("limit=0", "status=done", "with_failures=yes", "after=nothing", f"search={'x' * 201}", "metadata=x"),
+        "metadata%5Bteam=x",
+        "&".join(f"metadata[{number}]=x" for number in range(17)),
+    ],
 )
 def test_wrong_questions_about_batches(call: Caller, query: str) -> None:
     """400, and the parameter is named."""
     answer = call("GET", "/batch_overview", query=query)
-    assert (answer.status, answer.error["param"]) == (400, query.partition("=")[0])
+    param = re.match("[a-z_]+", query)
+    assert param
+    assert (answer.status, answer.error["param"]) == (400, param[0])
 
 
 def test_progress_of_a_running_batch(call: Caller) -> None:
@@ -194,6 +211,25 @@ def test_progress_of_a_running_batch(call: Caller) -> None:
     call.ended(made)
     ended = call("GET", path).json
     assert (ended["status"], ended["seconds_left"], ended["requests_per_second"]) == ("cancelled", None, None)
+
+
+def test_the_history_of_a_batch(call: Caller) -> None:
+    """What ended when, how long calls took and how long answers were: all of it, some seconds after the end."""
+    batch = finished(call, chat(3, model="quick"))
+    path = f"/batches/{batch['id']}/history"
+    found = until(lambda: call("GET", path).json, lambda answer: sum(each["completed"] for each in answer["data"]) == 3)
+    assert (found["object"], found["batch_id"], found["step"]) == ("batch.history", batch["id"], 1)
+    assert all(batch["in_progress_at"] <= each["at"] <= batch["completed_at"] for each in found["data"])
+    assert sum(each["output_tokens"] for each in found["data"]) == batch["usage"]["output_tokens"]
+    assert [each["failed"] for each in found["data"]] == [0] * len(found["data"])
+    for spread in (found["latency_seconds"], found["answer_tokens"]):
+        assert spread["count"] == sum(bar["count"] for bar in spread["data"]) == 3
+        assert (
+            spread["data"][0]["above"] <= spread["p50"] <= spread["p90"] <= spread["p99"] <= spread["data"][-1]["upto"]
+        )
+    refused = finished(call, b"nonsense\n")
+    nothing = call("GET", f"/batches/{refused['id']}/history").json
+    assert (nothing["data"], nothing["latency_seconds"], nothing["answer_tokens"]) == ([], None, None)
 
 
 def test_progress_of_a_finished_batch(call: Caller) -> None:
@@ -424,6 +460,18 @@ def test_a_good_file(call: Caller) -> None:
     assert row["enqueued_tokens"] == found["tokens"]
     entries = call("GET", "/audit", query=f"limit=1000&after={before or 0}").json["data"]
     assert not any(entry["action"] == "validate_file" for entry in entries)
+
+
+def test_how_long_it_would_take(call: Caller) -> None:
+    """By what its deployment was seen to finish, and never a guess: nothing where nothing was; jobs before it are said apart."""
+    assert checked(call, chat(10, model="narrow"))["estimated_time"] is None
+    finished(call, chat(100, model="quick"))
+    found = checked(call, chat(10, model="quick"))
+    time = found["estimated_time"]
+    assert time["tokens_per_second"] > 0
+    assert (time["tokens_ahead"], time["seconds_ahead"]) == (0, 0)
+    assert time["seconds"] == pytest.approx(found["tokens"] / time["tokens_per_second"], abs=1 + 0.1 * time["seconds"])
+    assert checked(call, b"no json\n")["estimated_time"] is None
 
 
 def test_a_file_that_does_not_fit(call: Caller) -> None:

@@ -42,15 +42,23 @@ def ids(path: Path) -> list[str]:
 def test_the_whole_road_in_each_dialect(terminal: Terminal, dialect: str) -> None:
     """Submit prints an id and nothing else; watch, show, list, download and the files say the same in every dialect."""
     questions(terminal)
-    batch_id = terminal.well("batches", "submit", "in.jsonl", "--metadata", "job=nightly")
+    batch_id = terminal.well("batches", "submit", "in.jsonl", "--name", "tides, week 12", "--metadata", "job=nightly")
     assert batch_id.startswith("batch_")
     terminal.well("batches", "watch", batch_id)
     batch = json.loads(terminal.well("batches", "show", batch_id, "--json"))
-    assert (batch["status"], batch["metadata"]) == ("completed", {"job": "nightly"})
+    assert (batch["status"], batch["metadata"]) == ("completed", {"name": "tides, week 12", "job": "nightly"})
     assert batch["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
 
     first = terminal.well("batches", "list", "--limit", "1").split("\t")
     assert first[:5] == [batch_id, "completed", "3", "0", "3"]
+    # The vendors do not say which deployment it was.
+    assert first[8:] == [
+        "",
+        "in.jsonl",
+        "demo-batch" if dialect == "slackwater" else "",
+        "tides, week 12",
+        "job=nightly",
+    ]
 
     assert terminal.well("batches", "download", batch_id) == f"{batch_id}.jsonl"
     assert ids(terminal.directory / f"{batch_id}.jsonl") == ["task-0", "task-1", "task-2"]
@@ -60,6 +68,24 @@ def test_the_whole_road_in_each_dialect(terminal: Terminal, dialect: str) -> Non
     assert terminal.well("files", "download", file_id, "-o", "-") == chat(3).decode().strip()
     terminal.well("files", "delete", file_id)
     assert file_id not in terminal.well("files", "list", "--all")
+
+
+def test_jobs_are_told_apart(terminal: Terminal) -> None:
+    """By a name, or else by the input file's; and found by their metadata. Two names are none."""
+    questions(terminal, name="monday.jsonl")
+    named = terminal.well("batches", "submit", "monday.jsonl", "--name", "Prices", "--metadata", "week=told-apart")
+    unnamed = terminal.well("batches", "submit", "monday.jsonl", "--metadata", "week=told-apart")
+    rows = terminal.well("batches", "list", "--metadata", "week=told-apart").splitlines()
+    told = [(row.split("\t")[0], row.split("\t")[9:]) for row in rows]
+    assert told == [
+        (unnamed, ["monday.jsonl", "demo-batch", "", "week=told-apart"]),
+        (named, ["monday.jsonl", "demo-batch", "Prices", "week=told-apart"]),
+    ]
+    only = ("batches", "list", "--metadata", "week=told-apart", "--metadata", "name=Prices")
+    assert terminal.well(*only).split("\t")[0] == named
+    twice = terminal("batches", "submit", "monday.jsonl", "--name", "a", "--metadata", "name=b")
+    assert (twice.returncode, twice.stderr) == (2, "error: --name a and --metadata name=b are two names; give one\n")
+    assert "goes without" in terminal("batches", "submit", "--blob", "u", "--folder", "v", "--name", "x").stderr
 
 
 def test_output_implies_waiting(terminal: Terminal) -> None:
@@ -287,7 +313,7 @@ def test_a_blob_instead_of_a_file(terminal: Terminal, server: Server) -> None:
     assert done.returncode == 0, done.stderr
     said = next(line for line in done.stderr.splitlines() if line.startswith("output: "))
     assert ids(Path(said.removeprefix("output: file://"))) == ["task-0", "task-1", "task-2"]
-    assert terminal.well("batches", "list", "--limit", "1").split("\t")[-1] == "in.jsonl"
+    assert terminal.well("batches", "list", "--limit", "1").split("\t")[7:10] == ["in.jsonl", "", "in.jsonl"]
 
 
 @pytest.mark.parametrize(

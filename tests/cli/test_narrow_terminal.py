@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from slackwater.cli.batch_names import with_room
 from slackwater.cli.deployment_figures import COLUMNS, Screen
 
 FROZEN = "http://engine.local:8000/v1: nothing new is sent: even one request more would be more than the pace allows"
@@ -75,3 +76,23 @@ def test_a_server_that_is_away_is_said() -> None:
     """Under what was known before it went, at any width."""
     for width in (80, 200):
         assert "it is away" in "\n".join(drawn([(deployment("llama-batch"), "ok")], width, away="it is away"))
+
+
+def test_the_list_of_batches_has_room() -> None:
+    """Which batch it is, what it is called, how it is and what it waits for stay at any width; an empty column is none."""
+    row = {
+        "id": "batch_" + "0" * 36,
+        "job": "a name that may be broken into several lines",
+        "status": "in_progress",
+        "done": "3/4, 1 failed",
+        "created": "2026-01-31 14:05:09",
+        "deployment": "llama-batch",
+        "metadata": "",
+        "waits for": "",
+    }
+    assert with_room([row], 200) == ["id", "job", "status", "done", "created", "deployment"]
+    assert with_room([row], 110) == ["id", "job", "status", "done", "deployment"]
+    assert with_room([row], 80) == ["id", "job", "status"]
+    waits = {**row, "waits for": "llama-batch is paused since 14:05, by ann"}
+    assert with_room([row, waits], 80) == ["id", "job", "status", "waits for"]
+    assert with_room([], 80) == []

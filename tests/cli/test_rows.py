@@ -54,7 +54,7 @@ FORMS: list[tuple[str, bytes | Callable[[Path], None]]] = [
     ("in.jsonl", "".join(json.dumps(row) + "\n\n" for row in ROWS).encode()),
     ("in.json", json.dumps(ROWS, indent=2, ensure_ascii=False).encode()),
     ("in.json", json.dumps(ROWS).encode()),
-    ("in.csv.gz", gzip.compress(as_csv(ROWS).encode())),
+    ("in.csv.gz", gzip.compress(as_csv(ROWS).encode(), mtime=0)),
     ("in.parquet", parquet),
 ]
 
@@ -160,7 +160,7 @@ def test_a_long_array_in_small_pieces(tmp_path: Path) -> None:
         ("in.json", b"[" + b"[" * 100_000, (), "row 1 is no JSON"),
         ("in.parquet", b"PAR1 not really", (), "no Parquet file"),
         ("in.csv.gz", b"text\nx\n", (), ".gz"),
-        ("in.csv.gz", gzip.compress(b"text\n" + b"x\n" * 9_000)[:-20], (), "no whole .gz"),
+        ("in.csv.gz", gzip.compress(b"text\n" + b"x\n" * 9_000, mtime=0)[:-20], (), "no whole .gz"),
         ("in.xlsx", b"PK", (), "--format"),
     ],
 )

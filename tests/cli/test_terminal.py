@@ -112,7 +112,7 @@ def test_tables_and_colours(terminal: Terminal) -> None:
     assert b"\x1b[32m" not in plain + asked
     for seen in (coloured, plain, asked):
         text = CONTROL.sub(b"", seen).decode()
-        assert text.split()[:3] == ["id", "status", "completed"]
+        assert text.split()[:3] == ["id", "job", "status"]
         assert batch_id in text
 
 

@@ -23,6 +23,7 @@ echo = { latency_seconds = 0.02 }
 concurrency = 8
 [[deployments]]
 name = "meta-llama/Llama-3.1-8B"
+endpoints = ["chat/completions", "completions", "embeddings", "responses", "moderations", "images/generations", "videos"]
 [[deployments.backends]]
 echo = {}
 """

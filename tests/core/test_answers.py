@@ -92,9 +92,9 @@ def test_a_good_answer_keeps_its_bytes() -> None:
         (CHAT, completion('"error": "object":"error" NaN \\ud83d')),
         (CHAT, {"message": {"role": "assistant", "content": "hi"}, "done": True}),
         (CHAT, {"model": "m", "generated_text": "hi"}),
-        ("/rerank", {"results": [{"index": 0, "relevance_score": 0.5}]}),
-        ("/score", {"data": []}),
-        ("/score", {"status": "ok"}),
+        ("/pooling", {"results": [{"index": 0, "relevance_score": 0.5}]}),
+        ("/pooling", {"data": []}),
+        ("/pooling", {"status": "ok"}),
         (EMBEDDINGS, {"embedding": [0.1], "index": 0}),
         (EMBEDDINGS, {"model": "m", "embeddings": [[0.1]]}),
         (RESPONSES, {"object": "response", "status": "queued", "output": []}),
@@ -246,7 +246,7 @@ def test_an_object_without_what_was_asked_for_is_no_answer(path: str, value: dic
         (EMBEDDINGS, {"data": None, "model": "m"}),
         (CHAT, {"data": [{"embedding": [0.1]}]}),
         (RESPONSES, {"status": "completed!"}),
-        ("/score", {}),
+        ("/pooling", {}),
     ],
 )
 def test_nor_is_an_empty_one_or_the_answer_to_something_else(path: str, value: dict[str, Any]) -> None:

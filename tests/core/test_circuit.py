@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from slackwater.core.sending.circuit import SAVED_SECONDS, SHARE, SHARE_ALONE, SLOWED_AFTER, WAITING_MAX, Circuit
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import SUCCESS
+from tests.chosen import examples
 
 
 def slowed(now: float = 0.0) -> Circuit:
@@ -226,4 +227,4 @@ class ShareMachine(RuleBasedStateMachine):
 
 
 TestShareMachine = ShareMachine.TestCase
-TestShareMachine.settings = settings(max_examples=300, stateful_step_count=60)
+TestShareMachine.settings = settings(max_examples=examples(300), stateful_step_count=60)

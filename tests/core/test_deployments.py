@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from slackwater.core.quota.dynamic import BUCKET_SECONDS, BUCKETS_MAX, Throughput, allowance
 from slackwater.core.quota.enqueued import refusal
-from slackwater.core.quota.tiers import DATA_ZONE, GLOBAL, QuotaTier, family_of, preset
+from slackwater.core.quota.tiers import COLUMNS, DATA_ZONE, GLOBAL, Preset, QuotaTier, family_of, preset
 from slackwater.core.sending.deployment import Deployment, may_use
 from slackwater.core.sending.sku import SKUS, normalised_sku, takes_batches
 
@@ -35,14 +35,40 @@ def test_only_two_skus_take_batches() -> None:
         ("monthly", "gpt-4-0613", "", "GlobalBatch", 5_000_000),
         ("student", "gpt-3.5-turbo", "", "GlobalBatch", 50_000),
         ("msdn", "o4-mini", "", "globalbatch", 90_000),
-        ("student", "gpt-4o", "", "GlobalBatch", None),
-        ("default", "o4-mini", "", "DataZoneBatch", None),
-        ("default", "llama-3", "", "GlobalBatch", None),
+        ("free", "gpt-35-turbo", "", "GlobalBatch", 50_000),
+        ("enterprise", "GPT-4.1 mini", "", "GlobalBatch", 15_000_000_000),
     ],
 )
-def test_tiers_have_the_table_s_figures(tier: str, model: str, version: str, sku: str, limit: int | None) -> None:
-    """By model family and SKU (spec 6.2); None where the table has none."""
-    assert preset(QuotaTier(tier), model=model, version=version, sku=sku) == limit
+def test_tiers_have_the_table_s_figures(tier: str, model: str, version: str, sku: str, limit: int) -> None:
+    """By model family and SKU (spec 6.2), with nothing assumed."""
+    assert preset(QuotaTier(tier), model=model, version=version, sku=sku) == Preset(limit)
+
+
+@pytest.mark.parametrize(
+    ("tier", "model", "sku", "limit", "said"),
+    [
+        ("default", "gpt-5-mini", "GlobalBatch", 1_000_000_000, ["'gpt-5-mini' as global batch; that of gpt-4.1-mini"]),
+        ("default", "gpt-5.4-nano-2026-03-17", "GlobalBatch", 1_000_000_000, ["that of gpt-4.1-mini counts"]),
+        ("enterprise", "gpt-5.5", "GlobalBatch", 5_000_000_000, ["that of gpt-4.1 counts"]),
+        ("default", "o3", "GlobalBatch", 200_000_000, ["'o3' as global batch; that of gpt-4.1 counts"]),
+        ("default", "o4-mini", "DataZoneBatch", 100_000_000, ["as data zone batch; that of gpt-4.1-mini counts"]),
+        ("default", "llama-3", "GlobalBatch", 200_000_000, ["that of gpt-4.1 counts"]),
+        ("default", "gemini", "GlobalBatch", 200_000_000, ["that of gpt-4.1 counts"]),
+        ("tier1", "gpt-4.1", "GlobalBatch", 200_000_000, ["no batch figures for 'tier1'; that of 'default' counts"]),
+        ("tier6", "gpt-5-nano", "GlobalBatch", 1_000_000_000, ["that of gpt-4.1-mini counts", "figures for 'tier6'"]),
+        ("student", "gpt-4o", "GlobalBatch", 0, ["'N/A' for 'student'"]),
+        ("free", "gpt-5.1", "GlobalBatch", 0, ["'N/A' for 'free'"]),
+    ],
+)
+def test_what_counts_where_azure_publishes_nothing(
+    tier: str, model: str, sku: str, limit: int, said: list[str]
+) -> None:
+    """The figure of the model's class and of the tier's floor, and a sentence for each thing that was assumed."""
+    found = preset(QuotaTier(tier), model=model, sku=sku)
+    assert found.tokens == limit
+    assert len(found.assumed) == len(said)
+    for whole, part in zip(found.assumed, said, strict=True):
+        assert part in whole
 
 
 def test_every_row_of_the_table_is_reached_by_its_name() -> None:
@@ -50,7 +76,7 @@ def test_every_row_of_the_table_is_reached_by_its_name() -> None:
     for table in (GLOBAL, DATA_ZONE):
         for name, row in table.items():
             assert family_of(name) == name
-            assert len(row) == len(QuotaTier)
+            assert len(row) == COLUMNS
 
 
 def test_data_of_a_zone_stays_in_it() -> None:

@@ -19,6 +19,7 @@ from slackwater.core.sending.door import (
     Gap,
 )
 from slackwater.core.sending.evidence import SUCCESS, Evidence, Kind
+from tests.chosen import examples
 
 TROUBLE = Evidence(Kind.TROUBLE, "status 500")
 LOST = Evidence(Kind.LOST, "broke off")
@@ -677,4 +678,4 @@ class DoorMachine(RuleBasedStateMachine):
 
 
 TestDoorMachine = DoorMachine.TestCase
-TestDoorMachine.settings = settings(max_examples=300, stateful_step_count=60)
+TestDoorMachine.settings = settings(max_examples=examples(300), stateful_step_count=60)

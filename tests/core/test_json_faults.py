@@ -121,7 +121,7 @@ def test_a_byte_order_mark_keeps_azures_words() -> None:
         ("//engine:8000/v1/embeddings", "'/v1/embeddings'"),
         ("http://engine:8000", "no path of an endpoint"),
         ("v1/chat/completions", "no path of an endpoint"),
-        ("/v1/rerank", "is not offered"),
+        ("/v1/pooling", "is not offered"),
     ],
 )
 @pytest.mark.parametrize("family", ["azure", "openai"])

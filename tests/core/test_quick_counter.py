@@ -10,6 +10,7 @@ from tiktoken._tiktoken import CoreBPE
 from slackwater.adapters.work.quick_counter import STEPS_AT_ONCE, QuickCounter
 from slackwater.adapters.work.tiktoken_counter import _encoder
 from slackwater.core.input.tokens import TooManyWords
+from tests.chosen import examples
 
 ENCODINGS = ["o200k_base", "cl100k_base"]
 # What the patterns tell apart, and what Python and tiktoken may see differently.
@@ -82,7 +83,7 @@ def counted(quick: QuickCounter, texts: list[str]) -> list[int] | None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(texts=st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=15).map("".join), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_it_counts_as_the_encoder_does(encoding: str, texts: list[str]) -> None:
     """Over any text, but for characters that are left to the encoder because they are not the same to both."""
     quick, encoder = both(encoding)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slackwater.core.sending.limit_shape import Sent
 from slackwater.core.sending.rate_limit_headers import DAY, Reading
 from slackwater.core.sending.rate_limits import Quota, Told
+from tests.chosen import examples
 
 LIMIT = 10_000.0
 SLOTS = 64
@@ -307,7 +308,7 @@ def test_a_rise_without_a_reset_is_a_bucket() -> None:
         max_size=60,
     )
 )
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_in_any_order(story: list[tuple[float, str, float, float | None, float | None]]) -> None:
     """Whatever is heard when: waits are finite and not negative, and somebody who asks long enough goes."""
     quota, now = Quota(), 0.0

@@ -5,7 +5,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from msgspec import Struct
+
+from slackwater.cli import main
 
 ROOT = Path(__file__).parents[2]
 # What a line of an untagged or indented block begins with where it is a command. In a `sh` block every line is one.
@@ -35,6 +38,23 @@ def commands(page: Path) -> list[Command]:
     """The commands of a page, in order."""
     name = page.relative_to(ROOT).as_posix()
     return [Command(name, number, text) for number, text in _joined(_lines(page.read_text("utf-8")))]
+
+
+def unknown_options(text: str) -> list[str]:
+    """Those words of a command line of ours that no such command takes: options, or the name of the command itself."""
+    words = shlex.split(re.sub(r"\s*[<>|].*", "", text), comments=True)
+    if words[:1] != ["slackwater"]:
+        return []
+    command: click.Command = main
+    context = click.Context(main, info_name="slackwater")
+    rest = words[1:]
+    while isinstance(command, click.Group) and rest:
+        found = command.get_command(context, rest[0])
+        if found is None:
+            return rest[:1]
+        command, rest = found, rest[1:]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return [word for word in rest if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, bool]]:

@@ -183,12 +183,13 @@ def test_command_line(world: World) -> None:
     with CountingBackend(latency=0.0) as backend:
         printed = walk(world, "docs/command-line.md", known | stuck | {"http://127.0.0.1:8000/v1": backend.url})
     assert "llama-batch" in printed
-    for name in ("answers.jsonl", "nightly.jsonl", "rest.jsonl"):
+    for name in ("answers.jsonl", "local.jsonl", "nightly.jsonl", "rest.jsonl"):
         assert len((world.directory / name).read_bytes().splitlines()) == 12, name
     for name in ("answered.csv", "friendly.csv"):
         rows = list(csv.reader((world.directory / name).read_text().splitlines(keepends=True)))
         assert (rows[0], len(rows)) == (["id", "text", "answer", "error"], 6), name
-    assert json.loads((world.directory / "batch.json").read_text())["metadata"] == {"job": "nightly"}
+    metadata = json.loads((world.directory / "batch.json").read_text())["metadata"]
+    assert metadata == {"name": "Prices, week 12", "team": "tides"}
     assert (world.directory / "copy.jsonl").read_bytes() == chat(12, model="llama-batch")
 
 

@@ -1,5 +1,6 @@
 """Back-ups: made while a server works, whole or not there, and good enough to go on from after the worst day."""
 
+import base64
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.api.calls import Caller, chat
 from tests.api.conftest import CONFIG
 from tests.crash.counting_backend import CountingBackend
 from tests.crash.rounds import input_lines
+from tests.odd_engine import answered, odd_engine
 from tests.server import Server
 
 
@@ -325,3 +327,37 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (refused.returncode, "has something else in it" in refused.stderr) == (2, True)
     inside = slackwater("backup", "--data", tmp_path / "data", "--output", tmp_path / "data" / "store")
     assert (inside.returncode, "inside the data directory" in inside.stderr) == (2, True)
+
+
+def test_keys_of_engines_are_in_no_back_up(tmp_path: Path) -> None:
+    """Not even sealed, nor what is left of one that was removed. A restore says whose they were, and they are given anew."""
+    (tmp_path / "secrets.key").write_text(base64.b64encode(b"k" * 32).decode() + "\n")
+    config = f'[server]\nsecrets_key_file = "secrets.key"\n{CONFIG}'
+    with odd_engine(answered("m", key="sk-secret")) as engine:
+        server, caller = served(tmp_path, config=config)
+        new = {"url": engine.url, "api_key": "sk-secret"}
+        for name in ("kept", "removed"):
+            assert caller("PUT", f"/connections/{name}", new).status == 201
+        body = {"properties": {"backends": [{"connection": "kept", "model": "m"}]}}
+        assert caller("PUT", "/deployments/on-it", body).status == 201
+        ledger = sqlite3.connect(f"{(tmp_path / 'data' / 'ledger.sqlite').as_uri()}?mode=ro", uri=True)
+        sealed = [row[0].encode() for row in ledger.execute("SELECT sealed FROM connection_secret")]
+        ledger.close()
+        assert len(sealed) == 2
+        caller("DELETE", "/connections/removed")
+        backed_up(tmp_path)
+        server.kill()
+        held = [each.read_bytes() for each in (tmp_path / "store").rglob("*") if each.is_file()]
+        # Their beginnings, and pieces from within.
+        assert not any(part in data for data in held for each in sealed for part in (each[:30], each[20:60]))
+        restored = slackwater("restore", tmp_path / "store", "--data", tmp_path / "new")
+        assert restored.returncode == 0
+        assert "the key of the connection default/kept is not in back-ups" in restored.stderr
+        server, caller = served(tmp_path, "new", config=config)
+        assert "give it anew" in caller("GET", "/connections/kept").json["fault"]
+        asked = len(engine.asked)
+        assert caller("POST", "/connections/kept/test", {}).status == 409
+        assert len(engine.asked) == asked
+        assert caller("PATCH", "/connections/kept", {"api_key": "sk-secret"}).json["fault"] is None
+        assert caller.ended(caller.create(chat(1, model="on-it")).json["id"])["status"] == "completed"
+        server.kill()

@@ -190,6 +190,16 @@ def test_a_model_that_is_not_listed(tmp_path: Path, status: int, level: str, wor
     assert found["well"] == (level != "fault")
 
 
+@pytest.mark.parametrize(
+    ("endpoints", "level"), [('"rerank", "chat/completions"', "fault"), ('"videos", "images/edits"', "warning")]
+)
+def test_a_model_of_another_kind_that_is_not_listed(tmp_path: Path, endpoints: str, level: str) -> None:
+    """It is tried with what the deployment offers; where the smallest request would make a video, with nothing."""
+    with engine(model="other", other_models=404) as url:
+        offered = backend(url).replace('name = "tiny"', f'name = "tiny"\nendpoints = [{endpoints}]')
+        assert "does not list the model tiny" in told(doctor(tmp_path, offered), "backend of tiny", level)
+
+
 @pytest.mark.parametrize("more", ["", "/v1/v1", "/v1/chat/completions", "/chat/completions"])
 def test_a_url_that_is_not_quite_right(tmp_path: Path, more: str) -> None:
     """Where the same server lists its models beside it, the path is wrong, and the right one is what to write."""

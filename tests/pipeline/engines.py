@@ -24,6 +24,7 @@ from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.fleet import Post
 from slackwater.pipeline.sending.worker import Worker, WorkerSettings
+from slackwater.pipeline.watching.batch_histories import BatchHistories
 from slackwater.ports import NewShard, PeerSeat
 from tests.simulation.virtual import VirtualClock, VirtualLoop
 
@@ -151,6 +152,7 @@ class Service:
         self.posts: dict[str, Post] = {}
         self.batches: list[str] = []
         self.lives = 0
+        self.histories = BatchHistories(self.ledger, self.clock)
 
     def engine_of(self, upstream: Any, *, slots: int, seat: PeerSeat | None = None) -> Engine:
         """The engine in front of a scripted one. At `seat` others who use it are heard."""
@@ -205,6 +207,7 @@ class Service:
             chance=lambda: 0.5,
             tenant=tenant,
             weight=weight,
+            heard=self.histories.hear,
         )
         post = self.posts[deployment] = Post(Deployment(name=deployment, model="m", backends=()), worker)
         post.start()

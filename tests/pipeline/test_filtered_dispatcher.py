@@ -299,6 +299,69 @@ def test_moderations_and_embeddings() -> None:
     played(story)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("/images/generations", {"prompt": "{}"}, Reply(200, b'{"data":[{"b64_json":"AAAA"}]}')),
+        ("/images/edits", {"prompt": "a", "negative_prompt": "{}"}, Reply(200, b'{"data":[{"b64_json":"AAAA"}]}')),
+        ("/videos", {"prompt": "{}"}, Reply(200, b'{"id":"video_1","status":"completed"}')),
+        ("/audio/speech", {"input": "{}"}, Reply(200, b"ID3\x04bluefin", content_type="audio/mpeg")),
+        ("/rerank", {"query": "fish", "documents": ["a", {"text": "{}"}]}, Reply(200, b'{"results":[{"index":0}]}')),
+        ("/score", {"text_1": "fish", "text_2": ["{}"]}, Reply(200, b'{"data":[{"score":0.10}]}')),
+        ("/messages", {"system": "{}", "messages": []}, Reply(200, b'{"type":"message","content":[]}')),
+    ],
+)
+def test_prompts_of_other_endpoints(path: str, body: dict[str, Any], answer: Reply) -> None:
+    """Each is looked at before it is sent; answers without texts are not touched."""
+
+    async def story(loop: VirtualLoop) -> None:
+        for word, status in (("Bluefin", 400), ("eel", 200)):
+            model = Model(answer)
+            text = json.dumps({"model": "m"} | body).replace("{}", word).encode()
+            outcome = await House(loop, model).attempt(Request(0, "a", text, path), path)
+            assert line(outcome)["response"]["status_code"] == status
+            assert model.calls == (status == 200)
+        if path == "/score":
+            assert isinstance(outcome, Result)
+            assert b'"score":0.10' in outcome.text
+
+    played(story)
+
+
+def test_token_ids_do_not_slip_through_a_score() -> None:
+    """Nobody can read them."""
+
+    async def story(loop: VirtualLoop) -> None:
+        for body in (b'{"query":[1,2],"items":["a"]}', b'{"query":"a","items":[[1,2]]}'):
+            outcome = await House(loop, Model(Reply(200, b'{"scores":[1]}'))).attempt(
+                Request(0, "a", body, CHAT), "/score"
+            )
+            assert line(outcome)["response"]["body"]["error"]["code"] == "content_filter_needs_text"
+
+    played(story)
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking"])
+def test_anthropic_s_messages_are_read_both_ways(kind: str) -> None:
+    """What must not pass is taken out, and the message says so; what passes is annotated, and keeps its bytes."""
+
+    async def story(loop: VirtualLoop) -> None:
+        for word, stopped in (("bluefin", "refusal"), ("eel", "end_turn")):
+            content = [{"type": kind, kind: f"an {word}"}]
+            said = {"type": "message", "stop_reason": "end_turn", "content": content, "usage": {"output_tokens": 3}}
+            request = Request(0, "a", b'{"messages":[{"role":"user","content":"fish?"}]}', CHAT)
+            outcome = await House(loop, Model(Reply(200, json.dumps(said).encode()))).attempt(request, "/messages")
+            body = line(outcome)["response"]["body"]
+            assert body["stop_reason"] == stopped
+            assert body["content"] == ([] if stopped == "refusal" else content)
+            assert [each["source_type"] for each in body["content_filters"]] == ["prompt", "completion"]
+            assert isinstance(outcome, Result)
+            assert outcome.usage is not None
+            assert outcome.usage.output_tokens == 3
+
+    played(story)
+
+
 def test_open_while_the_classifier_is_down() -> None:
     """Texts pass, and the annotation says that nobody judged them; only one call in a while finds out if it is back."""
 

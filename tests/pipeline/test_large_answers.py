@@ -13,6 +13,7 @@ from slackwater.adapters.system_clock import SystemClock
 from slackwater.adapters.upstream.http_reply import ReplyTooLarge
 from slackwater.adapters.work.process_offload import InlineOffload, ProcessOffload
 from slackwater.core.errors import StorageFull
+from slackwater.core.sending.answer_kinds import Answer
 from slackwater.core.sending.budget import Budget, Held
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.evidence import Kind
@@ -210,6 +211,26 @@ def test_places_are_given_back_when_results_are_durable(tmp_path: Path) -> None:
         assert logs == {".output": b"small\n" + b"".join(large), ".error": b"".join(large)}
         await journal.close_logs(keep=set())
         await ledger.close()
+
+    asyncio.run(story())
+
+
+def test_large_sound_is_wrapped_where_it_lies_and_counted() -> None:
+    """It is a third longer than it came; nobody is held up for that, and all of it is given back."""
+
+    async def story() -> None:
+        budget, size = Budget(1 << 20), LARGE_BYTES + 1
+        data = bytearray(b"ID3" + bytes(size - 3))
+        reply = Reply(200, cast(bytes, data), content_type="audio/mpeg", held=held(budget, size))
+        read = await LargeAnswers(InlineOffload()).read_reply(reply, path="/audio/speech")
+        assert isinstance(read, Answer)
+        assert read.body is cast(bytes, data)
+        assert reply.held is not None
+        assert reply.held.bytes == budget.held == len(data)
+        assert json.loads(bytes(data))["bytes"] == size
+        reply.held.release()
+        reply.held.grow(5)
+        assert budget.held == 0
 
     asyncio.run(story())
 

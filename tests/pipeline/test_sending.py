@@ -13,6 +13,7 @@ from slackwater.core.sending.door import DoorState
 from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending.worker import Worker
 from tests.adapters.claiming import claim
+from tests.chosen import one_in
 from tests.pipeline.engines import GOOD, PROBE, Answer, Call, ScriptedEngine, Service, refusal, served
 
 HTML = Reply(200, b"<html>a proxy's page</html>")
@@ -139,7 +140,7 @@ def test_one_of_three_backends_is_broken(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("backends", [1, 2])
 @pytest.mark.parametrize("kind", ["401", "404", "500", "nobody", "hang-up"])
-@pytest.mark.parametrize("slots", [1, 64])
+@pytest.mark.parametrize("slots", [1, pytest.param(64, marks=pytest.mark.long)])
 def test_an_outage_of_a_minute(tmp_path: Path, kind: str, backends: int, slots: int) -> None:
     """No line fails, and everything is sent at the full rate two seconds after the first success."""
 
@@ -455,7 +456,7 @@ def test_lines_that_name_what_is_gone(tmp_path: Path) -> None:
 # (j) Stops
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", one_in(3, range(10)))
 def test_a_gentle_stop_loses_nothing_that_was_answered(tmp_path: Path, seed: int) -> None:
     """What was answered is not sent again; what was cut off at the end of the grace time is."""
 

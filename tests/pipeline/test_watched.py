@@ -46,6 +46,7 @@ STAGES = {
     "clock": "note_alive",
     "pauses": "pauses",
     "history": "add_engine_minutes",
+    "batch-histories": "add_batch_histories",
     "engines": "trim_engine_minutes",
 }
 OF_A_DEPLOYMENT = {"claim": "queued_batches", "commit": "commit_segments", "renew": "renew_leases"}

@@ -13,10 +13,11 @@ import pytest
 from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.batch import Stage, Status
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
-from slackwater.core.sending.answers import read_answer
+from slackwater.core.sending.binary_answers import read_reply
 from slackwater.core.sending.door import Door, DoorState, Gap
 from slackwater.core.sending.evidence import Evidence, Kind, evidence_of
 from slackwater.core.sending.judgement import Trial
+from slackwater.core.sending.request import Reply
 from slackwater.pipeline.sending import dispatcher
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
@@ -182,11 +183,11 @@ def test_limits_of_each_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_inside_that_counts_as_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Status 200, and no answer in it."""
 
-    def read(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
-        answer = read_answer(body, path=path)
+    def read(reply: Reply, *, path: str) -> Answer | ErrorInside | Unreadable:
+        answer = read_reply(reply, path=path)
         return Answer(None, None, answer.body) if isinstance(answer, ErrorInside) else answer
 
-    monkeypatch.setattr(dispatcher, "read_answer", read)
+    monkeypatch.setattr(dispatcher, "read_reply", read)
     assert found(Mood.POISON)
 
 

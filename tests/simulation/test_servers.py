@@ -113,6 +113,7 @@ def _busy(world: World) -> None:
         world.at(0.0, lambda: world.client.order(world.plan.deployments[0]) and None)
 
 
+@pytest.mark.long
 def test_changes_that_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pause is known to the server that was told of it."""
 

@@ -17,11 +17,13 @@ class BadLine:
         """Connections are closed at once, and so are those that are open."""
         self.lose: tuple[bytes, int] = (b"", 0)
         """Answers to requests of this method are lost, so many of them; the requests are done."""
+        self.twice: tuple[bytes, int] = (b"", 0)
+        """Requests of this method are done twice, so many of them; it is the second answer that comes."""
         self.delay = 0.0
         """Seconds before each answer."""
         self.break_at: list[int] = []
         """The next answers break off after so many bytes, one each."""
-        self.lost = self.asked = 0
+        self.lost = self.asked = self.doubled = 0
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -49,8 +51,29 @@ class BadLine:
                     if times and data.startswith(method):
                         self.lose = method, times - 1
                         mute.set()
+                    method, times = self.twice
+                    if times and data.startswith(method):
+                        self.twice = method, times - 1
+                        data = self._once_before(client, data)
                 server.sendall(data)
         _shut(client, server)
+
+    def _once_before(self, client: socket.socket, data: bytes) -> bytes:
+        """Does a request on a connection of its own, and returns it whole, to be done again."""
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int((head.lower() + b"\r\n").partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+        while len(body) < length:
+            more = client.recv(65536)
+            if not more:
+                raise OSError("it was not whole")
+            body += more
+        whole = head + b"\r\n\r\n" + body
+        with socket.create_connection(("127.0.0.1", self._to), timeout=10) as first:
+            first.sendall(whole)
+            # Its head is enough: by then it is done.
+            first.recv(65536)
+        self.doubled += 1
+        return whole
 
     def _answer(self, client: socket.socket, server: socket.socket, mute: threading.Event) -> None:
         with contextlib.suppress(OSError):

@@ -22,7 +22,8 @@ PAGES = {
     "files": ("/files", "tbody tr"),
     "files-nothing": ("/files?search=nothing-has-this", ".empty"),
     "file": ("/files?file={good_file}", "dialog .preview"),
-    "deployments": ("/deployments", ".backends"),
+    "deployments": ("/deployments", ".connections"),
+    "engine-add": ("/deployments?engine=new", "dialog #engine-url"),
     "servers": ("/servers", "tbody tr"),
     "usage": ("/usage", ".legend li"),
     "usage-nothing": ("/usage?period=custom&start=2020-01-01&end=2020-01-31", ".quotas li"),
@@ -44,6 +45,7 @@ def fill(call: Caller) -> dict[str, Any]:
     refused = call.create(faulty()).json["id"]
     for batch_id in (completed, broken, refused):
         call.ended(batch_id)
+    call("PUT", "/connections/gpu", {"url": "http://127.0.0.1:9/v1"})
     # After these ends: nothing is sent to it.
     hook = {"name": "Nightly", "url": "https://receiver.invalid/batches", "event_types": ["batch.completed"]}
     running = call.create(chat(400, model="slow-batch")).json["id"]

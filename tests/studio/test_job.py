@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.api.calls import Caller, chat
 from tests.studio.conftest import OpenPage, Watch
 from tests.studio.files import PICTURE, faulty, pictured
+from tests.studio.looking import faults
 
 pytestmark = pytest.mark.studio
 
@@ -38,6 +39,9 @@ def test_a_running_job_is_live_and_nothing_jumps(open_page: OpenPage, call: Call
     expect(page.locator(".heading .pill")).to_have_text(re.compile(r"Completed, \d+ failed"))
     expect(page.locator(".line-open")).to_have_count(24)
     expect(page.get_by_text("24 of 24 requests done")).to_be_visible()
+    drawn = page.locator(".throughput .bars.done")
+    expect(drawn).not_to_have_count(0)
+    expect(page.locator(".throughput .bars.not-done")).to_have_count(drawn.count())
     expect(page.locator(".groups > li")).to_have_count(1)
     expect(page.get_by_role("listitem").filter(has_text="Completed").locator("time")).to_be_visible()
     assert page.evaluate("window.shifts.reduce((sum, each) => sum + each, 0)") < 0.02
@@ -109,18 +113,20 @@ def test_a_job_can_be_cancelled(open_page: OpenPage, call: Caller) -> None:
 
 
 def test_both_files_can_be_downloaded(open_page: OpenPage, call: Caller) -> None:
-    """What is downloaded is the file that the API gives."""
-    batch_id = call.create(chat(3)).json["id"]
+    """What is downloaded is the file that the API gives, under the name of the job, or else that of its input file."""
+    batch_id = call.create(chat(3), metadata={"name": "Prices: week 12/13 "}).json["id"]
     batch = call.ended(batch_id)
     page = open_page(f"/batches/{batch_id}")
     with page.expect_download() as started:
         page.get_by_role("link", name="Answers").click()
+    assert started.value.suggested_filename == "Prices- week 12-13-results.jsonl"
     assert started.value.path().read_bytes() == call("GET", f"/files/{batch['output_file_id']}/content").body
     broken = call.create(chat(2, model="broken-batch")).json["id"]
     batch = call.ended(broken)
     page.goto(f"/studio/batches/{broken}")
     with page.expect_download() as started:
         page.get_by_role("link", name="Errors").click()
+    assert started.value.suggested_filename == "in-errors.jsonl"
     assert started.value.path().read_bytes() == call("GET", f"/files/{batch['error_file_id']}/content").body
 
 
@@ -176,3 +182,25 @@ def test_a_job_is_paused_and_resumed(open_page: OpenPage, call: Caller) -> None:
     expect(waiting).to_have_count(0)
     assert call("GET", f"/batches/{batch_id}/progress").json["waiting_on"] is None
     call("POST", f"/batches/{batch_id}/cancel")
+
+
+def test_how_a_job_went_is_drawn(open_page: OpenPage, call: Caller) -> None:
+    """What ended when, and percentiles of latency and output: all of it some seconds after the end, and in words, too."""
+    batch_id = call.create(chat(40, model="slow-batch")).json["id"]
+    page = open_page(f"/batches/{batch_id}")
+    expect(page.locator(".time-left")).to_have_text(re.compile(r"About \d\d:\d\d.*, in .* (s|min)"))
+    expect(page.get_by_text(re.compile(r"Answered in \d+ s, [\d.]+ requests/s on average"))).to_be_visible()
+    panel = page.get_by_role("region", name="Latency and answers")
+    for figure in ("Latency of a request of 40", "Output tokens of an answer of 40"):
+        expect(panel.locator("figure", has_text=figure)).to_be_visible()
+    expect(
+        panel.get_by_role("img", name=re.compile("Latency of a request: half at most [^,]+, nine tenths "))
+    ).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Requests that ended, over time: from .* at most"))).to_be_visible()
+    assert faults(page) == []
+    broken = call.create(chat(3, model="broken-batch")).json["id"]
+    call.ended(broken)
+    page.goto(f"/studio/batches/{broken}")
+    expect(page.get_by_text("Nothing was answered: all that was tried failed in")).to_be_visible()
+    expect(page.get_by_text("Answered in")).to_have_count(0)
+    expect(panel.get_by_role("img", name="Latency of a request: nothing yet")).to_be_visible()

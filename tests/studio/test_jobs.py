@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.api.calls import Caller, chat
 from tests.studio.conftest import OpenPage
 from tests.studio.files import faulty
+from tests.studio.looking import OVERFLOW, faults
 
 pytestmark = pytest.mark.studio
 
@@ -118,3 +119,73 @@ def test_a_long_list_comes_in_pages(open_page: OpenPage, call: Caller) -> None:
     shown = links.evaluate_all("links => links.map(link => link.href.split('/').pop())")
     assert sorted(shown) == sorted(made)
     expect(page.get_by_role("button", name="Load more")).to_have_count(0)
+
+
+def test_jobs_are_told_apart(open_page: OpenPage, call: Caller) -> None:
+    """A name is the title, or else the file's; a label of the rest lists the jobs that have it, on whichever page they are."""
+    tides = {"team": "tides", 'odd "key"]': "a&b=c"}
+    named = call.create(chat(1), metadata={"name": "Prices, week 12"} | tides).json["id"]
+    for _ in range(50):
+        call.create(chat(1), metadata={"team": "lighthouse"})
+    unnamed = call.create(chat(1), metadata={"name": " "}).json
+    page = open_page("/")
+    first = page.locator("tbody tr").first
+    expect(first.get_by_role("link", name="in.jsonl", exact=True)).to_have_attribute(
+        "href", f"/studio/batches/{unnamed['id']}"
+    )
+    expect(first.get_by_role("link", name="demo-batch")).to_have_attribute(
+        "href", "/studio/deployments?search=demo-batch"
+    )
+    expect(first.get_by_role("link", name="file")).to_have_attribute(
+        "href", f"/studio/files?file={unnamed['input_file_id']}"
+    )
+    # It is on the second page of the list.
+    expect(page.get_by_role("link", name="Prices, week 12")).to_have_count(0)
+    page.goto("/studio?metadata%5Bteam%5D=tides")
+    row = page.locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text(named)
+    row.get_by_role("link", name='odd "key"] a&b=c').click()
+    expect(page.get_by_role("list", name="Filters").get_by_role("listitem")).to_have_count(2)
+    expect(row).to_have_count(1)
+    page.reload()
+    page.get_by_role("link", name="Do not filter by team: tides").click()
+    expect(page.get_by_role("list", name="Filters").get_by_role("listitem")).to_have_count(1)
+    expect(row).to_have_count(1)
+    row.get_by_role("link", name="Prices, week 12").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Prices, week 12")
+    page.get_by_role("link", name="team tides").click()
+    expect(page).to_have_url(re.compile(r"/studio\?metadata%5Bteam%5D=tides$"))
+    expect(row).to_have_count(1)
+    assert faults(page) == []
+
+
+def test_rows_of_one_line(open_page: OpenPage, call: Caller) -> None:
+    """By choice, which stays; a phone shows six jobs at once as it is."""
+    for number in range(8):
+        call.create(
+            chat(1), metadata={"name": f"Job {number}, which has a name that is much too long", "team": "tides"}
+        )
+    broken = call.create(chat(2, model="broken-batch"), metadata={"name": "Broken"}).json["id"]
+    call.ended(broken)
+    page = open_page("/")
+    rows = page.locator("tbody tr")
+    heights = "rows => rows.map((row) => Math.round(row.getBoundingClientRect().height))"
+    expect(rows).to_have_count(9)
+    assert min(rows.evaluate_all(heights)) > 50
+    page.get_by_role("button", name="Compact").click()
+    page.reload()
+    expect(page.get_by_role("button", name="Compact")).to_have_attribute("aria-pressed", "true")
+    expect(rows).to_have_count(9)
+    assert set(rows.evaluate_all(heights)) <= {36, 37}
+    assert page.evaluate(OVERFLOW) <= 0
+    assert faults(page) == []
+    page.get_by_role("button", name="Compact").click()
+    assert min(rows.evaluate_all(heights)) > 50
+    phone = open_page("/", size=(390, 844))
+    expect(phone.locator("tbody tr")).to_have_count(9)
+    bottoms = "rows => rows.filter((row) => row.getBoundingClientRect().bottom <= 844).length"
+    assert phone.locator("tbody tr").evaluate_all(bottoms) >= 6
+    phone.get_by_role("button", name="Compact").click()
+    assert phone.locator("tbody tr").evaluate_all(bottoms) >= 8
+    assert faults(phone) == []

@@ -87,14 +87,18 @@ def test_now_and_the_last_day(open_page: OpenPage) -> None:
 
 
 def test_who_is_not_paced(open_page: OpenPage) -> None:
-    """It is said in a line, and what became of the engine is there for whoever opens it."""
+    """It is said in a line, and what became of the engine is drawn where it is alone, or for whoever opens it."""
     page = open_page("/deployments?search=slow-batch")
     card = page.get_by_role("region", name="slow-batch", exact=True)
     expect(card).to_contain_text("Not paced: the engine has no metrics page")
-    expect(card.locator(".engine-picture")).to_have_count(0)
-    card.get_by_text("Online latency and batch throughput").click()
     expect(card.get_by_role("img", name=re.compile("no online users were seen beside batches"))).to_be_visible()
-    expect(card.get_by_text("No online users were seen beside batches.")).to_be_visible()
+    # Nobody sees a step of it, so there is no room for one.
+    expect(card.get_by_text("Step, ms")).to_have_count(0)
+    expect(card.locator(".picture-legend")).not_to_contain_text("Step")
     assert faults(page) == []
-    card.get_by_text("Online latency and batch throughput").click()
+    card.get_by_text("Throughput, requests out and states").click()
     expect(card.locator(".engine-picture")).to_have_count(0)
+    page.get_by_label("Search deployments").fill("batch")
+    other = page.get_by_role("region", name="demo-batch", exact=True)
+    expect(other.get_by_text("Throughput, requests out and states")).to_be_visible()
+    expect(other.locator(".engine-picture")).to_have_count(0)

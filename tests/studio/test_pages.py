@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.api.calls import Caller
-from tests.studio.conftest import DESK, OpenPage
+from tests.studio.conftest import DESK, OpenPage, Watch
 from tests.studio.pages import PAGES, fill
 
 pytestmark = pytest.mark.studio
@@ -97,3 +97,53 @@ def test_the_way_back_works(open_page: OpenPage, call: Caller) -> None:
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("Batch jobs")
     assert page.evaluate("window.stayed") is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/batches", ""),
+        ("/batches/?status=failed", "?status=failed"),
+        ("/jobs/batch_nobody", "/batches/batch_nobody"),
+        ("/files/file-nobody", "/files?file=file-nobody"),
+        ("/deployments/demo-batch", "/deployments?search=demo-batch"),
+    ],
+)
+def test_old_addresses_lead_on(open_page: OpenPage, watch: Watch, old: str, new: str) -> None:
+    """To the page that is meant, and the way back does not lead into them again."""
+    watch.allow("404")
+    page = open_page("/usage")
+    page.goto(f"/studio{old}")
+    expect(page).to_have_url(f"{page.url.split('/studio')[0]}/studio{new}")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Usage")
+
+
+# How far the end of a heading is from that of the first row's number, in columns of numbers; what stands behind a number has its
+# place behind the heading, too.
+ENDS = """() => [...document.querySelectorAll("table")].flatMap((table) =>
+  [...table.querySelectorAll("th.number")].map((head) => {
+  const end = (cell) => {
+    const behind = cell.querySelector(".unit, .share");
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return behind ? behind.getBoundingClientRect().left : range.getBoundingClientRect().right;
+  };
+  const cell = table.querySelector("tbody tr")?.children[head.cellIndex];
+  if (!cell) return [head.textContent, 0, true];
+  return [head.textContent, Math.abs(end(head) - end(cell)), cell.classList.contains("number")];
+}))"""
+
+
+def test_headings_end_where_their_numbers_end(open_page: OpenPage, call: Caller) -> None:
+    """In every table; and paths break behind their slashes."""
+    names = fill(call)
+    page = open_page()
+    for name in ("jobs", "job-completed", "files", "deployments", "usage", "servers"):
+        path, shown = PAGES[name]
+        page.goto(f"/studio{path.format(**names)}")
+        expect(page.locator(shown).first).to_be_visible()
+        ends = page.evaluate(ENDS)
+        assert [each for each in ends if each[1] > 1.5 or not each[2]] == [], name
+        if name == "job-completed":
+            expect(page.locator("dd code wbr")).to_have_count(2)

@@ -152,7 +152,7 @@ def test_one_model_for_all_lines(tmp_path: Path) -> None:
     ("url", "words"),
     [
         ("https://api.openai.com/v1/chat/completions", "is an address"),
-        ("/v1/rerank", "is not offered"),
+        ("/v1/pooling", "is not offered"),
         ("chat", "no path"),
     ],
 )
@@ -177,7 +177,7 @@ def test_several_endpoints_are_a_fault_for_servers(tmp_path: Path) -> None:
 def test_what_is_left_out_keeps_the_numbers_of_the_others(tmp_path: Path) -> None:
     """A blank line stands for each; a file that is no JSON Lines at all stays for validation to refuse."""
     source, target, left_out = (tmp_path / name for name in ("in", "copy", "left"))
-    source.write_bytes(BOM + line("a") + b"\n" + line("a") + line("b", "/v1/rerank") + line("c"))
+    source.write_bytes(BOM + line("a") + b"\n" + line("a") + line("b", "/v1/pooling") + line("c"))
     assert copy_valid(source, target, rules(), left_out=left_out) == 2
     assert target.read_bytes() == line("a") + b"\n\n\n" + line("c")
     errors = [json.loads(each) for each in left_out.read_bytes().splitlines()]
@@ -201,12 +201,12 @@ def test_what_was_left_out_goes_once_it_is_corrected(tmp_path: Path) -> None:
         copy_failed(source, errors, target, answers=answers, still_wrong=wrong)
         return target.read_bytes()
 
-    source.write_bytes(line("a") + b"{broken\n" + line("a") + line("b", "/v1/rerank") + line("c"))
+    source.write_bytes(line("a") + b"{broken\n" + line("a") + line("b", "/v1/pooling") + line("c"))
     copy_valid(source, target, rules(), left_out=errors)
     with errors.open("ab") as file:
         file.write(b'{"id":"x","custom_id":"c","response":null,"error":{}}\n')
     taken = errors.read_bytes().splitlines(keepends=True)[1]
-    assert again() == b"\n{broken\n\n" + line("b", "/v1/rerank") + line("c")
+    assert again() == b"\n{broken\n\n" + line("b", "/v1/pooling") + line("c")
     assert wrong.read_bytes() == taken
     source.write_bytes(line("a") + line("broken") + line("d") + line("b") + line("c"))
     assert again() == b"\n" + line("broken") + line("d") + line("b") + line("c")

@@ -282,7 +282,7 @@ def test_gone_after_half(tmp_path: Path) -> None:
         assert_finished(tmp_path, slackwater_run(tmp_path, server.url))
 
 
-@pytest.mark.parametrize("concurrency", ["1", "64"])
+@pytest.mark.parametrize("concurrency", ["64", pytest.param("1", marks=pytest.mark.long)])
 @pytest.mark.parametrize("reply", [NO_QUOTA, Reply.of({"error": {"message": "Insufficient credits"}}, 402)])
 def test_quota_gone(tmp_path: Path, reply: Reply, concurrency: str) -> None:
     """After half of the lines the account may not go on: that is said, and what was answered is not paid for again."""

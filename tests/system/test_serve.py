@@ -84,6 +84,21 @@ def test_a_section_about_an_engine_that_nobody_uses(tmp_path: Path) -> None:
     assert slackwater("check-config", "slackwater.toml", cwd=tmp_path).stderr == ""
 
 
+def test_a_quota_that_azure_does_not_publish(tmp_path: Path) -> None:
+    """What is assumed of it stops nothing: check-config, doctor and the log of the start say it, once."""
+    text = DEMO.replace("[[deployments.backends]]", 'model = "o3"\nquota_tier = "default"\n[[deployments.backends]]')
+    (tmp_path / "slackwater.toml").write_text(text + "echo = {}\n")
+    said = "Azure publishes no figure for the model 'o3' as global batch; that of gpt-4.1 counts: 200,000,000"
+    checked = slackwater("check-config", "slackwater.toml", cwd=tmp_path)
+    assert (checked.returncode, checked.stderr.count(said)) == (0, 1)
+    examined = slackwater("doctor", "--config", "slackwater.toml", cwd=tmp_path)
+    assert (examined.returncode, examined.stdout.count(said)) == (0, 1)
+    server = Server(tmp_path / "slackwater.toml", tmp_path / "data", tmp_path / "server.log")
+    server.kill()
+    log = (tmp_path / "server.log").read_text()
+    assert (log.count("quota_assumed"), said in log) == (1, True)
+
+
 def test_servers_that_will_not_hear_each_other(tmp_path: Path) -> None:
     """A meeting place that cannot be used stops nothing: check-config, doctor and the log of the start say it, once."""
     (tmp_path / "taken").write_bytes(b"")

@@ -25,6 +25,7 @@ from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.telemetry import BackendMeter
+from slackwater.wiring.connections import connections_of
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
 from slackwater.wiring.engines import Engines
 from slackwater.wiring.opening import settings_of
@@ -146,9 +147,10 @@ async def serving(
     budget = Budget(config.worker.memory_bytes, answer_bytes_max=config.worker.answer_bytes)
     shared = Shared(clock=clock, engines=Engines(clock, config.engines, config.deployments), budget=budget)
     by_key = {deployment_record(each).key: each for each in config.deployments}
+    service_ledger = wrapped(ledger)
     service = Service(
         Doors(
-            ledger=wrapped(ledger),
+            ledger=service_ledger,
             blobs=blobs,
             clock=clock,
             offload=InlineOffload(),
@@ -162,6 +164,7 @@ async def serving(
             quick_counter={name: QuickCounter(name) for name in ("o200k_base", "cl100k_base")},
             price_of=functools.partial(price_of, prices={}),
             assemble=assembler_of(config, shared),
+            connections=lambda now: connections_of(config, service_ledger, clock, now),
         ),
         settings_of(config),
         readiness=Readiness(stores={"ledger": ledger, "files": blobs}, room=blobs, free_bytes_min=0),

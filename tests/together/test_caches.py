@@ -1,6 +1,7 @@
 """What one server changes counts on the other: keys, deployments, pauses and rules, which each of them keeps in memory."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.core.accounts.preconditions import Precondition
 from slackwater.core.accounts.resource import Role, Slot
 from slackwater.core.batch import Status
-from slackwater.core.errors import LedgerUnavailable, PreconditionFailed
+from slackwater.core.errors import Conflict, LedgerUnavailable, PreconditionFailed
 from slackwater.core.files.retention import Kept
 from slackwater.core.sending.pause import Target
+from slackwater.pipeline.accounts.connections import Asked
 from slackwater.pipeline.following import FRESH_SECONDS
 from tests.adapters.ledger_contract import started
+from tests.odd_engine import answered, odd_engine
 from tests.together.servers import Served, config_in, serving
 
 pytestmark = pytest.mark.postgresql
@@ -412,3 +415,35 @@ def test_a_batch_that_one_has_finished_is_finished_at_the_other(tmp_path: Path, 
         ).content
 
     play(address, tmp_path, story)
+
+
+def test_an_engine_that_one_adds_is_used_by_the_other(tmp_path: Path, address: str) -> None:
+    """With its key; also where it changes below a deployment that stays as it is, and where no hint has come."""
+    (tmp_path / "secrets.key").write_text(base64.b64encode(b"k" * 32).decode())
+    text = CONFIG.replace("api_key_envs = []", 'secrets_key_file = "secrets.key"')
+    body = {"properties": {"backends": [{"connection": "gpu", "model": "m"}]}}
+
+    async def story(one: Served, other: Served) -> None:
+        await deafen(one, other)
+        here, there = (each.service.connections for each in (one, other))
+        assert here is not None
+        assert there is not None
+        asked = Asked(url=first.url, key="sk-first")
+        await here.put("default", "gpu", asked, who="w", operates=True, whole=True)
+        await other.service.control_plane.put("default", "made", body)
+        file = (await one.upload(line("made"))).json()["id"]
+        for engine, key in ((first, "sk-first"), (second, "sk-second")):
+            batch = (await other.create(file)).json()
+            assert (await ended(other, batch["id"]))["status"] == "completed"
+            assert {each.headers.get("authorization") for each in engine.asked} == {f"Bearer {key}"}
+            if engine is first:
+                changed = Asked(url=second.url, key="sk-second")
+                await there.put("default", "gpu", changed, who="w", operates=True, whole=False)
+        with pytest.raises(Conflict, match="'made'"):
+            await here.delete("default", "gpu")
+        await other.service.control_plane.delete("default", "made")
+        await there.delete("default", "gpu")
+        assert await here.views("default") == []
+
+    with odd_engine(answered("m")) as first, odd_engine(answered("m")) as second:
+        play(address, tmp_path, story, text=text)

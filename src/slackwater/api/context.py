@@ -13,6 +13,7 @@ from slackwater.core.accounts.resource import Principal
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.files.retention import Retention
 from slackwater.core.sending.deployment import Deployment
+from slackwater.pipeline.accounts.connections import Connections
 from slackwater.pipeline.accounts.control_plane import ControlPlane
 from slackwater.pipeline.accounts.keys import Keys
 from slackwater.pipeline.admission import Admission
@@ -57,6 +58,7 @@ class Context(Struct, frozen=True, kw_only=True):
     deployments: Callable[[], Sequence[Deployment]]
     """Those that take new batches."""
     control_plane: ControlPlane
+    connections: Connections
     results: ResultReader
     result_tables: ResultTables
     result_search: ResultSearch

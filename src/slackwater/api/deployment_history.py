@@ -48,6 +48,7 @@ def _point(minute: EngineMinute, *, whole: bool) -> objects.DeploymentHistoryPoi
         state=cast(State, minute.state),
         seconds=round(seconds, 1),
         paused_seconds=round(minute.paused_seconds, 1),
+        slots=minute.slots,
         in_flight_mean=mean(minute.in_flight_seconds, seconds, 2) if whole else None,
         requests_per_second=mean(minute.calls, seconds, 3) if whole else None,
         tokens_per_second=mean(minute.tokens, seconds, 1) if whole else None,

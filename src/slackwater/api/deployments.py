@@ -177,11 +177,13 @@ def _details(view: View, caps: Sequence[int]) -> objects.DeploymentDetails:
         enqueuedTokens=view.enqueued_tokens,
         enqueuedTokenLimit=None if deployment is None else deployment.enqueued_token_limit,
         whenFull=UNSET if deployment is None else deployment.when_full.value,
+        endpoints=UNSET if deployment is None else [f"/v1{each}" for each in deployment.capabilities.endpoints],
         dynamicQuota=dynamic,
         backends=[
             objects.DeployedBackend(
                 url=masked(backend.name),
                 model=backend.model or UNSET,
+                connection=backend.connection or UNSET,
                 region=backend.region or UNSET,
                 dataZone=backend.data_zone or UNSET,
                 concurrency=cap,

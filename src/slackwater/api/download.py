@@ -29,6 +29,8 @@ LEVEL, WINDOW = 2, 16 + zlib_ng.MAX_WBITS
 PACKED_BYTES_MIN = 1 << 10
 # Packing is what a processor does for one client alone: beyond so many at once, the bytes go out as they are.
 PACKED_AT_ONCE = 2
+# What file systems take.
+FILENAME_LENGTH_MAX = 255
 _packing = 0
 
 
@@ -43,7 +45,7 @@ async def content(request: Request) -> Response:
             "The file could not be imported and has no content; its status_details say why.", param="id"
         )
     headers = {
-        "Content-Disposition": wire.disposition(file.filename),
+        "Content-Disposition": wire.disposition(_saved_as(request) or file.filename),
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         # Whoever keeps a copy asks whether it still may be had, and nobody keeps one for others.
@@ -69,6 +71,17 @@ async def content(request: Request) -> Response:
     headers["Content-Range"] = f"bytes {start}-{end}/{file.size}"
     pieces = context.blobs.stream(file.blob, offset=start, length=end - start + 1)
     return _answer(request, pieces, 206, end - start + 1, headers)
+
+
+def _saved_as(request: Request) -> str:
+    """The name that the caller wants it to be saved under, an extension; empty where there is none."""
+    name = request.query_params.get("filename", "")
+    if len(name) > FILENAME_LENGTH_MAX:
+        raise InvalidRequest(
+            f"Invalid 'filename': expected at most {FILENAME_LENGTH_MAX} characters, but got {len(name)}.",
+            param="filename",
+        )
+    return name
 
 
 def _has_it(request: Request, file: File) -> bool:

@@ -110,7 +110,14 @@ FILE_OPERATIONS: tuple[Operation, ...] = (
         name="get_file_content",
         tag="Files",
         summary="Download a file",
-        parameters=CONDITIONS,
+        parameters=(
+            text(
+                "filename",
+                "The name under which it is saved, in `Content-Disposition`; by default the file's own. An extension.",
+                maxLength=download.FILENAME_LENGTH_MAX,
+            ),
+            *CONDITIONS,
+        ),
         answer=OCTETS,
         answer_headers=("Content-Disposition", "ETag"),
         errors=(400, 404, 412),

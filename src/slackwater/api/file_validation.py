@@ -1,5 +1,7 @@
 """Validates an input file without making a batch of it: what is wrong, where, whether it fits, and about what it costs."""
 
+import math
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -52,6 +54,14 @@ def _validation(file_id: str, check: Check) -> objects.FileValidation:
         estimated_cost=None
         if cost is None or price is None
         else objects.EstimatedCost(input=written(cost), currency=price.currency),
+        estimated_time=None
+        if (pace := check.pace) is None
+        else objects.EstimatedTime(
+            tokens_per_second=round(pace.tokens_per_second, 1),
+            seconds=math.ceil(scan.tokens / pace.tokens_per_second),
+            tokens_ahead=pace.tokens_ahead,
+            seconds_ahead=math.ceil(pace.tokens_ahead / pace.tokens_per_second),
+        ),
     )
 
 

@@ -1,11 +1,12 @@
 """`$filter` and `$orderby` of the list of batches: a small part of OData, read by hand (spec 3.5).
 
     filter  := term ( 'and' term )*
-    term    := field operator value
+    term    := ( field | 'metadata/' key ) operator value
     orderby := field [ 'asc' | 'desc' ]
 
-Keywords and field names are not case-sensitive. Every fault is an InvalidRequest that names the character where it is,
-counted from 1, and what stands there. Texts and terms are bounded, so that nobody can have us compare for long.
+Keywords and field names are not case-sensitive; keys of metadata are, and may stand in quotes. Every fault is an
+InvalidRequest that names the character where it is, counted from 1, and what stands there. Texts and terms are bounded, so
+that nobody can have us compare for long.
 """
 
 import re
@@ -40,6 +41,7 @@ ONLY_AND = "only 'and' joins comparisons here; 'or', 'not', functions and parent
 STATUSES = {status.value.replace("_", ""): status for status in Status}
 FIELDS = {field.value: field for field in Field}
 OPERATORS = {operator.value: operator for operator in Operator}
+METADATA = f"{Field.METADATA.value}/"
 
 
 class _Token(Struct, frozen=True):
@@ -121,25 +123,44 @@ def _read_filter(text: str) -> tuple[Condition, ...]:
 
 
 def _read_term(reader: _Reader) -> Condition:
-    field = _read_field(reader)
+    field, key = _read_field(reader)
     operator_token = reader.take()
     operator = OPERATORS.get(operator_token.word)
     if operator is None:
         raise reader.fault(operator_token, f"expected one of {', '.join(OPERATORS)} after '{field.value}'")
     if field not in NUMBERS and operator not in EQUALITY:
         raise reader.fault(operator_token, f"'{field.value}' can be compared with eq and ne only")
-    return Condition(field, operator, _read_value(reader, field))
+    return Condition(field, operator, _read_value(reader, field), key)
 
 
-def _read_field(reader: _Reader) -> Field:
+def _read_field(reader: _Reader) -> tuple[Field, str]:
+    """The field, and of metadata the key."""
     token = reader.take()
+    if token.word == Field.METADATA or token.word.startswith(METADATA):
+        return Field.METADATA, _read_key(reader, token)
     field = FIELDS.get(token.word)
     if field is not None:
-        return field
+        return field, ""
     if token.text == "(" or token.word == "not" or reader.token.text == "(":
         raise reader.fault(token, ONLY_AND)
     example = "a comparison is written like: created_at gt 1728773533"
     raise reader.fault(token, f"expected one of the fields {', '.join(FIELDS)}; {example}")
+
+
+def _read_key(reader: _Reader, token: _Token) -> str:
+    """A key behind the slash; one that is no single word is a text there."""
+    key = token.text[len(METADATA) :]
+    if not key and token.word == METADATA and reader.token.text.startswith("'"):
+        key = _unquoted(reader, reader.take())
+    if not key:
+        raise reader.fault(token, "a key of metadata is named like: metadata/team, or metadata/'my team'")
+    return key
+
+
+def _unquoted(reader: _Reader, token: _Token) -> str:
+    if len(token.text) == 1:
+        raise reader.fault(token, "this quote is not closed; a quote inside a text is written twice")
+    return token.text[1:-1].replace("''", "'")
 
 
 def _read_value(reader: _Reader, field: Field) -> int | str:
@@ -148,9 +169,7 @@ def _read_value(reader: _Reader, field: Field) -> int | str:
         return _read_integer(reader, token, field)
     if not token.text.startswith("'"):
         raise reader.fault(token, f"'{field.value}' is compared with a text in single quotes")
-    if len(token.text) == 1:
-        raise reader.fault(token, "this quote is not closed; a quote inside a text is written twice")
-    text = token.text[1:-1].replace("''", "'")
+    text = _unquoted(reader, token)
     if field is not Field.STATUS:
         return text
     status = STATUSES.get(text.lower().replace("_", ""))

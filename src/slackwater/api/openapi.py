@@ -132,12 +132,13 @@ def _operation(operation: Operation, dialect: Dialect) -> dict[str, Any]:
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    return {
+    described = {
         "name": parameter.name,
         "in": parameter.place,
         "description": parameter.description,
         "schema": parameter.schema,
     }
+    return described if parameter.style is None else described | {"style": parameter.style, "explode": True}
 
 
 def _answers(operation: Operation, dialect: Dialect) -> dict[str, Any]:

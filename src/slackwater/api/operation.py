@@ -43,6 +43,8 @@ class Parameter(Struct, frozen=True, kw_only=True):
     description: str
     schema: dict[str, Any]
     place: str = "query"
+    style: str | None = None
+    """How a value that is an object is written, where it is one (OpenAPI's `style`)."""
 
 
 def text(name: str, description: str, *, place: str = "query", **schema: Any) -> Parameter:

@@ -5,6 +5,7 @@ A path here comes after the prefix of a family (api/dialects.py). Parameters in 
 
 from slackwater.api.accounts import ACCOUNTS
 from slackwater.api.batch_operations import BATCH_OPERATIONS
+from slackwater.api.connections import CONNECTION_OPERATIONS
 from slackwater.api.deployments import DEPLOYMENT_OPERATIONS
 from slackwater.api.engines import ENGINE_OPERATIONS
 from slackwater.api.file_operations import FILE_OPERATIONS
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *MODEL_OPERATIONS,
     *WEBHOOK_OPERATIONS,
     *DEPLOYMENT_OPERATIONS,
+    *CONNECTION_OPERATIONS,
     *ENGINE_OPERATIONS,
     *MEMBER_OPERATIONS,
     *PAUSE_OPERATIONS,

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slackwater.api import objects, wire
+from slackwater.api.batches import METADATA_PAIRS
 from slackwater.api.context import context_of, principal_of, query_after, query_integer
 from slackwater.api.deployment_status import shown_waiting_on
 from slackwater.core.accounts.cost import cost_of
@@ -34,6 +35,7 @@ async def batch_overview(request: Request) -> Response:
         deployment=key_of(context.resource, deployment) if deployment else None,
         with_failures=_with_failures(parameters.get("with_failures", "false")),
         search=search,
+        metadata=_metadata(request),
         after=query_after(request),
         limit=limit + 1,
     )
@@ -62,6 +64,20 @@ def _statuses(text: str) -> set[Status]:
             param="status",
         )
     return {Status(name) for name in names}
+
+
+def _metadata(request: Request) -> list[tuple[str, str]]:
+    """Keys and values of `metadata[KEY]=VALUE`, as often as it is given."""
+    given = [(name, value) for name, value in request.query_params.multi_items() if name.startswith("metadata")]
+    if len(given) > METADATA_PAIRS:
+        raise InvalidRequest(
+            f"Too many pairs of 'metadata': a batch has at most {METADATA_PAIRS}, but {len(given)} were given.",
+            param="metadata",
+        )
+    for name, _ in given:
+        if not (name.startswith("metadata[") and name.endswith("]")):
+            raise InvalidRequest(f"Unknown parameter: '{name[:40]}'. Write metadata[KEY]=VALUE.", param="metadata")
+    return [(name.removeprefix("metadata[").removesuffix("]"), value) for name, value in given]
 
 
 def _with_failures(text: str) -> bool:

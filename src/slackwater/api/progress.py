@@ -1,5 +1,8 @@
 """How a batch gets on, for pages that ask every few seconds."""
 
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +13,7 @@ from slackwater.api.deployment_status import shown_waiting_on
 from slackwater.api.overview import cost_so_far, counts_of, deployment_name
 from slackwater.core.accounts.resource import Role
 from slackwater.core.batch import Batch, Status
+from slackwater.core.watching.batch_history import SECONDS, TOKENS, BatchHistory, bars, quantile
 from slackwater.core.watching.progress import time_left
 
 
@@ -17,6 +21,49 @@ async def get_progress(request: Request) -> Response:
     """Counts, rates and the time that is left."""
     batch = await find_batch(context_of(request), request.path_params["batch_id"])
     return wire.json_response(await shown_progress(request, batch))
+
+
+async def get_history(request: Request) -> Response:
+    """How it went, step by step."""
+    context = context_of(request)
+    batch = await find_batch(context, request.path_params["batch_id"])
+    history = await context.ledger.batch_history(batch.id) or BatchHistory()
+    return wire.json_response(
+        objects.BatchHistoryObject(
+            batch_id=batch.id,
+            step=history.step,
+            data=[
+                objects.BatchHistoryPoint(
+                    at=place * history.step,
+                    completed=step.completed,
+                    failed=step.failed,
+                    output_tokens=step.output_tokens,
+                )
+                for place, step in sorted(history.steps.items())
+            ],
+            latency_seconds=_spread(history.seconds, SECONDS, shown=lambda seconds: round(seconds, 3)),
+            # Nothing has half a token.
+            answer_tokens=_spread(history.tokens, TOKENS, shown=ceil),
+        )
+    )
+
+
+def _spread(
+    counts: Mapping[int, int], bounds: Sequence[float], *, shown: Callable[[float], float]
+) -> objects.Spread | None:
+    if not counts:
+        return None
+    p50, p90, p99 = (shown(quantile(counts, part, bounds=bounds) or 0.0) for part in (0.5, 0.9, 0.99))
+    return objects.Spread(
+        count=sum(counts.values()),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        data=[
+            objects.SpreadBar(above=round(bar.above, 3), upto=round(bar.upto, 3), count=bar.count)
+            for bar in bars(counts, bounds=bounds)
+        ],
+    )
 
 
 async def shown_progress(request: Request, batch: Batch) -> objects.BatchProgress:

@@ -42,6 +42,12 @@ TEXT = text(
     maxLength=result_tables.TEXT_LENGTH_MAX,
 )
 PLACES = text("in", "Where, with commas between them: `custom_id`, `answer`, `prompt`. By default in all three.")
+METADATA = Parameter(
+    name="metadata",
+    description="Only those whose metadata has this value at this key: `metadata[team]=tides`. May be given for several keys.",
+    schema={"type": "object", "additionalProperties": {"type": "string"}},
+    style="deepObject",
+)
 
 STUDIO_OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -58,6 +64,7 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
             text("deployment", "The name of a deployment."),
             text("with_failures", "`true`: only those of which requests have failed.", enum=["true", "false"]),
             SEARCH,
+            METADATA,
         ),
         answer=objects.BatchOverviewPage,
         errors=(400,),
@@ -70,6 +77,16 @@ STUDIO_OPERATIONS: tuple[Operation, ...] = (
         tag=TAG,
         summary="Read how a batch gets on: counts, rates, and the time that is left",
         answer=objects.BatchProgress,
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/batches/{batch_id}/history",
+        handler=progress.get_history,
+        name="get_batch_history",
+        tag=TAG,
+        summary="Read how a batch went: what ended when, how long calls took, how long answers were",
+        answer=objects.BatchHistoryObject,
         errors=(404,),
     ),
     Operation(

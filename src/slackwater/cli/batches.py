@@ -1,18 +1,20 @@
 """`slackwater batches`: batch jobs on a server of the contract. Making one is in submit.py, waiting for one in watching.py."""
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from slackwater.cli.batch_names import Told, told_apart, with_room
 from slackwater.cli.operating import add_verbs
 from slackwater.cli.output import INTERRUPTED, fail, moment, note, print_facts, print_json, print_rows, safe, text_of
 from slackwater.cli.results import check_free, errors_beside, save_results
 from slackwater.cli.server_options import Asked, api_of, server_options
 from slackwater.cli.states import delay_line
-from slackwater.cli.submit import submit
+from slackwater.cli.submit import pairs, submit
 from slackwater.cli.watching import (
     ENDED,
     Interrupted,
@@ -21,7 +23,6 @@ from slackwater.cli.watching import (
     kept_until,
     reading,
     wait_for_end,
-    waiting_lines,
     why_it_waits,
 )
 from slackwater.core.errors import InvalidRequest
@@ -66,44 +67,78 @@ add_verbs(command, "batches", "batch_id", _after_a_verb)
 
 @command.command("list")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; may be given again.")
+@click.option(
+    "--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs, help="Only with this; may be given again."
+)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 @server_options
-def list_batches(status: tuple[str, ...], limit: int, everything: bool, asked: Asked) -> None:
-    """List batches, newest first.
+def list_batches(status: tuple[str, ...], metadata: dict[str, str], limit: int, everything: bool, asked: Asked) -> None:
+    """List batches, newest first, by their names: those that they were given, or those of their input files.
 
-    In a pipe, each is a line with tabs between: id, status, completed, failed, total, created, model, input file, and what it
-    waits for, if it does.
+    In a pipe, each is a line with tabs between: id, status, completed, failed, total, created, model, input file, what it waits
+    for, if it does, the input file's name, deployment, name, and the rest of its metadata.
     """
     with api_of(asked) as api:
-        page = 100 if status or everything else min(limit, 100)
-        chosen = (batch for batch in api.batches(page=page) if not status or batch.get("status") in status)
+        page = 100 if status or metadata or everything else min(limit, 100)
+        chosen = (
+            batch
+            for batch in api.batches(page=page)
+            if (not status or batch.get("status") in status)
+            and metadata.items() <= (batch.get("metadata") or {}).items()
+        )
         found = list(chosen if everything else itertools.islice(chosen, limit))
         if asked.as_json:
             print_json(found)
             return
-        waiting = waiting_lines(api, found)
-        rows = [[*_row(batch), waiting.get(str(batch.get("id")), "")] for batch in found]
-        columns = ["id", "status", "completed", "failed", "total", "created", "model", "input file", "waits for"]
+        told = told_apart(api, found, statuses=status)
+        piped = [_cells(batch, each) for batch, each in zip(found, told, strict=True)]
         if sys.stdout.isatty():
-            # What there is no room for; nor for a column that is empty.
-            del columns[6:8]
-            rows = [row[:6] + row[8:] for row in rows]
-            columns = columns if waiting else columns[:6]
+            rows = [_shown(batch, each) for batch, each in zip(found, told, strict=True)]
+            columns = with_room(rows, shutil.get_terminal_size().columns)
+        else:
+            rows, columns = piped, list(piped[0]) if piped else []
         print_rows(
             columns,
-            rows,
-            on_terminal=len(columns),
+            [[row[name] for name in columns] for row in rows],
             nothing="no batches; make one with 'slackwater batches submit FILE'",
         )
 
 
-def _row(batch: dict[str, Any]) -> list[str]:
+def _cells(batch: dict[str, Any], told: Told) -> dict[str, str]:
+    """What there is to say of a batch in a pipe, in its order."""
     now = reading(batch)
-    counts = [str(now.done - now.failed), str(now.failed), str(now.total)]
-    # Azure's dated answers have no model (spec 3.2).
-    ends = [moment(batch.get("created_at")), text_of(batch.get("model")), _input(batch)]
-    return [text_of(batch.get("id")), text_of(batch.get("status")), *counts, *ends]
+    return {
+        "id": text_of(batch.get("id")),
+        "status": text_of(batch.get("status")),
+        "completed": str(now.done - now.failed),
+        "failed": str(now.failed),
+        "total": str(now.total),
+        "created": moment(batch.get("created_at")),
+        # Azure's dated answers have no model (spec 3.2).
+        "model": text_of(batch.get("model")),
+        "input file": _input(batch),
+        "waits for": told.waits_for,
+        "file": told.file,
+        "deployment": told.deployment,
+        "name": told.name,
+        "metadata": told.metadata,
+    }
+
+
+def _shown(batch: dict[str, Any], told: Told) -> dict[str, str]:
+    """The same on a terminal."""
+    now = reading(batch)
+    return {
+        "id": text_of(batch.get("id")),
+        "job": told.title or _input(batch),
+        "status": text_of(batch.get("status")),
+        "done": f"{now.done}/{now.total}" + (f", {now.failed} failed" if now.failed else ""),
+        "created": moment(batch.get("created_at")),
+        "deployment": told.deployment,
+        "metadata": told.metadata,
+        "waits for": told.waits_for,
+    }
 
 
 def _input(batch: dict[str, Any]) -> str:

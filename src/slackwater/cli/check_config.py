@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from slackwater.cli.process import read_or_leave
+from slackwater.config.deployments import assumed_quotas
 from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.wiring.checks import unheard_peers
 
@@ -23,5 +24,7 @@ def command(file: Path) -> None:
     of_engines = [each(config.engines, config.deployments) for each in (unused_engines, unequal_numbers)]
     for noted in (*(note for notes in of_engines for note in notes), *([unheard] if unheard else [])):
         click.echo(f"note: {noted}", err=True)
+    for assumed in assumed_quotas(config.deployments):
+        click.echo(f"warning: {assumed}", err=True)
     names = ", ".join(f"{d.name} ({len(d.backends)} backend{'s' * (len(d.backends) > 1)})" for d in config.deployments)
     click.echo(f"{file}: fine. Deployments: {names}.")

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from slackwater.cli.find_engine import Engine, find_engine, models_at, nobody_at
 from slackwater.cli.output import free_name, safe
 from slackwater.cli.progress import Progress, progress_bar
+from slackwater.wiring.find_engine import Engine, find_engine, models_at, nobody_at
 
 DEPLOYMENT = "demo-batch"
 ANSWER_SHOWN = 80

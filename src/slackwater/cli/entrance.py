@@ -114,6 +114,7 @@ def _context(
     results, looking = ResultReader(ledger, blobs), service.doors.checking or offload
     tables = ResultTables(ledger, blobs, results, looking, shelf)
     search = ResultSearch(blobs, tables, looking, shelf.searches)
+    assert service.connections is not None, "whoever serves the API keeps connections"
     return Context(
         resource=resource,
         ledger=ledger,
@@ -148,6 +149,7 @@ def _context(
         webhooks=service.webhooks_of(resource),
         deployments=deployments,
         control_plane=service.control_plane,
+        connections=service.connections,
         results=results,
         result_tables=tables,
         result_search=search,

@@ -16,7 +16,7 @@ from slackwater.cli.progress import duration
 from slackwater.cli.server_options import Asked, api_of, server_options, told
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.accounts.price import Price, written
-from slackwater.core.endpoints import normalised
+from slackwater.core.endpoints import EMBEDDINGS, MODERATIONS, RERANK, SCORE, SPEECH, VIDEOS, normalised
 from slackwater.core.errors import CallFailed, InvalidRequest
 from slackwater.core.input.tokens import TokenSample
 from slackwater.core.input.validation import is_blank
@@ -24,8 +24,8 @@ from slackwater.core.input.validation import is_blank
 if TYPE_CHECKING:
     from slackwater.client.api import Api
 
-# Endpoints that answer with no tokens.
-NO_OUTPUT = ("/embeddings", "/moderations")
+# Endpoints that answer with no tokens, or with none that anybody counts.
+NO_OUTPUT = (EMBEDDINGS, MODERATIONS, RERANK, SCORE, SPEECH, VIDEOS)
 # Finished batches of the server that are looked at for its speed.
 BATCHES_SEEN, BATCHES_USED = 200, 20
 

@@ -42,6 +42,10 @@ def command(backup: Path, data: Data, at: str | None, quiet: bool) -> None:
         click.echo(f"{key} was lost before it could be backed up", err=True)
     for key in damaged:
         click.echo(f"{key} was damaged before it was backed up, and is restored as it was", err=True)
+    for each in manifest.keys_left_out:
+        click.echo(
+            f"the key of the connection {each} is not in back-ups: give it anew, in Studio or over the API", err=True
+        )
     if not quiet:
         moment = datetime.datetime.fromtimestamp(manifest.made_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         size = size_of(manifest.ledger.size + sum(blob.size for blob in manifest.blobs))

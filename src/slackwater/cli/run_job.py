@@ -9,6 +9,7 @@ from msgspec import Struct
 from slackwater.cli.patience import Patience
 from slackwater.config import BackendConfig, Config, DeploymentConfig, EngineConfig, WorkerConfig
 from slackwater.core.accounts.price import Price
+from slackwater.core.endpoints import REQUIRED_KEY
 from slackwater.core.input.line_judge import EACH_LINE, EACH_LINE_ANY_MODEL
 
 DEPLOYMENT = "run"
@@ -79,7 +80,9 @@ class Job(Struct, frozen=True, kw_only=True):
         """The job as a service sees it: one deployment that takes every model name."""
         backend = msgspec.structs.replace(self.backend, api_key_env="key" if self.key else None)
         config = Config(
-            deployments=(DeploymentConfig(name=DEPLOYMENT, model=DEPLOYMENT, backends=[backend]),),
+            deployments=(
+                DeploymentConfig(name=DEPLOYMENT, model=DEPLOYMENT, endpoints=list(REQUIRED_KEY), backends=[backend]),
+            ),
             engines=() if self.pace is None else (EngineConfig(url=backend.url or "", pace=self.pace),),
             backend_keys={"key": self.key} if self.key else {},
             worker=WorkerConfig(commit_seconds=self.commit_seconds, grace_seconds=self.grace_seconds),

@@ -28,7 +28,7 @@ SHOWN_FAULTS = 20
 NAMES_SHOWN = 10
 
 
-def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for text in given:
         key, mark, value = text.partition("=")
@@ -44,8 +44,11 @@ def _pairs(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 @click.option("--folder", metavar="URL", help="Where in that storage the results go.")
 @click.option("-d", "--deployment", metavar="NAME", help="Send every line to this one, whatever model it names.")
 @click.option("--endpoint", metavar="PATH", help="[default: the first line's url]")
+@click.option(
+    "--name", metavar="NAME", help="What the job is called: its metadata's name. Without one, it goes by FILE."
+)
 @click.option("--window", default="24h", show_default=True, help="Completion window.")
-@click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=_pairs, help="May be given again.")
+@click.option("--metadata", metavar="KEY=VALUE", multiple=True, callback=pairs, help="May be given again.")
 @click.option("--number", is_flag=True, help="Give lines without a custom_id one: line-1, line-2, ...")
 @click.option("--no-check", is_flag=True, help="Do not check the file before it is sent.")
 @click.option("--wait", is_flag=True, help="Until the batch has ended.")
@@ -64,6 +67,7 @@ def submit(
     folder: str | None,
     deployment: str | None,
     endpoint: str | None,
+    name: str | None,
     window: str,
     metadata: dict[str, str],
     number: bool,
@@ -86,6 +90,7 @@ def submit(
     Examples:
       BATCH=$(slackwater batches submit questions.jsonl)
       slackwater batches submit questions.jsonl --deployment llama-batch --output answers.jsonl
+      slackwater batches submit questions.jsonl --name "nightly, week 12" --metadata team=tides
     """
     code = 0
     if endpoint is not None and "://" in endpoint:
@@ -93,8 +98,15 @@ def submit(
         fail(f"--endpoint is a path, such as {path}, and no address; the address of the server goes to --server", USAGE)
     if (file is None) == (blob is None) or (blob is None) != (folder is None):
         fail("name either a FILE, or a --blob together with a --folder", USAGE)
+    if name is not None:
+        if metadata.get("name", name) != name:
+            fail(f"--name {name} and --metadata name={metadata['name']} are two names; give one", USAGE)
+        metadata = {"name": name} | metadata
     if blob is not None and (deployment or number or metadata or output):
-        fail("--blob goes without --deployment, --number, --metadata and --output: a blob is taken as it is", USAGE)
+        fail(
+            "--blob goes without --deployment, --number, --name, --metadata and --output: a blob is taken as it is",
+            USAGE,
+        )
     with api_of(asked) as api, tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
         if output is not None:
             check_free([output, errors_beside(output)], overwrite=overwrite)
@@ -114,8 +126,8 @@ def submit(
                     _check_name(api, deployment or first_model(source), given=deployment is not None, quiet=quiet)
                     if not _fine(source, file, endpoint, api.connection.target.dialect, as_json=asked.as_json):
                         sys.exit(WENT_WRONG)
-                name = "stdin.jsonl" if file == STANDARD else file.name
-                batch = _create(api, source, name, endpoint, window, metadata, quiet=quiet)
+                filename = "stdin.jsonl" if file == STANDARD else file.name
+                batch = _create(api, source, filename, endpoint, window, metadata, quiet=quiet)
                 # The copy is not needed while the batch runs for hours.
                 source.unlink() if source != given else None
         if not wait and output is None:
@@ -187,12 +199,12 @@ def _fine(source: Path, file: Path, endpoint: str, dialect: "Dialect", *, as_jso
 
 
 def _create(
-    api: "Api", source: Path, name: str, endpoint: str, window: str, metadata: dict[str, str], *, quiet: bool
+    api: "Api", source: Path, filename: str, endpoint: str, window: str, metadata: dict[str, str], *, quiet: bool
 ) -> dict[str, object]:
     from slackwater.client.uploading import upload
 
-    with byte_bar(name, quiet=quiet) as show:
-        uploaded = upload(api.connection, source, name=name, show=show)
+    with byte_bar(filename, quiet=quiet) as show:
+        uploaded = upload(api.connection, source, name=filename, show=show)
     try:
         return api.create_batch(
             input_file_id=uploaded["id"], endpoint=endpoint, window=window, metadata=metadata or None

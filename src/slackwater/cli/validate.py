@@ -11,7 +11,7 @@ from slackwater.cli.input_files import UPLOAD_BYTES_MAX, Checked, Fault, check, 
 from slackwater.cli.output import json_option, no_color_option, note, print_json, safe
 from slackwater.cli.server_options import told
 from slackwater.core.batch import BatchError
-from slackwater.core.endpoints import REQUIRED_KEY, normalised
+from slackwater.core.endpoints import REQUIRED_KEY, normalised, versioned
 from slackwater.core.input.line_judge import EACH_LINE, Rules
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def command(
 def _endpoint_of(file: Path, family: str) -> str:
     """That of the first line. OpenAI's has the version, and the urls of lines are compared with it to the letter."""
     url = first_url(file)
-    return f"/v1{normalised(url)}" if family == "openai" and normalised(url) in REQUIRED_KEY else url
+    return versioned(url) if family == "openai" and normalised(url) in REQUIRED_KEY else url
 
 
 def with_file_faults(checked: Checked, file: Path, *, deployment: str | None, bytes_max: int) -> Checked:

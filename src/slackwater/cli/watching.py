@@ -99,19 +99,6 @@ def kept_until(api: "Api", batch: dict[str, Any]) -> str:
         return ""
 
 
-def waiting_lines(api: "Api", batches: list[dict[str, Any]]) -> dict[str, str]:
-    """The same for many, by their ids, in a call or a few."""
-    at_work = {str(batch["id"]) for batch in batches if batch.get("status") == "in_progress"}
-    if not api.ours or not at_work:
-        return {}
-    try:
-        lines = {batch_id: delay_line(row) for batch_id, row in api.overview_rows(at_work).items()}
-        return {batch_id: line for batch_id, line in lines.items() if line}
-    except CallFailed:
-        # An older server does not have it.
-        return {}
-
-
 def reading(batch: dict[str, Any], *, waiting: str = "") -> Progress:
     """How far a batch is. Some servers count nothing at first."""
     counts = batch.get("request_counts") or {}

@@ -101,16 +101,17 @@ class Api:
         """How deployments and their backends are now; an extension of ours."""
         return _list(self._object("GET", "/deployment_status").get("data"))
 
-    def overview_rows(self, batch_ids: Collection[str]) -> dict[str, Object]:
-        """Those of these batches that are at work, in short, by their ids; an extension of ours.
+    def overview_rows(self, batch_ids: Collection[str], *, statuses: Collection[str]) -> dict[str, Object]:
+        """Those of these batches that have one of the statuses (any, where there are none), in short, by their ids; an extension
+        of ours.
 
-        Newest ones first, and not beyond OVERVIEW_PAGES.
+        Newest ones first, and not beyond OVERVIEW_PAGES more than they would fill.
         """
         left, found, after = set(batch_ids), dict[str, Object](), dict[str, str]()
-        for _ in range(OVERVIEW_PAGES):
+        for _ in range(OVERVIEW_PAGES + len(batch_ids) // BATCH_PAGE):
             if not left:
                 break
-            query = {"status": "in_progress", "limit": str(BATCH_PAGE), **after}
+            query = {"status": ",".join(sorted(statuses)), "limit": str(BATCH_PAGE), **after}
             page = self._object("GET", "/batch_overview", query=query)
             rows = _list(page.get("data"))
             for row in rows:

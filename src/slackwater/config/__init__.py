@@ -12,12 +12,13 @@ from slackwater.config.content_filters import (
     ScoresConfig,
 )
 from slackwater.config.control_plane import ordered_deployment
-from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, usable_backends
+from slackwater.config.deployments import endpoint_of, limit_of, may_stream, read_key, takes_forms, usable_backends
 from slackwater.config.front_door import FrontDoorConfig
 from slackwater.config.lookups import data_in, database_in, files_in, refuse_alone, resources_in, server_in, store_in
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, split_listen
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.reading import LOOPBACK, load, look
+from slackwater.config.secrets import NO_KEY
 from slackwater.config.sections import (
     CONCURRENCY,
     DEMO_DEPLOYMENT,
@@ -25,6 +26,7 @@ from slackwater.config.sections import (
     AuditConfig,
     BackendConfig,
     Config,
+    ConnectedBackend,
     ControlPlaneConfig,
     DeploymentConfig,
     EchoConfig,
@@ -44,6 +46,7 @@ __all__ = [
     "DEMO_DEPLOYMENT",
     "ENCODINGS",
     "LOOPBACK",
+    "NO_KEY",
     "AuditConfig",
     "BackendConfig",
     "BillingConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "CategoryConfig",
     "ClassifierConfig",
     "Config",
+    "ConnectedBackend",
     "ContentFilterConfig",
     "ControlPlaneConfig",
     "DeploymentConfig",
@@ -86,5 +90,6 @@ __all__ = [
     "server_in",
     "split_listen",
     "store_in",
+    "takes_forms",
     "usable_backends",
 ]

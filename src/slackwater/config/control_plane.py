@@ -1,9 +1,11 @@
 """Deployments that are made over the API: what their bodies mean, given the configuration of the operator.
 
 Whoever administers a resource is not whoever runs the service. So a body brings no backends of its own, unless the operator
-has listed their hosts: it uses those of a deployment that is configured in the same resource.
+has listed their hosts: it uses those of a deployment that is configured in the same resource, or a connection of that resource.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,7 +13,8 @@ from msgspec import Struct
 
 from slackwater.config.deployments import MICROSOFTS, check_deployment, deployment_of, limit_of
 from slackwater.config.engines import limits_of, with_limits
-from slackwater.config.sections import BackendConfig, Config, ControlPlaneConfig, DeploymentConfig
+from slackwater.config.sections import BackendConfig, Config, ConnectedBackend, ControlPlaneConfig, DeploymentConfig
+from slackwater.core.accounts.connection import Connection
 from slackwater.core.errors import ConfigError, ImportRefused, InvalidRequest
 from slackwater.core.masking import MASK
 from slackwater.core.outside.imports import Origins
@@ -27,12 +30,20 @@ class Sources(Struct, frozen=True, kw_only=True):
         return next((each for each in self.by_name.values() if each.model.lower() == model.lower()), None)
 
 
-def ordered_deployment(body: dict[str, Any], *, resource: str, name: str, config: Config) -> DeploymentConfig:
-    """The deployment that a body asks for. Raises ConfigError with every fault."""
+NONE: Mapping[str, Connection] = MappingProxyType({})
+
+
+def ordered_deployment(
+    body: dict[str, Any], *, resource: str, name: str, config: Config, connections: Mapping[str, Connection] = NONE
+) -> DeploymentConfig:
+    """The deployment that a body asks for, with the connections of its resource. Raises ConfigError with every fault."""
     faults: list[str] = []
     where = f"deployment '{name}'"
     properties = dict(body.get("properties") or {})
     source_name = properties.pop("backendsOf", None)
+    used = _without_connections(properties, connections, where, faults)
+    if faults:
+        raise ConfigError(faults)
     entry = {"sku": body.get("sku") or {}, "properties": properties, "name": name, "resource": resource}
     asked = deployment_of(entry, where, faults)
     if asked is None:
@@ -42,8 +53,15 @@ def ordered_deployment(body: dict[str, Any], *, resource: str, name: str, config
         if source_name is not None:
             faults.append(f"{where}: has both backends and backendsOf; leave one out")
         for index, backend in enumerate(asked.backends, 1):
-            _check_own(backend, f"{where} backend {index}", config, faults)
-        ordered = asked
+            if index not in used:
+                _check_own(backend, f"{where} backend {index}", config, faults)
+        ordered = msgspec.structs.replace(
+            asked,
+            backends=[
+                _connected(backend, used[index]) if index in used else backend
+                for index, backend in enumerate(asked.backends, 1)
+            ],
+        )
     else:
         source = sources.by_name.get(source_name) if source_name else sources.of_model(asked.model)
         if source is None:
@@ -63,6 +81,48 @@ def ordered_deployment(body: dict[str, Any], *, resource: str, name: str, config
     return ordered
 
 
+def _without_connections(
+    properties: dict[str, Any], connections: Mapping[str, Connection], where: str, faults: list[str]
+) -> dict[int, Connection]:
+    """Takes the names of connections out of backends, and puts their URLs there; returns which backend has which."""
+    given = properties.get("backends")
+    if not isinstance(given, list):
+        return {}
+    used, plain = {}, []
+    for index, backend in enumerate(given, 1):
+        name = backend.get("connection") if isinstance(backend, dict) else None
+        if name is None:
+            plain.append(backend)
+            continue
+        rest = {key: value for key, value in backend.items() if key != "connection"}
+        plain.append(rest)
+        connection = connections.get(name)
+        at = f"{where} backend {index}"
+        for own in ("url", "apiKeyEnv", "apiKeyHeader"):
+            if own in rest:
+                faults.append(f"{at}: has both connection and {own}; leave {own} out, the connection has it")
+        if connection is None:
+            known = ", ".join(f"'{each}'" for each in connections) or "none"
+            faults.append(f"{at}: there is no connection '{str(name)[:80]}'; there are: {known}")
+        elif connection.fault is not None:
+            faults.append(f"{at}: the connection '{connection.name}' cannot be used: {connection.fault}")
+        else:
+            rest["url"] = connection.url
+            used[index] = connection
+    properties["backends"] = plain
+    return used
+
+
+def _connected(backend: BackendConfig, connection: Connection) -> ConnectedBackend:
+    given = {name: getattr(backend, name) for name in backend.__struct_fields__}
+    return ConnectedBackend(
+        **given | {"api_key_env": connection.key_env, "api_key_header": connection.key_header},
+        connection=connection.name,
+        key=connection.key,
+        listed=connection.listed,
+    )
+
+
 def _on(source: DeploymentConfig, asked: DeploymentConfig, *, own_model: bool, own: dict[str, Any]) -> DeploymentConfig:
     """What was asked for, on the backends of a source. What was not said is as it is there."""
     policy = asked.rai_policy_name
@@ -78,6 +138,7 @@ def _on(source: DeploymentConfig, asked: DeploymentConfig, *, own_model: bool, o
         quota_tier=None,
         enqueued_token_limit=limit_of(source) if asked.capacity is None else None,
         when_full=asked.when_full if "whenFull" in own else source.when_full,
+        endpoints=asked.endpoints if "endpoints" in own else source.endpoints,
         dynamic_quota=asked.dynamic_quota if "dynamicThrottlingEnabled" in own else source.dynamic_quota,
         # A filter of the operator's does not go because somebody pasted the name of one of Azure's.
         rai_policy_name=source.rai_policy_name if policy is None or policy.startswith(MICROSOFTS) else policy,
@@ -89,7 +150,7 @@ def _check_own(backend: BackendConfig, where: str, config: Config, faults: list[
     """A backend that did not come with the configuration may only be where the operator allows."""
     allowed = config.control_plane
     if backend.url is None:
-        faults.append(f"{where}: needs a url")
+        faults.append(f"{where}: needs a connection, or a url")
         return
     if backend.url.endswith(f"?{MASK}"):
         # As a look at the deployment shows it.

@@ -6,7 +6,7 @@ what can be written in one can be pasted into the other.
 
 import re
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from slackwater.config.tables import is_address, section, suggest
 from slackwater.core.accounts.resource import DEFAULT
 from slackwater.core.endpoints import REQUIRED_KEY, normalised
 from slackwater.core.masking import shown_url
-from slackwater.core.quota.tiers import preset
+from slackwater.core.quota.tiers import Preset, preset
 from slackwater.core.sending.deployment import may_use
+from slackwater.core.sending.forms import FORM, JSON
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, SKUS, normalised_sku
 from slackwater.core.sending.streaming import AUTO, NEVER, STREAMED
 
@@ -30,6 +31,7 @@ PROPERTIES = {
     "whenFull": "when_full",
     "dataZone": "data_zone",
     "backends": "backends",
+    "endpoints": "endpoints",
     "scaleSettings": None,
     "capacitySettings": None,
     "parentDeploymentName": None,
@@ -155,6 +157,11 @@ def may_stream(deployment: DeploymentConfig, backend: BackendConfig) -> bool:
     return not is_cloud(backend.url)
 
 
+def takes_forms(backend: BackendConfig) -> bool:
+    """Whether a backend is asked in multipart for what its own clients ask for so."""
+    return backend.forms == FORM or (backend.forms == AUTO and not is_cloud(backend.url))
+
+
 def is_cloud(url: str | None) -> bool:
     """Whether a backend is at a vendor's, whose engines and their counters nobody sees."""
     host = urllib.parse.urlsplit(url or "").hostname or ""
@@ -167,9 +174,27 @@ def limit_of(deployment: DeploymentConfig) -> int | None:
         return deployment.enqueued_token_limit
     if deployment.capacity is not None:
         return 1_000 * deployment.capacity
-    if deployment.quota_tier is not None:
-        return preset(deployment.quota_tier, model=deployment.model, version=deployment.version, sku=deployment.sku)
-    return None
+    found = _preset_of(deployment)
+    return None if found is None else found.tokens
+
+
+def _preset_of(deployment: DeploymentConfig) -> Preset | None:
+    """What its tier means, where that is what counts."""
+    tier = deployment.quota_tier
+    if tier is None or deployment.enqueued_token_limit is not None or deployment.capacity is not None:
+        return None
+    return preset(tier, model=deployment.model, version=deployment.version, sku=deployment.sku)
+
+
+def assumed_quotas(deployments: Iterable[DeploymentConfig]) -> list[str]:
+    """What is assumed of limits for which Azure publishes no figure, a sentence for each."""
+    found = ((deployment, _preset_of(deployment)) for deployment in deployments)
+    return [
+        f"{place_of(deployment)}: {said}: {each.tokens:,} enqueued tokens; write enqueued_token_limit for another"
+        for deployment, each in found
+        if each is not None
+        for said in each.assumed
+    ]
 
 
 def place_of(deployment: DeploymentConfig) -> str:
@@ -189,7 +214,7 @@ def check_deployment(deployment: DeploymentConfig, policies: Collection[str | No
         )
     offered = [endpoint_of(name) for name in deployment.endpoints]
     if not offered:
-        faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for all")
+        faults.append(f"{where}: endpoints is empty; name what it offers, or leave it out for the usual ones")
     for name, endpoint in zip(deployment.endpoints, offered, strict=True):
         if endpoint not in REQUIRED_KEY:
             faults.append(f"{where}: there is no endpoint '{name}'{suggest(endpoint[1:], ENDPOINTS)}")
@@ -211,11 +236,6 @@ def _check_quota(deployment: DeploymentConfig, where: str, faults: list[str]) ->
     for name in ("enqueued_token_limit", "capacity"):
         if (getattr(deployment, name) or 0) < 0:
             faults.append(f"{where}: {name} must not be negative")
-    if deployment.quota_tier is not None and limit_of(deployment) is None:
-        faults.append(
-            f"{where}: the tier '{deployment.quota_tier.value}' has no figure for the model '{deployment.model}' as "
-            f"{deployment.sku}; write enqueued_token_limit = ... instead"
-        )
 
 
 def _check_places(deployment: DeploymentConfig, where: str, faults: list[str]) -> None:
@@ -247,6 +267,13 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
         faults.append(f"{where}: concurrency must be between 1 and 10000")
     if backend.stream not in (AUTO, NEVER):
         faults.append(f"{where}: stream must be 'auto' or 'never'")
+    if backend.forms not in (AUTO, JSON, FORM):
+        faults.append(f"{where}: forms must be '{AUTO}', '{JSON}' or '{FORM}'")
+    for name, path in backend.paths.items():
+        if endpoint_of(name) not in REQUIRED_KEY:
+            faults.append(f"{where}: paths: there is no endpoint '{name}'{suggest(name.strip('/'), ENDPOINTS)}")
+        if not re.fullmatch(r"/[!-\"$->@-~]*", path):
+            faults.append(f"{where}: paths: '{path[:80]}' must look like /v2/rerank, from the root of the server")
     if backend.attempts < 1:
         faults.append(f"{where}: attempts must be at least 1")
     for name in ("requests_per_minute", "tokens_per_minute", "tokens_per_day"):
@@ -257,7 +284,7 @@ def _check_backend(backend: BackendConfig, where: str, faults: list[str]) -> Non
     per_minute, per_day = backend.tokens_per_minute, backend.tokens_per_day
     if per_minute is not None and per_day is not None and per_day < per_minute:
         faults.append(f"{where}: tokens_per_day must not be less than tokens_per_minute")
-    for name in ("connect_seconds", "first_byte_seconds", "total_seconds"):
+    for name in ("connect_seconds", "first_byte_seconds", "total_seconds", "video_seconds"):
         if getattr(backend, name) <= 0:
             faults.append(f"{where}: {name} must be more than 0")
 

@@ -18,6 +18,7 @@ from slackwater.config.front_door import FrontDoorConfig, faults_of_origins
 from slackwater.config.monitoring import MetricsConfig, TracingConfig, collector_of, faults_of_monitoring
 from slackwater.config.object_files import faults_of_files
 from slackwater.config.oidc import OidcConfig, faults_of_oidc
+from slackwater.config.secrets import secrets_keys
 from slackwater.config.sections import (
     DEMO_DEPLOYMENT,
     AuditConfig,
@@ -181,6 +182,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
             backend_keys[key] = secret_of(key, f"content filter '{content_filter.name}'", environ, faults)
     secret = server.database_password_env
     password = secret_of(secret, "[server] database_password_env", environ, faults, what="password") if secret else ""
+    keys = secrets_keys(server.secrets_key_env, server.secrets_key_file, folder=folder, environ=environ, faults=faults)
     secret = server.files_key_env
     files_secret = secret_of(secret, "[server] files_key_env", environ, faults) if secret else ""
     storage_secrets = {
@@ -199,6 +201,7 @@ def _read(raw: dict[str, Any], environ: Mapping[str, str], faults: list[str], fo
         api_keys=tuple(api_keys),
         backend_keys=backend_keys,
         studio_secret=studio_secret,
+        secrets_keys=tuple(keys),
         files_secret=files_secret,
         storage_secrets=storage_secrets,
         database=with_password(server.database, password) if server.database and password else server.database,
@@ -282,7 +285,9 @@ def _check(config: Config, faults: list[str]) -> None:
     if config.webhooks.timeout_seconds <= 0:
         faults.append("[webhooks]: timeout_seconds must be more than 0")
     _check_regions(config, faults)
-    if not config.deployments and not config.control_plane.backend_hosts:
+    adds = config.control_plane.backend_hosts or server.secrets_key_env or server.secrets_key_file
+    # Whoever has prepared for engines that are added needs none here; everybody else has forgotten something.
+    if not config.deployments and not adds:
         faults.append(
             "no deployment: add a [[deployments]] section with a name and one [[deployments.backends]] section"
         )

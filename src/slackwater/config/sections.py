@@ -10,10 +10,12 @@ from slackwater.config.monitoring import MetricsConfig, TracingConfig
 from slackwater.config.oidc import OidcConfig
 from slackwater.config.studio import StudioConfig
 from slackwater.config.user_storages import StorageConfig
-from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.accounts.connection import Secret
+from slackwater.core.endpoints import REQUIRED_KEY, USUAL
 from slackwater.core.files.lost import KEPT_DAYS as LOST_KEPT_DAYS
 from slackwater.core.quota.tiers import QuotaTier
 from slackwater.core.sending.deployment import WhenFull
+from slackwater.core.sending.forms import AUTO
 from slackwater.core.sending.pace import PACED_CONCURRENCY
 from slackwater.core.sending.sku import GLOBAL_BATCH
 
@@ -46,6 +48,11 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     service account for Google. Empty: the variables that each cloud's own programs read, or the identity of the machine."""
     api_key_envs: list[str] = msgspec.field(default_factory=list)
     """Names of environment variables that hold the accepted API keys. None: every key is accepted, on loopback only."""
+    secrets_key_env: str = ""
+    """Environment variable with the key under which keys of engines are sealed that people store over the API or in Studio: 32
+    bytes in base64, such as `openssl rand -base64 32` prints. Several, newest first, while one is changed. See deployments.md."""
+    secrets_key_file: str = ""
+    """File that holds it instead; a relative one lies beside this configuration. With neither, no key is stored."""
     lenient_api_version: bool = False
     """Accept any `api-version` that looks like a date, also ones that Azure never had."""
     cors_origins: list[str] = msgspec.field(default_factory=list)
@@ -211,6 +218,14 @@ streamed, also the time to each next part."""
     stream: str = "auto"
     """`never`: none of its answers is asked for as a stream. `auto`: some may be, to see how busy an engine is that online \
 traffic shares; results are the same."""
+    paths: dict[str, str] = msgspec.field(default_factory=dict)
+    """Endpoints that this server has elsewhere than under its URL, with their paths from its root: `paths = { rerank = \
+"/v2/rerank" }`."""
+    forms: str = AUTO
+    """How edits of images and videos are asked for: `json`, as lines have them; `form`, as multipart, where data URLs become \
+files; `auto`: `json` at OpenAI and Azure, `form` elsewhere."""
+    video_seconds: float = 7200.0
+    """Time for a video to be made. One that takes longer ends with `backend_timeout`, and is not made again."""
     requests_per_minute: int | None = None
     """Rate limit of the account behind the key; only where the server does not say it in its answers, or to stay below it."""
     tokens_per_minute: int | None = None
@@ -240,6 +255,16 @@ traffic shares; results are the same."""
         return self.api_key_env if self.api_key_file is None else f"file:{self.api_key_file}"
 
 
+class ConnectedBackend(BackendConfig, frozen=True, kw_only=True):
+    """A backend of a deployment that was made over the API, by way of a connection that an administrator has added."""
+
+    connection: str
+    key: Secret | None = None
+    """Where its key is stored with the connection."""
+    listed: bool = False
+    """Whether its host is one that the operator has listed, wherever that leads."""
+
+
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """`[[engines]]`: how one server is used, over all deployments whose backends have this scheme, host and port."""
 
@@ -257,6 +282,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
 ENCODINGS = ("o200k_base", "cl100k_base")
 ENDPOINTS = tuple(name.removeprefix("/") for name in REQUIRED_KEY)
+USUAL_ENDPOINTS = tuple(name.removeprefix("/") for name in USUAL)
 
 
 class DeploymentConfig(Struct, frozen=True, kw_only=True):
@@ -281,15 +307,17 @@ class DeploymentConfig(Struct, frozen=True, kw_only=True):
     capacity: int | None = None
     """The same in thousands, as Azure counts it."""
     quota_tier: QuotaTier | None = None
-    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`. \
-Of the three, the first that is set counts."""
+    """Azure's figure for the model in this class of subscription: `enterprise`, `default`, `monthly`, `msdn`, `student`, \
+`free`, `tier1` to `tier6`; what counts where there is none is in deployments.md. Of the three, the first that is set counts."""
     dynamic_quota: bool = False
     """Let in more than the limit while the backends are measured to finish all of it inside its window."""
     when_full: WhenFull = WhenFull.FAIL
     """What becomes of a batch beyond that: `fail` refuses it, at once where its size can be told, else when it is validated; \
 `queue` lets it wait for its turn."""
-    endpoints: list[str] = msgspec.field(default_factory=lambda: list(ENDPOINTS))
-    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`."""
+    endpoints: list[str] = msgspec.field(default_factory=lambda: list(USUAL_ENDPOINTS))
+    """What it offers: batches for other endpoints are refused at validation. `/v1/embeddings` is the same as `embeddings`. Where
+    its models or engines have them, also `images/generations`, `images/edits`, `videos`, `messages`, `rerank`, `score` and
+    `audio/speech`."""
     images: bool = True
     """False for a text-only model: lines with images are refused at validation."""
     tokenizer: str = "o200k_base"
@@ -328,6 +356,9 @@ class ControlPlaneConfig(Struct, frozen=True, kw_only=True):
     """Where backends of theirs may be, such as `engine.local:8000`. None: they use those of configured deployments."""
     backend_key_envs: list[str] = msgspec.field(default_factory=list)
     """Environment variables with keys that such backends may be sent."""
+    connect_anywhere: bool = True
+    """Whether whoever runs the service may add engines at any address (not at link-local and metadata ones); everybody else, and
+    with `false` they, too, only at `backend_hosts`. See deployments.md."""
     capacity_max: int = 0
     """Most capacity of one deployment, in thousands of enqueued tokens; 0 is no limit."""
 
@@ -366,8 +397,12 @@ class Config(Struct, frozen=True, kw_only=True):
     """The key to the object store; empty: it is found elsewhere."""
     storage_secrets: dict[str, str] = msgspec.field(default_factory=dict)
     """Keys to storages of users, by the variables that name them."""
+    secrets_keys: tuple[bytes, ...] = ()
+    """Keys that secrets are sealed under, newest first; none: nothing is stored."""
     studio_secret: str | None = None
     """That of the application that people sign in with."""
 
 
-DEMO_DEPLOYMENT = DeploymentConfig(name="demo-batch", model="echo", backends=[BackendConfig(echo=EchoConfig())])
+DEMO_DEPLOYMENT = DeploymentConfig(
+    name="demo-batch", model="echo", endpoints=list(ENDPOINTS), backends=[BackendConfig(echo=EchoConfig())]
+)

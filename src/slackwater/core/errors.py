@@ -201,6 +201,8 @@ class BackendError(SlackwaterError):
     code = "backend_error"
     lost = False
     """Whether the connection broke, which is also what a dying engine does to those who wait for it."""
+    final = False
+    """Whether another call would bring the same, and is not worth its price."""
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
@@ -214,16 +216,17 @@ class BackendUnreachable(BackendError):
 
 
 class BackendTimeout(BackendError):
-    """The time to connect, to the first byte, or for the whole answer is over."""
+    """The time to connect, to the first byte, or for the whole answer is over; or, for good, that in which a video is made."""
 
     code = "backend_timeout"
 
+    def __init__(self, message: str, *, sent: bool = True, final: bool = False) -> None:
+        super().__init__(message, sent=sent)
+        self.final = final
+
 
 class BackendReplyBroken(BackendError):
-    """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit.
-
-    `final`: another call would bring the same, and is not worth its price.
-    """
+    """The connection ended inside the answer, the answer is not HTTP, or it is over the size limit."""
 
     code = "backend_reply_broken"
 

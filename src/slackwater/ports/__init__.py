@@ -5,9 +5,20 @@ Whoever implements a port passes that port's contract tests (tests/adapters/*_co
 
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobLog, BlobRange, BlobStat, BlobStore, BlobWriter
+from slackwater.ports.connections import (
+    ANY_VERSION,
+    CannotOpen,
+    ConnectionLedger,
+    EngineCheck,
+    EngineLook,
+    EngineLooker,
+    FoundEngine,
+    Sealer,
+    StoredConnection,
+)
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.health import Away, Room, Writable
-from slackwater.ports.ledger import ANY_VERSION, NO_LIMITS, Ledger
+from slackwater.ports.ledger import NO_LIMITS, Ledger
 from slackwater.ports.members import MemberLedger, Presence
 from slackwater.ports.monitoring import MonitoredLedger, OpenReading, PausesReading, Readings
 from slackwater.ports.pauses import PauseLedger
@@ -40,7 +51,7 @@ from slackwater.ports.tracing import Span, SpanKind, Tracing
 from slackwater.ports.user_storages import BlobVersion, UserStorages
 from slackwater.ports.watching import BatchDone, DeploymentLoad, NewResults, Overview, OverviewRow, WatchingLedger
 from slackwater.ports.webhooks import DueDelivery, Sender, WebhookLedger
-from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, TokenVerifier
+from slackwater.ports.world import Backend, Classifier, Clock, Fetcher, Metered, Offload, Polled, TokenVerifier
 
 __all__ = [
     "ANY_VERSION",
@@ -58,13 +69,19 @@ __all__ = [
     "BlobStore",
     "BlobVersion",
     "BlobWriter",
+    "CannotOpen",
     "Classifier",
     "Clock",
+    "ConnectionLedger",
     "DeploymentLoad",
     "DueDelivery",
+    "EngineCheck",
     "EngineLedger",
+    "EngineLook",
+    "EngineLooker",
     "Fetcher",
     "FileCounts",
+    "FoundEngine",
     "Heard",
     "IdempotencyKey",
     "LeaseState",
@@ -85,12 +102,14 @@ __all__ = [
     "PeerBoard",
     "PeerSeat",
     "PendingImport",
+    "Polled",
     "Presence",
     "QueuedBatch",
     "Readings",
     "RetentionLedger",
     "Room",
     "Said",
+    "Sealer",
     "Segment",
     "Sender",
     "SessionLedger",
@@ -101,6 +120,7 @@ __all__ = [
     "SpanKind",
     "Standing",
     "Start",
+    "StoredConnection",
     "StoredDeployment",
     "TimeLedger",
     "Together",

@@ -11,6 +11,7 @@ from slackwater.core.files.upload import Upload, UploadPart
 from slackwater.core.watching.listing import EVERY_BATCH, BatchQuery
 from slackwater.ports.accounts import AccountLedger
 from slackwater.ports.blobs import BlobRange
+from slackwater.ports.connections import ANY_VERSION, ConnectionLedger
 from slackwater.ports.engines import EngineLedger
 from slackwater.ports.members import MemberLedger
 from slackwater.ports.pauses import PauseLedger
@@ -36,12 +37,11 @@ from slackwater.ports.watching import WatchingLedger
 from slackwater.ports.webhooks import WebhookLedger
 
 NO_LIMITS = FileLimits()
-# Whichever version of a deployment there is, or none. No etag has a star in it.
-ANY_VERSION = "*"
 
 
 class Ledger(
     AccountLedger,
+    ConnectionLedger,
     EngineLedger,
     MemberLedger,
     PauseLedger,

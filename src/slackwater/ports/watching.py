@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slackwater.core.batch import Batch, Status
 from slackwater.core.sending.request import Outcome
+from slackwater.core.watching.batch_history import BatchHistory
 from slackwater.ports.blobs import BlobRange
 
 
@@ -66,14 +67,15 @@ class WatchingLedger(Protocol):
         deployment: str | None = None,
         with_failures: bool = False,
         search: str = "",
+        metadata: Sequence[tuple[str, str]] = (),
         after: str | None = None,
         limit: int,
     ) -> Overview:
         """A page of a resource's batches, newest first, behind the batch `after`. Without statuses, all of them; with
         `with_failures`, only those of which requests have failed.
 
-        `search` is looked for in ids, names of input files and values of metadata, in any case. Raises InvalidRequest where
-        `after` is unknown, or where too many batches would have to be looked at.
+        `search` is looked for in ids, names of input files and values of metadata, in any case. Of `metadata`, each key has
+        that value. Raises InvalidRequest where `after` is unknown, or where too many batches would have to be looked at.
         """
         ...
 
@@ -92,6 +94,17 @@ class WatchingLedger(Protocol):
 
     async def shard_sizes(self, batch_id: str) -> list[int]:
         """How many lines each shard of a batch has, in the order of the input; none once it has ended."""
+        ...
+
+    async def add_batch_histories(self, news: Mapping[str, BatchHistory]) -> None:
+        """Adds to how batches went, by their ids, what somebody has seen of it. Of a batch that is not there, nothing is kept.
+
+        A power cut may take it back.
+        """
+        ...
+
+    async def batch_history(self, batch_id: str) -> BatchHistory | None:
+        """How a batch went; None where nothing has been written down."""
         ...
 
     async def results_behind(

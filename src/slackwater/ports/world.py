@@ -62,6 +62,15 @@ class Metered(Protocol):
         ...
 
 
+@runtime_checkable
+class Polled(Protocol):
+    """A backend that can be asked how something gets on that it has begun."""
+
+    async def get(self, path: str) -> Reply:
+        """One GET, such as `/videos/video_1`: what was answered, any status. Raises BackendError, as `send` does."""
+        ...
+
+
 class Classifier(Protocol):
     """Says how bad a text is, for a content filter."""
 

@@ -9,8 +9,9 @@ from msgspec import Struct
 from slackwater.adapters.upstream.echo_backend import EchoBackend
 from slackwater.adapters.upstream.http_backend import REPLY_BYTES_MAX, HttpBackend
 from slackwater.adapters.upstream.http_pool import Pools, Timeouts
-from slackwater.config import BackendConfig
+from slackwater.config import BackendConfig, ConnectedBackend, endpoint_of, takes_forms
 from slackwater.core.errors import ConfigError
+from slackwater.core.outside.engine_addresses import refuse_no_engine
 from slackwater.core.outside.proxies import Proxy, proxy_for
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.engine_names import DEFAULT_PORTS, backend_label
@@ -104,6 +105,9 @@ def backend_of(
             pools=pools,
             proxy=way.proxy,
             tls=way.tls,
+            paths={endpoint_of(name): path for name, path in config.paths.items()},
+            forms=takes_forms(config),
+            judge=refuse_no_engine if isinstance(config, ConnectedBackend) and not config.listed else None,
         )
     except ValueError as error:
         raise ConfigError([f"backend {config.url}: {error}"]) from error

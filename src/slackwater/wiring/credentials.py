@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from slackwater.adapters.upstream.http_backend import HttpBackend
-from slackwater.config import BackendConfig, read_key
+from slackwater.config import BackendConfig, ConnectedBackend, read_key
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.engine_names import backend_label
 from slackwater.pipeline.loops import Pace
@@ -44,6 +44,8 @@ class Credentials:
 
     def key_of(self, config: BackendConfig) -> str | None:
         """The key of a backend, if it has one."""
+        if isinstance(config, ConnectedBackend) and config.key is not None:
+            return config.key.value
         return None if config.key_name is None else self.keys.get(config.key_name)
 
     def identity_of(self, config: BackendConfig) -> str | None:

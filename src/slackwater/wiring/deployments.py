@@ -13,6 +13,7 @@ from slackwater.adapters.upstream.http_pool import Pools
 from slackwater.config import (
     BackendConfig,
     Config,
+    ConnectedBackend,
     DeploymentConfig,
     endpoint_of,
     limit_of,
@@ -20,15 +21,18 @@ from slackwater.config import (
     ordered_deployment,
     usable_backends,
 )
+from slackwater.core.accounts.connection import Connection
+from slackwater.core.endpoints import VIDEOS
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import BackendRef, Capabilities, Deployment, key_of
 from slackwater.core.sending.door import Door
 from slackwater.core.sending.judgement import RetryPolicy
-from slackwater.pipeline.accounts.control_plane import Assembled
+from slackwater.pipeline.accounts.control_plane import Assemble, Assembled
 from slackwater.pipeline.sending.dispatcher import Dispatcher
 from slackwater.pipeline.sending.engine import Engine
 from slackwater.pipeline.sending.large_answers import LargeAnswers
-from slackwater.ports import Backend, Clock, StoredDeployment, Tracing
+from slackwater.pipeline.sending.video_jobs import Maker, VideoJobs
+from slackwater.ports import Backend, BlobStore, Clock, StoredDeployment, Tracing
 from slackwater.telemetry import meters
 from slackwater.wiring.backends import backend_of, label_of
 from slackwater.wiring.credentials import Credentials
@@ -38,6 +42,11 @@ if TYPE_CHECKING:
     from slackwater.pipeline.filtering.content_filter import ContentFilter
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def offered_by(config: DeploymentConfig) -> tuple[str, ...]:
+    """The endpoints of a deployment, without version."""
+    return tuple(endpoint_of(name) for name in config.endpoints)
 
 
 def deployment_record(config: DeploymentConfig) -> Deployment:
@@ -56,15 +65,14 @@ def deployment_record(config: DeploymentConfig) -> Deployment:
                 model=backend.model,
                 region=backend.region,
                 data_zone=backend.data_zone,
+                connection=backend.connection if isinstance(backend, ConnectedBackend) else "",
             )
             for backend in usable_backends(config)
         ),
         enqueued_token_limit=limit_of(config),
         when_full=config.when_full,
         tokenizer=config.tokenizer,
-        capabilities=Capabilities(
-            endpoints=tuple(endpoint_of(name) for name in config.endpoints), images=config.images
-        ),
+        capabilities=Capabilities(endpoints=offered_by(config), images=config.images),
         dynamic_quota=config.dynamic_quota,
         rai_policy_name=config.rai_policy_name,
         version_upgrade_option=config.version_upgrade_option,
@@ -88,6 +96,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     tracing: Tracing | None = None
     pools: Pools = msgspec.field(default_factory=Pools)
     """The connections to engines."""
+    blobs: BlobStore | None = None
+    """Where it is noted which videos are being made. Without it, nobody waits for any."""
 
 
 def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]:
@@ -101,14 +111,18 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
         make = functools.partial(FilteredDispatcher, content_filter=filters[config.rai_policy_name])
     key = key_of(config.resource, config.name)
     clock, tracing = shared.clock, shared.tracing
+    videos = VideoJobs(shared.blobs, clock) if shared.blobs is not None and VIDEOS in offered_by(config) else None
     made = []
     for number, backend in enumerate(usable_backends(config), 1):
         engine = shared.engines.engine(backend, place=f"built-in {number} of {key}")
         door = shared.engines.door(engine, backend, key=shared.credentials.identity_of(backend))
+        client = _client_of(backend, shared, engine, door)
+        if videos is not None:
+            videos.add(Maker(client, f"{backend.url} {backend.model or ''}", backend.video_seconds))
         made.append(
             make(
                 backend.url or "built-in",
-                _client_of(backend, shared, engine, door),
+                client,
                 engine=engine,
                 door=door,
                 concurrency=backend.slots,
@@ -122,6 +136,7 @@ def dispatchers_of(config: DeploymentConfig, shared: Shared) -> list[Dispatcher]
                 traced=tracing is not None,
                 large=shared.large,
                 streams=may_stream(config, backend),
+                videos=videos,
             )
         )
     return made
@@ -146,11 +161,13 @@ def _client_of(backend: BackendConfig, shared: Shared, engine: Engine, door: Doo
     return TracedBackend(client, shared.tracing, url=backend.url or "")
 
 
-def assembler_of(config: Config, shared: Shared) -> Callable[[StoredDeployment], Assembled]:
+def assembler_of(config: Config, shared: Shared) -> Assemble:
     """Who makes deployments of what was asked for over the API. It raises ConfigError."""
 
-    def assemble(stored: StoredDeployment) -> Assembled:
-        ordered = ordered_deployment(stored.body, resource=stored.resource, name=stored.name, config=config)
+    def assemble(stored: StoredDeployment, connections: Mapping[str, Connection]) -> Assembled:
+        ordered = ordered_deployment(
+            stored.body, resource=stored.resource, name=stored.name, config=config, connections=connections
+        )
         return Assembled(
             deployment=msgspec.structs.replace(deployment_record(ordered), made=True),
             works_as=(usable_backends(ordered), ordered.rai_policy_name),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +19,7 @@ from slackwater.adapters.sql.ledger import SqlLedger
 from slackwater.adapters.system_clock import SystemClock
 from slackwater.config import Config, price_list
 from slackwater.config.checksums import checksums
+from slackwater.config.deployments import assumed_quotas
 from slackwater.config.sections import ResourceConfig
 from slackwater.core.accounts.cost import price_of
 from slackwater.core.accounts.resource import DEFAULT
@@ -40,8 +42,10 @@ from slackwater.pipeline.sending.sharing import Sharing
 from slackwater.pipeline.sending.worker import WorkerSettings
 from slackwater.pipeline.watching.readiness import Readiness
 from slackwater.ports import BlobStore, Clock, Fetcher, Ledger, MemberLedger, Offload, PeerBoard, Sender, Tracing
+from slackwater.telemetry import event
 from slackwater.wiring.acquaintance import Acquaintance, refuse_unkept, said_when_slow
 from slackwater.wiring.belonging import Marking, mark_behind, open_ledger, refuse_apart, refuse_strangers, take_up
+from slackwater.wiring.connections import connections_of
 from slackwater.wiring.content_filters import content_filter_of
 from slackwater.wiring.credentials import Credentials
 from slackwater.wiring.deployments import Shared, assembler_of, deployment_record, dispatchers_of
@@ -228,6 +232,8 @@ async def open_service(
             await _sweep_parts(files, sql_ledger)
             waiting.over()
             by_key = {deployment_record(deployment).key: deployment for deployment in config.deployments}
+            for assumed in assumed_quotas(config.deployments):
+                event("quota_assumed", level=logging.WARNING, what=assumed)
             filters = {
                 each.name: content_filter_of(each, config.backend_keys, clock) for each in config.content_filters
             }
@@ -250,6 +256,7 @@ async def open_service(
                 large=LargeAnswers(offload),
                 answer_bytes=config.worker.answer_bytes,
                 tracing=tracing,
+                blobs=blobs,
             )
             service = Service(
                 Doors(
@@ -296,6 +303,7 @@ async def open_service(
                     weights={resource.name: resource.weight for resource in config.resources},
                     price_of=functools.partial(price_of, prices=price_list(config.billing, config.prices)),
                     assemble=None if accept_any else assembler_of(config, shared),
+                    connections=None if accept_any else lambda now: connections_of(config, ledger, clock, now),
                 ),
                 settings_of(config, kind, sends_for),
                 incarnation=incarnation,

@@ -42,6 +42,7 @@ from slackwater.pipeline.sending.worker import Worker
 from slackwater.pipeline.telling.webhook_endpoints import WebhookEndpoints
 from slackwater.pipeline.telling.webhooks import Deliverer
 from slackwater.pipeline.wall_clock import WallWatch
+from slackwater.pipeline.watching.batch_histories import BatchHistories
 from slackwater.pipeline.watching.cluster_watch import ClusterWatch
 from slackwater.pipeline.watching.deployment_watch import DeploymentWatch, nobody_else, out_of, somebody, sums_of
 from slackwater.pipeline.watching.engine_history import EngineHistory
@@ -108,6 +109,7 @@ class Service:
         incarnation = incarnation or uuid.uuid4().hex[:12]
         numbers = itertools.count()
         self.restoring = restoring = Restoring(ledger, blobs)
+        self.batch_histories = BatchHistories(ledger, clock)
         self.fleet = Fleet(
             lambda deployment, dispatchers: Worker(
                 deployment.key,
@@ -125,6 +127,7 @@ class Service:
                 weight=offer.weights.get(deployment.resource, 1.0),
                 guard=offer.guard,
                 logs_whole=lambda: restoring.done,
+                heard=self.batch_histories.hear,
             ),
             sends=lambda key: settings.kind.sends and (settings.sends_for is None or key in settings.sends_for),
             changed=self._sends_for_others,
@@ -142,8 +145,16 @@ class Service:
         self.spare = SpareCapacity(
             ledger, clock, tokens_per_second=lambda key, now: self.tokens_per_second(key, now=now)
         )
+        self.connections = None if offer.connections is None else offer.connections(current)
         self.control_plane = ControlPlane(
-            ledger, clock, self.fleet, self.spare, assemble=offer.assemble, wake=hints.enqueue.notify, now=current
+            ledger,
+            clock,
+            self.fleet,
+            self.spare,
+            assemble=offer.assemble,
+            wake=hints.enqueue.notify,
+            now=current,
+            connections=self.connections,
         )
         self.validator = Validator(
             ledger,
@@ -313,6 +324,7 @@ class Service:
             allowance=self.spare.allowance,
             limits=self.settings.input,
             current=self.current_deployments,
+            tokens_per_second=lambda deployment: self.tokens_per_second(deployment.key, now=self.clock.monotonic()),
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:
@@ -349,6 +361,8 @@ class Service:
                 await self.upload_janitor.start()
                 await self.retention_janitor.start()
             await self.control_plane.read()
+            if self.connections is not None and self.settings.kind.answers:
+                await self.connections.start()
             # Before anything is sent: what is paused stays so.
             await self.pauses.step()
             if self.following is not None:
@@ -414,6 +428,7 @@ class Service:
         if self.doors.sharing is not None:
             # Calls need their slots until they have ended.
             await self.doors.sharing.close()
+        await self.batch_histories.close()
         if self._readiness is not None:
             # A stop is a stop: a part of a minute is not worth more than a line.
             try:

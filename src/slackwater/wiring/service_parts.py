@@ -16,7 +16,8 @@ from slackwater.core.members import Kind, Member
 from slackwater.core.sending.budget import Budget
 from slackwater.core.sending.deployment import Deployment
 from slackwater.core.sending.spend_guard import SpendGuard
-from slackwater.pipeline.accounts.control_plane import Assembled
+from slackwater.pipeline.accounts.connections import Connections
+from slackwater.pipeline.accounts.control_plane import Assemble
 from slackwater.pipeline.input.input_scan import SHARD_LINES_MAX
 from slackwater.pipeline.loops import Hints, Pace
 from slackwater.pipeline.membership import Membership
@@ -32,7 +33,6 @@ from slackwater.ports import (
     Ledger,
     Offload,
     Sender,
-    StoredDeployment,
     Together,
     Tracing,
     UserStorages,
@@ -107,8 +107,10 @@ class Offer(Struct, frozen=True, kw_only=True):
     """How much of an engine each resource gets beside others; 1 where nothing is said."""
     guard: SpendGuard | None = None
     """Bounds what is spent, over all deployments."""
-    assemble: Callable[[StoredDeployment], Assembled] | None = None
+    assemble: Assemble | None = None
     """Without it, no deployments are made over the API."""
+    connections: Callable[[Callable[[], Awaitable[None]] | None], Connections] | None = None
+    """Makes those who keep the engines that are added; it is told how to see what other servers have changed."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from slackwater.core.files.retention import Kept
 from slackwater.pipeline.following import LOOK_SECONDS as FOLLOW_SECONDS
 from slackwater.pipeline.loops import REST_SECONDS, Hint, Loop
 from slackwater.pipeline.wall_clock import LOOK_SECONDS as LOOK_AT_CLOCK_SECONDS
+from slackwater.pipeline.watching.batch_histories import STEP_SECONDS as HISTORIES_SECONDS
 from slackwater.pipeline.watching.ledger_watch import LOOK_SECONDS as LOOK_AT_LEDGER_SECONDS
 from slackwater.pipeline.watching.progress import STEP_SECONDS
 from slackwater.pipeline.watching.readiness import LOOK_SECONDS, Readiness
@@ -198,6 +199,8 @@ def watching(service: "Service", readiness: Readiness) -> list[Loop]:
     ]
     if kind.sends:
         stages.append(Loop("history", service.engine_history.step, clock=clock, hint=Hint(), idle_seconds=STEP_SECONDS))
+        histories = service.batch_histories
+        stages.append(Loop("batch-histories", histories.step, clock=clock, hint=Hint(), idle_seconds=HISTORIES_SECONDS))
     if service.senders is not None:
         stages.append(
             Loop("senders", service.senders.step, clock=clock, hint=Hint(), idle_seconds=LOOK_AT_SENDERS_SECONDS)

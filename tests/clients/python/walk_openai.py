@@ -30,6 +30,14 @@ try:
     BODIES["/v1/responses"] = (Response, {"input": "x"})
 except ImportError:
     pass
+try:
+    # From 2.2 on, with batches of these later.
+    from openai.types import ImagesResponse, Video
+
+    BODIES["/v1/images/generations"] = (ImagesResponse, {"prompt": "a boat"})
+    BODIES["/v1/videos"] = (Video, {"prompt": "a wave"})
+except ImportError:
+    pass
 
 
 def lines(url: str, payload: dict[str, Any]) -> bytes:

@@ -239,7 +239,7 @@ class Server:
         # It has a moment yet in which it does whatever it was about to do.
         self.world.at(self.world.chance.uniform(0.0, 0.05), self.die)
 
-    def _assemble(self, stored: StoredDeployment) -> Assembled:
+    def _assemble(self, stored: StoredDeployment, connections: object) -> Assembled:
         plan = self.world.deployment(stored.name)
         return Assembled(
             deployment=_deployment(plan, made=True), works_as=plan, dispatchers=lambda: self._dispatchers(plan)

@@ -33,6 +33,7 @@ from slackwater.adapters.backup.store import (
     open_ledger,
     sums_of,
     sync_directory,
+    without_secrets,
 )
 from slackwater.adapters.disk.data_directory import DataDirectory, refuse_gone
 from slackwater.adapters.sql.identity import damaged, is_damage, refuse_others
@@ -114,6 +115,7 @@ class _Making:
         # What this one has read, so that no round reads it again; and what of it is not what was written.
         self._read: dict[tuple[str, int], Blob] = {}
         self._damaged: set[str] = set()
+        self._keys_left_out: list[str] = []
         for name in store.names():
             self._known |= {(blob.key, blob.size): blob.sha256 for blob in store.manifest(name).blobs}
 
@@ -145,6 +147,7 @@ class _Making:
             ledger=Blob(LEDGER, size := ledger.stat().st_size, sums_of(ledger, [size])[size].sha256),
             blobs=[blob for _, blob in copied if blob is not None],
             lost=sorted(missing & {each.key for each in named if each.size is not None}),
+            keys_left_out=self._keys_left_out,
         )
         self._finish(manifest, unfinished, name)
         removed = self._prune(keep)
@@ -174,6 +177,7 @@ class _Making:
             source.backup(copied)
             # One file, with nothing next to it. The server that it is restored for sets the mode again.
             copied.execute("PRAGMA journal_mode = DELETE")
+            self._keys_left_out = without_secrets(copied)
             named = named_blobs(copied)
         except sqlite3.Error as error:
             if is_damage(error):

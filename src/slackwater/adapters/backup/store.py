@@ -26,6 +26,8 @@ from slackwater.core.errors import BackupError
 
 # The first schema that has checksums of files.
 CHECKSUMS_SINCE = 20
+# The first that has keys in it.
+CONNECTIONS_SINCE = 35
 MARK = "slackwater-backups"
 MARK_TEXT = "Back-ups of a Slackwater data directory, format 1. As secret as the data itself.\n"
 LEDGER = "ledger.sqlite"
@@ -55,6 +57,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     ledger: Blob
     blobs: list[Blob]
     lost: list[str] = []
+    keys_left_out: list[str] = []
+    """Connections (`resource/name`) whose stored keys are not in it, and have to be given anew."""
 
 
 class Sums(Struct, frozen=True):
@@ -195,6 +199,26 @@ def named_in(ledger: Db, schema: int) -> list[Named]:
             " UNION ALL SELECT blob, checksum FROM upload_part WHERE checksum IS NOT NULL"
         ).fetchall()
     return [Named(key, size, checksums.get(key)) for key, size in rows]
+
+
+def without_secrets(copied: sqlite3.Connection) -> list[str]:
+    """Takes stored keys out of a copy of a ledger, with every trace of them, and returns whose they were."""
+    (schema,) = copied.execute("PRAGMA user_version").fetchone()
+    if schema < CONNECTIONS_SINCE:
+        return []
+    named = [
+        f"{resource}/{name}"
+        for resource, name in copied.execute(
+            "SELECT resource, name FROM connection WHERE key_stored ORDER BY resource, name"
+        )
+    ]
+    copied.execute("PRAGMA secure_delete = ON")
+    copied.execute("DELETE FROM connection_secret")
+    copied.commit()
+    if copied.execute("SELECT EXISTS (SELECT 1 FROM connection)").fetchone()[0]:
+        # What was moved within a page has left bytes behind that nothing names.
+        copied.execute("VACUUM")
+    return named
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:

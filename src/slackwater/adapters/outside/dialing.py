@@ -31,6 +31,22 @@ async def addresses_of(host: str, port: int) -> list[Address]:
     return [each for each in chain.from_iterable(zip_longest(ours, others)) if each is not None]
 
 
+Judge = Callable[[str, str], None]
+"""Takes a host and one of its addresses, and raises OSError where that is none to connect to."""
+
+
+def judged_by(judge: Judge) -> Callable[[str, int], Awaitable[list[Address]]]:
+    """All addresses of a host, once each of them was judged: one that is not allowed spoils the host."""
+
+    async def addresses(host: str, port: int) -> list[Address]:
+        found = await addresses_of(host, port)
+        for _, address in found:
+            judge(host, str(address[0]))
+        return found
+
+    return addresses
+
+
 async def dial(
     host: str,
     port: int,

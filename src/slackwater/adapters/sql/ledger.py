@@ -8,8 +8,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from slackwater.adapters.sql.accounts import SqlAccounts
 from slackwater.adapters.sql.base import SqlBase, SqlPart
+from slackwater.adapters.sql.batch_histories import SqlBatchHistories
 from slackwater.adapters.sql.batches import SqlBatches
 from slackwater.adapters.sql.bringing import SqlBringing
+from slackwater.adapters.sql.connections import SqlConnections
 from slackwater.adapters.sql.db import Database, Db, Row
 from slackwater.adapters.sql.deployments import SqlDeployments
 from slackwater.adapters.sql.duties import Duties
@@ -90,8 +92,10 @@ class SqlLedger:
             SqlSessions(sql),
             SqlAccounts(sql),
             SqlDeployments(sql),
+            SqlConnections(sql),
             SqlPauses(sql),
             SqlEngines(sql),
+            SqlBatchHistories(sql),
             SqlRetention(sql),
             SqlTimes(sql),
             sharing,
@@ -327,6 +331,12 @@ class SqlLedger:
     open_batches = part(SqlDeployments.open_batches)
     batch_regions = part(SqlDeployments.batch_regions)
 
+    # Connections
+    connections = part(SqlConnections.connections)
+    put_connection = part(SqlConnections.put_connection)
+    reseal_connection = part(SqlConnections.reseal_connection)
+    remove_connection = part(SqlConnections.remove_connection)
+
     # What operators have paused
     pauses = part(SqlPauses.pauses)
     pause_of = part(SqlPauses.pause_of)
@@ -340,6 +350,10 @@ class SqlLedger:
     add_engine_minutes = part(SqlEngines.add_engine_minutes)
     engine_history = part(SqlEngines.engine_history)
     trim_engine_minutes = part(SqlEngines.trim_engine_minutes)
+
+    # How batches went
+    add_batch_histories = part(SqlBatchHistories.add_batch_histories)
+    batch_history = part(SqlBatchHistories.batch_history)
 
     # Members
     add_member = part(SqlMembers.add_member)

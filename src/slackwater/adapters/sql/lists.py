@@ -31,7 +31,9 @@ from slackwater.core.watching.listing import (
 
 # An endpoint is the same with and without its version, which only some families write back (spec 1.1).
 EXPRESSIONS = {field: field.value for field in Field} | {
-    Field.ENDPOINT: "CASE WHEN substr(endpoint, 1, 4) = '/v1/' THEN substr(endpoint, 4) ELSE endpoint END"
+    Field.ENDPOINT: "CASE WHEN substr(endpoint, 1, 4) = '/v1/' THEN substr(endpoint, 4) ELSE endpoint END",
+    # Of a key, which comes before the value that it is compared with.
+    Field.METADATA: "(SELECT value FROM json_each(metadata) WHERE key = ?)",
 }
 OPERATORS = {
     Operator.EQ: "=",
@@ -217,5 +219,6 @@ def _rest(query: BatchQuery) -> _Part:
         value = condition.value
         if condition.field is Field.ENDPOINT:
             value = str(value).removeprefix("/v1") if str(value).startswith("/v1/") else value
-        rest += _Part(f" AND {EXPRESSIONS[condition.field]} {OPERATORS[condition.operator]} ?", (value,))
+        values = (condition.key, value) if condition.field is Field.METADATA else (value,)
+        rest += _Part(f" AND {EXPRESSIONS[condition.field]} {OPERATORS[condition.operator]} ?", values)
     return rest

@@ -6,17 +6,20 @@ has a bound too (sqlite.py).
 """
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from slackwater.adapters.sql.base import SqlPart, slow
 from slackwater.adapters.sql.db import Db, Row, SearchTooLong
+from slackwater.adapters.sql.lists import EXPRESSIONS
 from slackwater.adapters.sql.rows import batch_record, text_of
 from slackwater.core.batch import Batch, Stage, Status
 from slackwater.core.errors import InvalidRequest
 from slackwater.core.sending.request import Outcome
+from slackwater.core.watching.listing import Field
 from slackwater.ports import BatchDone, BlobRange, DeploymentLoad, NewResults, Overview, OverviewRow
 
 LAST = 2**62
@@ -39,6 +42,7 @@ class SqlOverview(SqlPart):
         deployment: str | None = None,
         with_failures: bool = False,
         search: str = "",
+        metadata: Sequence[tuple[str, str]] = (),
         after: str | None = None,
         limit: int,
     ) -> Overview:
@@ -51,10 +55,8 @@ class SqlOverview(SqlPart):
                 before = cursor["seq"]
             # Those with failures have an index by status only.
             wanted: list[Status | None] = [*sorted(set(statuses) or (Status if with_failures else ()))]
-            runs = [
-                _run(db, resource, status, deployment, search, failed=with_failures, before=before, limit=limit)
-                for status in wanted or [None]
-            ]
+            asked = _Asked(resource, deployment, search.casefold(), tuple(metadata), failed=with_failures)
+            runs = [_run(db, asked, status, before=before, limit=limit) for status in wanted or [None]]
             seqs = list(heapq.merge(*runs, reverse=True))[:limit]
             counts = self._sql.all(db, "batch_counts", {"resource": resource})
             return Overview(
@@ -69,9 +71,10 @@ class SqlOverview(SqlPart):
             return await self._sql.database.search(work)
         except SearchTooLong as error:
             # A page of an index looks at no more than it has. Texts are gone through, and so are the batches of a deployment.
-            if not search and (deployment is None or not (statuses or with_failures)):
+            if not search and not metadata and (deployment is None or not (statuses or with_failures)):
                 raise slow(error) from error
-            raise InvalidRequest(TOO_LONG, param="search" if search else "status") from error
+            param = "search" if search else "metadata" if metadata else "status"
+            raise InvalidRequest(TOO_LONG, param=param) from error
 
     def add_text(self, db: Db, batch: Batch) -> None:
         """What a new batch is found by. Part of the transaction that adds it."""
@@ -161,36 +164,41 @@ def _merged(rows: list[Row]) -> list[NewResults]:
     return results
 
 
-def _run(
-    db: Db,
-    resource: str,
-    status: Status | None,
-    deployment: str | None,
-    search: str,
-    *,
-    failed: bool,
-    before: int,
-    limit: int,
-) -> list[int]:
+class _Asked(Struct, frozen=True):
+    """Which batches, whatever their status. `search` is in small letters; of `metadata`, keys and values, all count."""
+
+    resource: str
+    deployment: str | None
+    search: str
+    metadata: tuple[tuple[str, str], ...]
+    failed: bool = False
+
+
+def _run(db: Db, asked: _Asked, status: Status | None, *, before: int, limit: int) -> list[int]:
     """The newest batches of one status, or of any, behind a cursor."""
-    values: list[Any] = [resource, before]
     # Deployments are many and small, statuses few and large.
-    index = "batch_newest" if status is None else "batch_with_failures" if failed else "batch_newest_of_status"
-    table = f"batch INDEXED BY {'batch_newest_of_deployment' if deployment is not None else index}"
+    index = "batch_newest" if status is None else "batch_with_failures" if asked.failed else "batch_newest_of_status"
+    table = f"batch INDEXED BY {'batch_newest_of_deployment' if asked.deployment is not None else index}"
     conditions = ""
+    values: list[Any] = []
     if status is not None:
         conditions += " AND status = ?"
         values.append(status.value)
-    if deployment is not None:
+    if asked.deployment is not None:
         conditions += " AND deployment = ?"
-        values.append(deployment)
-    if failed:
+        values.append(asked.deployment)
+    if asked.failed:
         conditions += " AND failed > 0"
-    if search:
+    for pair in asked.metadata:
+        conditions += f" AND {EXPRESSIONS[Field.METADATA]} = ?"
+        values += pair
+    if asked.search or asked.metadata:
+        # A value is in the text, too: so the rows of `batch` are read of few, and each only once.
+        texts = [text for text in (asked.search, *(value.casefold() for _, value in asked.metadata)) if text]
         table = "batch_text AS found"
         if conditions:
             conditions = f" AND EXISTS (SELECT 1 FROM batch WHERE batch.seq = found.seq{conditions})"  # noqa: S608
-        conditions = f" AND instr(text, ?){conditions}"
-        values.insert(2, search.casefold())
+        conditions = " AND instr(text, ?)" * len(texts) + conditions
+        values = texts + values
     query = f"SELECT seq FROM {table} WHERE resource = ? AND seq < ?{conditions} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    return [row[0] for row in db.execute(query, (*values, limit))]
+    return [row[0] for row in db.execute(query, (asked.resource, before, *values, limit))]

@@ -591,6 +591,49 @@ SELECT COUNT(*) FROM deployment;
 DELETE FROM deployment WHERE resource = :resource AND name = :name AND NOT EXISTS (
     SELECT 1 FROM batch WHERE deployment = :key AND stage != 'ended');
 
+-- Connections: engines that administrators have added.
+
+-- name: connections
+SELECT resource, name, url, key_env, key_header, key_stored, made_by, etag, created_at, updated_at,
+       (SELECT sealed FROM connection_secret AS secret
+        WHERE secret.resource = connection.resource AND secret.name = connection.name) AS sealed
+FROM connection ORDER BY resource, name;
+
+-- name: connection_version
+SELECT etag FROM connection WHERE resource = :resource AND name = :name;
+
+-- name: count_connections
+SELECT COUNT(*) FROM connection;
+
+-- name: put_connection!
+INSERT INTO connection (resource, name, url, key_env, key_header, key_stored, made_by, etag, created_at, updated_at)
+VALUES (:resource, :name, :url, :key_env, :key_header, :key_stored, :made_by, :etag, :created_at, :updated_at)
+ON CONFLICT (resource, name) DO UPDATE SET url = excluded.url, key_env = excluded.key_env, key_header = excluded.key_header,
+    key_stored = excluded.key_stored, etag = excluded.etag, updated_at = excluded.updated_at;
+
+-- name: put_connection_secret!
+INSERT INTO connection_secret (resource, name, sealed, set_at) VALUES (:resource, :name, :sealed, :updated_at)
+ON CONFLICT (resource, name) DO UPDATE SET sealed = excluded.sealed, set_at = excluded.set_at;
+
+-- name: reseal_connection!
+UPDATE connection_secret SET sealed = :sealed WHERE resource = :resource AND name = :name AND sealed = :before;
+
+-- name: deployments_of_resource
+SELECT name, body FROM deployment WHERE resource = :resource ORDER BY name;
+
+-- name: remove_connection!
+DELETE FROM connection WHERE resource = :resource AND name = :name AND etag = :etag;
+
+-- name: overwrites_deleted!
+-- Bytes that are deleted are overwritten from here on, so that no copy of the file has what is not there any more.
+PRAGMA secure_delete = ON;
+
+-- name: leaves_deleted!
+PRAGMA secure_delete = OFF;
+
+-- name: remove_connection_secret!
+DELETE FROM connection_secret WHERE resource = :resource AND name = :name;
+
 -- name: open_batches
 SELECT (SELECT COALESCE(SUM(batches), 0) FROM batch_load
         WHERE deployment = :deployment AND stage IN ('bringing', 'new', 'waiting', 'running', 'ending')) AS count,
@@ -656,6 +699,18 @@ FROM batch WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq DESC;
 -- name: add_batch_text!
 -- What it is found by.
 INSERT INTO batch_text (resource, seq, text) SELECT resource, seq, :text FROM batch WHERE id = :id;
+
+-- name: batch_histories
+-- Of some batches; what has been forgotten is not there.
+SELECT id, seq, (SELECT history FROM batch_history WHERE batch_seq = seq) AS history
+FROM batch WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: put_batch_history!
+INSERT INTO batch_history (batch_seq, history) VALUES (?, ?)
+ON CONFLICT (batch_seq) DO UPDATE SET history = excluded.history;
+
+-- name: batch_history
+SELECT history FROM batch_history WHERE batch_seq = (SELECT seq FROM batch WHERE id = :id);
 
 -- name: waiting_between
 -- How many of a deployment wait for room, of those that came in between.
@@ -802,6 +857,9 @@ DELETE FROM batch_region WHERE batch_seq = :seq;
 
 -- name: forget_batch_text!
 DELETE FROM batch_text WHERE resource = :resource AND seq = :seq;
+
+-- name: forget_batch_history!
+DELETE FROM batch_history WHERE batch_seq = :seq;
 
 -- name: forget_batch!
 DELETE FROM batch WHERE seq = :seq;

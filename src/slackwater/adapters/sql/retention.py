@@ -36,7 +36,12 @@ class SqlRetention(SqlPart):
         def work(db: Db) -> list[str]:
             rows = self._sql.all(db, "batches_to_forget", values)
             for row in rows:
-                for statement in ("forget_batch_regions", "forget_batch_text", "forget_batch"):
+                for statement in (
+                    "forget_batch_regions",
+                    "forget_batch_text",
+                    "forget_batch_history",
+                    "forget_batch",
+                ):
                     self._sql.run(db, statement, {"resource": resource, "seq": row["seq"]})
             return [row["id"] for row in rows]
 

@@ -7,20 +7,20 @@ import math
 import struct
 from base64 import b64encode
 from collections.abc import Callable
-from functools import reduce
 from hashlib import shake_256
-from operator import getitem
 from typing import Any
 
 import msgspec
 
+from slackwater.adapters.upstream.echo_media import pictures, spoken, video
+from slackwater.adapters.upstream.echo_ranking import ranking, scores
 from slackwater.adapters.upstream.echo_requests import Refused, check_request
+from slackwater.adapters.upstream.echo_words import question_in, reply_text, text_in, words_in
+from slackwater.core.endpoints import IMAGE_EDITS, IMAGES, MESSAGES, RERANK, SCORE, SPEECH, VIDEOS
 from slackwater.core.sending.lines import escape_line_ends
 from slackwater.core.sending.request import Reply
 
 EMBEDDING_DIMENSIONS = 16
-# Most items of an example of an array.
-ITEMS_MAX = 16
 # Every category that a version of OpenAI's client wants to be there.
 MODERATION_CATEGORIES = (
     "harassment",
@@ -48,14 +48,18 @@ def answer(path: str, body: bytes, identity: str) -> Reply:
     if not isinstance(request, dict):
         return error_reply(400, "invalid_type", "The body must be a JSON object.")
     make = ANSWERS.get(path)
-    if make is None:
-        return error_reply(404, "unknown_url", f"There is no {path} here; there are {', '.join(ANSWERS)}.")
+    if make is None and path != SPEECH:
+        return error_reply(404, "unknown_url", f"There is no {path} here; there are {', '.join((*ANSWERS, SPEECH))}.")
     try:
         check_request(path, request)
+        if path == SPEECH:
+            kind, sound = spoken(request)
+            return Reply(200, sound, content_type=kind)
+        assert make is not None, "all others are made here"
         return Reply(200, escape_line_ends(msgspec.json.encode(make(request, identity))))
     except Refused as refused:
         return error_reply(400, refused.code, str(refused), param=refused.param)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError, StopIteration):
         return error_reply(400, "invalid_type", f"The request is not of the shape that {path} takes.")
 
 
@@ -66,67 +70,11 @@ def error_reply(status: int, code: str, message: str, *, param: str | None = Non
     return Reply(status, msgspec.json.encode({"error": error}))
 
 
-def _words(text: str) -> int:
-    return max(1, len(text.split()))
-
-
-def _text(content: Any) -> str:
-    """The text of a message's content: a string, or the text parts of a list."""
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content or [] if isinstance(part, dict) and "text" in part)
-
-
-def _question(messages: list[dict[str, Any]]) -> str:
-    """What the user said last."""
-    users = [message for message in messages if message.get("role", "user") == "user"]
-    return _text((users or messages)[-1].get("content"))
-
-
-def _reply_text(question: str, response_format: Any) -> str:
-    kind = response_format.get("type") if isinstance(response_format, dict) else None
-    if kind == "json_schema":
-        # Chat nests the schema one level deeper than responses do.
-        schema = response_format.get("json_schema", response_format).get("schema", {})
-        return msgspec.json.encode(example_of(schema)).decode()
-    if kind == "json_object":
-        return msgspec.json.encode({"echo": question}).decode()
-    return f"Echo of: {question}\n\n(This is Slackwater's built-in backend: no model has read your request.)"
-
-
-def example_of(schema: Any, root: Any = None) -> Any:
-    """A small value that fits a JSON schema of the usual kind. Raises RecursionError for one that never ends."""
-    if not isinstance(schema, dict):
-        return None
-    root = schema if root is None else root
-    reference = schema.get("$ref")
-    if reference is not None:
-        return example_of(reduce(getitem, reference.removeprefix("#").split("/")[1:], root), root)
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    choices = schema.get("anyOf") or schema.get("oneOf")
-    if choices:
-        return None if {"type": "null"} in choices else example_of(choices[0], root)
-    kind = schema.get("type", "object" if "properties" in schema else None)
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
-        fields: dict[str, Any] = schema.get("properties", {})
-        return {name: example_of(fields.get(name), root) for name in schema.get("required") or fields}
-    if kind == "array":
-        count = min(int(schema.get("minItems", 1)), ITEMS_MAX)
-        return [example_of(schema.get("items"), root) for _ in range(count)]
-    if kind in ("integer", "number"):
-        return schema.get("minimum", 0)
-    return {"string": "echo", "boolean": True}.get(str(kind))
-
-
 def _chat(request: dict[str, Any], identity: str) -> dict[str, Any]:
     messages = request["messages"]
-    asked = sum(_words(_text(message.get("content"))) for message in messages)
-    text = _reply_text(_question(messages), request.get("response_format"))
-    usage = {"prompt_tokens": asked, "completion_tokens": _words(text), "total_tokens": asked + _words(text)}
+    asked = sum(words_in(text_in(message.get("content"))) for message in messages)
+    text = reply_text(question_in(messages), request.get("response_format"))
+    usage = {"prompt_tokens": asked, "completion_tokens": words_in(text), "total_tokens": asked + words_in(text)}
     message = {"role": "assistant", "content": text, "refusal": None}
     return {
         "id": f"chatcmpl-{identity}",
@@ -141,8 +89,8 @@ def _chat(request: dict[str, Any], identity: str) -> dict[str, Any]:
 def _completion(request: dict[str, Any], identity: str) -> dict[str, Any]:
     prompt = request["prompt"]
     prompts = [prompt] if isinstance(prompt, str) or isinstance(prompt[0], int) else list(prompt)
-    texts = [_reply_text(str(item), None) for item in prompts]
-    asked, written = sum(_words(str(item)) for item in prompts), sum(map(_words, texts))
+    texts = [reply_text(str(item), None) for item in prompts]
+    asked, written = sum(words_in(str(item)) for item in prompts), sum(map(words_in, texts))
     return {
         "id": f"cmpl-{identity}",
         "object": "text_completion",
@@ -165,7 +113,7 @@ def _embeddings(request: dict[str, Any], identity: str) -> dict[str, Any]:
         # What OpenAI's client asks for unless told otherwise: little-endian floats of four bytes.
         vectors = [b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() for vector in vectors]
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    asked = sum(_words(str(item)) for item in inputs)
+    asked = sum(words_in(str(item)) for item in inputs)
     usage = {"prompt_tokens": asked, "total_tokens": asked}
     return {"object": "list", "data": data, "model": "echo", "usage": usage}
 
@@ -180,11 +128,11 @@ def _vector(text: str, dimensions: int) -> list[float]:
 
 def _response(request: dict[str, Any], identity: str) -> dict[str, Any]:
     given = request["input"]
-    question = given if isinstance(given, str) else _question(given)
+    question = given if isinstance(given, str) else question_in(given)
     form = (request.get("text") or {}).get("format") or {"type": "text"}
-    text = _reply_text(question, form)
+    text = reply_text(question, form)
     content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
-    asked, written = _words(question), _words(text)
+    asked, written = words_in(question), words_in(text)
     return {
         "id": f"resp_{identity}",
         "object": "response",
@@ -233,10 +181,32 @@ def _moderation(request: dict[str, Any], identity: str) -> dict[str, Any]:
     return {"id": f"modr-{identity}", "model": "echo", "results": [result] * count}
 
 
+def _message(request: dict[str, Any], identity: str) -> dict[str, Any]:
+    messages = request["messages"]
+    asked = sum(words_in(text_in(message.get("content"))) for message in messages)
+    text = reply_text(question_in(messages), None)
+    return {
+        "id": f"msg_{identity}",
+        "type": "message",
+        "role": "assistant",
+        "model": "echo",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": asked, "output_tokens": words_in(text)},
+    }
+
+
 ANSWERS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {
     "/chat/completions": _chat,
     "/completions": _completion,
     "/embeddings": _embeddings,
     "/responses": _response,
     "/moderations": _moderation,
+    IMAGES: pictures,
+    IMAGE_EDITS: pictures,
+    VIDEOS: video,
+    MESSAGES: _message,
+    RERANK: ranking,
+    SCORE: scores,
 }

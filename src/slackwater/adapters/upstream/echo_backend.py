@@ -20,7 +20,7 @@ REMEMBERED_MAX = 200_000
 
 
 class EchoBackend:
-    """Answers chat completions, completions, embeddings, responses and moderations."""
+    """Answers every endpoint that a batch may have. A video is made at once."""
 
     def __init__(
         self,

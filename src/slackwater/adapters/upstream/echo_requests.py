@@ -7,6 +7,8 @@ engines do. So a file that was tried with the built-in backend does not fail lin
 from collections.abc import Callable
 from typing import Any
 
+from slackwater.core.endpoints import IMAGE_EDITS, IMAGES, MESSAGES, RERANK, SCORE, SPEECH, VIDEOS
+
 Check = Callable[[Any, str], None]
 KINDS = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
 
@@ -156,6 +158,24 @@ def _moderated(given: Any, place: str) -> None:
         _part(given, place)
 
 
+def _turn(given: Any, place: str) -> None:
+    """A message of Anthropic's."""
+    _of(dict)(given, place)
+    known: dict[str, Check] = {"role": _one_of("user", "assistant", "system"), "content": CONTENT}
+    _fields(given, f"{place}.", ("role", "content"), known)
+
+
+def _document(given: Any, place: str) -> None:
+    if not isinstance(given, (str, dict)):
+        raise _wrong(place, "one of a string or an object", given)
+
+
+def _picture(given: Any, place: str) -> None:
+    """How a picture is named in JSON."""
+    _of(dict)(given, place)
+    _fields(given, f"{place}.", (), {"image_url": _of(str), "file_id": _of(str)})
+
+
 def _typed(given: Any, place: str) -> None:
     """An object that says its type: a tool, a format."""
     _of(dict)(given, place)
@@ -205,6 +225,23 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "/embeddings": ("input",),
     "/responses": ("input",),
     "/moderations": ("input",),
+    IMAGES: ("prompt",),
+    IMAGE_EDITS: ("prompt",),
+    VIDEOS: ("prompt",),
+    MESSAGES: ("messages", "max_tokens"),
+    RERANK: ("query", "documents"),
+    SCORE: (),
+    SPEECH: ("input", "voice"),
+}
+SIDE = _text_or("an array of strings", _of(str))
+DRAWN: dict[str, Check] = {
+    "model": _of(str),
+    "prompt": _of(str),
+    "n": _number(1, 10, whole=True),
+    "size": _of(str),
+    "quality": _of(str),
+    "output_format": _one_of("png", "webp", "jpeg", "gif", "svg"),
+    "user": _of(str),
 }
 # More than any model has; a request cannot ask for gigabytes.
 DIMENSIONS_MAX = 8192
@@ -241,4 +278,33 @@ KNOWN: dict[str, dict[str, Check]] = {
         "truncation": _one_of("auto", "disabled"),
     },
     "/moderations": {"model": _of(str), "input": _text_or("an array", _moderated)},
+    IMAGES: DRAWN,
+    IMAGE_EDITS: DRAWN | {"images": _some("an array of objects", _picture), "mask": _picture},
+    VIDEOS: {"model": _of(str), "prompt": _of(str), "seconds": _of(str), "size": _of(str), "input_reference": _picture},
+    MESSAGES: {
+        "model": _of(str),
+        "messages": _some("an array of objects", _turn),
+        "max_tokens": _number(1, TOKENS_MAX, whole=True),
+        "temperature": _number(0, 1),
+        "top_p": _number(0, 1),
+        "stream": _of(bool),
+    },
+    RERANK: {
+        "model": _of(str),
+        "documents": _some("an array", _document),
+        "top_n": _number(0, TOKENS_MAX, whole=True),
+        "return_documents": _of(bool),
+    },
+    SCORE: {
+        "model": _of(str),
+        "text_1": _text_or("an array of strings", _of(str)),
+        "text_2": _text_or("an array of strings", _of(str)),
+    },
+    SPEECH: {
+        "model": _of(str),
+        "input": _of(str),
+        "instructions": _of(str),
+        "response_format": _one_of("mp3", "opus", "aac", "flac", "wav", "pcm"),
+        "speed": _number(0.25, 4),
+    },
 }

@@ -33,7 +33,7 @@ def echo_app(backend: Backend, *, models: tuple[str, ...] = ("echo",)) -> Starle
         if streams and reply.status == 200:
             return StreamingResponse(_sent(reply.body, body), media_type="text/event-stream")
         headers = {} if reply.retry_after is None else {"retry-after": f"{reply.retry_after:g}"}
-        return Response(reply.body, reply.status, headers, media_type="application/json")
+        return Response(reply.body, reply.status, headers, media_type=reply.content_type or "application/json")
 
     async def list_models(request: Request) -> Response:
         return Response(listing, media_type="application/json")

@@ -4,6 +4,7 @@ The client is made for one thing: many small JSON calls to few servers, at the l
 library: docs/decisions/http-client.md.
 """
 
+import asyncio
 import re
 import ssl
 import urllib.parse
@@ -14,6 +15,7 @@ from types import MappingProxyType
 import msgspec
 
 from slackwater import __version__
+from slackwater.adapters.outside.dialing import Judge
 from slackwater.adapters.upstream.http_pool import Pool, Pools, Timeouts
 from slackwater.adapters.upstream.http_reply import ReplyTooLarge
 from slackwater.adapters.upstream.http_stream import Heard
@@ -21,12 +23,16 @@ from slackwater.core.errors import BackendReplyBroken
 from slackwater.core.masking import Secrets
 from slackwater.core.outside.proxies import Proxy
 from slackwater.core.sending.budget import ANSWER_BYTES_MAX, Budget
+from slackwater.core.sending.forms import FORMED, NoForm, form_of
 from slackwater.core.sending.metrics_page import PAGE_BYTES_MAX
 from slackwater.core.sending.request import Reply
 
 # Far above any chat answer; a large batch of embeddings has some 30 MiB. What it bounds is our memory.
 REPLY_BYTES_MAX = ANSWER_BYTES_MAX
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+AS_JSON = "Content-Type: application/json\r\nContent-Length: "
+# Pictures of more than this are made files of elsewhere.
+FORM_BYTES_INLINE = 1 << 18
 
 # RFC 9110: what a name may be made of, and what a value may not hold.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -61,12 +67,17 @@ class HttpBackend:
         budget: Budget | None = None,
         pools: Pools | None = None,
         proxy: Proxy | None = None,
+        paths: Mapping[str, str] = NO_HEADERS,
+        forms: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         """`headers` go with every call and replace ours of the same name. `tls` replaces the default context, which
         verifies certificates. More calls than `connections_max` wait their turn. Large answers are read as far as the
         `budget` has room for them; without one, all at once. With `pools`, connections are shared with others who call the
         same server with the same bounds, unless there is a `tls`. With a `proxy`, https goes through a tunnel of it, and http
-        is asked of it. Raises ValueError with what to correct.
+        is asked of it. `paths` are those, from the server's root, of endpoints that it has elsewhere. `forms`: edits of images
+        and videos are asked for in multipart. `judge` raises OSError where an address of the host is none to connect to; what a
+        proxy connects to is not seen. Raises ValueError with what to correct.
         """
         url = _parse(base_url)
         secure = url.scheme == "https"
@@ -81,6 +92,8 @@ class HttpBackend:
             if proxy.authorization:
                 self._for_proxy = f"Proxy-Authorization: {proxy.authorization}\r\n"
             host, port = proxy.host, proxy.port
+        self._paths = dict(paths)
+        self._forms = forms
         self._query = url.query
         self._host = url.netloc.rstrip(":")
         self._common = _header_lines(self._host, headers)
@@ -96,6 +109,7 @@ class HttpBackend:
             tls=(lambda: tls or _usual_tls()) if secure else None,
             keep_alive_seconds=keep_alive_seconds,
             proxy=tunnel,
+            judge=None if proxy is not None else judge,
         )
         self._pool = open_pool(
             timeouts=timeouts or Timeouts(),
@@ -119,13 +133,28 @@ class HttpBackend:
 
     async def send(self, path: str, body: bytes, *, heard: Heard | None = None) -> Reply:
         """One POST of JSON. Redirects and errors are replies like any other; BackendError means there is no whole answer."""
+        if self._forms and path in FORMED:
+            return await self._send_form(path, body)
         head = self._heads.get(path)
         if head is None:
-            head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
+            head = self._head("POST", path, AS_JSON)
             if len(self._heads) < HEADS_MAX:
                 self._heads[path] = head
         reply = await self._pool.call(head + b"%d\r\n\r\n" % len(body), body, path, heard)
         return self._discreet(reply) if self._has_secrets else reply
+
+    async def _send_form(self, path: str, body: bytes, more: bytes = b"") -> Reply:
+        """One POST of the form that a JSON body becomes; 400 for one that becomes none, as if the server had said so."""
+        try:
+            if len(body) > FORM_BYTES_INLINE:
+                kind, form = await asyncio.to_thread(form_of, path, body)
+            else:
+                kind, form = form_of(path, body)
+        except NoForm as error:
+            said = {"message": f"This backend takes pictures as files: {error}.", "type": "invalid_request_error"}
+            return Reply(400, msgspec.json.encode({"error": said | {"param": None, "code": "not_sent"}}))
+        head = self._head("POST", path, f"Content-Type: {kind.decode()}\r\nContent-Length: {len(form)}\r\n")
+        return self._discreet(await self._pool.call(head + more + b"\r\n", form))
 
     def _discreet(self, reply: Reply) -> Reply:
         """What a server says when it is not content, without what it was given to let us in."""
@@ -140,7 +169,9 @@ class HttpBackend:
 
     async def send_with(self, path: str, body: bytes, more: bytes, *, heard: Heard | None = None) -> Reply:
         """The same with another header line or more, each with its end. They are the caller's own, and not looked at."""
-        head = self._head("POST", path, "Content-Type: application/json\r\nContent-Length: ")
+        if self._forms and path in FORMED:
+            return await self._send_form(path, body, more)
+        head = self._head("POST", path, AS_JSON)
         return self._discreet(await self._pool.call(head + b"%d\r\n%b\r\n" % (len(body), more), body, path, heard))
 
     async def get(self, path: str) -> Reply:
@@ -172,6 +203,9 @@ class HttpBackend:
         if not path.startswith("/") or not _printable(path) or "#" in path:
             raise ValueError(f"the path {path!r} must look like /chat/completions")
         target = self._path + path
+        for endpoint, elsewhere in self._paths.items():
+            if path == endpoint or path.startswith(endpoint + "/"):
+                target = self._root + elsewhere.rstrip("/") + path[len(endpoint) :]
         if self._query:
             target += ("&" if "?" in path else "?") + self._query
         return f"{method} {target} HTTP/1.1\r\n{self._common}{self._for_proxy}{last}".encode("latin-1")

@@ -55,6 +55,9 @@ NOTED = frozenset(
 )
 # Every answer has it, and hardly any is asked for it: it is kept beside the others, as it came.
 CONTENT_TYPE = b"content-type"
+JSON_TYPE = b"application/json"
+# Of answers that may begin like a JSON object by chance, it is told.
+MEDIA_TYPES = (b"audio/", b"video/", b"image/", b"application/octet-stream")
 CONTENT_LENGTH = b"content-length"
 NOTED_LENGTHS = frozenset(map(len, {*NOTED, CONTENT_TYPE, CONTENT_LENGTH}))
 # The usual ways to write that one.
@@ -448,7 +451,14 @@ class Connection(asyncio.Protocol):
         # Else the end of this connection would look like the end of the next answer.
         self._complete = self._head_complete = False
         outcome: Outcome
-        if status == 200 and noted is None and type(body) is bytes and body[:1] == b"{" and self._share is None:
+        if (
+            status == 200
+            and noted is None
+            and type(body) is bytes
+            and body[:1] == b"{"
+            and self._content_type[:16] == JSON_TYPE
+            and self._share is None
+        ):
             outcome = Reply(status, body)
         else:
             if self._streaming and stream is not None:
@@ -518,7 +528,9 @@ class Connection(asyncio.Protocol):
                 return error
         # Not copied: what is large stays what it was collected in, and is read like any bytes.
         plain = cast(bytes, body)
-        shown = None if 200 <= status < 300 and body[:1] == b"{" else self._shown_type()
+        shown = None
+        if not 200 <= status < 300 or body[:1] != b"{" or self._content_type.lower().startswith(MEDIA_TYPES):
+            shown = self._shown_type()
         location, dropped = _location(status, noted), DROPPED in noted
         if share is None or len(body) <= SMALL_BYTES:
             _close(share)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from slackwater.adapters.outside.dialing import dial
+from slackwater.adapters.outside.dialing import Judge, addresses_of, dial, judged_by
 from slackwater.adapters.upstream.http_connection import Connection, Outcome
 from slackwater.adapters.upstream.http_reply import Packed
 from slackwater.adapters.upstream.http_stream import Heard, Stream
@@ -62,10 +62,12 @@ class Pool:
         keep_alive_seconds: float,
         budget: Budget | None = None,
         proxy: Proxy | None = None,
+        judge: Judge | None = None,
     ) -> None:
-        """With a `proxy`, connections are tunnels through it."""
+        """With a `proxy`, connections are tunnels through it. `judge` is asked about every address before it is connected to."""
         self._host = host
         self._proxy = proxy
+        self._addresses = addresses_of if judge is None else judged_by(judge)
         self._budget = budget
         self._port = port
         self._tls = tls
@@ -214,7 +216,7 @@ class Pool:
         where = f"{self._host}:{self._port}"
         try:
             async with asyncio.timeout(self._timeouts.connect) as limit:
-                opened = await dial(self._host, self._port, proxy=self._proxy)
+                opened = await dial(self._host, self._port, proxy=self._proxy, addresses=self._addresses)
                 try:
                     name = self._host if self._tls else None
                     _, connection = await loop.create_connection(
@@ -331,9 +333,10 @@ class Pools:
         keep_alive_seconds: float,
         budget: Budget | None = None,
         proxy: Proxy | None = None,
+        judge: Judge | None = None,
     ) -> Pool:
         """The pool, which has room for `connections_max` more. `tls` makes a context where there is none yet."""
-        key = (host, port, tls is not None, timeouts, reply_bytes_max, keep_alive_seconds, budget, proxy)
+        key = (host, port, tls is not None, timeouts, reply_bytes_max, keep_alive_seconds, budget, proxy, judge)
         pool = self._pools.get(key)
         if pool is not None and not pool.closed:
             pool.join(connections_max)
@@ -350,5 +353,6 @@ class Pools:
             keep_alive_seconds=keep_alive_seconds,
             budget=budget,
             proxy=proxy,
+            judge=judge,
         )
         return pool

@@ -14,8 +14,9 @@ from slackwater.adapters.upstream.http_backend import HttpBackend
 from slackwater.core.errors import BackendError
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside
 from slackwater.core.sending.answers import read_answer
+from slackwater.core.sending.binary_answers import BINARY
 from slackwater.core.sending.request import Reply
-from slackwater.ports import Backend, Metered, Span, SpanKind, Tracing
+from slackwater.ports import Backend, Metered, Polled, Span, SpanKind, Tracing
 from slackwater.telemetry import origin_of, work_in_hand
 
 OPERATIONS = {
@@ -23,7 +24,10 @@ OPERATIONS = {
     "/completions": "text_completion",
     "/responses": "chat",
     "/embeddings": "embeddings",
+    "/messages": "chat",
 }
+# Of a backend that has nothing to be asked for.
+NOTHING_THERE = Reply(404, b"")
 # A model's name in a request is a user's text.
 NAME_MAX = 200
 
@@ -82,6 +86,12 @@ class TracedBackend:
         finally:
             span.end()
 
+    async def get(self, path: str) -> Reply:
+        """One GET, for a call that is traced already."""
+        if not isinstance(self._backend, Polled):
+            return NOTHING_THERE
+        return await self._backend.get(path)
+
     async def metrics(self) -> Reply | None:
         """The metrics page of the server, where it may have one. That is no call of anybody's batch."""
         return await self._backend.metrics() if isinstance(self._backend, Metered) else None
@@ -103,6 +113,9 @@ def _note_reply(span: Span, path: str, reply: Reply) -> None:
     span.note({"http.response.status_code": reply.status})
     if not 200 <= reply.status < 300:
         span.fail(str(reply.status))
+        return
+    if path in BINARY and not reply.body.startswith(b"{"):
+        # Nothing in sound says who made it.
         return
     answer = read_answer(reply.body, path=path)
     if isinstance(answer, ErrorInside):

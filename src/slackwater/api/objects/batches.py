@@ -22,7 +22,9 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     input_file_id: str | None = None
     """A file with the purpose `batch`. Required where there is no `input_blob`."""
     endpoint: str
-    """Such as `/v1/chat/completions`, with or without `/v1`."""
+    """What all lines ask for, with or without `/v1`: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
+    `/v1/responses`, `/v1/moderations`; where the deployment offers it, also `/v1/images/generations`, `/v1/images/edits`,
+    `/v1/videos`, `/v1/messages`, `/v1/rerank`, `/v1/score`, `/v1/audio/speech`."""
     completion_window: str
     """`24h`, and nothing else."""
     metadata: Annotated[dict[str, Any], Meta(max_length=16)] | None = None

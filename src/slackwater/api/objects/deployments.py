@@ -30,9 +30,11 @@ class NewModel(Struct, frozen=True, kw_only=True):
 
 
 class NewBackend(Struct, frozen=True, kw_only=True):
-    """A server that answers for a deployment. Its host must be one that the operator allows."""
+    """A server that answers for a deployment: a connection, or a URL whose host the operator allows."""
 
-    url: str
+    connection: str | None = None
+    """An engine that was added, by its name: it has the URL and the key."""
+    url: str | None = None
     model: str | None = None
     """The name that this server knows the model by."""
     apiKeyEnv: str | None = None
@@ -44,10 +46,16 @@ class NewBackend(Struct, frozen=True, kw_only=True):
     attempts: Annotated[int, Meta(ge=1)] | None = None
     stream: Literal["auto", "never"] | None = None
     """`never`: none of its answers is asked for as a stream."""
+    paths: dict[str, str] | None = None
+    """Endpoints that it has elsewhere, with their paths from its root."""
+    forms: Literal["auto", "json", "form"] | None = None
+    """How edits of images and videos are asked for."""
+    videoSeconds: Annotated[float, Meta(gt=0)] | None = None
+    """Time for a video to be made."""
 
 
 class NewProperties(Struct, frozen=True, kw_only=True):
-    """What a deployment is to be. The last four are not Azure's."""
+    """What a deployment is to be. The last five are not Azure's."""
 
     model: NewModel | None = None
     versionUpgradeOption: (
@@ -65,6 +73,8 @@ class NewProperties(Struct, frozen=True, kw_only=True):
     """For `DataZoneBatch`: where its requests may go."""
     whenFull: Literal["fail", "queue"] | None = None
     """What becomes of a batch that finds no room."""
+    endpoints: list[str] | None = None
+    """What it offers, such as `/v1/rerank`; by default what the deployment offers whose backends it uses."""
 
 
 class NewDeployment(Struct, frozen=True, kw_only=True):
@@ -116,6 +126,8 @@ class DeployedBackend(Struct, frozen=True, kw_only=True):
     url: str
     """`built-in` for the one that echoes."""
     model: str | UnsetType = UNSET
+    connection: str | UnsetType = UNSET
+    """The connection that leads there."""
     region: str | UnsetType = UNSET
     dataZone: str | UnsetType = UNSET
     concurrency: int
@@ -133,6 +145,8 @@ class DeploymentDetails(Struct, frozen=True, kw_only=True):
     enqueuedTokenLimit: int | None
     whenFull: Literal["fail", "queue"] | UnsetType = UNSET
     """What becomes of a batch that finds no room."""
+    endpoints: list[str] | UnsetType = UNSET
+    """What batches on it may ask for."""
     dynamicQuota: DynamicQuota | UnsetType = UNSET
     backends: list[DeployedBackend]
 

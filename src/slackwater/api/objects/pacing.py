@@ -77,6 +77,8 @@ class DeploymentHistoryPoint(Struct, frozen=True, kw_only=True):
     """For how long it was looked at: less than the step where the service did not run."""
     paused_seconds: float
     """For how long of these it was not `ok`."""
+    slots: int
+    """How many requests might be out at most."""
     in_flight_mean: float | None
     """Of batches, of all deployments that use the engine. This and the next two are null where other resources use it, too."""
     requests_per_second: float | None

@@ -130,6 +130,52 @@ class BatchProgress(Struct, frozen=True, kw_only=True):
     """Where the backends stand that have answered, as far as it is known."""
 
 
+class BatchHistoryPoint(Struct, frozen=True, kw_only=True):
+    """What became of a batch in one step of time."""
+
+    at: Moment
+    """When the step began."""
+    completed: int
+    """Requests that were answered."""
+    failed: int
+    output_tokens: int
+
+
+class SpreadBar(Struct, frozen=True, kw_only=True):
+    """How many values lie between two bounds."""
+
+    above: float
+    upto: float
+    count: int
+
+
+class Spread(Struct, frozen=True, kw_only=True):
+    """How values are distributed. They are counted between bounds a fifth apart, so a percentile is right to within that."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    data: list[SpreadBar]
+    """At most 24 beside each other, from the least value to the largest."""
+
+
+class BatchHistoryObject(Struct, frozen=True, kw_only=True):
+    """How a batch went, for pictures. It is written down every five seconds; what a process had not written when it died is
+    missing."""
+
+    object: Literal["batch.history"] = "batch.history"
+    batch_id: str
+    step: int
+    """Seconds: 1 at first, and doubled whenever a batch takes longer than 120 steps."""
+    data: list[BatchHistoryPoint]
+    """In order; steps in which nothing ended are left out."""
+    latency_seconds: Spread | None
+    """How long the calls took that brought the answers; null without any."""
+    answer_tokens: Spread | None
+    """Output tokens of answers that have any; null without any."""
+
+
 class BatchLine(Struct, frozen=True, kw_only=True):
     """One result in short."""
 
@@ -245,6 +291,20 @@ class EstimatedCost(Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class EstimatedTime(Struct, frozen=True, kw_only=True):
+    """How long a batch of the file would take at most, at the pace at which its deployment was last seen to work. Nothing is
+    foreseen: a deployment that had little to do may be able to do more."""
+
+    tokens_per_second: float
+    """Input tokens that its backends have finished, over the last five minutes in which they did any, none older than a day."""
+    seconds: int
+    """For the file by itself."""
+    tokens_ahead: int
+    """Enqueued tokens of batches of the deployment that have not ended; one that is half done counts whole."""
+    seconds_ahead: int
+    """At most so much more, if all of these went first."""
+
+
 class FileValidation(Struct, frozen=True, kw_only=True):
     """What validation finds in a file."""
 
@@ -263,6 +323,8 @@ class FileValidation(Struct, frozen=True, kw_only=True):
     """The first ones, up to the operator's cap, by line."""
     quota: ValidationQuota | None
     estimated_cost: EstimatedCost | None
+    estimated_time: EstimatedTime | None
+    """Null for a file that is not valid, and where nothing of its deployment has been measured."""
 
 
 class BackendStatus(Struct, frozen=True, kw_only=True):

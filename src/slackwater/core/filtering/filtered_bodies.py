@@ -1,6 +1,6 @@
 """Where the texts are in a request and in an answer, and how findings are written into the answer (spec 8.3).
 
-Values of an answer that are not touched keep their bytes. Images, audio and the schemas of tools are not texts.
+Values of an answer that are not touched keep their bytes. Images, videos, audio and the schemas of tools are not texts.
 """
 
 import json
@@ -10,16 +10,39 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from slackwater.core.endpoints import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    IMAGE_EDITS,
+    IMAGES,
+    MESSAGES,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SPEECH,
+    VIDEOS,
+)
 from slackwater.core.filtering.content_filter import Findings
 
-CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS = "/chat/completions", "/completions", "/responses", "/embeddings"
+# Where the texts of a request are whose answer has none: numbers, pictures, sound, or the texts of the request again.
+ASKED = {
+    EMBEDDINGS: ("input",),
+    IMAGES: ("prompt", "negative_prompt"),
+    IMAGE_EDITS: ("prompt", "negative_prompt"),
+    VIDEOS: ("prompt", "negative_prompt"),
+    SPEECH: ("input", "instructions"),
+    RERANK: ("query", "documents", "instruction"),
+    SCORE: ("text_1", "text_2", "queries", "documents", "query", "items", "data_1", "data_2", "instruction"),
+}
+WITHOUT_COMPLETIONS = frozenset(ASKED)
 # Moderations are not here: whoever asks for a judgement of a text must be able to send it.
-FILTERED = frozenset({CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS})
+FILTERED = frozenset({CHAT, COMPLETIONS, RESPONSES, MESSAGES, *ASKED})
 
 # Keys of messages, parts and items under which text lies, at any depth; everything else is passed over.
 TEXT_KEYS = frozenset(
     {
-        *("content", "text", "refusal", "reasoning_content", "reasoning", "summary"),
+        *("content", "text", "refusal", "reasoning_content", "reasoning", "thinking", "summary"),
         *("tool_calls", "function_call", "function", "custom", "arguments", "input", "output"),
     }
 )
@@ -45,13 +68,18 @@ def prompts_of(path: str, body: bytes) -> list[Texts] | None:
         return [_texts(fields.get("messages"))]
     if path == RESPONSES:
         return [(*_texts(fields.get("instructions")), *_texts(fields.get("input")))]
-    prompt = fields.get("prompt" if path == COMPLETIONS else "input")
+    if path == MESSAGES:
+        return [(*_texts(fields.get("system")), *_texts(fields.get("messages")))]
+    names = ASKED.get(path, ("prompt",))
+    prompt = fields.get(names[0])
     each = prompt if isinstance(prompt, list) else [prompt]
-    if not all(isinstance(text, str) for text in each):
+    if path in (COMPLETIONS, EMBEDDINGS) and not all(isinstance(text, str) for text in each):
         return None
-    if path == EMBEDDINGS:
-        # Nothing in an answer with embeddings could say which of them a finding is about.
-        return [tuple(each)]
+    if path in WITHOUT_COMPLETIONS:
+        if any(_has_token_ids(fields.get(name)) for name in names):
+            return None
+        # Nothing in such an answer could say which of them a finding is about.
+        return [tuple(text for name in names for text in _texts(fields.get(name)))]
     return [(text, *_texts(fields.get("suffix"))) for text in each]
 
 
@@ -65,7 +93,7 @@ class Answer(Struct):
 
     def annotated(self, prompts: Sequence[Findings], completions: Sequence[Findings]) -> bytes:
         """The answer with what was found, without the completions that must not pass. Either may be empty."""
-        if self.path == RESPONSES:
+        if self.path in (RESPONSES, MESSAGES):
             return self._annotated_response([*prompts], [*completions])
         fields = dict(self.fields)
         if prompts:
@@ -106,7 +134,10 @@ class Answer(Struct):
                 for found in each
             ]
         fields["content_filters"] = _raw(filters)
-        if any(found.filtered for found in completions):
+        if any(found.filtered for found in completions) and self.path == MESSAGES:
+            fields["content"] = _raw([])
+            fields["stop_reason"] = _raw("refusal")
+        elif any(found.filtered for found in completions):
             fields["output"] = _raw([])
             fields["status"] = _raw("incomplete")
             fields["incomplete_details"] = _raw({"reason": "content_filter"})
@@ -119,8 +150,9 @@ def answer_of(path: str, body: bytes) -> Answer | None:
     """The answer, open. None if its completions cannot be found, so that they could pass unseen."""
     try:
         fields = _fields(body)
-        if path == RESPONSES:
-            return Answer(path, fields, [], [_texts(_read(fields["output"]))])
+        if path in (RESPONSES, MESSAGES):
+            said = fields["output" if path == RESPONSES else "content"]
+            return Answer(path, fields, [], [_texts(_read(said))])
         choices = _objects(fields["choices"])
         key = "message" if path == CHAT else "text"
         return Answer(path, fields, choices, [_texts(_read(choice[key])) for choice in choices])
@@ -157,6 +189,13 @@ def _texts(value: Any) -> Texts:
     found: list[str] = []
     _collect(value, found)
     return tuple(found)
+
+
+def _has_token_ids(value: Any) -> bool:
+    """Whether there are numbers where texts are looked for."""
+    if isinstance(value, list):
+        return any(map(_has_token_ids, value))
+    return isinstance(value, int)
 
 
 def _collect(value: Any, found: list[str]) -> None:

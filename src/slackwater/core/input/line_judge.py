@@ -6,18 +6,21 @@ an unusual way. Codes and texts are those of spec 5.1 (Azure) and 5.2 (OpenAI).
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from slackwater.core.batch import BatchError
-from slackwater.core.endpoints import NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
+from slackwater.core.endpoints import MESSAGES, NO_ASSISTANTS, REQUIRED_KEY, normalised, of_assistants
+from slackwater.core.input.endpoint_rules import TYPED, endpoint_flaw
 from slackwater.core.input.payloads import (
     Flaw,
     decode_any,
     decode_fields,
+    decode_line,
     fields_of,
     format_flaw,
     image_flaw,
@@ -78,13 +81,17 @@ class LineJudge:
         self._each = rules.family in (EACH_LINE, EACH_LINE_ANY_MODEL)
         self._any_model = rules.family == EACH_LINE_ANY_MODEL
         self._number = 0
-        self.endpoint = normalised(rules.endpoint)
+        self.endpoint = ""
         """Without version. A batch of Azure's `/chat/completions` may also be a file of `/responses` throughout. Where each line
         has its own, that of the last one."""
         self.mixed = False
         """Whether lines have different endpoints."""
-        self.key = REQUIRED_KEY.get(self.endpoint, "messages")
+        self.key = ""
         """Where the payload of a body lies."""
+        self.decode: Callable[[bytes], Any] = decode_line
+        """The typed decode that lines of this endpoint need, and whether it leaves the payload to be looked at."""
+        self.plain = True
+        self._asks_for(normalised(rules.endpoint))
         self.url: str | None = None
         """The first url that fitted."""
         self.model: str | None = None
@@ -96,6 +103,12 @@ class LineJudge:
         """The ids of the lines so far, each as its `id_key`."""
         self.inputs = 0
         """Texts to be embedded so far."""
+
+    def _asks_for(self, endpoint: str) -> None:
+        """The lines from here on are of this endpoint."""
+        self.endpoint, self.key = endpoint, REQUIRED_KEY.get(endpoint, "messages")
+        self.decode = TYPED.get(endpoint, decode_line)
+        self.plain = endpoint not in TYPED
 
     @property
     def embeds(self) -> bool:
@@ -162,12 +175,14 @@ class LineJudge:
                 return self._fault("invalid_url", NO_ASSISTANTS if of_assistants(url) else fault, "url")
             own = normalised(url)
             self.mixed = self.mixed or (self.url is not None and own != self.endpoint)
-            self.url, self.endpoint, self.key = url, own, REQUIRED_KEY[own]
+            self.url = url
+            if own != self.endpoint:
+                self._asks_for(own)
             return None
         path = normalised(url) if self._azure else url
         may_be_responses = self._azure and self.url is None and self.endpoint == "/chat/completions"
         if may_be_responses and path == "/responses":
-            self.endpoint, self.key = path, REQUIRED_KEY[path]
+            self._asks_for(path)
         if fault is None and path == (self.endpoint if self._azure else self._rules.endpoint):
             self.url = self.url or url
             return None
@@ -252,6 +267,11 @@ class LineJudge:
         return self._fault("invalid_request", NO_DATA_SOURCES, "body.data_sources")
 
     def _judge_payload(self, body: dict[str, Raw]) -> BatchError | None:
+        if self.endpoint in TYPED:
+            flaw = endpoint_flaw(body, self.endpoint)
+            if flaw is None and not self.sees_images and self.endpoint == MESSAGES:
+                flaw = image_flaw(body, self.key)
+            return None if flaw is None else self._flawed(flaw)
         flaw = payload_flaw(body, self.key)
         if flaw is None and not self.sees_images:
             flaw = image_flaw(body, self.key)

@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 SHOWN_MAX = 60
 SCHEMA_NAME = r"[A-Za-z0-9_-]{1,64}"
 FORMATS = ("text", "json_object", "json_schema")
-IMAGE_PARTS = ("image_url", "input_image")
+# OpenAI's chat, its responses, and Anthropic's messages.
+IMAGE_PARTS = ("image_url", "input_image", "image")
 # Images lie in the payload itself, in the content of a message, or in the output of a tool: not deeper than this.
 IMAGE_LEVELS_MAX = 3
 # What a line with an image must have somewhere. Letters may be escaped, though hardly anybody does that.

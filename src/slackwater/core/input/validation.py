@@ -13,7 +13,7 @@ from slackwater.core.batch import BatchError
 from slackwater.core.endpoints import EVERY_ENDPOINT
 from slackwater.core.input.json_faults import json_fault
 from slackwater.core.input.line_judge import INVALID_JSON, LineJudge, Rules, check_utf8, id_key
-from slackwater.core.input.payloads import MAY_BE_IMAGE, begins_filled, decode_line, inputs_in
+from slackwater.core.input.payloads import MAY_BE_IMAGE, begins_filled, inputs_in
 from slackwater.core.input.whole_file import ARRAY, is_array, whole_file_mistake
 
 NO_LIMIT = 1 << 62
@@ -112,13 +112,14 @@ class InputChecker:
 
     def _fits(self, line: bytes) -> bool:
         """Whether a line is like those before it and has nothing wrong: the short way, for nearly all lines."""
+        judge = self._judge
         try:
             if not line.isascii():
                 check_utf8(line)
-            read = decode_line(line)
+            read = judge.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        judge, body, name = self._judge, read.body, id_key(read.custom_id)
+        body, name = read.body, id_key(read.custom_id)
         payload = getattr(body, judge.key)
         if (
             body.model != judge.model
@@ -127,7 +128,7 @@ class InputChecker:
             or body.stream
             or not name
             or name in judge.ids
-            or not begins_filled(payload, judge.key)
+            or (judge.plain and not begins_filled(payload, judge.key))
             or (not judge.sees_images and MAY_BE_IMAGE(line))
         ):
             return False

@@ -1,10 +1,16 @@
 """How many enqueued tokens a deployment may hold where only a class of subscription is named: the table of spec 6.2.
 
-Azure's figures, so that a service can behave as a subscription there does. Whoever has limits of their own writes a number.
+Azure's figures, so that a service can behave as a subscription there does. Whoever has limits of their own writes a number. The
+figures are those of "Batch quota" in Azure's quotas and limits (learn.microsoft.com/azure/foundry/openai/quotas-limits, as in
+MicrosoftDocs/azure-ai-docs at 12579eb3, read on 30 November 2026; gpt-35-turbo is of the page of 2024). That page has tiers, too
+(Free, 1 to 6), with requests and tokens per minute for online deployments and nothing for batches, and it has no row for most
+models of 2026. What counts in their place is said aloud: nothing is made up, and nothing keeps a configuration from loading.
 """
 
 import re
 from enum import StrEnum
+
+from msgspec import Struct
 
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, normalised_sku
 
@@ -12,13 +18,20 @@ K, M, B = 1_000, 1_000_000, 1_000_000_000
 
 
 class QuotaTier(StrEnum):
-    """Classes of subscriptions, in the order of the table's columns."""
+    """Classes of subscriptions: the table's columns in their order, then Azure's tiers of 2026."""
 
     ENTERPRISE = "enterprise"
     DEFAULT = "default"
     MONTHLY = "monthly"
     MSDN = "msdn"
     STUDENT = "student"
+    FREE = "free"
+    TIER_1 = "tier1"
+    TIER_2 = "tier2"
+    TIER_3 = "tier3"
+    TIER_4 = "tier4"
+    TIER_5 = "tier5"
+    TIER_6 = "tier6"
 
 
 Row = tuple[int | None, ...]
@@ -49,18 +62,48 @@ DATA_ZONE: dict[str, Row] = {
     "gpt-5": LARGE,
     "gpt-5.1": LARGE,
 }
+COLUMNS = len(LARGE)
+# "Azure for Students, free trials" is one column.
+COLUMN_OF = {tier: number for number, tier in enumerate(list(QuotaTier)[:COLUMNS])} | {QuotaTier.FREE: COLUMNS - 1}
+# What counts for a tier. Azure says of them only that nobody's is lower than what he had before, which was this or `enterprise`.
+FLOOR = QuotaTier.DEFAULT
+# The names of small models, and the rows that stand for models without one.
+_SMALL = re.compile(r"(?:^|[-.])(?:mini|nano)(?:$|[-.])")
+LIKE_LARGE, LIKE_SMALL = "gpt-4.1", "gpt-4.1-mini"
+
+
+class Preset(Struct, frozen=True):
+    """A limit in enqueued tokens, and what was assumed for it because Azure publishes no figure of its own."""
+
+    tokens: int
+    assumed: tuple[str, ...] = ()
 
 
 def family_of(model: str, version: str = "") -> str:
     """The row of the table that a model is in, if it is in any: its name without a version such as `-2024-08-06`."""
-    name = model.strip().lower().replace("gpt-3.5", "gpt-35")
+    name = re.sub(r"\s+", "-", model.strip().lower()).replace("gpt-3.5", "gpt-35")
     name = max((each for each in GLOBAL if re.fullmatch(rf"{re.escape(each)}(-\d.*)?", name)), key=len, default=name)
     # Azure's name for both is `gpt-4`; only the version tells them apart.
     return "gpt-4-turbo" if name == "gpt-4" and version.lower().startswith("turbo") else name
 
 
-def preset(tier: QuotaTier, *, model: str, version: str = "", sku: str) -> int | None:
-    """The limit in enqueued tokens; None where the table has no figure."""
-    table = DATA_ZONE if normalised_sku(sku) == DATA_ZONE_BATCH else GLOBAL
-    row = table.get(family_of(model, version))
-    return None if row is None else row[list(QuotaTier).index(tier)]
+def preset(tier: QuotaTier, *, model: str, version: str = "", sku: str) -> Preset:
+    """The limit in enqueued tokens. Where the table has no figure, that of the model's class and of the next tier counts."""
+    assumed = []
+    zoned = normalised_sku(sku) == DATA_ZONE_BATCH
+    table = DATA_ZONE if zoned else GLOBAL
+    family = family_of(model, version)
+    row = table.get(family)
+    if row is None:
+        like = LIKE_SMALL if _SMALL.search(family) else LIKE_LARGE
+        row = table[like]
+        kind = "data zone batch" if zoned else "global batch"
+        assumed.append(f"Azure publishes no figure for the model '{model}' as {kind}; that of {like} counts")
+    column = COLUMN_OF.get(tier)
+    if column is None:
+        column = COLUMN_OF[FLOOR]
+        assumed.append(f"Azure publishes no batch figures for '{tier}'; that of '{FLOOR}' counts")
+    tokens = row[column]
+    if tokens is None:
+        assumed.append(f"Azure has 'N/A' for '{tier}': such a subscription may enqueue nothing, and the limit is 0")
+    return Preset(tokens or 0, tuple(assumed))

@@ -5,12 +5,22 @@ endpoints which of them is looked for. Read by answers.py.
 from msgspec import Struct
 
 from slackwater.core.accounts.usage import Usage
+from slackwater.core.endpoints import CHAT as CHAT
+from slackwater.core.endpoints import COMPLETIONS as COMPLETIONS
+from slackwater.core.endpoints import EMBEDDINGS as EMBEDDINGS
+from slackwater.core.endpoints import IMAGE_EDITS as IMAGE_EDITS
+from slackwater.core.endpoints import IMAGES as IMAGES
+from slackwater.core.endpoints import MESSAGES as MESSAGES
+from slackwater.core.endpoints import MODERATIONS as MODERATIONS
+from slackwater.core.endpoints import RERANK as RERANK
+from slackwater.core.endpoints import RESPONSES as RESPONSES
+from slackwater.core.endpoints import SCORE as SCORE
+from slackwater.core.endpoints import SPEECH as SPEECH
+from slackwater.core.endpoints import VIDEOS as VIDEOS
 
-CHAT, COMPLETIONS, RESPONSES = "/chat/completions", "/completions", "/responses"
-EMBEDDINGS, MODERATIONS = "/embeddings", "/moderations"
 WITH_CHOICES = frozenset({CHAT, COMPLETIONS})
-# Of an object of the Responses API; one that is `incomplete` is an answer.
-UNSUCCESSFUL = frozenset({"failed", "cancelled"})
+# Of an object of the Responses API, where one that is `incomplete` is an answer, and of a video.
+UNSUCCESSFUL = frozenset({"failed", "cancelled", "expired"})
 SUCCESSFUL = frozenset({"completed", "incomplete", "in_progress", "queued"})
 
 

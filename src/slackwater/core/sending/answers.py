@@ -12,16 +12,23 @@ from msgspec import Raw, Struct, field
 
 from slackwater.core.sending.answer_kinds import (
     EMBEDDINGS,
+    IMAGE_EDITS,
+    IMAGES,
+    MESSAGES,
     MODERATIONS,
+    RERANK,
     RESPONSES,
+    SCORE,
+    SPEECH,
     UNSUCCESSFUL,
+    VIDEOS,
     WITH_CHOICES,
     Answer,
     ErrorInside,
     Unreadable,
 )
 from slackwater.core.sending.closer_look import look_closer
-from slackwater.core.sending.lines import UsageSaid, one_line, usage_of
+from slackwater.core.sending.lines import Billed, UsageSaid, one_line, usage_in, usage_of
 
 # An object with anything in it is longer than this, if it is no more than a flag.
 EMPTY_BYTES = 16
@@ -53,7 +60,9 @@ class _Other(Struct, gc=False):
     usage: UsageSaid | None = None
 
 
-class _Embeddings(_Other):
+class _Data(_Other):
+    """Of embeddings, images and scores."""
+
     answer: list[Raw] | None = field(name="data", default=None)
 
 
@@ -61,16 +70,41 @@ class _Response(_Other):
     answer: list[Raw] | None = field(name="output", default=None)
 
 
-class _Moderation(_Other):
+class _Results(_Other):
+    """Of moderations and rerank."""
+
     answer: list[Raw] | None = field(name="results", default=None)
+    meta: Billed | None = None
+
+
+class _Message(_Other):
+    answer: list[Raw] | None = field(name="content", default=None)
+
+
+class _Video(_Other):
+    answer: str | None = field(name="id", default=None)
+
+
+class _Spoken(_Other):
+    """Of engines that have speech in JSON."""
+
+    answer: str | None = field(name="audio", default=None)
 
 
 _completion = msgspec.json.Decoder(_Completion).decode
 _other = msgspec.json.Decoder(_Other).decode
-_known: dict[str, Callable[[bytes], _Embeddings | _Response | _Moderation]] = {
-    EMBEDDINGS: msgspec.json.Decoder(_Embeddings).decode,
+_of_data, _of_results = msgspec.json.Decoder(_Data).decode, msgspec.json.Decoder(_Results).decode
+_known: dict[str, Callable[[bytes], _Data | _Response | _Results | _Message | _Video | _Spoken]] = {
+    EMBEDDINGS: _of_data,
     RESPONSES: msgspec.json.Decoder(_Response).decode,
-    MODERATIONS: msgspec.json.Decoder(_Moderation).decode,
+    MODERATIONS: _of_results,
+    IMAGES: _of_data,
+    IMAGE_EDITS: _of_data,
+    VIDEOS: msgspec.json.Decoder(_Video).decode,
+    MESSAGES: msgspec.json.Decoder(_Message).decode,
+    RERANK: _of_results,
+    SCORE: _of_data,
+    SPEECH: msgspec.json.Decoder(_Spoken).decode,
 }
 
 
@@ -103,6 +137,8 @@ def read_answer(body: bytes, *, path: str) -> Answer | ErrorInside | Unreadable:
             if other.object == "error" or other.status in UNSUCCESSFUL:
                 return look_closer(body, path)
             error, usage, model = other.error, other.usage, other.model
+            if usage is None and isinstance(other, _Results):
+                usage = usage_in(other.meta)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         # It is not JSON, or no object; or something in it has another type than usual.
         return look_closer(body, path)

@@ -39,6 +39,11 @@ class Share:
         """Gives back a part: what was unpacked and is not needed any more."""
         self._budget._shrink(self, length)
 
+    def lengthen(self, length: int) -> None:
+        """Counts more, of an answer that nobody can hold up any more."""
+        self._budget.take(length)
+        self.held += length
+
     def seal(self) -> None:
         """The answer is whole, and grows no more."""
         self._budget._seal(self)
@@ -67,6 +72,11 @@ class Held:
     def bytes(self) -> int:
         """How many."""
         return self._share.held
+
+    def grow(self, length: int) -> None:
+        """An answer that is whole has become longer by being written in another way. It is counted, and not held up."""
+        if not self._share.closed:
+            self._share.lengthen(length)
 
     def release(self) -> None:
         """They are on disk, or dropped. May be repeated."""

@@ -15,16 +15,23 @@ from slackwater.core.sending.answer_kinds import (
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,
+    IMAGE_EDITS,
+    IMAGES,
+    MESSAGES,
     MODERATIONS,
+    RERANK,
     RESPONSES,
+    SCORE,
+    SPEECH,
     SUCCESSFUL,
     UNSUCCESSFUL,
+    VIDEOS,
     WITH_CHOICES,
     Answer,
     ErrorInside,
     Unreadable,
 )
-from slackwater.core.sending.lines import UsageSaid, one_line, usage_of
+from slackwater.core.sending.lines import Billed, UsageSaid, one_line, usage_in, usage_of
 from slackwater.core.sending.mending import MENDED_MAX, TooBroken, mended
 
 # As for the header: who asks for more is asked again after an hour.
@@ -47,7 +54,7 @@ NAMED = {
     "invalid_image invalid_image_format invalid_base64_image invalid_image_url image_too_large image_too_small "
     "image_parse_error image_content_policy_violation invalid_image_mode image_file_too_large image_file_not_found "
     "unsupported_image_media_type empty_image_file failed_to_download_image unsupported_value unsupported_parameter "
-    "max_tokens_exceeded token_limit_exceeded string_too_long",
+    "max_tokens_exceeded token_limit_exceeded string_too_long moderation_blocked",
     401: "invalid_api_key authentication_error unauthenticated unauthorized",
     402: "billing_error payment_required insufficient_credits",
     403: "permission_error permission_denied permission_denied_error forbidden",
@@ -83,9 +90,18 @@ ANSWERS = {
     RESPONSES: ("output", "output_text", "choices", "message", "content"),
     EMBEDDINGS: ("data", "embedding", "embeddings", "results", "outputs", "predictions"),
     MODERATIONS: ("results", "flagged", "categories", "data"),
+    IMAGES: ("data", "images", "output", "artifacts"),
+    IMAGE_EDITS: ("data", "images", "output", "artifacts"),
+    VIDEOS: ("id", "data", "video", "url", "output"),
+    MESSAGES: ("content", "choices", "message", "completion"),
+    RERANK: ("results", "data", "rankings", "output", "choices"),
+    SCORE: ("data", "scores", "score", "results", "choices"),
+    SPEECH: ("audio", "data", "url", "output"),
 }
 # Keys of objects that say in a way of their own what went wrong. What is no answer and has none of these says nothing of use.
 TROUBLE = frozenset({"errors", "error_type", "detail", "details", "msg", "code", "status_code", "base_resp", "choices"})
+
+SCORES = frozenset({"score", "relevance_score"})
 
 _Fields = dict[str, Raw]
 T = TypeVar("T")
@@ -93,6 +109,7 @@ T = TypeVar("T")
 _fields = msgspec.json.Decoder(_Fields).decode
 _list = msgspec.json.Decoder(list[Raw]).decode
 _usage = msgspec.json.Decoder(UsageSaid).decode
+_meta = msgspec.json.Decoder(Billed).decode
 _text = msgspec.json.Decoder(str).decode
 _scalar = msgspec.json.Decoder(int | float | str).decode
 
@@ -103,6 +120,8 @@ def look_closer(body: bytes, path: str) -> Answer | ErrorInside | Unreadable:
     try:
         fields = _object(body)
     except (msgspec.ValidationError, RecursionError) as error:
+        if path == RERANK and (ranked := _ranking(body)) is not None:
+            return ranked
         return Unreadable(_kind(body, error))
     except (msgspec.DecodeError, UnicodeDecodeError):
         try:
@@ -117,10 +136,18 @@ def look_closer(body: bytes, path: str) -> Answer | ErrorInside | Unreadable:
         return ErrorInside(_status_of(sources), one_line(body), _retry_after_of(sources), changed)
     if (why := _lacks(fields, path)) is not None:
         return Unreadable(why)
-    usage = _read(_usage, fields.get("usage"))
+    usage = _read(_usage, fields.get("usage")) or usage_in(_read(_meta, fields.get("meta")))
     return Answer(
         None if usage is None else usage_of(usage), _read(_text, fields.get("model")), one_line(body), changed
     )
+
+
+def _ranking(body: bytes) -> Answer | None:
+    """A bare array of what was ranked, as SGLang and text-embeddings-inference answer: made the object that others send."""
+    items = _read(_list, Raw(body))
+    if not items or any((fields := _read(_fields, item)) is None or not SCORES & fields.keys() for item in items):
+        return None
+    return Answer(None, None, b'{"results":%b}' % one_line(body), mended=True)
 
 
 def _object(body: bytes) -> _Fields:
@@ -142,8 +169,8 @@ def _error_of(fields: _Fields, path: str) -> list[_Fields] | None:
         if all(_says(each.get("error")) or _read(_text, each.get("finish_reason")) == "error" for each in failed):
             return _sources(failed[0].get("error"), fields)
         return None
-    response = path == RESPONSES or _read(_text, fields.get("object")) == "response"
-    if response and _read(_text, fields.get("status")) in UNSUCCESSFUL:
+    with_status = path in (RESPONSES, VIDEOS) or _read(_text, fields.get("object")) in ("response", "video")
+    if with_status and _read(_text, fields.get("status")) in UNSUCCESSFUL:
         return [fields]
     told = fields.keys() & TROUBLE
     if told and _lacks(fields, path) is not None and any(key == "choices" or _says(fields[key]) for key in told):
@@ -159,6 +186,9 @@ def _lacks(fields: _Fields, path: str) -> str | None:
     if path == RESPONSES and (
         _read(_text, fields.get("status")) in SUCCESSFUL or _read(_text, fields.get("object")) == "response"
     ):
+        return None
+    if path == MESSAGES and _read(_text, fields.get("type")) == "message":
+        # A model may have nothing to add.
         return None
     for key in keys:
         value = fields.get(key)

@@ -5,14 +5,14 @@ from enum import StrEnum
 from msgspec import Struct
 
 from slackwater.core.accounts.resource import DEFAULT
-from slackwater.core.endpoints import REQUIRED_KEY
+from slackwater.core.endpoints import USUAL
 from slackwater.core.sending.sku import DATA_ZONE_BATCH, GLOBAL_BATCH, normalised_sku
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What may be asked of a deployment, as far as validation can tell."""
 
-    endpoints: tuple[str, ...] = tuple(REQUIRED_KEY)
+    endpoints: tuple[str, ...] = USUAL
     """Without version, such as `/chat/completions`."""
     images: bool = True
     """Whether the model sees images."""
@@ -30,6 +30,8 @@ class BackendRef(Struct, frozen=True, kw_only=True):
     region: str = ""
     """Where it stands; empty where nobody has said."""
     data_zone: str = ""
+    connection: str = ""
+    """The connection that leads there; empty where its URL is the deployment's own."""
 
 
 class WhenFull(StrEnum):

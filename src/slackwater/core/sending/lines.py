@@ -38,16 +38,28 @@ class _Details(Struct, gc=False):
 
 
 class UsageSaid(Struct, gc=False):
-    """Chat and completions say prompt/completion, responses say input/output; embeddings have only the first."""
+    """Chat and completions say prompt/completion; responses, images and Anthropic's messages input/output; embeddings, rerank and
+    score have only the first, and some who rank only the total.
+    """
 
     prompt_tokens: _Tokens = None
     completion_tokens: _Tokens = None
+    total_tokens: _Tokens = None
     input_tokens: _Tokens = None
     output_tokens: _Tokens = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    cache_read_input_tokens: _Tokens = None
+    cache_creation_input_tokens: _Tokens = None
+
+
+class Billed(Struct, gc=False):
+    """Where Cohere's rerank has its usage, and those that speak like it. Its `search_units` are no tokens."""
+
+    tokens: UsageSaid | None = None
+    billed_units: UsageSaid | None = None
 
 
 class _Named(Struct, gc=False):
@@ -117,6 +129,13 @@ def usage_of(usage: UsageSaid) -> Usage:
     written = usage.completion_tokens_details or usage.output_tokens_details
     input_tokens = usage.prompt_tokens or usage.input_tokens or 0
     output_tokens = usage.completion_tokens or usage.output_tokens or 0
+    if not input_tokens and not output_tokens:
+        input_tokens = usage.total_tokens or 0
+    if usage.cache_read_input_tokens is not None and usage.prompt_tokens is None and read is None:
+        # Anthropic counts what comes from a cache, and what goes into one, apart from the others.
+        cached_tokens = usage.cache_read_input_tokens
+        input_tokens += cached_tokens + (usage.cache_creation_input_tokens or 0)
+        return Usage(input_tokens=input_tokens, cached_tokens=cached_tokens, output_tokens=output_tokens)
     if read is None and written is None:
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
     cached_tokens = (read.cached_tokens or 0) if read is not None else 0
@@ -127,6 +146,14 @@ def usage_of(usage: UsageSaid) -> Usage:
         output_tokens=output_tokens,
         reasoning_tokens=(written.reasoning_tokens or 0) if written is not None else 0,
     )
+
+
+def usage_in(meta: Billed | None) -> UsageSaid | None:
+    """The usage that Cohere's `meta` has; None where it has none in tokens."""
+    if meta is None:
+        return None
+    said = meta.tokens or meta.billed_units
+    return None if said is None or (said.input_tokens is None and said.output_tokens is None) else said
 
 
 def one_line(body: bytes) -> bytes:

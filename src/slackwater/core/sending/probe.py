@@ -6,13 +6,18 @@
 import msgspec
 
 # About the smallest that each endpoint takes. OpenAI's newer models know no `max_tokens`; they say so with 400, which also
-# shows that the door is open and somebody behind it reads.
+# shows that the door is open and somebody behind it reads. For images and videos there is none: the smallest is dear, and lines
+# find out in its place.
 BODIES: dict[str, dict[str, object]] = {
     "/chat/completions": {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
     "/completions": {"prompt": "ping", "max_tokens": 1},
     "/embeddings": {"input": "ping"},
     "/responses": {"input": "ping", "max_output_tokens": 16},
     "/moderations": {"input": "ping"},
+    "/messages": {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
+    "/rerank": {"query": "ping", "documents": ["ping"]},
+    "/score": {"text_1": "ping", "text_2": "ping"},
+    "/audio/speech": {"input": "ping", "voice": "alloy"},
 }
 
 # About what the smallest of them counts for.

@@ -24,8 +24,8 @@ class Request(Struct, frozen=True, gc=False):
 class Reply(Struct, frozen=True, gc=False):
     """What a backend answered. `retry_after` is in seconds; None where it asked for nothing.
 
-    `content_type` is known only where the body does not begin like a JSON object, or the status is not 2xx; `location` only
-    for 3xx. Most answers are neither, and pay for neither.
+    `content_type` is known only where the body does not begin like a JSON object, is said to be sound or pictures, or the status
+    is not 2xx; `location` only for 3xx. Most answers are neither, and pay for neither.
     """
 
     status: int
@@ -68,6 +68,8 @@ class Result(Struct, frozen=True, gc=False):
     """The line in pieces, in the place of `text`, where it is so large that joining them would cost too much."""
     held: Held | None = None
     """Their place in the memory budget, which is given back when they are durable."""
+    seconds: float | None = None
+    """How long the call took that brought its answer."""
 
     @property
     def completed(self) -> bool:

@@ -29,9 +29,10 @@ class Field(StrEnum):
     CANCELLED_AT = "cancelled_at"
     ENDPOINT = "endpoint"
     INPUT_FILE_ID = "input_file_id"
+    METADATA = "metadata"
 
 
-TEXTS = frozenset({Field.ENDPOINT, Field.INPUT_FILE_ID})
+TEXTS = frozenset({Field.ENDPOINT, Field.INPUT_FILE_ID, Field.METADATA})
 NUMBERS = frozenset(Field) - TEXTS - {Field.STATUS}
 ORDERED = NUMBERS | {Field.STATUS}
 
@@ -51,7 +52,8 @@ EQUALITY = frozenset({Operator.EQ, Operator.NE})
 
 
 class Condition(Struct, frozen=True):
-    """One comparison. A moment that a batch does not have is unequal to every number, and neither above nor below one.
+    """One comparison. A moment that a batch does not have is unequal to every number, and neither above nor below one; a key that
+    its metadata does not have is unequal to every text.
 
     The value is an integer of 64 bits for a moment, a Status for `status`, and text for the rest.
     """
@@ -59,6 +61,8 @@ class Condition(Struct, frozen=True):
     field: Field
     operator: Operator
     value: int | str
+    key: str = ""
+    """Which one, where the field is `metadata`."""
 
 
 class Ordering(Struct, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from slackwater.core.accounts.connection import Connection, names_in
 from slackwater.core.accounts.preconditions import NO_PRECONDITION, Precondition
 from slackwater.core.errors import ConfigError, Conflict, InvalidRequest, NoRoom, NotFound, TooBusy
 from slackwater.core.quota.dynamic import Allowance
 from slackwater.core.sending.deployment import Deployment, key_of
+from slackwater.pipeline.accounts.connections import Connections
 from slackwater.pipeline.loops import Pace
 from slackwater.pipeline.quota.spare_capacity import SpareCapacity
 from slackwater.pipeline.sending.dispatcher import Dispatcher
@@ -58,7 +60,8 @@ class _Entry(Struct, frozen=True):
     fault: str | None = None
 
 
-Assemble = Callable[[StoredDeployment], Assembled]
+Assemble = Callable[[StoredDeployment, Mapping[str, Connection]], Assembled]
+"""Makes it, with the connections of its resource by name."""
 
 
 class _Overtaken(Exception):
@@ -78,6 +81,7 @@ class ControlPlane:
         assemble: Assemble | None,
         wake: Callable[[], None],
         now: Callable[[], Awaitable[None]] | None = None,
+        connections: Connections | None = None,
     ) -> None:
         """Without `assemble`, the deployments are those of the configuration. `wake` hints that one may hold more.
 
@@ -90,6 +94,11 @@ class ControlPlane:
         self._assemble = assemble
         self._wake = wake
         self._now = now
+        self._connections = connections
+        if connections is not None:
+            connections.reread, connections.users = self.read, self.users_of
+        # Those that have changed since deployments were last made of them.
+        self._stale: set[tuple[str, str]] = set()
         self._entries: dict[str, _Entry] = {}
         self._shadowed: set[str] = set()
         # One change at a time in this process. Between servers, the ledger takes a change of the version that was seen, or none.
@@ -100,15 +109,25 @@ class ControlPlane:
         if self._assemble is None:
             return
         async with self._changing:
+            # Before the deployments that use them: one that is not there yet is never used.
+            if self._connections is not None:
+                self._stale |= await self._connections.read()
             there = {key_of(each.resource, each.name): each for each in await self._ledger.deployments()}
             for key in [key for key in self._entries if key not in there]:
                 self._drop(key)
             for key, stored in there.items():
-                self._serve(key, stored)
+                again = any((stored.resource, name) in self._stale for name in names_in(stored.body))
+                self._serve(key, stored, again=again)
+            self._stale.clear()
 
-    def _serve(self, key: str, stored: StoredDeployment) -> None:
+    def users_of(self, resource: str, connection: str) -> list[str]:
+        """The deployments of a resource that use a connection, those that go included."""
+        stored = (entry.stored for entry in self._entries.values())
+        return sorted(each.name for each in stored if each.resource == resource and connection in names_in(each.body))
+
+    def _serve(self, key: str, stored: StoredDeployment, *, again: bool) -> None:
         before = self._entries.get(key)
-        if before is not None and before.stored == stored:
+        if before is not None and before.stored == stored and not again:
             return
         if before is None and self._fleet.get(key) is not None:
             # The configuration has it now, and is the one that counts.
@@ -135,7 +154,8 @@ class ControlPlane:
     ) -> tuple[Assembled, Sequence[Dispatcher] | None]:
         """A deployment that can be served, and who is to send for it; None: those who do. Raises ConfigError."""
         assert self._assemble is not None, "the API is served only by a service that can assemble"
-        assembled = self._assemble(stored)
+        connections = {} if self._connections is None else self._connections.of(stored.resource)
+        assembled = self._assemble(stored, connections)
         stays = before is not None and before.assembled is not None
         stays = stays and before.assembled.works_as == assembled.works_as  # type: ignore[union-attr]
         return assembled, None if stays else assembled.dispatchers()

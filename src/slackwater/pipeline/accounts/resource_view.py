@@ -23,6 +23,7 @@ SAFE = frozenset(
         "enqueued_tokens",
         "deployment_load",
         "add_upload_part",
+        "batch_history",
         "batch_regions",
         "queue_position",
         "results_behind",

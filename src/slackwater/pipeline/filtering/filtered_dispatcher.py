@@ -13,8 +13,8 @@ from slackwater.core.errors import BackendError, ClassifierFailed
 from slackwater.core.filtering import content_filter
 from slackwater.core.filtering.content_filter import Findings
 from slackwater.core.filtering.filtered_bodies import (
-    EMBEDDINGS,
     FILTERED,
+    WITHOUT_COMPLETIONS,
     Texts,
     answer_of,
     holds_completions,
@@ -104,11 +104,11 @@ class FilteredDispatcher(Dispatcher):
         if reply.limits or item.sent is not None:
             self._hear_limits(item, reply, begun)
         success = 200 <= reply.status < 300
-        if self._large is not None and len(reply.body) > LARGE_BYTES and (path == EMBEDDINGS or not success):
+        if self._large is not None and len(reply.body) > LARGE_BYTES and (path in WITHOUT_COMPLETIONS or not success):
             return await self._read_large(self._large, item, request, reply, begun)
         if not success:
             return self._refusal(item, request, reply, begun)
-        if path == EMBEDDINGS:
+        if path in WITHOUT_COMPLETIONS:
             return self._success(item, request, reply, begun)
         read = read_answer(reply.body, path=path)
         if isinstance(read, ErrorInside):

@@ -15,7 +15,7 @@ from slackwater.core.accounts.cost import cost_of
 from slackwater.core.accounts.price import Price
 from slackwater.core.accounts.usage import Usage
 from slackwater.core.batch import BatchError
-from slackwater.core.endpoints import REQUIRED_KEY, normalised
+from slackwater.core.endpoints import REQUIRED_KEY, normalised, versioned
 from slackwater.core.errors import FileUnreadable, InvalidRequest, NotFound, TooBusy
 from slackwater.core.files.file import File, FileStatus, Purpose
 from slackwater.core.input.excerpt import Excerpt, excerpt_of
@@ -47,6 +47,15 @@ class Room(Struct, frozen=True, kw_only=True):
     """Whether a batch that does not fit would wait for its turn."""
 
 
+class Pace(Struct, frozen=True, kw_only=True):
+    """What its deployment has been seen to do, and what would come before it."""
+
+    tokens_per_second: float
+    """Input tokens that were finished, over the last minutes in which any were."""
+    tokens_ahead: int
+    """Enqueued tokens of batches that have not ended; one that is half done counts whole."""
+
+
 class Check(Struct, frozen=True, kw_only=True):
     """What was found. Without errors, the file could be a batch now."""
 
@@ -57,6 +66,8 @@ class Check(Struct, frozen=True, kw_only=True):
     deployment: Deployment | None
     room: Room | None
     price: Price | None
+    pace: Pace | None = None
+    """None where nothing has been measured."""
 
     @property
     def input_cost(self) -> int | None:
@@ -83,9 +94,14 @@ class FileChecks:
         limits: InputLimits,
         at_once_max: int = AT_ONCE_MAX,
         current: Callable[[], Awaitable[None]] | None = None,
+        tokens_per_second: Callable[[Deployment], float] = lambda deployment: 0.0,
     ) -> None:
-        """`current` returns when `deployments` says what there is now, where another server may change that."""
+        """`tokens_per_second` says what a deployment has been seen to do; 0 where nothing is known.
+
+        `current` returns when `deployments` says what there is now, where another server may change that.
+        """
         self._current = current
+        self._tokens_per_second = tokens_per_second
         self._ledger = ledger
         self._blobs = blobs
         self._offload = offload
@@ -155,7 +171,15 @@ class FileChecks:
             deployment=deployment,
             room=room,
             price=None if deployment is None else self._price_of(deployment.model),
+            pace=None if deployment is None or room is None else await self._pace(deployment),
         )
+
+    async def _pace(self, deployment: Deployment) -> Pace | None:
+        rate = self._tokens_per_second(deployment)
+        if rate <= 0:
+            return None
+        load = await self._ledger.deployment_load(deployment.key)
+        return Pace(tokens_per_second=rate, tokens_ahead=load.held + load.waiting)
 
     async def _scan(self, file: File, rules: Rules) -> tuple[Scan, list[Excerpt | None]]:
         """What validation finds, and where. A small file is read here, as for a batch."""
@@ -176,7 +200,7 @@ class FileChecks:
         url = first_url(head, size=file.size)
         if url is None or normalised(url) not in REQUIRED_KEY:
             return ENDPOINT
-        return f"/v1{normalised(url)}" if family == "openai" else url
+        return versioned(url) if family == "openai" else url
 
     async def _room(self, deployment: Deployment, tokens: int) -> Room:
         held = await self._ledger.enqueued_tokens(deployment.key)

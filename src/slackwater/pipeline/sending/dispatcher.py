@@ -10,10 +10,11 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from slackwater.core.errors import BackendError, BackendReplyBroken, BackendTimeout, BackendUnreachable
+from slackwater.core.endpoints import VIDEOS
+from slackwater.core.errors import BackendError, BackendTimeout, BackendUnreachable
 from slackwater.core.sending import lines
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
-from slackwater.core.sending.answers import read_answer
+from slackwater.core.sending.binary_answers import read_reply
 from slackwater.core.sending.circuit import Circuit
 from slackwater.core.sending.door import Door, DoorState
 from slackwater.core.sending.engine_names import where_else
@@ -30,6 +31,7 @@ from slackwater.pipeline.sending.large_answers import LARGE_BYTES, LargeAnswers
 from slackwater.pipeline.sending.lease import Item
 from slackwater.pipeline.sending.listening import ListenedCalls
 from slackwater.pipeline.sending.slicing import SlicedCalls
+from slackwater.pipeline.sending.video_jobs import VideoJobs
 from slackwater.ports import Backend, Clock, Metered
 from slackwater.telemetry import BackendMeter, counters
 
@@ -77,12 +79,14 @@ class Dispatcher:
         streams: bool = True,
         most: int | None = None,
         says: int | None = None,
+        videos: VideoJobs | None = None,
     ) -> None:
         """`model` is the name that upstream knows; None sends the body as it is.
 
         `meter` goes on where the one before it was. `traced`: whether the backend wants to know which batch a call is for.
         Without `large`, answers of any size are read here. `streams`: whether calls may be streamed where somebody listens.
         At an engine that is paced `most` calls may be out. `says` is how many its engine takes, where the backend names a number.
+        Without `videos`, those are not waited for.
         """
         self.name = name
         self.region = region
@@ -96,6 +100,7 @@ class Dispatcher:
         self.meter = meter or BackendMeter()
         self.traced = traced
         self._large = large
+        self._videos = videos
         self._backend = backend
         self._listened = ListenedCalls(name, backend, door, clock, Streaming(never=not streams))
         self._sliced = SlicedCalls(name, backend, clock)
@@ -190,6 +195,8 @@ class Dispatcher:
 
     async def _call(self, item: Item, request: Request, body: bytes) -> Reply:
         """The call itself, at a paced engine with what goes before it and with who listens."""
+        if request.path == VIDEOS and self._videos is not None:
+            return await self._videos.send(self._backend, body, item)
         engine = self.engine
         wants = engine.wants_stream
         if wants is None:
@@ -231,9 +238,9 @@ class Dispatcher:
             self.door.quota = heard_limits(self.door.quota, sent, reply, begun=begun, now=now)
         if 200 <= reply.status < 300:
             if self._large is not None and len(reply.body) > LARGE_BYTES:
-                answer = await self._large.read(reply.body, path=path)
+                answer = await self._large.read_reply(reply, path=path)
             else:
-                answer = read_answer(reply.body, path=path)
+                answer = read_reply(reply, path=path)
             if isinstance(answer, Answer):
                 return SUCCESS, True
             if isinstance(answer, Unreadable):
@@ -275,7 +282,7 @@ class Dispatcher:
         self.meter.seconds.observe(self._ended - begun)
 
     def _success(self, item: Item, request: Request, reply: Reply, begun: float) -> Result | Setback:
-        answer = read_answer(reply.body, path=request.path)
+        answer = read_reply(reply, path=request.path)
         if type(answer) is not Answer:
             return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage
@@ -292,7 +299,16 @@ class Dispatcher:
         text = item.lease.writer.answered(
             request.line, request.custom_id, status=reply.status, body=answer.body, seconds=took
         )
-        return Result(request.line, Outcome.COMPLETED, text, usage, answer.model, self.region, answer.mended)
+        return Result(
+            request.line,
+            Outcome.COMPLETED,
+            text,
+            usage,
+            answer.model,
+            self.region,
+            answer.mended,
+            seconds=took,
+        )
 
     async def _read_large(
         self, large: LargeAnswers, item: Item, request: Request, reply: Reply, begun: float
@@ -302,7 +318,7 @@ class Dispatcher:
             # Only the beginning of it is looked at, unless it is what the line says in the end.
             final = evidence_of(reply.status, reply.body, retry_after=reply.retry_after).kind is Kind.OWN
             return self._refusal(item, request, reply, begun, await large.refusal_body(reply) if final else None)
-        answer = await large.read(reply.body, path=request.path)
+        answer = await large.read_reply(reply, path=request.path)
         if not isinstance(answer, Answer):
             return self._no_success(item, request, reply, answer, begun)
         usage = answer.usage
@@ -324,6 +340,7 @@ class Dispatcher:
             answer.mended,
             parts=parts,
             held=reply.held,
+            seconds=self._ended - begun,
         )
 
     def _no_success(
@@ -394,7 +411,7 @@ class Dispatcher:
 
     def _no_answer(self, item: Item, error: BackendError, begun: float) -> Result | Setback:
         self.meter.outcomes[_outcome(error)] += 1
-        if isinstance(error, BackendReplyBroken) and error.final:
+        if error.final:
             # The engine works; this answer will never be one that we take.
             self._heard(item, Evidence(Kind.OWN), begun)
             return coded(item.lease, item.line, item.custom_id, (error.code, str(error)))

@@ -157,12 +157,15 @@ class Journal:
         meter: DeploymentMeter | None = None,
         budget: Budget | None = None,
         fenced: Callable[[Lease], None] | None = None,
+        heard: Callable[[str, Sequence[Result], int], None] | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         """`owner` names this worker's incarnation; no other may ever have used it, because log keys are made of it.
 
         What waits to be committed is counted in the `budget`. `fenced` ends the work on a shard that somebody else has now; by
-        default, that is noted on its lease. So many bytes of a batch's first results are kept by the ledger and not synced.
+        default, that is noted on its lease. `heard` is told of results of a batch that have become durable: those that were
+        completed, and how many failed; it must not wait. So many bytes of a batch's first results are kept by the ledger and
+        not synced.
         """
         self._kept_bytes = kept_bytes
         (budget or Budget()).watch(self)
@@ -173,6 +176,7 @@ class Journal:
         self._lease_seconds = lease_seconds
         self._meter = meter or DeploymentMeter()
         self._fenced = fenced or _noted
+        self._heard = heard
         self._pending: dict[Lease, Pending] = {}
         self._logs: dict[str, _Logs] = {}
         self._log_number = 0
@@ -253,6 +257,8 @@ class Journal:
                 lease.ended = segments[lease].ends
                 committed += lines
                 self._count(segments[lease], pending.size, first.pop(lease.shard.batch_id, None))
+                if self._heard is not None:
+                    self._heard(lease.shard.batch_id, pending.completed, len(pending.failed))
             self._let_go(pending)
         counters["results_journaled"] += committed
         meters.commit_seconds.observe(self._clock.monotonic() - begun)

@@ -13,6 +13,7 @@ import msgspec
 from slackwater.core.sending import lines
 from slackwater.core.sending.answer_kinds import Answer, ErrorInside, Unreadable
 from slackwater.core.sending.answers import read_answer
+from slackwater.core.sending.binary_answers import BINARY, head_of, media_type, wrap_in_place, wrapped_size
 from slackwater.core.sending.request import Reply
 from slackwater.ports import Offload
 
@@ -32,6 +33,20 @@ class LargeAnswers:
         if isinstance(read, Unreadable):
             return read
         return msgspec.structs.replace(read, body=await _one_line(body) if changed is None else _bytes(changed))
+
+    async def read_reply(self, reply: Reply, *, path: str) -> Answer | ErrorInside | Unreadable:
+        """What `read_reply` of core says. Bytes that are no JSON become the body of a line where they lie."""
+        kind = media_type(reply.body, reply.content_type) if path in BINARY else None
+        if kind is None:
+            return await self.read(reply.body, path=path)
+        whatever: object = reply.body
+        # In one piece only where they were unpacked in one.
+        body = whatever if isinstance(whatever, bytearray) else bytearray(reply.body)
+        size = len(body)
+        if reply.held is not None:
+            reply.held.grow(wrapped_size(size, len(head_of(kind, size))) - size)
+        await asyncio.to_thread(wrap_in_place, body, kind)
+        return Answer(None, None, cast(bytes, body))
 
     async def refusal_body(self, reply: Reply) -> bytes:
         """What `refusal_body` makes of an answer with a status of 4xx."""

@@ -77,13 +77,15 @@ class Worker:
         weight: float = 1.0,
         guard: SpendGuard | None = None,
         logs_whole: Callable[[], bool] = lambda: True,
+        heard: Callable[[str, Sequence[Result], int], None] | None = None,
     ) -> None:
         """`owner` is the name under which this incarnation leases; it is never used again. `chance` draws from [0, 1).
 
         `hint` says that there may be a shard to claim; `finished` hints that one has ended, and perhaps its batch with it.
         `budget` is that of the whole process. `tenant` shares engines with others by its `weight`.
         `guard` holds requests back that would cost too much. `logs_whole`: whether the logs have all that was written to them;
-        before that nothing is claimed, because its results would be added.
+        before that nothing is claimed, because its results would be added. `heard` is told of what has become durable
+        (Journal).
         """
         self._logs_whole = logs_whole
         self.deployment = deployment
@@ -119,6 +121,7 @@ class Worker:
             meter=meters.deployment(deployment),
             budget=budget,
             fenced=lambda lease: self._abort(lease, Cause.FENCED),
+            heard=heard,
             kept_bytes=settings.kept_bytes,
         )
         self.uses = [

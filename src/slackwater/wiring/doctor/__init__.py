@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slackwater.config import Config, data_in, load
+from slackwater.config.deployments import assumed_quotas
 from slackwater.config.engines import unequal_numbers, unused_engines
 from slackwater.core.errors import ConfigError
 from slackwater.core.masking import shown_url
 from slackwater.wiring.checks import read_whole
 from slackwater.wiring.doctor.data import closed, data_findings, guarded, holder_of
 from slackwater.wiring.doctor.files import file_findings
-from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok
+from slackwater.wiring.doctor.finding import Finding, Level, fault, note, ok, warning
 from slackwater.wiring.doctor.ledger import ledger_findings
 from slackwater.wiring.doctor.machine import clock_findings, limit_findings, peer_findings
 from slackwater.wiring.doctor.network import backend_findings, issuer_findings, server_findings
@@ -93,7 +94,11 @@ def _read(path: Path | None) -> tuple[Config | None, list[Finding]]:
         note("configuration", each, "name one number, or write an [[engines]] section")
         for each in unequal_numbers(config.engines, config.deployments)
     ]
-    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused, *unequal]
+    assumed = [
+        warning("configuration", each, "write the figure that your subscription shows")
+        for each in assumed_quotas(config.deployments)
+    ]
+    return config, [ok("configuration", f"{path}: {count} deployment{'s' * (count != 1)}"), *unused, *unequal, *assumed]
 
 
 async def _ask(

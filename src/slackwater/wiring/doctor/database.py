@@ -14,6 +14,7 @@ from slackwater.wiring.belonging import fault_of, look, remedy_of
 from slackwater.wiring.doctor.bytes import byte_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.members import member_findings
+from slackwater.wiring.doctor.sealed import sealed_findings
 
 ABOUT = "ledger"
 # docs/postgresql.md, "Connections".
@@ -92,7 +93,12 @@ def _files(directory: Path, config: Config, *, deep: bool) -> list[Finding]:
     """Each question has a connection of its own: to read all files may take longer than one lives."""
     address = config.database
     try:
-        return byte_findings(
+        keys = sealed_findings(
+            config,
+            schema=SCHEMA_VERSION,
+            rows=lambda query: SqlLedger.asked_at(address, lambda db: db.execute(query).fetchall()),
+        )
+        return keys + byte_findings(
             directory,
             config,
             schema=SCHEMA_VERSION,

@@ -14,6 +14,7 @@ from slackwater.wiring.doctor.bytes import byte_findings
 from slackwater.wiring.doctor.database import database_findings
 from slackwater.wiring.doctor.finding import Finding, fault, note, ok, warning
 from slackwater.wiring.doctor.growth import growth_findings
+from slackwater.wiring.doctor.sealed import sealed_findings
 
 ABOUT = "ledger"
 # Clocks may differ by this much before anything is wrong.
@@ -95,6 +96,7 @@ def _look(
                 "clock", f"the ledger has entries {newest - now:,.0f} s from now", "set the clock; windows depend on it"
             )
         )
+    found += sealed_findings(config, schema=schema, rows=lambda query: ledger.execute(query).fetchall())
     stored = ledger.execute("SELECT count(*) FROM api_key").fetchone()[0] if schema >= 6 else 0
     return [*found, *_keys(config, directory, stored=stored), *(_webhooks(ledger, config) if schema >= 7 else [])]
 

@@ -9,9 +9,10 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import Struct
 
 from slackwater.adapters.identity.issuer_keys import Discovery, KeySet, fetch_with
-from slackwater.config import BackendConfig, Config
+from slackwater.config import BackendConfig, Config, DeploymentConfig, endpoint_of
 from slackwater.config.tables import is_address
 from slackwater.core.errors import ConfigError, SlackwaterError
 from slackwater.core.sending.engine_names import other_urls
@@ -67,7 +68,7 @@ async def server_findings(config: Config, *, given: bool) -> list[Finding]:
 async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple[list[Finding], dict[str, float]]:
     """What is to be said of each backend and classifier; and how far their clocks are ahead of ours."""
     asked = [
-        (f"backend of {deployment.name}", backend, backend.model or deployment.name)
+        (f"backend of {deployment.name}", backend, backend.model or deployment.name, _tried(deployment))
         for deployment in config.deployments
         for backend in deployment.backends
         # What is no address is a fault of the configuration.
@@ -80,13 +81,13 @@ async def backend_findings(config: Config, *, now: Callable[[], float]) -> tuple
                 headers_of(backend, key=config.backend_keys.get(backend.key_name or "")),
                 backend,
             )
-            for _, backend, _ in asked
+            for _, backend, _, _ in asked
         )
     )
     found, dates = [], {}
-    for (about, backend, model), answer in zip(asked, answers, strict=True):
+    for (about, backend, model, path), answer in zip(asked, answers, strict=True):
         key = config.backend_keys.get(backend.key_name or "")
-        found += await _of_backend(about, backend, model, answer, headers_of(backend, key=key))
+        found += await _of_backend(about, backend, model, path, answer, headers_of(backend, key=key))
         if not isinstance(answer, str):
             found += _of_certificate(about, backend.url or "", answer, now=now())
             if answer.ahead is not None:
@@ -125,24 +126,24 @@ def beside(base: str, path: str) -> str:
     return parts._replace(path=parts.path.rstrip("/") + path).geturl()
 
 
+def _tried(deployment: DeploymentConfig) -> str | None:
+    """The endpoint with which it is tried whether a model is there; None where the smallest request is a dear one."""
+    offered = [endpoint_of(name) for name in deployment.endpoints]
+    return next((path for path in offered if probe_body(path, "m") is not None), None)
+
+
 async def _of_backend(
-    about: str, backend: BackendConfig, model: str, answer: Answer | str, headers: Mapping[str, str]
+    about: str, backend: BackendConfig, model: str, path: str | None, answer: Answer | str, headers: Mapping[str, str]
 ) -> list[Finding]:
     url = backend.url or ""
-    if isinstance(answer, str):
-        return [fault(about, f"{url}: {answer}", _remedy(answer, "ca_file"))]
-    if answer.status in (401, 403):
-        fix = "correct the key" if backend.key_name else "name its key with api_key_env or api_key_file"
-        return [fault(about, f"{url} refuses the key (status {answer.status})", fix)]
-    if 300 <= answer.status < 400:
-        return [fault(about, f"{url} sends elsewhere (status {answer.status})", "write the address that it sends to")]
-    if answer.status >= 500:
-        return [fault(about, f"{url} answers with status {answer.status}", "see the log of that server")]
-    models = _models(answer.body) if answer.status == 200 else None
+    shut = no_way_in(about, url, answer, has_key=backend.key_name is not None, fixes=FIXES)
+    if shut is not None or isinstance(answer, str):
+        return [] if shut is None else [shut]
+    models = models_in(answer.body) if answer.status == 200 else None
     if models is None:
         for other in other_urls(url):
             there = await _ask(models_url(other), headers, backend)
-            if not isinstance(there, str) and there.status == 200 and _models(there.body) is not None:
+            if not isinstance(there, str) and there.status == 200 and models_in(there.body) is not None:
                 message = f"{models_url(url)} lists no models (status {answer.status}), and {models_url(other)} does"
                 return [fault(about, message, f'write url = "{other}"')]
         return [note(about, f"{url} answers (status {answer.status}), and does not say which models it has")]
@@ -153,9 +154,11 @@ async def _of_backend(
         fix = "set `model` of the backend to a name that it knows"
         message = f"{url} does not list the model {model}; it has {some}"
         # Some answer under names that they do not list. A request of one token tells.
-        asked = await _ask(
-            beside(url, "/chat/completions"), headers, backend, body=probe_body("/chat/completions", model)
-        )
+        if path is None:
+            return [warning(about, message, fix)]
+        elsewhere = {endpoint_of(name): each for name, each in backend.paths.items()}.get(path)
+        place = beside(url, path) if elsewhere is None else urllib.parse.urljoin(url, elsewhere)
+        asked = await _ask(place, headers, backend, body=probe_body(path, model))
         if isinstance(asked, str):
             return [warning(about, message, fix)]
         if 200 <= asked.status < 300:
@@ -167,10 +170,39 @@ async def _of_backend(
     return [ok(about, f"{url} answers and has {model}")]
 
 
-def _models(body: bytes) -> list[str] | None:
+class Fixes(Struct, frozen=True, kw_only=True):
+    """What to do about a server that lets nobody in, where its URL and its key are written."""
+
+    away: Callable[[str], str]
+    no_key: str
+    address: str = "write the address that it sends to"
+
+
+FIXES = Fixes(away=lambda answer: _remedy(answer, "ca_file"), no_key="name its key with api_key_env or api_key_file")
+
+
+def no_way_in(about: str, url: str, answer: Answer | str, *, has_key: bool, fixes: Fixes) -> Finding | None:
+    """What to say where a server was asked for its models, and does not let us in; None where it does."""
+    if isinstance(answer, str):
+        return fault(about, f"{url}: {answer}", fixes.away(answer))
+    if answer.status in (401, 403):
+        return fault(
+            about,
+            f"{url} refuses the key (status {answer.status})",
+            "correct the key" if has_key else fixes.no_key,
+        )
+    if 300 <= answer.status < 400:
+        return fault(about, f"{url} sends elsewhere (status {answer.status})", fixes.address)
+    if answer.status >= 500:
+        return fault(about, f"{url} answers with status {answer.status}", "see the log of that server")
+    return None
+
+
+def models_in(body: bytes) -> list[str] | None:
+    """The ids of a list of models; None where a text is none."""
     try:
         return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -19,6 +19,11 @@ _STATEMENT = (
     # That of SQLite does not tell small letters from capitals.
     (re.compile(r"\bLIKE\b"), "ILIKE"),
     (re.compile(r"\binstr\(text, \?\)"), "strpos(text, ?) > 0"),
+    # Of a zero it makes no text: it is what this database has in its place everywhere.
+    (
+        re.compile(r"\bjson_each\(metadata\)"),
+        r"json_each_text(CAST(replace(metadata, '\\u0000', '\\ufffd') AS JSON))",
+    ),
     (re.compile(r"%"), "%%"),
     (re.compile(r"\?"), "%s"),
     (re.compile(r"(?<![:\w]):(\w+)"), r"%(\1)s"),

@@ -1,8 +1,8 @@
 // @ts-check
 /** Starts Studio: finds out who is there, then draws the page that the address names. */
 import { Empty, Button, Failure, Skeleton } from "./parts/basics.js";
-import { match, place, startRouter, to } from "./router.js";
-import { ROUTES } from "./routes.js";
+import { go, match, place, startRouter, to } from "./router.js";
+import { elsewhere, ROUTES } from "./routes.js";
 import { findSession, session } from "./session.js";
 import { Shell } from "./shell.js";
 import { comeBack, SignIn } from "./sign_in.js";
@@ -15,14 +15,16 @@ function Studio() {
   const [failure, setFailure] = useState(/** @type {any} */ (null));
   const find = () => findSession().then(() => (comeBack(), setFailure(null)), setFailure);
   useEffect(() => void find(), []);
-  if (failure && !session.value) return html`<main id="main" class="sign-in"><${Failure} title="Studio cannot reach its service." error=${failure} retry=${find} /></main>`;
-  if (session.value && !session.value.signed_in) return html`<${SignIn} />`;
   const found = ROUTES.map((route) => ({ route, names: match(route.path, place.value.path) })).find((each) => each.names);
   const route = found?.route ?? null;
+  const moved = route ? null : elsewhere(place.value);
+  useEffect(() => void (moved && go(moved, { replace: true })), [moved]);
+  if (failure && !session.value) return html`<main id="main" class="sign-in"><${Failure} title="Studio cannot reach its service." error=${failure} retry=${find} /></main>`;
+  if (session.value && !session.value.signed_in) return html`<${SignIn} />`;
   return html`<${Shell} route=${route}>
     ${!session.value && html`<${Skeleton} lines=${6} height=${32} />`}
     ${session.value && route && html`<${Loaded} key=${place.value.path} route=${route} names=${found?.names} />`}
-    ${session.value && !route && html`<${Nothing} />`}
+    ${session.value && !route && !moved && html`<${Nothing} />`}
   <//>`;
 }
 

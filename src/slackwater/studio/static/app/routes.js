@@ -4,6 +4,8 @@
  * exports `Page`, a component that gets what stands in the path as properties. The first route that fits is taken.
  */
 
+import { match, to } from "./router.js";
+
 /**
  * @typedef {object} Route
  * @property {string} path below /studio; ":name" fits one part
@@ -13,6 +15,37 @@
  * @property {string} [under] the path that is marked in the navigation while this page is shown
  * @property {"admin"|"service"} [needs] without which it is not offered: the role, or that the caller runs the service
  */
+
+/**
+ * Addresses that people type, remember or have in an old link, and where each leads: a path, and a query that is added to its own.
+ * Asked only where there is no page.
+ * @type {[string, (names: Record<string, string>) => [string, Record<string, string>?]][]}
+ */
+const ELSEWHERE = [
+  ["/batches", () => ["/"]],
+  ["/jobs", () => ["/"]],
+  ["/jobs/new", () => ["/batches/new"]],
+  ["/create", () => ["/batches/new"]],
+  ["/jobs/:id", ({ id }) => [`/batches/${encodeURIComponent(id)}`]],
+  ["/batch/:id", ({ id }) => [`/batches/${encodeURIComponent(id)}`]],
+  ["/files/:id", ({ id }) => ["/files", { file: id }]],
+  ["/deployments/:name", ({ name }) => ["/deployments", { search: name }]],
+  ["/models", () => ["/deployments"]],
+  ["/engines", () => ["/deployments"]],
+  ["/workers", () => ["/servers"]],
+  ["/members", () => ["/servers"]],
+];
+
+/** The address that another one leads to; null where there is none. @param {{path: string, query: Record<string, string>}} place */
+export function elsewhere({ path, query }) {
+  for (const [pattern, leads] of ELSEWHERE) {
+    const names = match(pattern, path);
+    if (!names) continue;
+    const [found, more] = leads(names);
+    return to(found, { ...query, ...more });
+  }
+  return null;
+}
 
 /** @type {Route[]} */
 export const ROUTES = [

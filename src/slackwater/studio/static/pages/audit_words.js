@@ -30,6 +30,12 @@ const WORDS = {
   pause_deployment: "Paused a deployment",
   resume_deployment: "Resumed a deployment",
   try_deployment: "Tried a deployment at once",
+  put_connection: "Added or replaced an engine",
+  change_connection: "Changed an added engine",
+  delete_connection: "Removed an added engine",
+  test_new_connection: "Tested an engine",
+  test_connection: "Tested an added engine",
+  find_engines: "Looked for engines",
   pause_engine: "Paused an engine",
   resume_engine: "Resumed an engine",
   pace_engine: "Set the pace of an engine",
@@ -53,7 +59,7 @@ export function linkOf({ action, target }) {
   if (/^batch[_-]/.test(target)) return to(`/batches/${encodeURIComponent(target)}`);
   if (/^(file|assistant)-/.test(target)) return to("/files", { file: target });
   if (target.startsWith("whe_")) return to(`/webhooks/${encodeURIComponent(target)}`);
-  if (action.includes("deployment")) return to("/deployments");
+  if (action.includes("deployment") || action.endsWith("_connection")) return to("/deployments");
   if (action.includes("key")) return to("/keys");
   return null;
 }

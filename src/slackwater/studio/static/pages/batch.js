@@ -1,6 +1,6 @@
 // @ts-check
 /** One job: where it stands, what it has cost, what went wrong, its answers as they arrive, and what can be done with it. */
-import { API, call, part } from "../app/api.js";
+import { address, call, part } from "../app/api.js";
 import { Button, Empty, Failure, Heading, Id, Notice, Skeleton } from "../app/parts/basics.js";
 import { Confirm } from "../app/parts/dialog.js";
 import { isOpen, Status } from "../app/parts/status.js";
@@ -12,19 +12,22 @@ import { html, useEffect, useMemo, useRef, useState } from "../app/ui.js";
 import { Code } from "./batch_code.js";
 import { ErrorGroups, Refusal } from "./batch_errors.js";
 import { Lines } from "./batch_lines.js";
+import { Spreads, useHistory } from "./batch_picture.js";
 import { Facts, Where } from "./batch_status.js";
+import { downloadName, Tags, titleOf } from "./job_names.js";
 import { PauseDialog, Resume } from "./pauses.js";
 
 /** @param {{id: string}} properties */
 export function Page({ id }) {
   const known = useBatch(id);
   const { batch, progress } = known.data ?? {};
+  const history = useHistory(batch ?? null);
   const [asked, setAsked] = useState(/** @type {"cancel"|"pause"|"retry"|"code"|null} */ (null));
   // Errors come first, but not where they would push the results down while somebody reads those.
   const first = useRef(/** @type {string|null} */ (null));
   first.current ??= batch?.status ?? null;
   const endedBefore = !isOpen(first.current);
-  const name = known.data?.filename ?? "Batch job";
+  const name = titleOf(batch?.metadata, known.data?.filename);
   const waits = Boolean(progress) && (progress.waiting_on !== null || (batch.status === "validating" && progress.queue_position !== null));
   useEffect(() => {
     if (batch) document.title = `${name} · ${waits ? "waiting" : batch.status.replace("_", " ")} · Slackwater Studio`;
@@ -40,13 +43,14 @@ export function Page({ id }) {
   }
   const close = () => setAsked(null);
   return html`
-    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${waits} counts=${progress.counts} /><//>
-    <div class="sub"><${Id} id=${batch.id} what="this job" /></div>
+    <${Heading} title=${name} back=${back} actions=${html`<${Actions} batch=${batch} title=${name} progress=${progress} ask=${setAsked} onDone=${known.refresh} />`}><${Status} status=${batch.status} waits=${waits} counts=${progress.counts} /><//>
+    <div class="sub"><${Id} id=${batch.id} what="this job" /><${Tags} metadata=${batch.metadata} /></div>
     <div class="stack">
-      <${Where} batch=${batch} progress=${progress} onDone=${known.refresh} />
+      <${Where} batch=${batch} progress=${progress} history=${history} onDone=${known.refresh} />
       ${batch.status === "failed" && html`<${Refusal} batch=${batch} />`}
       ${batch.status !== "failed" && (batch.errors?.data ?? []).map((/** @type {any} */ each) => html`<${Notice} kind="warn"><p>${each.message}</p><//>`)}
       <${Facts} batch=${batch} progress=${progress} filename=${known.data?.filename} />
+      ${batch.status !== "failed" && html`<${Spreads} history=${history} />`}
       ${endedBefore && html`<${ErrorGroups} batch=${batch} />`}
       ${batch.status !== "failed" && html`<${Lines} batch=${batch} progress=${progress} />`}
       ${!endedBefore && html`<${ErrorGroups} batch=${batch} />`}
@@ -83,8 +87,8 @@ function useBatch(id) {
   return { ...known, data: known.data && filename && { ...known.data, filename: filename.name } };
 }
 
-/** @param {{batch: any, progress: any, ask: (what: any) => void, onDone: () => void}} properties */
-function Actions({ batch, progress, ask, onDone }) {
+/** @param {{batch: any, title: string, progress: any, ask: (what: any) => void, onDone: () => void}} properties */
+function Actions({ batch, title, progress, ask, onDone }) {
   const open = isOpen(batch.status);
   const counts = batch.request_counts;
   const again = !open && !batch.input_blob && (batch.status === "failed" || counts.completed < counts.total);
@@ -93,7 +97,7 @@ function Actions({ batch, progress, ask, onDone }) {
   const why = "Your role may only look. Ask for a key with the role user.";
   const sends = batch.status === "validating" || batch.status === "in_progress";
   const paused = progress.waiting_on?.what === "batch";
-  const file = (/** @type {string} */ id) => `${API}/files/${part(id)}/content`;
+  const file = (/** @type {string} */ id, /** @type {"results"|"errors"} */ kind) => address(`/files/${part(id)}/content`, { filename: downloadName(title, kind) });
   return html`
     ${!batch.input_blob && html`<${Button} icon="code" onClick=${() => ask("code")}>Code<//>`}
     ${sends && !paused && html`<${Button} icon="clock" disabled=${!mayAct.value} why=${why} onClick=${() => ask("pause")}>Pause<//>`}
@@ -101,8 +105,8 @@ function Actions({ batch, progress, ask, onDone }) {
     ${open && html`<${Button} kind="bad" icon="stop" disabled=${!mayAct.value || batch.status === "cancelling"} why=${mayAct.value ? "It is being cancelled." : why} onClick=${() => ask("cancel")}>Cancel<//>`}
     ${again && html`<${Button} icon="retry" disabled=${!mayAct.value} why=${why} onClick=${() => ask("retry")}>${batch.status === "failed" ? "Try again" : "Retry failed"}<//>`}
     ${unread && html`<${Button} icon="plus" href=${to("/batches/new", { file: batch.input_file_id })}>Create it again<//>`}
-    ${batch.error_file_id && html`<${Button} icon="download" href=${file(batch.error_file_id)} download>Errors<//>`}
-    ${batch.output_file_id && html`<${Button} kind="main" icon="download" href=${file(batch.output_file_id)} download>Answers<//>`}`;
+    ${batch.error_file_id && html`<${Button} icon="download" href=${file(batch.error_file_id, "errors")} download>Errors<//>`}
+    ${batch.output_file_id && html`<${Button} kind="main" icon="download" href=${file(batch.output_file_id, "results")} download>Answers<//>`}`;
 }
 
 /** @param {{batch: any, onDone: () => void, onClose: () => void}} properties */

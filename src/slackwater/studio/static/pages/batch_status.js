@@ -1,20 +1,22 @@
 // @ts-check
 /** Where a job stands: the line of its life, how far it is, how fast, and how long it may still take. */
 import { part } from "../app/api.js";
-import { about, duration, money, number, percent, rate } from "../app/formats.js";
-import { Id, Panel, Time } from "../app/parts/basics.js";
+import { about, dateTime, duration, money, number, percent, rate } from "../app/formats.js";
+import { Id, Panel, Path, Time } from "../app/parts/basics.js";
 import { Icon } from "../app/parts/icons.js";
 import { isOpen, neverRan, Progress, STATUSES } from "../app/parts/status.js";
 import { now } from "../app/polling.js";
 import { isAdmin } from "../app/session.js";
+import { to } from "../app/router.js";
 import { html } from "../app/ui.js";
+import { Throughput } from "./batch_picture.js";
 import { isQuiet, Named, requests } from "./health.js";
 import { TryNow, WaitingOn } from "./pauses.js";
 
-/** @param {{batch: any, progress: any, onDone: () => void}} properties */
-export function Where({ batch, progress, onDone }) {
+/** @param {{batch: any, progress: any, history: any, onDone: () => void}} properties */
+export function Where({ batch, progress, history, onDone }) {
   return html`<${Panel} title="Status"><${LifeLine} batch=${batch} waits=${progress.waiting_on !== null || progress.queue_position !== null} />
-    ${batch.status !== "failed" && html`<${HowFar} batch=${batch} progress=${progress} onDone=${onDone} />`}<//>`;
+    ${batch.status !== "failed" && html`<${HowFar} batch=${batch} progress=${progress} history=${history} onDone=${onDone} />`}<//>`;
 }
 
 /** The states that the batch went through, with their times, and those that are to come. @param {{batch: any, waits: boolean}} properties */
@@ -64,8 +66,8 @@ function stepsOf(batch) {
   return statuses.map((status) => ({ status, at: moments[status], here: status === batch.status }));
 }
 
-/** @param {{batch: any, progress: any, onDone: () => void}} properties */
-function HowFar({ batch, progress, onDone }) {
+/** @param {{batch: any, progress: any, history: any, onDone: () => void}} properties */
+function HowFar({ batch, progress, history, onDone }) {
   const { total, completed, failed } = progress.counts;
   const done = completed + failed;
   const never = neverRan(batch.status, progress.counts);
@@ -74,6 +76,7 @@ function HowFar({ batch, progress, onDone }) {
       <span>${number(done)} of ${number(total)} requests done${failed ? html`, <a href="#errors" class="failed-count">${number(failed)} failed</a>` : ""}${never ? `, ${number(never)} ${batch.status}` : ""}</span>
       <span class="push time-left">${timeLeft(batch, progress)}</span></div>
     <${Progress} counts=${progress.counts} large />
+    <${Throughput} history=${history} />
     <div class="how-now small muted"><${HowNow} batch=${batch} progress=${progress} done=${done} onDone=${onDone} /></div></div>`;
 }
 
@@ -113,7 +116,15 @@ function timeLeft(batch, progress) {
   const [low, high] = progress.seconds_left_range ?? [progress.seconds_left, progress.seconds_left];
   const from = about(low);
   const until = about(high);
-  return from === until ? `About ${until} left` : `${from} to ${until} left`;
+  const [first, last] = [moment(low), moment(high)];
+  return `About ${first === last ? last : `${first} to ${last}`}, in ${from === until ? until : `${from} to ${until}`}`;
+}
+
+/** When that is, by the clock here; with its day where that is another one. @param {number} seconds from now on */
+function moment(seconds) {
+  const at = now.value + seconds;
+  const text = dateTime(at);
+  return (text.slice(0, 10) === dateTime(now.value).slice(0, 10) ? text.slice(11, 16) : text.slice(5, 16));
 }
 
 /** @param {any} batch @param {number} done */
@@ -121,12 +132,13 @@ function ended(batch, done) {
   const at = batch.completed_at ?? batch.expired_at ?? batch.cancelled_at;
   if (!at || !batch.in_progress_at) return "";
   const seconds = Math.max(1, (batch.finalizing_at ?? batch.cancelling_at ?? at) - batch.in_progress_at);
-  return `Answered in ${duration(seconds)}, ${rate(done / seconds)} requests/s on average`;
+  const { completed } = batch.request_counts;
+  if (!done) return `Nothing was answered in ${duration(seconds)}`;
+  return `${completed ? "Answered" : "Nothing was answered: all that was tried failed"} in ${duration(seconds)}, ${rate(done / seconds)} requests/s on average`;
 }
 
 /** @param {{batch: any, progress: any, filename: string|null|undefined}} properties */
 export function Facts({ batch, progress, filename }) {
-  const metadata = Object.entries(batch.metadata ?? {});
   const never = neverRan(batch.status, progress.counts);
   const facts = [
     ["Requests", number(progress.counts.total)],
@@ -140,14 +152,13 @@ export function Facts({ batch, progress, filename }) {
     ["Deployment", progress.deployment ? html`<${Named} name=${progress.deployment} />` : "–"],
     ["Model", progress.model ?? html`<span class="muted">after the first answer</span>`],
     ["Regions", progress.regions?.length ? progress.regions.join(", ") : "–"],
-    ["Endpoint", html`<code>${batch.endpoint}</code>`],
+    ["Endpoint", html`<code><${Path} text=${batch.endpoint} /></code>`],
     ["Window", html`${batch.completion_window}, until <${Time} at=${batch.expires_at} />`],
     ...(progress.kept_until ? [["Kept until", html`<${Time} at=${progress.kept_until} />`]] : []),
     ...(batch.input_blob ? [
       ["Input blob", html`<span class="cut" title=${batch.input_blob}>${batch.input_blob}</span>`],
       ["Results", batch.output_blob ? html`<span class="cut" title=${batch.output_blob}>${batch.output_blob}</span>` : html`<span class="muted">${batch.errors?.data ? "here, as files" : "in your storage, after the end"}</span>`],
-    ] : [["Input file", html`${filename ? "" : html`<span class="muted">deleted </span>`}<${Id} id=${batch.input_file_id} what="the input file" />`]]),
-    ...metadata.map(([name, value]) => [name, value]),
+    ] : [["Input file", filename ? html`<a href=${to("/files", { file: batch.input_file_id })} title=${batch.input_file_id}>${filename}</a>` : html`<span class="muted">deleted </span><${Id} id=${batch.input_file_id} what="the input file" />`]]),
   ];
   return html`<${Panel} title="Details"><dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt class="cut" title=${name}>${name}</dt><dd>${value}</dd></div>`)}</dl><//>`;
 }

@@ -11,10 +11,10 @@ import { useRef, useState } from "../app/ui.js";
 const PAGE = 50;
 
 /**
- * @param {{status: string, deployment: string, search: string, with_failures: string}} filter
+ * @param {Record<string, string>} filter the query of `batch_overview`
  */
 export function useBatches(filter) {
-  const inputs = [filter.status, filter.deployment, filter.search, filter.with_failures];
+  const inputs = [JSON.stringify(filter)];
   /** Pages behind the first one. @type {{current: {after: string, data: any[], more: boolean}[]}} */
   const older = useRef([]);
   const [loadingMore, setLoadingMore] = useState(false);

@@ -28,6 +28,13 @@ export function Page() {
     if (place.value.query.file) input.pick(place.value.query.file);
   }, []);
 
+  const [leaving, setLeaving] = useState(false);
+  const leave = async () => {
+    setLeaving(true);
+    await input.leave();
+    go(to("/"));
+  };
+
   const fault = optionsFault(options);
   const why = reason(input, fault);
   const create = async () => {
@@ -53,7 +60,7 @@ export function Page() {
       <${Panel} title="3. Job"><${Options} options=${options} onChange=${setOptions} fault=${fault} /><//>
       <${Failure} error=${error} title="The job was not created." />
       <div class="create-end"><span class="muted small" id="create-why">${why ?? html`<${Ready} input=${input} deployments=${deployments} />`}</span>
-        <${Button} href=${to("/")}>Not now<//>
+        <${Button} busy=${leaving} disabled=${busy} onClick=${leave}>Not now<//>
         <${Button} kind="main" busy=${busy} disabled=${Boolean(why)} why=${why ?? undefined} aria-describedby="create-why" onClick=${create}>Create<//></div>
     </div>`;
 }

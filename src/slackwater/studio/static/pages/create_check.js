@@ -1,9 +1,10 @@
 // @ts-check
 /** The second step of Create: what the check of the file has found, the wrong place in each wrong line marked. */
-import { money, number } from "../app/formats.js";
+import { duration, money, number, rate, short } from "../app/formats.js";
 import { hintForFile } from "../app/hints.js";
 import { Button, Failure, Notice } from "../app/parts/basics.js";
 import { html, useState } from "../app/ui.js";
+import { Repair } from "./create_repair.js";
 
 const SHOWN = 10;
 
@@ -23,6 +24,7 @@ export function Report({ input }) {
   return html`<div role="status">${report.valid
       ? html`<${Notice} kind="good"><p><strong>No faults in ${number(report.requests)} ${report.requests === 1 ? "request" : "requests"}.</strong></p><//>`
       : html`<${Notice} kind="bad"><p><strong>${number(report.error_count)} ${report.error_count === 1 ? "fault" : "faults"}.</strong> Nothing has been sent. Correct the file and choose it again; it will be checked afresh.</p><//>`}</div>
+    <${Repair} key=${file?.id} input=${input} />
     <${Facts} report=${report} />
     <${Quota} quota=${report.quota} tokens=${report.tokens} deployment=${report.deployment} />
     <${Faults} errors=${report.errors} count=${report.error_count} />`;
@@ -35,9 +37,17 @@ function Facts({ report }) {
     ["Input tokens", number(report.tokens)],
     ["Deployment", report.deployment ?? "–"],
     ["Endpoint", report.endpoint ?? "–"],
-    ["Input will cost about", report.estimated_cost ? money(report.estimated_cost.input, report.estimated_cost.currency) : "no price set"],
+    ["Input will cost about", report.estimated_cost ? money(report.estimated_cost.input, report.estimated_cost.currency) : "not known: no price is set"],
+    ["Answers will cost", "not known before they are there"],
+    ["It will take at most about", report.estimated_time ? html`<${Takes} time=${report.estimated_time} />` : "not known: nothing was answered lately"],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** At the pace of late; what is before it counts whole. @param {{time: any}} properties */
+function Takes({ time }) {
+  const pace = `At ${rate(time.tokens_per_second)} input tokens a second, which its deployment was last seen to finish; with more to do it may finish more.`;
+  return html`<span title=${pace}>${duration(Math.max(1, time.seconds))}</span>${time.tokens_ahead > 0 && html`<div class="small muted">and up to ${duration(Math.max(1, time.seconds_ahead))} for ${short(time.tokens_ahead)} tokens of other jobs, if they go first</div>`}`;
 }
 
 /** @param {{quota: any, tokens: number, deployment: string}} properties */

@@ -3,11 +3,12 @@
  * Which deployment answers. The file says it, in the `model` of every line; where it names one that is not there, or somebody
  * wants another, Studio can write another name into a copy and send that.
  */
-import { answer, part } from "../app/api.js";
 import { number } from "../app/formats.js";
 import { Button, Failure, Field } from "../app/parts/basics.js";
 import { html, useRef, useState } from "../app/ui.js";
 import { does, kindOf, KINDS } from "./health.js";
+import { contentOf, lacksIds } from "./create_repair.js";
+import { copyName } from "./repair.js";
 import { withModel } from "./rewrite.js";
 
 /** The best one first: it is the one that is proposed. */
@@ -32,20 +33,20 @@ export function DeploymentChoice({ input, deployments }) {
   const [lines, setLines] = useState(/** @type {number|null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const { report, file } = input;
-  if (!report || !file || !deployments || !order.current) return null;
+  // One thing after the other: lines are to be lines first, and to have an id.
+  if (!report || !file || !deployments || !order.current || input.fault || lacksIds(report)) return null;
   const named = report.deployment ?? report.model;
   const place = (/** @type {any} */ each) => (order.current?.includes(each.name) ? order.current.indexOf(each.name) : deployments.length);
   const others = deployments.filter((each) => each.accepts && each.name !== named).sort((one, other) => place(one) - place(other));
   const here = deployments.find((each) => each.name === named);
-  const missing = report.errors.some((/** @type {any} */ fault) => ["model_not_found", "model_mismatch", "mismatched_model"].includes(fault.code));
+  const missing = report.errors.some((/** @type {any} */ fault) => ["model_not_found", "model_mismatch", "mismatched_model"].includes(fault.code) || (fault.param === "body.model" && fault.line !== null));
   if (!others.length) return null;
   const wanted = chosen || (missing ? others[0].name : "");
   const rewrite = async () => {
     setError(null);
     setLines(0);
     try {
-      const original = input.local ?? (await (await answer(`/files/${part(file.id)}/content`)).blob());
-      input.send(await withModel(original, wanted, setLines), file.filename);
+      input.send(await withModel(await contentOf(input), wanted, setLines), missing ? copyName(file.filename) : file.filename);
     } catch (problem) {
       setError(problem);
     }

@@ -6,6 +6,7 @@ import { Button, Empty, Failure, Notice, Skeleton, Time } from "../app/parts/bas
 import { Icon } from "../app/parts/icons.js";
 import { useLoad } from "../app/polling.js";
 import { html, useState } from "../app/ui.js";
+import { Repair } from "./create_repair.js";
 import { exampleFile } from "./example_file.js";
 
 const LARGE = 200 * 1024 * 1024;
@@ -28,6 +29,7 @@ export function FileChoice({ input }) {
     </div>
     ${from === "computer" ? html`<${Drop} onFile=${take} />` : html`<${Uploaded} onPick=${input.pick} />`}
     ${large && html`<${TooLarge} file=${large} onAnyway=${() => input.send(large, large.name)} />`}
+    ${input.fault && html`<${Repair} key=${input.name} input=${input} />`}
     <${Failure} error=${input.error} title=${input.name ? `${input.name} was not uploaded.` : undefined} retry=${input.local ? () => input.send(input.local, input.name) : undefined} />
     ${from === "computer" && html`<${Example} input=${input} />`}`;
 }
@@ -49,7 +51,7 @@ function Drop({ onFile }) {
     event.target.value = "";
   };
   return html`<label class=${`drop ${over ? "over" : ""}`} onDragOver=${dragged} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
-    <input class="unseen" type="file" accept=".jsonl,.json,.txt,application/jsonl,application/json" onChange=${chosen} />
+    <input class="unseen" type="file" accept=".jsonl,.json,.txt,.csv,.tsv,application/jsonl,application/json" onChange=${chosen} />
     <${Icon} name="upload" /><span><strong>Choose a .jsonl file</strong> or drop it here</span>
     <span class="small muted">One request per line, each with custom_id, method, url and body. Up to 200 MB and 100,000 lines.</span></label>`;
 }

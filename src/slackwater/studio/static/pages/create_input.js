@@ -3,10 +3,13 @@
  * The input file of a job to be: on its way, at the service, checked. A file that was sent from here and then replaced, because
  * it had faults, is deleted again, so that trying does not fill the resource.
  */
-import { call, part, upload } from "../app/api.js";
+import { answer, call, part, upload } from "../app/api.js";
 import { useRef, useState } from "../app/ui.js";
+import { findUses } from "./files_data.js";
+import { faultOf } from "./repair.js";
 
-const NONE = { stage: "choose", file: null, local: null, report: null, error: null, progress: null, name: "", unchecked: false };
+const PEEK = "bytes=0-65535";
+const NONE = { stage: "choose", fault: null, file: null, local: null, report: null, error: null, progress: null, name: "", unchecked: false };
 
 export function useInput() {
   const [state, setState] = useState(/** @type {any} */ (NONE));
@@ -19,26 +22,34 @@ export function useInput() {
     aborter.current = new AbortController();
     return aborter.current.signal;
   };
-  const discard = () => {
-    // What cannot be deleted now is seen, and can be deleted, on the page of files.
-    if (mine.current) call(`/files/${part(mine.current)}`, { method: "DELETE" }).catch(() => {});
+  const discard = async () => {
+    const id = mine.current;
     mine.current = null;
+    if (!id) return;
+    try {
+      // A job may have been made of it all the same: at another place, or with an answer that was lost.
+      if ((await findUses({ id, purpose: "batch" })).length === 0) await call(`/files/${part(id)}`, { method: "DELETE" });
+    } catch {
+      // What cannot be deleted now is seen, and can be deleted, on the page of files.
+    }
   };
   const check = async (/** @type {any} */ file, /** @type {any} */ more) => {
     const signal = begin();
     setState({ ...NONE, ...more, stage: "checking", file, name: file.filename });
     try {
       const report = await call(`/files/${part(file.id)}/validate`, { method: "POST", body: {}, signal });
-      setState({ ...NONE, ...more, stage: "checked", file, name: file.filename, report });
+      const fault = report.valid ? null : await faultOf(more.local ?? (await headOf(file, signal)), file.filename);
+      setState({ ...NONE, ...more, stage: "checked", file, name: file.filename, report, fault });
     } catch (error) {
       if (!signal.aborted) setState({ ...NONE, ...more, stage: "checked", file, name: file.filename, error });
     }
   };
-  const send = async (/** @type {Blob} */ chosen, /** @type {string} */ name) => {
+  const send = async (/** @type {Blob} */ blob, /** @type {string} */ name, asItIs = false) => {
     discard();
     const signal = begin();
-    const blob = await withoutMark(chosen);
+    const fault = asItIs ? null : await faultOf(blob, name);
     if (signal.aborted) return;
+    if (fault) return setState({ ...NONE, fault, local: blob, name });
     setState({ ...NONE, stage: "uploading", name, local: blob, progress: { sent: 0, total: blob.size } });
     try {
       const onProgress = (/** @type {any} */ progress) => !signal.aborted && setState((/** @type {any} */ before) => ({ ...before, progress }));
@@ -52,7 +63,7 @@ export function useInput() {
 
   return {
     ...state,
-    /** Sends a file from this computer, then checks it. */
+    /** Sends a file from this computer, then checks it; one that is wrong as a whole only where it is to be sent as it is. */
     send,
     /** Takes one that has been uploaded before, then checks it. @param {string} id */
     async pick(id) {
@@ -77,13 +88,15 @@ export function useInput() {
       discard();
       setState(NONE);
     },
+    /** Gives it up for good, and returns when nothing of it is left. */
+    async leave() {
+      begin();
+      await discard();
+    },
     /** The file belongs to a job now. */
     keep: () => (mine.current = null),
   };
 }
 
-/** Without the byte order mark that editors on Windows put before a text; a service takes no file that has one. @param {Blob} blob */
-async function withoutMark(blob) {
-  const [a, b, c] = new Uint8Array(await blob.slice(0, 3).arrayBuffer());
-  return a === 0xef && b === 0xbb && c === 0xbf ? blob.slice(3, blob.size, blob.type) : blob;
-}
+/** The first bytes of a file that is there. @param {any} file @param {AbortSignal} signal */
+const headOf = async (file, signal) => (await answer(`/files/${part(file.id)}/content`, { headers: { Range: PEEK }, signal })).blob();

@@ -2,7 +2,7 @@
 /** One deployment: what it is, its quota, its backends. */
 import { part } from "../app/api.js";
 import { duration, number, rate } from "../app/formats.js";
-import { Button, Notice } from "../app/parts/basics.js";
+import { Button, Notice, Path } from "../app/parts/basics.js";
 import { Icon } from "../app/parts/icons.js";
 import { to } from "../app/router.js";
 import { html } from "../app/ui.js";
@@ -14,8 +14,8 @@ import { Resume, TryNow } from "./pauses.js";
 
 const WHY = "Only administrators of this resource may do this.";
 
-/** @param {{each: import("./deployments_data.js").Known, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
-export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
+/** @param {{each: import("./deployments_data.js").Known, alone: boolean, admin: boolean, onEdit: () => void, onDelete: () => void, onPause: () => void, onDone: () => void}} properties */
+export function Card({ each, alone, admin, onEdit, onDelete, onPause, onDone }) {
   const { name, status, made } = each;
   const state = stateOf(each);
   const model = status?.model ?? made.properties.model.name;
@@ -31,11 +31,11 @@ export function Card({ each, admin, onEdit, onDelete, onPause, onDone }) {
     ${fault && html`<${Notice} kind="bad"><p><strong>It cannot be served.</strong> ${fault}</p><p>Edit it so that it uses what the configuration has, or delete it. Its jobs wait until then.</p><//>`}
     ${state === "draining" && html`<${Notice} kind="warn"><p>It is being deleted: it takes nothing new, and goes by itself when its last job has ended.</p><//>`}
     <div class="deployment-top"><${Quota} quota=${quotaOf(each)} name=${name} />
-      <dl class="facts"><div><dt>Regions</dt><dd>${status?.regions.length ? status.regions.join(", ") : html`<span class="muted">not said</span>`}</dd></div>
+      <dl class="facts"><div><dt>Regions</dt><dd>${status?.regions.length ? status.regions.join(", ") : html`<span class="muted">not set</span>`}</dd></div>
         <div><dt>Open jobs</dt><dd>${status?.open_batches ? html`<a href=${to("/", { deployment: name, status: "validating,in_progress,finalizing,cancelling" })}>${number(status.open_batches)}</a>` : "0"}</dd></div>
         <div><dt>Content filter</dt><dd>${status?.content_filter ?? html`<span class="muted">none</span>`}</dd></div></dl></div>
     ${status?.backends.length ? html`<${Backends} backends=${status.backends} name=${name} wanted=${status.open_batches > 0} />` : state !== "failed" && html`<p class="muted">No backends: nothing answers for it.</p>`}
-    ${status?.backends.length > 0 && html`<${Pacing} backends=${status.backends} name=${name} />`}
+    ${status?.backends.length > 0 && html`<${Pacing} backends=${status.backends} name=${name} alone=${alone} />`}
   </section>`;
 }
 
@@ -86,10 +86,10 @@ function Now({ backend, wanted }) {
 function Backend({ backend, wanted }) {
   const share = backend.window ? Math.min(100, (100 * backend.in_flight) / backend.window) : 0;
   return html`<tr>
-    <td class="full"><code class="backend-name">${backend.name}</code><div class="small cut backend-now"><${Now} backend=${backend} wanted=${wanted} /></div>
+    <td class="full"><code class="backend-name"><${Path} text=${backend.name} /></code><div class="small cut backend-now"><${Now} backend=${backend} wanted=${wanted} /></div>
       <div class=${`small last-error ${backend.health === "ok" && !backend.last_error ? "muted" : ""}`} title=${backend.last_error ?? backend.reason ?? ""}>${backend.last_error ? html`<span class="muted">Last error:</span> ${backend.last_error}` : backend.reason}</div></td>
     <td class="full"><${Pill} kind=${kindOfBackend(backend)} /></td>
-    <td data-label="Region">${backend.region || html`<span class="muted">not said</span>`}${backend.data_zone && html` <span class="muted small">${backend.data_zone}</span>`}</td>
+    <td data-label="Region">${backend.region || html`<span class="muted">not set</span>`}${backend.data_zone && html` <span class="muted small">${backend.data_zone}</span>`}</td>
     <td class="number" data-label="In flight"><span title="Requests in flight, of those that may be at once now">${number(backend.in_flight)} <span class="muted">/ ${number(backend.window)}</span></span>
       <div class="bar thin" aria-hidden="true"><div class="bar-busy" style=${{ width: `${share}%` }}></div></div></td>
     <td class="number" data-label="Latency">${latency(backend.latency_seconds)}</td>

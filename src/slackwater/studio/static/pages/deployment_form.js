@@ -64,8 +64,8 @@ export function DeploymentForm({ made, others, onClose, onDone }) {
       <div class="two"><${Choice} ...${field} name="sku" label="SKU" hint="A data zone keeps requests in a part of the world." options=${[["GlobalBatch", "GlobalBatch"], ["DataZoneBatch", "DataZoneBatch"]]} />
         <${Text} ...${field} name="capacity" label="Capacity" numeric hint="Thousands of enqueued tokens. Empty: as its backends’ deployment has it." /></div>
       ${form.sku === "DataZoneBatch" && html`<${Text} ...${field} name="dataZone" label="Data zone" hint="Requests go to its backends of this zone alone, such as eu." />`}
-      <div class="two"><${Choice} ...${field} name="backendsOf" label="Backends of" options=${[["", "the first with this model"], ...configured(others).map((each) => [each, each])]}
-          hint="A deployment of the configuration file whose backends answer for this one." />
+      <div class="two">${connected(before) ? html`<${Connected} made=${before} />` : html`<${Choice} ...${field} name="backendsOf" label="Backends of" options=${[["", "the first with this model"], ...configured(others).map((each) => [each, each])]}
+          hint="A deployment of the configuration file whose backends answer for this one." />`}
         <${Choice} ...${field} name="whenFull" label="A job without room" hint=${whenFull ? undefined : "Usual: as its backends’ deployment has it."}
           options=${[...(whenFull ? [] : [["", "does the usual"]]), ["queue", "waits for room"], ["fail", "is refused"]]} /></div>
       <${Text} ...${field} name="raiPolicyName" label="Content filter" hint="The name of a [[content_filters]] section. Empty: that of its backends’ deployment." />
@@ -73,6 +73,12 @@ export function DeploymentForm({ made, others, onClose, onDone }) {
       ${error?.status === 412 ? html`<${Conflict} made=${before} name=${form.name} onReload=${reload} />` : html`<${Failure} error=${error} title="Nothing was changed." />`}
     </form><//>`;
 }
+
+/** The added engines that answer for a deployment. @param {any} made @returns {string} */
+const connected = (made) => (made?.properties.slackwater.backends ?? []).map((/** @type {any} */ each) => each.connection).filter(Boolean).join(", ");
+
+/** @param {{made: any}} properties */
+const Connected = ({ made }) => html`<div class="field"><span><strong>Added engine</strong></span><span>${connected(made)}</span><span class="small muted">Change where it leads under “Added engines”.</span></div>`;
 
 /** @param {any[]} others */
 const configured = (others) => others.filter((each) => each.properties.slackwater.source === "configuration").map((each) => each.name);

@@ -5,10 +5,11 @@ import { number } from "../app/formats.js";
 import { Button, Empty, Failure, Heading, Notice, Panel, Skeleton } from "../app/parts/basics.js";
 import { Confirm } from "../app/parts/dialog.js";
 import { SearchBox } from "../app/parts/search.js";
-import { place, to } from "../app/router.js";
+import { place, search, to } from "../app/router.js";
 import { isAdmin, session } from "../app/session.js";
 import { toast } from "../app/toasts.js";
 import { html, useState } from "../app/ui.js";
+import { Connections } from "./connections.js";
 import { Card } from "./deployment_card.js";
 import { DeploymentForm } from "./deployment_form.js";
 import { useDeployments } from "./deployments_data.js";
@@ -17,28 +18,34 @@ import { Trouble } from "./health.js";
 import { PauseDialog } from "./pauses.js";
 
 export function Page() {
-  const { search: text = "" } = place.value.query;
+  const { search: text = "", engine } = place.value.query;
   const admin = isAdmin.value;
   const list = useDeployments(admin);
   const [edited, setEdited] = useState(/** @type {any} */ (null));
   const [doomed, setDoomed] = useState(/** @type {any} */ (null));
   const [held, setHeld] = useState(/** @type {string|null} */ (null));
+  const [adding, begin] = useState(/** @type {any} */ (engine === undefined ? null : { url: engine === "new" ? "" : engine }));
+  const setAdding = (/** @type {any} */ what) => {
+    begin(what);
+    if (engine !== undefined) search({ engine: null });
+  };
   const { known, regions } = list.data ?? {};
   const shown = known?.filter((/** @type {any} */ each) => `${each.name} ${each.status?.model ?? each.made?.properties.model.name}`.toLowerCase().includes(text.toLowerCase()));
   const create = html`<${Button} kind="main" icon="plus" disabled=${!admin} why="Only keys with the role admin may create deployments." onClick=${() => setEdited({ made: null })}>Create deployment<//>`;
   const others = (known ?? []).map((/** @type {any} */ each) => each.made).filter(Boolean);
   return html`
-    <${Heading} title="Deployments" actions=${create} />
+    <${Heading} title="Deployments" actions=${html`${admin && html`<${Button} icon="plus" onClick=${() => setAdding({})}>Add an engine<//>`}${create}`} />
     <${Trouble} deployments=${known?.map((/** @type {any} */ each) => each.status).filter(Boolean) ?? null} />
     <div class="filters"><${SearchBox} id="deployment-search" label="Search deployments" placeholder="Search name or model" text=${text} /></div>
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!known && !list.error && html`<${Skeleton} lines=${2} height=${300} />`}
     ${known?.length === 0 && html`<${Empty} title="No deployments yet" icon="deployments" actions=${admin && create}>
       A deployment is the name that users write into “model”: a model, the backends that answer for it, and a quota. ${admin
-        ? "One that is made here uses the backends of a deployment in the configuration file of the service."
+        ? "Add the engine that is to answer, with its URL; then make a deployment of one of its models."
         : "Ask an administrator of this resource to create one."}<//>`}
     ${known?.length > 0 && shown.length === 0 && html`<${Empty} title="No deployment fits" icon="search" actions=${html`<${Button} href=${to("/deployments")}>Show all deployments<//>`}>None has this text in its name or model.<//>`}
-    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
+    <div class="stack">${shown?.map((/** @type {any} */ each) => html`<${Card} key=${each.name} each=${each} alone=${shown.length === 1} admin=${admin} onEdit=${() => setEdited(each)} onDelete=${() => setDoomed(each)} onPause=${() => setHeld(each.name)} onDone=${list.refresh} />`)}
+      ${admin && known && html`<${Connections} adding=${adding} onAdding=${setAdding} onDone=${list.refresh} />`}
       ${known?.length > 0 && session.value?.operates && html`<${Engines} />`}
       ${regions && known.length > 0 && html`<${Regions} regions=${regions} />`}</div>
     ${edited && html`<${DeploymentForm} made=${edited.made} others=${others} onClose=${() => setEdited(null)} onDone=${list.refresh} />`}
@@ -76,7 +83,7 @@ function Regions({ regions }) {
     <div class="table inner" role="region" tabindex="0" aria-label="Regions and models"><table class="cards regions">
       <thead><tr><th scope="col">Region</th><th scope="col">Data zone</th><th scope="col">Model</th><th scope="col">SKU</th><th scope="col">Deployments</th></tr></thead>
       <tbody>${regions.data.flatMap((/** @type {any} */ row) => row.models.map((/** @type {any} */ model, /** @type {number} */ index) => html`<tr key=${`${row.region} ${row.data_zone} ${model.model}`}>
-        <td class="full">${index === 0 ? html`<strong>${row.region ?? "Not said"}</strong>` : html`<span class="unseen">${row.region ?? "Not said"}</span>`}</td>
+        <td class="full">${index === 0 ? html`<strong>${row.region ?? "Not set"}</strong>` : html`<span class="unseen">${row.region ?? "Not set"}</span>`}</td>
         <td data-label="Data zone">${row.data_zone ?? "–"}</td><td data-label="Model">${model.model}</td><td data-label="SKU">${model.skus.join(", ")}</td>
         <td class="full" data-label="Deployments">${model.deployments.join(", ")}</td></tr>`))}</tbody></table></div><//>`;
 }

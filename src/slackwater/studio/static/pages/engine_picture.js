@@ -4,9 +4,10 @@
  * meanwhile, how many requests were out, and when nothing was sent. What it draws stands in a table below it, too.
  */
 import { clock } from "../app/formats.js";
-import { html, useEffect, useRef, useState } from "../app/ui.js";
+import { html } from "../app/ui.js";
 import { EngineTable } from "./engine_table.js";
 import { amount, most, ofShared, stateOf, throughput, WORDS } from "./engine_points.js";
+import { Axis, Hours, useWidth, wide } from "./picture_parts.js";
 
 const LEFT = 52;
 const RIGHT = 8;
@@ -18,18 +19,21 @@ const GAP = 26;
 export function EnginePicture({ engine, points, from, to, step }) {
   const [box, width] = useWidth();
   const shared = points.some(ofShared);
+  // Of an engine that nobody can look into there is no step to be drawn.
+  const looked = points.some((each) => each.pacing.seconds > 0);
+  const latency = looked ? PARTS.latency + GAP : 0;
   const kind = throughput(points);
   const scale = (/** @type {number} */ at) => LEFT + ((width - LEFT - RIGHT) * (at - from)) / (to - from);
-  const top = { latency: 18, batch: 18 + PARTS.latency + GAP, out: 18 + PARTS.latency + PARTS.batch + 2 * GAP, states: 18 + PARTS.latency + PARTS.batch + PARTS.out + 3 * GAP };
+  const top = { latency: 18, batch: 18 + latency, out: 18 + latency + PARTS.batch + GAP, states: 18 + latency + PARTS.batch + PARTS.out + 2 * GAP };
   const height = top.states + PARTS.states + 22;
   const steps = { top: top.latency, height: PARTS.latency, most: most(points, (each) => Math.max(each.pacing.step_ms ?? 0, each.pacing.target_ms ?? 0)), scale, step };
   const batch = { top: top.batch, height: PARTS.batch, most: most(points, kind.of), scale, step };
-  const out = { top: top.out, height: PARTS.out, most: most(points, (each) => Math.max(each.pacing.window ?? 0, each.in_flight_mean ?? 0, each.pacing.others ?? 0)), scale, step };
+  const out = { top: top.out, height: PARTS.out, most: most(points, (each) => Math.max(windowOf(each) ?? 0, each.in_flight_mean ?? 0, each.pacing.others ?? 0)), scale, step };
   return html`<figure class="engine-picture"><figcaption class="small"><code>${engine}</code></figcaption>
-    <${Legend} batches=${kind.name} />
+    <${Legend} batches=${kind.name} looked=${looked} />
     <div ref=${box} class="picture-box"><svg role="img" aria-label=${`What became of ${engine}: ${summary(points, kind)}`} width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`}>
-      <${Axis} ...${steps} title="Step, ms" left=${LEFT} right=${width - RIGHT} />
-      ${shared ? html`<${Line} ...${steps} points=${points} of=${(/** @type {any} */ each) => each.pacing.target_ms} look="target" />
+      ${looked && html`<${Axis} ...${steps} title="Step, ms" left=${LEFT} right=${width - RIGHT} />`}
+      ${!looked ? "" : shared ? html`<${Line} ...${steps} points=${points} of=${(/** @type {any} */ each) => each.pacing.target_ms} look="target" />
         <${Line} ...${steps} points=${points} of=${(/** @type {any} */ each) => each.pacing.alone_ms} look="alone" />
         <${Line} ...${steps} points=${points} of=${(/** @type {any} */ each) => each.pacing.step_ms} look="now" />`
       : html`<text class="words" x=${LEFT + 8} y=${top.latency + 22}>No online users were seen beside batches.</text>`}
@@ -37,7 +41,7 @@ export function EnginePicture({ engine, points, from, to, step }) {
       ${kind.hidden ? html`<text class="words" x=${LEFT + 8} y=${top.batch + 22}>Not shown: other resources use it, too.</text>` : html`<${Bars} ...${batch} points=${points} of=${kind.of} look="batch" />`}
       <${Axis} ...${out} title="Requests" left=${LEFT} right=${width - RIGHT} />
       <${Bars} ...${out} points=${points} of=${(/** @type {any} */ each) => each.in_flight_mean} look="out" />
-      <${Line} ...${out} points=${points} of=${(/** @type {any} */ each) => each.pacing.window} look="window" />
+      <${Line} ...${out} points=${points} of=${windowOf} look="window" />
       <${Line} ...${out} points=${points} of=${(/** @type {any} */ each) => each.pacing.others} look="others" />
       <text class="axis" x=${LEFT} y=${top.states - 6}>State</text>
       <rect class="unknown" x=${LEFT} y=${top.states} width=${width - LEFT - RIGHT} height=${PARTS.states} />
@@ -46,29 +50,6 @@ export function EnginePicture({ engine, points, from, to, step }) {
       ${points.map((each) => html`<rect key=${each.at} class="hit" x=${scale(each.at)} y=${0} width=${wide(scale, step)} height=${top.states + PARTS.states}><title>${told(each, kind)}</title></rect>`)}
     </svg></div>
     <${EngineTable} engine=${engine} points=${points} kind=${kind} /></figure>`;
-}
-
-/** How wide it may be; drawn anew where that changes, so that words keep their size. */
-function useWidth() {
-  const box = useRef(/** @type {HTMLElement|null} */ (null));
-  const [width, setWidth] = useState(640);
-  useEffect(() => {
-    if (!box.current) return undefined;
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(240, Math.floor(entry.contentRect.width))));
-    observer.observe(box.current);
-    return () => observer.disconnect();
-  }, []);
-  return /** @type {[any, number]} */ ([box, width]);
-}
-
-/** @param {(at: number) => number} scale @param {number} step */
-const wide = (scale, step) => Math.max(1, scale(step) - scale(0) + 0.3);
-
-/** @param {any} properties */
-function Axis({ title, top, height, most: largest, left, right }) {
-  return html`<text class="axis" x=${left} y=${top - 6}>${title}</text>
-    ${[0, 0.5, 1].map((share) => html`<g key=${share}><line class="grid" x1=${left} x2=${right} y1=${top + height * (1 - share)} y2=${top + height * (1 - share)} />
-      <text class="axis" text-anchor="end" x=${left - 6} y=${top + height * (1 - share) + 4}>${amount(largest * share)}</text></g>`)}`;
 }
 
 /** A line through the middles of steps; broken where nothing was seen. @param {any} properties */
@@ -94,21 +75,14 @@ function Bars({ points, of, top, height, most: largest, scale, step, look }) {
   return points.map((/** @type {any} */ each) => of(each) > 0 && html`<rect key=${each.at} class=${`bars ${look}`} x=${scale(each.at)} width=${wide(scale, step)} y=${top + height * (1 - of(each) / largest)} height=${(height * of(each)) / largest} />`);
 }
 
-/** @param {{from: number, to: number, scale: (at: number) => number, y: number, narrow: boolean}} properties */
-function Hours({ from, to, scale, y, narrow }) {
-  const minutes = Math.ceil((to - from) / (narrow ? 3 : 6) / 600) * 10;
-  const marks = [];
-  // From the hour of their day, which is not that of UTC everywhere.
-  const day = new Date(from * 1000).setHours(0, 0, 0, 0) / 1000;
-  for (let at = day; at <= to; at += minutes > 60 ? Math.ceil(minutes / 60) * 3600 : minutes * 60) if (at >= from) marks.push(at);
-  return marks.map((at) => html`<text key=${at} class="axis" text-anchor="middle" x=${scale(at)} y=${y}>${clock(at).slice(0, 5)}</text>`);
-}
+/** How many requests might be out: where nobody paces it, all that it may have. @param {any} each */
+const windowOf = (each) => each.pacing.window ?? each.slots;
 
-/** @param {{batches: string}} properties */
-function Legend({ batches }) {
+/** @param {{batches: string, looked: boolean}} properties */
+function Legend({ batches, looked }) {
   return html`<ul class="picture-legend small">
-    <li><i class="key-now"></i>Step now, as online users felt it</li><li><i class="key-alone"></i>Step without us</li><li><i class="key-target"></i>Target</li>
-    <li><i class="key-batch"></i>Batches: ${batches.toLowerCase()}</li><li><i class="key-out"></i>Batch requests out</li><li><i class="key-window"></i>Window</li><li><i class="key-others"></i>Others’ requests</li>
+    ${looked && html`<li><i class="key-now"></i>Step now, as online users felt it</li><li><i class="key-alone"></i>Step without us</li><li><i class="key-target"></i>Target</li>`}
+    <li><i class="key-batch"></i>Batches: ${batches.toLowerCase()}</li><li><i class="key-out"></i>Batch requests out</li><li><i class="key-window"></i>Window</li>${looked && html`<li><i class="key-others"></i>Others’ requests</li>`}
     ${Object.entries(WORDS).map(([state, word]) => html`<li key=${state}><i class=${`state of-${state}`}></i>${word}</li>`)}</ul>`;
 }
 

@@ -2,7 +2,7 @@
 /** Engines: the upstreams that deployments share, for whoever runs the service. What is paused here is so for every resource. */
 import { call, part } from "../app/api.js";
 import { number } from "../app/formats.js";
-import { Button, Failure, Panel, Skeleton } from "../app/parts/basics.js";
+import { Button, Failure, Panel, Path, Skeleton } from "../app/parts/basics.js";
 import { usePoll } from "../app/polling.js";
 import { html, useState } from "../app/ui.js";
 import { does, isQuiet, Pill, Since, Until } from "./health.js";
@@ -32,7 +32,7 @@ function Engine({ engine, onPause, onDone }) {
   const kind = quiet ? "quiet" : engine.state === "ok" ? "open" : engine.state;
   const reason = engine.pause?.reason ?? engine.reason;
   return html`<tr>
-    <td class="full"><code class="backend-name">${engine.name}</code><div class="small cut backend-now">${quiet && html`<strong>No answer</strong> since <${Since} at=${engine.quiet_since} />`}${engine.state !== "ok" && html`<strong>It ${does(engine.state, engine.reason)}</strong><${Until} each=${engine} wanted=${engine.deployments.length > 0} />`}</div>
+    <td class="full"><code class="backend-name"><${Path} text=${engine.name} /></code><div class="small cut backend-now">${quiet && html`<strong>No answer</strong> since <${Since} at=${engine.quiet_since} />`}${engine.state !== "ok" && html`<strong>It ${does(engine.state, engine.reason)}</strong><${Until} each=${engine} wanted=${engine.deployments.length > 0} />`}</div>
       ${engine.pacing && html`<div class="small muted engine-pace">Pace ${engine.pacing.pace}${engine.pacing.state === "absent" && " (not paced: no metrics page)"}${commanded(engine.pacing) && `, ${commanded(engine.pacing)}`}</div>`}
       <div class=${`small last-error ${engine.state === "ok" ? "muted" : ""}`} title=${reason ?? ""}>${engine.pause?.who ? `By ${engine.pause.who}${reason ? `: ${reason}` : ""}` : reason}</div></td>
     <td class="full"><${Pill} kind=${kind} /></td>

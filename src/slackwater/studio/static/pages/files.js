@@ -13,6 +13,7 @@ import { html, useEffect, useState } from "../app/ui.js";
 import { FileDialog } from "./file_detail.js";
 import { DeleteFile, ImportFile } from "./file_dialogs.js";
 import { FileState, KindPill } from "./file_kinds.js";
+import { DeleteFiles, SelectionBar, useSelection } from "./file_selection.js";
 import { DropAnywhere, UploadButton, Uploads, useUploads } from "./file_upload.js";
 import { kindOf, knownUses, PAGE, useFiles } from "./files_data.js";
 
@@ -28,6 +29,8 @@ export function Page() {
   const list = useFiles({ kind, search: text }, wanted);
   const uploads = useUploads(list.refresh);
   const { files, uses, allJobs, more, given_up: givenUp, looked } = list.data ?? {};
+  const selection = useSelection(files);
+  const [several, setSeveral] = useState(false);
   const rows = "a.job-link";
   useKeys({ ArrowDown: () => moveFocus(rows, 1), ArrowUp: () => moveFocus(rows, -1), j: () => moveFocus(rows, 1), k: () => moveFocus(rows, -1) });
   const open = (/** @type {string|null} */ id) => search({ file: id });
@@ -40,12 +43,13 @@ export function Page() {
     <${Failure} error=${list.error?.passing ? null : list.error} retry=${list.refresh} />
     ${!files && !list.error && html`<${Skeleton} lines=${8} height=${44} />`}
     ${files?.length === 0 && (kind || text ? html`<${NothingFound} />` : html`<${NothingYet} uploads=${uploads} />`)}
-    ${files?.length > 0 && html`<${Table} files=${files} uses=${uses} allJobs=${allJobs} onOpen=${open} onDelete=${setDoomed} />`}
+    ${files?.length > 0 && html`<${SelectionBar} selection=${selection} onDelete=${() => setSeveral(true)} /><${Table} files=${files} selection=${selection} uses=${uses} allJobs=${allJobs} onOpen=${open} onDelete=${setDoomed} />`}
     ${givenUp && html`<p class="small muted more">Only the newest ${number(looked)} files were looked at.</p>`}
     ${more && html`<div class="more"><${Button} busy=${list.loading} onClick=${() => setWanted(wanted + PAGE)}>Load more<//></div>`}
     <${DropAnywhere} onFiles=${uploads.add} enabled=${mayAct.value} />
     ${shown && !doomed && html`<${FileDialog} id=${shown} onClose=${() => open(null)} onDelete=${setDoomed} />`}
     ${doomed && html`<${DeleteFile} file=${doomed} onClose=${() => setDoomed(null)} onDone=${() => (open(null), list.refresh())} />`}
+    ${several && html`<${DeleteFiles} files=${selection.chosen} onClose=${() => setSeveral(false)} onDone=${() => (selection.none(), list.refresh())} />`}
     ${importing && html`<${ImportFile} onClose=${() => setImporting(false)} onDone=${list.refresh} />`}`;
 }
 
@@ -54,16 +58,16 @@ const KindFilter = ({ chosen }) => html`<div class="tabs" role="group" aria-labe
   ([name, text]) => html`<button key=${name} type="button" class="tab" aria-pressed=${chosen === name} onClick=${() => search({ kind: name || null })}>${text}</button>`,
 )}</div>`;
 
-/** @param {{files: any[], uses: any, allJobs: boolean, onOpen: (id: string) => void, onDelete: (file: any) => void}} properties */
-function Table({ files, uses, allJobs, onOpen, onDelete }) {
+/** @param {{files: any[], selection: ReturnType<typeof useSelection>, uses: any, allJobs: boolean, onOpen: (id: string) => void, onDelete: (file: any) => void}} properties */
+function Table({ files, selection, uses, allJobs, onOpen, onDelete }) {
   return html`<div class="table"><table class="cards files">
-    <thead><tr><th scope="col">File</th><th scope="col">Kind</th><th scope="col" class="number">Size</th><th scope="col" class="number">Created</th>
+    <thead><tr><th scope="col" class="pick"><input type="checkbox" aria-label="Choose all files that are shown" checked=${selection.chosen.length === files.length} disabled=${!mayAct.value} onChange=${selection.all} /></th><th scope="col">File</th><th scope="col">Kind</th><th scope="col" class="number">Size</th><th scope="col" class="number">Created</th>
       <th scope="col" class="number">Expires</th><th scope="col">Used by</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
-    <tbody>${files.map((file) => html`<${Row} key=${file.id} file=${file} uses=${knownUses(file, uses)} allJobs=${allJobs} onOpen=${onOpen} onDelete=${onDelete} />`)}</tbody></table></div>`;
+    <tbody>${files.map((file) => html`<${Row} key=${file.id} file=${file} selection=${selection} uses=${knownUses(file, uses)} allJobs=${allJobs} onOpen=${onOpen} onDelete=${onDelete} />`)}</tbody></table></div>`;
 }
 
-/** @param {{file: any, uses: import("./files_data.js").Use[], allJobs: boolean, onOpen: (id: string) => void, onDelete: (file: any) => void}} properties */
-function Row({ file, uses, allJobs, onOpen, onDelete }) {
+/** @param {{file: any, selection: ReturnType<typeof useSelection>, uses: import("./files_data.js").Use[], allJobs: boolean, onOpen: (id: string) => void, onDelete: (file: any) => void}} properties */
+function Row({ file, selection, uses, allJobs, onOpen, onDelete }) {
   const kind = kindOf(file);
   const ready = file.status === "processed";
   const show = (/** @type {Event} */ event) => {
@@ -71,6 +75,7 @@ function Row({ file, uses, allJobs, onOpen, onDelete }) {
     onOpen(file.id);
   };
   return html`<tr>
+    <td class="pick"><input type="checkbox" aria-label=${`Choose ${file.filename}`} checked=${selection.has(file.id)} disabled=${!mayAct.value} onChange=${() => selection.toggle(file.id)} /></td>
     <td class="full"><div class="job"><a class="job-link cut" href=${to("/files", { ...place.value.query, file: file.id })} onClick=${show}>${file.filename}</a><code class="small muted cut">${file.id}</code></div></td>
     <td class="file-kind">${ready ? html`<${KindPill} kind=${kind} purpose=${file.purpose} />` : html`<${FileState} file=${file} />`}</td>
     <td class="number" data-label="Size" title=${ready ? `${number(file.bytes)} bytes` : undefined}>${ready ? bytes(file.bytes) : html`<span class="muted">–</span>`}</td>

@@ -13,8 +13,8 @@ const SPANS = [
   { words: "Last day", seconds: 86400, step: 300 },
 ];
 
-/** @param {{name: string, open: boolean}} properties open: whether it is, before anybody has said so */
-export function LastDay({ name, open }) {
+/** @param {{name: string, looked: boolean, open: boolean}} properties looked: whether somebody sees its online users; open: whether it is, before anybody has said so */
+export function LastDay({ name, looked, open }) {
   const [said, setSaid] = useState(/** @type {boolean|null} */ (null));
   const shown = said ?? open;
   // What the browser does by itself is undone by the next drawing: the state is ours.
@@ -22,7 +22,7 @@ export function LastDay({ name, open }) {
     event.preventDefault();
     setSaid(!shown);
   };
-  return html`<details class="last-day" open=${shown}><summary onClick=${toggle}>Online latency and batch throughput, over the last day</summary>
+  return html`<details class="last-day" open=${shown}><summary onClick=${toggle}>${looked ? "Online latency and batch throughput" : "Throughput, requests out and states"}, over the last day</summary>
     ${shown && html`<${Engines} name=${name} />`}</details>`;
 }
 

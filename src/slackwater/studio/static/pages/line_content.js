@@ -6,8 +6,13 @@
 /** @param {any} request a line of the input file @returns {Part[]} */
 export function promptOf(request) {
   const body = request?.body ?? {};
-  if (Array.isArray(body.messages)) return body.messages.flatMap((/** @type {any} */ message) => said(message.role, message.content, message));
+  if (Array.isArray(body.messages)) {
+    const system = body.system ? said("system", body.system, body) : [];
+    return [...system, ...body.messages.flatMap((/** @type {any} */ message) => said(message.role, message.content, message))];
+  }
   const parts = body.instructions ? [text("instructions", body.instructions)] : [];
+  if (Array.isArray(body.images)) parts.push(...body.images.map((/** @type {any} */ each, /** @type {number} */ index) => piece(`image ${index + 1}`, each)));
+  if (typeof body.query === "string" && Array.isArray(body.documents)) return [text("query", body.query), ...body.documents.map((/** @type {any} */ each, /** @type {number} */ index) => piece(`document ${index}`, typeof each === "string" ? { text: each } : each))];
   const asked = body.input ?? body.prompt;
   if (typeof asked === "string") return [...parts, text("input", asked)];
   if (Array.isArray(asked) && asked.every((each) => typeof each === "string")) return [...parts, ...asked.map((each, index) => text(`input ${index + 1}`, each))];
@@ -28,6 +33,9 @@ export function answerOf(result) {
   }
   if (Array.isArray(body?.output)) return body.output.flatMap((/** @type {any} */ each) => said(each.role ?? each.type, each.content, each));
   if (Array.isArray(body?.data) && body.data[0]?.embedding) return body.data.map(vector);
+  if (Array.isArray(body?.data) && (body.data[0]?.b64_json || body.data[0]?.url)) return body.data.map(picture(body.output_format));
+  if (body?.type === "message" && Array.isArray(body.content)) return said(body.role, body.content, body);
+  if (body?.object === "binary") return [text(body.content_type, `${body.bytes} bytes, in base64`)];
   return [json(undefined, body ?? result)];
 }
 
@@ -47,6 +55,9 @@ function piece(who, each) {
   if (/^data:image\/(png|jpeg|gif|webp|avif|bmp)[;,]/i.test(url)) return { who, kind: "image", text: url };
   return /^https?:\/\//i.test(url) ? { who, kind: "link", text: url } : json(who, each);
 }
+
+/** @param {string|undefined} format @returns {(each: any, index: number) => Part} */
+const picture = (format) => (each, index) => piece(`image ${index + 1}`, { image_url: each.b64_json ? `data:image/${format ?? "png"};base64,${each.b64_json}` : each.url });
 
 /** @param {any} each @param {number} index @returns {Part} */
 function vector(each, index) {

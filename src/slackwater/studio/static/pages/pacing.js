@@ -1,6 +1,7 @@
 // @ts-check
 /** How the engines of a deployment are paced now, in numbers and in words, and what became of them over the last day. */
 import { clock, number } from "../app/formats.js";
+import { Path } from "../app/parts/basics.js";
 import { html } from "../app/ui.js";
 import { Since } from "./health.js";
 import { LastDay } from "./last_day.js";
@@ -14,8 +15,8 @@ const STATES = {
   lost: "Its metrics page cannot be read: half of what went before goes on, and no more.",
 };
 
-/** @param {{backends: any[], name: string}} properties as `deployment_status` has them */
-export function Pacing({ backends, name }) {
+/** @param {{backends: any[], name: string, alone: boolean}} properties backends: as `deployment_status` has them; alone: whether it is the only one shown */
+export function Pacing({ backends, name, alone }) {
   const looked = backends.some((each) => ["paced", "lost"].includes(each.pacing.state));
   // Where none is, it is said in a line: of vendors and of what is built in, there is nothing else to say.
   const unpaced = [...new Set(backends.map((each) => each.pacing.state))].filter((state) => ["off", "absent"].includes(state));
@@ -27,7 +28,7 @@ export function Pacing({ backends, name }) {
         <th scope="col" class="number" title="Up to which step more is sent">Target</th><th scope="col" class="number" title="Requests of batches that may be out, and that are">Out / window</th>
         <th scope="col" class="number" title="Requests of others that run or wait there">Others</th><th scope="col" class="number" title="Requests that the engine has not begun with, of anybody">Waiting</th></tr></thead>
       <tbody>${backends.map((each, index) => html`<${Engine} key=${`${each.name} ${index}`} backend=${each} />`)}</tbody></table></div>`}
-    <${LastDay} name=${name} open=${looked} /></div>`;
+    <${LastDay} name=${name} looked=${looked} open=${looked || alone} /></div>`;
 }
 
 /** @param {{backend: any}} properties */
@@ -35,7 +36,7 @@ function Engine({ backend }) {
   const { pacing } = backend;
   const out = pacing.in_flight ?? backend.in_flight;
   return html`<tr>
-    <td class="full"><code class="backend-name">${backend.name}</code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
+    <td class="full"><code class="backend-name"><${Path} text=${backend.name} /></code><div class=${`small pacing-now ${pacing.frozen || pacing.state === "lost" ? "warn" : "muted"}`} title=${words(pacing)}><${Now} pacing=${pacing} /></div></td>
     <td data-label="Pace">${pacing.state === "absent" ? html`<span class="muted">none</span>` : pacing.pace}${commanded(pacing) && html`<div class="small muted">${commanded(pacing)}</div>`}</td>
     <td class="number" data-label="Step now">${milliseconds(pacing.step_ms)}</td><td class="number" data-label="Without us">${milliseconds(pacing.alone_ms)}</td>
     <td class="number" data-label="Target">${milliseconds(pacing.target_ms)}</td>

@@ -1,6 +1,8 @@
 // @ts-check
 /** Another model name in every line of an input file, without taking the whole file apart in memory at once. */
 
+import { eachLine } from "./repair.js";
+
 /**
  * Lines that are no JSON stay as they are; the check will say so.
  * @param {Blob} blob
@@ -8,23 +10,8 @@
  * @param {(lines: number) => void} onLines how many lines have been looked at
  * @returns {Promise<Blob>}
  */
-export async function withModel(blob, model, onLines) {
-  const pieces = [];
-  let rest = "";
-  let lines = 0;
-  const reader = blob.stream().pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    const text = rest + (value ?? "");
-    const end = done ? text.length : text.lastIndexOf("\n") + 1;
-    rest = text.slice(end);
-    const whole = text.slice(0, end).split("\n");
-    // A Blob of its own for each piece, so that the browser may keep them on disk.
-    pieces.push(new Blob([whole.map((line) => lineWithModel(line, model)).join("\n")]));
-    lines += whole.length - 1;
-    onLines(lines);
-    if (done) return new Blob(pieces, { type: "application/jsonl" });
-  }
+export function withModel(blob, model, onLines) {
+  return eachLine(blob, (line) => lineWithModel(line, model), onLines);
 }
 
 /**

@@ -13,7 +13,7 @@ const columns = (by) => [
   { name: by, text: by === "model" ? "Model" : "Deployment", of: (/** @type {any} */ row) => nameOf(row, by), first: 1 },
   { name: "requests", text: "Requests", of: (/** @type {any} */ row) => row.requests, first: -1, number: true },
   { name: "input_tokens", text: "Input tokens", of: (/** @type {any} */ row) => row.input_tokens, first: -1, number: true },
-  { name: "cached_tokens", text: "Cached", of: (/** @type {any} */ row) => row.cached_tokens, first: -1, number: true },
+  { name: "cached_tokens", text: "Cached", of: (/** @type {any} */ row) => row.cached_tokens, first: -1, number: true, share: true },
   { name: "output_tokens", text: "Output tokens", of: (/** @type {any} */ row) => row.output_tokens, first: -1, number: true },
   { name: "cost", text: "Cost", of: (/** @type {any} */ row) => (row.cost === null ? -1 : Number(row.cost)), first: -1, number: true },
 ];
@@ -29,7 +29,7 @@ export function UsageTable({ rows, total, by }) {
   const press = (/** @type {any} */ each) => setOrder({ name: each.name, way: column.name === each.name ? -order.way : each.first });
   return html`<div class="table inner" role="region" tabindex="0" aria-label="Usage by day"><table class="cards usage">
       <thead><tr>${known.map((each) => html`<th key=${each.name} scope="col" class=${each.number ? "number" : ""} aria-sort=${column.name !== each.name ? "none" : order.way > 0 ? "ascending" : "descending"}>
-        <button type="button" class="sort" onClick=${() => press(each)}>${each.text}<span aria-hidden="true" class="sort-way">${column.name === each.name ? (order.way > 0 ? "↑" : "↓") : ""}</span></button></th>`)}</tr></thead>
+        <button type="button" class="sort" onClick=${() => press(each)}>${each.text}<span aria-hidden="true" class="sort-way">${column.name === each.name ? (order.way > 0 ? "↑" : "↓") : ""}</span></button>${each.share && html` <span class="small share"></span>`}</th>`)}</tr></thead>
       <tbody>${shown.map((row) => html`<${Row} key=${`${row.day} ${row[by]} ${row.currency}`} row=${row} day=${row.day} name=${nameOf(row, by)} />`)}</tbody>
       <tfoot>${total.map((row) => html`<${Row} key=${row.currency} row=${row} day="Total" name=${total.length > 1 ? (row.currency ?? "without a price") : ""} />`)}</tfoot></table></div>
     ${sorted.length > shown.length && html`<div class="more"><${Button} onClick=${() => setAll(true)}>Show all ${number(sorted.length)} rows<//></div>`}`;

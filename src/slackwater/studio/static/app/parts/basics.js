@@ -40,6 +40,9 @@ export function Copy({ text, label, children }) {
   return html`<${Button} kind="quiet" icon="copy" label=${children ? undefined : label} onClick=${copy}>${children}<//>`;
 }
 
+/** A path or an address, which breaks behind its slashes and not inside a word. @param {{text: string}} properties */
+export const Path = ({ text }) => text.split(/(?<=[^/]\/)(?=[^/])/).map((piece, index) => html`${index > 0 && html`<wbr />`}${piece}`);
+
 /** An id that can be copied. @param {{id: string, what: string}} properties */
 export function Id({ id, what }) {
   return html`<span class="id"><code class="cut" title=${id}>${id}</code><${Copy} text=${id} label=${`Copy the id of ${what}`} /></span>`;

@@ -1,0 +1,1 @@
+"""Secrets that are stored, sealed under keys of the operator's."""
