@@ -137,10 +137,10 @@ def unlistened(plain: Reply) -> Result | Setback:
 
 
 def untimed(outcome: Result | Setback) -> Result | Setback:
-    """A line without how long its call took, which the id of the call says: a stream takes its time here."""
+    """A result without how long its call took, which the id of the call says, too: a stream takes its time here."""
     if isinstance(outcome, Setback):
         return outcome
-    return msgspec.structs.replace(outcome, text=TIMED.sub(b'"request_id":"', outcome.text))
+    return msgspec.structs.replace(outcome, text=TIMED.sub(b'"request_id":"', outcome.text), seconds=None)
 
 
 def test_a_listener_hears_every_chunk_and_the_line_does_not_show_it() -> None:
