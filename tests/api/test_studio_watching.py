@@ -463,14 +463,11 @@ def test_a_good_file(call: Caller) -> None:
 
 
 def test_how_long_it_would_take(call: Caller) -> None:
-    """By what its deployment was seen to finish, and never a guess: nothing where nothing was; jobs before it are said apart."""
+    """By what its deployment was seen to finish in a minute of work or more, and never a guess."""
     assert checked(call, chat(10, model="narrow"))["estimated_time"] is None
+    # A mean of a moment's work is far too small: a job would be said to take fifty times as long as it does.
     finished(call, chat(100, model="quick"))
-    found = checked(call, chat(10, model="quick"))
-    time = found["estimated_time"]
-    assert time["tokens_per_second"] > 0
-    assert (time["tokens_ahead"], time["seconds_ahead"]) == (0, 0)
-    assert time["seconds"] == pytest.approx(found["tokens"] / time["tokens_per_second"], abs=1 + 0.1 * time["seconds"])
+    assert checked(call, chat(10, model="quick"))["estimated_time"] is None
     assert checked(call, b"no json\n")["estimated_time"] is None
 
 

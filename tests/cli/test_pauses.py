@@ -32,7 +32,9 @@ def test_pause_and_resume(terminal: Terminal, kind: str) -> None:
         assert "until it is resumed" in paused.stderr
         shown = dict(line.split("\t") for line in terminal.well("batches", "show", batch).splitlines())
         assert "paused by an operator (service): new driver" in shown["waiting on"]
-        listed = {line.split("\t")[0]: line.split("\t")[-1] for line in terminal.well("batches", "list").split("\n")}
+        listed = {
+            cells[0]: cells[8] for line in terminal.well("batches", "list").splitlines() if (cells := line.split("\t"))
+        }
         assert "paused by an operator (service): new driver" in listed[batch]
         tried = terminal(kind, "try", name)
         assert tried.returncode == 1

@@ -94,12 +94,14 @@ def test_throughput_is_that_of_the_last_minutes_of_work() -> None:
     assert throughput.tokens_per_second(now=5.0) == 0.0
     throughput.add(1_000, now=5.0)
     assert throughput.tokens_per_second(now=5.0) == 100.0
+    assert throughput.tokens_per_second(now=5.0, work_seconds_min=60.0) == 0.0, "a moment's work says little"
     throughput.add(3_000, now=3_600.0)
     assert throughput.tokens_per_second(now=7_200.0) == 200.0
     assert throughput.tokens_per_second(now=90_010.0) == 0.0
     for bucket in range(BUCKETS_MAX):
         throughput.add(10, now=10_000.0 + bucket * BUCKET_SECONDS)
     assert throughput.tokens_per_second(now=10_300.0) == 1.0
+    assert throughput.tokens_per_second(now=10_300.0, work_seconds_min=60.0) == 1.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 10_000), st.integers(0, 10_000)), min_size=1))

@@ -206,9 +206,9 @@ def test_answers_as_cells() -> None:
 
 def test_answers_without_text() -> None:
     """A vector, a verdict, and what nobody knows: none is lost."""
-    assert cells_of(line({"data": [{"embedding": [0.5, 1]}]}), failed=False).answer == "[0.5, 1]"
-    assert cells_of(line({"results": [{"flagged": True}]}), failed=False).answer == '{"flagged": true}'
-    assert json.loads(cells_of(line({"some": "thing"}), failed=False).answer) == {"some": "thing"}
+    assert cells_of(line({"data": [{"embedding": [0.5, 1]}]}), failed=False).answer == [0.5, 1]
+    assert cells_of(line({"results": [{"flagged": True}]}), failed=False).answer == {"flagged": True}
+    assert cells_of(line({"some": "thing"}), failed=False).answer == {"some": "thing"}
     assert cells_of(b'{"custom_id": "row-1", "response": null}', failed=False).error
 
 

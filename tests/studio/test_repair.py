@@ -121,7 +121,7 @@ def test_what_it_will_cost_and_take(open_page: OpenPage, call: Caller) -> None:
     """Not known before something was measured; then at the pace of late, and what other jobs have before it is said apart."""
     page = open_page("/batches/new")
     choose(page, chat(2, model="slow-batch"))
-    expect(page.get_by_text("not known: nothing was answered lately")).to_be_visible()
+    expect(page.get_by_text("not known: too little was answered lately")).to_be_visible()
     expect(page.get_by_text("not known before they are there")).to_be_visible()
     call.ended(call.create(chat(4, model="slow-batch")).json["id"])
     call.create(chat(300, model="slow-batch"))

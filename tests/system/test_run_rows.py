@@ -99,6 +99,34 @@ def test_rows_that_failed_are_asked_again(tmp_path: Path) -> None:
     assert [row["answer"] for row in rows_in(tmp_path / "out.csv")] == ["fine"] * 4
 
 
+def test_rows_that_were_moved_are_not_asked_again(tmp_path: Path) -> None:
+    """Answers belong to rows by their numbers: a table that was sorted since is refused, and nothing is sent or changed."""
+    written(tmp_path, 3)
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            if head.startswith(b"GET"):
+                await peer.answer(MODELS)
+                continue
+            asked.append(body)
+            if b"word 2" in body:
+                await peer.answer(b'{"error": {"message": "not that"}}', status="400 Bad Request")
+            else:
+                await peer.answer(ANSWER)
+
+    with served(script) as url:
+        assert run_rows(tmp_path, url).returncode == 1
+        before, sent = (tmp_path / "out.csv").read_bytes(), len(asked)
+        heading, *rows = (tmp_path / "in.csv").read_text().splitlines(keepends=True)
+        for changed in (rows[::-1], [rows[2], *rows], rows[:2]):
+            (tmp_path / "in.csv").write_text(heading + "".join(changed))
+            refused = run_rows(tmp_path, url, "--retry-failed")
+            assert (refused.returncode, "has other rows than out.csv" in refused.stderr) == (2, True), refused.stderr
+        assert (len(asked), (tmp_path / "out.csv").read_bytes()) == (sent, before)
+
+
 def test_what_is_wrong_before_anything_is_sent(tmp_path: Path) -> None:
     """A column that is not there, no model, an output that no table can be: one line, and nothing is sent."""
     written(tmp_path, 2)

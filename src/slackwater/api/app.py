@@ -81,6 +81,11 @@ def _guarded(dialect: Dialect, operation: Operation) -> Handler:
         try:
             response = await answer(request)
         except SlackwaterError as error:
+            if type(error) is SlackwaterError:
+                # Nobody's fault but ours: the answer says that it is in the log.
+                log.exception(
+                    "request_failed id=%s %s %s", request.scope["request_id"], request.method, request.url.path
+                )
             response = wire.error_response(dialect, error, files=files)
         except Exception as error:
             log.exception("request_failed id=%s %s %s", request.scope["request_id"], request.method, request.url.path)

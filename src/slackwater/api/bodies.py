@@ -89,6 +89,9 @@ def _checked(value: Any, kind: Any, name: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Struct):
         return read_object(_typed(value, dict, name), kind, inside=f"{name}.")
     _typed(value, origin, name)
+    if origin is float:
+        # An integer is how people write a number.
+        return _number(value, meta, name)
     if origin is int:
         return _within(value, meta, name)
     if origin is str:
@@ -114,9 +117,17 @@ def _plain(kind: Any) -> tuple[Any, Meta | None]:
 
 def _typed(value: Any, kind: type, name: str) -> Any:
     # A boolean is an integer to Python, and to nobody else.
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    numbers = (int, float) if kind is float else kind
+    if isinstance(value, numbers) and not (kind in (int, float) and isinstance(value, bool)):
         return value
-    wanted = {str: "a string", int: "an integer", dict: "an object", list: "an array", bool: "a boolean"}[kind]
+    wanted = {
+        str: "a string",
+        int: "an integer",
+        float: "a number",
+        dict: "an object",
+        list: "an array",
+        bool: "a boolean",
+    }[kind]
     raise InvalidRequest(
         f"Invalid type for '{name}': expected {wanted}, but got {name_of_type(value)} instead.",
         code="invalid_type",
@@ -129,6 +140,15 @@ def _one_of(value: Any, known: tuple[Any, ...], name: str) -> Any:
         names = ", ".join(f"'{each}'" for each in known)
         raise InvalidRequest(f"Invalid value: '{_shown(value)}'. Supported values are: {names}.", param=name)
     return value
+
+
+def _number(value: float, meta: Meta | None, name: str) -> float:
+    above = meta.gt if meta is not None and meta.gt is not None else -INTEGER_MAX
+    if not above < value <= INTEGER_MAX:
+        raise InvalidRequest(
+            f"Invalid value for '{name}': expected a number above {above}, but got {_shown(value)}.", param=name
+        )
+    return float(value)
 
 
 def _within(value: int, meta: Meta | None, name: str) -> int:

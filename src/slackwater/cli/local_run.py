@@ -281,8 +281,8 @@ def _same_work(batch: Batch, job: Job) -> None:
     known = batch.metadata or {}
     if any(known.get(name) != value for name, value in fingerprint(job.input, job.digest).items()):
         raise InputChanged(
-            f"{job.name} has changed since the run that was interrupted; put it back, "
-            f"or remove {job.state} to start over"
+            f"{job.name}{', or what is asked of its rows,' if job.table else ''} has changed since the run that was interrupted; "
+            f"put it back, or remove {job.state} to start over"
         )
     if job.retry_failed and OUTPUT_BYTES not in known:
         raise OtherFiles(

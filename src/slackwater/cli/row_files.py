@@ -247,7 +247,9 @@ def arrow_and_parquet() -> tuple[Any, Any]:
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise InvalidRequest("Parquet needs one more package: pip install 'slackwater[parquet]'") from error
+        raise InvalidRequest(
+            "Parquet needs one more package, pyarrow: pip install pyarrow, or in a checkout pip install '.[parquet]'"
+        ) from error
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Row]]:

@@ -232,7 +232,9 @@ def command(
         try:
             if table is not None:
                 with told():
-                    source, digest, rows = held.enter_context(requests_of(table, model=model or ""))
+                    source, digest, rows = held.enter_context(
+                        requests_of(table, model=model or "", retry_failed=retry_failed)
+                    )
             else:
                 source, digest = held.enter_context(spooled(input))
         except OSError as error:
@@ -241,6 +243,7 @@ def command(
             input=source,
             digest=digest,
             name="standard input" if input == STANDARD else str(input),
+            table=table is not None,
             output=output,
             errors=errors or errors_beside(output),
             backend=BackendConfig(

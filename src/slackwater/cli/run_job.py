@@ -27,6 +27,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """What tells its bytes from others, where they came from standard input or a pipe."""
     name: str
     """What the input is called."""
+    table: bool = False
+    """Whether its requests were made of rows."""
     output: Path
     errors: Path
     backend: BackendConfig

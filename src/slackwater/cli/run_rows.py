@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -18,9 +19,10 @@ from slackwater.cli.output import fail
 from slackwater.cli.preparing import write_lines
 from slackwater.cli.recipe_options import Wanted, holds_rows, row_file, rows_read
 from slackwater.cli.results import check_free
-from slackwater.cli.row_files import STANDARD
+from slackwater.cli.row_files import STANDARD, rows_of
 from slackwater.cli.row_writer import written_form
 from slackwater.core.errors import InvalidRequest
+from slackwater.core.rows.template import Row, as_text, value_of
 
 USAGE = 2
 # What lines of the batch API have, and rows have not.
@@ -83,6 +85,12 @@ def check_table(table: Table, *, model: str | None, replaces: bool, retry_failed
                 ),
                 USAGE,
             )
+        if table.results.exists() and table.errors.exists():
+            fail(
+                f"{table.output} exists, and some of its rows failed: --retry-failed asks only those again, "
+                "--overwrite all of them",
+                USAGE,
+            )
         check_free([table.output], overwrite=False)
     if table.output.resolve() == table.input.resolve():
         fail("INPUT and OUTPUT must be two files", USAGE)
@@ -90,7 +98,7 @@ def check_table(table: Table, *, model: str | None, replaces: bool, retry_failed
 
 
 @contextmanager
-def requests_of(table: Table, *, model: str) -> Iterator[tuple[Path, str | None, Path]]:
+def requests_of(table: Table, *, model: str, retry_failed: bool = False) -> Iterator[tuple[Path, str | None, Path]]:
     """Yields a file of requests, its digest, and a file of rows that can be read again. Raises InvalidRequest."""
     with tempfile.TemporaryDirectory(prefix="slackwater-") as scratch:
         rows = table.input
@@ -102,9 +110,42 @@ def requests_of(table: Table, *, model: str) -> Iterator[tuple[Path, str | None,
         beside = Path() if table.input == STANDARD else table.input.parent
         with made.open("wb", buffering=READ_BYTES) as out, rows_read(rows, table.wanted, model=model) as read:
             prepared = write_lines(read, table.wanted, beside, out)
+        if retry_failed:
+            check_same_rows(table, rows, read.recipe.columns)
         if not prepared.requests:
             raise InvalidRequest(f"{table.input} has no row with something to ask")
         yield made, prepared.sha256, rows
+
+
+def check_same_rows(table: Table, rows: Path, columns: list[str]) -> None:
+    """Raises InvalidRequest where a row asks something else than it did: answers belong to rows by their numbers.
+
+    What was asked stands beside the answers, in OUTPUT.
+    """
+    wanted, before = table.wanted, table.output
+    named = [*columns, *([wanted.id_column] if wanted.id_column else [])]
+    if not before.exists():
+        raise InvalidRequest(
+            f"{before} is not there, and without it nobody can tell whether the rows are the same; "
+            f"'slackwater join {shlex.quote(str(table.input))} {shlex.quote(str(table.results))}' makes it"
+        )
+    now_file = row_file(
+        rows, form=wanted.form, encoding=wanted.encoding, delimiter=wanted.delimiter, header=wanted.header
+    )
+    then_file = row_file(before, form=None, encoding=None, delimiter=wanted.delimiter, header=True)
+    with rows_of(now_file) as now, rows_of(then_file) as then:
+        for number, (one, other) in enumerate(zip_longest(now, then), 1):
+            if wanted.limit is not None and number > wanted.limit:
+                break
+            if one is None or other is None or any(_cell(one[1], name) != _cell(other[1], name) for name in named):
+                raise InvalidRequest(
+                    f"{table.input} has other rows than {before} (row {number:,} is the first): answers would come to the wrong "
+                    "ones. Put it back, or give --overwrite to ask all of them"
+                )
+
+
+def _cell(row: Row, name: str) -> str:
+    return as_text(value_of(row, name))
 
 
 def put_beside(table: Table, rows: Path, errors: Path, *, quiet: bool) -> None:

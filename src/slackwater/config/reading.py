@@ -267,7 +267,8 @@ def _check(config: Config, faults: list[str]) -> None:
     if server.host not in LOOPBACK and not (server.api_key_envs or config.resources or config.oidc.issuers):
         faults.append(
             f"[server]: host {server.host} is open to others, but no API key is configured; "
-            'set api_key_envs = ["SLACKWATER_API_KEY"], or listen on 127.0.0.1'
+            "set api_key_envs = [\"SLACKWATER_API_KEY\"], or have [[resources]], whose keys 'slackwater keys create' makes, "
+            "or listen on 127.0.0.1"
         )
     for where, struct in (("[limits]", config.limits), ("[worker]", config.worker)):
         for name in struct.__struct_fields__:

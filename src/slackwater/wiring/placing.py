@@ -19,7 +19,7 @@ from slackwater.wiring.members_at import doubt_in
 if TYPE_CHECKING:
     from slackwater.adapters.ray.coordinator import Told
 
-MISSING = "Ray is not installed here: pip install 'slackwater[ray]'"
+MISSING = "Ray is not installed here: pip install '.[ray]' in a checkout of Slackwater"
 # An actor needs a process, which imports all of ours. One that is not there by then is not coming soon.
 ANSWERS_SECONDS = 60.0
 LOOK_SECONDS = 0.5
@@ -124,7 +124,7 @@ class Placing:
             why = str(error).strip().splitlines() or [repr(error)]
             raise ClusterRefused(
                 f"the coordinator does not work ({why[-1].strip()}): each node has to have this version of Slackwater, with "
-                "'slackwater[ray]', in the environment that Ray was started in"
+                "'.[ray]' in a checkout, in the environment that Ray was started in"
             ) from error
         return told
 

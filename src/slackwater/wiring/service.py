@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 
 # So long the last word about itself may take that a server is just writing when it ends.
 SAID_LAST_SECONDS = 1.0
+# Nobody is told how long a job will take out of less work than this.
+STEADY_SECONDS = 60.0
 
 
 def new_output_file_id() -> str:
@@ -297,6 +299,13 @@ class Service:
         here = self.fleet.tokens_per_second(key, now=now)
         return here if self.standings is None else here + sum(each.tokens_per_second for each in self.standings.of(key))
 
+    def _steadily(self, deployment: Deployment) -> float:
+        """Input tokens a second of a deployment at all servers; 0 where this one has not seen a minute of its work."""
+        now = self.clock.monotonic()
+        if not self.fleet.tokens_per_second(deployment.key, now=now, work_seconds_min=STEADY_SECONDS):
+            return 0.0
+        return self.tokens_per_second(deployment.key, now=now)
+
     def _validated(self, stage: Stage, deployment: str) -> None:
         """A batch has been validated, and somebody may have something to do now."""
         if stage is Stage.RUNNING:
@@ -324,7 +333,7 @@ class Service:
             allowance=self.spare.allowance,
             limits=self.settings.input,
             current=self.current_deployments,
-            tokens_per_second=lambda deployment: self.tokens_per_second(deployment.key, now=self.clock.monotonic()),
+            tokens_per_second=self._steadily,
         )
 
     def importer_of(self, ledger: Ledger) -> Importer:

@@ -4,8 +4,12 @@ import csv
 import io
 from collections.abc import Iterable
 
+from slackwater.core.normal_form import nfkc
+
 # What a spreadsheet would take for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet passes over on its way to one.
+BEFORE = " \ufeff\u200b\u00a0"
 
 
 def table_line(values: Iterable[str | int | float | None], *, formulas: bool = False) -> str:
@@ -16,4 +20,7 @@ def table_line(values: Iterable[str | int | float | None], *, formulas: bool = F
 
 
 def _harmless(value: str | float) -> str | float:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    # Wide signs are signs to it, too.
+    return f"'{value}" if nfkc(value.lstrip(BEFORE)[:1]).startswith(FORMULA) else value

@@ -14,6 +14,7 @@ import re2
 from daachorse import CharwiseDoubleArrayAhoCorasick
 
 from slackwater.core.filtering.content_filter import Blocklist
+from slackwater.core.normal_form import nfkc
 
 # Between the texts of one request: neither a letter nor white space, so that no term reaches from one into the next.
 SEPARATOR = "\0"
@@ -39,7 +40,7 @@ def fold(text: str) -> str:
 
 
 def _cased(text: str) -> str:
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return text.lower() if text.isascii() else nfkc(text).casefold()
 
 
 def _spaced(text: str) -> str:
@@ -116,6 +117,6 @@ class Blocklists:
                 if not self._owners[term] <= found and _ends_at(text, start) and _ends_at(text, end):
                     found |= self._owners[term]
         for number, found_in in self._patterns:
-            if number not in found and any(found_in(unicodedata.normalize("NFKC", text)) for text in texts):
+            if number not in found and any(found_in(nfkc(text)) for text in texts):
                 found.add(number)
         return [self.lists[number] for number in sorted(found)]

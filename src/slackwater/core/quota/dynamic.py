@@ -31,10 +31,13 @@ class Throughput:
         self._total += tokens
         self._window.look(self._total, at=bucket)
 
-    def tokens_per_second(self, *, now: float) -> float:
-        """The mean. A bucket counts in full from its first token on, so this is never more than what was there."""
+    def tokens_per_second(self, *, now: float, work_seconds_min: float = 0.0) -> float:
+        """The mean. A bucket counts in full from its first token on, so this is never more than what was there.
+
+        0 where there was work in less than `work_seconds_min`: a mean of little is far less than what there is to be had.
+        """
         looks = self._window.looks(since=(now - AGE_MAX_SECONDS) // BUCKET_SECONDS * BUCKET_SECONDS)
-        if len(looks) < 2:
+        if len(looks) < 2 or BUCKET_SECONDS * (len(looks) - 1) < work_seconds_min:
             return 0.0
         return (looks[-1].sums[0] - looks[0].sums[0]) / (BUCKET_SECONDS * (len(looks) - 1))
 

@@ -12,18 +12,12 @@ FIELDS_MAX = 200
 CUT_OFF = "the answer was cut off at its most tokens"
 
 
-class _Embedding(Struct):
-    embedding: Raw
-
-
 class _Reason(Struct):
     finish_reason: str | None = None
 
 
 class _Body(Struct):
     choices: list[_Reason] | None = None
-    data: list[Raw] | None = None
-    results: list[Raw] | None = None
     status: str | None = None
     stop_reason: str | None = None
 
@@ -72,14 +66,14 @@ _line = msgspec.json.Decoder(_Line).decode
 _chat = msgspec.json.Decoder(_ChatLine).decode
 _id = msgspec.json.Decoder(_Id).decode
 _body = msgspec.json.Decoder(_Body).decode
-_embedding = msgspec.json.Decoder(_Embedding).decode
 
 
 class Cells(Struct, frozen=True, kw_only=True):
     """The answer to a row, or why there is none."""
 
     custom_id: str
-    answer: str = ""
+    answer: Any = ""
+    """Text; where it is none, such as a vector, its JSON value."""
     fields: dict[str, Any] | None = None
     """Of an answer that is a JSON object; its values by name."""
     error: str = ""
@@ -123,11 +117,11 @@ def _of_any(line: bytes) -> Cells:
     response = whole.response
     if response is None:
         return Cells(custom_id=whole.custom_id, error="the line has no response")
+    error = CUT_OFF if _cut_off(response.body) else ""
     text = answer_text(response.body, most=None)
-    cut = _cut_off(response.body)
     if text is None:
-        text = _other(response.body)
-    return Cells(custom_id=whole.custom_id, answer=text, fields=_fields(text), error=CUT_OFF if cut else "")
+        return Cells(custom_id=whole.custom_id, answer=_other(response.body), error=error)
+    return Cells(custom_id=whole.custom_id, answer=text, fields=_fields(text), error=error)
 
 
 def may_have_fields(line: bytes) -> bool:
@@ -170,14 +164,15 @@ def _cut_off(body: Raw) -> bool:
     )
 
 
-def _other(body: Raw) -> str:
+def _other(body: Raw) -> Any:
     """Of answers that are no text: the vector, the verdict, else all of it."""
-    try:
-        read = _body(body)
-        if read.data and len(read.data) == 1:
-            return bytes(_embedding(read.data[0]).embedding).decode()
-        if read.results and len(read.results) == 1:
-            return bytes(read.results[0]).decode()
-    except _WRONG:
-        pass
-    return bytes(body).decode("utf-8", "replace")
+    read = msgspec.json.decode(body)
+    if isinstance(read, dict):
+        for name, inner in (("data", "embedding"), ("results", "")):
+            parts = read.get(name)
+            if isinstance(parts, list) and len(parts) == 1:
+                if not inner:
+                    return parts[0]
+                if isinstance(parts[0], dict) and inner in parts[0]:
+                    return parts[0][inner]
+    return read

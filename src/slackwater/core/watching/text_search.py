@@ -8,9 +8,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Self
-from unicodedata import combining, normalize
+from unicodedata import combining
 
 from msgspec import Struct
+
+from slackwater.core.normal_form import nfkc
 
 AROUND = 80
 """Characters that an excerpt has on either side of what was found."""
@@ -29,7 +31,7 @@ class Excerpt(Struct, frozen=True):
 
 def folded(text: str) -> str:
     """A text as it is compared."""
-    return text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
+    return text.lower() if text.isascii() else nfkc(nfkc(text).casefold())
 
 
 class Needle(Struct, frozen=True):

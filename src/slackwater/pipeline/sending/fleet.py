@@ -137,10 +137,11 @@ class Fleet:
         post = self._posts.get(key)
         return None if post is None else post.worker.held_back(batch_id)
 
-    def tokens_per_second(self, key: str, *, now: float) -> float:
-        """What the backends of a deployment have been seen to do; `now` is monotonic."""
-        post = self._posts.get(key)
-        return 0.0 if post is None else post.worker.throughput.tokens_per_second(now=now)
+    def tokens_per_second(self, key: str, *, now: float, work_seconds_min: float = 0.0) -> float:
+        """What the backends of a deployment have been seen to do; 0 after less work. `now` is monotonic."""
+        if (post := self._posts.get(key)) is None:
+            return 0.0
+        return post.worker.throughput.tokens_per_second(now=now, work_seconds_min=work_seconds_min)
 
     def put(self, deployment: Deployment, dispatchers: Sequence[Dispatcher] | None) -> None:
         """Serves a deployment as it is from now on. With dispatchers, a new worker takes over at once."""

@@ -34,12 +34,12 @@ export function Report({ input }) {
 function Facts({ report }) {
   const facts = [
     ["Requests", number(report.requests)],
-    ["Input tokens", number(report.tokens)],
+    ["Input tokens", report.valid ? number(report.tokens) : "–"],
     ["Deployment", report.deployment ?? "–"],
     ["Endpoint", report.endpoint ?? "–"],
     ["Input will cost about", report.estimated_cost ? money(report.estimated_cost.input, report.estimated_cost.currency) : "not known: no price is set"],
     ["Answers will cost", "not known before they are there"],
-    ["It will take at most about", report.estimated_time ? html`<${Takes} time=${report.estimated_time} />` : "not known: nothing was answered lately"],
+    ["It will take at most about", report.estimated_time ? html`<${Takes} time=${report.estimated_time} />` : "not known: too little was answered lately"],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }

@@ -70,7 +70,7 @@ function OnThisMachine({ onUse }) {
   };
   return html`<section class="panel" aria-label="An engine on this machine"><h3>An engine on this machine</h3>
     <p class="muted">The service looks on its own machine, on the ports where Ollama, vLLM, SGLang, llama.cpp and LM Studio usually are.</p>
-    <div role="status" class="stack tight">${found?.map((each) => html`<div key=${each.url} class="found"><div class="grow"><code>${each.url}</code><div class="small muted cut" title=${each.models.join(", ")}>${each.models.join(", ")}</div></div>
+    <div role="status" class="stack tight">${found?.map((each) => html`<div key=${each.url} class="found-engine"><div class="grow"><code>${each.url}</code><div class="small muted cut" title=${each.models.join(", ")}>${each.models.join(", ")}</div></div>
       <${Button} kind="main" label=${`Use ${each.url}`} onClick=${() => onUse(each.url)}>Use it<//></div>`)}
       ${found?.length === 0 && html`<p>None was found. Start one, or add it with its URL.</p>`}</div>
     <${Failure} error=${error} />
