@@ -107,7 +107,7 @@ async def _test(request: Request, name: str | None) -> Response:
 
 async def find_engines(request: Request) -> Response:
     """Looks on the usual ports of this machine."""
-    found = await context_of(request).connections.find()
+    found = await context_of(request).connections.find(context_of(request).resource)
     data = [objects.FoundEngineObject(what=each.usual, url=each.url, models=list(each.models)) for each in found]
     audit.note(request, target="this machine")
     return wire.json_response(objects.FoundEngines(data=data))

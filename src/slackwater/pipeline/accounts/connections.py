@@ -317,12 +317,12 @@ class Connections:
             self._check_env(key_env)
             key = self._keys.get(key_env)
         header = asked.key_header or (None if kept is None else kept[0].key_header)
-        async with self._looks.one() as looker:
+        async with self._looks.one(resource) as looker:
             return await looker.look(url, key=key, key_header=header, model=model, anywhere=listed)
 
-    async def find(self) -> Sequence[FoundEngine]:
+    async def find(self, resource: str) -> Sequence[FoundEngine]:
         """Engines on this machine. Raises TooBusy."""
-        async with self._looks.one() as looker:
+        async with self._looks.one(resource) as looker:
             return await looker.find()
 
 
