@@ -11,7 +11,7 @@ from slackwater.cli import main
 
 # What `import ray` does where it is not installed.
 WITHOUT = "import sys; sys.modules['ray'] = None; from slackwater.cli import main; main(sys.argv[1:])"
-MISSING = "error: Ray is not installed here: pip install 'slackwater[ray]'\n"
+MISSING = "error: Ray is not installed here: pip install '.[ray]' in a checkout of Slackwater\n"
 
 
 def config(folder: Path, server: str) -> str:

@@ -62,4 +62,4 @@ def test_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert Path("answered.csv").read_text().splitlines()[1].startswith("1,It was late.,yes")
     embeds = any("--endpoint embeddings" in told for told in runs)
     assert embeds == ("It has none: chats" not in text)
-    assert not embeds or "[0.5, 0.25]" in Path("vectors.jsonl").read_text()
+    assert not embeds or "[0.5,0.25]" in Path("vectors.jsonl").read_text()

@@ -85,6 +85,8 @@ def test_what_is_not_what_was_written(desk: Desk) -> None:
     with contextlib.closing(sqlite3.connect(desk.data / "ledger.sqlite")) as db:
         open_ones = {key for (key,) in db.execute("SELECT input_blob FROM batch WHERE status = 'in_progress'")}
     files = [key for key, _ in named(desk.data) if key.startswith(("files/", "outputs/")) and key not in open_ones]
+    # Of one that is empty the size would be another, too.
+    files = [key for key in files if (desk.data / "blobs" / key).stat().st_size]
     gone, odd = (desk.data / "blobs" / key for key in files[:2])
     kept = gone.read_bytes(), odd.read_bytes()
     gone.unlink()
